@@ -1,0 +1,51 @@
+"""What is known of a cluster's connection: the state of each watched resource and when it was last heard of."""
+
+from enum import StrEnum
+
+from pydantic import AwareDatetime, Field
+
+from summit_models.contract import ClusterName, Contract, DatacenterId
+
+
+class ConnectionState(StrEnum):
+    """State of one list-watch, and of a cluster as the worst of its list-watches."""
+
+    STARTING = "starting"
+    LISTING = "listing"
+    SYNCED = "synced"
+    BACKOFF = "backoff"
+    THROTTLED = "throttled"
+    STALE = "stale"
+    AUTH_FAILED = "auth_failed"
+    FORBIDDEN = "forbidden"
+    CRD_MISSING = "crd_missing"
+    TLS_ERROR = "tls_error"
+    UNREACHABLE = "unreachable"
+    CONFIG_ERROR = "config_error"
+    BACKPRESSURE = "backpressure"
+    IDENTITY_CHANGED = "identity_changed"
+    DEGRADED = "degraded"
+    """Of a cluster only: some resources are synced, others are not."""
+
+
+class ResourceHealth(Contract):
+    """State of the list-watch of one resource."""
+
+    resource: str = Field(description="Plural name", examples=["virtualmachines"])
+    state: ConnectionState
+    since: AwareDatetime
+    reason: str | None = Field(default=None, description="Why, in words; null when all is well")
+    last_contact: AwareDatetime | None = Field(default=None, description="Last byte received")
+
+
+class ClusterHealth(Contract):
+    """State of a cluster's connection. `last_contact` is fresh in the KV bucket only; events tell changes of state."""
+
+    name: ClusterName
+    datacenter: DatacenterId
+    state: ConnectionState
+    since: AwareDatetime
+    reason: str | None = None
+    server_version: str | None = Field(default=None, examples=["v1.34.1"])
+    last_contact: AwareDatetime | None = None
+    resources: list[ResourceHealth] = Field(default=[])

@@ -1,0 +1,180 @@
+"""Events and their subjects: one JSON document per event, CloudEvents 1.0 structured mode, and where it is published.
+
+Writers publish to `ingest.summit.…`; the stream stores it as `summit.…` and republishes what it stored under that
+name, so a plain subscriber sees exactly the log. A `.` inside a name becomes `_`, which no Kubernetes name contains.
+Specification: CloudEvents 1.0.2, JSON event format and NATS protocol binding.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import AwareDatetime, Field, JsonValue
+
+from summit_models.cluster import ClusterHealth, ConnectionState
+from summit_models.contract import ClusterName, Contract, DatacenterId
+from summit_models.datacenter import Datacenter
+from summit_models.migration import Migration
+from summit_models.vm import Vm
+
+STREAM = "SUMMIT"
+HEALTH_BUCKET = "summit-clusters"
+"""KV bucket of leases and cluster health, key `<datacenter>.<cluster>`."""
+
+PUBLIC_ROOT = "summit"
+INGEST_ROOT = "ingest.summit"
+MAX_SUBJECT_LENGTH = 1000
+"""The server closes a connection for good above 4096 bytes of control line; no real name comes near this."""
+
+
+class VmEventType(StrEnum):
+    CREATED = "summit.vm.created"
+    UPDATED = "summit.vm.updated"
+    DELETED = "summit.vm.deleted"
+    OBSERVED = "summit.vm.observed"
+    """Nothing changed: repeated so that the last state of a living VM never ages out of the stream."""
+
+
+class MigrationEventType(StrEnum):
+    CREATED = "summit.migration.created"
+    UPDATED = "summit.migration.updated"
+    DELETED = "summit.migration.deleted"
+
+
+class ResourceVersions(Contract):
+    """The resourceVersions a joined state was made from; each only rises within one uid. 0: none, or not a number.
+
+    Versions of one resource may be compared as integers (KEP-5504). `vmi` keeps the version at which the instance
+    was deleted, so that a VM which stops does not look older than the VM that ran.
+    """
+
+    vm: int = 0
+    vmi: int = 0
+    instancetype: int = 0
+
+
+class VmEventData(Vm):
+    """The whole state, what changed in it, and what it was made from. A deleted event carries the last state."""
+
+    changes: dict[str, JsonValue] = Field(default={}, description="Changed field to its old value")
+    resource_versions: ResourceVersions = ResourceVersions()
+    final_state_unknown: bool = Field(
+        default=False,
+        description="The delete was found by comparing lists; the last state may have been another",
+    )
+
+
+class MigrationEventData(Migration):
+    changes: dict[str, JsonValue] = Field(default={}, description="Changed field to its old value")
+    resource_version: int = 0
+    final_state_unknown: bool = False
+
+
+class CloudEvent(Contract):
+    specversion: Literal["1.0"] = "1.0"
+    id: str = Field(description="Deterministic: publishing the same observation twice is harmless")
+    source: str = Field(examples=["/datacenters/dc-solna/clusters/vulcan"])
+    subject: str = Field(description="What the event is about", examples=["prod-finance/erp-db-01"])
+    time: AwareDatetime = Field(description="When it was observed")
+    datacontenttype: Literal["application/json"] = "application/json"
+    epoch: int = Field(
+        default=0, description="Raised each time a cluster changes its watcher; older epochs are ignored"
+    )
+
+
+class VmEvent(CloudEvent):
+    type: VmEventType
+    data: VmEventData
+
+
+class MigrationEvent(CloudEvent):
+    type: MigrationEventType
+    data: MigrationEventData
+
+
+class ClusterEvent(CloudEvent):
+    type: str = Field(pattern=r"^summit\.cluster\.[a-z_]+$")
+    data: ClusterHealth
+
+
+class DatacenterEvent(CloudEvent):
+    type: Literal["summit.datacenter.updated"] = "summit.datacenter.updated"
+    data: Datacenter
+
+
+Event = VmEvent | MigrationEvent | ClusterEvent | DatacenterEvent
+
+EVENT_BY_COLLECTION: Mapping[str, type[Event]] = {
+    "vms": VmEvent,
+    "migrations": MigrationEvent,
+    "clusters": ClusterEvent,
+    "datacenters": DatacenterEvent,
+}
+"""Second token of a public subject to the model of its events."""
+
+
+def cluster_event_type(state: ConnectionState) -> str:
+    return f"summit.cluster.{state}"
+
+
+def source_of(datacenter: DatacenterId, cluster: ClusterName | None = None) -> str:
+    return f"/datacenters/{datacenter}" + (f"/clusters/{cluster}" if cluster else "")
+
+
+def vm_subject(datacenter: DatacenterId, cluster: ClusterName, namespace: str, name: str) -> str:
+    """Public subject of a VM's events.
+
+    Raises ValueError when a name cannot be a subject token: the server would store `*` literally and lets no
+    subscriber find an empty token.
+    """
+    return _subject("vms", datacenter, cluster, namespace, name)
+
+
+def migration_subject(datacenter: DatacenterId, cluster: ClusterName, namespace: str, name: str) -> str:
+    return _subject("migrations", datacenter, cluster, namespace, name)
+
+
+def cluster_subject(datacenter: DatacenterId, cluster: ClusterName) -> str:
+    return _subject("clusters", datacenter, cluster)
+
+
+def datacenter_subject(datacenter: DatacenterId) -> str:
+    return _subject("datacenters", datacenter)
+
+
+def subject_of(event: Event) -> str:
+    """The public subject an event belongs under, from its own data. Raises ValueError as `vm_subject` does."""
+    match event:
+        case VmEvent(data=vm):
+            return vm_subject(vm.datacenter, vm.cluster or UNMANAGED, vm.namespace or UNMANAGED, vm.name)
+        case MigrationEvent(data=migration):
+            return migration_subject(migration.datacenter_id, migration.cluster, migration.namespace, migration.name)
+        case ClusterEvent(data=cluster):
+            return cluster_subject(cluster.datacenter, cluster.name)
+        case DatacenterEvent(data=datacenter):
+            return datacenter_subject(datacenter.id)
+
+
+UNMANAGED = ClusterName("-")
+"""Token in place of the cluster and namespace of a VM that was added by hand without them."""
+
+
+def ingest(subject: str) -> str:
+    """The subject to publish on so that the stream stores the event as `subject`."""
+    return f"{INGEST_ROOT}{subject.removeprefix(PUBLIC_ROOT)}"
+
+
+def _subject(*tokens: str) -> str:
+    subject = ".".join((PUBLIC_ROOT, *(_token(token) for token in tokens)))
+    if len(subject) > MAX_SUBJECT_LENGTH:
+        raise ValueError(f"subject of {len(subject)} characters is too long: {subject[:80]!r}…")
+    return subject
+
+
+_FORBIDDEN = frozenset("*> \t\r\n\0")
+
+
+def _token(name: str) -> str:
+    if not name or not _FORBIDDEN.isdisjoint(name):
+        raise ValueError(f"{name!r} cannot be part of a NATS subject")
+    return name.replace(".", "_")

@@ -1,0 +1,57 @@
+"""One live migration of a VM, as a VirtualMachineInstanceMigration and the migrated instance tell it."""
+
+from enum import StrEnum
+
+from pydantic import AwareDatetime, Field
+
+from summit_models.contract import ClusterName, Contract, DatacenterId, Uid
+
+
+class MigrationDirection(StrEnum):
+    """Seen from the cluster of the migration object. The words are the original API's."""
+
+    INCOMING = "incoming"
+    OUTGOING = "outgoing"
+    UNKNOWN = "unknown"
+    """Neither sends nor receives: a migration between two nodes of the same cluster."""
+
+
+class PhaseTransition(Contract):
+    phase: str
+    timestamp: AwareDatetime | None = None
+
+
+class Migration(Contract):
+    id: Uid = Field(description="metadata.uid of the VirtualMachineInstanceMigration")
+    name: str = Field(examples=["kubevirt-migrate-vm-q8v5t"])
+    namespace: str
+    cluster: ClusterName
+    datacenter_id: DatacenterId
+    vm_id: Uid | None = Field(default=None, description="id of the VM, once its instance has been seen")
+    vm_name: str = Field(default="", description="spec.vmiName; a VM and its instance have the same name")
+
+    phase: str = Field(
+        default="",
+        description="KubeVirt's phase; 'Aborted' and 'Terminating' where the object asks for its own end",
+    )
+    direction: MigrationDirection = MigrationDirection.UNKNOWN
+    completed: bool = Field(default=False, description="The migration has ended, well or not")
+    failure_reason: str | None = None
+    mode: str | None = Field(default=None, description="PreCopy, PostCopy or Paused")
+
+    source_cluster: ClusterName | None = None
+    target_cluster: ClusterName | None = None
+    source_node: str | None = None
+    target_node: str | None = None
+    source_pod: str | None = None
+    target_pod: str | None = None
+
+    start_time: AwareDatetime | None = None
+    end_time: AwareDatetime | None = None
+    phase_transitions: list[PhaseTransition] = Field(default=[])
+    created_at: AwareDatetime | None = None
+
+    labels: dict[str, str] = Field(default={})
+    send_to_url: str | None = Field(default=None, description="spec.sendTo.connectURL")
+    receive_from_id: str | None = Field(default=None, description="spec.receive.migrationID")
+    migration_id: str | None = Field(default=None, description="Correlates both sides of a cross-cluster migration")

@@ -1,0 +1,139 @@
+"""The read models as Postgres tables: written by the projector alone, read by the api, migrated by alembic.
+
+`vms`, `migrations`, `clusters` and `datacenters` are made from the contract's own models, so a field is declared once
+and its column follows. Numbers are BIGINT throughout: SQLModel's INTEGER overflows at 2 GiB and at 2^31 sequences.
+"""
+
+import types
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import AwareDatetime
+from sqlalchemy import Column, Index, Table, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import BigInteger, Boolean, DateTime, Text, TypeEngine
+from sqlmodel import Field, SQLModel
+
+from summit_models.cluster import ClusterHealth
+from summit_models.contract import Contract
+from summit_models.datacenter import Datacenter
+from summit_models.migration import Migration
+from summit_models.vm import Vm
+
+metadata = SQLModel.metadata
+
+
+def _columns(model: type[Contract], *, key: str) -> list[Column[Any]]:
+    return [
+        Column(name, _sql_type(field.annotation), primary_key=name == key) for name, field in model.model_fields.items()
+    ]
+
+
+def _sql_type(annotation: Any) -> TypeEngine[Any]:
+    """Column type of a model field. Raises TypeError for a type that has no rule yet."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        (annotation,) = (a for a in get_args(annotation) if a is not types.NoneType)
+    annotation = getattr(annotation, "__supertype__", annotation)  # what a NewType wraps
+    if get_origin(annotation) in (list, dict, tuple):
+        return JSONB()
+    if get_origin(annotation) is Literal or (isinstance(annotation, type) and issubclass(annotation, StrEnum)):
+        return Text()
+    try:
+        return _SQL_TYPES[annotation]
+    except KeyError:
+        raise TypeError(f"no column type for {annotation!r}: add it to _SQL_TYPES") from None
+
+
+_SQL_TYPES: dict[Any, TypeEngine[Any]] = {
+    bool: Boolean(),
+    int: BigInteger(),
+    str: Text(),
+    AwareDatetime: DateTime(timezone=True),
+}
+
+
+def _provenance(*versions: str) -> list[Column[Any]]:
+    """Which event a row is from, and the resourceVersions it was made from: a row never goes back to older ones."""
+    return [
+        Column("observed_at", DateTime(timezone=True), nullable=False),
+        Column("epoch", BigInteger, nullable=False),
+        *(Column(version, BigInteger, nullable=False) for version in versions),
+        Column("revision", BigInteger, nullable=False),
+    ]
+
+
+def _tombstone() -> Column[Any]:
+    """A deleted object keeps its row, so that a late older event cannot bring it back."""
+    return Column("deleted_at", DateTime(timezone=True))
+
+
+_LIVE = text("deleted_at IS NULL")
+
+vms = Table(
+    "vms",
+    metadata,
+    *_columns(Vm, key="id"),
+    *_provenance("vm_version", "vmi_version"),
+    _tombstone(),
+    # One index per filter of GET /api/v1/vms, each in the order of its pages (name, id).
+    Index("vms_by_name", "name", "id", postgresql_where=_LIVE),
+    Index("vms_by_datacenter", "datacenter", "name", "id", postgresql_where=_LIVE),
+    Index("vms_by_cluster", "cluster", "name", "id", postgresql_where=_LIVE),
+    Index("vms_by_namespace", "namespace", "name", "id", postgresql_where=_LIVE),
+    Index("vms_by_status", "status", "name", "id", postgresql_where=_LIVE),
+)
+
+migrations = Table(
+    "migrations",
+    metadata,
+    *_columns(Migration, key="id"),
+    *_provenance("object_version"),
+    _tombstone(),
+    Index("migrations_by_age", text("created_at DESC"), "id"),
+    Index("migrations_by_vm", "vm_name", text("created_at DESC")),
+    Index("migrations_active", text("created_at DESC"), postgresql_where=text("NOT completed")),
+)
+
+clusters = Table("clusters", metadata, *_columns(ClusterHealth, key="name"), *_provenance())
+
+datacenters = Table("datacenters", metadata, *_columns(Datacenter, key="id"), *_provenance())
+
+
+class VmHistory(SQLModel, table=True):
+    """Each applied VM event, for ever or as long as the operator keeps the months. Partitioned by observed_at."""
+
+    __tablename__ = "vm_events"
+    __table_args__ = (
+        Index("vm_events_by_vm", "vm_id", "revision"),
+        {"postgresql_partition_by": "RANGE (observed_at)"},
+    )
+
+    revision: int = Field(primary_key=True, sa_type=BigInteger)
+    observed_at: datetime = Field(primary_key=True, sa_type=DateTime(timezone=True))
+    vm_id: str = Field(sa_type=Text)
+    type: str = Field(sa_type=Text)
+    epoch: int = Field(sa_type=BigInteger)
+    data: dict[str, Any] = Field(sa_type=JSONB)
+
+
+class Checkpoint(SQLModel, table=True):
+    """One row: how far the stream has been applied, and what is needed to see that it still is the same stream."""
+
+    stream: str = Field(primary_key=True, sa_type=Text)
+    revision: int = Field(sa_type=BigInteger)
+    stream_created_at: datetime = Field(sa_type=DateTime(timezone=True))
+    event_id: str | None = Field(default=None, sa_type=Text)
+    applied_at: datetime = Field(sa_type=DateTime(timezone=True))
+
+
+class SetAside(SQLModel, table=True):
+    """An event that could not be applied: kept with the reason, so that it stops nobody and is lost to nobody."""
+
+    __tablename__ = "set_aside"
+
+    revision: int = Field(primary_key=True, sa_type=BigInteger)
+    subject: str = Field(sa_type=Text)
+    reason: str = Field(sa_type=Text)
+    body: bytes
+    set_aside_at: datetime = Field(sa_type=DateTime(timezone=True))

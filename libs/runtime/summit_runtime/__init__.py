@@ -1,0 +1,1 @@
+"""What every process needs: settings, log, NATS, database, probes, and one way to start and stop."""

@@ -1,0 +1,34 @@
+"""Connections to Postgres from one URL, for asyncpg (hot paths, LISTEN) and SQLAlchemy (queries, migrations).
+
+The URL is libpq's; unknown query members are server settings, so `?search_path=x` selects a schema.
+"""
+
+import asyncpg
+from pydantic import SecretStr
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+CONNECT_TIMEOUT_SECONDS = 5.0
+COMMAND_TIMEOUT_SECONDS = 60.0
+
+REVISION_CHANNEL = "summit_revision"
+"""NOTIFY after each commit; the payload is the new revision."""
+
+
+async def connect(url: SecretStr, *, application: str) -> asyncpg.Connection:
+    """Open one connection. Raises OSError or asyncpg.PostgresError when the server cannot be had."""
+    return await asyncpg.connect(
+        url.get_secret_value(),
+        timeout=CONNECT_TIMEOUT_SECONDS,
+        command_timeout=COMMAND_TIMEOUT_SECONDS,
+        server_settings={"application_name": application},
+    )
+
+
+def engine(url: SecretStr, *, application: str, pool_size: int = 5) -> AsyncEngine:
+    """A pool of connections for SQLAlchemy; nothing is opened until first use."""
+    return create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=lambda: connect(url, application=application),
+        pool_size=pool_size,
+        pool_pre_ping=True,
+    )

@@ -1,0 +1,38 @@
+"""`/livez` and `/readyz` for processes without an HTTP API of their own, in Kubernetes' own format.
+
+Liveness never looks at a dependency: restarting us heals neither NATS nor Postgres. Readiness names what is missing.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+Check = Callable[[], str | None]
+"""Answers None when all is well, else why not."""
+
+
+@asynccontextmanager
+async def serve_probes(host: str, port: int, checks: Mapping[str, Check]) -> AsyncIterator[None]:
+    """Answer probes while the block runs. Port 0 serves none: the process is a child whose parent watches it."""
+    if port == 0:
+        yield
+        return
+
+    async def livez(_: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def readyz(_: web.Request) -> web.Response:
+        answers = {name: check() for name, check in checks.items()}
+        lines = [f"[-]{name} failed: {why}" if why else f"[+]{name} ok" for name, why in answers.items()]
+        return web.Response(text="\n".join(lines) + "\n", status=503 if any(answers.values()) else 200)
+
+    app = web.Application()
+    app.add_routes([web.get("/livez", livez), web.get("/healthz", livez), web.get("/readyz", readyz)])
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        yield
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,54 @@
+"""Settings by environment only, one class per service; a wrong or unknown variable stops the start, with its name."""
+
+import os
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; the sentence names the variable."""
+
+
+class ProcessSettings(BaseSettings):
+    """Settings every process has. A service's own variables carry its prefix, for example `WATCHER_`."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+
+    nats_url: SecretStr = Field(
+        default=SecretStr("nats://127.0.0.1:4222"),
+        validation_alias="NATS_URL",
+        description="NATS server, with user and password where it asks for them",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", validation_alias="LOG_LEVEL")
+    log_format: Literal["text", "json"] = Field(default="text", validation_alias="LOG_FORMAT")
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Read the settings of this process.
+
+        Raises SettingsError for a missing or malformed variable and for one with the service's prefix that does not
+        exist: pydantic-settings would ignore a misspelt name.
+        """
+        prefix = cls.model_config.get("env_prefix") or ""
+        known = {prefix + name.upper() for name in cls.model_fields}
+        unknown = sorted(v for v in os.environ if prefix and v.startswith(prefix) and v not in known)
+        if unknown:
+            raise SettingsError(f"unknown variable {unknown[0]!r}; known are {', '.join(sorted(known))}")
+        try:
+            return cls()
+        except ValidationError as error:
+            wrong = error.errors()[0]
+            name = str(wrong["loc"][0])
+            variable = name if name.isupper() else prefix + name.upper()
+            raise SettingsError(f"variable {variable}: {wrong['msg']}") from error
+
+
+class DatabaseSettings(ProcessSettings):
+    """Settings of a process that has a database."""
+
+    database_url: SecretStr = Field(
+        validation_alias="DATABASE_URL",
+        description="postgresql://user:password@host:port/database?search_path=…",
+    )
