@@ -48,10 +48,10 @@ async def _supervise(
         return 1
     except BaseExceptionGroup as group:
         fatal, rest = group.split(FatalError)
-        for error in _leaves(fatal):
-            logger.error("%s cannot go on: %s", name, error)  # noqa: TRY400
+        for leaf in _leaves(fatal):
+            logger.error("%s cannot go on: %s", name, leaf)  # noqa: TRY400
         if rest:
-            logger.error("%s failed", name, exc_info=rest)
+            logger.exception("%s failed", name, exc_info=rest)
         return 1
     except Exception:
         logger.exception("%s failed", name)

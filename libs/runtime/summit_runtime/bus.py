@@ -1,0 +1,192 @@
+"""NATS: one way to connect, and the stream and bucket that everything lives in.
+
+The client keeps trying for ever and says so once per state, not once per attempt. Measured facts behind the options:
+nats-py gives up after 60 attempts by default, waits 2 s between them, and logs a traceback for each.
+"""
+
+import asyncio
+import logging
+from datetime import datetime
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import nats
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.errors import NoServersError
+from nats.js.api import KeyValueConfig, RePublish, StorageType, StoreCompression, StreamConfig, SubjectTransform
+from nats.js.errors import NotFoundError
+from pydantic import SecretStr
+
+from summit_models.event import HEALTH_BUCKET, INGEST_ROOT, PUBLIC_ROOT, STREAM
+from summit_runtime.backoff import Backoff
+from summit_runtime.process import FatalError
+
+logger = logging.getLogger("summit.nats")
+
+MINIMUM_SERVER = (2, 14, 3)
+"""Older ones corrupt compressed blocks when they compact (nats-server #8312)."""
+
+MAX_AGE_SECONDS = 90 * 24 * 3600
+DUPLICATE_WINDOW_SECONDS = 60.0
+"""Long enough for a resend after a reconnect; the server holds ~280 bytes per id, so not longer than needed."""
+MAX_EVENT_BYTES = 256 * 1024
+PING_SECONDS = 5.0
+UNANSWERED_PINGS = 4
+HEALTH_TTL_SECONDS = 24 * 3600
+"""A cluster that no watcher has spoken of for a day leaves the bucket; it is stale long before."""
+
+
+class StreamState(NamedTuple):
+    created_at: datetime
+    first_sequence: int
+    last_sequence: int
+
+
+async def connect(url: SecretStr, *, name: str) -> Client:
+    """Connect and stay connected for ever; wait until the server is there, and check that it is new enough.
+
+    Raises FatalError when the server is older than 2.14.3 or has no JetStream.
+    """
+    client = await _first_connect(url, name)
+    version = client.connected_server_version
+    if (version.major, version.minor, version.patch) < MINIMUM_SERVER:
+        raise FatalError(
+            f"NATS at {_address(url)} is version {version.major}.{version.minor}.{version.patch}; "
+            f"install {'.'.join(map(str, MINIMUM_SERVER))} or newer"
+        )
+    return client
+
+
+async def _first_connect(url: SecretStr, name: str) -> Client:
+    backoff = Backoff(initial_seconds=0.1, max_seconds=5.0)
+    connection = _Connection(url)
+    while True:
+        try:
+            connection.client = await nats.connect(
+                url.get_secret_value(),
+                name=name,
+                inbox_prefix=f"_INBOX_{name}".encode(),
+                allow_reconnect=True,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=0.2,
+                connect_timeout=5,
+                ping_interval=10,
+                max_outstanding_pings=2,
+                error_cb=_ignore,
+                disconnected_cb=connection.lost,
+                reconnected_cb=connection.back,
+            )
+            return connection.client  # noqa: TRY300
+        except (NoServersError, NatsError, OSError, TimeoutError) as error:
+            delay = backoff.next_seconds()
+            if backoff.attempt in (1, 5) or backoff.attempt % 20 == 0:
+                logger.warning("NATS at %s cannot be reached (%s); trying again", _address(url), error)
+            await asyncio.sleep(delay)
+
+
+async def watch_connection(client: Client) -> None:
+    """Return never; raise FatalError when the client has stopped working for good.
+
+    nats-py closes for ever after a protocol error and its read loop may die in silence: only an answered ping is alive.
+    """
+    unanswered = 0
+    while True:
+        await asyncio.sleep(PING_SECONDS)
+        if client.is_closed:
+            raise FatalError("the NATS client has closed for good; the process starts anew")
+        if not client.is_connected:
+            continue
+        try:
+            await client.flush(timeout=2)
+            unanswered = 0
+        except (NatsError, TimeoutError):
+            unanswered += 1
+        if unanswered == UNANSWERED_PINGS:
+            raise FatalError("NATS has not answered for half a minute though connected; the process starts anew")
+
+
+async def ensure_stream(client: Client) -> None:
+    """Create the stream and the bucket, or bring the stream's configuration up to date; data is never touched.
+
+    Raises FatalError when the server refuses, with its reason.
+    """
+    try:
+        await _ensure(client)
+    except NatsError as error:
+        raise FatalError(
+            f"NATS refuses the stream {STREAM!r}: {error}; is JetStream on and are we permitted?"
+        ) from error
+
+
+async def _ensure(client: Client) -> None:
+    jetstream = client.jetstream()
+    wanted = stream_config()
+    try:
+        await jetstream.stream_info(STREAM)
+    except NotFoundError:
+        await jetstream.add_stream(wanted)
+    else:
+        await jetstream.update_stream(wanted)
+    await jetstream.create_key_value(
+        KeyValueConfig(bucket=HEALTH_BUCKET, history=1, ttl=HEALTH_TTL_SECONDS, direct=True)
+    )
+
+
+def stream_config() -> StreamConfig:
+    """The log: stored under public names, republished as stored, append-only."""
+    return StreamConfig(
+        name=STREAM,
+        subjects=[f"{INGEST_ROOT}.>"],
+        subject_transform=SubjectTransform(src=f"{INGEST_ROOT}.>", dest=f"{PUBLIC_ROOT}.>"),
+        republish=RePublish(src=f"{PUBLIC_ROOT}.>", dest=f"{PUBLIC_ROOT}.>"),
+        storage=StorageType.FILE,
+        compression=StoreCompression.S2,
+        max_age=MAX_AGE_SECONDS,
+        max_msg_size=MAX_EVENT_BYTES,
+        duplicate_window=DUPLICATE_WINDOW_SECONDS,
+        allow_direct=True,
+        deny_delete=True,
+        deny_purge=True,
+    )
+
+
+async def stream_state(client: Client) -> StreamState:
+    info = await client.jetstream().stream_info(STREAM)
+    if info.created is None:
+        raise FatalError(f"NATS does not say when the stream {STREAM!r} was created; is it a JetStream server?")
+    return StreamState(
+        created_at=info.created,
+        first_sequence=info.state.first_seq,
+        last_sequence=info.state.last_seq,
+    )
+
+
+def _address(url: SecretStr) -> str:
+    """Host and port without user and password."""
+    parts = urlsplit(url.get_secret_value())
+    return f"{parts.hostname}:{parts.port or 4222}"
+
+
+async def _ignore(_: Exception) -> None:
+    """Each failed attempt would be told here; `_Connection` tells the state instead."""
+
+
+class _Connection:
+    """Says once when the connection is lost and once when it is back."""
+
+    def __init__(self, url: SecretStr) -> None:
+        self.client: Client | None = None
+        self._address = _address(url)
+        self._lost = False
+
+    async def lost(self) -> None:
+        if self.client is None or self.client.is_closed:
+            return  # closed on purpose
+        self._lost = True
+        logger.warning("lost the connection to NATS at %s; publishing and reading wait", self._address)
+
+    async def back(self) -> None:
+        if self._lost:
+            logger.warning("connected to NATS at %s again", self._address)
+        self._lost = False
