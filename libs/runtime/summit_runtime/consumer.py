@@ -45,7 +45,7 @@ class StreamMessage(NamedTuple):
     """How many more there were when this one was sent; 0 ends a snapshot."""
 
 
-class _BrokenError(Exception):
+class _Broken(Exception):
     """The consumer must be made anew."""
 
 
@@ -69,7 +69,7 @@ class Consumer:
                     self._after = batch[-1].sequence
                     self._backoff.reset()
                     return batch
-            except (_BrokenError, NatsError, TimeoutError, OSError) as error:
+            except (_Broken, NatsError, TimeoutError, OSError) as error:
                 await self._start_anew(error)
 
     async def session(self) -> "_Session":
@@ -104,7 +104,7 @@ class _Session:
         self._queue = queue
         self._delivered = 0
         self._asked = 0
-        self._broken: _BrokenError | None = None
+        self._broken: _Broken | None = None
         self.initial_pending = 0
 
     @classmethod
@@ -130,7 +130,7 @@ class _Session:
             await self._subscription.unsubscribe()
 
     async def take(self, limit: int) -> list[StreamMessage]:
-        """Messages that have arrived; an empty list when it was only a heartbeat. Raises _BrokenError."""
+        """Messages that have arrived; an empty list when it was only a heartbeat. Raises _Broken."""
         if self._broken:
             raise self._broken
         batch: list[StreamMessage] = []
@@ -139,7 +139,7 @@ class _Session:
             await self._accept(message, batch)
             while len(batch) < limit and not self._queue.empty():
                 await self._accept(self._queue.get_nowait(), batch)
-        except _BrokenError as broken:
+        except _Broken as broken:
             self._broken = broken  # what came before it is good
         return batch
 
@@ -149,7 +149,7 @@ class _Session:
         else:
             sequence, delivered, pending = _positions(message.reply)
             if delivered != self._delivered + 1:
-                raise _BrokenError(f"message {self._delivered + 1} of this consumer is missing")
+                raise _Broken(f"message {self._delivered + 1} of this consumer is missing")
             self._delivered = delivered
             batch.append(StreamMessage(sequence, message.subject, message.data, pending))
         if self._asked - self._delivered <= PULL_MESSAGES:
@@ -163,7 +163,7 @@ class _Session:
             case "404" | "408":
                 self._asked -= int(headers.get("Nats-Pending-Messages", PULL_MESSAGES))
             case status:
-                raise _BrokenError(f"{status} {headers.get('Description', '')}")
+                raise _Broken(f"{status} {headers.get('Description', '')}")
 
     async def _pull(self) -> None:
         self._asked += PULL_MESSAGES

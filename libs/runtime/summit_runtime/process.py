@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from summit_runtime import log
+from summit_runtime.backoff import Backoff
 from summit_runtime.settings import ProcessSettings, SettingsError
 
 logger = logging.getLogger("summit.process")
@@ -20,7 +21,7 @@ SettingsT = TypeVar("SettingsT", bound=ProcessSettings)
 
 
 class FatalError(Exception):
-    """Something only a person can mend; the sentence says what to do. The process ends with exit code 1."""
+    """Something only a person or a new start can mend; the sentence says what. The process ends with exit code 1."""
 
 
 def main(
@@ -30,34 +31,53 @@ def main(
     try:
         settings = settings_class.from_environment()
     except SettingsError as error:
-        sys.exit(f"{name}: {error}")
+        sys.stderr.write(f"{name}: {error}\n")
+        sys.exit(2)
     log.configure(settings.log_level, settings.log_format)
     logger.info("%s starts: %s", name, settings)
-    sys.exit(asyncio.run(_supervise(name, settings, service)))
+    sys.exit(asyncio.run(_run(name, settings, service)))
 
 
-async def _supervise(
-    name: str, settings: SettingsT, service: Callable[[SettingsT, asyncio.Event], Awaitable[None]]
-) -> int:
+async def _run(name: str, settings: SettingsT, service: Callable[[SettingsT, asyncio.Event], Awaitable[None]]) -> int:
     stop = asyncio.Event()
     _on_signals(name, stop)
     try:
-        await service(settings, stop)
+        await supervised(name, lambda: service(settings, stop))
     except FatalError as error:
         logger.error("%s cannot go on: %s", name, error)  # noqa: TRY400  the sentence is the message
         return 1
-    except BaseExceptionGroup as group:
-        fatal, rest = group.split(FatalError)
-        for leaf in _leaves(fatal):
-            logger.error("%s cannot go on: %s", name, leaf)  # noqa: TRY400
-        if rest:
-            logger.exception("%s failed", name, exc_info=rest)
-        return 1
-    except Exception:
-        logger.exception("%s failed", name)
-        return 1
     logger.info("%s stopped", name)
     return 0
+
+
+async def supervised(name: str, work: Callable[[], Awaitable[None]], *, retry: Backoff | None = None) -> None:
+    """Run `work` to its end. After a failure nobody foresaw, log it with its traceback and run it again.
+
+    Without `retry` such a failure, and in any case a FatalError inside, ends in FatalError.
+    """
+    while True:
+        try:
+            await work()
+        except Exception as error:
+            if fatal := _fatal_in(error):
+                raise fatal from error
+            logger.exception("%s failed", name)
+            if retry is None:
+                raise FatalError("the failure above was not foreseen; please report it") from error
+            delay = retry.next_seconds()
+            logger.info("%s starts again in %.1f s", name, delay)
+            await asyncio.sleep(delay)
+        else:
+            return
+
+
+def _fatal_in(error: BaseException) -> FatalError | None:
+    """The FatalError in an error, also one that a TaskGroup has wrapped."""
+    if isinstance(error, FatalError):
+        return error
+    if isinstance(error, BaseExceptionGroup):
+        return next((fatal for inner in error.exceptions if (fatal := _fatal_in(inner))), None)
+    return None
 
 
 def _on_signals(name: str, stop: asyncio.Event) -> None:
@@ -71,12 +91,6 @@ def _on_signals(name: str, stop: asyncio.Event) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
-
-
-def _leaves(group: BaseExceptionGroup[BaseException] | None) -> list[BaseException]:
-    if group is None:
-        return []
-    return [leaf for e in group.exceptions for leaf in (_leaves(e) if isinstance(e, BaseExceptionGroup) else [e])]
 
 
 async def sleep_unless(stop: asyncio.Event, seconds: float) -> bool:
