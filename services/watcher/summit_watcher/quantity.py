@@ -1,0 +1,57 @@
+"""Kubernetes quantities ("8Gi", "1500m", 4e9) as exact integers. No float arithmetic: 0.1 is not 0.1.
+
+Grammar and limits: k8s.io/apimachinery pkg/api/resource quantity.go and suffix.go.
+"""
+
+import re
+from fractions import Fraction
+from functools import lru_cache
+
+MAX_VALUE = 2**63 - 1
+"""Larger quantities become this one, as in Go."""
+
+_MAX_LENGTH = 128
+"""Longer texts are refused: nobody writes them, and the work to read them grows with the square."""
+
+_MAX_EXPONENT = 200
+"""Larger exponents change nothing any more: 128 digits bring 10^200 not below 2^63, and 10^-200 not above 1."""
+
+_QUANTITY = re.compile(
+    r"(?P<sign>[+-]?)(?P<number>[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
+    r"(?P<suffix>[KMGTPE]i|[numkMGTPE]|[eE](?P<exponent>[+-]?[0-9]+))?"
+)  # "E" alone is exa, "E3" is an exponent; upper-case "K" and "1e1.5" are in no grammar of Go's
+
+_BINARY = {suffix: Fraction(1024**power) for power, suffix in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), start=1)}
+_DECIMAL = {
+    suffix: Fraction(10) ** power
+    for power, suffix in zip(range(-9, 19, 3), ("n", "u", "m", "", "k", "M", "G", "T", "P", "E"), strict=True)
+}
+_FACTORS = _BINARY | _DECIMAL
+
+
+@lru_cache(maxsize=4096, typed=True)
+def value(quantity: str | float) -> int | None:
+    """The quantity in its base unit (bytes, cores), rounded up to a whole number as Go's `Quantity.Value()`.
+
+    None if it is not a quantity, or is negative: nothing that we measure is less than nothing.
+    """
+    text = quantity if isinstance(quantity, str) else repr(quantity)  # repr of a float is what JSON had, shortest
+    found = _QUANTITY.fullmatch(text) if len(text) <= _MAX_LENGTH else None
+    if not found:
+        return None
+    exact = Fraction(_with_zero(found["number"])) * _factor(found["suffix"] or "", found["exponent"])
+    if found["sign"] == "-" and exact:
+        return None
+    return min(-(-exact.numerator // exact.denominator), MAX_VALUE)
+
+
+def _with_zero(number: str) -> str:
+    """`.5` and `5.` with the digit that Fraction asks for."""
+    whole, point, part = number.partition(".")
+    return f"{whole or '0'}{point}{part or '0'}" if point else whole
+
+
+def _factor(suffix: str, exponent: str | None) -> Fraction:
+    if exponent is None:
+        return _FACTORS[suffix]
+    return Fraction(10) ** max(-_MAX_EXPONENT, min(_MAX_EXPONENT, int(exponent)))
