@@ -5,6 +5,7 @@ nats-py gives up after 60 attempts by default, waits 2 s between them, and logs 
 """
 
 import asyncio
+import contextlib
 import logging
 from datetime import datetime
 from typing import NamedTuple
@@ -83,6 +84,12 @@ async def _first_connect(url: SecretStr, name: str) -> Client:
             if backoff.attempt in (1, 5) or backoff.attempt % 20 == 0:
                 logger.warning("NATS at %s cannot be reached (%s); trying again", _address(url), error)
             await asyncio.sleep(delay)
+
+
+async def close(client: Client) -> None:
+    """Close the connection, also one whose server is away."""
+    with contextlib.suppress(OSError, NatsError):
+        await client.close()
 
 
 async def watch_connection(client: Client) -> None:

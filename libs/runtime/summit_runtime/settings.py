@@ -32,7 +32,7 @@ class ProcessSettings(BaseSettings):
         exist: pydantic-settings would ignore a misspelt name.
         """
         prefix = cls.model_config.get("env_prefix") or ""
-        known = {prefix + name.upper() for name in cls.model_fields}
+        known = {prefix + name.upper() for name, field in cls.model_fields.items() if not field.validation_alias}
         unknown = sorted(v for v in os.environ if prefix and v.startswith(prefix) and v not in known)
         if unknown:
             raise SettingsError(f"unknown variable {unknown[0]!r}; known are {', '.join(sorted(known))}")

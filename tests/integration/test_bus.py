@@ -1,0 +1,159 @@
+"""NATS: stream, publisher and consumer against a real server that is stopped and started."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import nats
+import pytest
+from pydantic import SecretStr
+
+from summit_runtime import bus
+from summit_runtime.consumer import StreamMessage, consume, snapshot
+from summit_runtime.publisher import WINDOW_EVENTS, publishing
+from summit_standalone.embedded_nats import embedded_nats
+
+DEADLINE_SECONDS = 20.0
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while not condition():  # noqa: ASYNC110  the publisher counts, it does not call
+            await asyncio.sleep(0.01)
+
+
+async def read(url: str, count: int, *, after: int = 0) -> list[StreamMessage]:
+    client = await bus.connect(SecretStr(url), name="reader")
+    messages: list[StreamMessage] = []
+    async with asyncio.timeout(DEADLINE_SECONDS), consume(client, after=after) as consumer:
+        while len(messages) < count:
+            messages += await consumer.next_batch()
+    await bus.close(client)
+    return messages
+
+
+async def test_the_stream_is_made_once_and_kept(nats_url: str) -> None:
+    """Each process makes sure of it at its start; the second finds what the first made."""
+    client = await bus.connect(SecretStr(nats_url), name="test")
+    await bus.ensure_stream(client)
+    created = (await bus.stream_state(client)).created_at
+    await bus.ensure_stream(client)
+    assert (await bus.stream_state(client)).created_at == created
+    await bus.close(client)
+
+
+async def test_a_plain_subscriber_sees_exactly_the_log(nats_url: str) -> None:
+    """A duplicate is stored once and told once, under the public name, with its sequence."""
+    client = await bus.connect(SecretStr(nats_url), name="test")
+    await bus.ensure_stream(client)
+    outsider = await nats.connect(nats_url)
+    feed = await outsider.subscribe("summit.vms.dc-solna.>")
+    await outsider.flush()
+    async with publishing(client) as publisher:
+        for event_id in ("a", "a", "b"):
+            await publisher.publish("summit.vms.dc-solna.vulcan.prod.web", event_id.encode(), event_id)
+        await publisher.flush()
+    seen = [await feed.next_msg(timeout=5) for _ in range(2)]
+    assert [(m.data, (m.headers or {})["Nats-Sequence"]) for m in seen] == [(b"a", "1"), (b"b", "2")]
+    assert feed.pending_msgs == 0
+    await outsider.close()
+    await bus.close(client)
+
+
+async def test_events_of_one_subject_keep_their_order_across_restarts_of_the_server(tmp_path: Path) -> None:
+    """Nothing is lost, nothing is stored twice, nothing overtakes: kill the server twice while publishing."""
+    count, subjects = 6000, 20
+    async with embedded_nats(tmp_path / "nats") as url:
+        port = int(url.rpartition(":")[2])
+        client = await bus.connect(SecretStr(url), name="test")
+        await bus.ensure_stream(client)
+    async with publishing(client) as publisher:
+
+        async def publish_all() -> None:
+            for n in range(count):
+                body = json.dumps({"n": n}).encode()
+                await publisher.publish(f"summit.vms.d.c.n.v{n % subjects}", body, f"id-{n}")
+
+        writer = asyncio.create_task(publish_all())
+        for done in (count // 3, 2 * count // 3):
+            async with embedded_nats(tmp_path / "nats", port):
+                await until(lambda done=done: publisher.published >= done)  # type: ignore[misc]
+        async with embedded_nats(tmp_path / "nats", port) as url:
+            await asyncio.wait_for(writer, DEADLINE_SECONDS)
+            await asyncio.wait_for(publisher.flush(), DEADLINE_SECONDS)
+            messages = await read(url, count)
+            await bus.close(client)
+    order: dict[str, list[int]] = {}
+    for message in messages:
+        order.setdefault(message.subject, []).append(json.loads(message.body)["n"])
+    assert len(messages) == count
+    assert all(numbers == sorted(set(numbers)) for numbers in order.values())
+
+
+async def test_publishing_waits_when_too_much_is_unacknowledged(tmp_path: Path) -> None:
+    """A NATS that is away is felt by the publisher's caller; memory stays bounded."""
+    async with embedded_nats(tmp_path / "nats") as url:
+        client = await bus.connect(SecretStr(url), name="test")
+        await bus.ensure_stream(client)
+    async with publishing(client) as publisher:
+        for n in range(WINDOW_EVENTS):
+            await publisher.publish(f"summit.vms.d.c.n.v{n}", b"{}", f"id-{n}")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(publisher.publish("summit.vms.d.c.n.more", b"{}", "more"), 0.1)
+        assert publisher.unacknowledged == WINDOW_EVENTS
+    await bus.close(client)
+
+
+async def test_an_event_that_is_too_large_is_dropped_and_stops_nobody(
+    nats_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No retry can mend it; it is told with its id."""
+    client = await bus.connect(SecretStr(nats_url), name="test")
+    await bus.ensure_stream(client)
+    async with publishing(client) as publisher:
+        await publisher.publish("summit.vms.d.c.n.big", b"x" * (bus.MAX_EVENT_BYTES + 1), "too-big")
+        await publisher.publish("summit.vms.d.c.n.small", b"{}", "small")
+        await asyncio.wait_for(publisher.flush(), DEADLINE_SECONDS)
+    assert (await bus.stream_state(client)).last_sequence == 1
+    assert "too-big" in caplog.text
+    await bus.close(client)
+
+
+async def test_reading_goes_on_after_a_restart_without_gap_or_repetition(tmp_path: Path) -> None:
+    """The ephemeral consumer is gone with the server; the reader makes it anew after its last message."""
+    async with embedded_nats(tmp_path / "nats") as url:
+        port = int(url.rpartition(":")[2])
+        client = await bus.connect(SecretStr(url), name="test")
+        await bus.ensure_stream(client)
+        async with publishing(client) as publisher:
+            for n in range(1500):
+                await publisher.publish(f"summit.vms.d.c.n.v{n}", b"{}", f"first-{n}")
+            await publisher.flush()
+        reading = consume(client, after=0)
+        consumer = await reading.__aenter__()
+        first = await consumer.next_batch(limit=700)
+    async with embedded_nats(tmp_path / "nats", port), publishing(client) as publisher:
+        for n in range(10):
+            await publisher.publish(f"summit.vms.d.c.n.v{n}", b"{}", f"second-{n}")
+        sequences = [m.sequence for m in first]
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while sequences[-1] < 1510:
+                sequences += [m.sequence for m in await consumer.next_batch()]
+        await reading.__aexit__(None, None, None)
+        await bus.close(client)
+    assert sequences == list(range(1, 1511))
+
+
+async def test_a_snapshot_is_the_last_message_of_each_matching_subject(nats_url: str) -> None:
+    """It is how a starting watcher learns what was published before it, and it ends by itself, also when empty."""
+    client = await bus.connect(SecretStr(nats_url), name="test")
+    await bus.ensure_stream(client)
+    async with publishing(client) as publisher:
+        for n in range(30):
+            await publisher.publish(f"summit.vms.d.c{n % 2}.n.v{n % 10}", str(n).encode(), f"id-{n}")
+        await publisher.flush()
+    found = {m.subject: m.body async for m in snapshot(client, "summit.vms.d.c0.>")}
+    assert found == {f"summit.vms.d.c0.n.v{n % 10}": str(n).encode() for n in (20, 22, 24, 26, 28)}
+    assert [m async for m in snapshot(client, "summit.vms.nowhere.>")] == []
+    await bus.close(client)

@@ -1,0 +1,52 @@
+"""Settings by environment."""
+
+import pytest
+from pydantic_settings import SettingsConfigDict
+
+from summit_runtime.settings import DatabaseSettings, ProcessSettings, SettingsError
+
+
+class ToasterSettings(DatabaseSettings):
+    model_config = SettingsConfigDict(env_prefix="TOASTER_")
+
+    slices: int = 2
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://u:secret@h/d")
+
+
+def test_a_services_own_variables_carry_its_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TOASTER_SLICES sets `slices`; standard names have no prefix."""
+    monkeypatch.setenv("TOASTER_SLICES", "4")
+    settings = ToasterSettings.from_environment()
+    assert settings.slices == 4
+    assert settings.database_url.get_secret_value() == "postgresql://u:secret@h/d"
+
+
+def test_a_misspelt_variable_stops_the_start_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pydantic-settings would ignore it, and the operator would wonder."""
+    monkeypatch.setenv("TOASTER_SLICE", "4")
+    with pytest.raises(SettingsError, match="unknown variable 'TOASTER_SLICE'; known are TOASTER_SLICES"):
+        ToasterSettings.from_environment()
+
+
+def test_a_wrong_value_is_told_with_the_variables_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The person who reads it thinks in variables, not in fields."""
+    monkeypatch.setenv("TOASTER_SLICES", "many")
+    with pytest.raises(SettingsError, match=r"variable TOASTER_SLICES: .*integer"):
+        ToasterSettings.from_environment()
+
+
+def test_a_missing_variable_is_told_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service without its database does not start to fail later."""
+    monkeypatch.delenv("DATABASE_URL")
+    with pytest.raises(SettingsError, match="variable DATABASE_URL: Field required"):
+        ToasterSettings.from_environment()
+
+
+def test_settings_are_printed_without_secrets() -> None:
+    """They are logged at each start."""
+    assert "secret" not in str(ToasterSettings.from_environment())
+    assert isinstance(ToasterSettings.from_environment(), ProcessSettings)

@@ -1,0 +1,20 @@
+"""The read models as tables."""
+
+from sqlalchemy import Integer
+from sqlalchemy.types import BigInteger
+
+from summit_models.migration import Migration
+from summit_models.tables import metadata, migrations, vms
+from summit_models.vm import Vm
+
+
+def test_each_field_of_a_vm_and_of_a_migration_is_a_column() -> None:
+    """A field is declared once; its column follows."""
+    assert set(Vm.model_fields) <= set(vms.columns.keys())
+    assert set(Migration.model_fields) <= set(migrations.columns.keys())
+
+
+def test_no_column_is_a_32_bit_integer() -> None:
+    """Bytes overflow it at 2 GiB, stream sequences at 2^31."""
+    columns = [column for table in metadata.sorted_tables for column in table.columns]
+    assert [str(c) for c in columns if isinstance(c.type, Integer) and not isinstance(c.type, BigInteger)] == []
