@@ -1,0 +1,394 @@
+"""A simulated cluster: the one object that tests and the demo hold.
+
+    async with SimulatedCluster("vulcan") as cluster:
+        cluster.write_kubeconfig(path)
+        vm = cluster.create_vm("web-1", namespace="prod", cores=2, memory="4Gi")
+        await cluster.start(vm)
+        cluster.faults.close_streams()
+
+With speed 0 nothing happens by itself: `tick` and `settle` move the clock. With speed 1 things take as long as
+in KubeVirt, with speed 20 a twentieth of it.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from summit_simulator import infrastructure, kubeconfig
+from summit_simulator.access import Access
+from summit_simulator.actions import Actions
+from summit_simulator.clock import Clock
+from summit_simulator.decisions import Pace
+from summit_simulator.faults import Faults
+from summit_simulator.listener import Listener
+from summit_simulator.machines import MachineController
+from summit_simulator.manifest import Manifest, key, metadata, set_condition
+from summit_simulator.migrations import MigrationController
+from summit_simulator.objects import Objects
+from summit_simulator.pages import Snapshots
+from summit_simulator.patches import merge
+from summit_simulator.resources import (
+    KUBEVIRT_GROUPS,
+    MIGRATIONS,
+    NAMESPACES,
+    RESOURCES,
+    VIRTUALMACHINEINSTANCES,
+    VIRTUALMACHINES,
+    Resource,
+    named,
+)
+from summit_simulator.server import KEPT_REQUESTS, ApiServer, LoggedRequest
+from summit_simulator.store import Event, Saved, Store
+from summit_simulator.tls import CertificateAuthority, server_context
+from summit_simulator.virtual_machine import Disks, Size, virtual_machine
+from summit_simulator.virtual_machine_instance import enter_phase
+
+Credential = Literal["token", "token-file", "certificate"]
+Object = Mapping[str, Any]
+
+# Far more steps than any seeded fleet needs: a cluster that does not settle is a defect of ours.
+MAX_SETTLING_STEPS = 1_000_000
+
+
+class SimulatedCluster:
+    """One fake cluster on its own port."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        tls: bool = True,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        advertise_host: str | None = None,
+        seed: int = 0,
+        speed: float = 0.0,
+        pace: Pace | None = None,
+        nodes: int = 6,
+        first_revision: int = 1000,
+        history_events: int = 10_000,
+        bookmark_seconds: float = 60.0,
+        epoch: datetime | None = None,
+    ) -> None:
+        self.name = name
+        self.advertise_host = advertise_host or host
+        self.random = random.Random(f"{seed}/{name}")  # noqa: S311 - reproducible, not secret
+        self.clock = Clock(speed=speed, epoch=epoch)
+        self.store = Store(first_revision=first_revision, history_events=history_events)
+        self.objects = Objects(self.store, self.clock, self.random)
+        self.snapshots = Snapshots(self.store)
+        self.access = Access(f"{self.random.getrandbits(128):032x}")
+        self.requests: deque[LoggedRequest] = deque(maxlen=KEPT_REQUESTS)
+        self.authority = CertificateAuthority(f"{name}-ca") if tls else None
+        self._listener = Listener(self._handle, host=host, port=port, tls=self._tls(host))
+        self.faults = Faults(self._listener)
+        self.actions = Actions(self.objects, self.clock)
+        self._server = ApiServer(
+            self.store,
+            self.objects,
+            self.snapshots,
+            self.access,
+            self.actions,
+            self.faults,
+            self.requests,
+            bookmark_seconds,
+        )
+        self.machines = MachineController(self.objects, self.clock, pace or Pace())
+        self.migrations = MigrationController(
+            self.objects, self.clock, pace or Pace(), machines=self.machines, faults=self.faults
+        )
+        self._is_suspended = False
+        self._clock_task: asyncio.Task[None] | None = None
+        infrastructure.install(self.objects, cluster=name, nodes=nodes)
+        self.store.listeners.append(self._consider)
+
+    async def __aenter__(self) -> Self:
+        await self._listener.open()
+        if self.clock.speed:
+            self._clock_task = asyncio.create_task(self.clock.run(), name=f"clock of {self.name}")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._clock_task is not None:
+            self._clock_task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._clock_task
+        self.faults.unfreeze()
+        self.faults.close_streams()
+        await self._listener.close()
+
+    # Access from outside
+
+    @property
+    def port(self) -> int:
+        """The port it listens on, or listened on before a fault closed it."""
+        return self._listener.port
+
+    @property
+    def url(self) -> str:
+        """The server, as kubeconfigs name it."""
+        return f"{'https' if self.authority else 'http'}://{self.advertise_host}:{self.port}"
+
+    @property
+    def token(self) -> str:
+        """The newest token of the admin."""
+        return self.access.token_of("admin")
+
+    @property
+    def uid(self) -> str:
+        """The identity of the cluster: the uid of its kube-system namespace."""
+        return str(metadata(self.objects.read(NAMESPACES, "", "kube-system"))["uid"])
+
+    def write_kubeconfig(
+        self, path: Path, *, user: str = "admin", credential: Credential = "token", server: str | None = None
+    ) -> Path:
+        """Write a kubeconfig, mode 0600, with the CA embedded.
+
+        A token file is written beside it as <stem>.token. Certificates need TLS.
+        """
+        ca_pem = self.authority.certificate_pem if self.authority else None
+        config = kubeconfig.render(
+            name=self.name, server=server or self.url, user=self._credential(path, user, credential), ca_pem=ca_pem
+        )
+        return kubeconfig.write(path, config)
+
+    def _credential(self, path: Path, user: str, credential: Credential) -> Manifest:
+        if credential == "certificate":
+            if self.authority is None:
+                raise ValueError(f"cluster {self.name!r}: client certificates need tls=True")
+            pair = self.authority.issue_client(user)
+            return {
+                "client-certificate-data": kubeconfig.embedded(pair.certificate_pem),
+                "client-key-data": kubeconfig.embedded(pair.key_pem),
+            }
+        if credential == "token-file":
+            # With a newline at its end, as `kubectl create token > file` leaves one.
+            file = kubeconfig.write_private(path.with_suffix(".token"), f"{self.access.token_of(user)}\n")
+            return {"tokenFile": file.name}
+        return {"token": self.access.token_of(user)}
+
+    def _tls(self, host: str) -> Any:
+        if self.authority is None:
+            return None
+        names = dict.fromkeys(("127.0.0.1", "localhost", host, self.advertise_host, "kubernetes.default.svc"))
+        return server_context(self.authority, self.authority.issue_server(tuple(names)))
+
+    async def _handle(self, request: Any) -> Any:
+        return await self._server.handle(request)
+
+    # Objects
+
+    def create_vm(
+        self,
+        name: str,
+        *,
+        namespace: str = "default",
+        cores: int = 1,
+        memory: str = "2Gi",
+        instancetype: str | None = None,
+        run_strategy: str = "Halted",
+        labels: Mapping[str, str] | None = None,
+        disks: Sequence[str] = ("20Gi",),
+        claims: Mapping[str, str] | None = None,
+        os: str = "fedora",
+        vlan: str | None = None,
+    ) -> Manifest:
+        """Create a VM, and its namespace and claims (name → size) where they are missing.
+
+        `disks` are sizes of DataVolumes. The VM is provisioned and started by the controller if its
+        run strategy says so, as time passes.
+        """
+        self.objects.ensure_namespace(namespace)
+        for claim, size in (claims or {}).items():
+            infrastructure.create_claim(self.objects, namespace, claim, size)
+        manifest = virtual_machine(
+            name,
+            namespace,
+            size=Size(cores, memory, instancetype),
+            disks=Disks(disks, tuple(claims or ())),
+            run_strategy=run_strategy,
+            labels=labels,
+            os=os,
+            vlan=vlan,
+        )
+        self.objects.create(VIRTUALMACHINES, manifest)
+        return self.objects.read(VIRTUALMACHINES, namespace, name)
+
+    def create(self, plural: str, manifest: Manifest) -> Manifest:
+        """Create any object as it is, without admission: for shapes that no webhook would let through."""
+        resource = named(plural)
+        if namespace := metadata(manifest).get("namespace"):
+            self.objects.ensure_namespace(namespace)
+        return self.objects.create(resource, manifest, part="all").manifest()
+
+    def get(self, plural: str, name: str, namespace: str = "") -> Manifest | None:
+        """Any object as it is now, None if there is none."""
+        return self.objects.find(named(plural), namespace, name)
+
+    def patch(self, plural: str, obj: Object, change: Manifest) -> Manifest:
+        """Merge a change into an object, status included, as a controller could."""
+        resource = named(plural)
+        wanted = merge(self.objects.read(resource, *key(obj)), change)
+        metadata(wanted).pop("resourceVersion", None)
+        return self.objects.update(resource, wanted, part="all").manifest()
+
+    def delete(self, plural: str, obj: Object) -> None:
+        """Delete an object; what finalizers keep goes as time passes."""
+        self.objects.delete(named(plural), *key(obj))
+
+    def vm(self, obj: Object) -> Manifest | None:
+        """The VM of that namespace and name, as it is now."""
+        return self.objects.find(VIRTUALMACHINES, *key(obj))
+
+    def vmi(self, obj: Object) -> Manifest | None:
+        """The VMI of that namespace and name, as it is now."""
+        return self.objects.find(VIRTUALMACHINEINSTANCES, *key(obj))
+
+    # Actions: as virtctl would ask for them, then settled
+
+    async def start(self, vm: Object) -> None:
+        """Start a VM and wait until it runs."""
+        await self._act(VIRTUALMACHINES, "start", vm)
+
+    async def stop(self, vm: Object) -> None:
+        """Stop a VM and wait until its VMI is gone."""
+        await self._act(VIRTUALMACHINES, "stop", vm)
+
+    async def restart(self, vm: Object) -> None:
+        """Restart a VM and wait until the new VMI runs."""
+        await self._act(VIRTUALMACHINES, "restart", vm)
+
+    async def pause(self, vm: Object) -> None:
+        """Pause the VMI of a VM."""
+        await self._act(VIRTUALMACHINEINSTANCES, "pause", vm)
+
+    async def unpause(self, vm: Object) -> None:
+        """Unpause the VMI of a VM."""
+        await self._act(VIRTUALMACHINEINSTANCES, "unpause", vm)
+
+    async def migrate(self, vm: Object) -> Manifest:
+        """Migrate a VM and wait until that is done; returns the VMIM in its final phase."""
+        migration = self.request_migration(vm)
+        await self.settle()
+        return self.objects.find(MIGRATIONS, *key(migration)) or migration
+
+    def request(self, action: str, vm: Object) -> None:
+        """Ask for an action without waiting for what comes of it: start, stop, restart, pause, unpause, migrate."""
+        resource = VIRTUALMACHINEINSTANCES if action in ("pause", "unpause") else VIRTUALMACHINES
+        self.actions.perform(resource, action, key(vm), None)
+
+    def request_migration(self, vm: Object) -> Manifest:
+        """Create a VirtualMachineInstanceMigration for the VMI of a VM; it takes its course with time."""
+        namespace, name = key(vm)
+        meta: Manifest = {"generateName": f"{name}-migration-", "namespace": namespace}
+        meta |= {"labels": {"kubevirt.io/vmi-name": name}, "finalizers": ["kubevirt.io/migrationJobFinalize"]}
+        record = self.objects.create(MIGRATIONS, {"metadata": meta, "spec": {"vmiName": name}})
+        return self.objects.read(MIGRATIONS, namespace, record.name)
+
+    def crash(self, vm: Object) -> None:
+        """Let the guest fail: its VMI enters phase Failed, what follows is up to the run strategy."""
+        vmi = self.objects.read(VIRTUALMACHINEINSTANCES, *key(vm))
+        set_condition(vmi, "Ready", "False", reason="PodTerminating", message="virt-launcher pod is terminating")
+        enter_phase(vmi, "Failed", self.clock.now())
+        self.objects.update(VIRTUALMACHINEINSTANCES, vmi, manager="virt-handler", part="all")
+
+    async def _act(self, resource: Resource, action: str, vm: Object) -> None:
+        self.actions.perform(resource, action, key(vm), None)
+        await self.settle()
+
+    # Time
+
+    def tick(self, seconds: float) -> None:
+        """Let simulated time pass."""
+        self.clock.advance(seconds)
+
+    async def settle(self) -> None:
+        """Let time pass until nothing is under way any more, giving streams a chance to send on the way."""
+        for _ in range(MAX_SETTLING_STEPS):
+            if (wait := self.clock.next_due()) is None:
+                return
+            self.clock.advance(wait)
+            await asyncio.sleep(0)
+        raise RuntimeError(f"cluster {self.name!r} does not settle")
+
+    @contextlib.contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Write objects without any controller looking at them: for seeding and benchmarks."""
+        self._is_suspended = True
+        try:
+            yield
+        finally:
+            self._is_suspended = False
+
+    def _consider(self, event: Event) -> None:
+        if self._is_suspended:
+            return
+        place = event.record.namespace, event.record.name
+        if event.resource is VIRTUALMACHINES:
+            self.machines.queue.add(place)
+        elif event.resource is VIRTUALMACHINEINSTANCES:
+            self.machines.queue.add(place)
+            self.migrations.vmi_changed(place)
+        elif event.resource is MIGRATIONS:
+            self.migrations.queue.add(place)
+
+    # History and identity
+
+    def truth(self, *plurals: str) -> dict[str, dict[str, Manifest]]:
+        """The oracle: what exists now, by plural and uid. Without arguments, everything."""
+        chosen = [named(plural) for plural in plurals] or RESOURCES
+        return {
+            resource.plural: {record.uid: record.manifest() for record in self.store.records(resource)}
+            for resource in chosen
+        }
+
+    def requests_for(self, plural: str = "", *, verb: str | None = None) -> list[LoggedRequest]:
+        """The logged requests for a resource ("" is any) and verb, oldest first."""
+        return [
+            request for request in self.requests if plural in ("", request.resource) and verb in (None, request.verb)
+        ]
+
+    def forget_history(self) -> None:
+        """Move the window of history to now: older resourceVersions and continue tokens are expired (410)."""
+        self.store.forget_history()
+        self.snapshots.forget()
+
+    def backup(self) -> Saved:
+        """Back up etcd."""
+        return self.store.save()
+
+    def restore(self, backup: Saved) -> None:
+        """Restore etcd without bumping the revision: resourceVersions jump back, every stream breaks."""
+        self.store.restore(backup)
+        self.snapshots.forget()
+        self.faults.close_streams(abort=True)
+
+    def change_identity(self) -> str:
+        """Become another cluster behind the same URL: kube-system gets another uid, which is returned."""
+        return infrastructure.change_identity(self.store, self.objects)
+
+    def uninstall_kubevirt(self) -> None:
+        """Let the KubeVirt groups be absent (404, text/plain); watches on them end cleanly. Objects are kept."""
+        self._server.kubevirt_installed = False
+        for resource in RESOURCES:
+            if resource.group in KUBEVIRT_GROUPS:
+                self.faults.close_streams(resource.plural)
+
+    def install_kubevirt(self) -> None:
+        """Serve the KubeVirt groups again."""
+        self._server.kubevirt_installed = True
+
+
+@contextlib.asynccontextmanager
+async def simulated_clusters(*names: str, **options: Any) -> AsyncIterator[list[SimulatedCluster]]:
+    """Several clusters of one process, each on its own port."""
+    async with contextlib.AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(SimulatedCluster(name, **options)) for name in names]

@@ -1,0 +1,165 @@
+"""The controller of VMs and VMIs: writes what `decisions` decided."""
+
+from collections.abc import Callable
+
+from summit_simulator import instancetypes
+from summit_simulator import virtual_machine_instance as instance
+from summit_simulator.clock import Clock
+from summit_simulator.decisions import Pace, Step, next_machine_step, phase_of
+from summit_simulator.machine_status import machine_status, volume_snapshot_statuses
+from summit_simulator.manifest import Manifest, key, metadata, set_condition, timestamp
+from summit_simulator.objects import Objects
+from summit_simulator.resources import CLAIMS, NODES, VIRTUALMACHINEINSTANCES, VIRTUALMACHINES, Resource
+from summit_simulator.store import Key
+from summit_simulator.workqueue import WorkQueue
+
+CONTROLLER, HANDLER = "virt-controller", "virt-handler"
+
+
+class MachineController:
+    """virt-controller and virt-handler of one cluster, as far as VMs and VMIs show it."""
+
+    def __init__(self, objects: Objects, clock: Clock, pace: Pace) -> None:
+        self._objects = objects
+        self._clock = clock
+        self._pace = pace
+        self.queue = WorkQueue(clock, decide=self._decide, perform=self._perform)
+        self._steps: dict[str, Callable[[Manifest], None]] = {
+            "schedule": self._schedule,
+            "place": self._place,
+            "boot": self._boot,
+            "connect agent": lambda vmi: instance.connect_agent(vmi, self._clock.now()),
+            "wait for sync": lambda vmi: instance.enter_phase(vmi, "WaitingForSync", self._clock.now()),
+            "finish instance": lambda vmi: instance.enter_phase(vmi, "Succeeded", self._clock.now()),
+        }
+
+    def least_loaded_node(self, *, apart_from: str | None = None) -> str:
+        """The node with the fewest VMIs. Raises LookupError if there is none."""
+        load: dict[str, int] = {metadata(node)["name"]: 0 for node in self._objects.every(NODES)}
+        load.pop(apart_from or "", None)
+        for vmi in self._objects.every(VIRTUALMACHINEINSTANCES):
+            if (node := (vmi.get("status") or {}).get("nodeName")) in load:
+                load[node] += 1
+        if not load:
+            raise LookupError("no node")
+        return min(load, key=lambda node: (load[node], node))
+
+    def new_instance(self, vm: Manifest) -> Manifest:
+        """The VMI of a VM. Raises KeyError if its instancetype is missing."""
+        size = instancetypes.size_of(self._objects, vm)
+        domain = (vm["spec"]["template"].get("spec") or {}).get("domain") or {}
+        if size is not None:
+            cpu: Manifest = {"cores": 1, "sockets": size[0], "threads": 1}
+            memory = size[1]
+        else:
+            cpu = {"cores": 1, "sockets": 1, "threads": 1} | (domain.get("cpu") or {})
+            requests = (domain.get("resources") or {}).get("requests") or {}
+            memory = (domain.get("memory") or {}).get("guest") or requests.get("memory", "1Gi")
+        return instance.instance_of(vm, cpu=cpu, memory=memory)
+
+    def capacities(self, vm: Manifest | None, vmi: Manifest) -> dict[str, str]:
+        """Capacity by claim, from the VM's templates or from the claims themselves."""
+        found: dict[str, str] = {}
+        for template in (vm or {"spec": {}})["spec"].get("dataVolumeTemplates") or ():
+            requests = (template["spec"].get("storage") or template["spec"].get("pvc") or {}).get("resources", {})
+            found[template["metadata"]["name"]] = requests.get("requests", {}).get("storage")
+        for volume in vmi["spec"].get("volumes", ()):
+            name = instance.claim_of(volume)
+            if name and name not in found:
+                claim = self._objects.find(CLAIMS, metadata(vmi)["namespace"], name)
+                if claim:
+                    found[name] = claim["status"]["capacity"]["storage"]
+        return {name: size for name, size in found.items() if size}
+
+    def _decide(self, place: Key) -> Step | None:
+        vm = self._objects.find(VIRTUALMACHINES, *place)
+        vmi = self._objects.find(VIRTUALMACHINEINSTANCES, *place)
+        if vm is not None:
+            status = machine_status(vm, vmi, self._clock.now())
+            if status != vm.get("status"):
+                vm = vm | {"status": status}
+                self._objects.update(VIRTUALMACHINES, vm, manager=CONTROLLER, part="status")
+        return next_machine_step(vm, vmi, self._pace)
+
+    def _perform(self, place: Key, step: Step) -> None:
+        match step.action:
+            case "provision":
+                self._update_machine_status(place, self._provision)
+            case "create instance":
+                self._create_instance(place)
+            case "delete instance":
+                self._delete_instance(place)
+            case "remove instance":
+                self._release(VIRTUALMACHINEINSTANCES, place)
+            case "release machine":
+                self._release(VIRTUALMACHINES, place)
+            case action:
+                vmi = self._objects.read(VIRTUALMACHINEINSTANCES, *place)
+                self._steps[action](vmi)
+                self._objects.update(VIRTUALMACHINEINSTANCES, vmi, manager=HANDLER, part="all")
+
+    def _create_instance(self, place: Key) -> None:
+        vm = self._objects.read(VIRTUALMACHINES, *place)
+        try:
+            vmi = self.new_instance(vm)
+        except KeyError as error:
+            missing = str(error.args[0])
+            self._update_machine_status(place, lambda vm: _fail(vm, missing))
+            return
+        instance.await_boot(vmi, self._clock.now())
+        self._update_machine_status(place, _forget_requests)
+        self._objects.create(VIRTUALMACHINEINSTANCES, vmi, manager=CONTROLLER, part="all")
+
+    def _delete_instance(self, place: Key) -> None:
+        vmi = self._objects.read(VIRTUALMACHINEINSTANCES, *place)
+        vm = self._objects.find(VIRTUALMACHINES, *place)
+        if vm is not None and phase_of(vmi) == "Failed":
+            self._update_machine_status(place, self._record_failure)
+        elif vm is not None:
+            self._update_machine_status(place, _forget_stop)
+        self._objects.delete(VIRTUALMACHINEINSTANCES, *place)
+
+    def _release(self, resource: Resource, place: Key) -> None:
+        manifest = self._objects.read(resource, *place)
+        metadata(manifest)["finalizers"] = []
+        self._objects.update(resource, manifest, manager=CONTROLLER, part="all")
+
+    def _update_machine_status(self, place: Key, change: Callable[[Manifest], None]) -> None:
+        vm = self._objects.read(VIRTUALMACHINES, *place)
+        vm.setdefault("status", {})
+        change(vm)
+        self._objects.update(VIRTUALMACHINES, vm, manager=CONTROLLER, part="status")
+
+    def _provision(self, vm: Manifest) -> None:
+        vm["status"]["volumeSnapshotStatuses"] = volume_snapshot_statuses(vm)
+
+    def _record_failure(self, vm: Manifest) -> None:
+        failures = (vm["status"].get("startFailure") or {}).get("consecutiveFailCount", 0)
+        moment = timestamp(self._clock.now())
+        vm["status"]["startFailure"] = {"consecutiveFailCount": failures + 1, "retryAfterTimestamp": moment}
+
+    def _schedule(self, vmi: Manifest) -> None:
+        instance.enter_phase(vmi, "Scheduling", self._clock.now())
+
+    def _place(self, vmi: Manifest) -> None:
+        instance.place(vmi, self.least_loaded_node(), self._clock.now())
+
+    def _boot(self, vmi: Manifest) -> None:
+        vm = self._objects.find(VIRTUALMACHINES, *key(vmi))
+        instance.boot(vmi, self.capacities(vm, vmi), self._clock.now())
+
+
+def _forget_requests(vm: Manifest) -> None:
+    vm["status"].pop("stateChangeRequests", None)
+
+
+def _forget_stop(vm: Manifest) -> None:
+    requests = vm["status"].get("stateChangeRequests") or []
+    vm["status"]["stateChangeRequests"] = [request for request in requests if request["action"] != "Stop"]
+    if not vm["status"]["stateChangeRequests"]:
+        del vm["status"]["stateChangeRequests"]
+
+
+def _fail(vm: Manifest, missing: str) -> None:
+    message = f"Failure to find instancetype {missing}"
+    set_condition(vm, "Failure", "True", reason="FailedFindInstancetype", message=message)

@@ -1,0 +1,68 @@
+"""Kubernetes objects as plain JSON, encoded the way an apiserver encodes custom resources.
+
+Keys are sorted, so that `metadata` of a list comes last and `type` of a watch event stands first only because
+the event line is joined by hand. Reading is by decoding anew: whoever holds a manifest may change it freely.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+Manifest = dict[str, Any]
+
+encode = msgspec.json.Encoder(order="sorted").encode
+_decoder = msgspec.json.Decoder(dict[str, Any])
+
+
+def decode(data: bytes) -> Manifest:
+    """A fresh manifest from JSON. Raises msgspec.DecodeError for anything but a JSON object."""
+    return _decoder.decode(data)
+
+
+def timestamp(moment: datetime) -> str:
+    """Kubernetes' metav1.Time: RFC 3339 in UTC, whole seconds."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def metadata(manifest: Mapping[str, Any]) -> Manifest:
+    """The metadata of a manifest, {} where it has none."""
+    found = manifest.get("metadata")
+    return found if isinstance(found, dict) else {}
+
+
+def key(manifest: Mapping[str, Any]) -> tuple[str, str]:
+    """Namespace ("" for cluster-scoped) and name."""
+    meta = metadata(manifest)
+    return meta.get("namespace", ""), meta["name"]
+
+
+def conditions(manifest: Mapping[str, Any]) -> dict[str, Manifest]:
+    """Status conditions by type."""
+    listed = (manifest.get("status") or {}).get("conditions") or []
+    return {condition["type"]: condition for condition in listed}
+
+
+def set_condition(manifest: Manifest, kind: str, status: str, **fields: Any) -> None:
+    """Add or replace one status condition, keeping the place of the others."""
+    listed = manifest.setdefault("status", {}).setdefault("conditions", [])
+    wanted = {"lastProbeTime": None, "lastTransitionTime": None, "status": status, "type": kind} | fields
+    for index, condition in enumerate(listed):
+        if condition["type"] == kind:
+            listed[index] = wanted
+            return
+    listed.append(wanted)
+
+
+def drop_condition(manifest: Manifest, kind: str) -> None:
+    """Remove a condition: KubeVirt marks Paused, AgentConnected and others by presence."""
+    status = manifest.get("status") or {}
+    status["conditions"] = [held for held in status.get("conditions", []) if held["type"] != kind]
+
+
+def owners(manifest: Mapping[str, Any]) -> Iterator[Manifest]:
+    """The ownerReferences that are controllers."""
+    for owner in metadata(manifest).get("ownerReferences") or ():
+        if owner.get("controller"):
+            yield owner
