@@ -1,0 +1,27 @@
+"""From manifests to the normalized VM: pure functions, one module per concept; they never raise for any input.
+
+Two steps. `*_facts` reads a manifest into the little that must be kept of it (about a kilobyte); `join_*` makes the
+published state from the facts of all objects concerned. A bad value becomes None and a sentence in `problems`.
+"""
+
+from summit_watcher.normalize.instance import VmiFacts, vmi_facts
+from summit_watcher.normalize.instancetype import InstancetypeFacts, InstancetypeKey, instancetype_facts
+from summit_watcher.normalize.migration import MigrationFacts, ended_migration, join_migration, migration_facts
+from summit_watcher.normalize.virtualmachine import VmFacts, instancetype_key, vm_facts
+from summit_watcher.normalize.vm import join_vm
+
+__all__ = [
+    "InstancetypeFacts",
+    "InstancetypeKey",
+    "MigrationFacts",
+    "VmFacts",
+    "VmiFacts",
+    "ended_migration",
+    "instancetype_facts",
+    "instancetype_key",
+    "join_migration",
+    "join_vm",
+    "migration_facts",
+    "vm_facts",
+    "vmi_facts",
+]

@@ -1,0 +1,157 @@
+"""How much persistent disk the guest has: the provisioned capacity of its claims.
+
+Counted is each dataVolume or persistentVolumeClaim once, unless its device is a cdrom. Not counted: containerDisk,
+emptyDisk, ephemeral, cloud-init and the like, memory dumps, utility volumes, and KubeVirt's own state volumes.
+
+A size has two sources. The template's dataVolumeTemplates tell the request; the instance's volumeStatus tells the claim
+as it is. The request wins, since it is the same whether the VM runs or not, unless the claim is more than 12 % larger:
+CDI adds at most 6 % for the filesystem, so that is a volume somebody expanded.
+Source for min(requests, capacity): pkg/storage/types/pvc.go GetDiskCapacity.
+"""
+
+import sys
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from summit_watcher.manifests import (
+    ClaimInfo,
+    DataVolumeTemplate,
+    InstanceSpec,
+    Quantity,
+    VirtualMachine,
+    VirtualMachineInstance,
+    Volume,
+)
+from summit_watcher.normalize.facts import text, unreadable
+from summit_watcher.normalize.figure import Figure, measured, shown, unknown
+from summit_watcher.quantity import MAX_VALUE
+
+
+class Disk(msgspec.Struct, frozen=True, gc=False):
+    """A claim that the guest has as a disk."""
+
+    volume: str
+    claim: str
+    """The same claim in two volumes is one disk. Empty: the volume names none."""
+    size: Figure | None
+    """In bytes, as far as the object that names the disk knows it."""
+
+
+def template_disks(vm: VirtualMachine) -> tuple[Disk, ...] | None:
+    """Disks of a VirtualMachine, with the sizes its dataVolumeTemplates request. None if they are unreadable."""
+    spec = vm.spec
+    guest = spec.template.spec if spec and spec.template else None
+    if spec is None or guest is None:
+        return None
+    if vm.decode_problems and unreadable(
+        vm.decode_problems,
+        "spec.dataVolumeTemplates",
+        "spec.template.spec.volumes",
+        "spec.template.spec.domain.devices.disks",
+    ):
+        return None
+    requested = {
+        name: request
+        for template in spec.data_volume_templates or ()
+        if template and template.metadata and (name := template.metadata.name)
+        and (request := _request(template)) is not None
+    }  # fmt: skip
+    return tuple(
+        Disk(volume, claim, _size(volume, requested[claim]) if claim in requested else None)
+        for volume, claim in _claims(guest)
+    )
+
+
+def instance_disks(vmi: VirtualMachineInstance) -> tuple[Disk, ...] | None:
+    """Disks of an instance, hotplugged ones included, with the sizes of their claims. None if they are unreadable."""
+    if vmi.spec is None:
+        return None
+    if vmi.decode_problems and unreadable(
+        vmi.decode_problems, "spec.volumes", "spec.domain.devices.disks", "status.volumeStatus"
+    ):
+        return None
+    statuses = vmi.status.volume_status if vmi.status else None
+    claims = {s.name: s.persistent_volume_claim_info for s in statuses or () if s is not None}
+    return tuple(Disk(volume, claim, _provisioned(volume, claims.get(volume))) for volume, claim in _claims(vmi.spec))
+
+
+def _claims(guest: InstanceSpec) -> Iterable[tuple[str, str]]:
+    """Volume and claim of each persistent volume that is not a cdrom."""
+    devices = guest.domain.devices.disks if guest.domain and guest.domain.devices else None
+    cdroms = {device.name for device in devices or () if device and device.cdrom is not None}
+    for volume in guest.volumes or ():
+        if volume is not None and (claim := _claim(volume)) is not None:
+            name = text(volume.name) or claim
+            if name not in cdroms:
+                yield name, sys.intern(claim)
+
+
+def _claim(volume: Volume) -> str | None:
+    """Name of the claim; a DataVolume's claim has its name. None if the volume is not a claim."""
+    if volume.data_volume is not None:
+        return volume.data_volume.name or ""
+    if volume.persistent_volume_claim is not None:
+        return volume.persistent_volume_claim.claim_name or ""
+    return None
+
+
+def _request(template: DataVolumeTemplate) -> Quantity:
+    """Absent when CDI infers the size from the source."""
+    for claim in (template.spec.storage, template.spec.pvc) if template.spec else ():
+        if claim and claim.resources and claim.resources.requests and claim.resources.requests.storage is not None:
+            return claim.resources.requests.storage
+    return None
+
+
+def _provisioned(volume: str, claim: ClaimInfo | None) -> Figure | None:
+    if claim is None:
+        return None
+    written = [s.storage for s in (claim.requests, claim.capacity) if s is not None and s.storage is not None]
+    sizes = [_size(volume, one) for one in written]
+    known = [size for size in sizes if size.value is not None]
+    if known:
+        return min(known, key=_bytes)
+    return sizes[0] if sizes else None
+
+
+def _bytes(size: Figure) -> int:
+    return size.value or 0
+
+
+def _size(volume: str, written: str | float) -> Figure:
+    size = measured("disk", written)
+    return size if size.value is not None else unknown(f"{size.problem} as size of volume {shown(volume)}")
+
+
+def disk_bytes(disks: Iterable[Disk], others: Mapping[str, Disk], *, others_are_requests: bool) -> Figure:
+    """Sum of the disks' sizes; unknown as soon as one is, and the sentence names each such volume.
+
+    `others` has what the other object knows of the same claims: requests if `disks` are the instance's, claims as
+    they are if `disks` are the template's.
+    """
+    total, problems, seen = 0, [], set()
+    for disk in disks:
+        if disk.claim in seen:
+            continue
+        seen.add(disk.claim)
+        other = others.get(disk.claim)
+        here, there = disk.size, other.size if other else None
+        size = _one_size(there, here) if others_are_requests else _one_size(here, there)
+        if size is None:
+            bad = here or there
+            reason = bad.problem if bad else None
+            problems.append(reason or f"disk: size of volume {shown(disk.volume)} is unknown")
+        else:
+            total += size
+    if total > MAX_VALUE:
+        problems.append("disk: the sum of the sizes is out of range")
+    return unknown("; ".join(problems)) if problems else Figure(total)
+
+
+def _one_size(requested: Figure | None, provisioned: Figure | None) -> int | None:
+    request = requested.value if requested else None
+    claim = provisioned.value if provisioned else None
+    if request is None or claim is None:
+        return claim if request is None else request
+    return claim if claim * 100 > request * 112 else request

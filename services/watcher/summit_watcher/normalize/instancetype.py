@@ -1,0 +1,105 @@
+"""Instancetypes: where a VM that names one has its vCPUs and memory from while it does not run.
+
+A VirtualMachine with an instancetype must not say cpu or memory itself, so its template says nothing. Preferences
+arrange vCPUs and never change their number, so they are not read.
+"""
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+from summit_watcher.manifests import Instancetype, InstancetypeMatcher
+from summit_watcher.normalize.cpu import MAX_VCPUS
+from summit_watcher.normalize.facts import Facts, name_of, text, timestamp, version_of
+from summit_watcher.normalize.figure import Figure, known, measured, shown, unknown
+
+_NAMESPACED = frozenset({"virtualmachineinstancetype", "virtualmachineinstancetypes"})
+_OF_CLUSTER = frozenset({"virtualmachineclusterinstancetype", "virtualmachineclusterinstancetypes"})
+"""Any case, singular or plural: pkg/instancetype/find/spec.go."""
+
+_REVISION = re.compile(r"-(?P<pin>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-9]{1,19})")
+"""End of `<vm>-<instancetype>-<apiversion>-<uid>-<generation>`: pkg/instancetype/revision/store.go."""
+
+
+class InstancetypeKey(NamedTuple):
+    namespace: str
+    """Empty for an instancetype of the cluster."""
+    name: str
+
+
+class InstancetypeFacts(Facts, frozen=True, gc=False, kw_only=True):
+    cpu: Figure
+    memory: Figure
+    generation: int = 0
+
+    @property
+    def key(self) -> InstancetypeKey:
+        return InstancetypeKey(self.namespace, self.name)
+
+    @property
+    def pin(self) -> str:
+        """As `pinned` of a VM that uses this object as it is now."""
+        return f"{self.uid}-{self.generation}"
+
+
+def instancetype_facts(obj: Instancetype) -> InstancetypeFacts:
+    """Read an instancetype; `spec.cpu.guest` and `spec.memory.guest` are required by its CRD."""
+    metadata, spec = obj.metadata, obj.spec
+    return InstancetypeFacts(
+        uid=text(metadata.uid) or "",
+        namespace=text(metadata.namespace) or "",
+        name=name_of(metadata),
+        resource_version=version_of(metadata),
+        created_at=timestamp(metadata.creation_timestamp),
+        deleting=metadata.deletion_timestamp is not None,
+        generation=metadata.generation or 0,
+        cpu=_vcpus(metadata.name, spec.cpu.guest if spec and spec.cpu else None),
+        memory=_memory(metadata.name, spec.memory.guest if spec and spec.memory else None),
+        problems=obj.decode_problems,
+    )
+
+
+def _vcpus(name: str | None, guest: int | None) -> Figure:
+    if guest is None or not 0 < guest <= MAX_VCPUS:
+        return unknown(f"cpu: instancetype {shown(name)} has no valid spec.cpu.guest")
+    return known(guest)
+
+
+def _memory(name: str | None, guest: str | float | None) -> Figure:
+    size = measured("memory", guest) if guest is not None else None
+    if size is None or not size.value:
+        return unknown(f"memory: instancetype {shown(name)} has no valid spec.memory.guest")
+    return size
+
+
+def key_of(matcher: InstancetypeMatcher | None, namespace: str) -> InstancetypeKey | None:
+    """The instancetype that a VM in `namespace` names; None if it names none, or one of no known kind.
+
+    The kind may be absent in the stored object, and then is the cluster's.
+    """
+    name = text(matcher.name) if matcher else None
+    if matcher is None or name is None:
+        return None
+    kind = (matcher.kind or "VirtualMachineClusterInstancetype").lower()
+    if kind in _OF_CLUSTER:
+        return _key("", name)
+    return _key(namespace, name) if kind in _NAMESPACED else None
+
+
+@lru_cache(maxsize=4096)
+def _key(namespace: str, name: str) -> InstancetypeKey:
+    return InstancetypeKey(namespace, name)
+
+
+def pin_of(revision: str | None) -> str | None:
+    """`<uid>-<generation>` of the instancetype that a ControllerRevision was made of; None if its name is another's."""
+    found = _REVISION.search(revision or "")
+    return text(found["pin"]) if found and found.end() == len(revision or "") else None
+
+
+def was_edited_since(pinned: str | None, instancetype: InstancetypeFacts) -> bool:
+    """Tell whether the VM uses an older generation of this very object than the one that is seen.
+
+    Another uid proves nothing: instancetypes that were restored or installed anew have one.
+    """
+    return bool(pinned and pinned.startswith(f"{instancetype.uid}-") and pinned != instancetype.pin)

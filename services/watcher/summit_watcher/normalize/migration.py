@@ -1,0 +1,140 @@
+"""Migrations: a VirtualMachineInstanceMigration, and what the migrated instance tells of it.
+
+While it runs, the object itself knows neither nodes nor times; the instance does. The object gets its copy after its
+final phase, and never if it failed early.
+"""
+
+from datetime import datetime
+
+from summit_models.contract import ClusterName, DatacenterId, Uid
+from summit_models.migration import Migration, MigrationDirection, PhaseTransition
+from summit_watcher.manifests import MigrationSpec, VirtualMachineInstanceMigration
+from summit_watcher.normalize.conditions import conditions_of
+from summit_watcher.normalize.facts import Facts, labels_of, name_of, text, timestamp, version_of
+from summit_watcher.normalize.instance import FINAL, VmiFacts
+from summit_watcher.normalize.migration_state import MigrationStateFacts, migration_state_facts
+
+_NOTHING = MigrationStateFacts()
+
+END_NOT_SEEN = (
+    "the migration object disappeared before its end was seen; whether the VM arrived shows in the target cluster"
+)
+
+
+class MigrationFacts(Facts, frozen=True, gc=False, kw_only=True):
+    labels: dict[str, str]
+    vmi_name: str = ""
+    direction: MigrationDirection
+    phase: str = ""
+    abort_requested: bool = False
+    phase_transitions: tuple[tuple[str, datetime | None], ...] = ()
+    state: MigrationStateFacts | None = None
+    send_to_url: str | None = None
+    receive_from_id: str | None = None
+    migration_id: str | None = None
+
+    @property
+    def is_final(self) -> bool:
+        return self.phase in FINAL
+
+
+def migration_facts(vmim: VirtualMachineInstanceMigration) -> MigrationFacts:
+    """Read a migration object."""
+    metadata, status = vmim.metadata, vmim.status
+    spec = vmim.spec or MigrationSpec()
+    sends, receives = spec.send_to, spec.receive
+    conditions = conditions_of(status.conditions) if status else {}
+    transitions = (status.phase_transition_timestamps if status else None) or ()
+    return MigrationFacts(
+        uid=text(metadata.uid) or "",
+        namespace=text(metadata.namespace) or "",
+        name=name_of(metadata),
+        resource_version=version_of(metadata),
+        created_at=timestamp(metadata.creation_timestamp),
+        deleting=metadata.deletion_timestamp is not None,
+        labels=labels_of(metadata),
+        vmi_name=text(spec.vmi_name) or "",
+        direction=_direction(spec),
+        phase=(text(status.phase) or "") if status else "",
+        abort_requested=conditions.get("migrationAbortRequested", False),
+        phase_transitions=tuple(
+            (phase, timestamp(one.phase_transition_timestamp))
+            for one in transitions
+            if one is not None and (phase := text(one.phase))
+        ),
+        state=migration_state_facts(status.migration_state if status else None),
+        send_to_url=text(sends.connect_url) if sends else None,
+        receive_from_id=text(receives.migration_id) if receives else None,
+        migration_id=text(sends.migration_id) if sends else text(receives.migration_id) if receives else None,
+        problems=vmim.decode_problems,
+    )
+
+
+def _direction(spec: MigrationSpec) -> MigrationDirection:
+    """A migration that both sends and receives is as local as one that does neither: KubeVirt's IsDecentralized."""
+    if (spec.send_to is None) == (spec.receive is None):
+        return MigrationDirection.UNKNOWN
+    return MigrationDirection.OUTGOING if spec.send_to else MigrationDirection.INCOMING
+
+
+def join_migration(
+    migration: MigrationFacts,
+    vmi: VmiFacts | None,
+    vm_uid: str | None,
+    *,
+    cluster: ClusterName,
+    datacenter: DatacenterId,
+) -> Migration:
+    """Make the normalized migration; `vmi` is the instance of its name, whatever migration that had last."""
+    own = migration.state or _NOTHING
+    seen = vmi.migration if vmi and vmi.migration and migration.uid in vmi.migration.uids else _NOTHING
+    return Migration(
+        id=Uid(migration.uid),
+        name=migration.name,
+        namespace=migration.namespace,
+        cluster=cluster,
+        datacenter_id=datacenter,
+        vm_id=Uid(vm_uid) if vm_uid else None,
+        vm_name=migration.vmi_name,
+        phase=_phase(migration, aborting=migration.abort_requested or own.abort_requested or seen.abort_requested),
+        direction=migration.direction,
+        completed=migration.is_final or own.completed or seen.completed,
+        failure_reason=own.failure_reason or seen.failure_reason,
+        mode=own.mode or seen.mode,
+        source_cluster=cluster if migration.direction is MigrationDirection.OUTGOING else None,
+        target_cluster=cluster if migration.direction is MigrationDirection.INCOMING else None,
+        source_node=own.source_node or seen.source_node,
+        target_node=own.target_node or seen.target_node,
+        source_pod=own.source_pod or seen.source_pod,
+        target_pod=own.target_pod or seen.target_pod,
+        start_time=own.started_at or seen.started_at,
+        end_time=own.ended_at or seen.ended_at,
+        phase_transitions=[PhaseTransition(phase=phase, timestamp=at) for phase, at in migration.phase_transitions],
+        created_at=migration.created_at,
+        labels=migration.labels,
+        send_to_url=migration.send_to_url,
+        receive_from_id=migration.receive_from_id,
+        migration_id=migration.migration_id,
+    )
+
+
+def _phase(migration: MigrationFacts, *, aborting: bool) -> str:
+    """KubeVirt's phase, unless the object asks for its own end and has not come to it: cancelling is deleting."""
+    if migration.is_final:
+        return migration.phase
+    if aborting:
+        return "Aborted"
+    return "Terminating" if migration.deleting else migration.phase
+
+
+def ended_migration(last: Migration) -> Migration:
+    """What is known of a migration whose object is gone; one whose end was seen stays as it was.
+
+    KubeVirt deletes migrations with their instance. A source's instance ends when the VM has arrived elsewhere, so its
+    migration usually vanishes on success: only the target cluster can tell. Any other was canceled.
+    """
+    if last.completed:
+        return last
+    if last.direction is MigrationDirection.OUTGOING:
+        return last.model_copy(update={"phase": "Unknown", "completed": True, "failure_reason": END_NOT_SEEN})
+    return last.model_copy(update={"phase": "Aborted", "completed": True})

@@ -1,0 +1,144 @@
+"""What is kept of a VirtualMachine."""
+
+from summit_watcher.manifests import Domain, InstancetypeMatcher, VirtualMachine, VirtualMachineSpec
+from summit_watcher.normalize.conditions import conditions_of
+from summit_watcher.normalize.cpu import template_vcpus
+from summit_watcher.normalize.disks import Disk, template_disks
+from summit_watcher.normalize.facts import Facts, labels_of, name_of, text, timestamp, unreadable, version_of
+from summit_watcher.normalize.figure import Figure, shown, unknown
+from summit_watcher.normalize.guest import declared_os, firmware_uuid, machine_type
+from summit_watcher.normalize.instancetype import InstancetypeKey, key_of, pin_of
+from summit_watcher.normalize.memory import template_memory
+
+_TEMPLATE = "spec.template.spec.domain"
+
+
+class VmFacts(Facts, frozen=True, gc=False, kw_only=True):
+    labels: dict[str, str]
+    printable_status: str | None = None
+    status_unreadable: bool = False
+    run_strategy: str | None = None
+    failing: bool = False
+    """Condition Failure: the controller cannot make the instance."""
+    ready: bool | None = None
+    live_migratable: bool | None = None
+    agent_connected: bool | None = None
+
+    cpu: Figure
+    memory: Figure
+    """Of the template. With an instancetype: why they are not known, should it be missing."""
+    disks: tuple[Disk, ...] | None = None
+    instancetype: str | None = None
+    instancetype_key: InstancetypeKey | None = None
+    pinned: str | None = None
+    """`<uid>-<generation>` of the instancetype as this VM uses it."""
+    declared_os: str | None = None
+    machine_type: str | None = None
+    firmware_uuid: str | None = None
+
+
+def instancetype_key(vm: VmFacts) -> InstancetypeKey | None:
+    """The instancetype to look up for `join_vm`; None if the VM names none that could exist."""
+    return vm.instancetype_key
+
+
+def vm_facts(vm: VirtualMachine) -> VmFacts:
+    """Read a VirtualMachine.
+
+    Its conditions are trusted while the instance exists (`status.created`). Of a stopped VM only Ready and Failure are:
+    the others are copies of the last instance's and never removed (virt-controller vm.go syncConditions).
+    """
+    metadata, status = vm.metadata, vm.status
+    spec = vm.spec or VirtualMachineSpec()
+    guest = spec.template.spec if spec.template else None
+    domain = guest.domain if guest else None
+    namespace = text(metadata.namespace) or ""
+    strategy, strategy_problem = run_strategy(vm)
+    conditions = conditions_of(status.conditions) if status else {}
+    created = bool(status and status.created)
+    cpu, memory = _sizes(vm, domain, has_template=guest is not None)
+    annotations = spec.template.metadata.annotations if spec.template and spec.template.metadata else None
+    return VmFacts(
+        uid=text(metadata.uid) or "",
+        namespace=namespace,
+        name=name_of(metadata),
+        resource_version=version_of(metadata),
+        created_at=timestamp(metadata.creation_timestamp),
+        deleting=metadata.deletion_timestamp is not None,
+        labels=labels_of(metadata),
+        printable_status=text(status.printable_status) if status else None,
+        status_unreadable=bool(vm.decode_problems) and unreadable(vm.decode_problems, "status.printableStatus"),
+        run_strategy=strategy,
+        failing=conditions.get("Failure", False),
+        ready=conditions.get("Ready", (status.ready or None) if status else None),
+        live_migratable=conditions.get("LiveMigratable") if created else None,
+        agent_connected=conditions.get("AgentConnected", False) if created else None,
+        cpu=cpu,
+        memory=memory,
+        disks=template_disks(vm),
+        instancetype=text(spec.instancetype.name) if spec.instancetype else None,
+        instancetype_key=key_of(spec.instancetype, namespace),
+        pinned=_pinned(vm, spec.instancetype) if spec.instancetype else None,
+        declared_os=declared_os(annotations, spec.preference.name if spec.preference else None),
+        machine_type=machine_type(domain),
+        firmware_uuid=firmware_uuid(domain),
+        problems=(*vm.decode_problems, strategy_problem) if strategy_problem else vm.decode_problems,
+    )
+
+
+def run_strategy(vm: VirtualMachine) -> tuple[str | None, str | None]:
+    """The run strategy in one word, and the problem with it.
+
+    `running` is the deprecated spelling of Always and Halted; neither means Halted. Both are refused by today's
+    webhook, but old objects may have them, and KubeVirt then does not know what to do either.
+    """
+    spec = vm.spec
+    if spec is None or (vm.decode_problems and unreadable(vm.decode_problems, "spec.runStrategy", "spec.running")):
+        return None, "runStrategy: unreadable"
+    if spec.running is None:
+        return text(spec.run_strategy) or "Halted", None
+    if spec.run_strategy:
+        return "Unknown", "runStrategy: spec.running and spec.runStrategy are both set"
+    return ("Always" if spec.running else "Halted"), None
+
+
+def _sizes(vm: VirtualMachine, domain: Domain | None, *, has_template: bool) -> tuple[Figure, Figure]:
+    """VCPUs and memory as the VirtualMachine itself tells them.
+
+    With an instancetype the template says nothing of either, and 1 vCPU would be an invention.
+    """
+    if vm.decode_problems and unreadable(vm.decode_problems, "spec.instancetype"):
+        return unknown("cpu: unreadable"), unknown("memory: unreadable")
+    if vm.spec and vm.spec.instancetype:
+        missing = unknown(_missing(vm.spec.instancetype))
+        return missing, missing
+    if not has_template:
+        return unknown("cpu: the VM has no template"), unknown("memory: the VM has no template")
+    return (
+        unknown("cpu: unreadable") if _is_unreadable(vm, "cpu") else template_vcpus(domain),
+        unknown("memory: unreadable") if _is_unreadable(vm, "memory") else template_memory(domain),
+    )
+
+
+def _is_unreadable(vm: VirtualMachine, member: str) -> bool:
+    return bool(vm.decode_problems) and unreadable(
+        vm.decode_problems, f"{_TEMPLATE}.{member}", f"{_TEMPLATE}.resources"
+    )
+
+
+def _missing(matcher: InstancetypeMatcher) -> str:
+    if not matcher.name:
+        return "instancetype: the VM does not name one yet"
+    if key_of(matcher, "") is None:
+        return f"instancetype: kind {shown(matcher.kind)} is unknown"
+    return f"instancetype: {shown(matcher.name)} not found"
+
+
+def _pinned(vm: VirtualMachine, matcher: InstancetypeMatcher) -> str | None:
+    """The revision in use: the user's choice, else the controller's as long as it is of the same instancetype."""
+    if matcher.revision_name:
+        return pin_of(matcher.revision_name)
+    ref = vm.status.instancetype_ref if vm.status else None
+    if ref is None or ref.name != matcher.name or ref.controller_revision_ref is None:
+        return None
+    return pin_of(ref.controller_revision_ref.name)

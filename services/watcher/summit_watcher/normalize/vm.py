@@ -1,0 +1,152 @@
+"""Joins what is known of a VirtualMachine, its instance and its instancetype into the normalized VM."""
+
+from datetime import datetime
+
+from summit_models.contract import ClusterName, DatacenterId, Uid
+from summit_models.vm import Vm, VmStatus
+from summit_watcher.normalize.disks import disk_bytes
+from summit_watcher.normalize.figure import Figure, shown, unknown
+from summit_watcher.normalize.instance import VmiFacts
+from summit_watcher.normalize.instancetype import InstancetypeFacts, was_edited_since
+from summit_watcher.normalize.status import instance_status, vm_status
+from summit_watcher.normalize.virtualmachine import VmFacts
+
+_MIGRATING = frozenset({VmStatus.MIGRATING, VmStatus.WAITING_FOR_RECEIVER})
+
+
+def join_vm(
+    vm: VmFacts | None,
+    vmi: VmiFacts | None,
+    instancetype: InstancetypeFacts | None,
+    *,
+    cluster: ClusterName,
+    datacenter: DatacenterId,
+) -> Vm:
+    """Make the normalized VM. Without `vm` it is an instance that stands alone.
+
+    An instance that has ended still tells sizes: of claims, which a stopped VirtualMachine does not know, and of an
+    instancetype as the VM really used it. All else of it is over. Raises ValueError only if given neither.
+    """
+    subject = vm or vmi
+    if subject is None:
+        raise ValueError("a VM is joined from a VirtualMachine or an instance, and there is neither")
+    live = vmi if vmi and not vmi.is_final else None
+    answering = live if live and live.is_answering else None
+    status = vm_status(vm, live) if vm else instance_status(vmi) if vmi else VmStatus.UNKNOWN
+    cpu, memory = _cpu_and_memory(vm, vmi, instancetype)
+    disk = _disk(vm, vmi)
+    problems = _problems(vm, vmi, instancetype, (cpu, memory, disk))
+    migration = live.migration if live and live.is_migrating else None
+    printable = vm.printable_status if vm else None
+    return Vm(
+        id=Uid(subject.uid),
+        name=subject.name,
+        namespace=subject.namespace or None,
+        cluster=cluster,
+        datacenter=datacenter,
+        kind="VirtualMachine" if vm else "VirtualMachineInstance",
+        status=status,
+        printable_status=printable,
+        phase=(vmi.phase if vmi else None) or printable,
+        ready=subject.ready,
+        run_strategy=vm.run_strategy if vm else None,
+        cpu=cpu.value,
+        memory=_half_up(memory.value, 20),
+        disk=_half_up(disk.value, 30),
+        memory_bytes=memory.value,
+        disk_bytes=disk.value,
+        ip=answering.ips[0] if answering and answering.ips else None,
+        ips=list(answering.ips) if answering else [],
+        node_name=live.node_name if live else None,
+        guest_os=_guest_os(vm, live),
+        instancetype=(vm.instancetype if vm else None) or (vmi.instancetype if vmi else None),
+        machine_type=(live.machine_type if live else None) or subject.machine_type,
+        firmware_uuid=(live.firmware_uuid if live else None) or subject.firmware_uuid,
+        labels=subject.labels,
+        live_migratable=_live_migratable(vm, vmi, answering),
+        agent_connected=_agent_connected(vm, vmi, answering),
+        migration_status="migrating" if status in _MIGRATING else None,
+        migration_source=migration.source_node if migration else None,
+        migration_target=migration.target_node if migration else None,
+        last_migrated_at=_last_migrated_at(vmi),
+        created_at=subject.created_at,
+        started_at=live.created_at if live else None,
+        problems=problems,
+    )
+
+
+def _cpu_and_memory(
+    vm: VmFacts | None, vmi: VmiFacts | None, instancetype: InstancetypeFacts | None
+) -> tuple[Figure, Figure]:
+    """Of the instance while there is one, of the instancetype if the VM names one, else of the template.
+
+    An instance that has ended beats the instancetype of the same name, which may have been edited since.
+    """
+    if vmi and (vm is None or not vmi.is_final):
+        return vmi.cpu, vmi.memory
+    if vm is None:
+        return unknown("cpu: unknown"), unknown("memory: unknown")
+    if vmi and _had_its_instancetype(vm, vmi):
+        return vmi.cpu, vmi.memory
+    if instancetype and vm.instancetype_key == instancetype.key:
+        return instancetype.cpu, instancetype.memory
+    return vm.cpu, vm.memory
+
+
+def _had_its_instancetype(vm: VmFacts, vmi: VmiFacts) -> bool:
+    return vm.instancetype is not None and vmi.instancetype == vm.instancetype
+
+
+def _disk(vm: VmFacts | None, vmi: VmiFacts | None) -> Figure:
+    """The instance's disks while it lives, the template's else; either way sized by what both know."""
+    of_instance = vmi is not None and (vm is None or not vmi.is_final)
+    disks = vmi.disks if of_instance and vmi else vm.disks if vm else None
+    others = vm.disks if of_instance and vm else vmi.disks if vmi else None
+    if disks is None:
+        return unknown("disk: the volumes are not known")
+    return disk_bytes(disks, {other.claim: other for other in others or ()}, others_are_requests=of_instance)
+
+
+def _problems(
+    vm: VmFacts | None, vmi: VmiFacts | None, instancetype: InstancetypeFacts | None, figures: tuple[Figure, ...]
+) -> list[str]:
+    """Each once, in an order that depends on nothing but the facts."""
+    problems = [*(vm.problems if vm else ()), *(vmi.problems if vmi and not vmi.is_final else ())]
+    problems += [figure.problem for figure in figures if figure.problem]
+    has_run = vm and vmi and (not vmi.is_final or _had_its_instancetype(vm, vmi))
+    if vm and instancetype and not has_run and was_edited_since(vm.pinned, instancetype):
+        problems.append(
+            f"instancetype: {shown(vm.instancetype)} was edited after the VM took it; cpu and memory are new"
+        )
+    if vmi and vmi.phase == "Unknown" and vmi.ips:
+        problems.append("ip: the node is lost, its last word is not shown")
+    return list(dict.fromkeys(problems))
+
+
+def _guest_os(vm: VmFacts | None, live: VmiFacts | None) -> str | None:
+    """What the agent says, else what the instance or the template declares."""
+    if live and (known := live.guest_os or live.declared_os):
+        return known
+    return vm.declared_os if vm else None
+
+
+def _live_migratable(vm: VmFacts | None, vmi: VmiFacts | None, answering: VmiFacts | None) -> bool | None:
+    """The instance's condition; the VirtualMachine's copy only if the instance cannot be seen at all."""
+    if answering:
+        return answering.live_migratable
+    return vm.live_migratable if vm and not vmi else None
+
+
+def _agent_connected(vm: VmFacts | None, vmi: VmiFacts | None, answering: VmiFacts | None) -> bool | None:
+    if answering:
+        return answering.agent_connected
+    return vm.agent_connected if vm and not vmi else None
+
+
+def _last_migrated_at(vmi: VmiFacts | None) -> datetime | None:
+    return vmi.migration.succeeded_at if vmi and vmi.migration else None
+
+
+def _half_up(number: int | None, power: int) -> int | None:
+    """`number` in units of 2^power, rounded half up."""
+    return None if number is None else (number + (1 << (power - 1))) >> power
