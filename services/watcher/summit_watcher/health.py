@@ -1,0 +1,129 @@
+"""How a cluster's connection is: told as an event when it changes, and to the KV bucket as a sign of life.
+
+The bucket says when a cluster was last heard of; fifty clusters a day would fill the log with that. The log keeps the
+changes of state, so that one can read later when a cluster was away and why.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+
+from summit_models.cluster import ClusterHealth, ConnectionState, ResourceHealth
+from summit_models.contract import ClusterName, DatacenterId
+from summit_models.event import (
+    HEALTH_BUCKET,
+    ClusterEvent,
+    cluster_event_type,
+    cluster_subject,
+    source_of,
+)
+from summit_runtime.publisher import Publisher
+
+logger = logging.getLogger("summit.watcher")
+
+HEARTBEAT_SECONDS = 10.0
+SETTLE_SECONDS = 0.25
+"""Five list-watches change state within moments of each other: one event for all."""
+
+_OPTIONAL = frozenset({"virtualmachineinstancetypes", "virtualmachineclusterinstancetypes"})
+"""Older KubeVirt has no instancetypes: their absence is no defect."""
+
+
+def overall(resources: Sequence[ResourceHealth]) -> tuple[ConnectionState, str | None]:
+    """State of a cluster from those of its list-watches, with the reason of the one that explains it."""
+    needed = [r for r in resources if not (r.resource in _OPTIONAL and r.state is ConnectionState.CRD_MISSING)]
+    wrong = [r for r in needed if r.state is not ConnectionState.SYNCED]
+    if not wrong:
+        return ConnectionState.SYNCED, None
+    coming = {ConnectionState.STARTING, ConnectionState.LISTING}
+    first = next((r for r in wrong if r.state not in coming), wrong[0])
+    if len(wrong) == len(needed) or first.state in coming:
+        return first.state, first.reason
+    return ConnectionState.DEGRADED, f"{first.resource}: {first.reason or first.state}"
+
+
+class HealthReporter:
+    """Keeps the health of one cluster and tells it while `run` runs."""
+
+    def __init__(
+        self,
+        datacenter: DatacenterId,
+        cluster: ClusterName,
+        resources: Sequence[str],
+        last_contact: Callable[[str], datetime | None],
+    ) -> None:
+        now = datetime.now(UTC)
+        self._last_contact = last_contact
+        self._changed = asyncio.Event()
+        self._resources = {
+            name: ResourceHealth(resource=name, state=ConnectionState.STARTING, since=now) for name in resources
+        }
+        self._health = ClusterHealth(name=cluster, datacenter=datacenter, state=ConnectionState.STARTING, since=now)
+
+    def set_state(self, resource: str, state: ConnectionState, reason: str | None = None) -> None:
+        """Note the state of one list-watch; one that is not new is no news."""
+        before = self._resources[resource]
+        if (before.state, before.reason) == (state, reason):
+            return
+        since = before.since if before.state is state else datetime.now(UTC)
+        self._resources[resource] = ResourceHealth(resource=resource, state=state, since=since, reason=reason)
+        self._changed.set()
+
+    def set_server_version(self, version: str | None) -> None:
+        self._health = self._health.model_copy(update={"server_version": version})
+
+    def snapshot(self) -> ClusterHealth:
+        """The health now, with the last contact of each list-watch."""
+        resources = [
+            r.model_copy(update={"last_contact": self._last_contact(r.resource)}) for r in self._resources.values()
+        ]
+        state, reason = overall(resources)
+        since = self._health.since if state is self._health.state else datetime.now(UTC)
+        contacts = [r.last_contact for r in resources if r.last_contact]
+        self._health = self._health.model_copy(
+            update={
+                "state": state,
+                "since": since,
+                "reason": reason,
+                "resources": resources,
+                "last_contact": max(contacts, default=None),
+            }
+        )
+        return self._health
+
+    async def run(self, client: Client, publisher: Publisher) -> None:
+        """Tell changes as they come and signs of life in between, for ever."""
+        while True:
+            if self._changed.is_set():
+                await asyncio.sleep(SETTLE_SECONDS)
+                self._changed.clear()
+                await self._publish(publisher)
+            await self._beat(client)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), HEARTBEAT_SECONDS)
+
+    async def _publish(self, publisher: Publisher) -> None:
+        health = self.snapshot()
+        event = ClusterEvent(
+            id=f"{health.name}/{health.state}/{datetime.now(UTC).isoformat()}",
+            source=source_of(health.datacenter, health.name),
+            subject=health.name,
+            time=datetime.now(UTC),
+            type=cluster_event_type(health.state),
+            data=health,
+        )
+        await publisher.publish(
+            cluster_subject(health.datacenter, health.name), event.model_dump_json().encode(), event.id
+        )
+
+    async def _beat(self, client: Client) -> None:
+        """A lost sign of life is nothing: the next one is ten seconds away."""
+        health = self.snapshot()
+        key = f"$KV.{HEALTH_BUCKET}.{health.datacenter}.{health.name}"
+        with contextlib.suppress(NatsError):
+            await client.publish(key, health.model_dump_json().encode())

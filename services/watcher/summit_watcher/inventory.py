@@ -1,0 +1,313 @@
+"""One cluster as it is known now: the stores of its resources, joined, and what of that the log does not say yet.
+
+A VM's state is made from its VirtualMachine, its VirtualMachineInstance and its instancetype, which arrive on separate
+watches in any order. So each change only marks the VMs it touches; `take_events` recomputes those and compares them
+with the ledger. Nothing is told before the first lists are complete: half a picture is full of stopped VMs.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from summit_models.contract import Uid
+from summit_models.event import MigrationEvent, ResourceVersions, VmEvent
+from summit_models.vm import Vm
+from summit_watcher import events
+from summit_watcher.ledger import Ledger
+from summit_watcher.listwatch_events import Apply, Bookmark, Delete, Init, InitApply, InitDone, ListWatchEvent
+from summit_watcher.manifests import Manifest
+from summit_watcher.normalize import (
+    InstancetypeFacts,
+    InstancetypeKey,
+    MigrationFacts,
+    VmFacts,
+    VmiFacts,
+    instancetype_facts,
+    instancetype_key,
+    join_migration,
+    join_vm,
+    migration_facts,
+    vm_facts,
+    vmi_facts,
+)
+from summit_watcher.resources import (
+    CLUSTER_INSTANCETYPES,
+    INSTANCETYPES,
+    MIGRATIONS,
+    VIRTUAL_MACHINE_INSTANCES,
+    VIRTUAL_MACHINES,
+    Resource,
+)
+from summit_watcher.store import Change, Store
+
+Name = tuple[str, str]
+"""Namespace and name."""
+
+
+class _Intake(NamedTuple):
+    """The way of one resource into the inventory."""
+
+    store: Store[Any]
+    facts: Callable[[Any], Any]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Inventory:
+    def __init__(self, ledger: Ledger, clock: Callable[[], datetime] = _now) -> None:
+        self.ledger = ledger
+        self._clock = clock
+        self.vms: Store[VmFacts] = Store(self._vm_changed)
+        self.vmis: Store[VmiFacts] = Store(self._vmi_changed)
+        self.migrations: Store[MigrationFacts] = Store(self._migration_changed)
+        self.instancetypes: Store[InstancetypeFacts] = Store(self._instancetype_changed)
+        self.cluster_instancetypes: Store[InstancetypeFacts] = Store(self._instancetype_changed)
+
+        self._vm_by_name: dict[Name, Uid] = {}
+        self._vmi_by_name: dict[Name, Uid] = {}
+        self._vmis_of: dict[Uid, tuple[Uid, ...]] = {}
+        self._migrations_of: defaultdict[Name, set[Uid]] = defaultdict(set)
+        self._instancetype_by_key: dict[InstancetypeKey, InstancetypeFacts] = {}
+
+        self._touched_vms: dict[Uid, None] = {}
+        self._touched_migrations: dict[Uid, None] = {}
+        self._touched_instancetypes: set[InstancetypeKey] = set()
+        self._gone: dict[Uid, Change[VmFacts] | Change[VmiFacts] | Change[MigrationFacts]] = {}
+        self._vmi_versions: dict[Uid, int] = {}
+        self._told = False
+        self._told_migrations = False
+
+        self._intakes: Mapping[str, _Intake] = MappingProxyType(
+            {
+                VIRTUAL_MACHINES.plural: _Intake(self.vms, vm_facts),
+                VIRTUAL_MACHINE_INSTANCES.plural: _Intake(self.vmis, vmi_facts),
+                MIGRATIONS.plural: _Intake(self.migrations, migration_facts),
+                INSTANCETYPES.plural: _Intake(self.instancetypes, instancetype_facts),
+                CLUSTER_INSTANCETYPES.plural: _Intake(self.cluster_instancetypes, instancetype_facts),
+            }
+        )
+
+    # What the watches say
+
+    def apply(self, resource: Resource[Any], told: Sequence[ListWatchEvent[Manifest]]) -> None:
+        """Take in what the list-watch of a resource tells."""
+        store, facts = self._intakes[resource.plural]
+        for event in told:
+            match event:
+                case Init():
+                    store.init()
+                case InitApply(manifest):
+                    store.init_apply(facts(manifest))
+                case InitDone(version, undecodable):
+                    store.init_done(int(version) if version.isdecimal() else 0, sweep=undecodable == 0)
+                case Apply(manifest):
+                    store.apply(facts(manifest))
+                case Delete(manifest):
+                    store.delete(facts(manifest))
+                case Bookmark():
+                    pass
+
+    def set_unavailable(self, resource: Resource[Any], *, unavailable: bool) -> None:
+        """Note that a resource can, or cannot, be read in this cluster: do not wait for its first list."""
+        self._intakes[resource.plural].store.unavailable = unavailable
+
+    def known(self, resource: Resource[Any]) -> Sequence[Uid]:
+        """Uids of the objects of a resource that a list would delete if it lacked them."""
+        store = self._intakes[resource.plural].store
+        if resource is VIRTUAL_MACHINES and not store.listed:
+            return tuple(self.ledger.vms)
+        return tuple(store.items)
+
+    def _vm_changed(self, change: Change[VmFacts]) -> None:
+        self._touched_vms[change.uid] = None
+        if change.facts is None:
+            self._gone[change.uid] = change
+            self._forget_name(self._vm_by_name, change.before, change.uid)
+            return
+        self._gone.pop(change.uid, None)
+        name = _name(change.facts)
+        former = self._vm_by_name.get(name)
+        self._vm_by_name[name] = change.uid
+        if former and former != change.uid and former in self.vms.items:
+            # Deleted and made again under one name while nobody looked: the old one's end comes first.
+            self.vms.forget(former, change.version)
+
+    def _vmi_changed(self, change: Change[VmiFacts]) -> None:
+        facts = change.facts or change.before
+        if facts is None:
+            return
+        owner = Uid(facts.owner_uid) if facts.owner_uid else None
+        if change.facts is None:
+            self._forget_name(self._vmi_by_name, facts, change.uid)
+        else:
+            self._vmi_by_name[_name(facts)] = change.uid
+        if owner:
+            self._set_instance(owner, change)
+        elif change.facts is None:
+            self._gone[change.uid] = change
+        self._touched_vms[owner or change.uid] = None
+        self._touched_migrations.update(dict.fromkeys(self._migrations_of.get(_name(facts), ())))
+
+    def _set_instance(self, owner: Uid, change: Change[VmiFacts]) -> None:
+        others = tuple(uid for uid in self._vmis_of.get(owner, ()) if uid != change.uid)
+        instances = (*others, change.uid) if change.facts else others
+        self._vmi_versions[owner] = max(self._vmi_versions.get(owner, 0), change.version)
+        if instances:
+            self._vmis_of[owner] = instances
+        else:
+            self._vmis_of.pop(owner, None)
+
+    def _migration_changed(self, change: Change[MigrationFacts]) -> None:
+        self._touched_migrations[change.uid] = None
+        facts = change.facts or change.before
+        if change.facts is None:
+            self._gone[change.uid] = change
+            if facts:
+                self._migrations_of[facts.namespace, facts.vmi_name].discard(change.uid)
+        elif facts:
+            self._migrations_of[facts.namespace, facts.vmi_name].add(change.uid)
+
+    def _instancetype_changed(self, change: Change[InstancetypeFacts]) -> None:
+        facts = change.facts or change.before
+        if facts is None:
+            return
+        self._touched_instancetypes.add(facts.key)
+        if change.facts:
+            self._instancetype_by_key[facts.key] = change.facts
+        else:
+            self._instancetype_by_key.pop(facts.key, None)
+
+    @staticmethod
+    def _forget_name(names: dict[Name, Uid], facts: VmFacts | VmiFacts | None, uid: Uid) -> None:
+        if facts and names.get(_name(facts)) == uid:
+            del names[_name(facts)]
+
+    # What the log does not say yet
+
+    @property
+    def complete(self) -> bool:
+        """The first lists of all that makes up a VM are in, or known not to be had."""
+        return self.vms.listed and all(
+            store.settled for store in (self.vmis, self.instancetypes, self.cluster_instancetypes)
+        )
+
+    def take_events(self) -> Iterator[VmEvent | MigrationEvent]:
+        """The events that bring the log up to what is known; ends first, since a name may have returned.
+
+        Each event is in the ledger as soon as it is taken, so take all of them.
+        """
+        if not self.complete:
+            return
+        if not self._told:
+            self._told = True
+            self._touched_vms.update(dict.fromkeys(self.ledger.vms))
+        self._touch_vms_of_instancetypes()
+        touched, self._touched_vms = self._touched_vms, {}
+        gone = [uid for uid in touched if uid not in self.vms.items and not self._is_standalone(uid)]
+        for uid in gone:
+            if event := self._vm_gone(uid):
+                yield event
+        for uid in touched.keys() - gone:
+            if event := self._vm_event(uid):
+                yield event
+        yield from self._migration_events()
+
+    def observed(self, older_than: timedelta) -> Iterator[VmEvent]:
+        """Repeat the state of each VM of which the log has said nothing for so long."""
+        now = self._clock()
+        for uid in [uid for uid, published in self.ledger.vms.items() if now - published.at > older_than]:
+            yield events.vm_observed(self.ledger, uid, now)
+
+    def _touch_vms_of_instancetypes(self) -> None:
+        if not self._touched_instancetypes:
+            return
+        touched, self._touched_instancetypes = self._touched_instancetypes, set()
+        self._touched_vms.update(
+            (uid, None) for uid, facts in self.vms.items.items() if instancetype_key(facts) in touched
+        )
+
+    def _is_standalone(self, uid: Uid) -> bool:
+        vmi = self.vmis.get(uid)
+        return vmi is not None and not vmi.owner_uid
+
+    def _vm_event(self, uid: Uid) -> VmEvent | None:
+        facts = self.vms.get(uid)
+        vmi = self.instance_of(uid) if facts else self.vmis.get(uid)
+        key = instancetype_key(facts) if facts else None
+        instancetype = self._instancetype_by_key.get(key) if key else None
+        vm = join_vm(facts, vmi, instancetype, cluster=self.ledger.cluster, datacenter=self.ledger.datacenter)
+        last = self.ledger.vms.get(uid)
+        if vm.disk is None and vmi is None and last is not None:
+            vm = _with_disk_of(Vm.model_validate_json(last.state), vm)
+        versions = ResourceVersions(
+            vm=facts.resource_version if facts else 0,
+            # Never lower than before: a VM that stops has no instance, but is newer than the VM that ran.
+            vmi=max(
+                vmi.resource_version if vmi else 0,
+                self._vmi_versions.pop(uid, 0),
+                last.version.vmi if last else 0,
+            ),
+            instancetype=instancetype.resource_version if instancetype else 0,
+        )
+        return events.vm_event(self.ledger, vm, versions, self._clock())
+
+    def instance_of(self, vm: Uid) -> VmiFacts | None:
+        """The instance that shows a VM: a live one rather than one that has ended, then the newest."""
+        instances = [vmi for uid in self._vmis_of.get(vm, ()) if (vmi := self.vmis.get(uid))]
+        return max(instances, key=lambda vmi: (not vmi.is_final, vmi.resource_version), default=None)
+
+    def _vm_gone(self, uid: Uid) -> VmEvent | None:
+        if not self._may_judge(uid):
+            self._touched_vms[uid] = None
+            return None
+        change = self._gone.pop(uid, None)
+        version = change.version if change else self.vms.list_version
+        by_comparison = change.by_comparison if change else True
+        return events.vm_gone(self.ledger, uid, version, self._clock(), by_comparison=by_comparison)
+
+    def _may_judge(self, uid: Uid) -> bool:
+        """An instance without a VM cannot be called gone while instances cannot be listed."""
+        last = self.ledger.vms.get(uid)
+        return self.vmis.listed or last is None or Vm.model_validate_json(last.state).kind == "VirtualMachine"
+
+    def _migration_events(self) -> Iterator[MigrationEvent]:
+        if not self.migrations.listed:
+            return
+        if not self._told_migrations:
+            self._told_migrations = True
+            self._touched_migrations.update(dict.fromkeys(self.ledger.migrations))
+        touched, self._touched_migrations = self._touched_migrations, {}
+        for uid in touched:
+            event = self._migration_event(uid) if uid in self.migrations.items else self._migration_gone(uid)
+            if event:
+                yield event
+
+    def _migration_event(self, uid: Uid) -> MigrationEvent | None:
+        facts = self.migrations.items[uid]
+        name = (facts.namespace, facts.vmi_name)
+        vmi = self.vmis.get(self._vmi_by_name.get(name))
+        vm_uid = (vmi.owner_uid or vmi.uid) if vmi else self._vm_by_name.get(name)
+        migration = join_migration(facts, vmi, vm_uid, cluster=self.ledger.cluster, datacenter=self.ledger.datacenter)
+        return events.migration_event(self.ledger, migration, facts.resource_version, self._clock())
+
+    def _migration_gone(self, uid: Uid) -> MigrationEvent | None:
+        change = self._gone.pop(uid, None)
+        version = change.version if change else self.migrations.list_version
+        by_comparison = change.by_comparison if change else True
+        return events.migration_gone(self.ledger, uid, version, self._clock(), by_comparison=by_comparison)
+
+
+def _name(facts: VmFacts | VmiFacts) -> Name:
+    return facts.namespace, facts.name
+
+
+def _with_disk_of(last: Vm, vm: Vm) -> Vm:
+    """A stopped VM's claims are only seen while it runs: keep the size that was read then."""
+    if last.disk is None:
+        return vm
+    problems = [problem for problem in vm.problems if not problem.startswith("disk:")]
+    return vm.model_copy(update={"disk": last.disk, "disk_bytes": last.disk_bytes, "problems": problems})

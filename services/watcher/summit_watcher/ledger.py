@@ -1,0 +1,72 @@
+"""What the log says of one cluster: the last published state of each VM and migration.
+
+It is the watcher's only memory, and the stream holds it: at start it is read back. An event is made only when a new
+state differs from the one here (see `events`).
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Generic, NamedTuple, TypeVar
+
+from nats.aio.client import Client
+from pydantic import ValidationError
+
+from summit_models.contract import ClusterName, DatacenterId, Uid
+from summit_models.event import MigrationEvent, MigrationEventType, ResourceVersions, VmEvent, VmEventType
+from summit_models.migration import Migration
+from summit_models.vm import Vm
+from summit_runtime.consumer import StreamMessage, snapshot
+
+VersionT = TypeVar("VersionT")
+
+
+class Published(NamedTuple, Generic[VersionT]):
+    state: bytes
+    """The normalized VM or migration as JSON, by `Contract.model_dump_json`: a kilobyte, where an object takes four."""
+    version: VersionT
+    at: datetime
+
+
+@dataclass
+class Ledger:
+    datacenter: DatacenterId
+    cluster: ClusterName
+    vms: dict[Uid, Published[ResourceVersions]] = field(default_factory=dict)
+    migrations: dict[Uid, Published[int]] = field(default_factory=dict)
+
+    async def read(self, client: Client) -> None:
+        """Read back from the stream what was published of this cluster."""
+        for collection in ("vms", "migrations"):
+            async for message in snapshot(client, f"summit.{collection}.{self.datacenter}.{self.cluster}.>"):
+                self.remember(message)
+
+    def remember(self, message: StreamMessage) -> None:
+        """Take in one message of the log. One that this version cannot read is left out: its VM is published anew."""
+        try:
+            if message.subject.startswith("summit.vms."):
+                self._remember_vm(VmEvent.model_validate_json(message.body))
+            else:
+                self._remember_migration(MigrationEvent.model_validate_json(message.body))
+        except ValidationError:
+            return
+
+    def _remember_vm(self, event: VmEvent) -> None:
+        vm = event.data
+        if event.type is VmEventType.DELETED:
+            self.vms.pop(vm.id, None)
+        else:
+            self.vms[vm.id] = Published(state_of(vm, Vm), vm.resource_versions, event.time)
+
+    def _remember_migration(self, event: MigrationEvent) -> None:
+        migration = event.data
+        if event.type is MigrationEventType.DELETED:
+            self.migrations.pop(migration.id, None)
+        else:
+            self.migrations[migration.id] = Published(
+                state_of(migration, Migration), migration.resource_version, event.time
+            )
+
+
+def state_of(data: Vm | Migration, model: type[Vm | Migration]) -> bytes:
+    """The part of an event's data that is the state, without what is said about the event."""
+    return data.model_dump_json(include=model.model_fields.keys()).encode()  # type: ignore[arg-type]
