@@ -1,0 +1,29 @@
+"""The certificates a connection rests on, and when they end."""
+
+from datetime import datetime
+from typing import Literal, NamedTuple
+
+from cryptography import x509
+
+
+class Certificate(NamedTuple):
+    kind: Literal["ca", "client"]
+    subject: str
+    not_after: datetime
+
+
+def certificates(authority_pem: bytes | None, client_pem: bytes | None) -> list[Certificate]:
+    """Every certificate of the authority, and our own; none of what cannot be read: the TLS handshake will tell."""
+    pems: tuple[tuple[Literal["ca", "client"], bytes | None], ...] = (("ca", authority_pem), ("client", client_pem))
+    return [
+        Certificate(kind, certificate.subject.rfc4514_string(), certificate.not_valid_after_utc)
+        for kind, pem in pems
+        for certificate in _read(pem)
+    ]
+
+
+def _read(pem: bytes | None) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(pem) if pem else []
+    except ValueError:
+        return []

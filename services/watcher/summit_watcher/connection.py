@@ -1,0 +1,273 @@
+"""The connection to one cluster, shared by all its list-watches: one transport at a time, made anew when it must be.
+
+One mechanism serves every cause: the kubeconfig or a file it names changed (looked at every ten seconds, when there is
+something to ask), the credentials end soon, or the server refused them (401). Whoever notices makes the new transport,
+the others wait for that one. Running watches stay on the old transport until they end, so nothing is relisted.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+
+import msgspec
+
+from summit_models.contract import ClusterName
+from summit_watcher import kubeconfig as kubeconfigs
+from summit_watcher.certificates import Certificate
+from summit_watcher.config import readable_by_others
+from summit_watcher.connection_errors import AuthError, KubeconfigError, UnreachableError
+from summit_watcher.credentials import obtain
+from summit_watcher.errors import StatusError
+from summit_watcher.kubeconfig import Kubeconfig
+from summit_watcher.reply import Reply
+from summit_watcher.transport import Request, Timeouts, Transport, build_client
+
+logger = logging.getLogger("summit.watcher")
+
+T = TypeVar("T")
+
+SHORT = Timeouts(idle_seconds=10, total_seconds=30)
+"""For single objects and reviews."""
+
+
+@dataclass(frozen=True)
+class ConnectionSettings:
+    """How a connection behaves. Times in seconds."""
+
+    connect_seconds: float = 5
+    credentials_seconds: float = 30
+    """Limit for reading the kubeconfig and for a credential plugin."""
+    look_at_files_seconds: float = 10
+    reload_seconds: float = 10
+    """Refused or failing credentials are loaded again at most this often: five streams must not run a plugin each."""
+    list_encoding: Literal["identity", "gzip"] = "identity"
+    """gzip makes lists 6 to 10 times smaller for slow links and costs the API server a quarter of a second per 10 000
+    VMs. Watches are never compressed by the server."""
+
+
+class ClusterConnection:
+    """Requests to one cluster. Connects with the first one, and again whenever needed.
+
+    All requests raise KubeconfigError, AuthError, TlsError, UnreachableError, LostError or StatusError.
+    """
+
+    def __init__(
+        self,
+        kubeconfig: Path,
+        context: str | None = None,
+        *,
+        name: ClusterName,
+        settings: ConnectionSettings | None = None,
+    ) -> None:
+        self.name = name
+        self.settings = settings or ConnectionSettings()
+        self.list_slot = asyncio.Semaphore(1)
+        """One list at a time: big lists cost several seats of the API server's priority level."""
+        self.has_streaming_lists = True
+        """Until the server refuses one. A new transport asks again: the server may have been upgraded."""
+        self.logged: dict[str, float] = {}
+        """When a trouble was last put into the log, so that five list-watches say it once."""
+        self._path = kubeconfig
+        self._context = context
+        self._transport: Transport | None = None
+        self._look_at = 0.0
+        self._reloaded_at = float("-inf")
+        self._failure: tuple[float, AuthError] | None = None
+        self._lock = asyncio.Lock()
+        # Its own thread: a file system or an identity provider that hangs must not take the threads of the others.
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"kubeconfig-{name}")
+        self._warned: set[str] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        if self._transport is not None:
+            await self._transport.close()
+
+    @asynccontextmanager
+    async def get(
+        self,
+        path: str,
+        params: Mapping[str, str | int] | None = None,
+        *,
+        timeouts: Timeouts = SHORT,
+        encoding: str = "identity",
+    ) -> AsyncIterator[Reply]:
+        """Hold the answer to a GET open while the block runs."""
+        async with self._request(Request("GET", path, timeouts, params or {}, encoding=encoding)) as reply:
+            yield reply
+
+    async def get_object(self, path: str) -> dict[str, Any]:
+        return await self._object(Request("GET", path, SHORT))
+
+    async def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Create an object, such as a SelfSubjectAccessReview, and return the server's answer."""
+        return await self._object(Request("POST", path, SHORT, body=body))
+
+    async def server_version(self) -> str:
+        """The API server's version, for example "v1.34.1"."""
+        return str((await self.get_object("/version")).get("gitVersion", "unknown"))
+
+    async def cluster_uid(self) -> str | None:
+        """Uid of the namespace kube-system: the identity of a cluster, whatever its address. None if not allowed."""
+        try:
+            namespace = await self.get_object("/api/v1/namespaces/kube-system")
+        except StatusError as error:
+            if error.code == 403:
+                return None
+            raise
+        return str(namespace["metadata"]["uid"])
+
+    async def certificates(self) -> list[Certificate]:
+        """The cluster's authority and our client certificate, where the kubeconfig has them."""
+        return (await self._connected()).certificates
+
+    @property
+    def list_encoding(self) -> str:
+        """How lists are asked for: the kubeconfig's `disable-compression` has the last word."""
+        transport = self._transport
+        disabled = transport is not None and transport.kubeconfig.cluster.disable_compression
+        return "identity" if disabled else self.settings.list_encoding
+
+    async def _object(self, request: Request) -> dict[str, Any]:
+        async with self._request(request) as reply:
+            body = await reply.body()
+        try:
+            return msgspec.json.decode(body, type=dict[str, Any])
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise UnreachableError(
+                f"the answer to {request.method} {request.path} is not an object: {error}"
+            ) from error
+
+    @asynccontextmanager
+    async def _request(self, request: Request) -> AsyncIterator[Reply]:
+        async with AsyncExitStack() as stack:
+            yield await self._answered(request, stack)
+
+    async def _answered(self, request: Request, stack: AsyncExitStack) -> Reply:
+        """The answer; after a 401 the credentials are loaded again once, and the request is sent once more, at once."""
+        connect_seconds = self.settings.connect_seconds
+        transport = await self._connected()
+        try:
+            return await stack.enter_async_context(transport.request(request, connect_seconds))
+        except StatusError as error:
+            if error.code != 401:
+                raise
+            refusal = error
+        transport = await self._connected(refused=transport, refusal=refusal)
+        try:
+            return await stack.enter_async_context(transport.request(request, connect_seconds))
+        except StatusError as error:
+            raise self._refused(error) if error.code == 401 else error from error
+
+    def _refused(self, refusal: StatusError | None) -> AuthError:
+        # An expired client certificate is a 401 with API servers written in Go, not a TLS error.
+        said = f" ({refusal.message})" if refusal and refusal.message else ""
+        return AuthError(
+            f"the API server refuses the credentials of kubeconfig {self._path}{said}: replace them; a token or "
+            "certificate may have expired"
+        )
+
+    async def _connected(self, refused: Transport | None = None, refusal: StatusError | None = None) -> Transport:
+        """The transport to use now. `refused`: the one whose credentials were answered with 401."""
+        if (
+            refused is None
+            and self._transport
+            and time.monotonic() < self._look_at
+            and not self._expires(self._transport)
+        ):
+            return self._transport
+        async with self._lock:
+            held, now = self._transport, time.monotonic()
+            if held and held is not refused and now < self._look_at and not self._expires(held):
+                return held  # another request has renewed it meanwhile
+            if refused and held is refused and now < self._reloaded_at + self.settings.reload_seconds:
+                raise self._refused(refusal)
+            if refused:
+                self._reloaded_at = now
+            if self._failure and now < self._failure[0]:
+                raise self._failure[1]
+            return await self._renewed(None if held is refused else held)
+
+    def _expires(self, transport: Transport) -> bool:
+        renew_at = transport.credentials.renew_at
+        return renew_at is not None and datetime.now(UTC) >= renew_at
+
+    async def _renewed(self, held: Transport | None) -> Transport:
+        """A new transport, or the one held if nothing changed or the new files are broken while it still serves."""
+        try:
+            kubeconfig, fingerprint = await self._in_thread(self._read)
+            if held and held.fingerprint == fingerprint and not self._expires(held):
+                self._look_at = time.monotonic() + self.settings.look_at_files_seconds
+                return held
+            made = await self._made(kubeconfig, fingerprint)
+        except (KubeconfigError, AuthError) as error:
+            if isinstance(error, AuthError):
+                self._failure = (time.monotonic() + self.settings.reload_seconds, error)
+            if held is None or _has_ended(held):
+                raise
+            self._look_at = time.monotonic() + self.settings.look_at_files_seconds
+            self._warn_once(f"{error}; the earlier credentials stay in use while they last")
+            return held
+        await self._replace(made)
+        return made
+
+    def _read(self) -> tuple[Kubeconfig, bytes]:
+        kubeconfig = kubeconfigs.read(self._path, self._context)
+        return kubeconfig, kubeconfig.fingerprint()
+
+    async def _made(self, kubeconfig: Kubeconfig, fingerprint: bytes) -> Transport:
+        credentials = await obtain(kubeconfig, self.settings.credentials_seconds)
+        client = await self._in_thread(lambda: build_client(kubeconfig, credentials))
+        return Transport(kubeconfig, credentials, fingerprint, client)
+
+    async def _replace(self, made: Transport) -> None:
+        retired, self._transport = self._transport, made
+        self._failure = None
+        self.has_streaming_lists = True
+        self._look_at = time.monotonic() + self.settings.look_at_files_seconds
+        self._warn_of(made.kubeconfig)
+        if retired is not None:
+            logger.debug("cluster %s: connecting anew as kubeconfig %s says", self.name, self._path)
+            await retired.retire()
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        """Run what blocks, under a time limit; a hung thread is left behind, and only one."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self.settings.credentials_seconds):
+                return await loop.run_in_executor(self._thread, work)
+        except TimeoutError:
+            raise KubeconfigError(
+                f"reading kubeconfig {self._path} took longer than {self.settings.credentials_seconds:g} s"
+            ) from None
+
+    def _warn_of(self, kubeconfig: Kubeconfig) -> None:
+        if kubeconfig.cluster.insecure_skip_tls_verify:
+            self._warn_once(
+                f"kubeconfig {self._path} has insecure-skip-tls-verify: anyone in between can read and change"
+            )
+        if kubeconfig.holds_secrets and (warning := readable_by_others(self._path)):
+            self._warn_once(warning)
+
+    def _warn_once(self, warning: str) -> None:
+        if warning not in self._warned:
+            self._warned.add(warning)
+            logger.warning("cluster %s: %s", self.name, warning, extra={"cluster": self.name})
+
+
+def _has_ended(transport: Transport) -> bool:
+    expires_at = transport.credentials.expires_at
+    return expires_at is not None and datetime.now(UTC) >= expires_at

@@ -1,0 +1,56 @@
+"""Why a cluster cannot be listened to, as sentences for people. `errors.StatusError` is the server's own no.
+
+WatcherError
+├── KubeconfigError    the file is missing, broken, or asks for what we do not do
+├── AuthError          there are no credentials, or the server refuses them after they were loaded again
+├── TlsError           the server's certificate, or ours, was not accepted
+├── UnreachableError   nothing that speaks Kubernetes answers at that address
+├── LostError          an answer broke off
+│   ├── IdleError      … or fell silent
+│   └── ShortWatch     … or ended before it had begun
+├── StreamingListError a streaming list that does not end as it should
+├── RegressedError     the server's resourceVersion went backwards
+└── ErrorEvent         (a StatusError) an ERROR event inside a watch
+"""
+
+from summit_watcher.errors import StatusError, WatcherError
+
+
+class KubeconfigError(WatcherError):
+    """The kubeconfig cannot be used. The sentence names the file and what to do."""
+
+
+class AuthError(WatcherError):
+    """No credentials, or refused ones. Nothing was sent without credentials instead."""
+
+
+class TlsError(WatcherError):
+    """The TLS handshake failed."""
+
+
+class UnreachableError(WatcherError):
+    """No connection, or what answers is not a Kubernetes API."""
+
+
+class LostError(WatcherError):
+    """A connection broke in the middle of an answer."""
+
+
+class IdleError(LostError):
+    """No byte came for too long: half-open connections look like this."""
+
+
+class ShortWatch(LostError):
+    """A watch ended at once and without an event: re-watching without a pause would hammer the server."""
+
+
+class StreamingListError(WatcherError):
+    """A streaming list without the bookmark that ends its initial events."""
+
+
+class RegressedError(WatcherError):
+    """The resourceVersion is lower than one seen before, as after an etcd restore."""
+
+
+class ErrorEvent(StatusError):
+    """An ERROR event: the watch is over, though it was answered with HTTP 200."""

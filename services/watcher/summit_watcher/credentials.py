@@ -1,0 +1,54 @@
+"""Who we are to a cluster, as its kubeconfig says: a token, a client certificate, or both.
+
+Rule: where the user section names a way to get credentials, either it yields some or nothing is sent at all. The
+official client would go on as `system:anonymous`.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from summit_watcher import exec_plugin
+from summit_watcher.kubeconfig import Kubeconfig
+
+RENEW_BEFORE = timedelta(seconds=60)
+"""A token is renewed this long before it expires, or at four fifths of its life if that is later."""
+RENEW_AT_LIFE_FRACTION = 0.8
+
+
+class Credentials(NamedTuple):
+    """What the transport is built from. `token` is None where the loader finds it by itself (basic, auth-provider)."""
+
+    token: str | None = None
+    certificate_pem: bytes | None = None
+    key_pem: bytes | None = None
+    expires_at: datetime | None = None
+    renew_at: datetime | None = None
+
+    def __repr__(self) -> str:
+        return f"Credentials(expires_at={self.expires_at})"
+
+
+async def obtain(kubeconfig: Kubeconfig, plugin_timeout_seconds: float) -> Credentials:
+    """Read the files or run the plugin. Raises KubeconfigError or AuthError. A written token wins over a plugin."""
+    token = kubeconfig.token()
+    certificate, key = kubeconfig.client_certificate(), kubeconfig.client_key()
+    plugin = kubeconfig.user.exec
+    if token or plugin is None:
+        return Credentials(token, certificate, key)
+    given = await exec_plugin.run(plugin, kubeconfig, plugin_timeout_seconds)
+    if given.client_certificate_data and given.client_key_data:
+        certificate, key = given.client_certificate_data.encode(), given.client_key_data.encode()
+    expires_at = _aware(given.expiration_timestamp)
+    token = given.token.strip() if given.token else None
+    return Credentials(token, certificate, key, expires_at, renewal(expires_at, datetime.now(UTC)))
+
+
+def renewal(expires_at: datetime | None, now: datetime) -> datetime | None:
+    """When to renew credentials obtained now: early, but not for every request when they are short-lived."""
+    if expires_at is None:
+        return None
+    return max(expires_at - RENEW_BEFORE, now + (expires_at - now) * RENEW_AT_LIFE_FRACTION)
+
+
+def _aware(moment: datetime | None) -> datetime | None:
+    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment

@@ -1,0 +1,332 @@
+"""Lists one resource of one cluster and watches it, for ever: what a reflector is in client-go, a watcher in kube-rs.
+
+Three levels: for ever → one request and the pause it earns → one request. What follows from what is decided in
+`stream_state`, what a failure means in `failure`. Nothing is kept of the objects; the consumer replaces its set at
+InitDone, and only a list that was complete, from one snapshot, gets that far.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import takewhile
+from typing import Generic, TypeVar, cast
+
+from summit_models.cluster import ConnectionState
+from summit_runtime.backoff import Backoff
+from summit_watcher.connection import ClusterConnection
+from summit_watcher.connection_errors import ErrorEvent, RegressedError, StreamingListError
+from summit_watcher.errors import StatusError, WatcherError
+from summit_watcher.failure import DEFAULT_RETRY, RETRIES, Retry, classify
+from summit_watcher.listwatch_events import Apply, Bookmark, Delete, Init, InitApply, InitDone, ListWatchEvent, Sink
+from summit_watcher.manifests import Manifest
+from summit_watcher.resources import Page, Resource, WatchEvent
+from summit_watcher.stream_report import OnState, StreamReport
+from summit_watcher.stream_state import (
+    SHORT_WATCH_SECONDS,
+    Listing,
+    ListReason,
+    Next,
+    StreamState,
+    WatchEnd,
+    Watching,
+    after_list,
+    after_streaming_list,
+    after_watch,
+    has_regressed,
+    is_doubtful,
+)
+from summit_watcher.transport import Timeouts
+from summit_watcher.watch import watch
+
+T = TypeVar("T", bound=Manifest)
+
+Batches = AsyncGenerator[Sequence[WatchEvent[T]]]
+Deletions = Callable[[], tuple[int, int]]
+"""Answers how many objects are known, and how many of them the list under way has not contained."""
+
+PAGE_TIMEOUTS = Timeouts(idle_seconds=60, total_seconds=300)
+
+
+@dataclass(frozen=True)
+class ListWatchSettings:
+    """How a list-watch behaves. Times in seconds."""
+
+    page_size: int = 500
+    page_timeouts: Timeouts = PAGE_TIMEOUTS
+    watch_seconds: tuple[int, int] = (240, 300)
+    """A random time in between, after which the server ends a watch; kube-rs' numbers."""
+    idle_seconds: float = 70
+    """A watch without a byte is dead: bookmarks come every 60 s, and the server keeps 75 s of history (kopf #1268)."""
+    relist_seconds: tuple[float, float] = (6 * 3600, 12 * 3600)
+    """A list in between finds what no watch told: a bug, or a restored etcd."""
+    outage_seconds: float = 300
+    """After so long without contact, ask whether the resourceVersions have gone backwards before resuming: a watch from
+    the future is silent (etcd #16028)."""
+    default_retry: Retry = DEFAULT_RETRY
+    retries: Mapping[ConnectionState, Retry] = field(default_factory=lambda: RETRIES)
+
+
+@dataclass
+class _Progress:
+    """How far a watch has come."""
+
+    resource_version: str
+    changes: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    def end(self, error: WatcherError | None) -> WatchEnd:
+        return WatchEnd(self.resource_version, self.changes, time.monotonic() - self.started, error)
+
+
+class ListWatch(Generic[T]):
+    """The list-watch of one resource.
+
+    `deletions` lets a list that would delete most of what is known be confirmed by a second one. `last_contact` is when
+    the last byte arrived, UTC.
+    """
+
+    def __init__(
+        self,
+        connection: ClusterConnection,
+        resource: Resource[T],
+        *,
+        on_state: OnState = lambda *_: None,
+        deletions: Deletions = lambda: (0, 0),
+        settings: ListWatchSettings | None = None,
+    ) -> None:
+        self._connection = connection
+        self._resource = resource
+        self._deletions = deletions
+        self._settings = settings or ListWatchSettings()
+        self._report = StreamReport(connection, resource.plural, on_state)
+        self._backoff = Backoff(*self._settings.default_retry)
+        self._relist_at = self._next_relist()
+        self.last_contact: datetime | None = None
+
+    async def run(self, sink: Sink[T], resource_version: str | None = None) -> None:
+        """Give every change to `sink`, in order, for ever; start after `resource_version` if it is still to be had.
+
+        While `sink` is busy nothing is read, and the server cuts off a watch that stalls for long: a sink that may be
+        slow has to queue, and to have the watch closed when the queue is full.
+        """
+        state: StreamState = Watching(resource_version) if resource_version else Listing()
+        while True:
+            state = await self._session(state, sink)
+
+    async def _session(self, state: StreamState, sink: Sink[T]) -> StreamState:
+        """One request, and the pause it earns."""
+        following = await self._request(state, sink)
+        if following.failure is not None:
+            await self._pause("list" if isinstance(state, Listing) else "watch", following.failure)
+        if isinstance(following.state, Listing) and following.state.reason is not getattr(state, "reason", None):
+            self._report.relisting(following.state.reason)
+        return following.state
+
+    async def _request(self, state: StreamState, sink: Sink[T]) -> Next:
+        match state:
+            case Watching() if self._was_away():
+                return await self._verify(state)
+            case Watching():
+                return await self._watch(state, sink)
+            case Listing() if state.may_stream and self._connection.has_streaming_lists:
+                return await self._streaming_list(state, sink)
+            case Listing():
+                return await self._paged_list(state, sink)
+
+    # Lists
+
+    async def _paged_list(self, listing: Listing, sink: Sink[T]) -> Next:
+        async with self._connection.list_slot:
+            try:
+                undecodable = 0
+                async with aclosing(self._pages(in_pages=listing.in_pages)) as pages:
+                    async for number, page in pages:
+                        if number == 0:
+                            await self._begin(sink)
+                        await sink([InitApply(item) for item in page.items])
+                        undecodable += page.undecodable
+                return await self._finish(listing, InitDone(page.resource_version, undecodable), sink)
+            except WatcherError as error:
+                return after_list(listing, error)
+
+    async def _pages(self, *, in_pages: bool) -> AsyncGenerator[tuple[int, Page[T]]]:
+        """The pages of one snapshot. A continue token goes alone: with a resourceVersion it is refused (400)."""
+        params: dict[str, str | int] = {"limit": self._settings.page_size} if in_pages else {}
+        number = 0
+        while True:
+            page = await self._page(params)
+            yield number, page
+            if not page.continue_token:
+                return
+            params["continue"] = page.continue_token
+            number += 1
+
+    async def _page(self, params: Mapping[str, str | int]) -> Page[T]:
+        async with self._connection.get(
+            self._resource.path,
+            params,
+            timeouts=self._settings.page_timeouts,
+            encoding=self._connection.list_encoding,
+        ) as reply:
+            self._contact()
+            body = await reply.body()
+        self._contact()
+        return self._resource.decode_page(body)
+
+    async def _streaming_list(self, listing: Listing, sink: Sink[T]) -> Next:
+        params = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
+        async with aclosing(self._batches(params)) as batches:
+            try:
+                async with self._connection.list_slot:
+                    resource_version, rest = await self._initial_events(batches, sink)
+            except WatcherError as error:
+                return self._after_streaming_list(listing, error)
+            following = await self._finish(listing, InitDone(resource_version), sink)
+            match following.state:
+                case Watching() as watching:
+                    return await self._follow(watching, rest, batches, sink)
+                case _:
+                    return following
+
+    def _after_streaming_list(self, listing: Listing, error: WatcherError) -> Next:
+        if isinstance(error, StatusError) and not isinstance(error, ErrorEvent) and error.code in (400, 422):
+            self._connection.has_streaming_lists = False
+            return Next(listing)
+        return after_streaming_list(listing, error)
+
+    async def _initial_events(self, batches: Batches[T], sink: Sink[T]) -> tuple[str, Sequence[WatchEvent[T]]]:
+        """The list that a watch begins with: its resourceVersion, and the events that came after it."""
+        begun = False
+        async for batch in batches:
+            if not begun:
+                await self._begin(sink)
+                begun = True
+            listed = list(takewhile(lambda event: event.type == "ADDED", batch))
+            if listed:
+                await sink([InitApply(cast("T", event.object)) for event in listed])
+            if len(listed) < len(batch):
+                end = batch[len(listed)]
+                if not end.initial_events_end:
+                    raise StreamingListError(f"the streaming list of {self._resource.plural} has no marked end")
+                return end.resource_version, batch[len(listed) + 1 :]
+        raise StreamingListError(f"the streaming list of {self._resource.plural} ended before its end was marked")
+
+    async def _begin(self, sink: Sink[T]) -> None:
+        self._report.listing()
+        await sink([Init()])
+
+    async def _finish(self, listing: Listing, done: InitDone, sink: Sink[T]) -> Next:
+        """Believe a complete list; one that would delete most of what is known only when a second one agrees."""
+        known, deleted = self._deletions()
+        if is_doubtful(known, deleted) and not done.undecodable and listing.reason is not ListReason.DOUBTED:
+            return Next(Listing(ListReason.DOUBTED))
+        await sink([done])
+        self._relist_at = self._next_relist()
+        self._report.synced()
+        return Next(Watching(done.resource_version, expiries=listing.expiries))
+
+    # Watches
+
+    async def _watch(self, watching: Watching, sink: Sink[T]) -> Next:
+        async with aclosing(self._batches({"resourceVersion": watching.resource_version})) as batches:
+            return await self._follow(watching, (), batches, sink)
+
+    def _batches(self, params: Mapping[str, str | int]) -> Batches[T]:
+        timeout = {"timeoutSeconds": random.randint(*self._settings.watch_seconds)}  # noqa: S311
+        return watch(
+            self._connection,
+            self._resource,
+            {**params, **timeout},
+            idle_seconds=self._settings.idle_seconds,
+            on_contact=self._contact,
+        )
+
+    async def _follow(
+        self, watching: Watching, first: Sequence[WatchEvent[T]], batches: Batches[T], sink: Sink[T]
+    ) -> Next:
+        """Give on what a watch brings until it ends. The resourceVersion advances when the sink has taken a batch."""
+        progress = _Progress(watching.resource_version)
+        settled: asyncio.TimerHandle | None = None
+        error: WatcherError | None = None
+        try:
+            await self._give(first, progress, sink)
+            async for batch in batches:
+                settled = settled or asyncio.get_running_loop().call_later(SHORT_WATCH_SECONDS, self._report.synced)
+                await self._give(batch, progress, sink)
+        except WatcherError as caught:
+            error = caught
+        finally:
+            if settled is not None:
+                settled.cancel()
+        return self._after_watch(watching, progress.end(error))
+
+    async def _give(self, batch: Sequence[WatchEvent[T]], progress: _Progress, sink: Sink[T]) -> None:
+        if not batch:
+            return
+        await sink([_told(event) for event in _in_order(batch, progress.resource_version)])
+        progress.resource_version = batch[-1].resource_version
+        changes = sum(event.type != "BOOKMARK" for event in batch)
+        if changes and self._report.state is not ConnectionState.SYNCED:
+            self._report.synced()
+        progress.changes += changes
+
+    def _after_watch(self, watching: Watching, end: WatchEnd) -> Next:
+        following = after_watch(watching, end)
+        if following.failure is None and time.monotonic() > self._relist_at:
+            return Next(Listing(ListReason.PERIODIC))
+        return following
+
+    async def _verify(self, watching: Watching) -> Next:
+        """Before resuming after a long time: is the server's resourceVersion still above ours?"""
+        try:
+            page = await self._page({"limit": 1})
+        except WatcherError as error:
+            return Next(watching, error)
+        if has_regressed(watching.resource_version, page.resource_version):
+            return Next(Listing(ListReason.REGRESSED))
+        return Next(watching)
+
+    # Time
+
+    async def _pause(self, action: str, error: WatcherError) -> None:
+        failure = classify(error)
+        retry = self._settings.retries.get(failure.state, self._settings.default_retry)
+        if (self._backoff.initial_seconds, self._backoff.max_seconds) != retry:
+            self._backoff = Backoff(*retry)
+        seconds = self._backoff.next_seconds(failure.retry_after_seconds)
+        self._report.failed(action, failure, self._backoff.attempt, seconds)
+        await asyncio.sleep(seconds)
+
+    def _contact(self) -> None:
+        self.last_contact = datetime.now(UTC)
+
+    def _was_away(self) -> bool:
+        if self.last_contact is None:
+            return True
+        return (datetime.now(UTC) - self.last_contact).total_seconds() > self._settings.outage_seconds
+
+    def _next_relist(self) -> float:
+        return time.monotonic() + random.uniform(*self._settings.relist_seconds)  # noqa: S311
+
+
+def _told(event: WatchEvent[T]) -> ListWatchEvent[T]:
+    match event.type:
+        case "BOOKMARK":
+            return Bookmark(event.resource_version)
+        case "DELETED":
+            return Delete(cast("T", event.object))
+        case _:
+            return Apply(cast("T", event.object))
+
+
+def _in_order(batch: Sequence[WatchEvent[T]], seen: str) -> Sequence[WatchEvent[T]]:
+    """The batch. Raises RegressedError if a bookmark lies before what was seen: then nothing of it can be trusted."""
+    for event in batch:
+        if event.type == "BOOKMARK" and has_regressed(seen, event.resource_version):
+            raise RegressedError(f"resourceVersion went backwards from {seen} to {event.resource_version}")
+        seen = event.resource_version
+    return batch

@@ -1,0 +1,22 @@
+"""The server's no: HTTP answers other than 2xx, and how long it asks to be left alone."""
+
+from collections.abc import Mapping
+
+from summit_watcher.errors import StatusError
+from summit_watcher.resources import status_error
+
+BODY_SHOWN = 100
+"""Characters shown of a body that is no Status, such as a proxy's page."""
+
+
+def http_error(code: int, reason: str | None, headers: Mapping[str, str], body: bytes) -> StatusError:
+    """The StatusError of an HTTP answer; the body is a Status, or (404 of an absent CRD, proxies) just text."""
+    told = status_error(body)
+    waits = [w for w in (told.retry_after_seconds, _seconds(headers.get("Retry-After"))) if w is not None]
+    message = told.message or " ".join(body[:BODY_SHOWN].decode(errors="replace").split())
+    return StatusError(code, told.reason or reason, message or None, max(waits, default=None))
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """Kubernetes sends seconds; the other form, a date, comes from proxies and is left to our own backoff."""
+    return float(retry_after) if retry_after and retry_after.isdecimal() else None

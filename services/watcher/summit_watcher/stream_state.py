@@ -1,0 +1,146 @@
+"""Where a list-watch stands between two requests, and what each outcome of a request leads to. Pure.
+
+Two states: Listing (nothing to resume from) and Watching (a resourceVersion to resume from). A failure keeps the
+resourceVersion unless the server said that it is of no use any more. The rules are client-go's reflector's, with the
+differences of kube-rs' watcher that lose less.
+"""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import NamedTuple
+
+from summit_watcher.connection_errors import ErrorEvent, LostError, RegressedError, ShortWatch, StreamingListError
+from summit_watcher.errors import StatusError, UndecodableLine, WatcherError
+
+STREAMING_LIST_FAILURES = 2
+"""After so many, use pages: a busy server that cuts a streaming list would only get the same load again."""
+EXPIRED_PAGES = 2
+"""After so many, list without pages, as client-go's pager: the snapshot dies faster than we can read it."""
+SETBACKS = 3
+"""Watches that failed at one resourceVersion by what is in them: then a list steps over it."""
+SHORT_WATCH_SECONDS = 1.0
+"""A watch without an event that ends sooner was refused politely. Source: client-go, VeryShortWatchError."""
+
+
+class ListReason(StrEnum):
+    START = "start"
+    EXPIRED = "the resource version expired"
+    REGRESSED = "the resource version went backwards"
+    UNREADABLE = "the watch could not be read"
+    PERIODIC = "it is time to compare"
+    DOUBTED = "the list would delete most of what is known"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A complete list is needed."""
+
+    reason: ListReason = ListReason.START
+    streaming_failures: int = 0
+    expired_pages: int = 0
+    expiries: int = 0
+    """Times in a row that a resourceVersion had expired."""
+
+    @property
+    def may_stream(self) -> bool:
+        return self.streaming_failures < STREAMING_LIST_FAILURES
+
+    @property
+    def in_pages(self) -> bool:
+        return self.expired_pages < EXPIRED_PAGES
+
+
+@dataclass(frozen=True)
+class Watching:
+    """Changes after this resourceVersion are needed."""
+
+    resource_version: str
+    expiries: int = 0
+    setbacks: int = 0
+
+
+StreamState = Listing | Watching
+
+
+class Next(NamedTuple):
+    """The next state, and the failure that led to it: with one, wait before going on; without, go on at once."""
+
+    state: StreamState
+    failure: WatcherError | None = None
+
+
+class WatchEnd(NamedTuple):
+    """How a watch ended. `error` None: the server closed it in good order."""
+
+    resource_version: str
+    changes: int
+    lasted_seconds: float
+    error: WatcherError | None = None
+
+
+def after_list(listing: Listing, error: WatcherError) -> Next:
+    """After a list in pages that failed."""
+    if _is_expired(error):
+        again = replace(listing, reason=ListReason.EXPIRED, expired_pages=listing.expired_pages + 1)
+        return Next(again, error if listing.expired_pages else None)
+    return Next(listing, error)
+
+
+def after_streaming_list(listing: Listing, error: WatcherError) -> Next:
+    """After a streaming list that failed before its end was marked; that none could be begun is not held against it."""
+    if not isinstance(error, LostError | ErrorEvent | UndecodableLine | StreamingListError):
+        return Next(listing, error)
+    return Next(replace(listing, streaming_failures=listing.streaming_failures + 1), error)
+
+
+def after_watch(watching: Watching, end: WatchEnd) -> Next:
+    """After a watch: resume, resume after a pause, or list."""
+    healthy = end.changes > 0 or end.lasted_seconds >= SHORT_WATCH_SECONDS
+    here = Watching(end.resource_version) if healthy else replace(watching, resource_version=end.resource_version)
+    match end.error:
+        case None:
+            return Next(here) if healthy else Next(here, ShortWatch(_short(end)))
+        case RegressedError():
+            return _relist(ListReason.REGRESSED, here, end.error)
+        case error if _is_expired(error) or _is_unusable(error):
+            return _relist(ListReason.EXPIRED, here, error)
+        case UndecodableLine() | ErrorEvent():
+            return _after_setback(here, end.error)
+        case error:
+            return Next(here, error)
+
+
+def has_regressed(seen: str, resource_version: str) -> bool:
+    """Is this resourceVersion below one seen before? Within one resource they are ordered integers (KEP-5504)."""
+    return resource_version.isdecimal() and seen.isdecimal() and int(resource_version) < int(seen)
+
+
+def is_doubtful(known: int, deleted: int) -> bool:
+    """Would a list delete so much that a second one should say the same first?"""
+    return known > 20 and deleted > known / 2
+
+
+def _relist(reason: ListReason, here: Watching, error: WatcherError) -> Next:
+    """At once the first time; a server whose resourceVersions expire again and again gets a pause."""
+    return Next(Listing(reason, expiries=here.expiries + 1), error if here.expiries else None)
+
+
+def _after_setback(here: Watching, error: WatcherError) -> Next:
+    if here.setbacks + 1 >= SETBACKS:
+        return Next(Listing(ListReason.UNREADABLE), error)
+    return Next(replace(here, setbacks=here.setbacks + 1), error)
+
+
+def _is_expired(error: WatcherError) -> bool:
+    return isinstance(error, StatusError) and (error.code == 410 or error.reason in ("Expired", "Gone"))
+
+
+def _is_unusable(error: WatcherError) -> bool:
+    """A resourceVersion the server cannot make sense of, or one from its future (another cluster, a restore)."""
+    if not isinstance(error, StatusError) or isinstance(error, ErrorEvent):
+        return False
+    return error.code in (400, 422) or "Too large resource version" in (error.message or "")
+
+
+def _short(end: WatchEnd) -> str:
+    return f"the watch ended after {end.lasted_seconds:.1f} s without an event"
