@@ -1,0 +1,181 @@
+"""Is a cluster ready to be watched? Asks everything that would stop the watcher later, and says what to do about it.
+
+For people who have just edited datacenters.yaml (`summit-connect check`). The watcher itself asks none of this: it
+tries, and tells what happens.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from summit_models.contract import ClusterName, DatacenterId
+from summit_watcher import kubeconfig
+from summit_watcher.certificates import Certificate
+from summit_watcher.config import ClusterConfig, readable_by_others
+from summit_watcher.connection import ClusterConnection
+from summit_watcher.connection_errors import KubeconfigError
+from summit_watcher.errors import StatusError, WatcherError
+from summit_watcher.resources import WATCHED
+
+CHECK_SECONDS = 15.0
+"""For all questions to one cluster: people wait for the answer, and a cluster that is slower will not do."""
+CLUSTERS_AT_ONCE = 20
+WARN_BEFORE = timedelta(days=7)
+"""A certificate that ends within a week is a matter of today: someone has to ask for a new one."""
+
+_VERBS = ("list", "watch")
+_WHO_AM_I = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+_MAY_I = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+
+
+@dataclass
+class ClusterReport:
+    """What was found out, None where it was not; `problems` stop the watcher, `warnings` will or may."""
+
+    name: ClusterName
+    datacenter: DatacenterId
+    reachable: bool = False
+    server_version: str | None = None
+    user: str | None = None
+    kubevirt: str | None = None
+    """Served versions of the API group kubevirt.io, for example "v1,v1alpha3"."""
+    allowed: bool | None = None
+    """May list and watch every resource."""
+    certificate_expires: datetime | None = None
+    """When the first of the certificates needed ends."""
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+async def check_clusters(clusters: Sequence[ClusterConfig]) -> list[ClusterReport]:
+    """Check all clusters at the same time; reports are in the order given."""
+    slots = asyncio.Semaphore(CLUSTERS_AT_ONCE)
+
+    async def check(cluster: ClusterConfig) -> ClusterReport:
+        async with slots:
+            return await check_cluster(cluster)
+
+    return await asyncio.gather(*(check(cluster) for cluster in clusters))
+
+
+async def check_cluster(cluster: ClusterConfig) -> ClusterReport:
+    """Ask one cluster everything; never raises for what is wrong with it, and ends within CHECK_SECONDS."""
+    report = ClusterReport(cluster.name, cluster.datacenter, warnings=_warnings_of(cluster))
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            async with ClusterConnection(cluster.kubeconfig, cluster.context, name=cluster.name) as connection:
+                await _ask(connection, report)
+    except TimeoutError:
+        report.problems.append(f"no complete answer within {CHECK_SECONDS:.0f} s: is the network or the server slow?")
+    except WatcherError as error:
+        report.problems.append(str(error))
+    return report
+
+
+async def _ask(connection: ClusterConnection, report: ClusterReport) -> None:
+    _judge_certificates(await connection.certificates(), report, datetime.now(UTC))
+    report.server_version = await connection.server_version()
+    report.reachable = True
+    report.user = await _who_am_i(connection)
+    report.kubevirt = await _kubevirt_versions(connection)
+    if report.kubevirt is None:
+        report.problems.append("KubeVirt is not there: the server has no API group kubevirt.io; install KubeVirt")
+    denied = await _denied(connection)
+    report.allowed = not denied
+    if denied:
+        who = f"user {report.user!r}" if report.user else "the user of the kubeconfig"
+        report.problems.append(f"{who} may not {'; '.join(denied)}: grant it, docs/operations.md has the ClusterRole")
+
+
+async def _who_am_i(connection: ClusterConnection) -> str | None:
+    """The user's name; None where the server cannot tell (SelfSubjectReview is there since Kubernetes 1.28)."""
+    try:
+        review = await connection.post(
+            _WHO_AM_I, {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+        )
+    except StatusError as error:
+        if error.code in (403, 404, 405):
+            return None
+        raise
+    name = _member(review, "status", "userInfo", "username")
+    return name if isinstance(name, str) else None
+
+
+async def _kubevirt_versions(connection: ClusterConnection) -> str | None:
+    try:
+        group = await connection.get_object("/apis/kubevirt.io")
+    except StatusError as error:
+        if error.code == 404:
+            return None
+        raise
+    versions = group.get("versions") or []
+    return ",".join(str(_member(version, "version")) for version in versions) or None
+
+
+async def _denied(connection: ClusterConnection) -> list[str]:
+    """What we may not do, as `list and watch virtualmachines.kubevirt.io`."""
+    reviews = [_may_i(connection, verb, path) for path in (resource.path for resource in WATCHED) for verb in _VERBS]
+    answers = iter(await asyncio.gather(*reviews))
+    denied = []
+    for resource in WATCHED:
+        verbs = [verb for verb in _VERBS if not next(answers)]
+        if verbs:
+            denied.append(f"{' and '.join(verbs)} {resource.plural}.{_group(resource.path)}")
+    return denied
+
+
+async def _may_i(connection: ClusterConnection, verb: str, path: str) -> bool:
+    attributes = {"verb": verb, "group": _group(path), "resource": path.rpartition("/")[2]}
+    body = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": attributes},
+    }
+    return _member(await connection.post(_MAY_I, body), "status", "allowed") is True
+
+
+def _group(path: str) -> str:
+    """API group of `/apis/<group>/<version>/<plural>`."""
+    return path.split("/")[2]
+
+
+def _member(document: Any, *keys: str) -> Any:
+    """A nested member, None where one is missing: servers of all ages answer here."""
+    for key in keys:
+        document = document.get(key) if isinstance(document, dict) else None
+    return document
+
+
+def _judge_certificates(certificates: Sequence[Certificate], report: ClusterReport, now: datetime) -> None:
+    """Note the first needed certificate to end. Of several authorities the last counts: bundles keep old ones."""
+    ends: dict[str, datetime] = {}
+    for certificate in certificates:
+        known = ends.get(certificate.kind, certificate.not_after)
+        later = certificate.kind == "ca"
+        ends[certificate.kind] = max(known, certificate.not_after) if later else min(known, certificate.not_after)
+    for kind, end in ends.items():
+        what = "certificate authority" if kind == "ca" else "client certificate"
+        if end <= now:
+            report.problems.append(f"the {what} of the kubeconfig ended on {end:%Y-%m-%d %H:%M} UTC: get a new one")
+        elif end - now < WARN_BEFORE:
+            report.warnings.append(f"the {what} of the kubeconfig ends on {end:%Y-%m-%d %H:%M} UTC: get a new one")
+    report.certificate_expires = min(ends.values(), default=None)
+
+
+def _warnings_of(cluster: ClusterConfig) -> list[str]:
+    """What the kubeconfig itself gives cause to warn of; what is broken in it is told when connecting."""
+    try:
+        found = kubeconfig.read(cluster.kubeconfig, cluster.context)
+    except KubeconfigError:
+        return []
+    warnings = []
+    if found.holds_secrets and (warning := readable_by_others(cluster.kubeconfig)):
+        warnings.append(warning)
+    if found.cluster.insecure_skip_tls_verify:
+        warnings.append(
+            f"kubeconfig {cluster.kubeconfig} has insecure-skip-tls-verify: anyone in between can read and change; "
+            "give it the certificate-authority"
+        )
+    return warnings
