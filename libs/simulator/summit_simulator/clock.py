@@ -61,18 +61,22 @@ class Clock:
 
     def next_due(self) -> float | None:
         """Seconds until the next timer, never negative; None when none is set."""
-        while self._timers and self._timers[0][2].cancelled:
-            heapq.heappop(self._timers)
-        return max(0.0, self._timers[0][0] - self.seconds()) if self._timers else None
+        due = self._first_due()
+        return None if due is None else max(0.0, due - self.seconds())
 
     def advance(self, seconds: float) -> None:
         """Move the clock by hand and fire what falls due on the way, each at its own time."""
         target = self.seconds() + seconds
-        while (wait := self.next_due()) is not None and self.seconds() + wait <= target:
-            self._moved += wait
+        while (due := self._first_due()) is not None and due <= target:
+            self._moved += max(0.0, due - self.seconds())
             _, _, timer = heapq.heappop(self._timers)
             timer.callback()
         self._moved += max(0.0, target - self.seconds())
+
+    def _first_due(self) -> float | None:
+        while self._timers and self._timers[0][2].cancelled:
+            heapq.heappop(self._timers)
+        return self._timers[0][0] if self._timers else None
 
     async def run(self) -> None:
         """Fire timers as real time passes, for ever. A clock of speed 0 only moves by hand."""
