@@ -182,8 +182,12 @@ class DataVolumeSpec(Part):
     storage: ClaimSpec | None = None
 
 
+class DataVolumeMetadata(Part):
+    name: str | None = None
+
+
 class DataVolumeTemplate(Part):
-    metadata: Metadata | None = None
+    metadata: DataVolumeMetadata | None = None
     spec: DataVolumeSpec | None = None
 
 

@@ -76,15 +76,17 @@ def instance_disks(vmi: VirtualMachineInstance) -> tuple[Disk, ...] | None:
     return tuple(Disk(volume, claim, _provisioned(volume, claims.get(volume))) for volume, claim in _claims(vmi.spec))
 
 
-def _claims(guest: InstanceSpec) -> Iterable[tuple[str, str]]:
+def _claims(guest: InstanceSpec) -> list[tuple[str, str]]:
     """Volume and claim of each persistent volume that is not a cdrom."""
     devices = guest.domain.devices.disks if guest.domain and guest.domain.devices else None
-    cdroms = {device.name for device in devices or () if device and device.cdrom is not None}
+    cdroms = {device.name for device in devices or () if device is not None and device.cdrom is not None}
+    claims = []
     for volume in guest.volumes or ():
         if volume is not None and (claim := _claim(volume)) is not None:
             name = text(volume.name) or claim
             if name not in cdroms:
-                yield name, sys.intern(claim)
+                claims.append((name, sys.intern(claim)))
+    return claims
 
 
 def _claim(volume: Volume) -> str | None:
@@ -105,23 +107,21 @@ def _request(template: DataVolumeTemplate) -> Quantity:
 
 
 def _provisioned(volume: str, claim: ClaimInfo | None) -> Figure | None:
+    """The smaller of what was requested and what was given, as far as either is readable."""
     if claim is None:
         return None
-    written = [s.storage for s in (claim.requests, claim.capacity) if s is not None and s.storage is not None]
-    sizes = [_size(volume, one) for one in written]
-    known = [size for size in sizes if size.value is not None]
-    if known:
-        return min(known, key=_bytes)
-    return sizes[0] if sizes else None
+    request = _size(volume, claim.requests.storage) if claim.requests else None
+    capacity = _size(volume, claim.capacity.storage) if claim.capacity else None
+    if request is None or capacity is None or capacity.value is None:
+        return request or capacity
+    return request if request.value is not None and request.value <= capacity.value else capacity
 
 
-def _bytes(size: Figure) -> int:
-    return size.value or 0
-
-
-def _size(volume: str, written: str | float) -> Figure:
+def _size(volume: str, written: Quantity) -> Figure | None:
+    if written is None:
+        return None
     size = measured("disk", written)
-    return size if size.value is not None else unknown(f"{size.problem} as size of volume {shown(volume)}")
+    return unknown(f"{size.problem} as size of volume {shown(volume)}") if size.problem else size
 
 
 def disk_bytes(disks: Iterable[Disk], others: Mapping[str, Disk], *, others_are_requests: bool) -> Figure:

@@ -36,13 +36,14 @@ class Facts(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 def text(value: str | None, longest: int = MAX_TEXT) -> str | None:
     """A text fit to be published: printable, of bounded length, None if empty. Postgres refuses NUL in any text."""
-    if not value:
-        return None
-    if len(value) > longest:
-        value = value[:longest]
-    if not value.isprintable():
-        value = "".join(c if c.isprintable() else " " for c in value).strip()
-    return sys.intern(value) or None
+    if value and value.isprintable() and len(value) <= longest:
+        return sys.intern(value)
+    return _made_fit(value, longest) if value else None
+
+
+def _made_fit(value: str, longest: int) -> str | None:
+    fit = "".join(c if c.isprintable() else " " for c in value[:longest]).strip()
+    return sys.intern(fit) or None
 
 
 def name_of(metadata: Metadata) -> str:

@@ -26,6 +26,7 @@ def unknown(problem: str) -> Figure:
     return Figure(None, problem)
 
 
+@lru_cache(maxsize=4096, typed=True)
 def measured(concept: str, written: str | float) -> Figure:
     """A quantity in whole base units (cores, bytes); `concept` begins the sentence when it is none."""
     value = quantity.value(written)

@@ -4,11 +4,10 @@ A VirtualMachine with an instancetype must not say cpu or memory itself, so its 
 arrange vCPUs and never change their number, so they are not read.
 """
 
-import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from summit_watcher.manifests import Instancetype, InstancetypeMatcher
+from summit_watcher.manifests import Instancetype
 from summit_watcher.normalize.cpu import MAX_VCPUS
 from summit_watcher.normalize.facts import Facts, name_of, text, timestamp, version_of
 from summit_watcher.normalize.figure import Figure, known, measured, shown, unknown
@@ -17,8 +16,7 @@ _NAMESPACED = frozenset({"virtualmachineinstancetype", "virtualmachineinstancety
 _OF_CLUSTER = frozenset({"virtualmachineclusterinstancetype", "virtualmachineclusterinstancetypes"})
 """Any case, singular or plural: pkg/instancetype/find/spec.go."""
 
-_REVISION = re.compile(r"-(?P<pin>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-9]{1,19})")
-"""End of `<vm>-<instancetype>-<apiversion>-<uid>-<generation>`: pkg/instancetype/revision/store.go."""
+_UID_LENGTH = 36
 
 
 class InstancetypeKey(NamedTuple):
@@ -72,29 +70,34 @@ def _memory(name: str | None, guest: str | float | None) -> Figure:
     return size
 
 
-def key_of(matcher: InstancetypeMatcher | None, namespace: str) -> InstancetypeKey | None:
-    """The instancetype that a VM in `namespace` names; None if it names none, or one of no known kind.
-
-    The kind may be absent in the stored object, and then is the cluster's.
-    """
-    name = text(matcher.name) if matcher else None
-    if matcher is None or name is None:
-        return None
-    kind = (matcher.kind or "VirtualMachineClusterInstancetype").lower()
-    if kind in _OF_CLUSTER:
-        return _key("", name)
-    return _key(namespace, name) if kind in _NAMESPACED else None
-
-
 @lru_cache(maxsize=4096)
-def _key(namespace: str, name: str) -> InstancetypeKey:
-    return InstancetypeKey(namespace, name)
+def lookup(name: str | None, kind: str | None, namespace: str) -> tuple[InstancetypeKey | None, Figure]:
+    """The instancetype that a VM in `namespace` names, and what its vCPUs and memory are should that be missing.
+
+    No key if it names none, or one of no known kind. The kind may be absent in the stored object, and then is the
+    cluster's.
+    """
+    if not name:
+        return None, unknown("instancetype: the VM does not name one yet")
+    folded = (kind or "VirtualMachineClusterInstancetype").lower()
+    missing = unknown(f"instancetype: {shown(name)} not found")
+    if folded in _OF_CLUSTER:
+        return InstancetypeKey("", name), missing
+    if folded in _NAMESPACED:
+        return InstancetypeKey(namespace, name), missing
+    return None, unknown(f"instancetype: kind {shown(kind)} is unknown")
 
 
 def pin_of(revision: str | None) -> str | None:
-    """`<uid>-<generation>` of the instancetype that a ControllerRevision was made of; None if its name is another's."""
-    found = _REVISION.search(revision or "")
-    return text(found["pin"]) if found and found.end() == len(revision or "") else None
+    """`<uid>-<generation>` of the instancetype that a ControllerRevision was made of; None if its name is another's.
+
+    Its name is `<vm>-<instancetype>-<apiversion>-<uid>-<generation>`: pkg/instancetype/revision/store.go.
+    """
+    head, _, generation = (revision or "").rpartition("-")
+    before, uid = head[:-_UID_LENGTH], head[-_UID_LENGTH:]
+    if not (before.endswith("-") and uid.count("-") == 4 and generation.isdecimal()):
+        return None
+    return text(f"{uid}-{generation}")
 
 
 def was_edited_since(pinned: str | None, instancetype: InstancetypeFacts) -> bool:

@@ -5,9 +5,9 @@ from summit_watcher.normalize.conditions import conditions_of
 from summit_watcher.normalize.cpu import template_vcpus
 from summit_watcher.normalize.disks import Disk, template_disks
 from summit_watcher.normalize.facts import Facts, labels_of, name_of, text, timestamp, unreadable, version_of
-from summit_watcher.normalize.figure import Figure, shown, unknown
+from summit_watcher.normalize.figure import Figure, unknown
 from summit_watcher.normalize.guest import declared_os, firmware_uuid, machine_type
-from summit_watcher.normalize.instancetype import InstancetypeKey, key_of, pin_of
+from summit_watcher.normalize.instancetype import InstancetypeKey, lookup, pin_of
 from summit_watcher.normalize.memory import template_memory
 
 _TEMPLATE = "spec.template.spec.domain"
@@ -56,7 +56,8 @@ def vm_facts(vm: VirtualMachine) -> VmFacts:
     strategy, strategy_problem = run_strategy(vm)
     conditions = conditions_of(status.conditions) if status else {}
     created = bool(status and status.created)
-    cpu, memory = _sizes(vm, domain, has_template=guest is not None)
+    key, missing = _instancetype(spec.instancetype, namespace)
+    cpu, memory = (missing, missing) if missing else _sizes(vm, domain, has_template=guest is not None)
     annotations = spec.template.metadata.annotations if spec.template and spec.template.metadata else None
     return VmFacts(
         uid=text(metadata.uid) or "",
@@ -77,7 +78,7 @@ def vm_facts(vm: VirtualMachine) -> VmFacts:
         memory=memory,
         disks=template_disks(vm),
         instancetype=text(spec.instancetype.name) if spec.instancetype else None,
-        instancetype_key=key_of(spec.instancetype, namespace),
+        instancetype_key=key,
         pinned=_pinned(vm, spec.instancetype) if spec.instancetype else None,
         declared_os=declared_os(annotations, spec.preference.name if spec.preference else None),
         machine_type=machine_type(domain),
@@ -102,16 +103,18 @@ def run_strategy(vm: VirtualMachine) -> tuple[str | None, str | None]:
     return ("Always" if spec.running else "Halted"), None
 
 
-def _sizes(vm: VirtualMachine, domain: Domain | None, *, has_template: bool) -> tuple[Figure, Figure]:
-    """VCPUs and memory as the VirtualMachine itself tells them.
+def _instancetype(matcher: InstancetypeMatcher | None, namespace: str) -> tuple[InstancetypeKey | None, Figure | None]:
+    """The instancetype that the VM names, and what its sizes are should that be missing.
 
     With an instancetype the template says nothing of either, and 1 vCPU would be an invention.
     """
+    return lookup(text(matcher.name), matcher.kind, namespace) if matcher else (None, None)
+
+
+def _sizes(vm: VirtualMachine, domain: Domain | None, *, has_template: bool) -> tuple[Figure, Figure]:
+    """VCPUs and memory of a VirtualMachine without an instancetype."""
     if vm.decode_problems and unreadable(vm.decode_problems, "spec.instancetype"):
         return unknown("cpu: unreadable"), unknown("memory: unreadable")
-    if vm.spec and vm.spec.instancetype:
-        missing = unknown(_missing(vm.spec.instancetype))
-        return missing, missing
     if not has_template:
         return unknown("cpu: the VM has no template"), unknown("memory: the VM has no template")
     return (
@@ -124,14 +127,6 @@ def _is_unreadable(vm: VirtualMachine, member: str) -> bool:
     return bool(vm.decode_problems) and unreadable(
         vm.decode_problems, f"{_TEMPLATE}.{member}", f"{_TEMPLATE}.resources"
     )
-
-
-def _missing(matcher: InstancetypeMatcher) -> str:
-    if not matcher.name:
-        return "instancetype: the VM does not name one yet"
-    if key_of(matcher, "") is None:
-        return f"instancetype: kind {shown(matcher.kind)} is unknown"
-    return f"instancetype: {shown(matcher.name)} not found"
 
 
 def _pinned(vm: VirtualMachine, matcher: InstancetypeMatcher) -> str | None:
