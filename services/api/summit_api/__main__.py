@@ -1,0 +1,62 @@
+"""`python -m summit_api`: the API as a process, configured by environment only."""
+
+import asyncio
+import gc
+import logging
+
+from summit_api.app import create_app
+from summit_api.deps import Services
+from summit_api.freshness import Freshness, follow
+from summit_api.query.snapshot import ReadModels
+from summit_api.server import listen, serve
+from summit_api.settings import Settings
+from summit_runtime import bus, database
+from summit_runtime.backoff import Backoff
+from summit_runtime.process import main, supervised
+
+logger = logging.getLogger("summit.api")
+
+APPLICATION = "summit-api"
+
+GC_THRESHOLD = 50_000
+"""An answer of 10 000 rows is 10 000 live objects; Python's 700 would walk the heap a dozen times for it (half of its
+time, measured)."""
+
+
+async def service(settings: Settings, stop: asyncio.Event) -> None:
+    """Serve the tables, and hear of the clusters' freshness, until `stop`."""
+    _tune_garbage_collector()
+    sock = listen(settings.host, settings.port)
+    read_models = ReadModels(database.engine(settings.database_url, application=APPLICATION))
+    freshness = Freshness()
+    app = create_app(Services(read_models, freshness))
+    host, port = sock.getsockname()[:2]
+    logger.info("api answers at http://%s:%s", f"[{host}]" if ":" in host else host, port)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            following = tasks.create_task(
+                supervised("freshness", lambda: _follow(settings, freshness), retry=Backoff())
+            )
+            await serve(app, sock, stop, access_log=settings.log_level == "DEBUG")
+            following.cancel()
+    finally:
+        await read_models.close()
+
+
+async def _follow(settings: Settings, freshness: Freshness) -> None:
+    client = await bus.connect(settings.nats_url, name=APPLICATION)
+    try:
+        await follow(client, freshness)
+    finally:
+        await client.close()
+
+
+def _tune_garbage_collector() -> None:
+    """What was made by now stays: never look at it again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
+
+
+if __name__ == "__main__":
+    main("api", Settings, service)

@@ -1,0 +1,27 @@
+"""What HTTP clients expect without asking: HEAD where there is GET, and a trailing slash that does not matter."""
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+class Leniency:
+    """ASGI middleware: HEAD is GET without the body; `/api/v1/datacenters/` is `/api/v1/datacenters`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path = scope["path"].rstrip("/") or "/"
+        if scope["method"] == "HEAD":
+            await self._app({**scope, "path": path, "method": "GET"}, receive, _without_body(send))
+        else:
+            await self._app({**scope, "path": path}, receive, send)
+
+
+def _without_body(send: Send) -> Send:
+    async def send_head(message: Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return send_head

@@ -1,0 +1,130 @@
+"""Every error answer, in one place: RFC 9457 `application/problem+json`.
+
+Each problem also has the member `error`, the same sentence as `detail`: clients of the original API read it there.
+"""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, cast
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.types import ExceptionHandler
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = 2
+"""A 503 here ends when Postgres is back or the projector has migrated: seconds, not minutes."""
+
+
+class FieldError(BaseModel):
+    field: str = Field(description="Parameter or member that is wrong", examples=["limit"])
+    detail: str = Field(
+        description="What is wrong and what is allowed", examples=["Input should be less than or equal to 500"]
+    )
+
+
+class Problem(BaseModel):
+    """RFC 9457: what happened, to which thing, what to do."""
+
+    type: str = Field(description="Kind of problem; stable, made to be compared", examples=["/docs#vm-not-found"])
+    title: str = Field(description="The kind in words", examples=["VM not found"])
+    status: int = Field(description="HTTP status code", examples=[404])
+    detail: str = Field(description="What happened this time", examples=["there is no VM with the id '6a1f…'"])
+    instance: str = Field(description="Path of the request", examples=["/api/v1/vms/6a1f…"])
+    error: str = Field(description="The same as detail, where clients of the original API look for it")
+    errors: list[FieldError] | None = Field(default=None, description="Each wrong field of a refused request")
+
+
+class ProblemError(Exception):
+    """An answer that is a problem. The title names the kind, the message says what happened this time."""
+
+    def __init__(
+        self, status: int, title: str, detail: str, *, fields: Sequence[FieldError] = (), retry_after: int | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.title = title
+        self.detail = detail
+        self.fields = fields
+        self.headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+
+
+def not_found(what: str, detail: str) -> ProblemError:
+    return ProblemError(404, f"{what} not found", detail)
+
+
+def invalid_field(field: str, detail: str) -> ProblemError:
+    return ProblemError(400, "Invalid request", detail, fields=[FieldError(field=field, detail=detail)])
+
+
+def unavailable(title: str, detail: str) -> ProblemError:
+    return ProblemError(503, title, detail, retry_after=RETRY_AFTER_SECONDS)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of the application, foreseen or not, with a problem."""
+    handlers: Mapping[type[Exception], Any] = {
+        ProblemError: _on_problem,
+        RequestValidationError: _on_invalid_request,
+        HTTPException: _on_http_error,
+        Exception: _on_unforeseen,
+    }
+    for error, handler in handlers.items():
+        app.add_exception_handler(error, cast(ExceptionHandler, handler))
+
+
+async def _on_problem(request: Request, error: ProblemError) -> Response:
+    return _answer(request, error, error.headers)
+
+
+async def _on_invalid_request(request: Request, error: RequestValidationError) -> Response:
+    fields = [FieldError(field=_field(wrong), detail=_complaint(wrong)) for wrong in error.errors()]
+    detail = "; ".join(f"{wrong.field}: {wrong.detail}" for wrong in fields)
+    return _answer(request, ProblemError(422, "Invalid request", detail, fields=fields))
+
+
+async def _on_http_error(request: Request, error: HTTPException) -> Response:
+    """What the router says by itself: no such path, or not with this method."""
+    phrase = HTTPStatus(error.status_code).phrase
+    match error.status_code:
+        case 404:
+            detail = f"there is no {request.url.path}; /openapi.json lists what there is"
+        case 405:
+            allowed = (error.headers or {}).get("Allow", "another method")
+            detail = f"{request.url.path} does not answer {request.method}; it answers {allowed}"
+        case _:
+            detail = str(error.detail)
+    return _answer(request, ProblemError(error.status_code, phrase, detail), error.headers)
+
+
+async def _on_unforeseen(request: Request, _: Exception) -> Response:
+    detail = "the api failed at this request; its log has the traceback"
+    return _answer(request, ProblemError(500, "Internal error", detail))
+
+
+def _answer(request: Request, error: ProblemError, headers: Mapping[str, str] | None = None) -> Response:
+    problem = Problem(
+        type=f"/docs#{error.title.lower().replace(' ', '-')}",
+        title=error.title,
+        status=error.status,
+        detail=error.detail,
+        instance=request.url.path,
+        error=error.detail,
+        errors=list(error.fields) or None,
+    )
+    body = msgspec.json.encode(problem.model_dump(exclude_none=True))
+    return Response(body, status_code=error.status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def _field(wrong: Mapping[str, Any]) -> str:
+    """Name of the parameter: the location without its first part, which is `query`, `path` or `body`."""
+    return ".".join(str(part) for part in wrong["loc"][1:] if not isinstance(part, int)) or str(wrong["loc"][0])
+
+
+def _complaint(wrong: Mapping[str, Any]) -> str:
+    if wrong["type"] == "extra_forbidden":
+        return "there is no such parameter here; see /docs"
+    return str(wrong["msg"])

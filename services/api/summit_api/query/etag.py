@@ -1,0 +1,34 @@
+"""Entity tags: whether an answer could have changed, told from numbers, without making it.
+
+A tag is `W/"<revision>-<fingerprint>"`. The fingerprint is made of all else an answer depends on: the version of the
+api, the stream the revision counts in, which clusters are fresh, and, where ages are rendered, the minute. So a 304
+never hides a change of a row or of staleness, and an age it confirms is at most a minute old. Weak, for that minute.
+"""
+
+from datetime import datetime
+from hashlib import blake2b
+from importlib.metadata import version
+
+from summit_api.query.snapshot import Snapshot
+
+_API_VERSION = version("summit-connect")
+
+
+def tag_of(snapshot: Snapshot, *parts: object) -> str:
+    """The tag of an answer made from this snapshot and from `parts`, which must have a stable repr."""
+    dependencies = repr((_API_VERSION, snapshot.stream_created_at, *parts))
+    fingerprint = blake2b(dependencies.encode(), digest_size=6).hexdigest()
+    return f'W/"{snapshot.revision}-{fingerprint}"'
+
+
+def minute(now: datetime) -> int:
+    """The part that lets an answer with ages be confirmed for up to a minute."""
+    return int(now.timestamp()) // 60
+
+
+def is_known(tag: str, if_none_match: str | None) -> bool:
+    """Whether the client's If-None-Match has the tag, compared weakly (RFC 9110 §13.1.2)."""
+    if not if_none_match:
+        return False
+    known = {candidate.strip().removeprefix("W/") for candidate in if_none_match.split(",")}
+    return "*" in known or tag.removeprefix("W/") in known

@@ -1,0 +1,101 @@
+"""One consistent view of the tables: all queries of a request see the same revision.
+
+A read-only REPEATABLE READ transaction whose first statement reads the checkpoint. Whatever goes wrong with Postgres
+becomes a 503 problem here, and the pool recovers by itself: connections are tested before they are used.
+"""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+import asyncpg
+from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from summit_api.problems import ProblemError, unavailable
+from summit_models.contract import Revision
+from summit_models.event import STREAM
+from summit_models.tables import metadata
+
+logger = logging.getLogger("summit.api")
+
+_checkpoint = metadata.tables["checkpoint"].c
+
+_POSITION = select(_checkpoint.revision, _checkpoint.applied_at, _checkpoint.stream_created_at).where(
+    _checkpoint.stream == STREAM
+)
+
+_NO_SCHEMA = frozenset({"42P01", "42703", "3F000"})
+"""SQLSTATE undefined_table, undefined_column, invalid_schema_name: the projector has not migrated (yet)."""
+
+_NOT_TEXT = "22021"
+"""SQLSTATE character_not_in_repertoire: Postgres takes every character but NUL."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A transaction, and how far the stream had been applied when it began."""
+
+    connection: AsyncConnection
+    revision: Revision
+    as_of: datetime | None
+    """When that revision was applied; None while nothing has been."""
+    stream_created_at: datetime | None
+    """Tells one stream from its successor, whose revisions begin at 1 again."""
+
+
+class ReadModels:
+    """The tables, as the api reads them."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self._reachable = True
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Snapshot]:
+        """Read the tables as of one moment. Raises ProblemError 503 while Postgres or its schema is not there."""
+        async with self.connect() as connection:
+            position = (await connection.execute(_POSITION)).one_or_none()
+            yield Snapshot(connection, *(position or (Revision(0), None, None)))
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[AsyncConnection]:
+        try:
+            async with self._engine.connect() as connection:
+                self._tell(reachable=True)
+                yield connection
+        except DBAPIError as error:
+            state = getattr(error.orig, "sqlstate", None) or ""
+            if state in _NO_SCHEMA:
+                raise _schema_not_ready() from error
+            if state == _NOT_TEXT:
+                raise ProblemError(400, "Invalid request", "a name cannot contain the character NUL") from error
+            if not error.connection_invalidated and state[:2] not in {"08", "53", "57"}:
+                raise  # a mistake of ours, not Postgres being away
+            raise self._unreachable(error.orig or error) from error
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, PoolTimeoutError) as error:
+            raise self._unreachable(error) from error
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+    def _unreachable(self, error: BaseException) -> ProblemError:
+        self._tell(reachable=False, reason=f"{type(error).__name__}: {error}")
+        return unavailable("Database unavailable", "Postgres cannot be reached at the moment; try again shortly")
+
+    def _tell(self, *, reachable: bool, reason: str = "") -> None:
+        """Log a change of state once, not each request."""
+        if reachable != self._reachable:
+            self._reachable = reachable
+            logger.warning("Postgres can be reached again" if reachable else f"Postgres cannot be reached: {reason}")
+
+
+def _schema_not_ready() -> ProblemError:
+    return unavailable(
+        "Schema not ready",
+        "the tables have not been migrated to what this api reads; the projector does so when it starts",
+    )

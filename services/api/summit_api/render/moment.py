@@ -1,0 +1,20 @@
+"""The moment an answer is made at: what it shows beyond the rows, ages and staleness, depends on this alone."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from summit_api.render.age import age_since
+from summit_models.contract import ClusterName
+
+
+@dataclass(frozen=True)
+class Moment:
+    now: datetime
+    fresh_clusters: frozenset[ClusterName]
+
+    def age(self, created_at: datetime | None) -> str | None:
+        return age_since(created_at, self.now)
+
+    def is_stale(self, cluster: ClusterName | None, *, managed: bool = True) -> bool:
+        """A VM that was added by hand has no cluster that could fall silent."""
+        return managed and cluster not in self.fresh_clusters

@@ -1,0 +1,90 @@
+"""The original API's answers: its member names, and its way to leave out what is empty."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+from pydantic import BaseModel
+
+from summit_api.query.datacenters import Count, DatacenterRow, FleetRow
+from summit_api.query.snapshot import Snapshot
+from summit_api.render.moment import Moment
+from summit_api.shapes.original import OriginalMigration, OriginalVm
+from summit_models.contract import DatacenterId
+from summit_models.vm import VmStatus
+
+
+def _encodable(model: type[BaseModel]) -> type[msgspec.Struct]:
+    """A struct of the model's members that encodes in a microsecond and leaves out those that have their default.
+
+    `gc=False`: ten thousand of them would make the garbage collector walk the heap several times per answer.
+    """
+    members = model.model_fields.items()
+    return msgspec.defstruct(
+        model.__name__,
+        [(name, Any) if field.is_required() else (name, Any, field.default) for name, field in members],
+        rename={name: field.alias for name, field in members if field.alias},
+        omit_defaults=True,
+        gc=False,
+    )
+
+
+_Vm = _encodable(OriginalVm)
+_Migration = _encodable(OriginalMigration)
+
+
+def datacenters(
+    declared: Iterable[DatacenterRow], fleet: Iterable[FleetRow], snapshot: Snapshot, moment: Moment
+) -> bytes:
+    """All datacenters by id, each with its VMs by name."""
+    by_id = {row.id: _datacenter(row) for row in declared}
+    for vm in fleet:
+        if vm.datacenter not in by_id:  # its declaration has not been applied yet, or was withdrawn: lose no VM
+            by_id[vm.datacenter] = _datacenter(DatacenterRow(vm.datacenter, vm.datacenter, None, None, None))
+        stale = moment.is_stale(vm.cluster, managed=vm.managed)
+        by_id[vm.datacenter]["vms"].append(_Vm(*vm.members, moment.age(vm.created_at), stale))
+    return msgspec.json.encode(
+        {
+            "datacenters": [datacenter for _, datacenter in sorted(by_id.items())],
+            "revision": snapshot.revision,
+            "asOf": snapshot.as_of,
+        }
+    )
+
+
+def _datacenter(row: DatacenterRow) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "name": row.name,
+        "location": row.location or "",
+        "coordinates": row.coordinates,
+        **({"clusters": row.clusters} if row.clusters else {}),
+        "vms": [],
+    }
+
+
+def status(declared: Iterable[DatacenterId], counts: Sequence[Count], snapshot: Snapshot, moment: Moment) -> bytes:
+    by_status = dict.fromkeys(VmStatus, 0)
+    for count in counts:
+        by_status[VmStatus(count.status)] += count.vms
+    total, running = sum(by_status.values()), by_status[VmStatus.RUNNING]
+    return msgspec.json.encode(
+        {
+            "datacenters": len({*declared, *(count.datacenter for count in counts)}),
+            "running_vms": running,
+            "stopped_vms": total - running,
+            "total_vms": total,
+            "byStatus": by_status,
+            "stale": sum(c.vms for c in counts if moment.is_stale(c.cluster, managed=c.managed)),
+            "revision": snapshot.revision,
+            "asOf": snapshot.as_of,
+        }
+    )
+
+
+def migrations(rows: Iterable[Sequence[Any]]) -> bytes:
+    return msgspec.json.encode([_Migration(*row) for row in rows])
+
+
+def migration(row: Sequence[Any]) -> bytes:
+    return msgspec.json.encode(_Migration(*row))

@@ -1,0 +1,1 @@
+"""One module per resource: parameters in, one query, one answer out."""

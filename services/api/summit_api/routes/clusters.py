@@ -1,0 +1,21 @@
+"""GET /api/v1/clusters: is each cluster's picture good, since when, and if not, why."""
+
+from fastapi import APIRouter, Response
+
+from summit_api.deps import ReadingDep
+from summit_api.query import clusters as query
+from summit_api.render import inventory
+from summit_api.shapes.inventory import ClusterList
+
+router = APIRouter(tags=["clusters"])
+
+
+@router.get("/clusters", response_model=ClusterList)
+async def list_clusters(reading: ReadingDep) -> Response:
+    """Connection health and freshness of all clusters, by name."""
+    tag = reading.tag(staleness=True, contacts=True)
+    if reading.is_known(tag):
+        return reading.not_modified(tag)
+    declared = await query.listed(reading.snapshot.connection)
+    heard = reading.freshness.healths()
+    return reading.answer(inventory.clusters(declared, heard, reading.snapshot, reading.moment), tag)

@@ -1,0 +1,32 @@
+"""GET /api/v1/datacenters and /api/v1/status: the whole fleet, as the original API shows it."""
+
+from fastapi import APIRouter, Response
+
+from summit_api.deps import ReadingDep
+from summit_api.query import datacenters as query
+from summit_api.render import original
+from summit_api.shapes.original import Datacenters, Status
+
+router = APIRouter(tags=["datacenters"])
+
+
+@router.get("/datacenters", response_model=Datacenters)
+async def list_datacenters(reading: ReadingDep) -> Response:
+    """All datacenters with all their VMs. For large fleets, or for more of each VM, see /api/v1/vms."""
+    tag = reading.tag(ages=True, staleness=True)
+    if reading.is_known(tag):
+        return reading.not_modified(tag)
+    declared = await query.declared(reading.snapshot.connection)
+    fleet = await query.fleet(reading.snapshot.connection)
+    return reading.answer(original.datacenters(declared, fleet, reading.snapshot, reading.moment), tag)
+
+
+@router.get("/status", response_model=Status)
+async def get_status(reading: ReadingDep) -> Response:
+    """Counts of datacenters and VMs."""
+    tag = reading.tag(staleness=True)
+    if reading.is_known(tag):
+        return reading.not_modified(tag)
+    declared = [row.id for row in await query.declared(reading.snapshot.connection)]
+    counts = await query.counts(reading.snapshot.connection)
+    return reading.answer(original.status(declared, counts, reading.snapshot, reading.moment), tag)

@@ -1,0 +1,44 @@
+"""GET /docs: the OpenAPI document as a plain page that needs no other server."""
+
+from html import escape
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
+
+router = APIRouter(include_in_schema=False)
+
+_STYLE = (
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
+    "code{background:#8882;padding:0 .3em;border-radius:3px}td{padding:.1em 1em .1em 0;vertical-align:top}"
+    ":root{color-scheme:light dark}"
+)
+
+
+@router.get("/docs", response_class=HTMLResponse)
+async def docs(request: Request) -> HTMLResponse:
+    document = request.app.openapi()
+    operations = "".join(
+        _operation(path, method, operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    )
+    title = escape(document["info"]["title"])
+    return HTMLResponse(
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><style>{_STYLE}</style>"
+        f"<h1>{title}</h1><p>{escape(document['info']['description'])}"
+        f"<p>Complete: <a href=/openapi.json>/openapi.json</a>{operations}"
+    )
+
+
+def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
+    rows = "".join(_parameter(parameter) for parameter in operation.get("parameters", []))
+    return (
+        f"<h3 id={operation['operationId']}><code>{method.upper()} {escape(path)}</code></h3>"
+        f"<p>{escape(operation.get('description', ''))}</p>" + (f"<table>{rows}</table>" if rows else "")
+    )
+
+
+def _parameter(parameter: dict[str, Any]) -> str:
+    description = parameter.get("description", "")
+    return f"<tr><td><code>{escape(parameter['name'])}</code><td>{parameter['in']}<td>{escape(description)}"

@@ -1,0 +1,50 @@
+"""Health for people, load balancers and Kubernetes. Liveness never looks at a dependency; readiness names it."""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import PlainTextResponse
+
+from summit_api.deps import ServicesDep
+from summit_api.problems import ProblemError
+from summit_api.query.schema import schema_revision
+from summit_api.query.snapshot import ReadModels
+from summit_api.shapes.original import Health
+from summit_models.tables import SCHEMA_REVISION
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/health")
+async def health() -> Health:
+    """Whether the process answers; the original API's word for it."""
+    return Health(service="backend-api", status="healthy")
+
+
+@router.get("/livez", response_class=PlainTextResponse)
+@router.get("/healthz", response_class=PlainTextResponse, include_in_schema=False)
+async def livez() -> str:
+    """Whether the process answers."""
+    return "ok\n"
+
+
+@router.get("/readyz", response_class=PlainTextResponse, responses={503: {"description": "Something is missing"}})
+async def readyz(request: Request, services: ServicesDep) -> PlainTextResponse:
+    """Whether requests can be answered: Postgres is there and migrated. `?verbose` names each check."""
+    checks = await _checks(services.read_models)
+    ready = not any(checks.values())
+    if ready and "verbose" not in request.query_params:
+        return PlainTextResponse("ok\n")
+    lines = [f"[-]{name} failed: {why}" if why else f"[+]{name} ok" for name, why in checks.items()]
+    lines.append(f"readyz check {'passed' if ready else 'failed'}")
+    return PlainTextResponse("\n".join(lines) + "\n", status_code=200 if ready else 503)
+
+
+async def _checks(read_models: ReadModels) -> dict[str, str | None]:
+    """Each check and why it failed, None when it did not."""
+    try:
+        async with read_models.connect() as connection:
+            revision = await schema_revision(connection)
+    except ProblemError as problem:
+        return {"postgres" if problem.title == "Database unavailable" else "schema": problem.detail}
+    if revision != SCHEMA_REVISION:
+        return {"postgres": None, "schema": f"the tables are at {revision}, this api reads {SCHEMA_REVISION}"}
+    return {"postgres": None, "schema": None}

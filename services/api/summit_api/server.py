@@ -1,0 +1,57 @@
+"""uvicorn in our event loop: our signals, our log lines, and an end that does not wait for slow clients."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+from summit_runtime.process import FatalError
+
+GRACEFUL_SHUTDOWN_SECONDS = 3
+"""For requests under way at SIGTERM; the process has five seconds in all."""
+
+_BACKLOG = 2048
+
+
+class Server(uvicorn.Server):
+    """A server that leaves signals to the process."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind before anything else is started. Raises FatalError when the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise FatalError(
+            f"cannot listen on {host} port {port}: {error.strerror}; set API_HOST or API_PORT to another"
+        ) from error
+
+
+async def serve(app: FastAPI, sock: socket.socket, stop: asyncio.Event, *, access_log: bool) -> None:
+    """Answer requests on the socket until `stop` is set and those under way have ended."""
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=access_log,
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
+    )
+    server = Server(config)
+    serving = asyncio.create_task(server.serve([sock]))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    server.should_exit = True
+    stopping.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await stopping
+    await serving

@@ -1,0 +1,1 @@
+"""The answers' shapes as models: they name the members once, and are the pages of the OpenAPI document."""

@@ -1,0 +1,38 @@
+"""Our own shapes: the contract's models, and what is known only when they are shown: age and freshness."""
+
+from pydantic import AwareDatetime, Field
+
+from summit_models.cluster import ClusterHealth
+from summit_models.contract import Contract, Revision
+from summit_models.vm import Vm
+
+
+class VmItem(Vm):
+    """All that is known of a VM. Unknown is null."""
+
+    observed_at: AwareDatetime = Field(description="When this state was observed in its cluster")
+    revision: Revision = Field(description="Stream sequence of the event this state is from")
+    age: str | None = Field(description="Since its creation, as kubectl writes it", examples=["5d3h"])
+    stale: bool = Field(description="Its cluster has not been heard of for 90 s")
+
+
+class ListAnswer(Contract):
+    """What every list tells of its own freshness."""
+
+    revision: Revision = Field(description="Last applied stream sequence")
+    as_of: AwareDatetime | None = Field(description="When that revision was applied; null before the first")
+
+
+class VmPage(ListAnswer):
+    items: list[VmItem] = Field(description="By name, then id")
+    next: str | None = Field(description="`cursor` of the next page; null on the last")
+
+
+class ClusterItem(ClusterHealth):
+    """A cluster's connection, and whether what is shown of the cluster is stale."""
+
+    stale: bool = Field(description="Not heard of for 90 s")
+
+
+class ClusterList(ListAnswer):
+    items: list[ClusterItem] = Field(description="By name")
