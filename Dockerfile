@@ -24,8 +24,8 @@ USER 10001:10001
 STOPSIGNAL SIGTERM
 
 # Each service: its dependencies, then its code, then both without the tools that made them.
-# --reinstall-package: all services are built in the same directory, and uv would take another one's wheel, or an old
-# one, from its cache.
+# The code has no cache: uv knows a project by its directory and pyproject.toml, which are the same for all services and
+# all versions of the code, and would install the wheel of another one.
 
 FROM build AS watcher-build
 RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-dev --no-install-project --extra watcher
@@ -33,8 +33,7 @@ COPY README.md LICENSE ./
 COPY libs/models libs/models
 COPY libs/runtime libs/runtime
 COPY services/watcher services/watcher
-RUN --mount=type=cache,target=/root/.cache/uv \
-    uv sync --frozen --no-dev --no-editable --reinstall-package summit-connect --extra watcher
+RUN uv sync --frozen --no-dev --no-editable --extra watcher
 
 FROM service AS watcher
 COPY --from=watcher-build /app/.venv /app/.venv
@@ -50,8 +49,7 @@ COPY README.md LICENSE ./
 COPY libs/models libs/models
 COPY libs/runtime libs/runtime
 COPY services/projector services/projector
-RUN --mount=type=cache,target=/root/.cache/uv \
-    uv sync --frozen --no-dev --no-editable --reinstall-package summit-connect --extra projector
+RUN uv sync --frozen --no-dev --no-editable --extra projector
 
 FROM service AS projector
 COPY --from=projector-build /app/.venv /app/.venv
@@ -66,8 +64,7 @@ COPY README.md LICENSE ./
 COPY libs/models libs/models
 COPY libs/runtime libs/runtime
 COPY services/api services/api
-RUN --mount=type=cache,target=/root/.cache/uv \
-    uv sync --frozen --no-dev --no-editable --reinstall-package summit-connect --extra api
+RUN uv sync --frozen --no-dev --no-editable --extra api
 
 FROM service AS api
 COPY --from=api-build /app/.venv /app/.venv
@@ -80,8 +77,7 @@ FROM build AS simulator-build
 RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-dev --no-install-project --extra simulator
 COPY README.md LICENSE ./
 COPY libs/simulator libs/simulator
-RUN --mount=type=cache,target=/root/.cache/uv \
-    uv sync --frozen --no-dev --no-editable --reinstall-package summit-connect --extra simulator
+RUN uv sync --frozen --no-dev --no-editable --extra simulator
 
 FROM service AS simulator
 COPY --from=simulator-build /app/.venv /app/.venv
