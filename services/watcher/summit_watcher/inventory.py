@@ -46,6 +46,10 @@ Name = tuple[str, str]
 """Namespace and name."""
 
 
+_IS_VM = b'"kind":"VirtualMachine"'
+"""Part of the state of a VM that is not a standalone instance; parsing ten thousand states takes too long for that."""
+
+
 class _Intake(NamedTuple):
     """The way of one resource into the inventory."""
 
@@ -115,12 +119,16 @@ class Inventory:
         """Note that a resource can, or cannot, be read in this cluster: do not wait for its first list."""
         self._intakes[resource.plural].store.unavailable = unavailable
 
-    def known(self, resource: Resource[Any]) -> Sequence[Uid]:
-        """Uids of the objects of a resource that a list would delete if it lacked them."""
+    def deletions(self, resource: Resource[Any]) -> tuple[int, int]:
+        """How many objects of a resource are known, and how many the list under way has not contained.
+
+        Before the first list of VMs what is known is what the log says.
+        """
         store = self._intakes[resource.plural].store
-        if resource is VIRTUAL_MACHINES and not store.listed:
-            return tuple(self.ledger.vms)
-        return tuple(store.items)
+        if resource is not VIRTUAL_MACHINES or store.listed:
+            return len(store.items), store.unlisted
+        published = [uid for uid, vm in self.ledger.vms.items() if _IS_VM in vm.state]
+        return len(published), sum(not store.is_listing(uid) for uid in published)
 
     def _vm_changed(self, change: Change[VmFacts]) -> None:
         self._touched_vms[change.uid] = None

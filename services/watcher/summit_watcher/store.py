@@ -78,6 +78,14 @@ class Store(Generic[FactsT]):
             if before.get(uid) is not facts:
                 self._on_change(Change(uid, facts, before.get(uid), facts.resource_version))
 
+    @property
+    def unlisted(self) -> int:
+        """How many known objects the list under way has not contained so far."""
+        return len(self.items.keys() - self._listing.keys())
+
+    def is_listing(self, uid: Uid) -> bool:
+        return uid in self._listing
+
     def apply(self, facts: FactsT) -> None:
         uid = Uid(facts.uid)
         known = self.items.get(uid)
