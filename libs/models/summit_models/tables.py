@@ -23,6 +23,9 @@ from summit_models.vm import Vm
 
 metadata = SQLModel.metadata
 
+SCHEMA_REVISION = "0001"
+"""alembic's newest revision of these tables: the api is ready when the database has it."""
+
 
 def _columns(model: type[Contract], *, key: str) -> list[Column[Any]]:
     return [

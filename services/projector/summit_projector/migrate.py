@@ -1,0 +1,66 @@
+"""Bring the schema up to date: alembic's own revisions, run by the projector before it applies anything.
+
+Works in the schema that `?search_path=` selects. A new revision is made against an up-to-date database:
+`DATABASE_URL=… python -m summit_projector.migrate "add vms.host"` writes it below `migrations/versions`.
+"""
+
+import asyncio
+import logging
+import sys
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+from pydantic import SecretStr
+from sqlalchemy import Connection
+
+from summit_models.tables import SCHEMA_REVISION
+from summit_projector.settings import ProjectorSettings
+from summit_runtime import database
+from summit_runtime.process import FatalError
+
+logger = logging.getLogger("summit.projector")
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+async def upgrade(url: SecretStr) -> None:
+    """Migrate to the newest revision, in one transaction under an advisory lock.
+
+    Raises FatalError when the schema is newer than this program.
+    """
+    engine = database.engine(url, application="summit-migrate")
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(_upgrade)
+    except CommandError as error:
+        raise FatalError(f"the database schema cannot be migrated: {error}; is it newer than this version?") from error
+    finally:
+        await engine.dispose()
+    logger.info("the database schema is up to date")
+
+
+def _upgrade(connection: Connection) -> None:
+    command.upgrade(_config(connection), "head")
+
+
+async def new_revision(url: SecretStr, message: str) -> None:
+    """Write a revision with the difference between the database and `summit_models.tables`."""
+    number = f"{int(SCHEMA_REVISION) + 1:04}"
+    engine = database.engine(url, application="summit-migrate")
+    async with engine.begin() as connection:
+        await connection.run_sync(lambda c: command.revision(_config(c), message, autogenerate=True, rev_id=number))
+    await engine.dispose()
+    logger.warning("revision %s is written; set SCHEMA_REVISION in summit_models/tables.py", number)
+
+
+def _config(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    return config
+
+
+if __name__ == "__main__":
+    asyncio.run(new_revision(ProjectorSettings.from_environment().database_url, sys.argv[1]))

@@ -1,0 +1,43 @@
+"""Months of `vm_events`: one partition each, so that an operator drops a month's history by dropping a table."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+
+class Month(NamedTuple):
+    """A month of the calendar, in UTC."""
+
+    year: int
+    month: int
+
+    @property
+    def next(self) -> "Month":
+        return Month(self.year + self.month // 12, self.month % 12 + 1)
+
+    @property
+    def partition(self) -> str:
+        return f"vm_events_{self.year:04}_{self.month:02}"
+
+    @property
+    def start(self) -> str:
+        return f"{self.year:04}-{self.month:02}-01 00:00:00+00"
+
+
+def month_of(time: datetime) -> Month:
+    utc = time.astimezone(UTC)
+    return Month(utc.year, utc.month)
+
+
+def needed_months(times: Iterable[datetime], now: datetime) -> set[Month]:
+    """The months of `times`, this one and the next: a month must not begin with a wait for its partition."""
+    this = month_of(now)
+    return {month_of(time) for time in times} | {this, this.next}
+
+
+def create_statement(month: Month) -> str:
+    """SQL that makes the month's partition if it is not there."""
+    return (
+        f"CREATE TABLE IF NOT EXISTS {month.partition} PARTITION OF vm_events "
+        f"FOR VALUES FROM ('{month.start}') TO ('{month.next.start}')"
+    )

@@ -1,0 +1,117 @@
+"""The work between two troubles: batch after batch, with a look at the stream and the database now and then.
+
+A batch is whatever has arrived when the commit before it has ended: one event when all is quiet, so that it is visible
+after a single commit, and thousands in a burst.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nats.aio.client import Client
+
+from summit_projector.project import project, set_aside
+from summit_projector.store import Store, UnstorableError
+from summit_projector.stream_identity import Position, mismatch
+from summit_runtime.consumer import Consumer, StreamMessage
+
+logger = logging.getLogger("summit.projector")
+
+CHECK_SECONDS = 5.0
+READY_LAG_EVENTS = 10_000
+"""Two seconds at the budget of 5 000 events a second: readers would see a picture older than that."""
+
+
+class StreamReplacedError(Exception):
+    """The stream is no longer the one that has been applied."""
+
+
+@dataclass
+class Health:
+    """What the probes tell."""
+
+    trouble: str | None = "not started yet"
+    lag_events: int = 0
+
+    def applying(self) -> str | None:
+        return self.trouble
+
+    def lag(self) -> str | None:
+        return f"{self.lag_events} events behind the stream" if self.lag_events > READY_LAG_EVENTS else None
+
+
+@dataclass(kw_only=True)
+class Session:
+    """`stream_end` is the last revision when the session began: from there on, the picture is complete."""
+
+    client: Client
+    store: Store
+    consumer: Consumer
+    position: Position
+    stream_end: int
+    health: Health
+    caught_up: bool = False
+
+    async def run(self, stop: asyncio.Event, batch_events: int) -> None:
+        """Apply until `stop`, and then end between two batches. Raises what ends the session."""
+        await self._when_caught_up()
+        stopped = asyncio.create_task(stop.wait())
+        reading = asyncio.create_task(self.consumer.next_batch(batch_events))
+        check_at = time.monotonic() + CHECK_SECONDS
+        try:
+            while not stop.is_set():
+                await _first(reading, stopped, timeout=check_at - time.monotonic())
+                if time.monotonic() >= check_at:
+                    await self._check()
+                    check_at = time.monotonic() + CHECK_SECONDS
+                if reading.done():
+                    await self._apply(reading.result())
+                    reading = asyncio.create_task(self.consumer.next_batch(batch_events))
+        finally:
+            # What a cancelled read had taken already is read again: the consumer goes with the session.
+            stopped.cancel()
+            reading.cancel()
+            await asyncio.wait({stopped, reading})
+
+    async def _apply(self, messages: Sequence[StreamMessage]) -> None:
+        await self._commit(messages)
+        self.health.lag_events = messages[-1].pending
+        await self._when_caught_up()
+
+    async def _commit(self, messages: Sequence[StreamMessage]) -> None:
+        """Commit a batch. One with a value that the database refuses is halved until that event stands alone."""
+        try:
+            self.position = await self.store.commit(project(messages), self.position)
+        except UnstorableError as error:
+            if len(messages) > 1:
+                middle = len(messages) // 2
+                await self._commit(messages[:middle])
+                await self._commit(messages[middle:])
+                return
+            logger.warning("event %d on %s is set aside: %s", messages[0].sequence, messages[0].subject, error)
+            self.position = await self.store.commit(set_aside(messages[0], str(error)), self.position)
+
+    async def _check(self) -> None:
+        """Look whether the stream is still the same one, how far ahead it is, and whether Postgres answers."""
+        await self.store.ping()
+        if not self.client.is_connected:
+            return
+        state, reason = await mismatch(self.client, self.position)
+        if reason:
+            raise StreamReplacedError(f"the stream was replaced: {reason}")
+        self.health.lag_events = state.last_sequence - self.position.revision
+
+    async def _when_caught_up(self) -> None:
+        """Once what was there at the start is applied, remove rows that a replay has not confirmed."""
+        if self.caught_up or self.position.revision < self.stream_end:
+            return
+        self.caught_up = True
+        if removed := await self.store.sweep():
+            logger.warning("removed %d rows that the replayed stream does not know", removed)
+        logger.info("caught up with the stream at revision %d", self.position.revision)
+
+
+async def _first(*tasks: asyncio.Task[object], timeout: float) -> None:
+    await asyncio.wait(tasks, timeout=max(timeout, 0), return_when=asyncio.FIRST_COMPLETED)
