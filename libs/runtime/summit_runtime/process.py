@@ -25,9 +25,16 @@ class FatalError(Exception):
 
 
 def main(
-    name: str, settings_class: type[SettingsT], service: Callable[[SettingsT, asyncio.Event], Awaitable[None]]
+    name: str,
+    settings_class: type[SettingsT],
+    service: Callable[[SettingsT, asyncio.Event], Awaitable[None]],
+    *,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
 ) -> None:
-    """Run `service(settings, stop)` until it returns, and exit with 0, 1 (failed) or 2 (wrong settings)."""
+    """Run `service(settings, stop)` until it returns, and exit with 0, 1 (failed) or 2 (wrong settings).
+
+    `loop_factory` makes the event loop, uvloop's for example; asyncio's own by default.
+    """
     try:
         settings = settings_class.from_environment()
     except SettingsError as error:
@@ -35,7 +42,8 @@ def main(
         sys.exit(2)
     log.configure(settings.log_level, settings.log_format)
     logger.info("%s starts: %s", name, settings)
-    sys.exit(asyncio.run(_run(name, settings, service)))
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        sys.exit(runner.run(_run(name, settings, service)))
 
 
 async def _run(name: str, settings: SettingsT, service: Callable[[SettingsT, asyncio.Event], Awaitable[None]]) -> int:
