@@ -2,7 +2,10 @@
 
 import asyncio
 import gc
+import importlib
+import importlib.util
 import logging
+from collections.abc import Callable
 
 from summit_api.app import create_app
 from summit_api.deps import Services
@@ -51,6 +54,14 @@ async def _follow(settings: Settings, freshness: Freshness) -> None:
         await client.close()
 
 
+def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's, where it is installed: it does not exist for Windows."""
+    if importlib.util.find_spec("uvloop") is None:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
+    return factory
+
+
 def _tune_garbage_collector() -> None:
     """What was made by now stays: never look at it again."""
     gc.collect()
@@ -59,4 +70,4 @@ def _tune_garbage_collector() -> None:
 
 
 if __name__ == "__main__":
-    main("api", Settings, service)
+    main("api", Settings, service, loop_factory=_fastest_loop())

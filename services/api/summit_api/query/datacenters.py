@@ -5,10 +5,10 @@ out (measured with 10 000 VMs), and easier to read.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from summit_api.query.vms import LIVE
@@ -26,16 +26,6 @@ class DatacenterRow(NamedTuple):
     clusters: list[ClusterName] | None
 
 
-class FleetRow(NamedTuple):
-    """A VM: where it belongs, what the members of the moment are made from, and `members` in the shape's order."""
-
-    datacenter: DatacenterId
-    cluster: ClusterName | None
-    managed: bool
-    created_at: datetime | None
-    members: Sequence[Any]
-
-
 class Count(NamedTuple):
     """How many living VMs have these in common."""
 
@@ -46,21 +36,18 @@ class Count(NamedTuple):
     vms: int
 
 
-def _members() -> list[ColumnElement[Any]]:
-    """The columns of the shape's members; NULL becomes the default, which is left out of the answer."""
-    return [
-        func.coalesce(vms.c[name], field.default) if field.default is False else vms.c[name]
-        for name, field in OriginalVm.model_fields.items()
-        if name in vms.c
-    ]
-
-
 _DECLARED = select(*(datacenters.c[name] for name in DatacenterRow._fields)).order_by(datacenters.c.id)
 _FLEET = (
-    select(vms.c.datacenter, vms.c.cluster, vms.c.managed, vms.c.created_at, *_members())
+    select(
+        vms.c.datacenter,
+        vms.c.managed,
+        vms.c.created_at,
+        *(vms.c[name] for name in OriginalVm.model_fields if name in vms.c),
+    )
     .where(LIVE)
     .order_by(vms.c.name, vms.c.id)
 )
+_FLEET_SQL = str(_FLEET.compile(dialect=asyncpg.dialect()))
 _BELONGING = (vms.c.datacenter, vms.c.cluster, vms.c.managed, vms.c.status)
 _COUNTS = select(*_BELONGING, func.count()).where(LIVE).group_by(*_BELONGING)
 
@@ -70,12 +57,15 @@ async def declared(connection: AsyncConnection) -> list[DatacenterRow]:
     return [DatacenterRow(*row) for row in await connection.execute(_DECLARED)]
 
 
-async def fleet(connection: AsyncConnection) -> list[FleetRow]:
-    """All living VMs by name: one scan of the table, whatever its indexes."""
-    return [
-        FleetRow(dc, cluster, managed, created_at, rest)
-        for dc, cluster, managed, created_at, *rest in await connection.execute(_FLEET)
-    ]
+async def fleet(connection: AsyncConnection) -> Sequence[Sequence[Any]]:
+    """All living VMs by name: datacenter, managed, created_at, then the stored members of OriginalVm in their order.
+
+    One scan of the table, whatever its indexes. The driver's own rows: SQLAlchemy's double the time of 10 000.
+    """
+    driver = (await connection.get_raw_connection()).driver_connection
+    assert driver is not None  # noqa: S101  only of a connection that was closed
+    rows: Sequence[Sequence[Any]] = await driver.fetch(_FLEET_SQL)
+    return rows
 
 
 async def counts(connection: AsyncConnection) -> list[Count]:

@@ -35,6 +35,11 @@ _NO_SCHEMA = frozenset({"42P01", "42703", "3F000"})
 _NOT_TEXT = "22021"
 """SQLSTATE character_not_in_repertoire: Postgres takes every character but NUL."""
 
+_NOT_OURS = frozenset({"08", "28", "3D", "53", "55", "57"})
+"""SQLSTATE classes of a server that is away, full or wrong for us, not of a wrong statement."""
+_CONNECTION_LOST = "08006"
+"""What a driver error without a state is: the connection ended under it."""
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -68,20 +73,27 @@ class ReadModels:
             async with self._engine.connect() as connection:
                 self._tell(reachable=True)
                 yield connection
-        except DBAPIError as error:
-            state = getattr(error.orig, "sqlstate", None) or ""
-            if state in _NO_SCHEMA:
-                raise _schema_not_ready() from error
-            if state == _NOT_TEXT:
-                raise ProblemError(400, "Invalid request", "a name cannot contain the character NUL") from error
-            if not error.connection_invalidated and state[:2] not in {"08", "53", "57"}:
-                raise  # a mistake of ours, not Postgres being away
-            raise self._unreachable(error.orig or error) from error
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, PoolTimeoutError) as error:
+        except (DBAPIError, asyncpg.PostgresError) as error:
+            if problem := self._problem(error):
+                raise problem from error
+            raise
+        except (OSError, asyncpg.InterfaceError, PoolTimeoutError) as error:
             raise self._unreachable(error) from error
 
     async def close(self) -> None:
         await self._engine.dispose()
+
+    def _problem(self, error: DBAPIError | asyncpg.PostgresError) -> ProblemError | None:
+        """What a failed statement or connection means to the client; None if it is a mistake of ours."""
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        state = getattr(cause, "sqlstate", None) or _CONNECTION_LOST
+        if state in _NO_SCHEMA:
+            return _schema_not_ready()
+        if state == _NOT_TEXT:
+            return ProblemError(400, "Invalid request", "a name cannot contain the character NUL")
+        if state[:2] in _NOT_OURS:
+            return self._unreachable(cause or error)
+        return None
 
     def _unreachable(self, error: BaseException) -> ProblemError:
         self._tell(reachable=False, reason=f"{type(error).__name__}: {error}")

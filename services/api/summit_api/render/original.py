@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel
 
-from summit_api.query.datacenters import Count, DatacenterRow, FleetRow
+from summit_api.query.datacenters import Count, DatacenterRow
 from summit_api.query.snapshot import Snapshot
 from summit_api.render.moment import Moment
 from summit_api.shapes.original import OriginalMigration, OriginalVm
@@ -34,15 +34,18 @@ _Migration = _encodable(OriginalMigration)
 
 
 def datacenters(
-    declared: Iterable[DatacenterRow], fleet: Iterable[FleetRow], snapshot: Snapshot, moment: Moment
+    declared: Iterable[DatacenterRow], fleet: Iterable[Sequence[Any]], snapshot: Snapshot, moment: Moment
 ) -> bytes:
-    """All datacenters by id, each with its VMs by name."""
+    """All datacenters by id, each with its VMs as `query.datacenters.fleet` gave them."""
     by_id = {row.id: _datacenter(row) for row in declared}
-    for vm in fleet:
-        if vm.datacenter not in by_id:  # its declaration has not been applied yet, or was withdrawn: lose no VM
-            by_id[vm.datacenter] = _datacenter(DatacenterRow(vm.datacenter, vm.datacenter, None, None, None))
-        stale = moment.is_stale(vm.cluster, managed=vm.managed)
-        by_id[vm.datacenter]["vms"].append(_Vm(*vm.members, moment.age(vm.created_at), stale))
+    for datacenter, managed, created_at, *members in fleet:
+        if datacenter not in by_id:  # its declaration has not been applied yet, or was withdrawn: lose no VM
+            by_id[datacenter] = _datacenter(DatacenterRow(datacenter, datacenter, None, None, None))
+        vm: Any = _Vm(*members)
+        vm.age = moment.age(created_at)
+        vm.ready = vm.ready or None
+        vm.stale = moment.is_stale(vm.cluster, managed=managed) or None
+        by_id[datacenter]["vms"].append(vm)
     return msgspec.json.encode(
         {
             "datacenters": [datacenter for _, datacenter in sorted(by_id.items())],

@@ -1,7 +1,7 @@
 """The original API's shapes, member for member. A member with a default is left out when it has it (omitempty)."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -45,9 +45,11 @@ class OriginalVm(_Shape):
     phase: str | None = Field(default=None, description=_described(Vm, "phase"))
     ip: str | None = Field(default=None, description=_described(Vm, "ip"))
     node_name: str | None = None
-    ready: bool = Field(default=False, description="Condition Ready; left out unless true")
+    ready: Literal[True] | None = Field(default=None, description="Condition Ready; left out unless true")
     age: str | None = Field(default=None, description="Since its creation, as kubectl writes it", examples=["5d3h"])
-    stale: bool = Field(default=False, description="Its cluster has not been heard of for 90 s; left out unless true")
+    stale: Literal[True] | None = Field(
+        default=None, description="Its cluster has not been heard of for 90 s; left out unless true"
+    )
 
 
 class OriginalDatacenter(_Shape):
