@@ -8,7 +8,7 @@ InitDone, and only a list that was complete, from one snapshot, gets that far.
 import asyncio
 import random
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,8 +21,9 @@ from summit_watcher.connection import ClusterConnection
 from summit_watcher.connection_errors import ErrorEvent, RegressedError, StreamingListError
 from summit_watcher.errors import StatusError, WatcherError
 from summit_watcher.failure import DEFAULT_RETRY, RETRIES, Retry, classify
-from summit_watcher.listwatch_events import Apply, Bookmark, Delete, Init, InitApply, InitDone, ListWatchEvent, Sink
+from summit_watcher.listwatch_events import Init, InitApply, InitDone, Sink, told
 from summit_watcher.manifests import Manifest
+from summit_watcher.pages import PAGE_TIMEOUTS, list_once, pages
 from summit_watcher.resources import Page, Resource, WatchEvent
 from summit_watcher.stream_report import OnState, StreamReport
 from summit_watcher.stream_state import (
@@ -47,8 +48,6 @@ T = TypeVar("T", bound=Manifest)
 Batches = AsyncGenerator[Sequence[WatchEvent[T]]]
 Deletions = Callable[[], tuple[int, int]]
 """Answers how many objects are known, and how many of them the list under way has not contained."""
-
-PAGE_TIMEOUTS = Timeouts(idle_seconds=60, total_seconds=300)
 
 
 @dataclass(frozen=True)
@@ -140,42 +139,25 @@ class ListWatch(Generic[T]):
     # Lists
 
     async def _paged_list(self, listing: Listing, sink: Sink[T]) -> Next:
+        size = self._settings.page_size if listing.in_pages else None
+        timeouts = self._settings.page_timeouts
         async with self._connection.list_slot:
+            listed = pages(self._connection, self._resource, size, timeouts=timeouts, on_contact=self._contact)
             try:
-                undecodable = 0
-                async with aclosing(self._pages(in_pages=listing.in_pages)) as pages:
-                    async for number, page in pages:
-                        if number == 0:
-                            await self._begin(sink)
-                        await sink([InitApply(item) for item in page.items])
-                        undecodable += page.undecodable
-                return await self._finish(listing, InitDone(page.resource_version, undecodable), sink)
+                async with aclosing(listed):
+                    done = await self._page_by_page(listed, sink)
+                return await self._finish(listing, done, sink)
             except WatcherError as error:
                 return after_list(listing, error)
 
-    async def _pages(self, *, in_pages: bool) -> AsyncGenerator[tuple[int, Page[T]]]:
-        """The pages of one snapshot. A continue token goes alone: with a resourceVersion it is refused (400)."""
-        params: dict[str, str | int] = {"limit": self._settings.page_size} if in_pages else {}
-        number = 0
-        while True:
-            page = await self._page(params)
-            yield number, page
-            if not page.continue_token:
-                return
-            params["continue"] = page.continue_token
-            number += 1
-
-    async def _page(self, params: Mapping[str, str | int]) -> Page[T]:
-        async with self._connection.get(
-            self._resource.path,
-            params,
-            timeouts=self._settings.page_timeouts,
-            encoding=self._connection.list_encoding,
-        ) as reply:
-            self._contact()
-            body = await reply.body()
-        self._contact()
-        return self._resource.decode_page(body)
+    async def _page_by_page(self, listed: AsyncIterator[Page[T]], sink: Sink[T]) -> InitDone:
+        done = InitDone("")
+        async for page in listed:
+            if not done.resource_version:
+                await self._begin(sink)
+            await sink([InitApply(item) for item in page.items])
+            done = InitDone(page.resource_version, done.undecodable + page.undecodable)
+        return done
 
     async def _streaming_list(self, listing: Listing, sink: Sink[T]) -> Next:
         params = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
@@ -267,7 +249,7 @@ class ListWatch(Generic[T]):
     async def _give(self, batch: Sequence[WatchEvent[T]], progress: _Progress, sink: Sink[T]) -> None:
         if not batch:
             return
-        await sink([_told(event) for event in _in_order(batch, progress.resource_version)])
+        await sink([told(event) for event in _in_order(batch, progress.resource_version)])
         progress.resource_version = batch[-1].resource_version
         changes = sum(event.type != "BOOKMARK" for event in batch)
         if changes and self._report.state is not ConnectionState.SYNCED:
@@ -283,7 +265,7 @@ class ListWatch(Generic[T]):
     async def _verify(self, watching: Watching) -> Next:
         """Before resuming after a long time: is the server's resourceVersion still above ours?"""
         try:
-            page = await self._page({"limit": 1})
+            page = await list_once(self._connection, self._resource, {"limit": 1}, on_contact=self._contact)
         except WatcherError as error:
             return Next(watching, error)
         if has_regressed(watching.resource_version, page.resource_version):
@@ -311,16 +293,6 @@ class ListWatch(Generic[T]):
 
     def _next_relist(self) -> float:
         return time.monotonic() + random.uniform(*self._settings.relist_seconds)  # noqa: S311
-
-
-def _told(event: WatchEvent[T]) -> ListWatchEvent[T]:
-    match event.type:
-        case "BOOKMARK":
-            return Bookmark(event.resource_version)
-        case "DELETED":
-            return Delete(cast("T", event.object))
-        case _:
-            return Apply(cast("T", event.object))
 
 
 def _in_order(batch: Sequence[WatchEvent[T]], seen: str) -> Sequence[WatchEvent[T]]:

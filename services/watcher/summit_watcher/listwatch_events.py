@@ -5,8 +5,12 @@ that the list broke off: forget what was applied since the last one. Apply and D
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Generic, NamedTuple, TypeAlias, TypeVar, cast
 
+from summit_watcher.manifests import Manifest
+from summit_watcher.resources import WatchEvent
+
+M = TypeVar("M", bound=Manifest)
 T = TypeVar("T")
 
 
@@ -49,3 +53,14 @@ class Bookmark(NamedTuple):
 ListWatchEvent: TypeAlias = Init | InitApply[T] | InitDone | Apply[T] | Delete[T] | Bookmark
 Sink: TypeAlias = Callable[[Sequence[ListWatchEvent[T]]], Awaitable[None]]
 """Takes events in order, a few hundred at most at a time. The list-watch reads on when it returns."""
+
+
+def told(event: WatchEvent[M]) -> ListWatchEvent[M]:
+    """What a line of a live watch tells."""
+    match event.type:
+        case "BOOKMARK":
+            return Bookmark(event.resource_version)
+        case "DELETED":
+            return Delete(cast("M", event.object))
+        case _:
+            return Apply(cast("M", event.object))
