@@ -8,15 +8,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from summit_standalone.server_process import (
-    HOST,
-    ServerError,
-    ServerProcess,
-    choose_port,
-    exclusive,
-    prepare_directory,
-    running,
-)
+from summit_standalone.child import Program, Report, ignore
+from summit_standalone.directory import prepare_directory
+from summit_standalone.server_process import HOST, ServerError, choose_port, exclusive, running
 
 _CONFIG = """\
 listen: "{host}:{port}"
@@ -28,22 +22,18 @@ jetstream {{ store_dir: {store_dir}, sync_interval: "100ms" }}
 
 
 @asynccontextmanager
-async def embedded_nats(data_dir: Path, port: int = 0) -> AsyncIterator[str]:
+async def embedded_nats(data_dir: Path, preferred_port: int = 0, report: Report = ignore) -> AsyncIterator[str]:
     """Run a NATS server on 127.0.0.1 that keeps its streams in `data_dir`, and give its URL.
 
-    Port 0 takes the port of the last start or a free one. Raises ServerError when it cannot be started.
+    The port is that of the last start, else the preferred one, else any free one. A crashed server is started again
+    under the same address. Raises ServerError when it cannot be started.
     """
     data_dir = prepare_directory(data_dir)
     async with exclusive(data_dir, signal.SIGTERM) as lock:
-        port = choose_port(data_dir, port)
-        server = ServerProcess(
-            name="nats-server",
-            directory=data_dir,
-            command=[_binary(), "--config", str(_write_config(data_dir, port))],
-            ready_line=b"Server is ready",
-            stop_signal=signal.SIGTERM,
-        )
-        async with running(server, lock):
+        port = choose_port(data_dir, preferred_port)
+        command = (_binary(), "--config", str(_write_config(data_dir, port)))
+        server = Program("nats", command, death_signal=signal.SIGTERM)
+        async with running(server, b"Server is ready", directory=data_dir, lock=lock, report=report):
             yield f"nats://{HOST}:{port}"
 
 

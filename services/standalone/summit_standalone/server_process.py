@@ -10,39 +10,26 @@ import fcntl
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+
+from summit_standalone.child import Child, ChildState, Program, Report, kept_running
+from summit_standalone.errors import StandaloneError
 
 HOST = "127.0.0.1"
 POLL_SECONDS = 0.01
 START_SECONDS = 60.0
 """Both servers are ready within a second; recovery after a power failure reads their logs first."""
-STOP_SECONDS = 8.0
-"""Below the ten seconds within which the whole of `summit-connect` ends."""
+LEFTOVER_SECONDS = 8.0
 LOG_TAIL_BYTES = 1500
+LOG_MAX_BYTES = 10 * 1024 * 1024
+"""A longer log is begun anew at the next start; the servers write a few lines a day."""
 
 
-class ServerError(Exception):
+class ServerError(StandaloneError):
     """An embedded server did not start; the sentence says which, why, and where its log is."""
-
-
-@dataclass(frozen=True)
-class ServerProcess:
-    """What to run and how to see that it is ready. `user` is None, or whom to run it as (only root may say)."""
-
-    name: str
-    directory: Path
-    command: Sequence[str]
-    ready_line: bytes
-    stop_signal: signal.Signals
-    user: int | None = None
-
-    @property
-    def log(self) -> Path:
-        return self.directory / f"{self.name}.log"
 
 
 @asynccontextmanager
@@ -61,54 +48,66 @@ async def exclusive(directory: Path, stop_signal: signal.Signals) -> AsyncIterat
 
 
 @asynccontextmanager
-async def running(server: ServerProcess, lock: int) -> AsyncIterator[None]:
-    """Run the server while the block runs; it inherits `lock`. Raises ServerError when it does not become ready."""
-    log_start = server.log.stat().st_size if server.log.exists() else 0
-    process = await _spawn(server, lock)
-    try:
-        os.pwrite(lock, f"{process.pid:<20}".encode(), 0)
-        await _until_ready(server, process, log_start)
+async def running(
+    server: Program, ready_line: bytes, *, directory: Path, lock: int, report: Report
+) -> AsyncIterator[None]:
+    """Keep the server running while the block runs; it inherits `lock` and logs to a file in `directory`.
+
+    Raises ServerError when it does not become ready.
+    """
+    log = directory / f"{server.name}.log"
+    log_start = _begin_log(log)
+
+    def on_change(child: Child) -> None:
+        if child.state is ChildState.RUNNING:
+            os.pwrite(lock, f"{child.pid:<20}".encode(), 0)
+        report(child)
+
+    async def until_ready(child: Child) -> None:
+        await _until_ready(child, ready_line, log, log_start)
+
+    async with kept_running(replace(server, log=log, inherits=(lock,)), on_change, until_ready):
         yield
-    finally:
-        await _stop(process, server.stop_signal)
 
 
-def prepare_directory(directory: Path) -> Path:
-    """Make the directory if need be and give its absolute path: servers are started from the root directory."""
-    directory = directory.resolve()
-    directory.mkdir(parents=True, exist_ok=True)
-    return directory
-
-
-def choose_port(directory: Path, wanted: int) -> int:
-    """`wanted`, or if 0 the port of the last start if it is free, else any free one; remembered in `port`.
+def choose_port(directory: Path, preferred: int = 0) -> int:
+    """The port of the last start, else `preferred`, else any; the first that is free, remembered in `port`.
 
     A remembered port keeps the address that people copied from the screen alive.
     """
     remembered = directory / "port"
-    port = wanted or (int(remembered.read_text()) if remembered.exists() else 0)
+    wishes = [_read_port(remembered), preferred, 0]
+    port = next(port for wish in wishes if (port := _free_port(wish)))
+    remembered.write_text(f"{port}\n")
+    return port
+
+
+def _read_port(remembered: Path) -> int:
+    """The number in the file, 0 when there is none or it was cut off by a full disk."""
+    try:
+        return int(remembered.read_text())
+    except (FileNotFoundError, ValueError):
+        return 0
+
+
+def _free_port(port: int) -> int | None:
+    """`port` if nobody listens there, any free one for 0, None if it is taken."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
-        except OSError:
-            if wanted:
-                raise ServerError(
-                    f"port {wanted} of {HOST} is in use: stop what listens there, or name another"
-                ) from None
-            probe.bind((HOST, 0))
-        port = int(probe.getsockname()[1])
-    remembered.write_text(f"{port}\n")
-    return port
+        except (OSError, OverflowError):
+            return None
+        return int(probe.getsockname()[1])
 
 
 async def _stop_leftover(directory: Path, lock: int, stop_signal: signal.Signals) -> None:
     pid = os.pread(lock, 20, 0).decode().strip()
     if pid:
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(int(pid), stop_signal)
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(STOP_SECONDS):
+        async with asyncio.timeout(LEFTOVER_SECONDS):
             while not _try_lock(lock):  # noqa: ASYNC110  a file lock has no event
                 await asyncio.sleep(POLL_SECONDS)
             return
@@ -123,35 +122,25 @@ def _try_lock(lock: int) -> bool:
     return True
 
 
-async def _spawn(server: ServerProcess, lock: int) -> asyncio.subprocess.Process:
-    """Start it in a session of its own: a Ctrl-C on the terminal must reach those who write to it first."""
-    with server.log.open("ab") as log:
-        return await asyncio.create_subprocess_exec(
-            *server.command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd="/",
-            pass_fds=[lock],
-            start_new_session=True,
-            **as_user(server.user),
-        )
+def _begin_log(log: Path) -> int:
+    """Where in the log the coming start begins."""
+    size = log.stat().st_size if log.exists() else 0
+    if size <= LOG_MAX_BYTES:
+        return size
+    os.truncate(log, 0)
+    return 0
 
 
-def as_user(user: int | None) -> dict[str, Any]:
-    """Arguments of a subprocess call that runs as `user` and nobody's groups but its own."""
-    return {} if user is None else {"user": user, "group": user, "extra_groups": []}
-
-
-async def _until_ready(server: ServerProcess, process: asyncio.subprocess.Process, log_start: int) -> None:
+async def _until_ready(child: Child, ready_line: bytes, log: Path, log_start: int) -> None:
+    name = child.program.name
     try:
         async with asyncio.timeout(START_SECONDS):
-            while server.ready_line not in (lines := _read_from(server.log, log_start)):
-                if process.returncode is not None:
-                    raise ServerError(f"{server.name} ended with {process.returncode}; {server.log}: {_tail(lines)}")
+            while ready_line not in (lines := _read_from(log, log_start)):
+                if child.exit_code is not None:
+                    raise ServerError(f"{name} {child.describe_end()}; {log}: {_tail(lines)}")
                 await asyncio.sleep(POLL_SECONDS)
     except TimeoutError:
-        raise ServerError(f"{server.name} was not ready within {START_SECONDS:.0f} s; see {server.log}") from None
+        raise ServerError(f"{name} was not ready within {START_SECONDS:.0f} s; see {log}") from None
 
 
 def _read_from(path: Path, start: int) -> bytes:
@@ -162,13 +151,3 @@ def _read_from(path: Path, start: int) -> bytes:
 
 def _tail(lines: bytes) -> str:
     return lines[-LOG_TAIL_BYTES:].decode(errors="replace").strip()
-
-
-async def _stop(process: asyncio.subprocess.Process, stop_signal: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.send_signal(stop_signal)
-    try:
-        await asyncio.wait_for(process.wait(), STOP_SECONDS)
-    except TimeoutError:
-        process.kill()
-        await process.wait()

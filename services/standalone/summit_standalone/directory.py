@@ -1,0 +1,105 @@
+"""The data directory: everything one instance keeps, for one user, for one instance at a time.
+
+lock                  held while an instance runs
+state.json            what runs now (see `instance`)
+nats/, postgres/      data, log, port and lock of the embedded servers
+"""
+
+import fcntl
+import os
+import pwd
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from summit_standalone.errors import StandaloneError
+
+LOCK_SECONDS = 0.3
+"""`status` looks at the lock by taking it for a moment: longer than that moment."""
+
+
+def default_data_dir() -> Path:
+    """`/var/lib/summit-connect` for root, else `~/.local/state/summit-connect` by the XDG base directory rules.
+
+    The same wherever the command is called, so that `status` finds what `serve` has started.
+    """
+    if os.geteuid() == 0:
+        return Path("/var/lib/summit-connect")
+    state_home = os.environ.get("XDG_STATE_HOME", "")
+    base = Path(state_home) if state_home.startswith("/") else Path.home() / ".local/state"
+    return base / "summit-connect"
+
+
+def prepare_directory(directory: Path) -> Path:
+    """Make the directory if need be, and give its absolute path. Raises StandaloneError when it cannot be written."""
+    directory = directory.expanduser().resolve()
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StandaloneError(
+            f"data directory {directory} cannot be made: {error.strerror}; name another with --data-dir"
+        ) from error
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise StandaloneError(
+            f"data directory {directory} belongs to user {_owner(directory)!r} and is closed to us: "
+            "run as that user, or name another with --data-dir"
+        )
+    return directory
+
+
+@contextmanager
+def single_instance(data_dir: Path) -> Iterator[None]:
+    """Hold the lock of the data directory while the block runs. Raises StandaloneError when another holds it."""
+    lock = _open_lock(data_dir)
+    try:
+        deadline = time.monotonic() + LOCK_SECONDS
+        while not _try_lock(lock, fcntl.LOCK_EX):
+            if time.monotonic() > deadline:
+                pid = os.pread(lock, 20, 0).decode().strip() or "unknown"
+                raise StandaloneError(
+                    f"another summit-connect (process {pid}) already runs with data directory {data_dir}: "
+                    "stop it, or name another directory with --data-dir"
+                )
+            time.sleep(LOCK_SECONDS / 10)
+        os.pwrite(lock, f"{os.getpid():<20}".encode(), 0)
+        yield
+    finally:
+        os.close(lock)
+
+
+def has_instance(data_dir: Path) -> bool:
+    """Does an instance run with this data directory?"""
+    if not (data_dir / "lock").exists():
+        return False
+    lock = _open_lock(data_dir)
+    try:
+        return not _try_lock(lock, fcntl.LOCK_SH)
+    finally:
+        os.close(lock)
+
+
+def _open_lock(data_dir: Path) -> int:
+    path = data_dir / "lock"
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StandaloneError(
+            f"{path} cannot be opened: {error.strerror}; run as its owner, or name another directory with --data-dir"
+        ) from error
+
+
+def _try_lock(lock: int, kind: int) -> bool:
+    try:
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _owner(path: Path) -> str:
+    uid = path.stat().st_uid
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
