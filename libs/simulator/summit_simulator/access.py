@@ -99,4 +99,11 @@ class Access:
             return
         if not wanted.resource:
             raise forbidden_path(user, wanted.verb, wanted.path)
-        raise forbidden(user, wanted.verb, wanted.resource, wanted.group, wanted.namespace, wanted.name)
+        raise forbidden(
+            user,
+            verb=wanted.verb,
+            resource=wanted.resource,
+            group=wanted.group,
+            namespace=wanted.namespace,
+            name=wanted.name,
+        )

@@ -5,6 +5,7 @@ from summit_simulator.manifest import Manifest, conditions, metadata
 from summit_simulator.objects import Objects
 from summit_simulator.resources import MIGRATIONS, VIRTUALMACHINEINSTANCES, VIRTUALMACHINES, Resource
 from summit_simulator.status import StatusError
+from summit_simulator.virtual_machine import FINALIZER
 
 MIGRATION_WEBHOOK = "migration-create-validator.kubevirt.io"
 MIGRATION_UPDATE_WEBHOOK = "migration-update-validator.kubevirt.io"
@@ -16,6 +17,8 @@ def admit_create(objects: Objects, resource: Resource, manifest: Manifest) -> No
     """Default and validate a new object. Raises StatusError as the webhook would deny it."""
     if resource is VIRTUALMACHINES:
         _check_virtual_machine(manifest)
+        # virt-controller adds it at its first sight of the VM; here it comes along at once
+        metadata(manifest).setdefault("finalizers", [FINALIZER])
     elif resource is MIGRATIONS:
         _check_migration(objects, manifest)
         default_migration(manifest)
@@ -41,9 +44,9 @@ def default_migration(manifest: Manifest) -> None:
 
 def active_migration(objects: Objects, namespace: str, vmi_name: str) -> Manifest | None:
     """The migration of a VMI that is not final yet."""
-    for migration in objects.every(MIGRATIONS, namespace):
+    for migration in objects.every(MIGRATIONS, namespace, labels={"kubevirt.io/vmi-name": vmi_name}):
         is_final = (migration.get("status") or {}).get("phase") in FINAL_PHASES
-        if migration["spec"].get("vmiName") == vmi_name and not is_final:
+        if not is_final:
             return migration
     return None
 
@@ -74,8 +77,8 @@ def _check_migration(objects: Objects, manifest: Manifest) -> None:
         raise _not_migratable(migratable)
     if running := active_migration(objects, namespace, name):
         uid = metadata(running)["uid"]
-        why = f"in-flight migration detected. Active migration job ({uid}) is currently already in progress for VMI {name}."
-        raise status.denied(MIGRATION_WEBHOOK, why)
+        job = f"Active migration job ({uid}) is currently already in progress for VMI {name}."
+        raise status.denied(MIGRATION_WEBHOOK, f"in-flight migration detected. {job}")
 
 
 def _not_migratable(condition: Manifest) -> StatusError:

@@ -60,7 +60,9 @@ HELD_STATUSES = ("DataVolumeError", "WaitingForVolumeBinding")
 _RESTARTING = ("Always", "RerunOnFailure")
 
 
-def next_machine_step(vm: Manifest | None, vmi: Manifest | None, pace: Pace) -> Step | None:
+def next_machine_step(  # noqa: PLR0911 - rules in order, the first that holds
+    vm: Manifest | None, vmi: Manifest | None, pace: Pace
+) -> Step | None:
     """What virt-controller and virt-handler do next about a VM and its VMI."""
     if vm is None:
         return _next_for_instance_alone(vmi, pace) if vmi else None
@@ -104,7 +106,7 @@ def phase_of(manifest: Manifest) -> str:
     return str((manifest.get("status") or {}).get("phase") or "")
 
 
-def next_migration_step(
+def next_migration_step(  # noqa: PLR0911 - rules in order, the first that holds
     migration: Manifest, vmi: Manifest | None, *, active_migrations: int, pace: Pace
 ) -> Step | None:
     """What the migration controller does next. A migration whose VMI is gone is deleted (MIG:execute)."""
@@ -179,7 +181,9 @@ def _next_start(vm: Manifest, pace: Pace) -> Step | None:
     return Step("create instance", uid=uid)
 
 
-def _next_boot(vmi: Manifest, pace: Pace, *, is_receiver: bool) -> Step | None:
+def _next_boot(  # noqa: PLR0911 - one return per phase
+    vmi: Manifest, pace: Pace, *, is_receiver: bool
+) -> Step | None:
     uid = _uid(vmi)
     if is_stuck(vmi):
         return None

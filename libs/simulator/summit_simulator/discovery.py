@@ -4,7 +4,7 @@ Clients that ask for aggregated discovery get the plain documents and fall back 
 servers before 1.26. OpenAPI says just enough for kubectl to leave validation to the server.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from summit_simulator.manifest import Manifest
 from summit_simulator.resources import (
@@ -24,6 +24,29 @@ _REVIEWS = {
     ("authorization.k8s.io", "v1"): ("selfsubjectaccessreviews", "SelfSubjectAccessReview"),
     ("authentication.k8s.io", "v1"): ("selfsubjectreviews", "SelfSubjectReview"),
 }
+
+
+def document(  # noqa: PLR0911 - one return per kind of document
+    parts: Sequence[str], *, host: str, kubevirt_installed: bool
+) -> Manifest | None:
+    """The document at a path that is no resource, None if there is none."""
+    installed = kubevirt_installed
+    match parts:
+        case ["version"]:
+            return version()
+        case ["openapi", *rest]:
+            return _openapi(rest, kubevirt_installed=installed)
+        case ["api"]:
+            return api_versions(host)
+        case ["apis"]:
+            return group_list(kubevirt_installed=installed)
+        case ["apis", name]:
+            return group(name, kubevirt_installed=installed)
+        case ["api" | "apis", *rest]:
+            name, served = (*([""] if parts[0] == "api" else []), *rest)[:2]
+            return resource_list(name, served, kubevirt_installed=installed)
+        case _:
+            return None
 
 
 def version() -> Manifest:
@@ -110,7 +133,19 @@ def openapi_v2() -> Manifest:
     return {"swagger": "2.0", "info": info, "paths": {}, "definitions": {}}
 
 
-def _group_versions(kubevirt_installed: bool) -> list[tuple[str, str]]:  # noqa: FBT001 - private
+def _openapi(rest: Sequence[str], *, kubevirt_installed: bool) -> Manifest | None:
+    match rest:
+        case ["v2"]:
+            return openapi_v2()
+        case ["v3"]:
+            return openapi_v3_index(kubevirt_installed=kubevirt_installed)
+        case ["v3", *path]:
+            return openapi_v3("/".join(path))
+        case _:
+            return None
+
+
+def _group_versions(kubevirt_installed: bool) -> list[tuple[str, str]]:
     found = dict.fromkeys((resource.group, resource.version) for resource in RESOURCES if resource.group)
     found |= dict.fromkeys([(SUBRESOURCES_GROUP, "v1"), *_REVIEWS])
     return [served for served in found if kubevirt_installed or served[0] not in KUBEVIRT_GROUPS]
@@ -126,13 +161,13 @@ def _resources_of(group_name: str, version_name: str) -> Iterable[Manifest]:
         if (resource.group, resource.version) == (group_name, version_name):
             yield _resource(resource)
             if resource.has_status:
-                status = _resource(resource) | {"name": f"{resource.plural}/status"}
-                yield status | {"verbs": ["get", "patch", "update"], "singularName": ""}
+                entry: Manifest = {"name": f"{resource.plural}/status", "singularName": "", "kind": resource.kind}
+                yield entry | {"namespaced": resource.namespaced, "verbs": ["get", "patch", "update"]}
     if group_name == SUBRESOURCES_GROUP:
         for resource in (VIRTUALMACHINES, VIRTUALMACHINEINSTANCES):
             for name in resource.subresources:
-                entry = {"name": f"{resource.plural}/{name}", "singularName": "", "namespaced": True}
-                yield entry | {"kind": resource.kind, "verbs": ["update"]}
+                served: Manifest = {"name": f"{resource.plural}/{name}", "singularName": "", "namespaced": True}
+                yield served | {"kind": resource.kind, "verbs": ["update"]}
     if (group_name, version_name) in _REVIEWS:
         plural, kind = _REVIEWS[group_name, version_name]
         yield {"name": plural, "singularName": kind.lower(), "namespaced": False, "kind": kind, "verbs": ["create"]}

@@ -39,7 +39,10 @@ def install(objects: Objects) -> None:
 
 
 def size_of(objects: Objects, vm: Manifest) -> tuple[int, str] | None:
-    """Count of vCPU and memory by the VM's instancetype. None if it names none; KeyError if what it names is missing."""
+    """Count of vCPU and memory by the VM's instancetype, None if it names none.
+
+    Raises KeyError if what it names is missing.
+    """
     matcher = vm["spec"].get("instancetype")
     if not matcher:
         return None

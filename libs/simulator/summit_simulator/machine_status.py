@@ -27,7 +27,9 @@ def printable_status(vm: Manifest, vmi: Manifest | None) -> str:
     return "CrashLoopBackOff" if "startFailure" in status else "Starting"
 
 
-def _printable_status_of_live(vm: Manifest, vmi: Manifest) -> str:
+def _printable_status_of_live(  # noqa: PLR0911 - the order of setPrintableStatus
+    vm: Manifest, vmi: Manifest
+) -> str:
     found, phase = conditions(vmi), phase_of(vmi)
     if metadata(vmi).get("deletionTimestamp") or run_strategy(vm) == "Halted":
         return "Stopping"

@@ -35,14 +35,12 @@ class MachineController:
 
     def least_loaded_node(self, *, apart_from: str | None = None) -> str:
         """The node with the fewest VMIs. Raises LookupError if there is none."""
-        load: dict[str, int] = {metadata(node)["name"]: 0 for node in self._objects.every(NODES)}
-        load.pop(apart_from or "", None)
-        for vmi in self._objects.every(VIRTUALMACHINEINSTANCES):
-            if (node := (vmi.get("status") or {}).get("nodeName")) in load:
-                load[node] += 1
-        if not load:
+        load = self._objects.count_by_label(VIRTUALMACHINEINSTANCES, "kubevirt.io/nodeName")
+        nodes = [str(metadata(node)["name"]) for node in self._objects.every(NODES)]
+        candidates = [node for node in nodes if node != apart_from]
+        if not candidates:
             raise LookupError("no node")
-        return min(load, key=lambda node: (load[node], node))
+        return min(candidates, key=lambda node: (load[node], node))
 
     def new_instance(self, vm: Manifest) -> Manifest:
         """The VMI of a VM. Raises KeyError if its instancetype is missing."""

@@ -44,6 +44,8 @@ class MigrationController:
         self._pace = pace
         self._machines = machines
         self._faults = faults
+        self._active: set[Key] = set()
+        self._pending: set[Key] = set()
         self.queue = WorkQueue(clock, decide=self._decide, perform=self._perform)
 
     def vmi_changed(self, place: Key) -> None:
@@ -58,11 +60,16 @@ class MigrationController:
 
     def _decide(self, place: Key) -> Step | None:
         migration = self._objects.find(MIGRATIONS, *place)
+        phase = phase_of(migration or {})
+        for held, belongs in ((self._active, phase in _ACTIVE_PHASES), (self._pending, phase == "Pending")):
+            if belongs:
+                held.add(place)
+            else:
+                held.discard(place)
         if migration is None:
             return None
-        active = sum(phase_of(other) in _ACTIVE_PHASES for other in self._objects.every(MIGRATIONS))
         vmi = self._vmi_of(migration)
-        return next_migration_step(migration, vmi, active_migrations=active, pace=self._pace)
+        return next_migration_step(migration, vmi, active_migrations=len(self._active), pace=self._pace)
 
     def _perform(self, place: Key, step: Step) -> None:
         migration = self._objects.read(MIGRATIONS, *place)
@@ -151,14 +158,12 @@ class MigrationController:
         final.sort(key=lambda held: int(metadata(held)["resourceVersion"]))
         for held in final[:-KEPT_FINAL_MIGRATIONS]:
             self._objects.delete(MIGRATIONS, place[0], metadata(held)["name"])
-        for other in self._objects.every(MIGRATIONS):
-            if phase_of(other) == "Pending":
-                self.queue.add((metadata(other)["namespace"], metadata(other)["name"]))
+        for other in sorted(self._pending):
+            self.queue.add(other)
 
     def _migrations_of(self, place: Key) -> list[Manifest]:
         namespace, name = place
-        found = self._objects.every(MIGRATIONS, namespace)
-        return [migration for migration in found if migration["spec"].get("vmiName") == name]
+        return list(self._objects.every(MIGRATIONS, namespace, labels={"kubevirt.io/vmi-name": name}))
 
     def _vmi_of(self, migration: Manifest) -> Manifest | None:
         namespace = metadata(migration)["namespace"]

@@ -6,7 +6,8 @@ with finalizers is not removed but marked (apiserver, pkg/registry/generic/regis
 
 import random
 import uuid
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from summit_simulator import status
@@ -46,11 +47,18 @@ class Objects:
         record = self._store.get(resource, namespace if resource.namespaced else "", name)
         return record.manifest() if record else None
 
-    def every(self, resource: Resource, namespace: str = "") -> Iterator[Manifest]:
-        """All objects of a resource, of one namespace if given, in key order."""
+    def every(
+        self, resource: Resource, namespace: str = "", *, labels: Mapping[str, str] | None = None
+    ) -> Iterator[Manifest]:
+        """All objects of a resource, of one namespace and with these labels if given, in key order."""
+        wanted = (labels or {}).items()
         for record in self._store.records(resource):
-            if namespace in ("", record.namespace):
+            if namespace in ("", record.namespace) and wanted <= record.labels.items():
                 yield record.manifest()
+
+    def count_by_label(self, resource: Resource, label: str) -> Counter[str]:
+        """How many objects carry each value of a label, without decoding any."""
+        return Counter(record.labels[label] for record in self._store.records(resource) if label in record.labels)
 
     def ensure_namespace(self, name: str) -> None:
         """Create a namespace unless it exists."""
@@ -87,7 +95,7 @@ class Objects:
         meta["creationTimestamp"] = given.get("creationTimestamp") or now
         meta["generation"] = 1
         meta.pop("resourceVersion", None)
-        meta["managedFields"] = [managed_fields(manifest, manager, meta["creationTimestamp"])]
+        meta["managedFields"] = list(_first_managed_fields(resource, manifest, manager))
         if dry_run:
             return Record.of(manifest, self._store.revision)
         return self._store.put(resource, manifest)
@@ -191,6 +199,16 @@ def _desired(resource: Resource, manifest: Manifest) -> Manifest:
     # which is why the generation of a VMI grows with each status write.
     apart = {"metadata", "status"} if resource.has_status else {"metadata"}
     return {name: value for name, value in manifest.items() if name not in apart}
+
+
+def _first_managed_fields(resource: Resource, manifest: Manifest, manager: str) -> Iterator[Manifest]:
+    time = metadata(manifest)["creationTimestamp"]
+    if resource.has_status and "status" in manifest:
+        desired = {name: manifest[name] for name in manifest if name != "status"}
+        yield managed_fields(desired, manager, time)
+        yield managed_fields(manifest, "virt-controller", time, "status")
+    else:
+        yield managed_fields(manifest, manager, time)
 
 
 def managed_fields(manifest: Manifest, manager: str, time: str, subresource: str = "") -> Manifest:

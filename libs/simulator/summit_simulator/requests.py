@@ -59,19 +59,15 @@ def parse(method: str, path: str, query: Mapping[str, str]) -> RequestInfo:
     """Read /api/v1/... and /apis/<group>/<version>/...; anything else is a plain path."""
     parts = [part for part in path.split("/") if part]
     if parts[:1] == ["api"] and len(parts) > 2:
-        return _parse_resource(method, path, query, "", parts[1], parts[2:])
-    if parts[:1] == ["apis"] and len(parts) > 3:
-        return _parse_resource(method, path, query, parts[1], parts[2], parts[3:])
-    return RequestInfo(method, path, query)
-
-
-def _parse_resource(
-    method: str, path: str, query: Mapping[str, str], group: str, version: str, rest: list[str]
-) -> RequestInfo:
+        group, version, rest = "", parts[1], parts[2:]
+    elif parts[:1] == ["apis"] and len(parts) > 3:
+        group, version, rest = parts[1], parts[2], parts[3:]
+    else:
+        return RequestInfo(method, path, query)
     namespace = ""
     if rest[0] == "namespaces" and len(rest) > 2 and rest[2] not in ("status", "finalize"):
         namespace, rest = rest[1], rest[2:]
     plural, name, subresource = (*rest, "", "")[:3]
     if plural == "namespaces":
-        namespace = name
+        namespace = name  # as the real RequestInfo has it: rules for a namespace hold for itself
     return RequestInfo(method, path, query, group, version, plural, namespace, name, subresource)

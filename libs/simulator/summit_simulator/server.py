@@ -88,9 +88,13 @@ class ApiServer:
         if info.method == "POST" and (review := reviews.REVIEWS.get((info.group, info.resource_name))):
             body = writes.read_body(await request.read(), request.content_type)
             return _json(review(self.access, user, body or {}), 201)
-        resource = info.resource
-        if resource is None:
+        if info.resource is None:
             return web.Response(status=404, text=PAGE_NOT_FOUND)
+        return await self._serve_resource(request, info, info.resource)
+
+    async def _serve_resource(
+        self, request: web.BaseRequest, info: RequestInfo, resource: Resource
+    ) -> web.StreamResponse:
         match info.verb:
             case "get":
                 return self._get(request, info, resource)
@@ -103,29 +107,9 @@ class ApiServer:
 
     def _plain_path(self, request: web.BaseRequest, info: RequestInfo) -> web.StreamResponse:
         parts = [part for part in info.path.split("/") if part]
-        installed = self.kubevirt_installed
-        found: Any = None
-        match parts:
-            case ["healthz" | "livez" | "readyz", *_]:
-                return web.Response(text="ok")
-            case ["version"]:
-                found = discovery.version()
-            case ["api"]:
-                found = discovery.api_versions(request.host)
-            case ["api", version]:
-                found = discovery.resource_list("", version, kubevirt_installed=installed)
-            case ["apis"]:
-                found = discovery.group_list(kubevirt_installed=installed)
-            case ["apis", group]:
-                found = discovery.group(group, kubevirt_installed=installed)
-            case ["apis", group, version]:
-                found = discovery.resource_list(group, version, kubevirt_installed=installed)
-            case ["openapi", "v2"]:
-                found = discovery.openapi_v2()
-            case ["openapi", "v3"]:
-                found = discovery.openapi_v3_index(kubevirt_installed=installed)
-            case ["openapi", "v3", *rest]:
-                found = discovery.openapi_v3("/".join(rest))
+        if parts and parts[0] in ("healthz", "livez", "readyz"):
+            return web.Response(text="ok")
+        found = discovery.document(parts, host=request.host, kubevirt_installed=self.kubevirt_installed)
         return web.Response(status=404, text=PAGE_NOT_FOUND) if found is None else _json(found)
 
     def _get(self, request: web.BaseRequest, info: RequestInfo, resource: Resource) -> web.StreamResponse:
@@ -178,7 +162,9 @@ class ApiServer:
             case "update":
                 written = writes.update(self.objects, resource, info, body, manager)
             case "patch":
-                written = writes.patch(self.objects, resource, info, body, request.content_type, manager)
+                written = writes.patch(
+                    self.objects, resource, info, body, content_type=request.content_type, manager=manager
+                )
             case "delete":
                 written = writes.delete(self.objects, resource, info, body)
             case "deletecollection":

@@ -99,7 +99,7 @@ def virt_api_not_found(resource: Resource, name: str) -> StatusError:
     return StatusError(404, f'{resource.singular}.{resource.group} "{name}" not found', details=details)
 
 
-def forbidden(user: str, verb: str, resource: str, group: str, namespace: str, name: str) -> StatusError:
+def forbidden(user: str, *, verb: str, resource: str, group: str, namespace: str, name: str) -> StatusError:
     """403 of the RBAC authorizer."""
     where = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"
     plural = resource.partition("/")[0]

@@ -77,7 +77,7 @@ class Change(NamedTuple):
     uid: str
 
 
-class Compacted(Exception):  # noqa: N818 - etcd's word for it
+class Compacted(Exception):
     """The revision lies below the window of history."""
 
 

@@ -42,7 +42,7 @@ def virtual_machine(
     spec: Manifest = {
         "dataVolumeTemplates": [_template(name, index, text, os) for index, text in enumerate(disks.templates)],
         "runStrategy": run_strategy,
-        "template": _instance_template(name, size, disks, labels, os, vlan),
+        "template": _instance_template(name, size, disks, labels=labels, os=os, vlan=vlan),
     }
     if size.instancetype:
         spec["instancetype"] = {"kind": "VirtualMachineClusterInstancetype", "name": size.instancetype}
@@ -72,7 +72,7 @@ def _template(name: str, index: int, size: str, os: str) -> Manifest:
 
 
 def _instance_template(
-    name: str, size: Size, disks: Disks, labels: Mapping[str, str], os: str, vlan: str | None
+    name: str, size: Size, disks: Disks, *, labels: Mapping[str, str], os: str, vlan: str | None
 ) -> Manifest:
     volumes: list[Manifest] = []
     for index in range(len(disks.templates)):

@@ -58,7 +58,7 @@ def update(objects: Objects, resource: Resource, info: RequestInfo, body: Any, m
 
 
 def patch(
-    objects: Objects, resource: Resource, info: RequestInfo, body: Any, content_type: str, manager: str
+    objects: Objects, resource: Resource, info: RequestInfo, body: Any, *, content_type: str, manager: str
 ) -> Written:
     """PATCH in the three formats of custom resources. Server-side apply creates what is not there."""
     if content_type == APPLY_PATCH:
