@@ -1,0 +1,307 @@
+"""Credentials: loaded again when the server refuses them, never left out, and plugins run no more often than needed.
+
+"Nothing on the wire" is asked of the server, which logs every request with the user it was made by.
+"""
+
+import asyncio
+import json
+import stat
+import sys
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mirror import mirrored, until
+from summit_models.cluster import ConnectionState as State
+from summit_models.contract import ClusterName
+from summit_simulator import kubeconfig
+from summit_simulator.cluster import SimulatedCluster
+from summit_watcher.connection import ClusterConnection, ConnectionSettings
+from summit_watcher.connection_errors import AuthError, KubeconfigError
+from summit_watcher.failure import Retry
+from summit_watcher.listwatch import ListWatchSettings
+
+NAME = ClusterName("vulcan")
+SOON = Retry(0.05, 0.2)
+QUICK = ListWatchSettings(default_retry=SOON, retries=dict.fromkeys(State, SOON))
+EAGER = ConnectionSettings(look_at_files_seconds=0, reload_seconds=0, credentials_seconds=1)
+
+PLUGIN = """#!{python}
+import json, os, pathlib, time
+here = pathlib.Path(__file__).parent
+with (here / "runs").open("a") as runs:
+    runs.write("x")
+info = json.loads(os.environ["KUBERNETES_EXEC_INFO"])
+status = json.loads((here / "status").read_text())
+{action}
+print(json.dumps({{"apiVersion": info["apiVersion"], "kind": "ExecCredential", "status": status}}))
+"""
+
+
+class Plugin:
+    """A credential plugin: hands out what `gives` was told, and counts its runs."""
+
+    def __init__(self, directory: Path, cluster: SimulatedCluster) -> None:
+        self._directory = directory
+        self._cluster = cluster
+        self.kubeconfig = directory / "vulcan.yaml"
+        self.does("")
+
+    def does(self, action: str) -> None:
+        script = self._directory / "plugin"
+        script.write_text(PLUGIN.format(python=sys.executable, action=action))
+        script.chmod(stat.S_IRWXU)
+
+    def gives(self, status: dict[str, Any]) -> None:
+        (self._directory / "status").write_text(json.dumps(status))
+
+    @property
+    def runs(self) -> int:
+        file = self._directory / "runs"
+        return len(file.read_text()) if file.exists() else 0
+
+    def write_kubeconfig(self) -> Path:
+        user = {"exec": {"command": "./plugin", "apiVersion": "client.authentication.k8s.io/v1", "args": None}}
+        authority = self._cluster.authority
+        config = kubeconfig.render(
+            name="vulcan",
+            server=self._cluster.url,
+            user=user,
+            ca_pem=authority.certificate_pem if authority else None,
+        )
+        return kubeconfig.write(self.kubeconfig, config)
+
+
+@pytest.fixture
+async def cluster() -> AsyncIterator[SimulatedCluster]:
+    async with SimulatedCluster("vulcan") as simulated:
+        simulated.create_vm("vm-0")
+        yield simulated
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, cluster: SimulatedCluster) -> Plugin:
+    made = Plugin(tmp_path, cluster)
+    made.gives({"token": cluster.token})
+    made.write_kubeconfig()
+    return made
+
+
+def connect(path: Path, settings: ConnectionSettings | None = None) -> ClusterConnection:
+    return ClusterConnection(path, name=NAME, settings=settings)
+
+
+async def whoami(connection: ClusterConnection) -> str:
+    review = await connection.post(
+        "/apis/authentication.k8s.io/v1/selfsubjectreviews",
+        {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"},
+    )
+    return str(review["status"]["userInfo"]["username"])
+
+
+@pytest.mark.parametrize("credential", ["token", "token-file", "certificate"])
+async def test_each_credential_says_who_we_are(cluster: SimulatedCluster, tmp_path: Path, credential: Any) -> None:
+    """Static token, token file, client certificate."""
+    async with connect(cluster.write_kubeconfig(tmp_path / "kc", credential=credential)) as connection:
+        assert await whoami(connection) == "admin"
+        assert await connection.cluster_uid() == cluster.uid
+        assert (await connection.server_version()).startswith("v1.")
+
+
+async def test_a_rotated_token_file_is_read_again(cluster: SimulatedCluster, tmp_path: Path) -> None:
+    """On a 401 at once: the request succeeds."""
+    async with connect(cluster.write_kubeconfig(tmp_path / "kc", credential="token-file")) as connection:
+        await connection.server_version()
+        cluster.access.revoke("admin")
+        (tmp_path / "kc.token").write_text(cluster.access.add_token("admin") + "\n")
+        assert await whoami(connection) == "admin"
+
+
+async def test_a_replaced_kubeconfig_is_used_without_a_401(cluster: SimulatedCluster, tmp_path: Path) -> None:
+    """The files are looked at from time to time, and running watches are not disturbed."""
+    path = cluster.write_kubeconfig(tmp_path / "kc")
+    async with connect(path, EAGER) as connection, mirrored(connection, QUICK) as mirror:
+        await until(lambda: mirror.state is State.SYNCED)
+        cluster.access.add_token("other")
+        cluster.write_kubeconfig(path, user="other")
+        assert await whoami(connection) == "other"
+        cluster.create_vm("vm-1")
+        await until(lambda: len(mirror.objects) == 2)
+    assert all(request.user is not None for request in cluster.requests)
+
+
+async def test_a_broken_new_kubeconfig_leaves_the_old_in_use(
+    cluster: SimulatedCluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An editor saves half a file; one line says so."""
+    path = cluster.write_kubeconfig(tmp_path / "kc")
+    async with connect(path, EAGER) as connection:
+        await connection.server_version()
+        path.write_text("clusters: [")
+        await connection.server_version()
+        await connection.server_version()
+    assert [record.getMessage() for record in caplog.records if "stay in use" in record.getMessage()] == [
+        caplog.messages[0]
+    ]
+
+
+async def test_a_refusal_after_reloading_is_told(cluster: SimulatedCluster, tmp_path: Path) -> None:
+    """A static token that expired stays expired until a person replaces it; the token is not in the sentence."""
+    token = cluster.token
+    async with connect(cluster.write_kubeconfig(tmp_path / "kc")) as connection:
+        await connection.server_version()
+        cluster.access.revoke("admin")
+        with pytest.raises(AuthError, match="refuses the credentials of kubeconfig") as raised:
+            await whoami(connection)
+        assert token not in str(raised.value)
+
+
+async def test_one_plugin_run_serves_all_streams(cluster: SimulatedCluster, plugin: Plugin) -> None:
+    """Ten requests at once, one run; and none for the next ten."""
+    async with connect(plugin.kubeconfig) as connection:
+        for _ in range(2):
+            assert await asyncio.gather(*(whoami(connection) for _ in range(10))) == ["admin"] * 10
+    assert plugin.runs == 1
+
+
+async def test_a_401_runs_the_plugin_once_for_all_and_resumes_without_a_list(
+    cluster: SimulatedCluster, plugin: Plugin
+) -> None:
+    """The token was revoked early: the new one serves every request that was refused."""
+    async with connect(plugin.kubeconfig) as connection, mirrored(connection, QUICK) as mirror:
+        await until(lambda: mirror.state is State.SYNCED)
+        cluster.access.revoke("admin")
+        plugin.gives({"token": cluster.access.add_token("admin")})
+        assert await asyncio.gather(*(whoami(connection) for _ in range(10))) == ["admin"] * 10
+        cluster.faults.close_streams(abort=True)
+        cluster.create_vm("vm-1")
+        await until(lambda: len(mirror.objects) == 2)
+    assert plugin.runs == 2
+    assert len([r for r in cluster.requests if "sendInitialEvents" in r.query]) == 1
+
+
+async def test_an_expiring_token_is_renewed_before_it_ends(cluster: SimulatedCluster, plugin: Plugin) -> None:
+    """Also one that lives for seconds, and not for each request."""
+    ends = datetime.now(UTC) + timedelta(seconds=2)
+    plugin.gives({"token": cluster.token, "expirationTimestamp": ends.isoformat().replace("+00:00", "Z")})
+    async with connect(plugin.kubeconfig) as connection:
+        await asyncio.gather(*(whoami(connection) for _ in range(5)))
+        assert plugin.runs == 1
+        plugin.gives({"token": cluster.access.add_token("other")})
+        await until(lambda: datetime.now(UTC) > ends - timedelta(seconds=0.3))
+        assert await whoami(connection) == "other"
+    assert plugin.runs == 2
+
+
+async def test_a_plugin_may_give_a_client_certificate(cluster: SimulatedCluster, plugin: Plugin) -> None:
+    """Instead of a token."""
+    assert cluster.authority is not None
+    pair = cluster.authority.issue_client("robot")
+    plugin.gives(
+        {"clientCertificateData": pair.certificate_pem.decode(), "clientKeyData": pair.key_pem.decode()},
+    )
+    async with connect(plugin.kubeconfig) as connection:
+        assert await whoami(connection) == "robot"
+        assert [c.subject for c in await connection.certificates() if c.kind == "client"] == ["CN=robot"]
+
+
+BROKEN = [
+    pytest.param("raise SystemExit('token expired, log in again')", "exit code 1: token expired", id="fails"),
+    pytest.param("time.sleep(60)", "gave no answer within 1 s", id="hangs"),
+    pytest.param("print('hello'); raise SystemExit", "printed no ExecCredential", id="prints garbage"),
+    pytest.param("status = {}", "gave neither a token nor a client certificate", id="gives nothing"),
+]
+
+
+@pytest.mark.parametrize(("action", "sentence"), BROKEN)
+async def test_a_broken_plugin_means_no_request_at_all(
+    cluster: SimulatedCluster, plugin: Plugin, action: str, sentence: str
+) -> None:
+    """The official client would go on as system:anonymous. Asked again at once, the plugin is not run again."""
+    plugin.does(action)
+    settings = ConnectionSettings(credentials_seconds=1)
+    async with connect(plugin.kubeconfig, settings) as connection:
+        for _ in range(3):
+            with pytest.raises(AuthError) as raised:
+                await connection.server_version()
+            assert sentence in str(raised.value)
+    assert plugin.runs == 1
+    assert list(cluster.requests) == []
+
+
+async def test_a_plugin_that_is_mended_heals_the_streams(cluster: SimulatedCluster, plugin: Plugin) -> None:
+    """Nothing has to be restarted."""
+    plugin.does("raise SystemExit(1)")
+    settings = ConnectionSettings(reload_seconds=0.1)
+    async with connect(plugin.kubeconfig, settings) as connection, mirrored(connection, QUICK) as mirror:
+        await until(lambda: mirror.state is State.AUTH_FAILED)
+        plugin.does("")
+        await until(lambda: mirror.state is State.SYNCED)
+
+
+async def test_a_hanging_plugin_does_not_stop_the_others(cluster: SimulatedCluster, plugin: Plugin) -> None:
+    """It runs beside the event loop, and its children end with it."""
+    plugin.does("time.sleep(60)")
+    async with connect(plugin.kubeconfig, EAGER) as connection:
+        asked = asyncio.create_task(connection.server_version())
+        longest, last = 0.0, time.monotonic()
+        while not asked.done():
+            await asyncio.sleep(0)
+            longest, last = max(longest, time.monotonic() - last), time.monotonic()
+        with pytest.raises(AuthError):
+            await asked
+    assert longest < 0.5
+
+
+async def test_a_missing_plugin_is_named(cluster: SimulatedCluster, plugin: Plugin) -> None:
+    """Its binary must be in our image."""
+    (plugin.kubeconfig.parent / "plugin").unlink()
+    async with connect(plugin.kubeconfig) as connection:
+        with pytest.raises(AuthError, match=r"plugin './plugin' of kubeconfig .* cannot be run: No such file"):
+            await connection.server_version()
+
+
+async def test_a_missing_kubeconfig_heals_when_it_appears(cluster: SimulatedCluster, tmp_path: Path) -> None:
+    """The connection is asked again for ever; each time the file is looked for."""
+    async with connect(tmp_path / "kc") as connection, mirrored(connection, QUICK) as mirror:
+        await until(lambda: mirror.state is State.CONFIG_ERROR)
+        assert mirror.reason == f"kubeconfig not found at {tmp_path / 'kc'}"
+        cluster.write_kubeconfig(tmp_path / "kc")
+        await until(lambda: mirror.state is State.SYNCED)
+
+
+async def test_an_auth_provider_that_gives_no_token_means_no_request(cluster: SimulatedCluster, plugin: Plugin) -> None:
+    """Providers that only kubectl knew are gone from it, and from the loader, without a word."""
+    config = yaml.safe_load(plugin.kubeconfig.read_text())
+    config["users"][0]["user"] = {"auth-provider": {"name": "azure", "config": {}}}
+    kubeconfig.write(plugin.kubeconfig, config)
+    async with connect(plugin.kubeconfig) as connection:
+        with pytest.raises(AuthError, match="auth-provider 'azure' gave no token"):
+            await connection.server_version()
+    assert list(cluster.requests) == []
+
+
+async def test_a_kubeconfig_that_others_may_read_is_warned_of_once(
+    cluster: SimulatedCluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Secrets mounted in Kubernetes are 0644: a warning, not a refusal."""
+    path = cluster.write_kubeconfig(tmp_path / "kc")
+    path.chmod(0o644)
+    async with connect(path, EAGER) as connection:
+        for number in range(3):
+            path.write_text(path.read_text() + f"# {number}\n")
+            await connection.server_version()
+    assert len([message for message in caplog.messages if "is readable by everyone" in message]) == 1
+
+
+async def test_a_context_that_does_not_exist_is_told(cluster: SimulatedCluster, tmp_path: Path) -> None:
+    """And what there is instead."""
+    path = cluster.write_kubeconfig(tmp_path / "kc")
+    async with ClusterConnection(path, "prod", name=NAME) as connection:
+        with pytest.raises(KubeconfigError, match=r"has no context 'prod' \(it has: vulcan\)"):
+            await connection.server_version()

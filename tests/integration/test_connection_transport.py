@@ -1,0 +1,204 @@
+"""What is between us and the API server: TLS, sockets, and servers that are not what they should be."""
+
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+from aiohttp import web
+
+from mirror import until
+from summit_models.cluster import ConnectionState as State
+from summit_models.contract import ClusterName
+from summit_simulator import kubeconfig
+from summit_simulator.cluster import SimulatedCluster
+from summit_simulator.tls import CertificateAuthority, server_context
+from summit_watcher.connection import ClusterConnection, ConnectionSettings
+from summit_watcher.connection_errors import IdleError, TlsError, UnreachableError
+from summit_watcher.errors import WatcherError
+from summit_watcher.failure import classify
+from summit_watcher.socket_options import KEEPALIVE_AFTER_SECONDS, keepalive_socket
+from summit_watcher.transport import Timeouts
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+AUTHORITY = CertificateAuthority("test-ca")
+EAGER = ConnectionSettings(look_at_files_seconds=0, connect_seconds=1)
+
+
+async def version(_: web.BaseRequest) -> web.StreamResponse:
+    return web.json_response({"gitVersion": "v1.36.0"})
+
+
+@asynccontextmanager
+async def served(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """An HTTP server of a few lines, for what the simulator does not do wrong."""
+    runner = web.ServerRunner(web.Server(handler))
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+def connect(
+    path: Path, server: str, settings: ConnectionSettings | None = None, **cluster: object
+) -> ClusterConnection:
+    ca_pem = AUTHORITY.certificate_pem if "certificate-authority" not in cluster else None
+    config = kubeconfig.render(name="c", server=server, user={"token": "t"}, ca_pem=ca_pem)
+    config["clusters"][0]["cluster"] |= {key.replace("_", "-"): value for key, value in cluster.items()}
+    return ClusterConnection(kubeconfig.write(path, config), name=ClusterName("c"), settings=settings or EAGER)
+
+
+async def failure(connection: ClusterConnection) -> WatcherError:
+    async with connection:
+        with pytest.raises(WatcherError) as raised:
+            await connection.server_version()
+    return raised.value
+
+
+async def test_an_unknown_authority_is_a_tls_error_that_heals_with_the_file(tmp_path: Path) -> None:
+    """Never insecure instead; a replaced authority file is enough, without a restart."""
+    authority = tmp_path / "ca.crt"
+    authority.write_bytes(CertificateAuthority("other").certificate_pem)
+    tls = server_context(AUTHORITY, AUTHORITY.issue_server(["127.0.0.1"]))
+    async with served(version, tls) as port:
+        server = f"https://127.0.0.1:{port}"
+        async with connect(tmp_path / "kc", server, **{"certificate-authority": "ca.crt"}) as connection:
+            with pytest.raises(TlsError, match=r"certificate of 127\.0\.0\.1:\d+ was not accepted: .*certificate"):
+                await connection.server_version()
+            authority.write_bytes(AUTHORITY.certificate_pem)
+            assert await connection.server_version() == "v1.36.0"
+
+
+async def test_an_expired_server_certificate_is_told_in_openssls_words(tmp_path: Path) -> None:
+    """It is another person's work than a wrong name."""
+    tls = server_context(AUTHORITY, AUTHORITY.issue_server(["127.0.0.1"], valid_for=timedelta(days=-1)))
+    async with served(version, tls) as port:
+        error = await failure(connect(tmp_path / "kc", f"https://127.0.0.1:{port}"))
+    assert "certificate has expired" in str(error)
+    assert classify(error).state is State.TLS_ERROR
+
+
+async def test_the_server_name_is_verified_and_may_be_named(tmp_path: Path) -> None:
+    """`tls-server-name` is for servers behind an address that their certificate does not have."""
+    tls = server_context(AUTHORITY, AUTHORITY.issue_server(["api.fra.example"]))
+    async with served(version, tls) as port:
+        server = f"https://127.0.0.1:{port}"
+        assert "mismatch" in str(await failure(connect(tmp_path / "kc", server))).lower()
+        async with connect(tmp_path / "kc2", server, tls_server_name="api.fra.example") as connection:
+            assert await connection.server_version() == "v1.36.0"
+
+
+async def test_skipping_verification_works_and_is_warned_of_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As the kubeconfig says, but not in silence."""
+    other = CertificateAuthority("other")
+    async with served(version, server_context(other, other.issue_server(["x"]))) as port:
+        path = tmp_path / "kc"
+        config = kubeconfig.render(name="c", server=f"https://127.0.0.1:{port}", user={"token": "t"}, ca_pem=None)
+        config["clusters"][0]["cluster"]["insecure-skip-tls-verify"] = True
+        kubeconfig.write(path, config)
+        async with ClusterConnection(path, name=ClusterName("c"), settings=EAGER) as connection:
+            for number in range(2):
+                assert await connection.server_version() == "v1.36.0"
+                path.write_text(f"{yaml.safe_dump(config)}# {number}\n")
+    assert len([message for message in caplog.messages if "insecure-skip-tls-verify" in message]) == 1
+
+
+async def test_plain_http_on_the_port_is_a_tls_error(tmp_path: Path) -> None:
+    """Some proxy, or the wrong port."""
+    async with served(version) as port:
+        error = await failure(connect(tmp_path / "kc", f"https://127.0.0.1:{port}"))
+    assert isinstance(error, TlsError)
+    assert str(error) == f"no TLS with 127.0.0.1:{port}: it does not speak TLS"
+
+
+async def test_a_refused_connection_names_the_address(tmp_path: Path) -> None:
+    """The first thing to look at."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    error = await failure(connect(tmp_path / "kc", f"https://127.0.0.1:{port}"))
+    assert isinstance(error, UnreachableError)
+    assert str(error) == f"connection refused by 127.0.0.1:{port}"
+
+
+async def test_a_port_that_accepts_and_says_nothing_is_given_up(tmp_path: Path) -> None:
+    """The TLS handshake is within the time for connecting."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        server = f"https://127.0.0.1:{silent.getsockname()[1]}"
+        error = await failure(connect(tmp_path / "kc", server, ConnectionSettings(connect_seconds=0.2)))
+    assert isinstance(error, UnreachableError)
+    assert "did not accept a connection in time" in str(error)
+
+
+async def test_a_host_that_does_not_exist_is_told(tmp_path: Path) -> None:
+    """`.invalid` never resolves (RFC 2606)."""
+    error = await failure(connect(tmp_path / "kc", "https://nowhere.invalid:6443"))
+    assert str(error).startswith("the host of nowhere.invalid:6443 cannot be resolved")
+
+
+async def test_an_answer_that_stalls_is_given_up(tmp_path: Path) -> None:
+    """Timeouts are ours: the official client waits five minutes, or for ever."""
+
+    async def stall(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        await response.write(b"{")
+        await until(lambda: request.transport is None)
+        return response
+
+    async with (
+        served(stall) as port,
+        connect(tmp_path / "kc", f"http://127.0.0.1:{port}") as connection,
+        connection.get("/version", timeouts=Timeouts(idle_seconds=0.2)) as reply,
+    ):
+        with pytest.raises(IdleError, match="fell silent"):
+            await reply.body()
+
+
+async def test_we_say_who_we_are_and_what_we_take(tmp_path: Path) -> None:
+    """Operators write FlowSchemas by our name; watches are never compressed, lists when it is wanted."""
+    seen: list[tuple[str, str, str]] = []
+
+    async def note(request: web.BaseRequest) -> web.StreamResponse:
+        headers = request.headers
+        seen.append((headers["User-Agent"], headers["Accept-Encoding"], headers["Authorization"]))
+        return await version(request)
+
+    settings = ConnectionSettings(list_encoding="gzip")
+    async with served(note) as port, connect(tmp_path / "kc", f"http://127.0.0.1:{port}", settings) as connection:
+        await connection.server_version()
+        async with connection.get("/version", encoding=connection.list_encoding) as reply:
+            await reply.body()
+    assert [encoding for _, encoding, _ in seen] == ["identity", "gzip"]
+    assert seen[0][0].startswith("summit-connect/")
+    assert seen[0][2] == "Bearer t"
+
+
+async def test_nothing_of_a_client_key_stays_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The official loader would keep every key it ever saw in the temporary directory."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    async with SimulatedCluster("vulcan") as cluster:
+        path = cluster.write_kubeconfig(tmp_path / "kc", credential="certificate")
+        async with ClusterConnection(path, name=ClusterName("vulcan")) as connection:
+            await connection.server_version()
+            assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_sockets_notice_a_dead_peer() -> None:
+    """Aiohttp sets no keepalive by itself."""
+    with keepalive_socket((socket.AF_INET, socket.SOCK_STREAM, 0, "", None)) as made:
+        assert made.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        if hasattr(socket, "TCP_KEEPIDLE"):
+            assert made.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == KEEPALIVE_AFTER_SECONDS
