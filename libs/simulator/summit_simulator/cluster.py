@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from summit_simulator import infrastructure, kubeconfig
+from summit_simulator import virtual_machine_instance as instance
 from summit_simulator.access import Access
 from summit_simulator.actions import Actions
 from summit_simulator.clock import Clock
@@ -28,7 +29,7 @@ from summit_simulator.decisions import Pace
 from summit_simulator.faults import Faults
 from summit_simulator.listener import Listener
 from summit_simulator.machines import MachineController
-from summit_simulator.manifest import Manifest, key, metadata, set_condition
+from summit_simulator.manifest import Manifest, key, metadata
 from summit_simulator.migrations import MigrationController
 from summit_simulator.objects import Objects
 from summit_simulator.pages import Snapshots
@@ -47,7 +48,6 @@ from summit_simulator.server import KEPT_REQUESTS, ApiServer, LoggedRequest
 from summit_simulator.store import Event, Saved, Store
 from summit_simulator.tls import CertificateAuthority, server_context
 from summit_simulator.virtual_machine import Disks, Size, virtual_machine
-from summit_simulator.virtual_machine_instance import enter_phase
 
 Credential = Literal["token", "token-file", "certificate"]
 Object = Mapping[str, Any]
@@ -296,8 +296,7 @@ class SimulatedCluster:
     def crash(self, vm: Object) -> None:
         """Let the guest fail: its VMI enters phase Failed, what follows is up to the run strategy."""
         vmi = self.objects.read(VIRTUALMACHINEINSTANCES, *key(vm))
-        set_condition(vmi, "Ready", "False", reason="PodTerminating", message="virt-launcher pod is terminating")
-        enter_phase(vmi, "Failed", self.clock.now())
+        instance.end(vmi, "Failed", self.clock.now())
         self.objects.update(VIRTUALMACHINEINSTANCES, vmi, manager="virt-handler", part="all")
 
     async def _act(self, resource: Resource, action: str, vm: Object) -> None:

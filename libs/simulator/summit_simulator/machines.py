@@ -30,7 +30,7 @@ class MachineController:
             "boot": self._boot,
             "connect agent": lambda vmi: instance.connect_agent(vmi, self._clock.now()),
             "wait for sync": lambda vmi: instance.enter_phase(vmi, "WaitingForSync", self._clock.now()),
-            "finish instance": lambda vmi: instance.enter_phase(vmi, "Succeeded", self._clock.now()),
+            "finish instance": lambda vmi: instance.end(vmi, "Succeeded", self._clock.now()),
         }
 
     def least_loaded_node(self, *, apart_from: str | None = None) -> str:

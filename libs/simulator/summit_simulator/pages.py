@@ -14,7 +14,7 @@ from summit_simulator import status
 from summit_simulator.manifest import Manifest, decode, encode
 from summit_simulator.requests import RequestInfo
 from summit_simulator.resources import Resource
-from summit_simulator.selectors import field_selector, label_selector
+from summit_simulator.selector import field_selector, label_selector
 from summit_simulator.status import StatusError
 from summit_simulator.store import Key, Record, Store
 

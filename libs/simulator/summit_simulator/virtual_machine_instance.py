@@ -112,6 +112,12 @@ def connect_agent(vmi: Manifest, now: datetime) -> None:
     vmi["status"]["interfaces"] = _interfaces(vmi, with_agent=True)
 
 
+def end(vmi: Manifest, phase: str, now: datetime) -> None:
+    """Succeeded or Failed: the pod goes away."""
+    set_condition(vmi, "Ready", "False", reason="PodTerminating", message="virt-launcher pod is terminating")
+    enter_phase(vmi, phase, now)
+
+
 def set_paused(vmi: Manifest, now: datetime, *, paused: bool) -> None:
     """Paused is a condition that is present or not, never False."""
     if paused:

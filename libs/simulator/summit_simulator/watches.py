@@ -17,7 +17,7 @@ from summit_simulator import status
 from summit_simulator.manifest import Manifest, encode
 from summit_simulator.requests import RequestInfo, is_true
 from summit_simulator.resources import Resource
-from summit_simulator.selectors import LabelTest, field_selector, label_selector
+from summit_simulator.selector import LabelTest, field_selector, label_selector
 from summit_simulator.status import StatusError
 from summit_simulator.store import Compacted, Event, Record, Store, event_line
 
