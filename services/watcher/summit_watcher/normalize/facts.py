@@ -63,7 +63,7 @@ def labels_of(metadata: Metadata) -> dict[str, str]:
     labels = metadata.labels
     if not labels:
         return NO_LABELS
-    return {sys.intern(key): text(value) or "" for key, value in labels.items() if value is not None}
+    return {text(key) or "": text(value) or "" for key, value in labels.items() if value is not None}
 
 
 def timestamp(value: str | None) -> datetime | None:
