@@ -33,7 +33,7 @@ class StatusError(WatcherError):
         self.retry_after_seconds = retry_after_seconds
 
 
-class UndecodableLine(WatcherError):  # noqa: N818  what it is, not what went wrong with it
+class UndecodableLine(WatcherError):
     """Bytes that could not be read. Carries their length and digest, never the content: manifests hold secrets."""
 
     def __init__(self, reason: str, data: bytes) -> None:
