@@ -74,16 +74,13 @@ async def _first_connect(url: SecretStr, name: str) -> Client:
                 connect_timeout=5,
                 ping_interval=10,
                 max_outstanding_pings=2,
-                error_cb=_ignore,
+                error_cb=connection.failed,
                 disconnected_cb=connection.lost,
                 reconnected_cb=connection.back,
             )
             return connection.client  # noqa: TRY300
-        except (NoServersError, NatsError, OSError, TimeoutError) as error:
-            delay = backoff.next_seconds()
-            if backoff.attempt in (1, 5) or backoff.attempt % 20 == 0:
-                logger.warning("NATS at %s cannot be reached (%s); trying again", _address(url), error)
-            await asyncio.sleep(delay)
+        except (NoServersError, NatsError, OSError, TimeoutError):  # told by `failed`
+            await asyncio.sleep(backoff.next_seconds())
 
 
 async def close(client: Client) -> None:
@@ -175,17 +172,22 @@ def _address(url: SecretStr) -> str:
     return f"{parts.hostname}:{parts.port or 4222}"
 
 
-async def _ignore(_: Exception) -> None:
-    """Each failed attempt would be told here; `_Connection` tells the state instead."""
-
-
 class _Connection:
-    """Says once when the connection is lost and once when it is back."""
+    """Says when there is no connection at first, once when it is lost and once when it is back."""
 
     def __init__(self, url: SecretStr) -> None:
         self.client: Client | None = None
         self._address = _address(url)
         self._lost = False
+        self._failed_attempts = 0
+
+    async def failed(self, error: Exception) -> None:
+        """nats-py tries for ever within its first `connect` too, every 0.2 s, and tells of it here only."""
+        if self.client is not None:
+            return
+        self._failed_attempts += 1
+        if self._failed_attempts == 1 or self._failed_attempts % 150 == 0:
+            logger.warning("NATS at %s cannot be reached (%s); trying again", self._address, error)
 
     async def lost(self) -> None:
         if self.client is None or self.client.is_closed:
