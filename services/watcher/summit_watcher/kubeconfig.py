@@ -23,7 +23,7 @@ class _Section(msgspec.Struct, rename="kebab", frozen=True):
     pass
 
 
-class ClusterSection(_Section):
+class ClusterSection(_Section, frozen=True):
     server: str = ""
     tls_server_name: str | None = None
     insecure_skip_tls_verify: bool = False
@@ -51,7 +51,7 @@ class ExecConfig(msgspec.Struct, rename="camel", frozen=True):
     install_hint: str | None = None
 
 
-class UserSection(_Section):
+class UserSection(_Section, frozen=True):
     token: str | None = None
     token_file: str | None = msgspec.field(default=None, name="tokenFile")
     client_certificate: str | None = None
@@ -72,7 +72,7 @@ class UserSection(_Section):
         return f"UserSection({', '.join(f for f in self.__struct_fields__ if getattr(self, f))})"
 
 
-class _ContextSection(_Section):
+class _ContextSection(_Section, frozen=True):
     cluster: str = ""
     user: str = ""
 
@@ -93,7 +93,7 @@ class _NamedUser(_Named, frozen=True):
     user: UserSection | None = None
 
 
-class _File(_Section):
+class _File(_Section, frozen=True):
     current_context: str | None = None
     clusters: list[_NamedCluster] | None = None
     contexts: list[_NamedContext] | None = None

@@ -86,7 +86,7 @@ class Transport:
         await self._close_if_unused()
 
     async def close(self) -> None:
-        await self._client.close()
+        await self._client.close()  # type: ignore[no-untyped-call]  # the official client has no types
         await self._connector.close()
 
     async def _send(self, request: Request, connect_seconds: float) -> aiohttp.ClientResponse:
@@ -131,7 +131,9 @@ def build_client(kubeconfig: Kubeconfig, credentials: Credentials) -> ApiClient:
         # would keep every client key it ever saw until the process ends.
         document = _loader_input(kubeconfig, credentials, Path(directory))
         try:
-            load_kube_config_from_dict(document, kubeconfig.context, configuration, persist_config=False)
+            load_kube_config_from_dict(  # type: ignore[no-untyped-call]
+                document, kubeconfig.context, configuration, persist_config=False
+            )
         except ConfigException as error:
             raise KubeconfigError(f"kubeconfig {kubeconfig.path}: {error}") from error
         configuration.refresh_api_key_hook = None  # credentials are renewed by building anew
