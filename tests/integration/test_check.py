@@ -82,7 +82,7 @@ async def test_a_missing_right_is_a_problem_that_names_it(cluster: SimulatedClus
     assert problem == (
         "user 'admin' may not watch virtualmachines.kubevirt.io; "
         "list and watch virtualmachineclusterinstancetypes.instancetype.kubevirt.io: "
-        "grant it, docs/operations.md has the ClusterRole"
+        "grant it, config/rbac/watcher.yaml does"
     )
 
 

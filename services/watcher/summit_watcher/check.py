@@ -86,7 +86,7 @@ async def _ask(connection: ClusterConnection, report: ClusterReport) -> None:
     report.allowed = not denied
     if denied:
         who = f"user {report.user!r}" if report.user else "the user of the kubeconfig"
-        report.problems.append(f"{who} may not {'; '.join(denied)}: grant it, docs/operations.md has the ClusterRole")
+        report.problems.append(f"{who} may not {'; '.join(denied)}: grant it, config/rbac/watcher.yaml does")
 
 
 async def _who_am_i(connection: ClusterConnection) -> str | None:

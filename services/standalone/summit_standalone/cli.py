@@ -1,0 +1,192 @@
+"""The `summit-connect` command. Imports late: `--help` and `status` must answer at once."""
+
+import importlib.metadata
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from summit_standalone.errors import StandaloneError
+
+DEFAULT_CONFIG = Path("config/datacenters.yaml")
+DEFAULT_PORT = 3001
+
+app = typer.Typer(
+    name="summit-connect",
+    help="Inventory and control plane for KubeVirt virtual machines in many clusters.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+serve_app = typer.Typer(no_args_is_help=True, help="Run the product on this machine.")
+app.add_typer(serve_app, name="serve")
+
+
+class Output(StrEnum):
+    TEXT = "text"
+    JSON = "json"
+
+
+ConfigOption = Annotated[
+    Path, typer.Option("-c", "--config", help="datacenters.yaml, or the directory it is in.", show_default=True)
+]
+DataDirOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        help="Where NATS and Postgres keep their data. "
+        "Default: ~/.local/state/summit-connect, for root /var/lib/summit-connect.",
+        show_default=False,
+    ),
+]
+HostOption = Annotated[str, typer.Option("--host", help="Address the API listens on.")]
+PortOption = Annotated[int, typer.Option("-p", "--port", min=1, max=65535, help="Port the API listens on.")]
+OutputOption = Annotated[Output, typer.Option("-o", "--output", help="How to print it.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"summit-connect {importlib.metadata.version('summit-connect')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Inventory and control plane for KubeVirt virtual machines in many clusters."""
+
+
+@serve_app.command("backend")
+def serve_backend(
+    *,
+    watch_vms: Annotated[
+        bool, typer.Option("-w", "--watch-vms", help="Watch the clusters; without it the API serves what is stored.")
+    ] = False,
+    port: PortOption = DEFAULT_PORT,
+    config: ConfigOption = DEFAULT_CONFIG,
+    data_dir: DataDirOption = None,
+    host: HostOption = "127.0.0.1",
+) -> None:
+    """Run API, projector and, with -w, watcher, with an embedded NATS and Postgres.
+
+    NATS_URL and DATABASE_URL in the environment replace the embedded servers.
+    """
+    from summit_standalone.directory import default_data_dir
+    from summit_standalone.serve import Options, run, serve
+
+    with _sentences():
+        path = _usable_config(config) if watch_vms else None
+        _configure_log()
+        run(Options(data_dir or default_data_dir(), host, port, path), serve)
+
+
+@app.command()
+def demo(*, port: PortOption = DEFAULT_PORT, data_dir: DataDirOption = None, host: HostOption = "127.0.0.1") -> None:
+    """Run everything against four simulated clusters in three datacenters."""
+    from summit_standalone.demo import demo as work
+    from summit_standalone.instance import demo_data_dir
+    from summit_standalone.serve import Options, run
+
+    with _sentences():
+        _configure_log()
+        run(Options(data_dir or demo_data_dir(), host, port, None), work)
+
+
+@app.command()
+def check(*, config: ConfigOption = DEFAULT_CONFIG, output: OutputOption = Output.TEXT) -> None:
+    """Look for mistakes in datacenters.yaml and ask each cluster; exit code 1 if something is wrong."""
+    import logging
+
+    from summit_standalone import checking
+
+    logging.getLogger("summit").setLevel(logging.CRITICAL)  # the report says it, once
+    findings = checking.check(_config_file(config))
+    typer.echo(checking.as_json(findings) if output is Output.JSON else checking.as_text(findings, datetime.now(UTC)))
+    raise typer.Exit(0 if findings.ok else 1)
+
+
+@app.command()
+def status(*, output: OutputOption = Output.TEXT, data_dir: DataDirOption = None) -> None:
+    """Print the addresses and processes of what runs here; exit code 1 if nothing does."""
+    from summit_standalone.instance import read_state
+    from summit_standalone.status import as_text
+
+    with _sentences():
+        state = read_state(data_dir)
+        typer.echo(json.dumps(state, indent=2) if output is Output.JSON else as_text(state))
+
+
+@app.command()
+def sub(
+    subject: Annotated[str, typer.Argument(help="For example 'summit.vms.dc-solna.>'.")] = "summit.>",
+    *,
+    server: Annotated[
+        str | None,
+        typer.Option("-s", "--server", envvar="NATS_URL", help="NATS server. Default: that of what runs here."),
+    ] = None,
+    count: Annotated[int | None, typer.Option("--count", min=1, help="Stop after so many messages.")] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Print the events only, one JSON document a line.")] = False,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Print every event as it happens, as `nats sub` does."""
+    import asyncio
+
+    from summit_standalone.instance import read_state
+    from summit_standalone.subscribe import subscribe
+
+    with _sentences():
+        address = server or str(read_state(data_dir)["natsUrl"])
+        asyncio.run(subscribe(address, subject, count=count, raw=raw))
+
+
+def _config_file(config: Path) -> Path:
+    """The file itself where its directory is named."""
+    path = config.expanduser().absolute()
+    return path / "datacenters.yaml" if path.is_dir() else path
+
+
+def _usable_config(config: Path) -> Path:
+    """The file, if it can be read at all: mistakes inside cost their entries only, and the watcher tells them.
+
+    Raises StandaloneError when nothing in it could be watched because of what it is.
+    """
+    from summit_watcher.config import EXAMPLE, load
+
+    path = _config_file(config)
+    found = load(path)
+    if not found.clusters and found.mistakes:
+        raise StandaloneError("\n".join(str(mistake) for mistake in found.mistakes))
+    if not found.clusters:
+        sys.stderr.write(
+            f"{path} declares no cluster yet, so there is nothing to watch: add one while this runs "
+            f"({EXAMPLE} shows how), or try `summit-connect demo`\n"
+        )
+    return path
+
+
+def _configure_log() -> None:
+    from summit_runtime import log
+
+    style = "json" if os.environ.get("LOG_FORMAT") == "json" else "text"
+    log.configure(os.environ.get("LOG_LEVEL", "INFO"), style)  # type: ignore[arg-type]
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """Print an error that a person can mend as it is, and end with exit code 1."""
+    try:
+        yield
+    except StandaloneError as error:
+        sys.stderr.write(f"summit-connect: {error}\n")
+        raise typer.Exit(1) from error

@@ -1,0 +1,169 @@
+"""`summit-connect demo`: four simulated clusters in three datacenters, and everything that watches them.
+
+It begins anew each time: the simulated clusters do, and what they were last time would only confuse.
+"""
+
+import asyncio
+import logging
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import yaml
+
+from summit_standalone.backend import servers, service, services
+from summit_standalone.child import kept_running
+from summit_standalone.errors import StandaloneError
+from summit_standalone.instance import Instance
+from summit_standalone.serve import Options
+
+logger = logging.getLogger("summit.standalone")
+
+READY_SECONDS = 60.0
+"""Ten on an idle machine of two cores; the rest is for slow disks and busy machines."""
+POLL_SECONDS = 0.1
+MARKER = "this-is-a-demo"
+"""A file that says: what is in this directory may be thrown away."""
+
+
+@dataclass(frozen=True)
+class DemoDatacenter:
+    id: str
+    name: str
+    location: str
+    coordinates: tuple[float, float]
+    vms_by_cluster: dict[str, int]
+
+
+DATACENTERS: Sequence[DemoDatacenter] = (
+    DemoDatacenter("dc-solna", "Solna", "Solna, Sweden", (59.36, 18.00), {"vulcan": 60, "romulus": 40}),
+    DemoDatacenter("dc-sollentuna", "Sollentuna", "Sollentuna, Sweden", (59.43, 17.95), {"kronos": 50}),
+    DemoDatacenter("dc-uppsala", "Uppsala", "Uppsala, Sweden", (59.86, 17.64), {"andoria": 30}),
+)
+
+
+async def demo(instance: Instance, options: Options) -> None:
+    """Run the demo until cancelled. Raises StandaloneError when the API has no VMs in time."""
+    data_dir = instance.data_dir
+    _begin_anew(data_dir)
+    kubeconfigs = data_dir / "kubeconfigs"
+    config = _write_config(data_dir)
+    sizes = [f"{name}:{vms}" for datacenter in DATACENTERS for name, vms in datacenter.vms_by_cluster.items()]
+    simulator = service(
+        "simulator",
+        {
+            "SIMULATOR_CLUSTERS": ",".join(sizes),
+            "SIMULATOR_KUBECONFIG_DIR": str(kubeconfigs),
+            "SIMULATOR_HOST": "127.0.0.1",
+        },
+    )
+    async with kept_running(simulator, instance.report), servers(instance) as addresses:
+        await _until_simulated(kubeconfigs, clusters=len(sizes))
+        async with services(instance, addresses, host=options.host, port=options.port, config=config):
+            vms = await _until_served(instance)
+            sys.stdout.write(_welcome(instance, vms))
+            sys.stdout.flush()
+            await asyncio.Event().wait()
+
+
+def _begin_anew(data_dir: Path) -> None:
+    """Remove what the last demo left. Raises StandaloneError for a directory that holds something else."""
+    marker = data_dir / MARKER
+    leftovers = [data_dir / name for name in ("nats", "postgres", "kubeconfigs")]
+    if not marker.exists() and any(path.exists() for path in leftovers):
+        raise StandaloneError(
+            f"data directory {data_dir} holds more than a demo, which would remove it: name another with --data-dir"
+        )
+    marker.touch()
+    for path in leftovers:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _write_config(data_dir: Path) -> Path:
+    datacenters = [
+        {
+            "id": datacenter.id,
+            "name": datacenter.name,
+            "location": datacenter.location,
+            "coordinates": list(datacenter.coordinates),
+            "clusters": [
+                {"name": name, "kubeconfig": f"kubeconfigs/{name}.kubeconfig"} for name in datacenter.vms_by_cluster
+            ],
+        }
+        for datacenter in DATACENTERS
+    ]
+    path = data_dir / "datacenters.yaml"
+    path.write_text(yaml.safe_dump({"datacenters": datacenters}, sort_keys=False))
+    return path
+
+
+async def _until_simulated(kubeconfigs: Path, *, clusters: int) -> None:
+    """Wait for the kubeconfigs: a watcher that comes too early tries again, but only after a while."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(READY_SECONDS):
+            while _count(kubeconfigs) < clusters:  # noqa: ASYNC110  files have no event
+                await asyncio.sleep(POLL_SECONDS)
+            return
+    raise StandaloneError(f"the simulated clusters were not there within {READY_SECONDS:.0f} s: see the lines above")
+
+
+def _count(kubeconfigs: Path) -> int:
+    return len(list(kubeconfigs.glob("*.kubeconfig")))
+
+
+async def _until_served(instance: Instance) -> int:
+    """Wait until the API answers with VMs of every datacenter; how many there are."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(READY_SECONDS), aiohttp.ClientSession(instance.facts["api"]) as session:
+            while not (vms := await _served_vms(session)):  # noqa: ASYNC110  the API is another process
+                await asyncio.sleep(POLL_SECONDS)
+            return vms
+    states = ", ".join(f"{name} is {state}" for name, state in instance.states().items())
+    raise StandaloneError(
+        f"{instance.facts['api']} had no VMs within {READY_SECONDS:.0f} s ({states}): the lines above tell why"
+    )
+
+
+async def _served_vms(session: aiohttp.ClientSession) -> int:
+    """How many VMs the API has; 0 while it does not answer, or not from every datacenter."""
+    try:
+        async with session.get("/api/v1/datacenters") as answer:
+            if answer.status != 200:
+                return 0
+            counts = [len(datacenter["vms"]) for datacenter in (await answer.json())["datacenters"]]
+    except (aiohttp.ClientError, TimeoutError):
+        return 0
+    return sum(counts) if len(counts) >= len(DATACENTERS) and all(counts) else 0
+
+
+def _welcome(instance: Instance, vms: int) -> str:
+    api, nats_url = instance.facts["api"], instance.facts["natsUrl"]
+    clusters = sum(len(datacenter.vms_by_cluster) for datacenter in DATACENTERS)
+    subscribe = shlex.join([_own_command(), "sub", "--server", nats_url])
+    return f"""
+{vms} VMs of {clusters} simulated clusters in {len(DATACENTERS)} datacenters: {api}
+
+  curl {api}/api/v1/status
+  curl '{api}/api/v1/vms?datacenter=dc-solna&status=running&limit=3'
+  curl {api}/api/v1/clusters
+
+Every change as it happens:
+
+  {subscribe} 'summit.vms.dc-solna.>'
+
+Ctrl-C stops everything. Data and logs: {instance.data_dir}
+
+"""
+
+
+def _own_command() -> str:
+    """How we were called, so that the printed line works where it is pasted."""
+    called, on_path = Path(sys.argv[0]), shutil.which("summit-connect")
+    if on_path and called.exists() and Path(on_path).samefile(called):
+        return "summit-connect"
+    return str(called)

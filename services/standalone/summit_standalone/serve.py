@@ -1,0 +1,101 @@
+"""`summit-connect serve backend`: everything on this machine, until someone says stop."""
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from summit_standalone.backend import servers, services
+from summit_standalone.directory import prepare_directory, single_instance
+from summit_standalone.errors import StandaloneError
+from summit_standalone.instance import Instance
+
+logger = logging.getLogger("summit.standalone")
+
+STOP_SECONDS = 9.5
+"""All processes together; who has not stopped then is killed. People and systemd are promised ten seconds."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for on the command line. `config` is None: watch nothing."""
+
+    data_dir: Path
+    host: str
+    port: int
+    config: Path | None
+
+
+async def serve(instance: Instance, options: Options) -> None:
+    """Run the backend until cancelled."""
+    async with (
+        servers(instance) as addresses,
+        services(instance, addresses, host=options.host, port=options.port, config=options.config),
+    ):
+        await asyncio.Event().wait()
+
+
+def run(options: Options, work: Callable[[Instance, Options], Coroutine[Any, Any, None]]) -> None:
+    """Do `work` as the only instance of the data directory, until it ends or SIGTERM or SIGINT comes.
+
+    Raises StandaloneError for what a person can mend.
+    """
+    check_port(options.host, options.port)
+    data_dir = prepare_directory(options.data_dir)
+    with single_instance(data_dir):
+        instance = Instance(data_dir, api=address(options.host, options.port))
+        instance.write()
+        try:
+            asyncio.run(_until_signal(work(instance, options), instance))
+        finally:
+            instance.forget()
+
+
+async def _until_signal(work: Coroutine[Any, Any, None], instance: Instance) -> None:
+    """First signal: stop in order, within the time promised. Second signal: at once."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.create_task(work)
+    signals: list[signal.Signals] = []
+
+    def on_signal(number: signal.Signals) -> None:
+        signals.append(number)
+        if len(signals) > 1:
+            instance.kill()
+            return
+        logger.info("stopping on %s", number.name)
+        loop.call_later(STOP_SECONDS, instance.kill)
+        task.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal, number)
+    try:
+        await task
+    except asyncio.CancelledError:
+        if not signals:
+            raise
+        logger.info("stopped")
+
+
+def check_port(host: str, port: int) -> None:
+    """Raise StandaloneError when nobody could listen there, before anything is started."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+            probe.listen()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StandaloneError(
+            f"the API cannot listen on {host} port {port}: {reason}; choose another with --port or --host"
+        ) from error
+
+
+def address(host: str, port: int) -> str:
+    """The API's address for clients on this machine."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{reachable}:{port}"
