@@ -42,11 +42,13 @@ _OUTAGE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError,
 async def serve(settings: ProjectorSettings, stop: asyncio.Event) -> None:
     """Apply events until `stop`; then finish the batch under way and return within five seconds."""
     _collect_garbage_rarely()
-    work = asyncio.create_task(_serve(settings, stop))
+    health = Health()
+    work = asyncio.create_task(_serve(settings, stop, health))
     stopped = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.wait({work}, timeout=STOP_SECONDS)
+        if health.trouble is None:  # else there is no batch to finish, but maybe a server to wait for
+            await asyncio.wait({work}, timeout=STOP_SECONDS)
     finally:
         stopped.cancel()
         work.cancel()
@@ -55,8 +57,7 @@ async def serve(settings: ProjectorSettings, stop: asyncio.Event) -> None:
         work.result()
 
 
-async def _serve(settings: ProjectorSettings, stop: asyncio.Event) -> None:
-    health = Health()
+async def _serve(settings: ProjectorSettings, stop: asyncio.Event, health: Health) -> None:
     async with _connected(settings) as client:
         checks = {
             "nats": lambda: None if client.is_connected else "not connected",
@@ -76,7 +77,7 @@ async def _connected(settings: ProjectorSettings) -> AsyncIterator[Client]:
         await bus.ensure_stream(client)
         yield client
     finally:
-        await client.close()
+        await bus.close(client)
 
 
 class Projector:

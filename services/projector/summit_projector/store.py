@@ -7,6 +7,7 @@ with 2 000 events a batch: half the server time of arrays, a quarter of the clie
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import asyncpg
 from pydantic import SecretStr
@@ -41,7 +42,7 @@ WITH advanced AS (
     WHERE stream = $1 AND revision = $2
     RETURNING revision
 )
-SELECT pg_notify($6, revision::text) FROM advanced
+SELECT revision, pg_notify($6, revision::text) FROM advanced
 """
 
 _HISTORY_COLUMNS = ", ".join(HistoryRow._fields)
@@ -132,6 +133,7 @@ class Store:
             if (error.sqlstate or "")[:2] in _UNSTORABLE_CLASSES:
                 raise UnstorableError(f"the database refuses it: {error}") from error
             raise
+        self._history_until = max(self._history_until, batch.revision)
         return after
 
     async def start_over(self, position: Position, stream_created_at: datetime) -> Position:
@@ -174,11 +176,14 @@ class Store:
     async def _add_history(self, rows: list[HistoryRow]) -> None:
         if not rows:
             return
-        if rows[0].revision > self._history_until:
+        if self._is_new(rows):
             await self._copy("vm_events", HistoryRow._fields, rows)
-        else:  # a replay: some of it may be there
+        else:  # a replay or a redelivery: some of it is there
             await self._copy(_STAGED_HISTORY, HistoryRow._fields, rows)
             await self._connection.execute(_INSERT_HISTORY)
+
+    def _is_new(self, rows: list[HistoryRow]) -> bool:
+        return rows[0].revision > self._history_until and all(a.revision < b.revision for a, b in pairwise(rows))
 
     async def _add_set_aside(self, rows: list[SetAsideRow]) -> None:
         if rows:

@@ -30,7 +30,7 @@ async def mismatch(client: Client, position: Position) -> tuple[StreamState, str
     state = await bus.stream_state(client)
     if reason := _contradiction(position, state):
         return state, reason
-    if state.first_sequence <= position.revision <= state.last_sequence:
+    if 0 < position.revision >= state.first_sequence:
         try:
             message = await client.jetstream().get_msg(STREAM, position.revision, direct=True)
         except NotFoundError:

@@ -1,0 +1,71 @@
+"""The schema: alembic's revisions make exactly the tables that the contract declares."""
+
+from collections.abc import Callable
+from typing import Any
+
+import asyncpg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from pydantic import SecretStr
+from sqlalchemy import Connection
+
+from summit_models.tables import SCHEMA_REVISION, metadata
+from summit_projector import migrate
+from summit_runtime import database
+from summit_runtime.process import FatalError
+
+
+async def in_sync(url: str, question: Callable[[Connection], Any]) -> Any:
+    engine = database.engine(SecretStr(url), application="test")
+    async with engine.connect() as connection:
+        answer = await connection.run_sync(question)
+    await engine.dispose()
+    return answer
+
+
+async def test_migrated_schema_is_what_the_tables_declare(database_url: str) -> None:
+    """A field without its migration, or the other way round, is found here."""
+    await migrate.upgrade(SecretStr(database_url))
+    differences = await in_sync(database_url, lambda c: compare_metadata(MigrationContext.configure(c), metadata))
+    assert differences == []
+
+
+async def test_no_column_is_a_32_bit_integer(database_url: str) -> None:
+    """They overflow at 2 GiB and at 2^31 events."""
+    await migrate.upgrade(SecretStr(database_url))
+    connection = await asyncpg.connect(database_url)
+    narrow = await connection.fetch(
+        "SELECT table_name, column_name FROM information_schema.columns"
+        " WHERE table_schema = current_schema() AND data_type IN ('integer', 'smallint')"
+    )
+    await connection.close()
+    assert narrow == []
+
+
+async def test_migrating_twice_is_harmless(database_url: str) -> None:
+    """Each start of the projector may do it."""
+    await migrate.upgrade(SecretStr(database_url))
+    await migrate.upgrade(SecretStr(database_url))
+    connection = await asyncpg.connect(database_url)
+    assert await connection.fetchval("SELECT version_num FROM alembic_version") == SCHEMA_REVISION
+    await connection.close()
+
+
+async def test_schema_of_a_newer_version_is_one_sentence(database_url: str) -> None:
+    """An older projector must not touch tables it does not know."""
+    await migrate.upgrade(SecretStr(database_url))
+    connection = await asyncpg.connect(database_url)
+    await connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    await connection.close()
+    with pytest.raises(FatalError, match=r"9999.*newer"):
+        await migrate.upgrade(SecretStr(database_url))
+
+
+def test_schema_revision_is_the_newest_migration() -> None:
+    """The api knows the revision it needs without importing the projector."""
+    config = Config()
+    config.set_main_option("script_location", str(migrate.MIGRATIONS))
+    assert ScriptDirectory.from_config(config).get_current_head() == SCHEMA_REVISION
