@@ -57,6 +57,14 @@ MAX_PARALLEL_MIGRATIONS = 5  # pkg/virt-config/virt-config.go, parallelMigration
 
 # Shown by a VM whose DataVolumes keep it from starting: nothing happens until somebody changes it.
 HELD_STATUSES = ("DataVolumeError", "WaitingForVolumeBinding")
+# Finalizers of KubeVirt's own controllers; those of others keep an object as long as they like.
+OWN_FINALIZERS = frozenset(
+    {
+        "kubevirt.io/virtualMachineControllerFinalize",
+        "kubevirt.io/foregroundDeleteVirtualMachine",
+        "kubevirt.io/migrationJobFinalize",
+    }
+)
 _RESTARTING = ("Always", "RerunOnFailure")
 
 
@@ -67,7 +75,7 @@ def next_machine_step(  # noqa: PLR0911 - rules in order, the first that holds
     if vm is None:
         return _next_for_instance_alone(vmi, pace) if vmi else None
     if metadata(vm).get("deletionTimestamp"):
-        return _next_removal(vmi, pace) if vmi else Step("release machine", uid=_uid(vm))
+        return _next_removal(vmi, pace) if vmi else _next_release("release machine", vm)
     if vmi is None:
         return _next_start(vm, pace)
     if metadata(vmi).get("deletionTimestamp"):
@@ -113,7 +121,7 @@ def next_migration_step(  # noqa: PLR0911 - rules in order, the first that holds
     phase, uid = phase_of(migration), _uid(migration)
     if metadata(migration).get("deletionTimestamp"):
         if phase in FINAL_PHASES:
-            return Step("release migration", uid=uid)
+            return _next_release("release migration", migration)
         return Step("abort migration", pace.cleanup, uid)
     if phase in FINAL_PHASES:
         return None
@@ -160,11 +168,23 @@ def _next_for_instance_alone(vmi: Manifest, pace: Pace) -> Step | None:
     return None if phase_of(vmi) in FINAL_PHASES else _next_boot(vmi, pace, is_receiver=False)
 
 
-def _next_removal(vmi: Manifest, pace: Pace) -> Step:
+def _next_release(action: Action, manifest: Manifest, after_seconds: float = 0.0) -> Step | None:
+    is_ours = OWN_FINALIZERS.intersection(metadata(manifest).get("finalizers") or ())
+    return Step(action, after_seconds, _uid(manifest)) if is_ours else None
+
+
+def without_own_finalizers(manifest: Manifest) -> Manifest:
+    """The manifest, free to go as far as KubeVirt is concerned."""
+    meta = metadata(manifest)
+    kept = [finalizer for finalizer in meta.get("finalizers") or () if finalizer not in OWN_FINALIZERS]
+    return manifest | {"metadata": meta | {"finalizers": kept}}
+
+
+def _next_removal(vmi: Manifest, pace: Pace) -> Step | None:
     if not metadata(vmi).get("deletionTimestamp"):
         return Step("delete instance", uid=_uid(vmi))
     if phase_of(vmi) in FINAL_PHASES:
-        return Step("remove instance", pace.cleanup, _uid(vmi))
+        return _next_release("remove instance", vmi, pace.cleanup)
     return Step("finish instance", pace.shutdown, _uid(vmi))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from summit_simulator import instancetypes
 from summit_simulator import virtual_machine_instance as instance
 from summit_simulator.clock import Clock
-from summit_simulator.decisions import Pace, Step, next_machine_step, phase_of
+from summit_simulator.decisions import Pace, Step, next_machine_step, phase_of, without_own_finalizers
 from summit_simulator.machine_status import machine_status, volume_snapshot_statuses
 from summit_simulator.manifest import Manifest, key, metadata, set_condition, timestamp
 from summit_simulator.objects import Objects
@@ -118,8 +118,7 @@ class MachineController:
         self._objects.delete(VIRTUALMACHINEINSTANCES, *place)
 
     def _release(self, resource: Resource, place: Key) -> None:
-        manifest = self._objects.read(resource, *place)
-        metadata(manifest)["finalizers"] = []
+        manifest = without_own_finalizers(self._objects.read(resource, *place))
         self._objects.update(resource, manifest, manager=CONTROLLER, part="all")
 
     def _update_machine_status(self, place: Key, change: Callable[[Manifest], None]) -> None:

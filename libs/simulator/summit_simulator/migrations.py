@@ -7,7 +7,14 @@ the VMIM only when that is final, in an event of its own (kubevirt.md 8.2).
 from datetime import datetime
 
 from summit_simulator.clock import Clock
-from summit_simulator.decisions import NEXT_MIGRATION_PHASE, Pace, Step, next_migration_step, phase_of
+from summit_simulator.decisions import (
+    NEXT_MIGRATION_PHASE,
+    Pace,
+    Step,
+    next_migration_step,
+    phase_of,
+    without_own_finalizers,
+)
 from summit_simulator.faults import Faults
 from summit_simulator.machines import CONTROLLER, HANDLER, MachineController
 from summit_simulator.manifest import Manifest, metadata, set_condition, timestamp
@@ -74,8 +81,8 @@ class MigrationController:
     def _perform(self, place: Key, step: Step) -> None:
         migration = self._objects.read(MIGRATIONS, *place)
         if step.action == "release migration":
-            metadata(migration)["finalizers"] = []
-            self._objects.update(MIGRATIONS, migration, manager=CONTROLLER, part="all")
+            released = without_own_finalizers(migration)
+            self._objects.update(MIGRATIONS, released, manager=CONTROLLER, part="all")
         elif step.action == "abort migration":
             self._finish(migration, failure="Live migration aborted by user", aborted=True)
         else:
