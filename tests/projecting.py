@@ -26,7 +26,7 @@ async def eventually(question: Callable[[], Awaitable[T]], wanted: Callable[[T],
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
             while not wanted(answer := await question()):  # noqa: ASYNC110  a database is asked
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.03)
     except TimeoutError:
         raise AssertionError(f"still {answer!r} after {DEADLINE_SECONDS} s") from None
     return answer

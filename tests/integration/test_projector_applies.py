@@ -6,10 +6,14 @@ import json
 import asyncpg
 
 from projecting import Readings, eventually, projector, projector_settings, publish, publisher
-from published import cluster_event, datacenter_event, migration_event, vm_event
+from published import OBSERVED_AT, cluster_event, datacenter_event, migration_event, vm_event
 from summit_models.event import VmEventType, ingest, subject_of
 from summit_models.tables import SCHEMA_REVISION
+from summit_projector.store import MANY_ROWS
 from summit_runtime.database import REVISION_CHANNEL
+
+# Too long for a row of the index on vm_name; what repeats would be compressed below the limit.
+REFUSED = migration_event("m", vm_name="".join(chr(0x4E00 + n * 7919 % 20000) for n in range(9000)))
 
 
 async def test_published_events_become_rows_and_history(nats_url: str, database_url: str) -> None:
@@ -58,10 +62,8 @@ async def test_each_commit_is_notified_with_its_revision(nats_url: str, database
 async def test_events_that_cannot_be_applied_are_set_aside(nats_url: str, database_url: str) -> None:
     """One is no event at all, one the database refuses: both are kept, and what is around them is applied."""
     readings = Readings(database_url)
-    # Too long for a row of the index on vm_name; random, since what repeats is compressed below the limit.
-    refused = migration_event("m", vm_name="".join(chr(0x4E00 + i * 7919 % 20000) for i in range(9000)))
     async with publisher(nats_url) as client:
-        await publish(client, vm_event("a"), refused)
+        await publish(client, vm_event("a"), REFUSED)
         await client.jetstream().publish(ingest(subject_of(vm_event("b"))), b"no JSON")
         last = await publish(client, vm_event("c"))
         async with projector(projector_settings(nats_url, database_url)):
@@ -71,6 +73,20 @@ async def test_events_that_cannot_be_applied_are_set_aside(nats_url: str, databa
     assert "the database refuses it" in kept[0]["reason"]
     assert kept[1]["body"] == b"no JSON"
     assert await readings.fetch("SELECT name FROM vms ORDER BY name") == [{"name": "a"}, {"name": "c"}]
+
+
+async def test_refused_event_takes_no_neighbour_with_it(nats_url: str, database_url: str) -> None:
+    """Also not one that needs a partition which the failed transaction had made."""
+    readings = Readings(database_url)
+    old = vm_event("old", time=OBSERVED_AT.replace(year=2023))
+    many = [vm_event(f"vm-{n}") for n in range(MANY_ROWS)]
+    async with publisher(nats_url) as client:
+        last = await publish(client, old, *many, REFUSED, vm_event("last"))
+        async with projector(projector_settings(nats_url, database_url)):
+            await readings.applied(last)
+    assert [row["revision"] for row in await readings.fetch("SELECT revision FROM set_aside")] == [last - 1]
+    assert await readings.fetch("SELECT count(*) AS n FROM vms") == [{"n": MANY_ROWS + 2}]
+    assert await readings.fetch("SELECT count(*) AS n FROM vm_events") == [{"n": MANY_ROWS + 2}]
 
 
 async def test_number_that_no_column_holds_is_set_aside(nats_url: str, database_url: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import anyio.from_thread
 import anyio.to_thread
 import asyncpg
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
@@ -13,7 +14,7 @@ from pydantic import SecretStr
 from published import OBSERVED_AT, cluster_event, messages, migration_event, vm_event
 from summit_models.event import Event, MigrationEventType, VmEventType
 from summit_models.vm import VmStatus
-from summit_projector import migrate
+from summit_projector import migrate, store
 from summit_projector.project import project
 from summit_projector.store import Store, open_store
 from summit_projector.stream_identity import Position
@@ -45,23 +46,27 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
 TABLES = ("vms", "migrations", "clusters")
 
 
-async def applied(store: Store, connection: asyncpg.Connection, batches: list[list[StreamMessage]]) -> list[Any]:
+async def applied(opened: Store, connection: asyncpg.Connection, batches: list[list[StreamMessage]]) -> list[Any]:
     """All rows after applying the batches to empty tables."""
     await connection.execute("".join(f"DELETE FROM {table};" for table in (*TABLES, "vm_events", "checkpoint")))  # noqa: S608
-    position: Position = await store.position(OBSERVED_AT)
+    position: Position = await opened.position(OBSERVED_AT)
     for batch in batches:
-        position = await store.commit(project(batch), position)
+        position = await opened.commit(project(batch), position)
     return [await connection.fetch(f"TABLE {table} ORDER BY 1") for table in TABLES]
 
 
-async def test_any_order_and_duplication_ends_in_the_same_rows(database_url: str) -> None:
+@pytest.mark.parametrize("many_rows", [1, store.MANY_ROWS], ids=["by COPY", "by statements"])
+async def test_any_order_and_duplication_ends_in_the_same_rows(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, many_rows: int
+) -> None:
     """The guard in SQL agrees with the comparison within a batch, wherever the batches are cut."""
+    monkeypatch.setattr(store, "MANY_ROWS", many_rows)
     await migrate.upgrade(SecretStr(database_url))
     connection = await asyncpg.connect(database_url, server_settings={"synchronous_commit": "off"})
-    async with open_store(SecretStr(database_url)) as store:
-        await store.prepare()
+    async with open_store(SecretStr(database_url)) as opened:
+        await opened.prepare()
 
-        @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
         @given(st.data(), st.lists(EVENTS, min_size=1, max_size=8))
         def holds(data: st.DataObject, events: list[Event]) -> None:
             in_order = messages(*events)
@@ -69,8 +74,8 @@ async def test_any_order_and_duplication_ends_in_the_same_rows(database_url: str
             shuffled = data.draw(st.permutations([*in_order, *again]))
             cut = data.draw(st.integers(1, 4))
             batches = [shuffled[start : start + cut] for start in range(0, len(shuffled), cut)]
-            expected = anyio.from_thread.run(applied, store, connection, [in_order])
-            assert anyio.from_thread.run(applied, store, connection, batches) == expected
+            expected = anyio.from_thread.run(applied, opened, connection, [in_order])
+            assert anyio.from_thread.run(applied, opened, connection, batches) == expected
 
         await anyio.to_thread.run_sync(holds)
     await connection.close()
