@@ -2,7 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,7 +33,21 @@ class Findings:
 
 def check(path: Path) -> Findings:
     configuration = load(path)
-    return Findings(path, configuration, asyncio.run(check_clusters(configuration.clusters)))
+    with _without_log():
+        reports = asyncio.run(check_clusters(configuration.clusters))
+    return Findings(path, configuration, reports)
+
+
+@contextmanager
+def _without_log() -> Iterator[None]:
+    """The report says what the connections would log."""
+    logger = logging.getLogger("summit")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def as_json(findings: Findings) -> str:

@@ -40,11 +40,14 @@ class DemoDatacenter:
     vms_by_cluster: dict[str, int]
 
 
+# The same as in config/demo/datacenters.yaml for containers, so that what one reads about the demo is true of both.
 DATACENTERS: Sequence[DemoDatacenter] = (
-    DemoDatacenter("dc-solna", "Solna", "Solna, Sweden", (59.36, 18.00), {"vulcan": 60, "romulus": 40}),
-    DemoDatacenter("dc-sollentuna", "Sollentuna", "Sollentuna, Sweden", (59.43, 17.95), {"kronos": 50}),
-    DemoDatacenter("dc-uppsala", "Uppsala", "Uppsala, Sweden", (59.86, 17.64), {"andoria": 30}),
+    DemoDatacenter("dc-solna", "Solna", "Solna, Sweden", (59.36, 18.0), {"vulcan": 120, "romulus": 60}),
+    DemoDatacenter("dc-sollentuna", "Sollentuna", "Sollentuna, Sweden", (59.428, 17.9509), {"andoria": 80}),
+    DemoDatacenter("dc-uppsala", "Uppsala", "Uppsala, Sweden", (59.8586, 17.6389), {"betazed": 40}),
 )
+SEED = "1"
+"""The same fleet at each start."""
 
 
 async def demo(instance: Instance, options: Options) -> None:
@@ -59,6 +62,7 @@ async def demo(instance: Instance, options: Options) -> None:
         {
             "SIMULATOR_CLUSTERS": ",".join(sizes),
             "SIMULATOR_KUBECONFIG_DIR": str(kubeconfigs),
+            "SIMULATOR_SEED": SEED,
             "SIMULATOR_HOST": "127.0.0.1",
         },
     )
@@ -148,9 +152,9 @@ def _welcome(instance: Instance, vms: int) -> str:
     return f"""
 {vms} VMs of {clusters} simulated clusters in {len(DATACENTERS)} datacenters: {api}
 
-  curl {api}/api/v1/status
-  curl '{api}/api/v1/vms?datacenter=dc-solna&status=running&limit=3'
-  curl {api}/api/v1/clusters
+  curl -s {api}/api/v1/status
+  curl -s '{api}/api/v1/vms?status=running&limit=3'
+  curl -s {api}/api/v1/clusters
 
 Every change as it happens:
 

@@ -59,7 +59,8 @@ def read_state(data_dir: Path | None) -> dict[str, Any]:
     """
     places = [data_dir] if data_dir else [default_data_dir(), demo_data_dir()]
     for place in places:
-        if has_instance(place):
+        # It holds the lock for a moment before the file is there, and after it is removed.
+        if has_instance(place) and _state_file(place).exists():
             state: dict[str, Any] = json.loads(_state_file(place).read_text())
             return state
     raise StandaloneError(

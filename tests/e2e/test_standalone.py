@@ -1,0 +1,144 @@
+"""`summit-connect serve backend` as a person runs it: one command, several processes, one life."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import nats
+import pytest
+
+from standalone_command import COMMAND, DEADLINE_SECONDS, Standalone, command, free_port, is_running, running, until
+from summit_standalone.directory import has_instance
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cluster whose kubeconfig is still missing: the watcher runs, and waits for it."""
+    path = tmp_path_factory.mktemp("config") / "datacenters.yaml"
+    path.write_text("datacenters: [{id: dc-solna, clusters: [{name: vulcan, kubeconfig: none.yaml}]}]\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def served(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
+    """A backend that watches, ready to answer."""
+    with running(tmp_path_factory.mktemp("served"), "serve", "backend", "--watch-vms", "-c", config) as standalone:
+        until(standalone.answers)
+        yield standalone
+
+
+def test_status_names_addresses_and_processes(served: Standalone) -> None:
+    """What scripts need: natsUrl, databaseUrl and api, and each process with pid and state."""
+    answer = command("status", "-o", "json", "--data-dir", served.data_dir)
+    assert answer.returncode == 0
+    state = json.loads(answer.stdout)
+    assert state["pid"] == served.process.pid
+    assert state["api"] == served.api
+    assert state["natsUrl"].startswith("nats://127.0.0.1:")
+    assert state["databaseUrl"].startswith("postgresql://")
+    assert [process["name"] for process in state["processes"]] == ["nats", "postgres", "projector", "api", "watcher"]
+    assert {process["state"] for process in state["processes"]} == {"running"}
+    assert all(is_running(process["pid"]) for process in state["processes"])
+
+
+def test_status_for_people_has_no_password(served: Standalone) -> None:
+    """Tables are for screens, which others see."""
+    answer = command("status", "--data-dir", served.data_dir)
+    assert "postgresql://summit:***@127.0.0.1" in answer.stdout
+    assert re.search(r"^watcher +\d+ +running +0$", answer.stdout, re.MULTILINE)
+
+
+def test_second_instance_is_refused(served: Standalone) -> None:
+    """One instance per data directory; the sentence says which process has it."""
+    answer = command("serve", "backend", "--data-dir", served.data_dir, "--port", str(free_port()))
+    assert answer.returncode == 1
+    assert f"another summit-connect (process {served.process.pid}) already runs" in answer.stderr
+
+
+def test_port_in_use_is_told_before_anything_is_started(served: Standalone, tmp_path: Path) -> None:
+    """A taken port is one sentence, and leaves no data directory behind."""
+    port = served.api.rpartition(":")[2]
+    answer = command("serve", "backend", "--data-dir", tmp_path / "data", "--port", port)
+    assert answer.returncode == 1
+    assert answer.stderr == (
+        f"summit-connect: the API cannot listen on 127.0.0.1 port {port}: Address already in use; "
+        "choose another with --port or --host\n"
+    )
+    assert not (tmp_path / "data").exists()
+
+
+async def test_sub_prints_what_is_published(served: Standalone) -> None:
+    """The subscribe command needs no nats command line, and finds the server by itself."""
+    subscriber = await asyncio.create_subprocess_exec(
+        COMMAND, "sub", "test.>", "--count", "1", "--data-dir", served.data_dir, stdout=asyncio.subprocess.PIPE
+    )
+    client = await nats.connect(served.state()["natsUrl"])
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while subscriber.returncode is None:
+            await client.publish("test.subject", b'{"a": 1}')
+            await asyncio.sleep(0.05)
+        output, _ = await subscriber.communicate()
+    await client.close()
+    assert output.decode() == '[#1] Received on "test.subject"\n{"a": 1}\n\n'
+
+
+def test_servers_in_the_environment_replace_the_embedded_ones(tmp_path: Path, served: Standalone) -> None:
+    """With NATS_URL and DATABASE_URL only the services are started."""
+    first = served.state()
+    servers = {"NATS_URL": first["natsUrl"], "DATABASE_URL": first["databaseUrl"]}
+    with running(tmp_path / "data", "serve", "backend", servers=servers) as standalone:
+        until(standalone.answers)
+        second = standalone.state()
+        assert list(standalone.children()) == ["projector", "api"]
+        assert (second["natsUrl"], second["databaseUrl"]) == (first["natsUrl"], first["databaseUrl"])
+        assert standalone.stop() == 0
+
+
+def test_killed_processes_are_started_again(served: Standalone) -> None:
+    """A crash is told, mended, and leaves the others running."""
+    before = served.pids()
+    crashed = ("nats", "postgres", "api")
+    for name in crashed:
+        os.kill(before[name], signal.SIGKILL)
+
+    def mended() -> bool:
+        children = served.children()
+        return all(children[name]["restarts"] and children[name]["state"] == "running" for name in crashed)
+
+    until(mended)
+    until(served.answers)
+    assert all(f"{name} was ended by SIGKILL; it starts again in" in served.log.read_text() for name in crashed)
+    assert {name for name, pid in served.pids().items() if pid == before[name]} == {"projector", "watcher"}
+
+
+def test_killed_instance_leaves_no_orphan_and_the_next_one_stops_in_order(tmp_path: Path, config: Path) -> None:
+    """After kill -9 no process is left, and the same addresses serve the same data again.
+
+    SIGTERM then stops first who produces, last who keeps: exit code 0, within ten seconds, nothing left.
+    """
+    arguments = (tmp_path / "data", "serve", "backend", "-w", "-c", config)
+    with running(*arguments) as first:
+        until(lambda: has_instance(first.data_dir) and "watcher" in first.children())
+        before, pids = first.state(), first.pids()
+        first.process.kill()
+        until(lambda: not any(is_running(pid) for pid in pids.values()))
+    with running(*arguments) as second:
+        until(second.answers)
+        after, pids = second.state(), second.pids()
+        assert second.stop() == 0
+        stops = re.findall(r"INFO +summit\.process +(\w+) stopped$", second.log.read_text(), re.MULTILINE)
+    assert (after["natsUrl"], after["databaseUrl"]) == (before["natsUrl"], before["databaseUrl"])
+    assert stops == ["watcher", "api", "projector"]
+    assert [name for name, pid in pids.items() if is_running(pid)] == []
+    assert not has_instance(second.data_dir)
+
+
+def test_signal_during_the_start_ends_it(tmp_path: Path) -> None:
+    """Ctrl-C does not wait until everything runs."""
+    with running(tmp_path / "data", "serve", "backend") as standalone:
+        until((tmp_path / "data/state.json").exists)
+        assert standalone.stop(signal.SIGINT) == 0

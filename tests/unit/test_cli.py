@@ -1,0 +1,88 @@
+"""The `summit-connect` command where nothing runs: its answers, sentences and exit codes."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from summit_standalone.cli import app
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A configuration whose only cluster has no kubeconfig."""
+    path = tmp_path / "datacenters.yaml"
+    path.write_text("datacenters:\n- id: dc-solna\n  clusters:\n  - name: vulcan\n    kubeconfig: none.yaml\n")
+    return path
+
+
+def test_version_is_that_of_the_distribution() -> None:
+    """One line with name and version."""
+    assert re.fullmatch(r"summit-connect \d+\.\d+\.\d+\n", run("--version").output)
+
+
+def test_check_names_the_cluster_and_the_problem(config: Path) -> None:
+    """A table line for the cluster, the problem as a sentence, exit code 1."""
+    result = run("check", "-c", config)
+    assert result.exit_code == 1
+    header, line, empty, sentence = result.output.splitlines()
+    assert header.split() == [
+        *("CLUSTER", "DATACENTER", "STATUS", "VERSION", "USER", "KUBEVIRT", "ACCESS", "CERTIFICATE"),
+    ]
+    assert line.split()[:3] == ["vulcan", "dc-solna", "failed"]
+    assert empty == ""
+    assert sentence == f"error: cluster vulcan: kubeconfig not found at {config.parent / 'none.yaml'}"
+
+
+def test_check_takes_the_directory_of_the_file_as_well(config: Path) -> None:
+    """`-c config` means config/datacenters.yaml, as it always has."""
+    assert run("check", "-c", config.parent).output == run("check", "-c", config).output
+
+
+def test_check_tells_mistakes_with_file_and_line(config: Path) -> None:
+    """A mistake in the file is an error even where every cluster is well."""
+    config.write_text("datacenters:\n- id: Solna\n")
+    result = run("check", "-c", config)
+    assert result.exit_code == 1
+    assert result.output.startswith(f"error: {config} line 2: datacenter id 'Solna' cannot be used")
+
+
+def test_check_finds_that_there_is_nothing_to_watch(config: Path) -> None:
+    """The file we ship declares no cluster; the sentence says what to do."""
+    config.write_text("datacenters: []\n")
+    result = run("check", "-c", config)
+    assert result.exit_code == 1
+    assert result.output == (f"{config} declares no cluster: add one, config/datacenters.example.yaml shows how\n")
+
+
+def test_check_answers_machines_in_json(config: Path) -> None:
+    """The same findings, with camelCase names."""
+    result = run("check", "-c", config, "-o", "json")
+    found = json.loads(result.output)
+    assert found["ok"] is False
+    assert found["mistakes"] == []
+    (cluster,) = found["clusters"]
+    assert cluster["name"] == "vulcan"
+    assert cluster["certificateExpires"] is None
+    assert len(cluster["problems"]) == 1
+
+
+def test_status_says_that_nothing_runs(tmp_path: Path) -> None:
+    """A sentence on stderr, nothing on stdout, exit code 1."""
+    result = run("status", "--data-dir", tmp_path, "-o", "json")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"nothing runs with data directory {tmp_path}" in result.stderr
+
+
+def test_serve_refuses_a_configuration_that_cannot_be_read(tmp_path: Path) -> None:
+    """With -w and no file there is nothing to do, and nothing is started."""
+    result = run("serve", "backend", "-w", "-c", tmp_path / "none.yaml", "--data-dir", tmp_path / "data")
+    assert result.exit_code == 1
+    assert "there is no such file" in result.stderr
+    assert not (tmp_path / "data").exists()
