@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
-
 from builders import instancetype, uid_of, vm, vmi, vmim
+
 from summit_models.contract import ClusterName, DatacenterId, Uid
 from summit_models.event import MigrationEvent, MigrationEventType, VmEvent, VmEventType, subject_of
 from summit_models.vm import VmStatus

@@ -1,0 +1,226 @@
+"""`make bench`: the budgets of the pipeline, measured beside the floor of the same run.
+
+One simulated cluster of 10 000 VMs and about 8 000 instances, served from bytes that are encoded beforehand, so that it
+is not the bottleneck; everything on one machine. Figures vary with what else the machine does: read the ratios.
+"""
+
+import asyncio
+import logging
+import statistics
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from floor import bare_copy, bare_download
+from stack import DEADLINE_SECONDS, Stack, resident_bytes, stack
+
+from summit_simulator.blast import LABEL, Blast
+from summit_simulator.cluster import SimulatedCluster
+from summit_simulator.fleet import seed_fleet
+
+VMS = 10_000
+LISTS = ("virtualmachines", "virtualmachineinstances")
+STORM_EVENTS_PER_SECOND = 12_000
+"""More than the pipeline can take: what comes out is its own pace."""
+STORM_SECONDS = 4
+IDLE_PROBES = 200
+BUSY_EVENTS_PER_SECOND = 500
+BUSY_SECONDS = 8
+
+_VMS = "SELECT count(*) FROM vms WHERE deleted_at IS NULL"
+_NEWEST = f"SELECT max((data -> 'labels' ->> '{LABEL}')::bigint) FROM vm_events WHERE revision > {{revision}}"  # noqa: S608
+_REVISION = "SELECT max(revision) FROM checkpoint"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One line of the report. `at_least`: the budget is a lower bound."""
+
+    what: str
+    value: float
+    unit: str
+    budget: float
+    at_least: bool = False
+    remark: str = ""
+
+    @property
+    def met(self) -> bool:
+        return self.value >= self.budget if self.at_least else self.value <= self.budget
+
+    def __str__(self) -> str:
+        bound = "≥" if self.at_least else "≤"
+        verdict = "met" if self.met else "MISSED"
+        ratio = f"{self.value / self.budget:5.2f}" if self.budget else "    -"
+        figures = f"{self.value:10.1f} {self.unit:<9} {bound} {self.budget:8.1f}   {ratio}  {verdict:<7}"
+        return f"{self.what:<58} {figures} {self.remark}"
+
+
+async def measure(directory: Path) -> list[Measure]:
+    async with SimulatedCluster("bench", history_events=500_000) as cluster:
+        seed_fleet(cluster, vms=VMS)
+        async with stack(directory, cluster) as running, running.service("projector"):
+            await running.until_schema()
+            return [
+                *await first_sync(running, cluster),
+                *await restart(running, cluster),
+                *await storm(running, cluster),
+                *await latency(running, cluster),
+            ]
+
+
+async def first_sync(running: Stack, cluster: SimulatedCluster) -> list[Measure]:
+    """From the watcher's first request to the last row, and the memory that is left of it."""
+    wanted = len(_expected(cluster))
+    async with running.service("watcher") as watcher:
+        started = await _first_request(cluster)
+        ended = await running.until(_VMS, wanted)
+        resident = resident_bytes(watcher.pid)
+    download = await bare_download(cluster, LISTS)
+    copy = await bare_copy(running.database)
+    objects = sum(len(cluster.truth(plural)[plural]) for plural in LISTS)
+    remark = f"floor {download + copy:.2f} s: download {download:.2f}, COPY {copy:.2f}; {objects} objects"
+    return [
+        Measure("first list of 10 000 VMs to all rows committed", ended - started, "s", 4.0, remark=remark),
+        Measure("watcher memory with 10 000 VMs", resident / 1e6, "MB", 150.0),
+    ]
+
+
+async def restart(running: Stack, cluster: SimulatedCluster) -> list[Measure]:
+    """A watcher that starts with nothing changed: until it is synced, and what it told meanwhile."""
+    before = await running.database.fetchval("SELECT count(*) FROM vm_events")
+    rows = await running.database.fetchval("SELECT max(revision) FROM vms")
+    cluster.requests.clear()
+    async with _synced_watcher(running, cluster) as taken:
+        pass
+    events = await running.database.fetchval("SELECT count(*) FROM vm_events") - before
+    touched = await running.database.fetchval(f"SELECT count(*) FROM vms WHERE revision > {rows}")  # noqa: S608
+    return [
+        Measure("restart of a watcher, nothing changed", taken, "s", 3.0),
+        Measure("  events it published", events, "events", 0),
+        Measure("  rows it changed", touched, "rows", 0),
+    ]
+
+
+async def storm(running: Stack, cluster: SimulatedCluster) -> list[Measure]:
+    """More changes than the pipeline can take: how many rows and history rows a second it commits."""
+    async with _synced_watcher(running, cluster):
+        blast, revision = Blast(cluster), await running.database.fetchval(_REVISION)
+        started = asyncio.get_running_loop().time()
+        sent = await blast.run(events_per_second=STORM_EVENTS_PER_SECOND, seconds=STORM_SECONDS)
+        ended = await running.until(_NEWEST.format(revision=revision), sent)
+        stored = await running.database.fetchval(f"SELECT count(*) FROM vm_events WHERE revision > {revision}")  # noqa: S608
+    remark = f"{sent} changes, {stored} in the history"
+    return [
+        Measure("sustained, watch event to row and history", sent / (ended - started), "events/s", 5000, True, remark)
+    ]
+
+
+async def latency(running: Stack, cluster: SimulatedCluster) -> list[Measure]:
+    """Watch line to committed row: one at a time, and at 500 a second."""
+    async with _synced_watcher(running, cluster):
+        idle = await _latencies(running, Blast(cluster), _one_at_a_time)
+        busy = await _latencies(running, Blast(cluster), _evenly)
+    return [
+        Measure("latency, watch line to row, idle, p99", _p99(idle), "ms", 50.0, remark=_spread(idle)),
+        Measure("latency, watch line to row, at 500 events/s, p99", _p99(busy), "ms", 150.0, remark=_spread(busy)),
+    ]
+
+
+Sender = Callable[[Blast, dict[int, float], asyncio.Event], Awaitable[None]]
+
+
+async def _latencies(running: Stack, blast: Blast, sender: Sender) -> list[float]:
+    """Seconds from each change to the commit that contains it. The numbers in the labels tell which is which."""
+    sent: dict[int, float] = {}
+    seen: list[float] = []
+    answered = asyncio.Event()
+    revision = await running.database.fetchval(_REVISION)
+    sending = asyncio.create_task(sender(blast, sent, answered))
+    loop = asyncio.get_running_loop()
+    newest = 0
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while not sending.done() or newest < blast.sent:
+            running.committed.clear()
+            now = loop.time()
+            found = await running.database.fetchval(_NEWEST.format(revision=revision)) or 0
+            seen += [now - sent[number] for number in range(newest + 1, found + 1) if number in sent]
+            if found > newest:
+                newest = found
+                answered.set()
+            wait = asyncio.create_task(running.committed.wait())
+            await asyncio.wait({wait, sending}, return_when=asyncio.FIRST_COMPLETED, timeout=1)
+            wait.cancel()
+    await sending
+    return seen
+
+
+async def _one_at_a_time(blast: Blast, sent: dict[int, float], answered: asyncio.Event) -> None:
+    for _ in range(IDLE_PROBES):
+        answered.clear()
+        sent[blast.sent + 1] = asyncio.get_running_loop().time()
+        blast.send(1)
+        await answered.wait()
+
+
+async def _evenly(blast: Blast, sent: dict[int, float], _: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    for number in range(BUSY_EVENTS_PER_SECOND * BUSY_SECONDS):
+        await asyncio.sleep(max(0.0, started + number / BUSY_EVENTS_PER_SECOND - loop.time()))
+        sent[blast.sent + 1] = loop.time()
+        blast.send(1)
+
+
+@asynccontextmanager
+async def _synced_watcher(running: Stack, cluster: SimulatedCluster) -> AsyncIterator[float]:
+    """A watcher that has listed and published everything; gives the seconds from its first request to that."""
+    cluster.requests.clear()
+    states = "SELECT count(*) FROM clusters WHERE state = 'synced' AND revision > {revision}"
+    revision = await running.database.fetchval(_REVISION)
+    async with running.service("watcher"):
+        started = await _first_request(cluster)
+        yield await running.until(states.format(revision=revision), 1) - started
+
+
+async def _first_request(cluster: SimulatedCluster) -> float:
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while not cluster.requests:  # noqa: ASYNC110  the request log has no event
+            await asyncio.sleep(0.001)
+    return asyncio.get_running_loop().time()
+
+
+def _expected(cluster: SimulatedCluster) -> set[str]:
+    """Uids that the API shows: VMs, and instances that no VM owns."""
+    truth = cluster.truth(*LISTS)
+    alone = {
+        uid
+        for uid, vmi in truth["virtualmachineinstances"].items()
+        if not any(owner["kind"] == "VirtualMachine" for owner in vmi["metadata"].get("ownerReferences", []))
+    }
+    return truth["virtualmachines"].keys() | alone
+
+
+def _p99(seconds: list[float]) -> float:
+    return 1000 * statistics.quantiles(seconds, n=100)[98]
+
+
+def _spread(seconds: list[float]) -> str:
+    ordered = sorted(seconds)
+    return f"median {1000 * statistics.median(ordered):.1f}, max {1000 * ordered[-1]:.1f}; {len(ordered)} samples"
+
+
+def main() -> int:
+    logging.disable(logging.INFO)
+    with tempfile.TemporaryDirectory(prefix="summit-bench-") as directory:
+        measures = asyncio.run(measure(Path(directory)))
+    print(f"{'':<58} {'measured':>10} {'':<9} {'budget':>10}   ratio")
+    for measured in measures:
+        print(measured)
+    return 0 if all(measured.met for measured in measures) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

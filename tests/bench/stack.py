@@ -1,0 +1,90 @@
+"""What is measured: the real processes, on embedded servers, beside one simulated cluster of ten thousand VMs."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+
+from summit_runtime.database import REVISION_CHANNEL
+from summit_simulator.cluster import SimulatedCluster
+from summit_standalone.embedded_nats import embedded_nats
+from summit_standalone.embedded_postgres import embedded_postgres
+
+DEADLINE_SECONDS = 120.0
+
+
+@dataclass
+class Stack:
+    """Servers and environment; services are started one by one, since their start is part of what is measured."""
+
+    directory: Path
+    environment: dict[str, str]
+    database: asyncpg.Connection
+    committed: asyncio.Event
+
+    @asynccontextmanager
+    async def service(self, name: str) -> AsyncIterator[asyncio.subprocess.Process]:
+        """Run a service while the block runs; its log goes to a file beside the data."""
+        with (self.directory / f"{name}.log").open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", f"summit_{name}", env=self.environment, stdout=log, stderr=log
+            )
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGTERM)
+            await process.wait()
+
+    async def until(self, query: str, wanted: int) -> float:
+        """Wait until a query answers with `wanted` or more; the time of that. Asked anew after each commit."""
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while True:
+                self.committed.clear()
+                if (await self.database.fetchval(query) or 0) >= wanted:
+                    return asyncio.get_running_loop().time()
+                await self.committed.wait()
+
+    async def until_schema(self) -> None:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while await self.database.fetchval("SELECT to_regclass('checkpoint')") is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def stack(directory: Path, cluster: SimulatedCluster) -> AsyncIterator[Stack]:
+    config = directory / "datacenters.yaml"
+    cluster.write_kubeconfig(directory / "kubeconfig.yaml")
+    config.write_text(
+        "datacenters:\n"
+        "  - id: dc-bench\n"
+        "    clusters:\n"
+        f"      - name: {cluster.name}\n"
+        "        kubeconfig: kubeconfig.yaml\n"
+    )
+    async with embedded_nats(directory / "nats") as nats_url, embedded_postgres(directory / "postgres") as database_url:
+        environment = os.environ | {
+            "NATS_URL": nats_url,
+            "DATABASE_URL": database_url,
+            "WATCHER_CONFIG": str(config),
+        }
+        database = await asyncpg.connect(database_url)
+        committed = asyncio.Event()
+        await database.add_listener(REVISION_CHANNEL, lambda *_: committed.set())
+        try:
+            yield Stack(directory, environment, database, committed)
+        finally:
+            await database.close()
+
+
+def resident_bytes(pid: int, field: str = "VmRSS") -> int:
+    """Memory of a process: VmRSS now, VmHWM at its highest."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) * 1024
+    raise ValueError(f"process {pid} has no {field}")

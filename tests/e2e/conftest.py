@@ -1,0 +1,26 @@
+"""Fixtures of the end-to-end tests."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+from pipeline import Pipeline, running, write_config
+
+from summit_simulator.cluster import SimulatedCluster
+
+
+@pytest.fixture
+async def clusters() -> AsyncIterator[list[SimulatedCluster]]:
+    """Two clusters whose time only passes when a test says so."""
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(SimulatedCluster(name)) for name in ("vulcan", "romulus")]
+
+
+@pytest.fixture
+async def pipeline(
+    tmp_path: Path, nats_url: str, database_url: str, clusters: list[SimulatedCluster]
+) -> AsyncIterator[Pipeline]:
+    """The three services on these clusters, api ready."""
+    async with running(tmp_path, nats_url, database_url, write_config(tmp_path, clusters)) as pipeline:
+        yield pipeline

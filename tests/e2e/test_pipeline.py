@@ -1,0 +1,156 @@
+"""From a cluster to the API: what people rely on, with every part a real process."""
+
+import asyncio
+import json
+import signal
+from typing import Any
+
+import nats
+from pipeline import Pipeline, eventually
+
+from summit_simulator.cluster import SimulatedCluster
+
+Clusters = list[SimulatedCluster]
+
+
+async def test_vms_of_all_clusters_are_served_with_their_values(pipeline: Pipeline, clusters: Clusters) -> None:
+    """Size, placement, address and status of a running VM, and of a stopped one of the same name elsewhere."""
+    vulcan, romulus = clusters
+    running = vulcan.create_vm("web", namespace="prod", cores=2, memory="4Gi", disks=("20Gi", "10Gi"))
+    romulus.create_vm("web", namespace="prod", cores=8, memory="8Gi")
+    await romulus.settle()
+    await vulcan.start(running)
+    instance = vulcan.vmi(running)
+    assert instance is not None
+
+    async def both() -> list[dict[str, Any]]:
+        return (await pipeline.get("/api/v1/vms?namespace=prod"))["items"]
+
+    items = await eventually(
+        both,
+        lambda items: sorted(i["status"] for i in items) == ["running", "stopped"] and all(i["disk"] for i in items),
+    )
+    one, other = sorted(items, key=lambda item: item["status"])
+    assert (one["cluster"], one["datacenter"], one["id"]) == ("vulcan", "dc-solna", running["metadata"]["uid"])
+    assert (one["cpu"], one["memory"], one["disk"]) == (2, 4096, 30)
+    assert one["nodeName"] == instance["status"]["nodeName"]
+    assert one["ip"] == instance["status"]["interfaces"][0]["ipAddress"]
+    assert (other["cluster"], other["cpu"], other["memory"], other["nodeName"]) == ("romulus", 8, 8192, None)
+    status = await pipeline.get("/api/v1/status")
+    assert (status["datacenters"], status["total_vms"], status["running_vms"], status["stopped_vms"]) == (2, 2, 1, 1)
+
+
+async def test_creates_changes_and_deletes_are_followed(pipeline: Pipeline, clusters: Clusters) -> None:
+    """As they happen, one after the other."""
+    vulcan = clusters[0]
+    vm = vulcan.create_vm("web", namespace="prod")
+    await eventually(pipeline.vms, lambda vms: "web" in vms)
+    await vulcan.start(vm)
+    await eventually(pipeline.vms, lambda vms: vms["web"]["status"] == "running")
+    await vulcan.pause(vm)
+    await eventually(pipeline.vms, lambda vms: vms["web"]["status"] == "paused")
+    vulcan.delete("virtualmachines", vm)
+    await vulcan.settle()
+    await eventually(pipeline.vms, lambda vms: vms == {})
+    answer = await pipeline.api.get(f"/api/v1/vms/{vm['metadata']['uid']}")
+    assert answer.status_code == 404
+
+
+async def test_a_migration_takes_its_course(pipeline: Pipeline, clusters: Clusters) -> None:
+    """Its phases, its nodes, its end; and the VM is on another node afterwards."""
+    vulcan = clusters[0]
+    vm = vulcan.create_vm("web", namespace="prod")
+    await vulcan.start(vm)
+    before = (await eventually(pipeline.vms, lambda vms: bool(vms.get("web", {}).get("nodeName"))))["web"]["nodeName"]
+    await vulcan.migrate(vm)
+
+    async def migrations() -> list[dict[str, Any]]:
+        return list(await pipeline.get("/api/v1/migrations"))
+
+    (migration,) = await eventually(migrations, lambda found: bool(found) and found[0]["completed"])
+    assert (migration["phase"], migration["vmName"], migration["sourceNode"]) == ("Succeeded", "web", before)
+    after = await eventually(pipeline.vms, lambda vms: vms["web"]["nodeName"] == migration["targetNode"])
+    assert after["web"]["nodeName"] != before
+    assert after["web"]["_lastMigratedAt"]
+
+
+async def test_an_unreachable_cluster_disturbs_no_other(pipeline: Pipeline, clusters: Clusters) -> None:
+    """Its VMs stay, the API says what is wrong with it, and it is back by itself."""
+    vulcan, romulus = clusters
+    vulcan.create_vm("kept", namespace="prod")
+    await eventually(pipeline.vms, lambda vms: "kept" in vms)
+    vulcan.faults.refuse_connections()
+    romulus.create_vm("new", namespace="prod")
+    await eventually(pipeline.vms, lambda vms: {"kept", "new"} <= vms.keys())
+
+    async def states() -> dict[str, Any]:
+        return {c["name"]: c for c in await _clusters(pipeline)}
+
+    found = await eventually(states, lambda states: states["vulcan"]["state"] == "unreachable")
+    assert found["romulus"]["state"] == "synced"
+    assert found["vulcan"]["reason"]
+    vulcan.create_vm("meanwhile", namespace="prod")
+    await vulcan.faults.accept_connections()
+    await eventually(pipeline.vms, lambda vms: "meanwhile" in vms)
+
+
+async def test_what_happened_while_the_watcher_was_killed_is_found(pipeline: Pipeline, clusters: Clusters) -> None:
+    """A delete nobody saw, a change, and a create: and nothing is told about the VM that stayed as it was."""
+    vulcan = clusters[0]
+    for name in ("gone", "same", "grown"):
+        vulcan.create_vm(name, namespace="prod")
+    await vulcan.settle()
+    await eventually(pipeline.vms, lambda vms: len(vms) == 3 and all(vm["disk"] for vm in vms.values()))
+    same = (await pipeline.vms())["same"]
+    assert await pipeline.stop("watcher", signal.SIGKILL) == -signal.SIGKILL
+    vulcan.delete("virtualmachines", {"metadata": {"namespace": "prod", "name": "gone"}})
+    size = {"spec": {"template": {"spec": {"domain": {"cpu": {"cores": 4, "sockets": 1, "threads": 1}}}}}}
+    vulcan.patch("virtualmachines", {"metadata": {"namespace": "prod", "name": "grown"}}, size)
+    vulcan.create_vm("new", namespace="prod")
+    await vulcan.settle()
+    await pipeline.start("watcher")
+    vms = await eventually(pipeline.vms, lambda vms: vms.keys() == {"same", "grown", "new"})
+    assert vms["grown"]["cpu"] == 4
+    assert vms["same"]["revision"] == same["revision"]
+
+
+async def test_the_feed_carries_each_change_once(pipeline: Pipeline, clusters: Clusters, nats_url: str) -> None:
+    """A plain subscriber of one datacenter sees its VMs' events and no other's."""
+    vulcan, romulus = clusters
+    feed = await nats.connect(nats_url)
+    subscription = await feed.subscribe("summit.vms.dc-solna.>")
+    await feed.flush()
+    romulus.create_vm("elsewhere", namespace="prod")
+    vulcan.create_vm("here", namespace="prod")
+    message = await subscription.next_msg(timeout=20)
+    assert message.subject == "summit.vms.dc-solna.vulcan.prod.here"
+    event = json.loads(message.data)
+    assert (event["type"], event["data"]["name"]) == ("summit.vm.created", "here")
+    await feed.close()
+
+
+async def test_bad_data_costs_a_value_and_not_the_vm(pipeline: Pipeline, clusters: Clusters) -> None:
+    """The VM is kept with what could be read, and says what could not."""
+    vulcan = clusters[0]
+    spec = {
+        "runStrategy": "Halted",
+        "template": {"spec": {"domain": {"cpu": {"cores": 2}, "memory": {"guest": "lots"}}}},
+    }
+    vulcan.create("virtualmachines", {"metadata": {"name": "odd", "namespace": "prod"}, "spec": spec})
+    vulcan.create_vm("fine", namespace="prod")
+    vms = await eventually(pipeline.vms, lambda vms: {"odd", "fine"} <= vms.keys())
+    assert (vms["odd"]["cpu"], vms["odd"]["memory"]) == (2, None)
+    assert any("memory" in problem for problem in vms["odd"]["problems"])
+
+
+async def test_every_service_stops_in_order_on_sigterm(pipeline: Pipeline, clusters: Clusters) -> None:
+    """Exit code 0, in seconds, with an open connection too."""
+    clusters[0].create_vm("web", namespace="prod")
+    await eventually(pipeline.vms, lambda vms: "web" in vms)
+    async with asyncio.timeout(10):
+        assert [await pipeline.stop(name) for name in ("watcher", "api", "projector")] == [0, 0, 0]
+
+
+async def _clusters(pipeline: Pipeline) -> list[dict[str, Any]]:
+    answer = await pipeline.get("/api/v1/clusters")
+    return list(answer["items"] if isinstance(answer, dict) else answer)
