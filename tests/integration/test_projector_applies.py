@@ -2,15 +2,19 @@
 
 import asyncio
 import json
+from pathlib import Path
 
+import aiohttp
 import asyncpg
-
 from projecting import Readings, eventually, projector, projector_settings, publish, publisher
 from published import OBSERVED_AT, cluster_event, datacenter_event, migration_event, vm_event
+
 from summit_models.event import VmEventType, ingest, subject_of
 from summit_models.tables import SCHEMA_REVISION
 from summit_projector.store import MANY_ROWS
 from summit_runtime.database import REVISION_CHANNEL
+from summit_standalone.embedded_nats import embedded_nats
+from summit_standalone.server_process import choose_port
 
 # Too long for a row of the index on vm_name; what repeats would be compressed below the limit.
 REFUSED = migration_event("m", vm_name="".join(chr(0x4E00 + n * 7919 % 20000) for n in range(9000)))
@@ -112,3 +116,23 @@ async def test_history_goes_to_the_month_it_was_observed_in(nats_url: str, datab
         await readings.applied(await publish(client, old))
         assert "vm_events_2024_12" in {row["relname"] for row in await readings.fetch(partitions)}
     assert await readings.fetch("SELECT vm_id FROM vm_events_2024_12") == [{"vm_id": old.data.id}]
+
+
+async def test_readyz_tells_what_is_missing(tmp_path: Path, database_url: str) -> None:
+    """Ready while it applies events; not, with the reason, when NATS is away."""
+    port = choose_port(tmp_path, 0)
+    async with aiohttp.ClientSession() as http:
+
+        async def readyz() -> tuple[int, str]:
+            try:
+                async with http.get(f"http://127.0.0.1:{port}/readyz") as answer:
+                    return answer.status, await answer.text()
+            except aiohttp.ClientError:
+                return 0, "no answer"
+
+        async with embedded_nats(tmp_path / "nats") as url:
+            projecting = projector(projector_settings(url, database_url, probe_port=port))
+            await projecting.__aenter__()
+            await eventually(readyz, lambda answer: answer[0] == 200)
+        await eventually(readyz, lambda answer: "[-]nats failed: not connected" in answer[1])
+        await projecting.__aexit__(None, None, None)

@@ -28,7 +28,7 @@ class Position(NamedTuple):
 async def mismatch(client: Client, position: Position) -> tuple[StreamState, str | None]:
     """Compare the stream with the checkpoint: its state, and None or a sentence saying why it is another one."""
     state = await bus.stream_state(client)
-    if reason := _contradiction(position, state):
+    if reason := contradiction(position, state):
         return state, reason
     if 0 < position.revision >= state.first_sequence:
         try:
@@ -40,7 +40,8 @@ async def mismatch(client: Client, position: Position) -> tuple[StreamState, str
     return state, None
 
 
-def _contradiction(position: Position, state: StreamState) -> str | None:
+def contradiction(position: Position, state: StreamState) -> str | None:
+    """What the stream's state alone has against the checkpoint; None if nothing."""
     if state.created_at != position.stream_created_at:
         return f"it was created anew at {state.created_at.isoformat()}"
     if state.last_sequence < position.revision:
