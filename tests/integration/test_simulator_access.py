@@ -9,8 +9,8 @@ from typing import Any
 import aiohttp
 import pytest
 import yaml
-
 from simulator_client import PROD_VMS, VMS, Client, client_of
+
 from summit_simulator import SimulatedCluster
 
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
-
 from simulator_client import VMIS, VMS, Client, client_of, until
+
 from summit_simulator import SimulatedCluster
 from summit_simulator.faults import INVALID_UTF8
 

@@ -5,8 +5,8 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
-
 from simulator_client import PROD_VMS, VMIS, VMS, Client, client_of
+
 from summit_simulator import SimulatedCluster
 
 

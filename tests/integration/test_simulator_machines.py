@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-
 from simulator_client import SUBRESOURCES, Client, client_of
+
 from summit_simulator import SimulatedCluster
 
 MIGRATIONS = "/apis/kubevirt.io/v1/namespaces/prod/virtualmachineinstancemigrations"

@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator
 
 import pytest
-
 from simulator_client import VMS, WATCH_LIST, Client, client_of, until
+
 from summit_simulator import SimulatedCluster
 
 

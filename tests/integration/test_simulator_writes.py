@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-
 from simulator_client import PROD_VMS, Client, client_of
+
 from summit_simulator import SimulatedCluster
 
 NAMESPACES = "/api/v1/namespaces"

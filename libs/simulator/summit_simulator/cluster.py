@@ -368,6 +368,7 @@ class SimulatedCluster:
         """Restore etcd without bumping the revision: resourceVersions jump back, every stream breaks."""
         self.store.restore(backup)
         self.snapshots.forget()
+        self.migrations.resume()
         self.faults.close_streams(abort=True)
 
     def change_identity(self) -> str:

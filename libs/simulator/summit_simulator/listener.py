@@ -20,12 +20,15 @@ class Listener:
         self.host = host
         self.port = port  # 0 until opened: then the port that the system chose
         self.tls = tls
-        # A client that hangs up cancels its handler, or idle watches would pile up until their next bookmark.
-        self._http = web.Server(handler, handler_cancellation=True, access_log=None)
+        self._handler = handler
+        self._http: web.Server | None = None  # wants a running loop
         self._server: asyncio.Server | None = None
 
     async def open(self) -> None:
         """Listen. Does nothing if it listens already."""
+        if self._http is None:
+            # A client that hangs up cancels its handler, or idle watches would pile up until their next bookmark.
+            self._http = web.Server(self._handler, handler_cancellation=True, access_log=None)
         if self._server is None:
             loop = asyncio.get_running_loop()
             # A storm of reconnects after an outage must not be dropped by a short backlog.
@@ -43,7 +46,7 @@ class Listener:
 
     def abort(self) -> None:
         """Reset every open connection."""
-        for connection in tuple(self._http.connections):
+        for connection in tuple(self._http.connections if self._http else ()):
             if connection.transport is not None:
                 connection.transport.abort()
 
@@ -52,4 +55,12 @@ class Listener:
         if self._server is not None:
             self._server.close()
             self._server = None
+        if self._http is None:
+            return
+        transports = [connection.transport for connection in self._http.connections]
         await self._http.shutdown(SHUTDOWN_SECONDS)
+        # A closing TLS transport waits up to 30 s for the peer's close_notify, which a frozen peer never sends.
+        for transport in transports:
+            if transport is not None:
+                transport.abort()
+        await asyncio.sleep(0)  # sockets are closed by the next turn of the loop

@@ -55,6 +55,13 @@ class MigrationController:
         self._pending: set[Key] = set()
         self.queue = WorkQueue(clock, decide=self._decide, perform=self._perform)
 
+    def resume(self) -> None:
+        """Begin anew with the migrations that there are, after they changed behind our back."""
+        self._active.clear()
+        self._pending.clear()
+        for migration in list(self._objects.every(MIGRATIONS)):
+            self.queue.add((metadata(migration)["namespace"], metadata(migration)["name"]))
+
     def vmi_changed(self, place: Key) -> None:
         """Consider the migrations of a VMI again; delete them all if it is gone (MIG:execute)."""
         vmi = self._objects.find(VIRTUALMACHINEINSTANCES, *place)

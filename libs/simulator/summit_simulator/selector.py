@@ -11,14 +11,14 @@ from summit_simulator.status import StatusError
 
 LabelTest = Callable[[Mapping[str, str]], bool]
 
-_TERM = re.compile(r"\s*((?:[^,(]|\([^)]*\))+)\s*(?:,|$)")
+_COMMA = re.compile(r",(?![^(]*\))")  # not the commas of a set
 _SET = re.compile(r"^(?P<key>\S+)\s+(?P<op>in|notin)\s*\((?P<values>[^)]*)\)$")
 _EQUAL = re.compile(r"^(?P<key>[^!=\s]+)\s*(?P<op>==|=|!=)\s*(?P<value>\S*)$")
 
 
 def label_selector(text: str) -> LabelTest | None:
     """A predicate over labels, None when nothing is selected. Raises StatusError 400 if it cannot be read."""
-    tests = [_requirement(term.strip()) for term in _TERM.findall(text) if term.strip()]
+    tests = [_requirement(term.strip()) for term in _COMMA.split(text) if term.strip()]
     if not tests:
         return None
     return lambda labels: all(test(labels) for test in tests)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from aiohttp import web
 
-from summit_simulator import discovery, pages, requests, reviews, status, tables, writes
+from summit_simulator import discovery, pages, protobuf, requests, reviews, status, tables, writes
 from summit_simulator.access import Access
 from summit_simulator.actions import Actions
 from summit_simulator.faults import Faults
@@ -86,8 +86,7 @@ class ApiServer:
         if info.group == SUBRESOURCES_GROUP:
             return await self._subresource(request, info)
         if info.method == "POST" and (review := reviews.REVIEWS.get((info.group, info.resource_name))):
-            body = writes.read_body(await request.read(), request.content_type)
-            return _json(review(self.access, user, body or {}), 201)
+            return _json(review(self.access, user, await _review_body(request)), 201)
         if info.resource is None:
             return web.Response(status=404, text=PAGE_NOT_FOUND)
         return await self._serve_resource(request, info, info.resource)
@@ -192,6 +191,12 @@ def status_response(error: StatusError) -> web.Response:
     """A Status with its code, and Retry-After where it says one."""
     headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
     return web.Response(body=encode(error.body()), status=error.code, content_type="application/json", headers=headers)
+
+
+async def _review_body(request: web.BaseRequest) -> Any:
+    if request.content_type == protobuf.CONTENT_TYPE:
+        return protobuf.read_access_review(await request.read())
+    return writes.read_body(await request.read(), request.content_type) or {}
 
 
 def _json(document: Any, code: int = 200) -> web.Response:
