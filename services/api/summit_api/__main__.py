@@ -49,7 +49,9 @@ async def service(settings: Settings, stop: asyncio.Event) -> None:
 async def _follow(settings: Settings, freshness: Freshness) -> None:
     client = await bus.connect(settings.nats_url, name=APPLICATION)
     try:
-        await follow(client, freshness)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(bus.watch_connection(client))
+            await follow(client, freshness)
     finally:
         await client.close()
 

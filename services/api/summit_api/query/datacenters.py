@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import func, select
-from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from summit_api.query.vms import LIVE
@@ -47,7 +46,6 @@ _FLEET = (
     .where(LIVE)
     .order_by(vms.c.name, vms.c.id)
 )
-_FLEET_SQL = str(_FLEET.compile(dialect=asyncpg.dialect()))
 _BELONGING = (vms.c.datacenter, vms.c.cluster, vms.c.managed, vms.c.status)
 _COUNTS = select(*_BELONGING, func.count()).where(LIVE).group_by(*_BELONGING)
 
@@ -64,7 +62,7 @@ async def fleet(connection: AsyncConnection) -> Sequence[Sequence[Any]]:
     """
     driver = (await connection.get_raw_connection()).driver_connection
     assert driver is not None  # noqa: S101  only of a connection that was closed
-    rows: Sequence[Sequence[Any]] = await driver.fetch(_FLEET_SQL)
+    rows: Sequence[Sequence[Any]] = await driver.fetch(str(_FLEET.compile(dialect=connection.dialect)))
     return rows
 
 

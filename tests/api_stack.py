@@ -1,0 +1,97 @@
+"""The api in this process over real tables: events go in as the projector applies them, HTTP comes out."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx2
+from builders import uid_of
+from published import CLUSTER, DATACENTER, messages, vm_event
+from pydantic import SecretStr
+
+from summit_api.app import create_app
+from summit_api.deps import Services, now
+from summit_api.freshness import Freshness
+from summit_api.query.snapshot import ReadModels
+from summit_models.cluster import ClusterHealth, ConnectionState
+from summit_models.contract import Revision
+from summit_models.event import Event, VmEvent, source_of
+from summit_projector import migrate
+from summit_projector.project import project
+from summit_projector.store import Store, open_store
+from summit_projector.stream_identity import Position
+from summit_runtime import database
+
+NOW = datetime(2026, 11, 23, 12, 0, 30, tzinfo=UTC)
+STREAM_CREATED_AT = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def placed_vm(
+    name: str, *, namespace: str = "prod", cluster: str = CLUSTER, datacenter: str = DATACENTER, **state: Any
+) -> VmEvent:
+    """An event of a VM somewhere; its id says where."""
+    event = vm_event(name, **state)
+    where = {"namespace": namespace, "cluster": cluster, "datacenter": datacenter}
+    data = event.data.model_copy(update={"id": uid_of(cluster, namespace, name), **where})
+    return event.model_copy(update={"source": source_of(data.datacenter, data.cluster), "data": data})
+
+
+def health(name: str = CLUSTER, **more: Any) -> ClusterHealth:
+    """What the watcher of a cluster that is well writes to the bucket just now, unless told otherwise."""
+    state = {"datacenter": DATACENTER, "state": ConnectionState.SYNCED, "since": NOW - timedelta(hours=1)}
+    return ClusterHealth(**{"name": name, "last_contact": NOW, **state, **more})
+
+
+class Stack:
+    """Tables, and the api that reads them at the moment `now`."""
+
+    def __init__(self, store: Store, http: httpx2.AsyncClient, freshness: Freshness) -> None:
+        self._store = store
+        self._position = Position(STREAM_CREATED_AT, Revision(0), None)
+        self.http = http
+        self.freshness = freshness
+        self.now = NOW
+
+    async def apply(self, *events: Event) -> None:
+        """Apply events as the projector does, each under the next stream sequence."""
+        batch = project(messages(*events, start=self._position.revision + 1))
+        assert not batch.set_aside, batch.set_aside
+        self._position = await self._store.commit(batch, self._position)
+
+    async def replace_stream(self) -> None:
+        """The stream was lost and made anew: its sequences begin at 1 again."""
+        self._position = await self._store.start_over(self._position, self.now)
+
+    async def get(self, path: str, **parameters: Any) -> Any:
+        """The JSON of an answer that must be a success."""
+        answer = await self.http.get(path, params=parameters or None)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+
+@asynccontextmanager
+async def api_stack(database_url: str) -> AsyncIterator[Stack]:
+    """The api over migrated, empty tables."""
+    url = SecretStr(database_url)
+    await migrate.upgrade(url)
+    async with open_store(url) as store, api_over(database_url) as (http, freshness, app_now):
+        await store.prepare()
+        await store.position(STREAM_CREATED_AT)
+        stack = Stack(store, http, freshness)
+        app_now[now] = lambda: stack.now
+        yield stack
+
+
+@asynccontextmanager
+async def api_over(database_url: str) -> AsyncIterator[tuple[httpx2.AsyncClient, Freshness, dict[Any, Any]]]:
+    """The api over whatever is at this URL: a client of it, what it has heard, and its dependencies to override."""
+    freshness = Freshness()
+    read_models = ReadModels(database.engine(SecretStr(database_url), application="test-api"))
+    app = create_app(Services(read_models, freshness))
+    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
+    try:
+        async with httpx2.AsyncClient(transport=transport, base_url="http://api") as http:
+            yield http, freshness, app.dependency_overrides
+    finally:
+        await read_models.close()

@@ -1,0 +1,283 @@
+"""What clients of the original API rely on: paths, status codes, member names, and what is left out when empty.
+
+The expected answers are the original's, recorded from its own binary, with our ids (uids instead of names) and with
+the members that our answers add named in ADDED.
+"""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from api_stack import NOW, Stack, api_stack, health, placed_vm
+from builders import uid_of
+from published import CLUSTER, DATACENTER, datacenter_event, migration_event
+
+from summit_models.event import MigrationEventType, VmEventType
+from summit_models.migration import MigrationDirection, PhaseTransition
+from summit_models.vm import VmStatus
+
+HOUR = timedelta(hours=1)
+
+ADDED = {
+    "datacenters": {"revision", "asOf"},
+    "status": {"byStatus", "stale", "revision", "asOf"},
+    "migration": {"name"},
+}
+
+
+@pytest.fixture
+async def stack(database_url: str) -> AsyncIterator[Stack]:
+    """The original's sample: one running VM in Solna, one stopped in Uppsala, both clusters heard of."""
+    async with api_stack(database_url) as stack:
+        await stack.apply(
+            datacenter_event(location="Solna, Sweden", coordinates=(59.36, 18.0), clusters=[CLUSTER]),
+            datacenter_event(id="dc-uppsala", name="Uppsala"),
+            placed_vm(
+                "vm-001",
+                cpu=2,
+                memory=4096,
+                disk=40,
+                phase="Running",
+                ip="10.128.0.7",
+                node_name="worker-1",
+                ready=True,
+                created_at=NOW - timedelta(days=5, hours=3),
+            ),
+            placed_vm("vm-002", cluster="romulus", datacenter="dc-uppsala", status=VmStatus.STOPPED, ready=False),
+        )
+        stack.freshness.hear(health(CLUSTER))
+        stack.freshness.hear(health("romulus"))
+        yield stack
+
+
+def without(answer: dict[str, Any], added: str) -> dict[str, Any]:
+    assert answer.keys() >= ADDED[added]
+    return {name: value for name, value in answer.items() if name not in ADDED[added]}
+
+
+async def test_health(stack: Stack) -> None:
+    """The process says that it is healthy in the original's words."""
+    assert await stack.get("/health") == {"service": "backend-api", "status": "healthy"}
+
+
+async def test_datacenters(stack: Stack) -> None:
+    """Datacenters come by id with their VMs; unknown sizes are null, other empty members of a VM are left out."""
+    assert without(await stack.get("/api/v1/datacenters"), "datacenters") == {
+        "datacenters": [
+            {
+                "id": "dc-solna",
+                "name": "Solna",
+                "location": "Solna, Sweden",
+                "coordinates": [59.36, 18.0],
+                "clusters": [CLUSTER],
+                "vms": [
+                    {
+                        "id": uid_of(CLUSTER, "prod", "vm-001"),
+                        "name": "vm-001",
+                        "status": "running",
+                        "cpu": 2,
+                        "memory": 4096,
+                        "disk": 40,
+                        "cluster": CLUSTER,
+                        "namespace": "prod",
+                        "phase": "Running",
+                        "ip": "10.128.0.7",
+                        "nodeName": "worker-1",
+                        "ready": True,
+                        "age": "5d3h",
+                    }
+                ],
+            },
+            {
+                "id": "dc-uppsala",
+                "name": "Uppsala",
+                "location": "",
+                "coordinates": None,
+                "vms": [
+                    {
+                        "id": uid_of("romulus", "prod", "vm-002"),
+                        "name": "vm-002",
+                        "status": "stopped",
+                        "cpu": None,
+                        "memory": None,
+                        "disk": None,
+                        "cluster": "romulus",
+                        "namespace": "prod",
+                    }
+                ],
+            },
+        ]
+    }
+
+
+async def test_trailing_slash(stack: Stack) -> None:
+    """A trailing slash makes no difference, and no redirection."""
+    assert await stack.get("/api/v1/datacenters/") == await stack.get("/api/v1/datacenters")
+
+
+async def test_datacenter_without_vms(stack: Stack) -> None:
+    """A datacenter without VMs has an empty list."""
+    await stack.apply(datacenter_event(id="dc-empty", name="Empty"))
+    answer = await stack.get("/api/v1/datacenters")
+    assert answer["datacenters"][0] == {
+        "id": "dc-empty",
+        "name": "Empty",
+        "location": "",
+        "coordinates": None,
+        "vms": [],
+    }
+
+
+async def test_migrating_vm(stack: Stack) -> None:
+    """A VM that migrates has the members the map draws its path from."""
+    await stack.apply(
+        placed_vm(
+            "vm-001",
+            versions=(2, 2),
+            status=VmStatus.MIGRATING,
+            migration_status="migrating",
+            migration_source="worker-1",
+            migration_target="worker-2",
+            last_migrated_at=NOW,
+        )
+    )
+    vm = (await stack.get("/api/v1/datacenters"))["datacenters"][0]["vms"][0]
+    assert vm["migrationStatus"] == "migrating"
+    assert (vm["migrationSource"], vm["migrationTarget"]) == ("worker-1", "worker-2")
+    assert vm["_lastMigratedAt"] == "2026-11-23T12:00:30Z"
+
+
+async def test_deleted_vm(stack: Stack) -> None:
+    """A deleted VM is gone from its datacenter."""
+    await stack.apply(placed_vm("vm-001", versions=(2, 0), type_=VmEventType.DELETED))
+    assert (await stack.get("/api/v1/datacenters"))["datacenters"][0]["vms"] == []
+
+
+async def test_vm_of_an_undeclared_datacenter(stack: Stack) -> None:
+    """A VM is shown even if nobody declared its datacenter: no VM is ever lost."""
+    await stack.apply(placed_vm("vm-003", datacenter="dc-new", cluster="new"))
+    answer = await stack.get("/api/v1/datacenters")
+    assert [(dc["id"], len(dc["vms"])) for dc in answer["datacenters"]] == [
+        ("dc-new", 1),
+        ("dc-solna", 1),
+        ("dc-uppsala", 1),
+    ]
+
+
+async def test_status(stack: Stack) -> None:
+    """Whatever does not run counts as stopped."""
+    await stack.apply(placed_vm("vm-003", status=VmStatus.PAUSED))
+    assert without(await stack.get("/api/v1/status"), "status") == {
+        "datacenters": 2,
+        "running_vms": 1,
+        "stopped_vms": 2,
+        "total_vms": 3,
+    }
+
+
+async def test_migration_of_which_little_is_known(stack: Stack) -> None:
+    """Strings are empty and times null until they are known; what the original may leave out is left out."""
+    await stack.apply(migration_event("migrate-1", vm_name="vm-001", created_at=NOW))
+    (answer,) = await stack.get("/api/v1/migrations")
+    assert without(answer, "migration") == {
+        "id": uid_of("prod", "migrate-1", "migration"),
+        "vmId": "",
+        "vmName": "vm-001",
+        "namespace": "prod",
+        "cluster": CLUSTER,
+        "datacenterId": DATACENTER,
+        "phase": "",
+        "direction": "unknown",
+        "sourceCluster": "",
+        "targetCluster": "",
+        "sourceNode": "",
+        "targetNode": "",
+        "sourcePod": "",
+        "targetPod": "",
+        "startTime": None,
+        "endTime": None,
+        "phaseTransitions": [],
+        "createdAt": "2026-11-23T12:00:30Z",
+        "updatedAt": "2026-11-23T07:00:00Z",
+        "completed": False,
+    }
+
+
+async def test_finished_migration(stack: Stack) -> None:
+    """A migration that has succeeded tells both nodes, its times and its phases."""
+    await stack.apply(
+        migration_event(
+            "migrate-1",
+            vm_id=uid_of(CLUSTER, "prod", "vm-001"),
+            vm_name="vm-001",
+            phase="Succeeded",
+            direction=MigrationDirection.OUTGOING,
+            completed=True,
+            source_cluster=CLUSTER,
+            source_node="worker-1",
+            target_node="worker-2",
+            start_time=NOW - timedelta(minutes=2),
+            end_time=NOW,
+            phase_transitions=[PhaseTransition(phase="Pending", timestamp=NOW - timedelta(minutes=3))],
+            created_at=NOW - timedelta(minutes=3),
+            labels={"plan": "a"},
+            send_to_url="10.0.0.1:9185",
+            migration_id="m-1",
+        )
+    )
+    answer = await stack.get(f"/api/v1/migrations/{uid_of('prod', 'migrate-1', 'migration')}")
+    assert answer["vmId"] == uid_of(CLUSTER, "prod", "vm-001")
+    assert (answer["sourceNode"], answer["targetNode"], answer["sourceCluster"]) == ("worker-1", "worker-2", CLUSTER)
+    assert (answer["startTime"], answer["endTime"]) == ("2026-11-23T11:58:30Z", "2026-11-23T12:00:30Z")
+    assert answer["phaseTransitions"] == [{"phase": "Pending", "timestamp": "2026-11-23T11:57:30Z"}]
+    assert (answer["phase"], answer["completed"], answer["direction"]) == ("Succeeded", True, "outgoing")
+    assert (answer["labels"], answer["sendToUrl"], answer["migrationId"]) == ({"plan": "a"}, "10.0.0.1:9185", "m-1")
+    assert "receiveFromId" not in answer
+
+
+async def test_migration_lists(stack: Stack) -> None:
+    """Lists are bare arrays, newest first, empty instead of null; a migration outlives its object, and has ended."""
+    incoming, outgoing = MigrationDirection.INCOMING, MigrationDirection.OUTGOING
+    await stack.apply(
+        migration_event("in", vm_name="vm-001", phase="Running", direction=incoming, created_at=NOW),
+        migration_event("out", vm_name="vm-002", completed=True, direction=outgoing, created_at=NOW - HOUR),
+        migration_event("lost", MigrationEventType.DELETED, vm_name="vm-001", created_at=NOW - 2 * HOUR),
+    )
+    expected = {
+        "": ["in", "out", "lost"],
+        "?direction=": ["in", "out", "lost"],
+        "?direction=incoming": ["in"],
+        "?direction=unknown": ["lost"],
+        "/active": ["in"],
+        "/datacenter/dc-solna": ["in", "out", "lost"],
+        "/datacenter/dc-nowhere": [],
+        "/vm/vm-001": ["in", "lost"],
+        "/vm/nobody": [],
+        "/direction/outgoing": ["out"],
+    }
+    answers = {path: await stack.get(f"/api/v1/migrations{path}") for path in expected}
+    assert {path: [migration["name"] for migration in answer] for path, answer in answers.items()} == expected
+    assert [migration["completed"] for migration in answers[""]] == [False, True, True]
+
+
+async def test_errors(stack: Stack) -> None:
+    """The original's status and sentence, within a problem."""
+    expected = {
+        "?direction=up": (400, "invalid direction query parameter - must be 'incoming', 'outgoing', or 'unknown'"),
+        "/direction/up": (400, "invalid direction - must be 'incoming', 'outgoing', or 'unknown'"),
+        "/none": (404, "migration not found"),
+    }
+    answers = {path: await stack.http.get(f"/api/v1/migrations{path}") for path in expected}
+    assert {path: (answer.status_code, answer.json()["error"]) for path, answer in answers.items()} == expected
+    assert {answer.headers["Content-Type"] for answer in answers.values()} == {"application/problem+json"}
+
+
+async def test_cors(stack: Stack) -> None:
+    """A page from anywhere may read, and may ask with PATCH, which the original forgot."""
+    asked = {"Origin": "http://map.example.com", "Access-Control-Request-Method": "PATCH"}
+    preflight = await stack.http.options("/api/v1/datacenters", headers=asked)
+    assert preflight.status_code == 200
+    assert "PATCH" in preflight.headers["Access-Control-Allow-Methods"]
+    answer = await stack.http.get("/api/v1/datacenters", headers=asked)
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"

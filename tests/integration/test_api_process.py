@@ -1,0 +1,96 @@
+"""`python -m summit_api` as it is run: configured by environment, ended by SIGTERM."""
+
+import asyncio
+import os
+import re
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import httpx2
+import pytest
+from api_stack import api_stack, health, placed_vm
+from projecting import eventually, publisher
+
+from summit_models.event import HEALTH_BUCKET
+
+UNREACHABLE_NATS = "nats://user:secret-word@127.0.0.1:1"
+
+
+@asynccontextmanager
+async def process(database_url: str, **variables: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    environment = {"DATABASE_URL": database_url, "NATS_URL": UNREACHABLE_NATS, "API_PORT": "0", **variables}
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "summit_api", env=os.environ | environment, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        yield child
+    finally:
+        if child.returncode is None:
+            child.kill()
+        await child.communicate()
+
+
+async def address(child: asyncio.subprocess.Process) -> str:
+    """Where it says that it answers."""
+    assert child.stderr
+    async for line in child.stderr:
+        if found := re.search(r"answers at (http://\S+)", line.decode()):
+            return found[1]
+    raise AssertionError("it ended without an address")
+
+
+@pytest.mark.parametrize("hanging", [False, True])
+async def test_sigterm_ends_it_within_five_seconds(database_url: str, hanging: bool) -> None:
+    """With exit code 0, also while a client holds a connection open; and nothing secret is in the log."""
+    async with api_stack(database_url) as stack, process(database_url) as child:
+        await stack.apply(placed_vm("a"))
+        base_url = await address(child)
+        async with httpx2.AsyncClient(base_url=base_url) as http:
+            assert (await http.get("/readyz")).text == "ok\n"
+            answer = await http.get("/api/v1/vms")
+            assert answer.json()["items"][0]["stale"] is True  # NATS cannot be reached, the api answers all the same
+            assert (await http.head("/api/v1/vms")).headers["Content-Length"] == str(len(answer.content))
+            if hanging:
+                host, port = base_url.removeprefix("http://").split(":")
+                _, writer = await asyncio.open_connection(host, int(port))
+                writer.write(b"GET /api/v1/vms HTTP/1.1\r\nHost: api\r\n")  # and never the end of it
+            started = time.monotonic()
+            child.terminate()
+            _, log = await child.communicate()
+        assert (child.returncode, time.monotonic() - started < 5) == (0, True)
+        assert b"secret-word" not in log
+        assert b"GET /api" not in log
+
+
+async def test_clusters_are_fresh_as_soon_as_nats_says_so(database_url: str, nats_url: str) -> None:
+    """The process listens to the bucket by itself."""
+    async with (
+        api_stack(database_url) as stack,
+        publisher(nats_url) as client,
+        process(database_url, NATS_URL=nats_url) as child,
+    ):
+        await stack.apply(placed_vm("a"))
+        bucket = await client.jetstream().key_value(HEALTH_BUCKET)
+        async with httpx2.AsyncClient(base_url=await address(child)) as http:
+
+            async def stale() -> bool:
+                return bool((await http.get("/api/v1/vms")).json()["items"][0]["stale"])
+
+            assert await stale()
+            await bucket.put("dc-solna.vulcan", health(last_contact=datetime.now(UTC)).model_dump_json().encode())
+            await eventually(stale, lambda answer: answer is False)
+
+
+async def test_port_in_use_is_one_sentence(database_url: str) -> None:
+    """It says which setting to change, without a traceback."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        async with process(database_url, API_PORT=port) as child:
+            _, log = await child.communicate()
+    assert child.returncode == 1
+    assert f"cannot listen on 127.0.0.1 port {port}" in log.decode()
+    assert "Traceback" not in log.decode()
