@@ -13,6 +13,7 @@ from summit_models.contract import ClusterName, DatacenterId, Uid
 from summit_models.event import MigrationEvent, MigrationEventType, VmEvent, VmEventType, subject_of
 from summit_models.vm import VmStatus
 from summit_runtime.consumer import StreamMessage
+from summit_watcher.events import Outgoing
 from summit_watcher.inventory import Inventory
 from summit_watcher.ledger import Ledger
 from summit_watcher.listwatch_events import Apply, Delete, Init, InitApply, InitDone
@@ -55,7 +56,7 @@ class Cluster:
         return self.events()
 
     def events(self) -> list[VmEvent | MigrationEvent]:
-        return list(self.inventory.take_events())
+        return [read(event) for event in self.inventory.take_events()]
 
     def restarted(self, events: Sequence[VmEvent | MigrationEvent]) -> "Cluster":
         """A watcher that starts and reads these events back from the stream."""
@@ -65,12 +66,20 @@ class Cluster:
         return Cluster(ledger)
 
 
+def read(event: Outgoing) -> VmEvent | MigrationEvent:
+    """The event as a consumer reads it; what it was published under agrees with what it says."""
+    model = VmEvent if event.subject.startswith("summit.vms.") else MigrationEvent
+    document = model.model_validate_json(event.body)
+    assert (event.subject, event.id, event.type) == (subject_of(document), document.id, document.type)
+    return document
+
+
 def decoded(resource: Resource[Any], manifest: dict[str, Any]) -> Any:
     line = msgspec.json.encode({"type": "ADDED", "object": manifest}) + b"\n"
     return resource.decode_event(line).object
 
 
-def only(events: Sequence[VmEvent | MigrationEvent]) -> Any:
+def only(events: Sequence[Any]) -> Any:
     (event,) = events
     return event
 
@@ -296,7 +305,7 @@ def test_an_unchanged_vm_is_repeated_before_it_ages_out_of_the_log() -> None:
     created = only(cluster.list_all(virtualmachines=[vm("web")]))
     assert list(cluster.inventory.observed(timedelta(days=30))) == []
     cluster.now += timedelta(days=31)
-    repeated = only(list(cluster.inventory.observed(timedelta(days=30))))
+    repeated = read(only(list(cluster.inventory.observed(timedelta(days=30)))))
     assert repeated.type is VmEventType.OBSERVED
     assert repeated.id != created.id
     assert list(cluster.inventory.observed(timedelta(days=30))) == []

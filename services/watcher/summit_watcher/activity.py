@@ -7,7 +7,9 @@ import logging
 import time
 from collections.abc import Callable
 
-from summit_models.event import VmEvent, VmEventType
+from summit_models.event import VmEventType
+from summit_watcher.config import ClusterConfig
+from summit_watcher.events import Outgoing
 
 logger = logging.getLogger("summit.watcher")
 
@@ -20,21 +22,21 @@ class ActivityLog:
         self._minute = -1
         self._lines = 0
 
-    def tell(self, event: VmEvent) -> None:
-        vm = event.data
-        context = {"cluster": vm.cluster, "datacenter": vm.datacenter, "namespace": vm.namespace, "vm": vm.name}
+    def tell(self, cluster: ClusterConfig, event: Outgoing) -> None:
+        """Say what happened to a VM; migrations speak through the VMs they move."""
+        context = {"cluster": cluster.name, "datacenter": cluster.datacenter, "subject": event.subject}
         match event.type:
             case VmEventType.CREATED:
-                logger.log(self._level(), "Added new VM %s to datacenter %s", vm.name, vm.datacenter, extra=context)
-            case VmEventType.UPDATED:
-                self._changed("Modified", vm.name, vm.cluster, context)
-            case VmEventType.DELETED:
-                self._changed("Deleted", vm.name, vm.cluster, context)
-            case VmEventType.OBSERVED:
+                logger.log(
+                    self._level(), "Added new VM %s to datacenter %s", event.name, cluster.datacenter, extra=context
+                )
+            case VmEventType.UPDATED | VmEventType.DELETED:
+                what = "Modified" if event.type is VmEventType.UPDATED else "Deleted"
+                logger.log(
+                    self._level(), "VM event: %s for VM %s in cluster %s", what, event.name, cluster.name, extra=context
+                )
+            case _:
                 pass
-
-    def _changed(self, what: str, name: str, cluster: str | None, context: dict[str, str | None]) -> None:
-        logger.log(self._level(), "VM event: %s for VM %s in cluster %s", what, name, cluster, extra=context)
 
     def _level(self) -> int:
         minute = int(self._clock() // 60)

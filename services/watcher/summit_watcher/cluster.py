@@ -14,12 +14,12 @@ from typing import Any
 from nats.aio.client import Client
 
 from summit_models.cluster import ConnectionState
-from summit_models.event import MigrationEvent, VmEvent, subject_of
 from summit_runtime.bus import MAX_AGE_SECONDS
 from summit_runtime.publisher import Publisher
 from summit_watcher.activity import ActivityLog
 from summit_watcher.config import ClusterConfig
 from summit_watcher.connection import ClusterConnection
+from summit_watcher.events import Outgoing
 from summit_watcher.health import HealthReporter
 from summit_watcher.inventory import Inventory
 from summit_watcher.ledger import Ledger
@@ -108,13 +108,12 @@ class ClusterWatcher:
             self._poked.clear()
             await self._publish_changes()
 
-    async def _publish(self, events: Iterable[VmEvent | MigrationEvent]) -> None:
+    async def _publish(self, events: Iterable[Outgoing]) -> None:
         for number, event in enumerate(events, start=1):
             if number % EVENTS_A_TURN == 0:
                 await asyncio.sleep(0)
-            if isinstance(event, VmEvent):
-                self._activity.tell(event)
-            await self._publisher.publish(subject_of(event), event.model_dump_json().encode(), event.id)
+            self._activity.tell(self._cluster, event)
+            await self._publisher.publish(event.subject, event.body, event.id)
 
     def _after_list(self) -> None:
         """A list leaves thousands of objects that stay: take them out of the garbage collector's rounds."""

@@ -3,24 +3,27 @@
 Ids are deterministic: the same observation of the same change makes the same id, so publishing it twice is harmless.
 They name the resourceVersions and a digest of the state, since a state may change without any version: an instancetype
 was edited, or this program learnt a new field.
+
+A state is encoded once: for comparison, for the ledger, and as the greater part of the event. What readers decode it
+with is `summit_models.event`.
 """
 
 from datetime import datetime
 from hashlib import blake2b
+from typing import NamedTuple
 
+import msgspec
 from pydantic import JsonValue
 from pydantic_core import from_json
 
 from summit_models.contract import Uid
 from summit_models.event import (
-    MigrationEvent,
-    MigrationEventData,
     MigrationEventType,
     ResourceVersions,
-    VmEvent,
-    VmEventData,
     VmEventType,
+    migration_subject,
     source_of,
+    vm_subject,
 )
 from summit_models.migration import Migration
 from summit_models.vm import Vm
@@ -28,38 +31,66 @@ from summit_watcher.ledger import Ledger, Published
 from summit_watcher.normalize import ended_migration
 
 
-def vm_event(ledger: Ledger, vm: Vm, versions: ResourceVersions, now: datetime) -> VmEvent | None:
+class Outgoing(NamedTuple):
+    """An event, ready to be published."""
+
+    type: VmEventType | MigrationEventType
+    subject: str
+    id: str
+    body: bytes
+    name: str
+    """Of the VM or migration, for the log."""
+
+
+class _Envelope(msgspec.Struct, kw_only=True):
+    """`summit_models.event.CloudEvent` around a state that is JSON already."""
+
+    specversion: str = "1.0"
+    id: str
+    source: str
+    subject: str
+    time: datetime
+    datacontenttype: str = "application/json"
+    epoch: int = 0
+    type: str
+    data: msgspec.Raw
+
+
+def vm_event(ledger: Ledger, vm: Vm, versions: ResourceVersions, now: datetime) -> Outgoing | None:
     """Enter the state into the ledger and say what changed; None when nothing did."""
     state = vm.model_dump_json().encode()
     last = ledger.vms.get(vm.id)
     if last is not None and last.state == state:
         return None
     ledger.vms[vm.id] = Published(state, versions, now)
-    if last is None:
-        return _vm_event(ledger, VmEventType.CREATED, vm, versions, now, digest=_digest(state))
-    changes = _changes(last.state, state)
-    return _vm_event(ledger, VmEventType.UPDATED, vm, versions, now, digest=_digest(state), changes=changes)
+    kind = VmEventType.UPDATED if last else VmEventType.CREATED
+    changes = _changes(last.state, state) if last else {}
+    return _vm_event(ledger, kind, vm, state=state, versions=versions, now=now, mark=_digest(state), changes=changes)
 
 
-def vm_gone(ledger: Ledger, uid: Uid, version: int, now: datetime, *, by_comparison: bool) -> VmEvent | None:
+def vm_gone(ledger: Ledger, uid: Uid, version: int, now: datetime, *, by_comparison: bool) -> Outgoing | None:
     """Strike a VM from the ledger and say so with its last state; None when the log never knew it."""
     last = ledger.vms.pop(uid, None)
     if last is None:
         return None
-    versions = last.version.model_copy(update={"vm": max(last.version.vm, version)})
     vm = Vm.model_validate_json(last.state)
-    return _vm_event(ledger, VmEventType.DELETED, vm, versions, now, final_state_unknown=by_comparison)
+    versions = last.version.model_copy(update={"vm": max(last.version.vm, version)})
+    return _vm_event(
+        ledger, VmEventType.DELETED, vm, state=last.state, versions=versions, now=now, final_state_unknown=by_comparison
+    )
 
 
-def vm_observed(ledger: Ledger, uid: Uid, now: datetime) -> VmEvent:
+def vm_observed(ledger: Ledger, uid: Uid, now: datetime) -> Outgoing:
     """Repeat an unchanged state, so that the last word on a living VM never ages out of the log."""
     last = ledger.vms[uid]
     ledger.vms[uid] = last._replace(at=now)
     vm = Vm.model_validate_json(last.state)
-    return _vm_event(ledger, VmEventType.OBSERVED, vm, last.version, now, digest=f"{now:%Y%m%d}")
+    return _vm_event(
+        ledger, VmEventType.OBSERVED, vm, state=last.state, versions=last.version, now=now, mark=f"{now:%Y%m%d}"
+    )
 
 
-def migration_event(ledger: Ledger, migration: Migration, version: int, now: datetime) -> MigrationEvent | None:
+def migration_event(ledger: Ledger, migration: Migration, version: int, now: datetime) -> Outgoing | None:
     """Enter the state into the ledger and say what changed; None when nothing did."""
     last = ledger.migrations.get(migration.id)
     if last is not None:
@@ -70,20 +101,27 @@ def migration_event(ledger: Ledger, migration: Migration, version: int, now: dat
     ledger.migrations[migration.id] = Published(state, version, now)
     kind = MigrationEventType.UPDATED if last else MigrationEventType.CREATED
     changes = _changes(last.state, state) if last else {}
-    return _migration_event(ledger, kind, migration, version, now, digest=_digest(state), changes=changes)
+    return _migration_event(
+        ledger, kind, migration, state=state, version=version, now=now, mark=_digest(state), changes=changes
+    )
 
 
-def migration_gone(
-    ledger: Ledger, uid: Uid, version: int, now: datetime, *, by_comparison: bool
-) -> MigrationEvent | None:
+def migration_gone(ledger: Ledger, uid: Uid, version: int, now: datetime, *, by_comparison: bool) -> Outgoing | None:
     """Strike a migration from the ledger and say how it ended, as far as that is known; None when never published."""
     last = ledger.migrations.pop(uid, None)
     if last is None:
         return None
     migration = ended_migration(Migration.model_validate_json(last.state))
+    state = migration.model_dump_json().encode()
     version = max(last.version, version)
     return _migration_event(
-        ledger, MigrationEventType.DELETED, migration, version, now, final_state_unknown=by_comparison
+        ledger,
+        MigrationEventType.DELETED,
+        migration,
+        state=state,
+        version=version,
+        now=now,
+        final_state_unknown=by_comparison,
     )
 
 
@@ -102,25 +140,24 @@ def _vm_event(
     ledger: Ledger,
     kind: VmEventType,
     vm: Vm,
+    *,
+    state: bytes,
     versions: ResourceVersions,
     now: datetime,
-    *,
-    digest: str = "",
+    mark: str = "",
     changes: dict[str, JsonValue] | None = None,
     final_state_unknown: bool = False,
-) -> VmEvent:
-    # model_construct: each part has been validated where it was made; doing it again costs as much as all the rest.
-    data = VmEventData.model_construct(
-        **vm.__dict__, changes=changes or {}, resource_versions=versions, final_state_unknown=final_state_unknown
-    )
-    version = f"{versions.vm}.{versions.vmi}.{versions.instancetype}"
-    return VmEvent.model_construct(
-        id=_event_id(ledger, vm.id, version, digest, kind),
-        source=source_of(ledger.datacenter, ledger.cluster),
-        subject=f"{vm.namespace}/{vm.name}",
-        time=now,
-        type=kind,
-        data=data,
+) -> Outgoing:
+    namespace = vm.namespace or ""
+    made_from = {"vm": versions.vm, "vmi": versions.vmi, "instancetype": versions.instancetype}
+    about = {"changes": changes or {}, "resourceVersions": made_from, "finalStateUnknown": final_state_unknown}
+    event_id = _event_id(ledger, vm.id, ".".join(map(str, made_from.values())), mark, kind)
+    return Outgoing(
+        kind,
+        vm_subject(ledger.datacenter, ledger.cluster, namespace, vm.name),
+        event_id,
+        _body(ledger, kind, event_id, subject=f"{namespace}/{vm.name}", now=now, data=_with(state, about)),
+        vm.name,
     )
 
 
@@ -128,28 +165,39 @@ def _migration_event(
     ledger: Ledger,
     kind: MigrationEventType,
     migration: Migration,
+    *,
+    state: bytes,
     version: int,
     now: datetime,
-    *,
-    digest: str = "",
+    mark: str = "",
     changes: dict[str, JsonValue] | None = None,
     final_state_unknown: bool = False,
-) -> MigrationEvent:
-    data = MigrationEventData.model_construct(
-        **migration.__dict__, changes=changes or {}, resource_version=version, final_state_unknown=final_state_unknown
-    )
-    return MigrationEvent.model_construct(
-        id=_event_id(ledger, migration.id, str(version), digest, kind),
-        source=source_of(ledger.datacenter, ledger.cluster),
-        subject=f"{migration.namespace}/{migration.name}",
-        time=now,
-        type=kind,
-        data=data,
+) -> Outgoing:
+    about = {"changes": changes or {}, "resourceVersion": version, "finalStateUnknown": final_state_unknown}
+    event_id = _event_id(ledger, migration.id, str(version), mark, kind)
+    return Outgoing(
+        kind,
+        migration_subject(ledger.datacenter, ledger.cluster, migration.namespace, migration.name),
+        event_id,
+        _body(
+            ledger, kind, event_id, subject=f"{migration.namespace}/{migration.name}", now=now, data=_with(state, about)
+        ),
+        migration.name,
     )
 
 
-def _event_id(ledger: Ledger, uid: Uid, version: str, digest: str, kind: str) -> str:
-    return "/".join(part for part in (ledger.cluster, uid, version, digest, kind.rpartition(".")[2]) if part)
+def _body(ledger: Ledger, kind: str, event_id: str, *, subject: str, now: datetime, data: msgspec.Raw) -> bytes:
+    source = source_of(ledger.datacenter, ledger.cluster)
+    return msgspec.json.encode(_Envelope(id=event_id, source=source, subject=subject, time=now, type=kind, data=data))
+
+
+def _with(state: bytes, about: dict[str, object]) -> msgspec.Raw:
+    """What is said about the event as further members of the state."""
+    return msgspec.Raw(state[:-1] + b"," + msgspec.json.encode(about)[1:])
+
+
+def _event_id(ledger: Ledger, uid: Uid, version: str, mark: str, kind: str) -> str:
+    return "/".join(part for part in (ledger.cluster, uid, version, mark, kind.rpartition(".")[2]) if part)
 
 
 def _digest(state: bytes) -> str:

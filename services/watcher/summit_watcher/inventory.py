@@ -12,9 +12,10 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from summit_models.contract import Uid
-from summit_models.event import MigrationEvent, ResourceVersions, VmEvent
+from summit_models.event import ResourceVersions
 from summit_models.vm import Vm
 from summit_watcher import events
+from summit_watcher.events import Outgoing
 from summit_watcher.ledger import Ledger
 from summit_watcher.listwatch_events import Apply, Bookmark, Delete, Init, InitApply, InitDone, ListWatchEvent
 from summit_watcher.manifests import Manifest
@@ -203,7 +204,7 @@ class Inventory:
             store.settled for store in (self.vmis, self.instancetypes, self.cluster_instancetypes)
         )
 
-    def take_events(self) -> Iterator[VmEvent | MigrationEvent]:
+    def take_events(self) -> Iterator[Outgoing]:
         """The events that bring the log up to what is known; ends first, since a name may have returned.
 
         Each event is in the ledger as soon as it is taken, so take all of them.
@@ -224,7 +225,7 @@ class Inventory:
                 yield event
         yield from self._migration_events()
 
-    def observed(self, older_than: timedelta) -> Iterator[VmEvent]:
+    def observed(self, older_than: timedelta) -> Iterator[Outgoing]:
         """Repeat the state of each VM of which the log has said nothing for so long."""
         now = self._clock()
         for uid in [uid for uid, published in self.ledger.vms.items() if now - published.at > older_than]:
@@ -242,7 +243,7 @@ class Inventory:
         vmi = self.vmis.get(uid)
         return vmi is not None and not vmi.owner_uid
 
-    def _vm_event(self, uid: Uid) -> VmEvent | None:
+    def _vm_event(self, uid: Uid) -> Outgoing | None:
         facts = self.vms.get(uid)
         vmi = self.instance_of(uid) if facts else self.vmis.get(uid)
         key = instancetype_key(facts) if facts else None
@@ -268,7 +269,7 @@ class Inventory:
         instances = [vmi for uid in self._vmis_of.get(vm, ()) if (vmi := self.vmis.get(uid))]
         return max(instances, key=lambda vmi: (not vmi.is_final, vmi.resource_version), default=None)
 
-    def _vm_gone(self, uid: Uid) -> VmEvent | None:
+    def _vm_gone(self, uid: Uid) -> Outgoing | None:
         if not self._may_judge(uid):
             self._touched_vms[uid] = None
             return None
@@ -282,7 +283,7 @@ class Inventory:
         last = self.ledger.vms.get(uid)
         return self.vmis.listed or last is None or Vm.model_validate_json(last.state).kind == "VirtualMachine"
 
-    def _migration_events(self) -> Iterator[MigrationEvent]:
+    def _migration_events(self) -> Iterator[Outgoing]:
         if not self.migrations.listed:
             return
         if not self._told_migrations:
@@ -294,7 +295,7 @@ class Inventory:
             if event:
                 yield event
 
-    def _migration_event(self, uid: Uid) -> MigrationEvent | None:
+    def _migration_event(self, uid: Uid) -> Outgoing | None:
         facts = self.migrations.items[uid]
         name = (facts.namespace, facts.vmi_name)
         vmi = self.vmis.get(self._vmi_by_name.get(name))
@@ -302,7 +303,7 @@ class Inventory:
         migration = join_migration(facts, vmi, vm_uid, cluster=self.ledger.cluster, datacenter=self.ledger.datacenter)
         return events.migration_event(self.ledger, migration, facts.resource_version, self._clock())
 
-    def _migration_gone(self, uid: Uid) -> MigrationEvent | None:
+    def _migration_gone(self, uid: Uid) -> Outgoing | None:
         change = self._gone.pop(uid, None)
         version = change.version if change else self.migrations.list_version
         by_comparison = change.by_comparison if change else True
