@@ -67,7 +67,10 @@ async def test_a_migration_takes_its_course(pipeline: Pipeline, clusters: Cluste
     async def migrations() -> list[dict[str, Any]]:
         return list(await pipeline.get("/api/v1/migrations"))
 
-    (migration,) = await eventually(migrations, lambda found: bool(found) and found[0]["completed"])
+    # KubeVirt says Succeeded first and copies the nodes afterwards.
+    (migration,) = await eventually(
+        migrations, lambda found: bool(found) and found[0]["completed"] and found[0]["targetNode"]
+    )
     assert (migration["phase"], migration["vmName"], migration["sourceNode"]) == ("Succeeded", "web", before)
     after = await eventually(pipeline.vms, lambda vms: vms["web"]["nodeName"] == migration["targetNode"])
     assert after["web"]["nodeName"] != before

@@ -4,6 +4,7 @@ Everything of a cluster happens in one task group, so a cluster fails, waits and
 """
 
 import asyncio
+import contextlib
 import gc
 import logging
 from collections.abc import Iterable, Sequence
@@ -19,6 +20,7 @@ from summit_runtime.publisher import Publisher
 from summit_watcher.activity import ActivityLog
 from summit_watcher.config import ClusterConfig
 from summit_watcher.connection import ClusterConnection
+from summit_watcher.errors import WatcherError
 from summit_watcher.events import Outgoing
 from summit_watcher.health import HealthReporter
 from summit_watcher.inventory import Inventory
@@ -50,6 +52,7 @@ class ClusterWatcher:
         self._activity = activity
         self._in_turn = asyncio.Lock()
         self._poked = asyncio.Event()
+        self._synced = asyncio.Event()
         self.tried = False
         """The cluster has answered or has failed to: a process is ready when it has tried all of its clusters."""
 
@@ -67,6 +70,7 @@ class ClusterWatcher:
                 tasks.create_task(self._health.run(self._client, self._publisher))
                 tasks.create_task(self._repeat_unchanged())
                 tasks.create_task(self._publish_when_poked())
+                tasks.create_task(self._ask_version())
                 for resource in WATCHED:
                     sink = partial(self._take, resource)
                     tasks.create_task(
@@ -89,6 +93,8 @@ class ClusterWatcher:
         self._health.set_state(resource.plural, state, reason)
         self._inventory.set_unavailable(resource, unavailable=state in _UNAVAILABLE)
         self._poked.set()
+        if state is ConnectionState.SYNCED:
+            self._synced.set()
 
     async def _take(self, resource: Resource[Any], told: Sequence[ListWatchEvent[Any]]) -> None:
         """Take in what a list-watch tells and publish what follows from it; the list-watch reads on afterwards."""
@@ -107,6 +113,14 @@ class ClusterWatcher:
             await self._poked.wait()
             self._poked.clear()
             await self._publish_changes()
+
+    async def _ask_version(self) -> None:
+        """Each time the cluster is there again: it may have been upgraded."""
+        while True:
+            await self._synced.wait()
+            self._synced.clear()
+            with contextlib.suppress(WatcherError):
+                self._health.set_server_version(await self._connection.server_version())
 
     async def _publish(self, events: Iterable[Outgoing]) -> None:
         for number, event in enumerate(events, start=1):

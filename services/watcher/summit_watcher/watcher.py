@@ -6,23 +6,21 @@ What a cluster does to its own task stays there. NATS is everybody's: while it i
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from nats.aio.client import Client
 
-from summit_models.contract import ClusterName
 from summit_models.datacenter import Datacenter
 from summit_models.event import DatacenterEvent, datacenter_subject, source_of
 from summit_runtime import bus
-from summit_runtime.backoff import Backoff
 from summit_runtime.consumer import snapshot
 from summit_runtime.probes import serve_probes
-from summit_runtime.process import supervised
 from summit_runtime.publisher import Publisher, publishing
 from summit_watcher.activity import ActivityLog
 from summit_watcher.cluster import ClusterWatcher
-from summit_watcher.config import Configuration, DatacenterConfig, load
+from summit_watcher.config import DatacenterConfig, load
+from summit_watcher.fleet import Fleet, changes, chosen
 from summit_watcher.settings import WatcherSettings
 
 logger = logging.getLogger("summit.watcher")
@@ -33,60 +31,46 @@ FLUSH_SECONDS = 5.0
 
 async def watch(settings: WatcherSettings, stop: asyncio.Event) -> None:
     """Watch the configured clusters until `stop`."""
-    datacenters = chosen(load(settings.config), settings.datacenters)
     client = await bus.connect(settings.nats_url, name="watcher")
     try:
         await bus.ensure_stream(client)
         async with publishing(client) as publisher:
-            await _declare(datacenters, client, publisher)
-            await _watch_all(settings, datacenters, client, publisher, stop)
+            await _watch_fleet(settings, client, publisher, stop)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(publisher.flush(), FLUSH_SECONDS)
     finally:
         await bus.close(client)
 
 
-def chosen(configuration: Configuration, wanted: frozenset[str]) -> Sequence[DatacenterConfig]:
-    """The datacenters to watch; mistakes of the file and of the choice are told, and cost only themselves."""
-    for mistake in configuration.mistakes:
-        logger.error("%s", mistake)
-    for unknown in sorted(wanted - {datacenter.id for datacenter in configuration.datacenters}):
-        logger.error("WATCHER_DATACENTERS names %r, which is not in the configuration", unknown)
-    return [d for d in configuration.datacenters if not wanted or d.id in wanted]
+async def _watch_fleet(settings: WatcherSettings, client: Client, publisher: Publisher, stop: asyncio.Event) -> None:
+    activity = ActivityLog()
+    datacenters = chosen(load(settings.config), settings.datacenters)
+    logger.info("Starting VM watcher for %d clusters", sum(len(d.clusters) for d in datacenters))
+    async with asyncio.TaskGroup() as tasks:
+        fleet = Fleet(tasks, lambda cluster: ClusterWatcher(cluster, client, publisher, activity))
+        checks = {"nats": lambda: None if client.is_connected else "not connected", "clusters": fleet.untried}
+        background = [
+            tasks.create_task(bus.watch_connection(client)),
+            tasks.create_task(_follow_configuration(settings, datacenters, fleet, client, publisher)),
+        ]
+        async with serve_probes(settings.probe_host, settings.probe_port, checks):
+            await stop.wait()
+        for task in background:
+            task.cancel()
+        await fleet.end()
 
 
-async def _watch_all(
+async def _follow_configuration(
     settings: WatcherSettings,
     datacenters: Sequence[DatacenterConfig],
+    fleet: Fleet,
     client: Client,
     publisher: Publisher,
-    stop: asyncio.Event,
 ) -> None:
-    activity = ActivityLog()
-    watchers = {
-        cluster.name: ClusterWatcher(cluster, client, publisher, activity)
-        for datacenter in datacenters
-        for cluster in datacenter.clusters
-    }
-    logger.info("Starting VM watcher for %d clusters", len(watchers))
-    checks = {
-        "nats": lambda: None if client.is_connected else "not connected",
-        "clusters": lambda: _untried(watchers),
-    }
-    async with serve_probes(settings.probe_host, settings.probe_port, checks), asyncio.TaskGroup() as tasks:
-        running = [
-            tasks.create_task(supervised(f"watcher of cluster {name}", watcher.run, retry=Backoff()))
-            for name, watcher in watchers.items()
-        ]
-        running.append(tasks.create_task(bus.watch_connection(client)))
-        await stop.wait()
-        for task in running:
-            task.cancel()
-
-
-def _untried(watchers: Mapping[ClusterName, ClusterWatcher]) -> str | None:
-    untried = [name for name, watcher in watchers.items() if not watcher.tried]
-    return f"not tried yet: {', '.join(untried)}" if untried else None
+    while True:
+        await _declare(datacenters, client, publisher)
+        await fleet.watch(datacenters)
+        datacenters = chosen(await changes(settings.config), settings.datacenters)
 
 
 async def _declare(datacenters: Sequence[DatacenterConfig], client: Client, publisher: Publisher) -> None:

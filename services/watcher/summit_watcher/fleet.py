@@ -1,0 +1,95 @@
+"""The running cluster watchers, kept equal to what `datacenters.yaml` says while it is edited."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
+from pathlib import Path
+
+from summit_models.contract import ClusterName
+from summit_runtime.backoff import Backoff
+from summit_runtime.process import supervised
+from summit_watcher.cluster import ClusterWatcher
+from summit_watcher.config import ClusterConfig, Configuration, DatacenterConfig, load
+
+logger = logging.getLogger("summit.watcher")
+
+LOOK_SECONDS = 5.0
+"""The file is compared by content: editors replace it, and Kubernetes swaps a symlink above it."""
+
+MakeWatcher = Callable[[ClusterConfig], ClusterWatcher]
+
+
+def chosen(configuration: Configuration, wanted: frozenset[str]) -> Sequence[DatacenterConfig]:
+    """The datacenters to watch; mistakes of the file and of the choice are told, and cost only themselves."""
+    for mistake in configuration.mistakes:
+        logger.error("%s", mistake)
+    for unknown in sorted(wanted - {datacenter.id for datacenter in configuration.datacenters}):
+        logger.error("WATCHER_DATACENTERS names %r, which is not in the configuration", unknown)
+    return [d for d in configuration.datacenters if not wanted or d.id in wanted]
+
+
+class Fleet:
+    """One supervised task per cluster, in the caller's task group."""
+
+    def __init__(self, tasks: asyncio.TaskGroup, make_watcher: MakeWatcher) -> None:
+        self._tasks = tasks
+        self._make_watcher = make_watcher
+        self._running: dict[ClusterName, tuple[ClusterConfig, ClusterWatcher, asyncio.Task[None]]] = {}
+
+    def untried(self) -> str | None:
+        """Names of the clusters that have neither answered nor failed to yet, for the readiness probe."""
+        names = [name for name, (_, watcher, _) in self._running.items() if not watcher.tried]
+        return f"not tried yet: {', '.join(names)}" if names else None
+
+    async def watch(self, datacenters: Sequence[DatacenterConfig]) -> None:
+        """Start watchers of new clusters, end those of removed ones, do both for changed ones, leave the others."""
+        wanted = {cluster.name: cluster for datacenter in datacenters for cluster in datacenter.clusters}
+        await self._end([name for name, (config, _, _) in self._running.items() if wanted.get(name) != config])
+        self._start({name: config for name, config in wanted.items() if name not in self._running})
+
+    async def end(self) -> None:
+        await self._end(list(self._running))
+
+    def _start(self, clusters: Mapping[ClusterName, ClusterConfig]) -> None:
+        for name, config in clusters.items():
+            watcher = self._make_watcher(config)
+            work = supervised(f"watcher of cluster {name}", watcher.run, retry=Backoff())
+            self._running[name] = config, watcher, self._tasks.create_task(work, name=f"cluster {name}")
+
+    async def _end(self, names: Sequence[ClusterName]) -> None:
+        ending = [self._running.pop(name)[2] for name in names]
+        for task in ending:
+            task.cancel()
+        for task in ending:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+
+async def changes(path: Path) -> Configuration:
+    """Wait until the file's content changes to something usable, and give that.
+
+    A file that is unreadable or declares nothing any more is told and waited out: whoever saves half a file must not
+    stop everything.
+    """
+    before = _digest(path)
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        now = _digest(path)
+        if now == before:
+            continue
+        before = now
+        configuration = load(path)
+        if configuration.datacenters:
+            logger.info("%s has changed", path)
+            return configuration
+        for mistake in configuration.mistakes:
+            logger.error("%s; the former configuration stays in use", mistake)
+
+
+def _digest(path: Path) -> bytes | None:
+    try:
+        return blake2b(path.read_bytes()).digest()
+    except OSError:
+        return None
