@@ -86,3 +86,19 @@ def test_serve_refuses_a_configuration_that_cannot_be_read(tmp_path: Path) -> No
     assert result.exit_code == 1
     assert "there is no such file" in result.stderr
     assert not (tmp_path / "data").exists()
+
+
+def test_serve_refuses_a_log_level_that_does_not_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sentence names the variable, before the services are started and refuse it one by one."""
+    monkeypatch.setenv("LOG_LEVEL", "LOUD")
+    result = run("serve", "backend", "--data-dir", tmp_path / "data")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("summit-connect: variable LOG_LEVEL: ")
+
+
+def test_sub_says_that_no_server_answers() -> None:
+    """One sentence without the password, and without the client's traceback."""
+    result = run("sub", "-s", "nats://someone:secret@127.0.0.1:1", "summit.>")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("summit-connect: no NATS server answers at nats://127.0.0.1:1: ")
+    assert result.stderr.count("\n") == 1

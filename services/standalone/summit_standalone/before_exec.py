@@ -30,6 +30,8 @@ class _CapabilitySets(ctypes.Structure):
 
 # Loaded before any fork: a child must not load libraries.
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+if _libc is not None:
+    _libc.prctl.argtypes = (ctypes.c_int, *(ctypes.c_ulong,) * 4)
 
 
 def before_exec(death_signal: signal.Signals, user: int | None = None) -> Callable[[], None]:

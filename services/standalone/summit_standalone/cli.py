@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import json
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -173,10 +172,15 @@ def _usable_config(config: Path) -> Path:
 
 
 def _configure_log() -> None:
+    """LOG_LEVEL and LOG_FORMAT, as for the services. Raises StandaloneError where they would refuse to start."""
     from summit_runtime import log
+    from summit_runtime.settings import ProcessSettings, SettingsError
 
-    style = "json" if os.environ.get("LOG_FORMAT") == "json" else "text"
-    log.configure(os.environ.get("LOG_LEVEL", "INFO"), style)  # type: ignore[arg-type]
+    try:
+        settings = ProcessSettings.from_environment()
+    except SettingsError as error:
+        raise StandaloneError(str(error)) from error
+    log.configure(settings.log_level, settings.log_format)
 
 
 @contextmanager

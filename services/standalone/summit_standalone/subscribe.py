@@ -9,9 +9,10 @@ import signal
 import sys
 
 import nats
+from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.errors import BadSubjectError, NoServersError
 from nats.errors import Error as NatsError
-from nats.errors import NoServersError
 
 from summit_standalone.errors import StandaloneError
 
@@ -29,30 +30,56 @@ async def subscribe(server: str, subject: str, *, count: int | None, raw: bool) 
         number = next(numbers)
         if count is not None and number > count:
             return
-        body = message.data.decode(errors="replace")
-        try:
-            sys.stdout.write(f"{body}\n" if raw else f'[#{number}] Received on "{message.subject}"\n{body}\n\n')
-            sys.stdout.flush()
-        except BrokenPipeError:  # `| head`
-            stop.set()
-        if number == count:
+        if not _print(message, number, raw=raw) or number == count:
             stop.set()
 
-    async def on_closed() -> None:
-        stop.set()
-
-    try:
-        client = await nats.connect(server, connect_timeout=CONNECT_SECONDS, allow_reconnect=False, closed_cb=on_closed)
-    except (OSError, TimeoutError, NoServersError, NatsError) as error:
-        raise StandaloneError(f"no NATS server answers at {_without_password(server)}: {error}") from error
+    client = await _connect(server, stop)
     try:
         await client.subscribe(subject, cb=on_message)
         await client.flush()
         await stop.wait()
         if client.is_closed:
             raise StandaloneError(f"the NATS server at {_without_password(server)} closed the connection")
+    except BadSubjectError:
+        raise StandaloneError(f"{subject!r} is not a subject: write it as 'summit.vms.dc-solna.>'") from None
     finally:
         await client.close()
+
+
+async def _connect(server: str, closed: asyncio.Event) -> Client:
+    """Connect once; `closed` is set when the server ends the connection."""
+    failures: list[Exception] = []
+
+    async def on_error(error: Exception) -> None:  # nats-py would log it with its traceback
+        failures.append(error)
+
+    async def on_closed() -> None:
+        closed.set()
+
+    try:
+        return await nats.connect(
+            server,
+            connect_timeout=CONNECT_SECONDS,
+            allow_reconnect=False,
+            max_reconnect_attempts=1,  # the first connection counts as one; 0 would be for ever
+            reconnect_time_wait=0,
+            error_cb=on_error,
+            closed_cb=on_closed,
+        )
+    except (OSError, ValueError, NoServersError, NatsError) as error:
+        reason = failures[-1] if failures else error
+        raise StandaloneError(f"no NATS server answers at {_without_password(server)}: {reason}") from error
+
+
+def _print(message: Msg, number: int, *, raw: bool) -> bool:
+    """Print one message; False when nobody reads any more (`| head`)."""
+    body = message.data.decode(errors="replace")
+    try:
+        sys.stdout.write(f"{body}\n" if raw else f'[#{number}] Received on "{message.subject}"\n{body}\n\n')
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return False
+    return True
 
 
 def _without_password(server: str) -> str:
