@@ -51,7 +51,7 @@ def test_a_directory_has_one_instance(tmp_path: Path) -> None:
     assert not has_instance(tmp_path)
     with single_instance(tmp_path):
         assert has_instance(tmp_path)
-        with pytest.raises(StandaloneError, match=rf"another summit-connect \(process {os.getpid()}\)"):
-            with single_instance(tmp_path):
-                pass
+        refusal = pytest.raises(StandaloneError, match=rf"another summit-connect \(process {os.getpid()}\)")
+        with refusal, single_instance(tmp_path):
+            pass
     assert not has_instance(tmp_path)
