@@ -57,7 +57,7 @@ async def new_revision(url: SecretStr, message: str) -> None:
 
 def _config(connection: Connection) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))  # `%` interpolates
     config.attributes["connection"] = connection
     return config
 

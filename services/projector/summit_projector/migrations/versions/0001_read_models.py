@@ -11,8 +11,9 @@ TEXT, BIGINT, BOOLEAN, BYTEA = sa.Text(), sa.BigInteger(), sa.Boolean(), sa.Larg
 TIMESTAMPTZ, JSONB = sa.DateTime(timezone=True), POSTGRES_JSONB()
 LIVE = sa.text("deleted_at IS NULL")
 NEWEST_FIRST = sa.text("created_at DESC")
-# Room on each page for the next state of its rows: an update that moves no index entry stays on the page (HOT).
-UPDATED_OFTEN = {"fillfactor": 85}
+# Room on each page for the next state of all its rows: an update that moves no index entry stays on the page (HOT).
+# Measured with each VM updated in turn: at 50 all updates are HOT, in half the time of 85 and in less space in the end.
+UPDATED_OFTEN = {"fillfactor": 50}
 
 
 def upgrade() -> None:
