@@ -1,6 +1,8 @@
 """VMs of a simulated cluster start, stop, pause and migrate as KubeVirt lets them, asked by its subresources."""
 
+import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ from simulator_client import SUBRESOURCES, Client, client_of
 
 from summit_simulator import SimulatedCluster
 
+SAMPLES = Path(__file__).parents[1] / "samples" / "nasty-watch-events.ndjson"
 MIGRATIONS = "/apis/kubevirt.io/v1/namespaces/prod/virtualmachineinstancemigrations"
 
 
@@ -288,6 +291,21 @@ async def test_a_missing_instancetype_is_a_failure(cluster: SimulatedCluster) ->
     await cluster.settle()
     assert _status(cluster, vm) == "Running"
     assert (cluster.vmi(vm) or {})["status"]["currentCPUTopology"]["sockets"] == 2
+
+
+async def test_no_shape_of_object_stops_the_controllers(cluster: SimulatedCluster) -> None:
+    """Old, odd and half-empty objects are served as they are and lived with."""
+    known: set[str] = set()
+    for line in SAMPLES.read_text(encoding="utf-8").splitlines():
+        obj = json.loads(line)["object"]
+        name = obj.get("metadata", {}).get("name")
+        if name and name not in known:
+            known.add(name)
+            created = cluster.create(f"{obj['kind'].lower()}s", obj)
+            assert created.get("status") == obj.get("status")
+            cluster.machines.queue.add((obj["metadata"].get("namespace", ""), name))
+    await cluster.settle()
+    assert len(known) > 10
 
 
 async def test_an_accelerated_cluster_moves_by_itself(client: Client) -> None:

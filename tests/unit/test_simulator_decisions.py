@@ -20,7 +20,8 @@ OWN = "kubevirt.io/virtualMachineControllerFinalize"
 def _vm(strategy: str = "Always", *, deleting: bool = False, **status: Any) -> dict[str, Any]:
     meta: dict[str, Any] = {"uid": "vm", "generation": 1, "finalizers": [OWN]}
     meta |= {"deletionTimestamp": "2026-01-01T00:00:00Z"} if deleting else {}
-    return {"metadata": meta, "spec": {"runStrategy": strategy, "template": {}}, "status": status}
+    spec = {"runStrategy": strategy, "template": {"spec": {"domain": {}}}}
+    return {"metadata": meta, "spec": spec, "status": status}
 
 
 def _vmi(phase: str, *conditions: dict[str, Any], deleting: bool = False, **status: Any) -> dict[str, Any]:

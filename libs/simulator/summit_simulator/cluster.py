@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from summit_simulator import infrastructure, kubeconfig
 from summit_simulator import virtual_machine_instance as instance
@@ -49,7 +49,6 @@ from summit_simulator.store import Event, Saved, Store
 from summit_simulator.tls import CertificateAuthority, server_context
 from summit_simulator.virtual_machine import Disks, Size, virtual_machine
 
-Credential = Literal["token", "token-file", "certificate"]
 Object = Mapping[str, Any]
 
 # Far more steps than any seeded fleet needs: a cluster that does not settle is a defect of ours.
@@ -112,6 +111,7 @@ class SimulatedCluster:
         await self._listener.open()
         if self.clock.speed:
             self._clock_task = asyncio.create_task(self.clock.run(), name=f"clock of {self.name}")
+            self._clock_task.add_done_callback(_report)
         return self
 
     async def __aexit__(
@@ -148,32 +148,18 @@ class SimulatedCluster:
         return str(metadata(self.objects.read(NAMESPACES, "", "kube-system"))["uid"])
 
     def write_kubeconfig(
-        self, path: Path, *, user: str = "admin", credential: Credential = "token", server: str | None = None
+        self, path: Path, *, user: str = "admin", credential: kubeconfig.Credential = "token", server: str | None = None
     ) -> Path:
         """Write a kubeconfig, mode 0600, with the CA embedded.
 
         A token file is written beside it as <stem>.token. Certificates need TLS.
         """
-        ca_pem = self.authority.certificate_pem if self.authority else None
-        config = kubeconfig.render(
-            name=self.name, server=server or self.url, user=self._credential(path, user, credential), ca_pem=ca_pem
+        identity = kubeconfig.credential(
+            path, user, kind=credential, token_of=self.access.token_of, authority=self.authority
         )
+        ca_pem = self.authority.certificate_pem if self.authority else None
+        config = kubeconfig.render(name=self.name, server=server or self.url, user=identity, ca_pem=ca_pem)
         return kubeconfig.write(path, config)
-
-    def _credential(self, path: Path, user: str, credential: Credential) -> Manifest:
-        if credential == "certificate":
-            if self.authority is None:
-                raise ValueError(f"cluster {self.name!r}: client certificates need tls=True")
-            pair = self.authority.issue_client(user)
-            return {
-                "client-certificate-data": kubeconfig.embedded(pair.certificate_pem),
-                "client-key-data": kubeconfig.embedded(pair.key_pem),
-            }
-        if credential == "token-file":
-            # With a newline at its end, as `kubectl create token > file` leaves one.
-            file = kubeconfig.write_private(path.with_suffix(".token"), f"{self.access.token_of(user)}\n")
-            return {"tokenFile": file.name}
-        return {"token": self.access.token_of(user)}
 
     def _tls(self, host: str) -> Any:
         if self.authority is None:
@@ -223,11 +209,14 @@ class SimulatedCluster:
         return self.objects.read(VIRTUALMACHINES, namespace, name)
 
     def create(self, plural: str, manifest: Manifest) -> Manifest:
-        """Create any object as it is, without admission: for shapes that no webhook would let through."""
-        resource = named(plural)
+        """Create any object as it is, status included, for shapes that no webhook would let through.
+
+        The controllers leave it alone until its next change; change it under `suspended()` to keep them away.
+        """
         if namespace := metadata(manifest).get("namespace"):
             self.objects.ensure_namespace(namespace)
-        return self.objects.create(resource, manifest, part="all").manifest()
+        with self.suspended():
+            return self.objects.create(named(plural), manifest, part="all").manifest()
 
     def get(self, plural: str, name: str, namespace: str = "") -> Manifest | None:
         """Any object as it is now, None if there is none."""
@@ -321,11 +310,11 @@ class SimulatedCluster:
     @contextlib.contextmanager
     def suspended(self) -> Iterator[None]:
         """Write objects without any controller looking at them: for seeding and benchmarks."""
-        self._is_suspended = True
+        before, self._is_suspended = self._is_suspended, True
         try:
             yield
         finally:
-            self._is_suspended = False
+            self._is_suspended = before
 
     def _consider(self, event: Event) -> None:
         if self._is_suspended:
@@ -385,6 +374,12 @@ class SimulatedCluster:
     def install_kubevirt(self) -> None:
         """Serve the KubeVirt groups again."""
         self._server.kubevirt_installed = True
+
+
+def _report(clock: asyncio.Task[None]) -> None:
+    """Say at once that time stands still: nobody awaits the clock before the cluster closes."""
+    if not clock.cancelled() and (error := clock.exception()):
+        clock.get_loop().call_exception_handler({"message": f"{clock.get_name()} stopped", "exception": error})
 
 
 @contextlib.asynccontextmanager

@@ -7,7 +7,7 @@ write, so that whatever a user does meanwhile (patch, delete, stop) is taken int
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from summit_simulator.manifest import Manifest, conditions, metadata, owners
+from summit_simulator.manifest import Manifest, conditions, metadata, owners, part
 from summit_simulator.virtual_machine import run_strategy
 from summit_simulator.virtual_machine_instance import FINAL_PHASES
 
@@ -194,7 +194,9 @@ def _next_start(vm: Manifest, pace: Pace) -> Step | None:
         return None
     if conditions(vm).get("Failure", {}).get("status") == "True":
         return None  # until the VM is edited
-    if vm["spec"].get("dataVolumeTemplates") and "volumeSnapshotStatuses" not in status:
+    if not part(vm, "spec", "template", "spec"):
+        return None  # nothing to run; older than its webhook
+    if part(vm, "spec").get("dataVolumeTemplates") and "volumeSnapshotStatuses" not in status:
         return Step("provision", pace.provisioning, uid)
     if run_strategy(vm) in _RESTARTING and "startFailure" in status:
         return Step("create instance", pace.restart_backoff, uid)

@@ -1,6 +1,6 @@
 """The u1 series of common-instancetypes, which KubeVirt installs by default."""
 
-from summit_simulator.manifest import Manifest
+from summit_simulator.manifest import Manifest, part
 from summit_simulator.objects import Objects
 from summit_simulator.resources import CLUSTER_INSTANCETYPES, INSTANCETYPES
 
@@ -43,7 +43,7 @@ def size_of(objects: Objects, vm: Manifest) -> tuple[int, str] | None:
 
     Raises KeyError if what it names is missing.
     """
-    matcher = vm["spec"].get("instancetype")
+    matcher = part(vm, "spec", "instancetype")
     if not matcher:
         return None
     # An absent kind stands for the cluster-wide one (pkg/instancetype/find/spec.go).

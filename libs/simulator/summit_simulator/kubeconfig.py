@@ -2,12 +2,16 @@
 
 import base64
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
 from summit_simulator.manifest import Manifest
+from summit_simulator.tls import CertificateAuthority
+
+Credential = Literal["token", "token-file", "certificate"]
 
 
 def render(*, name: str, server: str, user: Manifest, ca_pem: bytes | None, namespace: str | None = None) -> Manifest:
@@ -24,6 +28,27 @@ def render(*, name: str, server: str, user: Manifest, ca_pem: bytes | None, name
         "contexts": [{"name": name, "context": context}],
         "users": [{"name": name, "user": user}],
     }
+
+
+def credential(
+    path: Path,
+    user: str,
+    *,
+    kind: Credential,
+    token_of: Callable[[str], str],
+    authority: CertificateAuthority | None,
+) -> Manifest:
+    """The user of a kubeconfig at that path; a token file is written beside it. Certificates need a CA."""
+    if kind == "certificate":
+        if authority is None:
+            raise ValueError(f"{path}: a client certificate for {user!r} needs a cluster with tls=True")
+        pair = authority.issue_client(user)
+        data = {"client-certificate-data": pair.certificate_pem, "client-key-data": pair.key_pem}
+        return {name: embedded(pem) for name, pem in data.items()}
+    if kind == "token-file":
+        # With a newline at its end, as `kubectl create token > file` leaves one.
+        return {"tokenFile": write_private(path.with_suffix(".token"), f"{token_of(user)}\n").name}
+    return {"token": token_of(user)}
 
 
 def embedded(pem: bytes) -> str:

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from summit_simulator.decisions import HELD_STATUSES, phase_of, wants_instance
-from summit_simulator.manifest import Manifest, conditions, drop_condition, metadata, set_condition, timestamp
+from summit_simulator.manifest import Manifest, conditions, drop_condition, metadata, part, set_condition, timestamp
 from summit_simulator.virtual_machine import run_strategy
 from summit_simulator.virtual_machine_instance import FINAL_PHASES
 
@@ -22,7 +22,7 @@ def printable_status(vm: Manifest, vmi: Manifest | None) -> str:
         return "Stopped"
     if status.get("printableStatus") in HELD_STATUSES:
         return str(status["printableStatus"])
-    if vm["spec"].get("dataVolumeTemplates") and "volumeSnapshotStatuses" not in status:
+    if part(vm, "spec").get("dataVolumeTemplates") and "volumeSnapshotStatuses" not in status:
         return "Provisioning"
     return "CrashLoopBackOff" if "startFailure" in status else "Starting"
 
@@ -33,7 +33,7 @@ def _printable_status_of_live(  # noqa: PLR0911 - the order of setPrintableStatu
     found, phase = conditions(vmi), phase_of(vmi)
     if metadata(vmi).get("deletionTimestamp") or run_strategy(vm) == "Halted":
         return "Stopping"
-    migration = vmi["status"].get("migrationState") or {}
+    migration = part(vmi, "status", "migrationState")
     if migration.get("startTimestamp") and not migration.get("endTimestamp"):
         return "Migrating"
     if phase == "Running":
@@ -68,7 +68,7 @@ def machine_status(vm: Manifest, vmi: Manifest | None, now: datetime) -> Manifes
         status["runStrategy"] = run_strategy(vm)
         if phase_of(vmi) == "Running":
             status.pop("startFailure", None)
-    if matcher := vm["spec"].get("instancetype"):
+    if matcher := part(vm, "spec").get("instancetype"):
         status["instancetypeRef"] = {"kind": matcher.get("kind"), "name": matcher["name"]}
     status["printableStatus"] = printable_status(updated, vmi)
     return dict(status)
@@ -98,7 +98,7 @@ def _copy_conditions(vm: Manifest, vmi: Manifest | None, now: datetime) -> None:
 def volume_snapshot_statuses(vm: Manifest) -> list[Manifest]:
     """Which volumes can be snapshotted; recorded once the DataVolumes are there."""
     found: list[Manifest] = []
-    for volume in vm["spec"]["template"]["spec"].get("volumes", ()):
+    for volume in part(vm, "spec", "template", "spec").get("volumes") or ():
         if "cloudInitNoCloud" in volume:
             reason = f"Snapshot is not supported for this volumeSource type [{volume['name']}]"
             found.append({"enabled": False, "name": volume["name"], "reason": reason})

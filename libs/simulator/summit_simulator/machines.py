@@ -1,13 +1,14 @@
 """The controller of VMs and VMIs: writes what `decisions` decided."""
 
 from collections.abc import Callable
+from typing import Any
 
 from summit_simulator import instancetypes
 from summit_simulator import virtual_machine_instance as instance
 from summit_simulator.clock import Clock
 from summit_simulator.decisions import Pace, Step, next_machine_step, phase_of, without_own_finalizers
 from summit_simulator.machine_status import machine_status, volume_snapshot_statuses
-from summit_simulator.manifest import Manifest, key, metadata, set_condition, timestamp
+from summit_simulator.manifest import Manifest, key, metadata, part, set_condition, timestamp
 from summit_simulator.objects import Objects
 from summit_simulator.resources import CLAIMS, NODES, VIRTUALMACHINEINSTANCES, VIRTUALMACHINES, Resource
 from summit_simulator.store import Key
@@ -45,23 +46,23 @@ class MachineController:
     def new_instance(self, vm: Manifest) -> Manifest:
         """The VMI of a VM. Raises KeyError if its instancetype is missing."""
         size = instancetypes.size_of(self._objects, vm)
-        domain = (vm["spec"]["template"].get("spec") or {}).get("domain") or {}
+        domain = part(vm, "spec", "template", "spec", "domain")
         if size is not None:
             cpu: Manifest = {"cores": 1, "sockets": size[0], "threads": 1}
             memory = size[1]
         else:
             cpu = {"cores": 1, "sockets": 1, "threads": 1} | (domain.get("cpu") or {})
-            requests = (domain.get("resources") or {}).get("requests") or {}
-            memory = (domain.get("memory") or {}).get("guest") or requests.get("memory", "1Gi")
+            memory = part(domain, "memory").get("guest") or part(domain, "resources", "requests").get("memory", "1Gi")
         return instance.instance_of(vm, cpu=cpu, memory=memory)
 
     def capacities(self, vm: Manifest | None, vmi: Manifest) -> dict[str, str]:
         """Capacity by claim, from the VM's templates or from the claims themselves."""
-        found: dict[str, str] = {}
-        for template in (vm or {"spec": {}})["spec"].get("dataVolumeTemplates") or ():
-            requests = (template["spec"].get("storage") or template["spec"].get("pvc") or {}).get("resources", {})
-            found[template["metadata"]["name"]] = requests.get("requests", {}).get("storage")
-        for volume in vmi["spec"].get("volumes", ()):
+        found: dict[Any, Any] = {}
+        for template in part(vm or {}, "spec").get("dataVolumeTemplates") or ():
+            spec = part(template, "spec")
+            storage = part(spec, "storage") or part(spec, "pvc")
+            found[part(template, "metadata").get("name")] = part(storage, "resources", "requests").get("storage")
+        for volume in part(vmi, "spec").get("volumes") or ():
             name = instance.claim_of(volume)
             if name and name not in found:
                 claim = self._objects.find(CLAIMS, metadata(vmi)["namespace"], name)
@@ -139,7 +140,11 @@ class MachineController:
         instance.enter_phase(vmi, "Scheduling", self._clock.now())
 
     def _place(self, vmi: Manifest) -> None:
-        instance.place(vmi, self.least_loaded_node(), self._clock.now())
+        try:
+            instance.place(vmi, self.least_loaded_node(), self._clock.now())
+        except LookupError:
+            message = "0/0 nodes are available."
+            set_condition(vmi, "PodScheduled", "False", reason="Unschedulable", message=message)
 
     def _boot(self, vmi: Manifest) -> None:
         vm = self._objects.find(VIRTUALMACHINES, *key(vmi))

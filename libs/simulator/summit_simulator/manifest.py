@@ -32,6 +32,14 @@ def metadata(manifest: Mapping[str, Any]) -> Manifest:
     return found if isinstance(found, dict) else {}
 
 
+def part(manifest: Mapping[str, Any], *path: str) -> Manifest:
+    """A copy of the object at a path, {} where it is absent or null: manifests from outside have both."""
+    for name in path:
+        found = manifest.get(name)
+        manifest = found if isinstance(found, dict) else {}
+    return dict(manifest)
+
+
 def key(manifest: Mapping[str, Any]) -> tuple[str, str]:
     """Namespace ("" for cluster-scoped) and name."""
     meta = metadata(manifest)

@@ -17,7 +17,7 @@ from summit_simulator.decisions import (
 )
 from summit_simulator.faults import Faults
 from summit_simulator.machines import CONTROLLER, HANDLER, MachineController
-from summit_simulator.manifest import Manifest, metadata, set_condition, timestamp
+from summit_simulator.manifest import Manifest, metadata, part, set_condition, timestamp
 from summit_simulator.objects import Objects
 from summit_simulator.resources import MIGRATIONS, VIRTUALMACHINEINSTANCES
 from summit_simulator.store import Key
@@ -112,7 +112,8 @@ class MigrationController:
                 return
             self._hand_off(migration, vmi, target)
         elif phase == "Running":
-            vmi["status"]["migrationState"] |= {"startTimestamp": timestamp(self._clock.now()), "mode": "PreCopy"}
+            started = {"startTimestamp": timestamp(self._clock.now()), "mode": "PreCopy"}
+            vmi["status"]["migrationState"] = part(vmi, "status", "migrationState") | started
             self._write_vmi(vmi)
         self._write(migration)
 
@@ -149,7 +150,7 @@ class MigrationController:
     def _finish_on_vmi(
         self, migration: Manifest, vmi: Manifest, now: datetime, failure: str | None, *, aborted: bool
     ) -> Manifest | None:
-        state: Manifest = vmi["status"].get("migrationState") or {}
+        state: Manifest = part(vmi, "status", "migrationState")
         if state.get("migrationUid") != metadata(migration)["uid"]:
             return None  # it never came to the hand-off
         # completed is true for a failure as well: success is completed and not failed
@@ -161,13 +162,14 @@ class MigrationController:
         else:
             state |= {"targetNodeDomainDetected": True, "targetNodeDomainReadyTimestamp": timestamp(now)}
             move_to(vmi, state["targetNode"])
+        vmi["status"]["migrationState"] = state
         metadata(vmi).get("labels", {}).pop("kubevirt.io/migrationTargetNodeName", None)
         self._write_vmi(vmi)
         return state
 
     def _make_room(self, finished: Manifest) -> None:
         """Delete old final migrations of this VMI, and let pending ones of others go on."""
-        place = metadata(finished)["namespace"], finished["spec"]["vmiName"]
+        place = metadata(finished)["namespace"], part(finished, "spec").get("vmiName", "")
         final = [held for held in self._migrations_of(place) if phase_of(held) in FINAL_PHASES]
         final.sort(key=lambda held: int(metadata(held)["resourceVersion"]))
         for held in final[:-KEPT_FINAL_MIGRATIONS]:
@@ -181,7 +183,7 @@ class MigrationController:
 
     def _vmi_of(self, migration: Manifest) -> Manifest | None:
         namespace = metadata(migration)["namespace"]
-        return self._objects.find(VIRTUALMACHINEINSTANCES, namespace, migration["spec"]["vmiName"])
+        return self._objects.find(VIRTUALMACHINEINSTANCES, namespace, part(migration, "spec").get("vmiName", ""))
 
     def _write(self, migration: Manifest) -> None:
         metadata(migration).pop("resourceVersion", None)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from summit_simulator.guests import GUESTS
-from summit_simulator.manifest import Manifest
+from summit_simulator.manifest import Manifest, part
 
 FINALIZER = "kubevirt.io/virtualMachineControllerFinalize"
 STORAGE_CLASS = "ocs-storagecluster-ceph-rbd-virtualization"
@@ -130,7 +130,7 @@ def _networks(vlan: str | None) -> list[Manifest]:
 
 def run_strategy(vm: Manifest) -> str:
     """The effective run strategy; the deprecated `running` is read as well (types.go, RunStrategy())."""
-    spec = vm["spec"]
+    spec = part(vm, "spec")
     if spec.get("runStrategy"):
         return str(spec["runStrategy"])
     return "Always" if spec.get("running") else "Halted"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from summit_simulator.guests import guest_of
-from summit_simulator.manifest import Manifest, drop_condition, metadata, set_condition, timestamp
+from summit_simulator.manifest import Manifest, drop_condition, metadata, part, set_condition, timestamp
 from summit_simulator.virtual_machine import FINALIZER
 
 FINAL_PHASES = ("Succeeded", "Failed")
@@ -15,25 +15,25 @@ LAUNCHER = "quay.io/kubevirt/virt-launcher@sha256:1f0a4b6d1a4c7c0fdbd4b40d1ce5f3
 def instance_of(vm: Manifest, *, cpu: Manifest, memory: str) -> Manifest:
     """The VMI that virt-controller creates for a VM (SetupVMIFromVM): not yet written, so without uid."""
     owner = metadata(vm)
-    template = vm["spec"]["template"]
-    annotations = dict((template.get("metadata") or {}).get("annotations") or {})
+    template = part(vm, "spec", "template")
+    annotations = part(template, "metadata", "annotations")
     annotations |= {
         "kubevirt.io/latest-observed-api-version": "v1",
         "kubevirt.io/storage-observed-api-version": "v1",
         "kubevirt.io/vm-generation": str(owner.get("generation", 1)),
     }
-    if matcher := vm["spec"].get("instancetype"):
+    if matcher := part(vm, "spec", "instancetype"):
         annotations["kubevirt.io/cluster-instancetype-name"] = matcher["name"]
     meta = {
         "annotations": annotations,
         "finalizers": [FINALIZER, "kubevirt.io/foregroundDeleteVirtualMachine"],
-        "labels": dict((template.get("metadata") or {}).get("labels") or {}),
+        "labels": part(template, "metadata", "labels"),
         "name": owner["name"],
         "namespace": owner["namespace"],
         "ownerReferences": [_owner_reference(owner)],
     }
-    spec = dict(template.get("spec") or {})
-    domain = dict(spec.get("domain") or {})
+    spec = part(template, "spec")
+    domain = part(spec, "domain")
     domain |= {"cpu": {"maxSockets": 8, "model": "host-model"} | cpu, "memory": {"guest": memory}}
     domain["resources"] = {"requests": {"memory": memory}}
     return {"metadata": meta, "spec": spec | {"domain": domain}, "status": {"guestOSInfo": {}}}
@@ -131,10 +131,10 @@ def set_paused(vmi: Manifest, now: datetime, *, paused: bool) -> None:
 def _interfaces(vmi: Manifest, *, with_agent: bool) -> list[Manifest]:
     digest = bytes.fromhex(_digest(metadata(vmi)["uid"]))
     source = "domain, guest-agent" if with_agent else "domain"
+    networks = part(vmi, "spec").get("networks") or ()
+    interfaces = part(vmi, "spec", "domain", "devices").get("interfaces") or ()
     found: list[Manifest] = []
-    for index, (network, interface) in enumerate(
-        zip(vmi["spec"].get("networks", ()), vmi["spec"]["domain"]["devices"].get("interfaces", ()), strict=False)
-    ):
+    for index, (network, interface) in enumerate(zip(networks, interfaces, strict=False)):
         entry: Manifest = {"infoSource": source, "linkState": "up", "name": network["name"], "queueCount": 1}
         entry |= {"mac": interface.get("macAddress"), "podInterfaceName": f"eth{index}"}
         if with_agent:
@@ -154,7 +154,7 @@ def _interfaces(vmi: Manifest, *, with_agent: bool) -> list[Manifest]:
 
 def _volume_status(vmi: Manifest, capacities: Mapping[str, str]) -> list[Manifest]:
     found: list[Manifest] = []
-    for index, volume in enumerate(vmi["spec"].get("volumes", ())):
+    for index, volume in enumerate(part(vmi, "spec").get("volumes") or ()):
         entry: Manifest = {"name": volume["name"], "target": f"vd{chr(ord('a') + index)}"}
         if claim := claim_of(volume):
             size = capacities.get(claim)
