@@ -8,7 +8,7 @@ CODE := libs services tests
 COMPOSE := docker compose
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check fix test test-slow bench up down openapi clean
+.PHONY: help setup demo check fix test bench up down openapi clean
 
 help: ## Show this help
 	@awk 'BEGIN { FS = ":.*## " } \
@@ -43,10 +43,7 @@ fix: $(STAMP) ## Format, and mend what ruff can
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
 
-test: $(STAMP) ## Run all tests but the slow ones, on embedded servers
-	$(BIN)/pytest -m "not slow"
-
-test-slow: $(STAMP) ## Run the slow tests too
+test: $(STAMP) ## Run all tests on embedded servers
 	$(BIN)/pytest
 
 bench: $(STAMP) ## Measure against the budgets
