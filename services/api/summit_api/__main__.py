@@ -15,7 +15,7 @@ from summit_api.server import listen, serve
 from summit_api.settings import Settings
 from summit_runtime import bus, database
 from summit_runtime.backoff import Backoff
-from summit_runtime.process import main, supervised
+from summit_runtime.process import end, main, supervised
 
 logger = logging.getLogger("summit.api")
 
@@ -41,7 +41,7 @@ async def service(settings: Settings, stop: asyncio.Event) -> None:
                 supervised("freshness", lambda: _follow(settings, freshness), retry=Backoff())
             )
             await serve(app, sock, stop, access_log=settings.log_level == "DEBUG")
-            following.cancel()
+            await end(following)
     finally:
         await read_models.close()
 
@@ -53,7 +53,7 @@ async def _follow(settings: Settings, freshness: Freshness) -> None:
             tasks.create_task(bus.watch_connection(client))
             await follow(client, freshness)
     finally:
-        await client.close()
+        await bus.close(client)
 
 
 def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
