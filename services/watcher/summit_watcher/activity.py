@@ -24,17 +24,16 @@ class ActivityLog:
 
     def tell(self, cluster: ClusterConfig, event: Outgoing) -> None:
         """Say what happened to a VM; migrations speak through the VMs they move."""
+        level = self._level()
+        if not logger.isEnabledFor(level):
+            return
         context = {"cluster": cluster.name, "datacenter": cluster.datacenter, "subject": event.subject}
         match event.type:
             case VmEventType.CREATED:
-                logger.log(
-                    self._level(), "Added new VM %s to datacenter %s", event.name, cluster.datacenter, extra=context
-                )
+                logger.log(level, "Added new VM %s to datacenter %s", event.name, cluster.datacenter, extra=context)
             case VmEventType.UPDATED | VmEventType.DELETED:
                 what = "Modified" if event.type is VmEventType.UPDATED else "Deleted"
-                logger.log(
-                    self._level(), "VM event: %s for VM %s in cluster %s", what, event.name, cluster.name, extra=context
-                )
+                logger.log(level, "VM event: %s for VM %s in cluster %s", what, event.name, cluster.name, extra=context)
             case _:
                 pass
 

@@ -10,16 +10,14 @@ with is `summit_models.event`.
 
 from datetime import datetime
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from pydantic import JsonValue
-from pydantic_core import from_json
 
 from summit_models.contract import Uid
 from summit_models.event import (
     MigrationEventType,
-    ResourceVersions,
     VmEventType,
     migration_subject,
     source_of,
@@ -27,8 +25,10 @@ from summit_models.event import (
 )
 from summit_models.migration import Migration
 from summit_models.vm import Vm
-from summit_watcher.ledger import Ledger, Published
+from summit_watcher.ledger import Ledger, Published, Versions
 from summit_watcher.normalize import ended_migration
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class Outgoing(NamedTuple):
@@ -56,7 +56,7 @@ class _Envelope(msgspec.Struct, kw_only=True):
     data: msgspec.Raw
 
 
-def vm_event(ledger: Ledger, vm: Vm, versions: ResourceVersions, now: datetime) -> Outgoing | None:
+def vm_event(ledger: Ledger, vm: Vm, versions: Versions, now: datetime) -> Outgoing | None:
     """Enter the state into the ledger and say what changed; None when nothing did."""
     state = vm.model_dump_json().encode()
     last = ledger.vms.get(vm.id)
@@ -74,7 +74,7 @@ def vm_gone(ledger: Ledger, uid: Uid, version: int, now: datetime, *, by_compari
     if last is None:
         return None
     vm = Vm.model_validate_json(last.state)
-    versions = last.version.model_copy(update={"vm": max(last.version.vm, version)})
+    versions = last.version._replace(vm=max(last.version.vm, version))
     return _vm_event(
         ledger, VmEventType.DELETED, vm, state=last.state, versions=versions, now=now, final_state_unknown=by_comparison
     )
@@ -142,16 +142,19 @@ def _vm_event(
     vm: Vm,
     *,
     state: bytes,
-    versions: ResourceVersions,
+    versions: Versions,
     now: datetime,
     mark: str = "",
     changes: dict[str, JsonValue] | None = None,
     final_state_unknown: bool = False,
 ) -> Outgoing:
     namespace = vm.namespace or ""
-    made_from = {"vm": versions.vm, "vmi": versions.vmi, "instancetype": versions.instancetype}
-    about = {"changes": changes or {}, "resourceVersions": made_from, "finalStateUnknown": final_state_unknown}
-    event_id = _event_id(ledger, vm.id, ".".join(map(str, made_from.values())), mark, kind)
+    about = {
+        "changes": changes or {},
+        "resourceVersions": versions._asdict(),
+        "finalStateUnknown": final_state_unknown,
+    }
+    event_id = _event_id(ledger, vm.id, ".".join(map(str, versions)), mark, kind)
     return Outgoing(
         kind,
         vm_subject(ledger.datacenter, ledger.cluster, namespace, vm.name),
@@ -206,5 +209,5 @@ def _digest(state: bytes) -> str:
 
 def _changes(before: bytes, after: bytes) -> dict[str, JsonValue]:
     """Each field that differs, with its old value."""
-    old, new = from_json(before), from_json(after)
+    old, new = _decode(before), _decode(after)
     return {name: old.get(name) for name, value in new.items() if old.get(name) != value}

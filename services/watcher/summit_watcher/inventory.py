@@ -12,11 +12,10 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from summit_models.contract import Uid
-from summit_models.event import ResourceVersions
 from summit_models.vm import Vm
 from summit_watcher import events
 from summit_watcher.events import Outgoing
-from summit_watcher.ledger import Ledger
+from summit_watcher.ledger import Ledger, Versions
 from summit_watcher.listwatch_events import Apply, Bookmark, Delete, Init, InitApply, InitDone, ListWatchEvent
 from summit_watcher.manifests import Manifest
 from summit_watcher.normalize import (
@@ -252,7 +251,7 @@ class Inventory:
         last = self.ledger.vms.get(uid)
         if vm.disk is None and vmi is None and last is not None:
             vm = _with_disk_of(Vm.model_validate_json(last.state), vm)
-        versions = ResourceVersions(
+        versions = Versions(
             vm=facts.resource_version if facts else 0,
             # Never lower than before: a VM that stops has no instance, but is newer than the VM that ran.
             vmi=max(

@@ -12,12 +12,20 @@ from nats.aio.client import Client
 from pydantic import ValidationError
 
 from summit_models.contract import ClusterName, DatacenterId, Uid
-from summit_models.event import MigrationEvent, MigrationEventType, ResourceVersions, VmEvent, VmEventType
+from summit_models.event import MigrationEvent, MigrationEventType, VmEvent, VmEventType
 from summit_models.migration import Migration
 from summit_models.vm import Vm
 from summit_runtime.consumer import StreamMessage, snapshot
 
 VersionT = TypeVar("VersionT")
+
+
+class Versions(NamedTuple):
+    """`summit_models.event.ResourceVersions`, as they are kept ten thousand times."""
+
+    vm: int
+    vmi: int
+    instancetype: int
 
 
 class Published(NamedTuple, Generic[VersionT]):
@@ -31,7 +39,7 @@ class Published(NamedTuple, Generic[VersionT]):
 class Ledger:
     datacenter: DatacenterId
     cluster: ClusterName
-    vms: dict[Uid, Published[ResourceVersions]] = field(default_factory=dict)
+    vms: dict[Uid, Published[Versions]] = field(default_factory=dict)
     migrations: dict[Uid, Published[int]] = field(default_factory=dict)
 
     async def read(self, client: Client) -> None:
@@ -55,7 +63,9 @@ class Ledger:
         if event.type is VmEventType.DELETED:
             self.vms.pop(vm.id, None)
         else:
-            self.vms[vm.id] = Published(state_of(vm, Vm), vm.resource_versions, event.time)
+            made_from = vm.resource_versions
+            versions = Versions(made_from.vm, made_from.vmi, made_from.instancetype)
+            self.vms[vm.id] = Published(state_of(vm, Vm), versions, event.time)
 
     def _remember_migration(self, event: MigrationEvent) -> None:
         migration = event.data
