@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 import yaml
-
 from mirror import mirrored, until
+
 from summit_models.cluster import ConnectionState as State
 from summit_models.contract import ClusterName
 from summit_simulator import kubeconfig

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 from aiohttp import web
-
 from mirror import until
+
 from summit_models.cluster import ConnectionState as State
 from summit_models.contract import ClusterName
 from summit_simulator import kubeconfig

@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
-
 from mirror import Mirror, mirrored, until
+
 from summit_models.cluster import ConnectionState as State
 from summit_models.contract import ClusterName
 from summit_simulator.cluster import SimulatedCluster

@@ -9,9 +9,9 @@ import asyncpg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from published import OBSERVED_AT, cluster_event, messages, migration_event, vm_event
 from pydantic import SecretStr
 
-from published import OBSERVED_AT, cluster_event, messages, migration_event, vm_event
 from summit_models.event import Event, MigrationEventType, VmEventType
 from summit_models.vm import VmStatus
 from summit_projector import migrate, store

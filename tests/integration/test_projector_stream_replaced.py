@@ -4,9 +4,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from nats.aio.client import Client
-
 from projecting import Readings, eventually, projector, projector_settings, publish, publisher
 from published import OBSERVED_AT, migration_event, vm_event
+
 from summit_models.event import STREAM, Event, VmEventType
 from summit_projector import session
 from summit_runtime import bus

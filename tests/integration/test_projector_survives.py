@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import asyncpg
-
 from projecting import Readings, eventually, projector, projector_settings, publish, publisher
 from published import vm_event
+
 from summit_models.event import VmEventType
 from summit_standalone.embedded_nats import embedded_nats
 from summit_standalone.embedded_postgres import embedded_postgres

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from published import (
     OBSERVED_AT,
     cluster_event,
@@ -17,6 +16,7 @@ from published import (
     migration_event,
     vm_event,
 )
+
 from summit_models.event import MigrationEventType, VmEvent, VmEventType
 from summit_models.vm import VmStatus
 from summit_projector.project import PROJECTIONS, Batch, event_id, project, set_aside
