@@ -21,7 +21,6 @@ from summit_projector import migrate
 from summit_projector.project import project
 from summit_projector.store import Store, open_store
 from summit_projector.stream_identity import Position
-from summit_runtime import database
 
 NOW = datetime(2026, 11, 23, 12, 0, 30, tzinfo=UTC)
 STREAM_CREATED_AT = datetime(2026, 11, 1, tzinfo=UTC)
@@ -87,7 +86,7 @@ async def api_stack(database_url: str) -> AsyncIterator[Stack]:
 async def api_over(database_url: str) -> AsyncIterator[tuple[httpx2.AsyncClient, Freshness, dict[Any, Any]]]:
     """The api over whatever is at this URL: a client of it, what it has heard, and its dependencies to override."""
     freshness = Freshness()
-    read_models = ReadModels(database.engine(SecretStr(database_url), application="test-api"))
+    read_models = ReadModels(SecretStr(database_url))
     app = create_app(Services(read_models, freshness))
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
     try:

@@ -13,7 +13,7 @@ from summit_api.freshness import Freshness, follow
 from summit_api.query.snapshot import ReadModels
 from summit_api.server import listen, serve
 from summit_api.settings import Settings
-from summit_runtime import bus, database
+from summit_runtime import bus
 from summit_runtime.backoff import Backoff
 from summit_runtime.process import end, main, supervised
 
@@ -30,7 +30,7 @@ async def service(settings: Settings, stop: asyncio.Event) -> None:
     """Serve the tables, and hear of the clusters' freshness, until `stop`."""
     _tune_garbage_collector()
     sock = listen(settings.host, settings.port)
-    read_models = ReadModels(database.engine(settings.database_url, application=APPLICATION))
+    read_models = ReadModels(settings.database_url)
     freshness = Freshness()
     app = create_app(Services(read_models, freshness))
     host, port = sock.getsockname()[:2]

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from summit_api.query.vms import LIVE
+from summit_api.query.snapshot import Snapshot
 from summit_api.shapes.original import OriginalVm
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.tables import datacenters, vms
@@ -36,36 +35,28 @@ class Count(NamedTuple):
 
 
 _DECLARED = select(*(datacenters.c[name] for name in DatacenterRow._fields)).order_by(datacenters.c.id)
-_FLEET = (
-    select(
-        vms.c.datacenter,
-        vms.c.managed,
-        vms.c.created_at,
-        *(vms.c[name] for name in OriginalVm.model_fields if name in vms.c),
-    )
-    .where(LIVE)
-    .order_by(vms.c.name, vms.c.id)
-)
+_MEMBERS = ", ".join(name for name in OriginalVm.model_fields if name in vms.c)
+# One scan of the table, whatever its indexes.
+_FLEET = f"""
+SELECT datacenter, managed, created_at, {_MEMBERS} FROM vms WHERE deleted_at IS NULL ORDER BY name, id
+"""  # noqa: S608  names are our own
 _BELONGING = (vms.c.datacenter, vms.c.cluster, vms.c.managed, vms.c.status)
-_COUNTS = select(*_BELONGING, func.count()).where(LIVE).group_by(*_BELONGING)
+_COUNTS = select(*_BELONGING, func.count()).where(vms.c.deleted_at.is_(None)).group_by(*_BELONGING)
 
 
-async def declared(connection: AsyncConnection) -> list[DatacenterRow]:
+async def declared(snapshot: Snapshot) -> list[DatacenterRow]:
     """All datacenters in the order of their ids."""
-    return [DatacenterRow(*row) for row in await connection.execute(_DECLARED)]
+    return [DatacenterRow(*row) for row in await snapshot.connection.execute(_DECLARED)]
 
 
-async def fleet(connection: AsyncConnection) -> Sequence[Sequence[Any]]:
+async def fleet(snapshot: Snapshot) -> Sequence[Sequence[Any]]:
     """All living VMs by name: datacenter, managed, created_at, then the stored members of OriginalVm in their order.
 
-    One scan of the table, whatever its indexes. The driver's own rows: SQLAlchemy's double the time of 10 000.
+    The driver's own rows: SQLAlchemy's double the time of 10 000.
     """
-    driver = (await connection.get_raw_connection()).driver_connection
-    assert driver is not None  # noqa: S101  only of a connection that was closed
-    rows: Sequence[Sequence[Any]] = await driver.fetch(str(_FLEET.compile(dialect=connection.dialect)))
-    return rows
+    return await snapshot.fetch(_FLEET)
 
 
-async def counts(connection: AsyncConnection) -> list[Count]:
+async def counts(snapshot: Snapshot) -> list[Count]:
     """Living VMs per datacenter, cluster and status: one scan of the table."""
-    return [Count(*row) for row in await connection.execute(_COUNTS)]
+    return [Count(*row) for row in await snapshot.connection.execute(_COUNTS)]

@@ -1,13 +1,10 @@
 """Filters of GET /api/v1/vms: repeat a parameter for "or", combine parameters for "and"."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import ColumnElement
 
 from summit_models.contract import ClusterName, DatacenterId
-from summit_models.tables import vms
 from summit_models.vm import VmStatus
 
 MAX_LIMIT = 500
@@ -27,15 +24,11 @@ class VmFilters(BaseModel):
     namespace: list[str] = Field(default=[], max_length=_MAX_VALUES, description="Namespace")
     status: list[VmStatus] = Field(default=[], max_length=_MAX_VALUES, description="Normalized status")
 
-    def conditions(self) -> list[ColumnElement[bool]]:
-        """One SQL condition per given parameter; each has an index in the order of the pages."""
-        wanted: dict[ColumnElement[Any], Sequence[str]] = {
-            vms.c.datacenter: self.datacenter,
-            vms.c.cluster: self.cluster,
-            vms.c.namespace: self.namespace,
-            vms.c.status: self.status,
-        }
-        return [column.in_(values) for column, values in wanted.items() if values]
+    def wanted(self) -> Iterator[tuple[str, Sequence[str]]]:
+        """Each given parameter's column and the values it may have. Every column has an index in the order of pages."""
+        for column in ("datacenter", "cluster", "namespace", "status"):
+            if values := getattr(self, column):
+                yield column, values
 
 
 class VmPageQuery(VmFilters):

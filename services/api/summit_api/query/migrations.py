@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, not_, or_, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from summit_api.query.snapshot import Snapshot
 from summit_api.shapes.original import OriginalMigration
 from summit_models.migration import MigrationDirection
 from summit_models.tables import migrations
@@ -49,11 +49,11 @@ def in_direction(direction: MigrationDirection) -> ColumnElement[bool]:
     return _m.direction == direction
 
 
-async def listed(connection: AsyncConnection, *conditions: ColumnElement[bool]) -> list[Sequence[Any]]:
+async def listed(snapshot: Snapshot, *conditions: ColumnElement[bool]) -> list[Sequence[Any]]:
     """The members of OriginalMigration, in order, of the migrations that meet all conditions."""
     statement = _SELECT.where(*conditions).order_by(_m.created_at.desc(), _m.id)
-    return list(await connection.execute(statement))
+    return list(await snapshot.connection.execute(statement))
 
 
-async def by_id(connection: AsyncConnection, migration_id: str) -> Sequence[Any] | None:
-    return (await connection.execute(_SELECT.where(_m.id == migration_id))).one_or_none()
+async def by_id(snapshot: Snapshot, migration_id: str) -> Sequence[Any] | None:
+    return (await snapshot.connection.execute(_SELECT.where(_m.id == migration_id))).one_or_none()

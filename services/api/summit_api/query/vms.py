@@ -1,23 +1,22 @@
 """VMs as GET /api/v1/vms serves them: Postgres builds each item's JSON from its columns.
 
-Measured with pages of 100: 2 ms of our CPU a request, where rows made into JSON here cost 4 to 5.
+The one endpoint that is asked hundreds of times a second, so its SQL is text and its rows are the driver's: half of our
+CPU of the same through SQLAlchemy, a quarter of making the JSON here (measured with pages of 100).
 """
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, ColumnElement, DateTime, Select, Text, cast, func, literal_column, select, true, tuple_
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Column, DateTime
 
 from summit_api.query import cursor as cursors
 from summit_api.query.cursor import SORT_BY_NAME, Cursor
 from summit_api.query.filters import VmPageQuery
+from summit_api.query.snapshot import Snapshot
 from summit_api.shapes.inventory import VmItem
 from summit_models.contract import ClusterName
 from summit_models.tables import vms
-
-LIVE = vms.c.deleted_at.is_(None)
 
 
 class VmRow(NamedTuple):
@@ -41,65 +40,74 @@ class Page(NamedTuple):
     next: str | None
 
 
-def _member(column: Column[Any], name: str) -> ColumnElement[Any]:
+def _member(column: Column[Any], name: str) -> str:
     """A column under its JSON name. Times are in UTC with a `Z`, whatever the session's time zone is."""
     if isinstance(column.type, DateTime):
-        utc = column.op("AT TIME ZONE")(literal_column("'UTC'"))
-        return (func.to_json(utc).op("#>>")(literal_column("'{}'")).op("||")(literal_column("'Z'"))).label(name)
-    return column.label(name)
+        return f"(to_json(vms.{column.name} AT TIME ZONE 'UTC') #>> '{{}}') || 'Z' AS \"{name}\""
+    return f'vms.{column.name} AS "{name}"'
 
 
-_item = (
-    select(*(_member(vms.c[name], field.alias or name) for name, field in VmItem.model_fields.items() if name in vms.c))
-    .correlate(vms)
-    .lateral("item")
+_MEMBERS = ", ".join(
+    _member(vms.c[name], field.alias or name) for name, field in VmItem.model_fields.items() if name in vms.c
 )
-_COLUMNS = (
-    cast(func.row_to_json(literal_column("item")), Text),
-    vms.c.id,
-    vms.c.name,
-    vms.c.cluster,
-    vms.c.managed,
-    vms.c.created_at,
-)
+_SELECT = f"""
+SELECT (SELECT row_to_json(item)::text FROM (SELECT {_MEMBERS}) AS item), id, name, cluster, managed, created_at
+FROM vms
+"""  # noqa: S608  names are our own
+
+# The primary key.
+_BY_ID = f"{_SELECT} WHERE id = $1 AND deleted_at IS NULL"
+_DELETED = "SELECT name, deleted_at FROM vms WHERE id = $1"
+
+# Index vms_by_cluster. The newest, should the end of its predecessor not be known yet.
+_BY_NAME = f"""
+{_SELECT} WHERE deleted_at IS NULL AND datacenter = $1 AND cluster = $2 AND namespace = $3 AND name = $4
+ORDER BY revision DESC LIMIT 1
+"""
 
 
-def _select(*more: ColumnElement[Any]) -> Select[Any]:
-    return select(*_COLUMNS, *more).select_from(vms.join(_item, true()))
-
-
-async def page(connection: AsyncConnection, query: VmPageQuery) -> Page:
-    """One page in the order of (name, id). Uses vms_by_name, or the index of a filter."""
-    statement = _select().where(LIVE, *query.conditions()).order_by(vms.c.name, vms.c.id).limit(query.limit + 1)
-    if query.cursor:
-        after = cursors.decode(query.cursor)
-        statement = statement.where(tuple_(vms.c.name, vms.c.id) > tuple_(after.name, after.id))
-    rows = [VmRow(*row) for row in await connection.execute(statement)]
+async def page(snapshot: Snapshot, query: VmPageQuery) -> Page:
+    """One page in the order of (name, id)."""
+    statement, arguments = _page_statement(query)
+    rows = [VmRow(*row) for row in await snapshot.fetch(statement, *arguments)]
     if len(rows) <= query.limit:
         return Page(rows, None)
     last = rows[query.limit - 1]
     return Page(rows[: query.limit], cursors.encode(Cursor(SORT_BY_NAME, last.name, last.id)))
 
 
-async def by_id(connection: AsyncConnection, vm_id: str) -> VmRow | DeletedVm | None:
-    """The VM with this id, or that it is no more. Uses the primary key."""
-    row = (await connection.execute(_select(vms.c.deleted_at).where(vms.c.id == vm_id))).one_or_none()
-    if row is None:
-        return None
-    *columns, deleted_at = row
-    return VmRow(*columns) if deleted_at is None else DeletedVm(row.name, deleted_at)
+def _page_statement(query: VmPageQuery) -> tuple[str, list[str | int]]:
+    """SQL and its arguments. Index vms_by_name, or that of a filter: all are in the order of the pages.
+
+    One placeholder for each value: `= ANY($1)` would keep Postgres from reading an index in order.
+    """
+    arguments: list[str | int] = []
+
+    def bind(value: str | int) -> str:
+        arguments.append(value)
+        return f"${len(arguments)}"
+
+    conditions = ["deleted_at IS NULL"]
+    for column, values in query.wanted():
+        conditions.append(f"{column} IN ({', '.join(map(bind, values))})")
+    if query.cursor:
+        after = cursors.decode(query.cursor)
+        conditions.append(f"(name, id) > ({bind(after.name)}, {bind(after.id)})")
+    where = " AND ".join(conditions)
+    return f"{_SELECT} WHERE {where} ORDER BY name, id LIMIT {bind(query.limit + 1)}", arguments
 
 
-async def by_name(
-    connection: AsyncConnection, *, datacenter: str, cluster: str, namespace: str, name: str
-) -> VmRow | None:
-    """The living VM of this name; the newest, should its predecessor's end not be known yet. Uses vms_by_cluster."""
-    statement = _select().where(
-        LIVE,
-        vms.c.datacenter == datacenter,
-        vms.c.cluster == cluster,
-        vms.c.namespace == namespace,
-        vms.c.name == name,
-    )
-    row = (await connection.execute(statement.order_by(vms.c.revision.desc()).limit(1))).one_or_none()
-    return VmRow(*row) if row else None
+async def by_id(snapshot: Snapshot, vm_id: str) -> VmRow | DeletedVm | None:
+    """The VM with this id, or that it is no more."""
+    for row in await snapshot.fetch(_BY_ID, vm_id):
+        return VmRow(*row)
+    for row in await snapshot.fetch(_DELETED, vm_id):
+        return DeletedVm(*row)
+    return None
+
+
+async def by_name(snapshot: Snapshot, *, datacenter: str, cluster: str, namespace: str, name: str) -> VmRow | None:
+    """The living VM of this name."""
+    for row in await snapshot.fetch(_BY_NAME, datacenter, cluster, namespace, name):
+        return VmRow(*row)
+    return None

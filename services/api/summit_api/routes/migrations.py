@@ -57,7 +57,7 @@ async def list_directed_migrations(
 @router.get("/{migration_id}", response_model=OriginalMigration)
 async def get_migration(reading: ReadingDep, migration_id: str) -> Response:
     """One migration by its id."""
-    row = await query.by_id(reading.snapshot.connection, migration_id)
+    row = await query.by_id(reading.snapshot, migration_id)
     if row is None:
         raise not_found("Migration", "migration not found")
     return reading.answer(original.migration(row), reading.tag())
@@ -67,7 +67,7 @@ async def _list(reading: Reading, *conditions: ColumnElement[bool]) -> Response:
     tag = reading.tag()
     if reading.is_known(tag):
         return reading.not_modified(tag)
-    return reading.answer(original.migrations(await query.listed(reading.snapshot.connection, *conditions)), tag)
+    return reading.answer(original.migrations(await query.listed(reading.snapshot, *conditions)), tag)
 
 
 def _direction(word: str, complaint: str) -> MigrationDirection:

@@ -25,14 +25,14 @@ async def list_vms(reading: ReadingDep, parameters: Annotated[VmPageQuery, Query
     tag = reading.tag(ages=True, staleness=True)
     if reading.is_known(tag):
         return reading.not_modified(tag)
-    page = await query.page(reading.snapshot.connection, parameters)
+    page = await query.page(reading.snapshot, parameters)
     return reading.answer(inventory.vm_page(page, reading.snapshot, reading.moment), tag)
 
 
 @router.get("/vms/{vm_id}", response_model=VmItem)
 async def get_vm(reading: ReadingDep, vm_id: str) -> Response:
     """One VM by its id."""
-    vm = await query.by_id(reading.snapshot.connection, vm_id)
+    vm = await query.by_id(reading.snapshot, vm_id)
     if vm is None:
         raise not_found("VM", f"there is no VM with the id {vm_id!r}")
     if isinstance(vm, DeletedVm):
@@ -43,9 +43,7 @@ async def get_vm(reading: ReadingDep, vm_id: str) -> Response:
 @router.get("/datacenters/{datacenter}/clusters/{cluster}/namespaces/{namespace}/vms/{name}", response_model=VmItem)
 async def get_vm_by_name(reading: ReadingDep, datacenter: str, cluster: str, namespace: str, name: str) -> Response:
     """One VM by where it is. Its name may return with another id after it was deleted."""
-    vm = await query.by_name(
-        reading.snapshot.connection, datacenter=datacenter, cluster=cluster, namespace=namespace, name=name
-    )
+    vm = await query.by_name(reading.snapshot, datacenter=datacenter, cluster=cluster, namespace=namespace, name=name)
     if vm is None:
         raise not_found("VM", f"there is no VM {namespace}/{name} in cluster {cluster!r} of datacenter {datacenter!r}")
     return _item(reading, vm)
