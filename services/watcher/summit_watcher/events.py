@@ -26,7 +26,7 @@ from summit_models.event import (
 from summit_models.migration import Migration
 from summit_models.vm import Vm
 from summit_watcher.ledger import Ledger, Published, Versions
-from summit_watcher.normalize import ended_migration
+from summit_watcher.normalize import changes, encoded, ended_migration
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -58,14 +58,14 @@ class _Envelope(msgspec.Struct, kw_only=True):
 
 def vm_event(ledger: Ledger, vm: Vm, versions: Versions, now: datetime) -> Outgoing | None:
     """Enter the state into the ledger and say what changed; None when nothing did."""
-    state = vm.model_dump_json().encode()
+    state = encoded(vm)
     last = ledger.vms.get(vm.id)
     if last is not None and last.state == state:
         return None
     ledger.vms[vm.id] = Published(state, versions, now)
     kind = VmEventType.UPDATED if last else VmEventType.CREATED
-    changes = _changes(last.state, state) if last else {}
-    return _vm_event(ledger, kind, vm, state=state, versions=versions, now=now, mark=_digest(state), changes=changes)
+    changed = changes(last.state, vm) if last else {}
+    return _vm_event(ledger, kind, vm, state=state, versions=versions, now=now, mark=_digest(state), changes=changed)
 
 
 def vm_gone(ledger: Ledger, uid: Uid, version: int, now: datetime, *, by_comparison: bool) -> Outgoing | None:
@@ -100,9 +100,9 @@ def migration_event(ledger: Ledger, migration: Migration, version: int, now: dat
         return None
     ledger.migrations[migration.id] = Published(state, version, now)
     kind = MigrationEventType.UPDATED if last else MigrationEventType.CREATED
-    changes = _changes(last.state, state) if last else {}
+    changed = _changed(last.state, state) if last else {}
     return _migration_event(
-        ledger, kind, migration, state=state, version=version, now=now, mark=_digest(state), changes=changes
+        ledger, kind, migration, state=state, version=version, now=now, mark=_digest(state), changes=changed
     )
 
 
@@ -207,7 +207,7 @@ def _digest(state: bytes) -> str:
     return blake2b(state, digest_size=6).hexdigest()
 
 
-def _changes(before: bytes, after: bytes) -> dict[str, JsonValue]:
+def _changed(before: bytes, after: bytes) -> dict[str, JsonValue]:
     """Each field that differs, with its old value."""
     old, new = _decode(before), _decode(after)
     return {name: old.get(name) for name, value in new.items() if old.get(name) != value}

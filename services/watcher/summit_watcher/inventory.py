@@ -24,6 +24,7 @@ from summit_watcher.normalize import (
     MigrationFacts,
     VmFacts,
     VmiFacts,
+    decoded,
     instancetype_facts,
     instancetype_key,
     join_migration,
@@ -250,7 +251,7 @@ class Inventory:
         vm = join_vm(facts, vmi, instancetype, cluster=self.ledger.cluster, datacenter=self.ledger.datacenter)
         last = self.ledger.vms.get(uid)
         if vm.disk is None and vmi is None and last is not None:
-            vm = _with_disk_of(Vm.model_validate_json(last.state), vm)
+            vm = _with_disk_of(decoded(last.state), vm)
         versions = Versions(
             vm=facts.resource_version if facts else 0,
             # Never lower than before: a VM that stops has no instance, but is newer than the VM that ran.

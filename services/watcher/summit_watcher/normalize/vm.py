@@ -8,6 +8,7 @@ from summit_watcher.normalize.disks import disk_bytes
 from summit_watcher.normalize.figure import Figure, shown, unknown
 from summit_watcher.normalize.instance import VmiFacts
 from summit_watcher.normalize.instancetype import InstancetypeFacts, was_edited_since
+from summit_watcher.normalize.state import unvalidated
 from summit_watcher.normalize.status import instance_status, vm_status
 from summit_watcher.normalize.virtualmachine import VmFacts
 
@@ -38,7 +39,7 @@ def join_vm(
     problems = _problems(vm, vmi, instancetype, (cpu, memory, disk))
     migration = live.migration if live and live.is_migrating else None
     printable = vm.printable_status if vm else None
-    return Vm(
+    return unvalidated(
         id=Uid(subject.uid),
         name=subject.name,
         namespace=subject.namespace or None,
