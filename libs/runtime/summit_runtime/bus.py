@@ -113,7 +113,7 @@ async def watch_connection(client: Client) -> None:
 async def ensure_stream(client: Client) -> None:
     """Create the stream and the bucket, or bring the stream's configuration up to date; data is never touched.
 
-    Raises FatalError when the server refuses, with its reason.
+    Raises FatalError when the server refuses, with its reason, or does not take batches.
     """
     try:
         await _ensure(client)
@@ -129,9 +129,14 @@ async def _ensure(client: Client) -> None:
     try:
         await jetstream.stream_info(STREAM)
     except NotFoundError:
-        await jetstream.add_stream(wanted)
+        made = await jetstream.add_stream(wanted)
     else:
-        await jetstream.update_stream(wanted)
+        made = await jetstream.update_stream(wanted)
+    if not made.config.allow_batched:  # a server of a cluster that is older than the one we are connected to
+        raise FatalError(
+            f"NATS takes no batches for the stream {STREAM!r}; "
+            f"install {'.'.join(map(str, MINIMUM_SERVER))} or newer on all its servers"
+        )
     await jetstream.create_key_value(
         KeyValueConfig(bucket=HEALTH_BUCKET, history=1, ttl=HEALTH_TTL_SECONDS, direct=True)
     )
@@ -150,6 +155,7 @@ def stream_config() -> StreamConfig:
         max_msg_size=MAX_EVENT_BYTES,
         duplicate_window=DUPLICATE_WINDOW_SECONDS,
         allow_direct=True,
+        allow_batched=True,
         deny_delete=True,
         deny_purge=True,
     )

@@ -1,9 +1,18 @@
-"""Publishing to the log: nothing is forgotten before the server has it, and no VM's events change places.
+"""Publishing to the log: nothing is forgotten before the server has it, and no two events change places.
 
-A subject has at most one event under way; later ones of the same subject wait for its acknowledgement, and all other
-subjects go on beside it. So a resend after a reconnect, a refusal or a lost ack cannot overtake anything, and the same
-`Nats-Msg-Id` makes it harmless. The number of unacknowledged events is bounded: `publish` waits when it is reached,
-which is how a slow NATS is felt by the watcher. (nats-py's own `publish_async` hangs for ever on an error, #985.)
+All events stand in one queue. What waits is sent as one batch (see fast_batch), and the next batch when that one is
+answered: so batches are long when events come fast, and a lone event is a batch of one, acknowledged within a
+millisecond. There is no second way to publish, hence nothing to keep in order between two; and since every batch ends
+with its last message, none is ever left open.
+
+After any failure (refused, no answer, connection lost) a new batch begins with the oldest unacknowledged event, under
+the same `Nats-Msg-Id`. Whatever was sent before may still arrive, even between the new messages: nats-py sends what it
+had buffered after a reconnect. That does no harm. Each try is a run of the same sequence that begins where nothing
+before it is missing and of which the server takes a prefix; whichever stores an event has passed all earlier ones, and
+the second to come is a duplicate. It holds as long as a try is not older than the stream's duplicate window.
+
+Since a batch that begins with a duplicate is over, the first after a failure has one event, and each that succeeds
+doubles the next. (nats-py's own `publish_async` hangs for ever on an error, #985.)
 """
 
 import asyncio
@@ -14,47 +23,23 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 
-import msgspec
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from summit_models.event import ingest
 from summit_runtime.backoff import Backoff
+from summit_runtime.fast_batch import MAX_MESSAGES, FastBatch, Message, Outcome
 
 logger = logging.getLogger("summit.nats")
 
 WINDOW_EVENTS = 2048
-ACK_TIMEOUT_SECONDS = 5.0
-SWEEP_SECONDS = 0.5
-UNSTORABLE = frozenset({10054})
-"""JetStream error codes that no retry can mend: 10054, the message is larger than the stream allows."""
-
-
-class _Error(msgspec.Struct):
-    err_code: int = 0
-    description: str = ""
-
-
-class _Ack(msgspec.Struct):
-    """JetStream's PubAck."""
-
-    seq: int = 0
-    duplicate: bool = False
-    error: _Error | None = None
-
-
-_decode_ack = msgspec.json.Decoder(_Ack).decode
-
-
-@dataclass(slots=True)
-class _Outgoing:
-    subject: str
-    body: bytes
-    event_id: str
-    token: str = ""
-    sent_at: float = 0.0
+"""Four batches: while one is on its way the callers fill the next. Bounds the memory, at ~1.3 KB an event to 3 MB."""
+ANSWER_TIMEOUT_SECONDS = 5.0
+LOOK_SECONDS = 0.1
+"""How soon a lost connection, and its return, are seen while an answer is awaited."""
 
 
 @dataclass
@@ -62,33 +47,30 @@ class Publisher:
     """Publishes events of any number of clusters over one connection. Made by `publishing`."""
 
     client: Client
-    _inbox: str = field(init=False)
-    _queues: dict[str, deque[_Outgoing]] = field(default_factory=dict, init=False)
-    _under_way: dict[str, _Outgoing] = field(default_factory=dict, init=False)
+    inbox: str = field(init=False)
+    _queue: deque[Message] = field(default_factory=deque, init=False)
+    _batch: FastBatch | None = field(default=None, init=False)
+    _batch_limit: int = field(default=MAX_MESSAGES, init=False)
     _window: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(WINDOW_EVENTS), init=False)
+    _waiting: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _idle: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _backoff: Backoff = field(default_factory=lambda: Backoff(initial_seconds=0.25, max_seconds=5.0), init=False)
-    _not_before: float = field(default=0.0, init=False)
-    _next_token: int = field(default=0, init=False)
     published: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        self._inbox = self.client.new_inbox()
+        self.inbox = self.client.new_inbox()
         self._idle.set()
 
     async def publish(self, subject: str, body: bytes, event_id: str) -> None:
-        """Hand over one event for its public subject; returns once it is on its way or waits for its turn.
+        """Hand over one event for its public subject; returns once it has its place in the queue.
 
         Waits while 2048 events are unacknowledged. An event is lost only with the process; `flush` tells when all
         are stored.
         """
         await self._window.acquire()
+        self._queue.append(Message(ingest(subject), body, event_id))
+        self._waiting.set()
         self._idle.clear()
-        event = _Outgoing(ingest(subject), body, event_id)
-        queue = self._queues.setdefault(subject, deque())
-        queue.append(event)
-        if len(queue) == 1:
-            await self._send(event)
 
     async def flush(self) -> None:
         """Wait until every event handed over is stored."""
@@ -96,84 +78,79 @@ class Publisher:
 
     @property
     def unacknowledged(self) -> int:
-        return sum(len(queue) for queue in self._queues.values())
+        return len(self._queue)
 
-    async def _send(self, event: _Outgoing) -> None:
-        """Send under a fresh token, so that a late answer to an earlier try is not taken for this one's."""
-        self._under_way.pop(event.token, None)
-        self._next_token += 1
-        event.token = str(self._next_token)
-        event.sent_at = time.monotonic()
-        self._under_way[event.token] = event
-        with contextlib.suppress(NatsError):  # not connected: the sweep sends it again
-            await self.client.publish(
-                event.subject, event.body, reply=f"{self._inbox}.{event.token}", headers={"Nats-Msg-Id": event.event_id}
-            )
-
-    async def _on_ack(self, message: Msg) -> None:
-        event = self._under_way.get(message.subject.rpartition(".")[2])
-        if event is None:
-            return
-        error = _ack_error(message)
-        if error is None or error.err_code in UNSTORABLE:
-            if error:
-                logger.error("event %s cannot be stored and is dropped: %s", event.event_id, error.description)
-            await self._done(event)
-        else:
-            self._refused(event, error)
-
-    async def _done(self, event: _Outgoing) -> None:
-        del self._under_way[event.token]
-        public = f"summit{event.subject.removeprefix('ingest.summit')}"
-        queue = self._queues[public]
-        queue.popleft()
-        self.published += 1
-        self._window.release()
-        self._backoff.reset()
-        if queue:
-            await self._send(queue[0])
-        else:
-            del self._queues[public]
-            if not self._queues:
-                self._idle.set()
-
-    def _refused(self, event: _Outgoing, error: _Error) -> None:
-        """Keep the event; the sweep sends it again after the backoff."""
-        if time.monotonic() >= self._not_before:
-            delay = self._backoff.next_seconds()
-            self._not_before = time.monotonic() + delay
-            logger.warning("NATS does not store events (%s); trying again in %.1f s", error.description, delay)
-        event.sent_at = float("-inf")
-
-    async def sweep(self) -> None:
-        """Send again, for ever, what was refused or not acknowledged in time."""
+    async def run(self) -> None:
+        """Publish what waits, one batch after the other, for ever."""
         while True:
-            await asyncio.sleep(SWEEP_SECONDS)
-            now = time.monotonic()
-            if now < self._not_before or not self.client.is_connected:
-                continue
-            for event in [e for e in self._under_way.values() if now - e.sent_at > ACK_TIMEOUT_SECONDS]:
-                await self._send(event)
+            await self._waiting.wait()
+            while not self.client.is_connected:  # noqa: ASYNC110  nats-py has nothing to wait for
+                await asyncio.sleep(LOOK_SECONDS)
+            self._batch = FastBatch(self.inbox, list(islice(self._queue, self._batch_limit)))
+            await self._settle(self._batch, await self._send(self._batch))
 
+    async def answer(self, message: Msg) -> None:
+        if self._batch:
+            self._batch.answer(message)
 
-def _ack_error(message: Msg) -> _Error | None:
-    """The error in an ack, if there is one. An empty body is the server's 503: nobody stores this subject now."""
-    if not message.data:
-        return _Error(description="no stream takes them: JetStream is not ready")
-    return _decode_ack(message.data).error
+    async def _send(self, batch: FastBatch) -> Outcome:
+        """Send a batch and wait for its outcome; an empty one when the connection was lost meanwhile."""
+        reconnects = self.client.stats["reconnects"]
+        deadline = time.monotonic() + ANSWER_TIMEOUT_SECONDS
+        await batch.send(self.client)
+        while not batch.outcome.done():
+            await asyncio.wait([batch.outcome], timeout=LOOK_SECONDS)
+            if not self.client.is_connected or self.client.stats["reconnects"] != reconnects:
+                return Outcome()
+            if time.monotonic() > deadline:
+                return Outcome(refusal=f"no answer within {ANSWER_TIMEOUT_SECONDS:g} s")
+        return batch.outcome.result()
+
+    async def _settle(self, batch: FastBatch, outcome: Outcome) -> None:
+        for _ in range(outcome.stored):
+            self._forget(0)
+        complete = outcome.stored == len(batch.messages) and not outcome.duplicate
+        self._batch_limit = min(2 * self._batch_limit, MAX_MESSAGES) if complete else 1
+        if outcome.stored:
+            self.published += outcome.stored
+            self._recovered()
+        elif outcome.unstorable is not None:
+            event_id = batch.messages[outcome.unstorable].id
+            logger.error("event %s cannot be stored and is dropped: %s", event_id, outcome.refusal)
+            self._forget(outcome.unstorable)
+        elif outcome.refusal:
+            await self._refused(outcome.refusal)
+
+    def _forget(self, index: int) -> None:
+        del self._queue[index]
+        self._window.release()
+        if not self._queue:
+            self._waiting.clear()
+            self._idle.set()
+
+    async def _refused(self, reason: str) -> None:
+        """Wait before the next attempt; said once, however many it takes."""
+        if not self._backoff.attempt:
+            logger.warning("NATS does not store events (%s); trying again until it does", reason)
+        await asyncio.sleep(self._backoff.next_seconds())
+
+    def _recovered(self) -> None:
+        if self._backoff.attempt:
+            logger.warning("NATS stores events again")
+            self._backoff.reset()
 
 
 @asynccontextmanager
 async def publishing(client: Client) -> AsyncIterator[Publisher]:
     """A publisher for the length of the block; leaving it waits for nothing, call `flush` first."""
     publisher = Publisher(client)
-    subscription = await client.subscribe(f"{publisher._inbox}.*", cb=publisher._on_ack)  # noqa: SLF001
-    sweeper = asyncio.create_task(publisher.sweep())
+    subscription = await client.subscribe(f"{publisher.inbox}.>", cb=publisher.answer)
+    sender = asyncio.create_task(publisher.run())
     try:
         yield publisher
     finally:
-        sweeper.cancel()
+        sender.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await sweeper
+            await sender
         with contextlib.suppress(NatsError):
             await subscription.unsubscribe()
