@@ -8,38 +8,45 @@ events of a batch and in SQL against the stored row, so redelivery and replay ch
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from sqlalchemy import Table
 from sqlalchemy.dialects.postgresql import JSONB
 
 from summit_models import tables
 from summit_models.cluster import ClusterHealth
-from summit_models.contract import Contract, Revision
+from summit_models.contract import ClusterName, Contract, DatacenterId, Revision
 from summit_models.datacenter import Datacenter
 from summit_models.event import (
-    EVENT_BY_COLLECTION,
+    UNMANAGED,
     ClusterEvent,
     DatacenterEvent,
-    Event,
     MigrationEvent,
     MigrationEventType,
     VmEvent,
     VmEventType,
+    cluster_subject,
+    datacenter_subject,
+    migration_subject,
     source_of,
-    subject_of,
+    vm_subject,
 )
 from summit_models.migration import Migration
 from summit_models.vm import Vm
+from summit_projector.decode import NOT_JSON, Decode, Decoded, by_model, by_struct, decode_envelope
 from summit_runtime.consumer import StreamMessage
 
 Row = tuple[Any, ...]
 """Values in the order of the table's columns, JSONB as text."""
 Order = tuple[int, ...]
 """Epoch, resourceVersions, revision: the greater one is the newer state."""
+
+SUBJECTS_REMEMBERED = 20_000
+"""To make a subject and look at each of its characters takes as long as to decode an event."""
 
 EARLIEST_YEAR, LATEST_YEAR = 2000, 2100
 """Event times outside are nonsense, and each month that history is kept of has a partition."""
@@ -81,14 +88,11 @@ class _RejectedError(Exception):
     """The event is not applied; the sentence is kept with it."""
 
 
-class _Envelope(msgspec.Struct):
-    """Of a CloudEvent, what is needed beside its model: the id, and the data's own text for history."""
+class Place(NamedTuple):
+    """Where an event belongs, by its own data."""
 
-    id: str | None = None
-    data: msgspec.Raw = msgspec.Raw(b"null")
-
-
-_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+    subject: str
+    source: str
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,9 @@ class Projection:
     """How the events of one collection become rows of one table."""
 
     table: Table
+    decode: Decode
+    place: Callable[[Any], Place]
+    """From the data. Raises ValueError when a name in it cannot be part of a subject."""
     fields: Callable[[Any], tuple[Any, ...]]
     """Values of the model's fields, which are the table's first columns."""
     key: str
@@ -103,15 +110,16 @@ class Projection:
     versions: Callable[[Any], tuple[int, ...]] = lambda _: ()
     deleted: str | None = None
     """Type of the event that sets `deleted_at`, for tables that keep tombstones."""
+    history: bool = False
 
     @property
     def order_columns(self) -> tuple[str, ...]:
         return ("epoch", *self.version_columns, "revision")
 
-    def order(self, event: Event, revision: int) -> Order:
+    def order(self, event: Decoded, revision: int) -> Order:
         return (event.epoch, *self.versions(event.data), revision)
 
-    def row(self, event: Event, order: Order) -> Row:
+    def row(self, event: Decoded, order: Order) -> Row:
         values = list(self.fields(event.data))
         for position in _json_positions(self.table):
             values[position] = _json_text(values[position])
@@ -123,25 +131,68 @@ def _fields_of(model: type[Contract]) -> Callable[[Any], tuple[Any, ...]]:
     return attrgetter(*model.model_fields)
 
 
+def _vm_place(vm: Any) -> Place:
+    return _vm_place_by_names(vm.datacenter, vm.cluster, vm.namespace, vm.name)
+
+
+@lru_cache(maxsize=SUBJECTS_REMEMBERED)
+def _vm_place_by_names(
+    datacenter: DatacenterId, cluster: ClusterName | None, namespace: str | None, name: str
+) -> Place:
+    subject = vm_subject(datacenter, cluster or UNMANAGED, namespace or UNMANAGED, name)
+    return Place(subject, source_of(datacenter, cluster))
+
+
+def _migration_place(migration: Any) -> Place:
+    datacenter, cluster = migration.datacenter_id, migration.cluster
+    subject = migration_subject(datacenter, cluster, migration.namespace, migration.name)
+    return Place(subject, source_of(datacenter, cluster))
+
+
+def _cluster_place(cluster: ClusterHealth) -> Place:
+    return Place(cluster_subject(cluster.datacenter, cluster.name), source_of(cluster.datacenter, cluster.name))
+
+
+def _datacenter_place(datacenter: Datacenter) -> Place:
+    return Place(datacenter_subject(datacenter.id), source_of(datacenter.id))
+
+
 PROJECTIONS: Mapping[str, Projection] = {
     "vms": Projection(
         table=tables.vms,
+        decode=by_struct(VmEvent),
+        place=_vm_place,
         fields=_fields_of(Vm),
         key="id",
         version_columns=("vm_version", "vmi_version"),
         versions=lambda vm: (vm.resource_versions.vm, vm.resource_versions.vmi),
         deleted=VmEventType.DELETED,
+        history=True,
     ),
     "migrations": Projection(
         table=tables.migrations,
+        decode=by_struct(MigrationEvent),
+        place=_migration_place,
         fields=_fields_of(Migration),
         key="id",
         version_columns=("object_version",),
         versions=lambda migration: (migration.resource_version,),
         deleted=MigrationEventType.DELETED,
     ),
-    "clusters": Projection(table=tables.clusters, fields=_fields_of(ClusterHealth), key="name"),
-    "datacenters": Projection(table=tables.datacenters, fields=_fields_of(Datacenter), key="id"),
+    "clusters": Projection(
+        table=tables.clusters,
+        decode=by_model(ClusterEvent),
+        place=_cluster_place,
+        fields=_fields_of(ClusterHealth),
+        key="name",
+    ),
+    "datacenters": Projection(
+        table=tables.datacenters,
+        decode=by_model(DatacenterEvent),
+        place=_datacenter_place,
+        fields=_fields_of(Datacenter),
+        key="id",
+    ),
 }
 """By collection, the second token of the subject. Collections of later versions are passed over."""
 
@@ -150,18 +201,18 @@ def project(messages: Sequence[StreamMessage]) -> Batch:
     """Make one batch of messages that follow each other in the stream; there must be at least one."""
     last = messages[-1]
     batch = Batch(revision=Revision(last.sequence), event_id=event_id(last.body))
-    newest: dict[str, dict[str, tuple[Order, Event]]] = {collection: {} for collection in PROJECTIONS}
+    newest: dict[str, dict[str, tuple[Order, Decoded]]] = {collection: {} for collection in PROJECTIONS}
     for message in messages:
         collection = message.subject.split(".", 2)[1]
         if projection := PROJECTIONS.get(collection):
             try:
-                event = _accept(message, EVENT_BY_COLLECTION[collection])
-                history = _history_rows(event, message)
+                event = _accept(message, projection)
             except _RejectedError as error:
                 batch.set_aside.append(_set_aside_row(message, str(error)))
                 continue
             _keep_newest(newest[collection], projection, event, message.sequence)
-            batch.history += history
+            if projection.history and event.type != VmEventType.OBSERVED:
+                batch.history.append(_history_row(event, message.sequence))
     for collection, kept in newest.items():
         if kept:
             projection = PROJECTIONS[collection]
@@ -178,12 +229,12 @@ def set_aside(message: StreamMessage, reason: str) -> Batch:
 def event_id(body: bytes) -> str | None:
     """The CloudEvents id of a body; None when it has none."""
     try:
-        return _storable(_decode_envelope(body).id)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _storable(decode_envelope(body).id)
+    except NOT_JSON:
         return None
 
 
-def _keep_newest(kept: dict[str, tuple[Order, Event]], projection: Projection, event: Event, revision: int) -> None:
+def _keep_newest(kept: dict[str, tuple[Order, Decoded]], projection: Projection, event: Decoded, revision: int) -> None:
     order = projection.order(event, revision)
     key = getattr(event.data, projection.key)
     known = kept.get(key)
@@ -191,47 +242,26 @@ def _keep_newest(kept: dict[str, tuple[Order, Event]], projection: Projection, e
         kept[key] = (order, event)
 
 
-def _accept(message: StreamMessage, model: type[Event]) -> Event:
+def _accept(message: StreamMessage, projection: Projection) -> Decoded:
     """Decode an event and check that it may say what it says where it says it."""
     if _has_nul(message.body):
         raise _RejectedError("it contains the character U+0000, which Postgres cannot store")
     try:
-        event = model.model_validate_json(message.body)
-        subject = subject_of(event)
-    except ValidationError as error:
-        raise _RejectedError(_sentence(error)) from error
+        event = projection.decode(message.body)
+        place = projection.place(event.data)
     except ValueError as error:
         raise _RejectedError(str(error)) from error
-    if message.subject != subject:
-        raise _RejectedError(f"its data belongs under subject {subject!r}")
-    if event.source != (source := _rightful_source(event)):
-        raise _RejectedError(f"its source is {event.source!r}, but its data is about {source!r}")
+    if message.subject != place.subject:
+        raise _RejectedError(f"its data belongs under subject {place.subject!r}")
+    if event.source != place.source:
+        raise _RejectedError(f"its source is {event.source!r}, but its data is about {place.source!r}")
     if not EARLIEST_YEAR <= event.time.year < LATEST_YEAR:
         raise _RejectedError(f"its time {event.time.isoformat()} cannot be right: check the clock of its writer")
     return event
 
 
-def _rightful_source(event: Event) -> str:
-    match event:
-        case VmEvent(data=vm):
-            return source_of(vm.datacenter, vm.cluster)
-        case MigrationEvent(data=migration):
-            return source_of(migration.datacenter_id, migration.cluster)
-        case ClusterEvent(data=cluster):
-            return source_of(cluster.datacenter, cluster.name)
-        case DatacenterEvent(data=datacenter):
-            return source_of(datacenter.id)
-
-
-def _history_rows(event: Event, message: StreamMessage) -> Sequence[HistoryRow]:
-    """The event as history keeps it; none for what is no VM's or told of no change."""
-    if not isinstance(event, VmEvent) or event.type == VmEventType.OBSERVED:
-        return ()
-    try:
-        data = str(_decode_envelope(message.body).data, "utf-8")
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # for example NaN, which pydantic takes for a number
-        raise _RejectedError(f"its data is not JSON: {error}") from error
-    return (HistoryRow(message.sequence, event.time, event.data.id, event.type, event.epoch, data),)
+def _history_row(event: Decoded, revision: int) -> HistoryRow:
+    return HistoryRow(revision, event.time, event.data.id, event.type, event.epoch, event.text)
 
 
 def _set_aside_row(message: StreamMessage, reason: str) -> SetAsideRow:
@@ -245,11 +275,6 @@ def _storable(text: str | None) -> str | None:
 def _has_nul(body: bytes) -> bool:
     """Whether the JSON text escapes U+0000. An escaped backslash before `u0000` is no such escape."""
     return b"\\u0000" in body and b"\\u0000" in body.replace(b"\\\\", b"")
-
-
-def _sentence(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    return f"{'.'.join(map(str, first['loc'])) or 'body'}: {first['msg']}"
 
 
 def _json_positions(table: Table) -> Iterable[int]:
