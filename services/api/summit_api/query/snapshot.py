@@ -13,7 +13,6 @@ from typing import Any, cast
 
 import asyncpg
 from pydantic import SecretStr
-from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -21,16 +20,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from summit_api.problems import ProblemError, unavailable
 from summit_models.contract import Revision
 from summit_models.event import STREAM
-from summit_models.tables import metadata
 from summit_runtime import database
 
 logger = logging.getLogger("summit.api")
 
-_checkpoint = metadata.tables["checkpoint"].c
-
-_POSITION = select(_checkpoint.revision, _checkpoint.applied_at, _checkpoint.stream_created_at).where(
-    _checkpoint.stream == STREAM
-)
+_POSITION = "SELECT revision, applied_at, stream_created_at FROM checkpoint WHERE stream = $1"
 
 _NO_SCHEMA = frozenset({"42P01", "42703", "3F000"})
 """SQLSTATE undefined_table, undefined_column, invalid_schema_name: the projector has not migrated (yet)."""
@@ -49,6 +43,7 @@ class Snapshot:
     """A transaction, and how far the stream had been applied when it began."""
 
     connection: AsyncConnection
+    driver: asyncpg.Connection
     revision: Revision
     as_of: datetime | None
     """When that revision was applied; None while nothing has been."""
@@ -57,8 +52,7 @@ class Snapshot:
 
     async def fetch(self, sql: str, *arguments: object) -> Sequence[Sequence[Any]]:
         """The driver's own rows of a statement with `$1` for its first argument: for the hot endpoints."""
-        driver = (await self.connection.get_raw_connection()).driver_connection
-        rows: Sequence[Sequence[Any]] = await cast(asyncpg.Connection, driver).fetch(sql, *arguments)
+        rows: Sequence[Sequence[Any]] = await self.driver.fetch(sql, *arguments)
         return rows
 
 
@@ -67,15 +61,17 @@ class ReadModels:
 
     def __init__(self, url: SecretStr) -> None:
         engine = database.engine(url, application="summit-api")
-        self._engine = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")  # the driver begins and ends
         self._reachable = True
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Snapshot]:
         """Read the tables as of one moment. Raises ProblemError 503 while Postgres or its schema is not there."""
         async with self.connect() as connection:
-            position = (await connection.execute(_POSITION)).one_or_none()
-            yield Snapshot(connection, *(position or (Revision(0), None, None)))
+            driver = cast(asyncpg.Connection, (await connection.get_raw_connection()).driver_connection)
+            async with driver.transaction(isolation="repeatable_read", readonly=True):
+                position = await driver.fetchrow(_POSITION, STREAM)
+                yield Snapshot(connection, driver, *(position or (Revision(0), None, None)))
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[AsyncConnection]:
