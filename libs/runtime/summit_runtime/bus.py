@@ -110,6 +110,24 @@ async def watch_connection(client: Client) -> None:
             raise FatalError("NATS has not answered for half a minute though connected; the process starts anew")
 
 
+async def watch_stream(client: Client) -> None:
+    """Return never; raise FatalError when the stream is no longer the one it was, after making it if it is gone.
+
+    Whoever remembers what he published remembers it of the old stream: a new start reads the new one, and tells it all.
+    """
+    created_at = (await stream_state(client)).created_at
+    while True:
+        await asyncio.sleep(PING_SECONDS)
+        try:
+            if (await stream_state(client)).created_at == created_at:
+                continue
+        except NotFoundError:
+            await ensure_stream(client)
+        except (NatsError, TimeoutError):
+            continue  # away: the connection is watched by others
+        raise FatalError(f"the stream {STREAM!r} was replaced by a new one; the process starts anew and tells it all")
+
+
 async def ensure_stream(client: Client) -> None:
     """Create the stream and the bucket, or bring the stream's configuration up to date; data is never touched.
 

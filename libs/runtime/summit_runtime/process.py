@@ -8,14 +8,17 @@ import contextlib
 import logging
 import signal
 import sys
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 from summit_runtime import log
 from summit_runtime.backoff import Backoff
 from summit_runtime.settings import ProcessSettings, SettingsError
 
 logger = logging.getLogger("summit.process")
+
+GRACE_SECONDS = 3.5
+"""What a service has from SIGTERM on to finish what it holds. Above each service's own limits."""
 
 SettingsT = TypeVar("SettingsT", bound=ProcessSettings)
 
@@ -27,7 +30,7 @@ class FatalError(Exception):
 def main(
     name: str,
     settings_class: type[SettingsT],
-    service: Callable[[SettingsT, asyncio.Event], Awaitable[None]],
+    service: Callable[[SettingsT, asyncio.Event], Coroutine[Any, Any, None]],
     *,
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
 ) -> None:
@@ -46,16 +49,31 @@ def main(
         sys.exit(runner.run(_run(name, settings, service)))
 
 
-async def _run(name: str, settings: SettingsT, service: Callable[[SettingsT, asyncio.Event], Awaitable[None]]) -> int:
+async def _run(
+    name: str, settings: SettingsT, service: Callable[[SettingsT, asyncio.Event], Coroutine[Any, Any, None]]
+) -> int:
     stop = asyncio.Event()
     _on_signals(name, stop)
     try:
-        await supervised(name, lambda: service(settings, stop))
+        await supervised(name, lambda: _until_stopped(service(settings, stop), stop))
     except FatalError as error:
         logger.error("%s cannot go on: %s", name, error)  # noqa: TRY400  the sentence is the message
         return 1
     logger.info("%s stopped", name)
     return 0
+
+
+async def _until_stopped(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> None:
+    """Run `work`, which ends by itself after `stop`; if it does not, waiting for a server that is away, end it."""
+    task, stopped = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({task}, timeout=GRACE_SECONDS)
+    finally:
+        stopped.cancel()
+        await end(task)
+    if not task.cancelled():
+        task.result()
 
 
 async def supervised(name: str, work: Callable[[], Awaitable[None]], *, retry: Backoff | None = None) -> None:

@@ -23,6 +23,7 @@ from summit_models.event import (
     source_of,
 )
 from summit_runtime.publisher import Publisher
+from summit_watcher.resources import CLUSTER_INSTANCETYPES, INSTANCETYPES, VIRTUAL_MACHINES
 
 logger = logging.getLogger("summit.watcher")
 
@@ -30,7 +31,7 @@ HEARTBEAT_SECONDS = 10.0
 SETTLE_SECONDS = 0.25
 """Five list-watches change state within moments of each other: one event for all."""
 
-_OPTIONAL = frozenset({"virtualmachineinstancetypes", "virtualmachineclusterinstancetypes"})
+_OPTIONAL = frozenset({INSTANCETYPES.plural, CLUSTER_INSTANCETYPES.plural})
 """Older KubeVirt has no instancetypes: their absence is no defect."""
 
 
@@ -84,14 +85,14 @@ class HealthReporter:
         ]
         state, reason = overall(resources)
         since = self._health.since if state is self._health.state else datetime.now(UTC)
-        contacts = [r.last_contact for r in resources if r.last_contact]
         self._health = self._health.model_copy(
             update={
                 "state": state,
                 "since": since,
                 "reason": reason,
                 "resources": resources,
-                "last_contact": max(contacts, default=None),
+                # Of the VMs alone: a cluster that only tells of its instances tells nothing new of its VMs.
+                "last_contact": self._last_contact(VIRTUAL_MACHINES.plural),
             }
         )
         return self._health

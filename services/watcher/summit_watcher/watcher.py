@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from nats.aio.client import Client
+from pydantic import ValidationError
 
 from summit_models.datacenter import Datacenter
 from summit_models.event import DatacenterEvent, datacenter_subject, source_of
@@ -51,6 +52,7 @@ async def _watch_fleet(settings: WatcherSettings, client: Client, publisher: Pub
         checks = {"nats": lambda: None if client.is_connected else "not connected", "clusters": fleet.untried}
         background = [
             tasks.create_task(bus.watch_connection(client)),
+            tasks.create_task(bus.watch_stream(client)),
             tasks.create_task(_follow_configuration(settings, datacenters, fleet, client, publisher)),
         ]
         async with serve_probes(settings.probe_host, settings.probe_port, checks):
@@ -79,9 +81,17 @@ async def _declare(datacenters: Sequence[DatacenterConfig], client: Client, publ
     for config in datacenters:
         subject = datacenter_subject(config.id)
         declared = _datacenter(config)
-        if subject not in published or DatacenterEvent.model_validate_json(published[subject]).data != declared:
+        if _said(published.get(subject)) != declared:
             event = _declaration(declared)
             await publisher.publish(subject, event.model_dump_json().encode(), event.id)
+
+
+def _said(body: bytes | None) -> Datacenter | None:
+    """What an event of the log says; None for none, and for one that this version cannot read."""
+    try:
+        return DatacenterEvent.model_validate_json(body).data if body else None
+    except ValidationError:
+        return None
 
 
 def _datacenter(config: DatacenterConfig) -> Datacenter:
