@@ -9,8 +9,10 @@ import nats
 import pytest
 from pydantic import SecretStr
 
+from summit_models.event import STREAM
 from summit_runtime import bus
 from summit_runtime.consumer import StreamMessage, consume, snapshot
+from summit_runtime.process import FatalError
 from summit_runtime.publisher import WINDOW_EVENTS, publishing
 from summit_standalone.embedded_nats import embedded_nats
 
@@ -156,4 +158,17 @@ async def test_a_snapshot_is_the_last_message_of_each_matching_subject(nats_url:
     found = {m.subject: m.body async for m in snapshot(client, "summit.vms.d.c0.>")}
     assert found == {f"summit.vms.d.c0.n.v{n % 10}": str(n).encode() for n in (20, 22, 24, 26, 28)}
     assert [m async for m in snapshot(client, "summit.vms.nowhere.>")] == []
+    await bus.close(client)
+
+
+async def test_a_stream_that_was_deleted_is_made_anew_and_its_writer_starts_anew(nats_url: str) -> None:
+    """What the writer remembers having published is nowhere any more; only a new start tells it all again."""
+    client = await bus.connect(SecretStr(nats_url), name="test")
+    await bus.ensure_stream(client)
+    watching = asyncio.create_task(bus.watch_stream(client))
+    created = (await bus.stream_state(client)).created_at
+    await client.jetstream().delete_stream(STREAM)
+    with pytest.raises(FatalError, match="replaced by a new one"):
+        await asyncio.wait_for(watching, DEADLINE_SECONDS)
+    assert (await bus.stream_state(client)).created_at > created
     await bus.close(client)

@@ -1,0 +1,40 @@
+"""The watcher as a process: what it does when its surroundings change."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+from pipeline import Pipeline, eventually, write_config
+
+from summit_simulator.cluster import SimulatedCluster
+
+
+async def test_a_watcher_stops_on_sigterm_also_while_nats_was_never_there(tmp_path: Path) -> None:
+    """It waits for NATS for ever, and for its own end not at all."""
+    environment = os.environ | {"NATS_URL": "nats://127.0.0.1:1", "WATCHER_CONFIG": str(tmp_path / "none.yaml")}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "summit_watcher", env=environment, stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stderr is not None
+    async with asyncio.timeout(20):
+        while b"cannot be reached" not in await process.stderr.readline():
+            pass
+        process.send_signal(signal.SIGTERM)
+        await process.stderr.read()
+        assert await process.wait() == 0
+
+
+async def test_a_cluster_that_is_added_to_the_configuration_is_watched(
+    pipeline: Pipeline, clusters: list[SimulatedCluster], tmp_path: Path
+) -> None:
+    """Without a restart, and without a new list of those that stayed."""
+    async with SimulatedCluster("andoria") as added:
+        added.create_vm("newcomer", namespace="prod")
+        clusters[0].create_vm("resident", namespace="prod")
+        await eventually(pipeline.vms, lambda vms: "resident" in vms)
+        lists = len(clusters[0].requests_for("virtualmachines"))
+        write_config(tmp_path, [*clusters, added])
+        await eventually(pipeline.vms, lambda vms: {"resident", "newcomer"} <= vms.keys())
+        assert len(clusters[0].requests_for("virtualmachines")) == lists
