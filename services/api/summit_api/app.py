@@ -19,7 +19,8 @@ _DESCRIPTION = (
     "ETag; ask again with If-None-Match and an unchanged list answers 304. Errors are RFC 9457 problems."
 )
 
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    304: {"description": "What you have still is the answer"},
     "4XX": {"model": Problem, "description": "The request is wrong; the problem says what"},
     "5XX": {"model": Problem, "description": "The tables cannot be read at the moment"},
 }
@@ -35,7 +36,7 @@ class Application(FastAPI):
         for methods in document["paths"].values():
             for operation in methods.values():
                 for status, answer in operation["responses"].items():
-                    if status in _PROBLEMS and "application/json" in answer["content"]:
+                    if "application/json" in answer.get("content", {}) and status in ("4XX", "5XX"):
                         answer["content"][problems.MEDIA_TYPE] = answer["content"].pop("application/json")
         return document
 
@@ -60,7 +61,7 @@ def create_app(services: Services) -> FastAPI:
         ],
     )
     app.state.services = services
-    api = APIRouter(prefix="/api/v1", responses=_PROBLEMS)
+    api = APIRouter(prefix="/api/v1", responses=_ANSWERS)
     for module in (datacenters, vms, clusters, migrations):
         api.include_router(module.router)
     app.include_router(api)

@@ -33,6 +33,9 @@ ServicesDep = Annotated[Services, Depends(services)]
 Now = Annotated[datetime, Depends(now)]
 
 
+IfNoneMatch = Annotated[str | None, Header(description="`ETag` of the answer you have; 304 if it still is the answer")]
+
+
 @dataclass(frozen=True)
 class Reading:
     """One conditional request for a consistent picture."""
@@ -65,9 +68,7 @@ class Reading:
         return {"ETag": tag, "Cache-Control": "no-cache", "Summit-Revision": str(self.snapshot.revision)}
 
 
-async def reading(
-    services: ServicesDep, now: Now, if_none_match: Annotated[str | None, Header(include_in_schema=False)] = None
-) -> AsyncIterator[Reading]:
+async def reading(services: ServicesDep, now: Now, if_none_match: IfNoneMatch = None) -> AsyncIterator[Reading]:
     moment = Moment(now, services.freshness.fresh_clusters(now))
     async with services.read_models.snapshot() as snapshot:
         yield Reading(snapshot, moment, services.freshness, if_none_match)

@@ -41,6 +41,7 @@ async def serve(app: FastAPI, sock: socket.socket, stop: asyncio.Event, *, acces
     config = uvicorn.Config(
         app,
         log_config=None,
+        log_level="info" if access_log else "warning",
         access_log=access_log,
         lifespan="off",
         server_header=False,

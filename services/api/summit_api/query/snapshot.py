@@ -26,8 +26,10 @@ logger = logging.getLogger("summit.api")
 
 _POSITION = "SELECT revision, applied_at, stream_created_at FROM checkpoint WHERE stream = $1"
 
-_NO_SCHEMA = frozenset({"42P01", "42703", "3F000"})
-"""SQLSTATE undefined_table, undefined_column, invalid_schema_name: the projector has not migrated (yet)."""
+_NO_SCHEMA = frozenset({"42P01", "42703", "3F000", "0A000"})
+"""SQLSTATE undefined_table, undefined_column, invalid_schema_name: the projector has not migrated (yet).
+
+feature_not_supported: a statement prepared before a migration; the next attempt prepares it anew."""
 
 _NOT_TEXT = "22021"
 """SQLSTATE character_not_in_repertoire: Postgres takes every character but NUL."""
