@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import msgspec
+
 from summit_models.contract import Uid
 from summit_models.vm import Vm
 from summit_watcher import events
@@ -132,6 +134,8 @@ class Inventory:
         return len(published), sum(not store.is_listing(uid) for uid in published)
 
     def _vm_changed(self, change: Change[VmFacts]) -> None:
+        if _is_only_newer(change):
+            return
         self._touched_vms[change.uid] = None
         if change.facts is None:
             self._gone[change.uid] = change
@@ -150,6 +154,8 @@ class Inventory:
         if facts is None:
             return
         owner = Uid(facts.owner_uid) if facts.owner_uid else None
+        if _is_only_newer(change) and len(self._vmis_of.get(owner or change.uid, ())) <= 1:
+            return  # of several instances the newest is shown
         if change.facts is None:
             self._forget_name(self._vmi_by_name, facts, change.uid)
         else:
@@ -266,7 +272,10 @@ class Inventory:
 
     def instance_of(self, vm: Uid) -> VmiFacts | None:
         """The instance that shows a VM: a live one rather than one that has ended, then the newest."""
-        instances = [vmi for uid in self._vmis_of.get(vm, ()) if (vmi := self.vmis.get(uid))]
+        uids = self._vmis_of.get(vm, ())
+        if len(uids) <= 1:
+            return self.vmis.get(uids[0]) if uids else None
+        instances = [vmi for uid in uids if (vmi := self.vmis.get(uid))]
         return max(instances, key=lambda vmi: (not vmi.is_final, vmi.resource_version), default=None)
 
     def _vm_gone(self, uid: Uid) -> Outgoing | None:
@@ -312,6 +321,17 @@ class Inventory:
 
 def _name(facts: VmFacts | VmiFacts) -> Name:
     return facts.namespace, facts.name
+
+
+def _is_only_newer(change: Change[VmFacts] | Change[VmiFacts]) -> bool:
+    """Nothing has changed that is kept of the object: no VM need be joined and encoded to find that out.
+
+    Its new resourceVersion is in the store, and so in the next event. Most changes that KubeVirt makes are such.
+    """
+    before, facts = change.before, change.facts
+    if before is None or facts is None:
+        return False
+    return before == msgspec.structs.replace(facts, resource_version=before.resource_version)
 
 
 def _with_disk_of(last: Vm, vm: Vm) -> Vm:
