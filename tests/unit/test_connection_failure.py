@@ -58,9 +58,15 @@ def test_the_longest_retry_after_counts() -> None:
 
 def test_the_servers_words_are_kept() -> None:
     """They name the user, the verb and the resource; a text body of a proxy is shown in part."""
-    assert classify(http_error(404, "Not Found", {}, b"404 page not found\n")).reason == (
-        "the API server answered 404 Not Found: 404 page not found"
+    assert classify(http_error(502, "Bad Gateway", {}, b"<h1>upstream is away</h1>\n")).reason == (
+        "the API server answered 502 Bad Gateway: <h1>upstream is away</h1>"
     )
+
+
+def test_a_resource_that_is_not_served_is_told_as_what_it_mostly_means() -> None:
+    """The words `404 page not found` help nobody at 3 a.m."""
+    reason = classify(http_error(404, "Not Found", {}, b"404 page not found\n")).reason
+    assert "KubeVirt is not installed" in reason
 
 
 def test_openssls_verdict_is_told() -> None:

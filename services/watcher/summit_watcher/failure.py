@@ -86,6 +86,8 @@ def _state_of_status(code: int | None, *, asked_to_wait: bool) -> ConnectionStat
 
 
 def _said(error: StatusError) -> str:
-    """The server's own words; RBAC's name the user, the verb and the resource."""
+    """The server's own words; RBAC's name the user, the verb and the resource. 404 has none that help."""
+    if error.code == 404:
+        return "the cluster does not serve it (404): KubeVirt is not installed there, or an old one"
     told = f"{error.code or 'an error'} {error.reason or ''}".strip()
     return f"the API server answered {told}: {error.message}" if error.message else f"the API server answered {told}"

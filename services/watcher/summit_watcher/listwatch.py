@@ -101,7 +101,7 @@ class ListWatch(Generic[T]):
         self._resource = resource
         self._deletions = deletions
         self._settings = settings or ListWatchSettings()
-        self._report = StreamReport(connection, resource.plural, on_state)
+        self._report = StreamReport(connection, resource, on_state)
         self._backoff = Backoff(*self._settings.default_retry)
         self._relist_at = self._next_relist()
         self.last_contact: datetime | None = None

@@ -102,6 +102,11 @@ class Resource(Generic[T]):
         object.__setattr__(self, "_events", msgspec.json.Decoder(event))
 
     @property
+    def group(self) -> str:
+        """API group, for example "kubevirt.io"."""
+        return self.path.split("/")[2]
+
+    @property
     def plural(self) -> str:
         return self.path.rpartition("/")[2]
 

@@ -6,10 +6,12 @@ What is wrong with the whole cluster is the same for each of its list-watches: o
 import logging
 import time
 from collections.abc import Callable
+from typing import Any
 
 from summit_models.cluster import ConnectionState
 from summit_watcher.connection import ClusterConnection
 from summit_watcher.failure import Failure
+from summit_watcher.resources import Resource
 from summit_watcher.stream_state import ListReason
 
 logger = logging.getLogger("summit.watcher")
@@ -45,9 +47,10 @@ _RELIST_LEVELS = {
 class StreamReport:
     """State of one list-watch, as it is told."""
 
-    def __init__(self, connection: ClusterConnection, resource: str, on_state: OnState) -> None:
+    def __init__(self, connection: ClusterConnection, resource: Resource[Any], on_state: OnState) -> None:
         self._cluster = connection.name
-        self._resource = resource
+        self._resource = resource.plural
+        self._group = resource.group
         self._on_state = on_state
         self._logged = connection.logged
         self._failures: set[str] = set()
@@ -78,7 +81,7 @@ class StreamReport:
     def failed(self, action: str, failure: Failure, attempt: int, retry_in: float) -> None:
         """Say that `action` ("list", "watch") failed, and when it is tried again."""
         self._set(failure.state, failure.reason)
-        key = f"{failure.state}" if failure.state in _OF_THE_CLUSTER else f"{self._resource} {failure.state}"
+        key = f"{self._concerned(failure.state)} {failure.state}"
         now = time.monotonic()
         self._failures.add(key)
         if now < self._logged.get(key, float("-inf")) + REPEAT_SECONDS:
@@ -94,6 +97,12 @@ class StreamReport:
             retry_in,
             extra=self._extra(failure.state, failure.reason) | {"attempt": attempt, "retry_in": round(retry_in, 1)},
         )
+
+    def _concerned(self, state: ConnectionState) -> str:
+        """What shares this state: one line is enough for it."""
+        if state in _OF_THE_CLUSTER:
+            return "cluster"
+        return self._group if state is ConnectionState.CRD_MISSING else self._resource
 
     def _set(self, state: ConnectionState, reason: str | None) -> None:
         if (state, reason) != (self.state, self.reason):
