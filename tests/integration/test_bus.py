@@ -14,6 +14,7 @@ from summit_runtime import bus
 from summit_runtime.consumer import StreamMessage, consume, snapshot
 from summit_runtime.process import FatalError
 from summit_runtime.publisher import WINDOW_EVENTS, publishing
+from summit_standalone.child import Child
 from summit_standalone.embedded_nats import embedded_nats
 
 DEADLINE_SECONDS = 20.0
@@ -119,6 +120,105 @@ async def test_an_event_that_is_too_large_is_dropped_and_stops_nobody(
         await asyncio.wait_for(publisher.flush(), DEADLINE_SECONDS)
     assert (await bus.stream_state(client)).last_sequence == 1
     assert "too-big" in caplog.text
+    await bus.close(client)
+
+
+async def test_all_events_keep_their_order_when_the_server_is_killed(tmp_path: Path) -> None:
+    """Three times SIGKILL in mid-stream: the log is what was published, across subjects, in strict order."""
+    count = 12_000
+    servers: list[Child] = []
+    async with embedded_nats(tmp_path / "nats") as url:
+        port = int(url.rpartition(":")[2])
+        client = await bus.connect(SecretStr(url), name="test")
+        await bus.ensure_stream(client)
+    async with publishing(client) as publisher, asyncio.TaskGroup() as tasks:
+
+        async def publish_all() -> None:
+            for n in range(count):
+                await publisher.publish(f"summit.vms.d.c.n.v{n % 500}", str(n).encode(), f"id-{n}")
+
+        tasks.create_task(publish_all())
+        for done in (count // 4, count // 2, 3 * count // 4):
+            async with embedded_nats(tmp_path / "nats", port, servers.append):
+                await until(lambda done=done: publisher.published >= done)  # type: ignore[misc]
+                servers[-1].kill()
+                await servers[-1].ended()
+        async with embedded_nats(tmp_path / "nats", port) as url:
+            await until(lambda: publisher.published == count)
+            messages = await read(url, count)
+            assert (await bus.stream_state(client)).last_sequence == count
+    await bus.close(client)
+    assert [int(m.body) for m in messages] == list(range(count))
+
+
+async def test_an_event_that_is_too_large_within_a_burst_moves_no_other(
+    nats_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither one that the stream refuses nor one that the server itself would close the connection for."""
+    client = await bus.connect(SecretStr(nats_url), name="test")
+    await bus.ensure_stream(client)
+    too_large = {300: bus.MAX_EVENT_BYTES, 700: client.max_payload + 1, 1499: bus.MAX_EVENT_BYTES}
+    async with publishing(client) as publisher:
+        for n in range(1500):
+            await publisher.publish(f"summit.vms.d.c.n.v{n}", str(n).encode().ljust(too_large.get(n, 0)), f"id-{n}")
+        await asyncio.wait_for(publisher.flush(), DEADLINE_SECONDS)
+        assert publisher.published == 1497
+    messages = await read(nats_url, 1497)
+    assert [int(m.body) for m in messages] == [n for n in range(1500) if n not in too_large]
+    dropped = {r.getMessage().split()[1] for r in caplog.records if r.levelname == "ERROR"}
+    assert dropped == {f"id-{n}" for n in too_large}
+    await bus.close(client)
+
+
+async def test_a_burst_is_stored_after_the_single_events_before_it(nats_url: str) -> None:
+    """Whether an event goes alone or among many is the publisher's business, also when some were stored before."""
+    client = await bus.connect(SecretStr(nats_url), name="test")
+    await bus.ensure_stream(client)
+    async with publishing(client) as publisher:
+        for start in range(0, 3000, 1000):
+            for n in range(start, start + 10):
+                await publisher.publish("summit.vms.d.c.n.single", str(n).encode(), f"id-{n}")
+                await publisher.flush()
+            for n in range(max(0, start - 5), start + 1000):
+                await publisher.publish(f"summit.vms.d.c.n.v{n % 7}", str(n).encode(), f"id-{n}")
+        await asyncio.wait_for(publisher.flush(), DEADLINE_SECONDS)
+    assert [int(m.body) for m in await read(nats_url, 3000)] == list(range(3000))
+    assert (await bus.stream_state(client)).last_sequence == 3000
+    await bus.close(client)
+
+
+async def test_a_log_that_takes_nothing_is_tried_for_ever_and_told_once(
+    nats_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without the stream the server answers 503; when it is there the events are stored in order."""
+    client = await bus.connect(SecretStr(nats_url), name="test")
+    async with publishing(client) as publisher:
+        for n in range(100):
+            await publisher.publish(f"summit.vms.d.c.n.v{n}", str(n).encode(), f"id-{n}")
+        await until(lambda: publisher._backoff.attempt >= 2)  # nothing else tells of a second attempt
+        assert publisher.unacknowledged == 100
+        await bus.ensure_stream(client)
+        await asyncio.wait_for(publisher.flush(), DEADLINE_SECONDS)
+    assert [int(m.body) for m in await read(nats_url, 100)] == list(range(100))
+    told = [r.getMessage() for r in caplog.records if "store" in r.getMessage()]
+    assert told == [
+        "NATS does not store events (no stream takes them: JetStream is not ready); trying again until it does",
+        "NATS stores events again",
+    ]
+    await bus.close(client)
+
+
+async def test_a_stream_of_before_takes_batches_after_the_update(nats_url: str) -> None:
+    """Streams made without `allow_batched` get it at the next start; nothing is stored anew."""
+    client = await bus.connect(SecretStr(nats_url), name="test")
+    before = bus.stream_config()
+    before.allow_batched = None
+    await client.jetstream().add_stream(before)
+    await bus.ensure_stream(client)
+    async with publishing(client) as publisher:
+        await publisher.publish("summit.vms.d.c.n.web", b"{}", "id")
+        await asyncio.wait_for(publisher.flush(), DEADLINE_SECONDS)
+    assert (await bus.stream_state(client)).last_sequence == 1
     await bus.close(client)
 
 

@@ -1,17 +1,16 @@
-"""One batch of JetStream's fast ingest (ADR-50, nats-server 2.14): many messages, one acknowledgement, strict order.
+"""One batch of JetStream's fast ingest (ADR-50, nats-server 2.14): many messages, few acknowledgements, strict order.
 
 A batch is a numbered run of ordinary messages. Number and operation stand in the reply subject,
 `<inbox>.<batch>.<flow>.<gap mode>.<number>.<operation>.$FI`, and the last message commits the batch and is stored like
 the others: a batch of one is one message and one answer, as cheap as a plain publish. With gap mode `fail` the server
-stores a prefix of the run and nothing after the first message that is missing or refused; the final answer says how
-long the prefix is. A batch whose last message never comes is forgotten by the server after ten seconds.
+stores a prefix of the run and nothing after the first message that is missing or refused; its acks and its final
+answer say how long the prefix is. A batch whose last message never comes is forgotten by the server after ten seconds.
 
 Read in nats-server 2.15 (stream.go, processJetStreamFastBatchMsg), and not in the ADR: a batch that *begins* with a
 duplicate is over at once, with `duplicate` and a count of 1; a duplicate further on is skipped and counted.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -23,9 +22,11 @@ from nats.aio.msg import Msg
 from nats.errors import BadSubjectError, MaxPayloadError
 from nats.errors import Error as NatsError
 
-MAX_MESSAGES = 500
-"""What the server lets a lone publisher send between two acks. We send no more than that before the final answer, and
-so need not follow its flow control: its queue takes 100 000."""
+ACK_EVERY = 500
+"""Messages from one ack to the next: the most that the server allows, to a publisher that is alone."""
+MAX_UNANSWERED = 2 * ACK_EVERY
+"""Two intervals, so that the server works on one while we send the next. The server's own flow control is not followed
+beyond that: its queue takes 100 000 messages, and says with a gap that it could not."""
 
 UNSTORABLE = frozenset({10054})
 """JetStream error codes that no retry can mend: 10054, the message is larger than the stream allows."""
@@ -40,14 +41,12 @@ class Message(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a batch: its first `stored` messages are in the stream, the others may be."""
+    """How a batch ended. By default: with its connection, so that nothing is known of what is not yet stored."""
 
-    stored: int = 0
-    duplicate: bool = False
-    """The first message had been stored before; the server has looked at no other."""
+    complete: bool = False
     refusal: str = ""
     unstorable: int | None = None
-    """Index of a message that no retry can store; `refusal` says why."""
+    """Number in the batch, from 1, of a message that no retry can store; `refusal` says why."""
 
 
 class _Error(msgspec.Struct):
@@ -59,61 +58,90 @@ class _Answer(msgspec.Struct):
     """JetStream's PubAck, or with a `type` BatchFlowAck, BatchFlowGap or BatchFlowErr."""
 
     type: str = ""
+    seq: int = 0
     count: int = 0
     duplicate: bool = False
     error: _Error | None = None
 
 
 _decode = msgspec.json.Decoder(_Answer).decode
+_NOT_READY = _Answer(error=_Error(description="no stream takes them: JetStream is not ready"))
+"""What an empty answer means, the server's 503."""
 
 
 @dataclass
 class FastBatch:
-    """Messages on their way; `outcome` is done when the server has told it. Answers come to `<inbox>.>`."""
+    """A run of messages on its way. Answers come to `<inbox>.>`; the owner of that subscription hands them over."""
 
     inbox: str
-    messages: Sequence[Message]
-    outcome: asyncio.Future[Outcome] = field(default_factory=asyncio.Future, init=False)
+    sent: int = field(default=0, init=False)
+    taken: int = field(default=0, init=False)
+    """Messages that `take_stored` has told of."""
+    committed: bool = field(default=False, init=False)
+    outcome: Outcome | None = field(default=None, init=False)
+    _stored: int = field(default=0, init=False)
+    _told: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _prefix: str = field(init=False)
 
     def __post_init__(self) -> None:
-        self._prefix = f"{self.inbox}.{uuid4().hex}.{MAX_MESSAGES}.fail."
+        self._prefix = f"{self.inbox}.{uuid4().hex}.{ACK_EVERY}.fail."
 
-    async def send(self, client: Client) -> None:
-        """Send all messages at once. Not being connected is no error: then there will be no outcome."""
-        last = len(self.messages)
-        with contextlib.suppress(NatsError):
-            for number, (subject, body, message_id) in enumerate(self.messages, 1):
+    @property
+    def unanswered(self) -> int:
+        """Messages sent and not yet taken as stored."""
+        return self.sent - self.taken
+
+    async def send(self, client: Client, messages: Sequence[Message], *, commit: bool) -> None:
+        """Add messages, of which the last one ends the batch if it is to `commit`.
+
+        Not being connected is no error: then no answer will come.
+        """
+        last = self.sent + len(messages) if commit else 0
+        self.committed = commit
+        try:
+            for number, (subject, body, message_id) in enumerate(messages, self.sent + 1):
+                self.sent = number
                 operation = _COMMIT if number == last else _APPEND if number > 1 else _START
                 reply = f"{self._prefix}{number}.{operation}.$FI"
-                try:
-                    await client.publish(subject, body, reply=reply, headers={"Nats-Msg-Id": message_id})
-                except (MaxPayloadError, BadSubjectError) as error:
-                    self._end(Outcome(unstorable=number - 1, refusal=str(error)))
-                    return
+                await client.publish(subject, body, reply, {"Nats-Msg-Id": message_id})
+        except (MaxPayloadError, BadSubjectError) as error:
+            self._end(Outcome(refusal=str(error), unstorable=self.sent))
+        except NatsError:
+            return
 
     def answer(self, message: Msg) -> None:
         """Take an answer of the server, in the order they come; those to another batch are ignored."""
-        if message.subject.startswith(self._prefix):
-            number = int(message.subject[len(self._prefix) :].partition(".")[0])
-            if outcome := read_answer(message.data, number):
-                self._end(outcome)
+        if not message.subject.startswith(self._prefix) or self.outcome:
+            return
+        number = int(message.subject[len(self._prefix) :].partition(".")[0])
+        answer = _decode(message.data) if message.data else _NOT_READY
+        if answer.error:
+            unstorable = number if answer.error.err_code in UNSTORABLE else None
+            self._end(Outcome(refusal=answer.error.description, unstorable=unstorable))
+        elif answer.type == "gap":
+            self._end(Outcome(refusal="a message was lost on its way"))
+        elif answer.type == "ack":
+            self._stored = answer.seq
+            self._told.set()
+        else:
+            self._stored = answer.count
+            self._end(Outcome(complete=answer.count == self.sent and not answer.duplicate))
 
     def _end(self, outcome: Outcome) -> None:
-        if not self.outcome.done():
-            self.outcome.set_result(outcome)
+        self.outcome = outcome
+        self._told.set()
 
+    async def hear(self, seconds: float) -> bool:
+        """Wait for news; False when there were none in that time."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._told.wait()
+        except TimeoutError:
+            return False
+        self._told.clear()
+        return True
 
-def read_answer(data: bytes, number: int) -> Outcome | None:
-    """What an answer to the batch's message `number` (from 1) means; None when the batch goes on."""
-    if not data:  # the server's 503
-        return Outcome(refusal="no stream takes them: JetStream is not ready")
-    answer = _decode(data)
-    if answer.error:
-        unstorable = number - 1 if answer.error.err_code in UNSTORABLE else None
-        return Outcome(refusal=answer.error.description, unstorable=unstorable)
-    if answer.type == "gap":
-        return Outcome(refusal="a message was lost on its way")
-    if answer.type:
-        return None
-    return Outcome(stored=answer.count, duplicate=answer.duplicate)
+    def take_stored(self) -> int:
+        """How many more messages, from the oldest, are known to be stored than at the last call."""
+        newly, self.taken = self._stored - self.taken, self._stored
+        return newly

@@ -1,9 +1,9 @@
 """Publishing to the log: nothing is forgotten before the server has it, and no two events change places.
 
-All events stand in one queue. What waits is sent as one batch (see fast_batch), and the next batch when that one is
-answered: so batches are long when events come fast, and a lone event is a batch of one, acknowledged within a
-millisecond. There is no second way to publish, hence nothing to keep in order between two; and since every batch ends
-with its last message, none is ever left open.
+All events stand in one queue. What waits is sent as one batch (see fast_batch), which goes on while more comes than
+the server has answered and is committed with the last event that waits; the next begins when it is answered. So a
+batch is long when events come fast, and a lone event is a batch of one, acknowledged within a millisecond. There is no
+second way to publish, hence no order to keep between two, and none is left open and idle.
 
 After any failure (refused, no answer, connection lost) a new batch begins with the oldest unacknowledged event, under
 the same `Nats-Msg-Id`. Whatever was sent before may still arrive, even between the new messages: nats-py sends what it
@@ -11,8 +11,8 @@ had buffered after a reconnect. That does no harm. Each try is a run of the same
 before it is missing and of which the server takes a prefix; whichever stores an event has passed all earlier ones, and
 the second to come is a duplicate. It holds as long as a try is not older than the stream's duplicate window.
 
-Since a batch that begins with a duplicate is over, the first after a failure has one event, and each that succeeds
-doubles the next. (nats-py's own `publish_async` hangs for ever on an error, #985.)
+Since a batch that begins with a duplicate is over, the first after a failure has one event, and each that is complete
+doubles the limit of the next. (nats-py's own `publish_async` hangs for ever on an error, #985.)
 """
 
 import asyncio
@@ -31,12 +31,14 @@ from nats.errors import Error as NatsError
 
 from summit_models.event import ingest
 from summit_runtime.backoff import Backoff
-from summit_runtime.fast_batch import MAX_MESSAGES, FastBatch, Message, Outcome
+from summit_runtime.fast_batch import MAX_UNANSWERED, FastBatch, Message, Outcome
 
 logger = logging.getLogger("summit.nats")
 
 WINDOW_EVENTS = 2048
-"""Four batches: while one is on its way the callers fill the next. Bounds the memory, at ~1.3 KB an event to 3 MB."""
+"""Bounds the memory: 3 MB of events of 1.3 KB. Twice what may be unanswered: while that is on its way, more waits."""
+MAX_BATCH_EVENTS = 1 << 16
+"""No more than where doubling ends."""
 ANSWER_TIMEOUT_SECONDS = 5.0
 LOOK_SECONDS = 0.1
 """How soon a lost connection, and its return, are seen while an answer is awaited."""
@@ -50,7 +52,7 @@ class Publisher:
     inbox: str = field(init=False)
     _queue: deque[Message] = field(default_factory=deque, init=False)
     _batch: FastBatch | None = field(default=None, init=False)
-    _batch_limit: int = field(default=MAX_MESSAGES, init=False)
+    _batch_limit: int = field(default=MAX_BATCH_EVENTS, init=False)
     _window: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(WINDOW_EVENTS), init=False)
     _waiting: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _idle: asyncio.Event = field(default_factory=asyncio.Event, init=False)
@@ -86,40 +88,52 @@ class Publisher:
             await self._waiting.wait()
             while not self.client.is_connected:  # noqa: ASYNC110  nats-py has nothing to wait for
                 await asyncio.sleep(LOOK_SECONDS)
-            self._batch = FastBatch(self.inbox, list(islice(self._queue, self._batch_limit)))
-            await self._settle(self._batch, await self._send(self._batch))
+            self._batch = FastBatch(self.inbox)
+            await self._settle(self._batch, await self._publish_batch(self._batch))
 
     async def answer(self, message: Msg) -> None:
         if self._batch:
             self._batch.answer(message)
 
-    async def _send(self, batch: FastBatch) -> Outcome:
-        """Send a batch and wait for its outcome; an empty one when the connection was lost meanwhile."""
-        reconnects = self.client.stats["reconnects"]
-        deadline = time.monotonic() + ANSWER_TIMEOUT_SECONDS
-        await batch.send(self.client)
-        while not batch.outcome.done():
-            await asyncio.wait([batch.outcome], timeout=LOOK_SECONDS)
+    async def _publish_batch(self, batch: FastBatch) -> Outcome:
+        reconnects, heard_at = self.client.stats["reconnects"], time.monotonic()
+        while not batch.outcome:
+            await self._feed(batch)
+            if await batch.hear(LOOK_SECONDS):
+                heard_at = time.monotonic()
+            elif time.monotonic() - heard_at > ANSWER_TIMEOUT_SECONDS:
+                return Outcome(refusal=f"no answer within {ANSWER_TIMEOUT_SECONDS:g} s")
+            self._stored(batch.take_stored())
             if not self.client.is_connected or self.client.stats["reconnects"] != reconnects:
                 return Outcome()
-            if time.monotonic() > deadline:
-                return Outcome(refusal=f"no answer within {ANSWER_TIMEOUT_SECONDS:g} s")
-        return batch.outcome.result()
+        return batch.outcome
+
+    async def _feed(self, batch: FastBatch) -> None:
+        """Send what waits, as far as there is room; commit when that is all, or all that this batch may have."""
+        first = batch.unanswered
+        waiting = min(len(self._queue) - first, self._batch_limit - batch.sent)
+        count = min(waiting, MAX_UNANSWERED - first)
+        if count and not batch.committed:
+            await batch.send(self.client, list(islice(self._queue, first, first + count)), commit=count == waiting)
 
     async def _settle(self, batch: FastBatch, outcome: Outcome) -> None:
-        for _ in range(outcome.stored):
-            self._forget(0)
-        complete = outcome.stored == len(batch.messages) and not outcome.duplicate
-        self._batch_limit = min(2 * self._batch_limit, MAX_MESSAGES) if complete else 1
-        if outcome.stored:
-            self.published += outcome.stored
-            self._recovered()
-        elif outcome.unstorable is not None:
-            event_id = batch.messages[outcome.unstorable].id
-            logger.error("event %s cannot be stored and is dropped: %s", event_id, outcome.refusal)
-            self._forget(outcome.unstorable)
+        self._batch_limit = min(2 * self._batch_limit, MAX_BATCH_EVENTS) if outcome.complete else 1
+        if outcome.unstorable is not None:
+            self._drop(outcome.unstorable - 1 - batch.taken, outcome.refusal)
         elif outcome.refusal:
             await self._refused(outcome.refusal)
+
+    def _stored(self, count: int) -> None:
+        for _ in range(count):
+            self._forget(0)
+        self.published += count
+        if count and self._backoff.attempt:
+            logger.warning("NATS stores events again")
+            self._backoff.reset()
+
+    def _drop(self, index: int, reason: str) -> None:
+        logger.error("event %s cannot be stored and is dropped: %s", self._queue[index].id, reason)
+        self._forget(index)
 
     def _forget(self, index: int) -> None:
         del self._queue[index]
@@ -133,11 +147,6 @@ class Publisher:
         if not self._backoff.attempt:
             logger.warning("NATS does not store events (%s); trying again until it does", reason)
         await asyncio.sleep(self._backoff.next_seconds())
-
-    def _recovered(self) -> None:
-        if self._backoff.attempt:
-            logger.warning("NATS stores events again")
-            self._backoff.reset()
 
 
 @asynccontextmanager
