@@ -11,8 +11,8 @@ from fastapi import FastAPI
 
 from summit_runtime.process import FatalError
 
-GRACEFUL_SHUTDOWN_SECONDS = 3
-"""For requests under way at SIGTERM; the process has five seconds in all."""
+GRACEFUL_SHUTDOWN_SECONDS = 2
+"""For requests under way at SIGTERM; then connections are closed, and `summit-connect` waits for four in all."""
 
 _BACKLOG = 2048
 

@@ -12,26 +12,28 @@ def age_since(created_at: datetime | None, now: datetime) -> str | None:
 
 
 def human_duration(duration: timedelta) -> str:  # noqa: PLR0911  one line per line of the rule
-    """A negative duration, from clocks that disagree, is `0s`."""
-    seconds = max(0, int(duration.total_seconds()))
-    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
-    if seconds < 120:
-        return f"{seconds}s"
-    if minutes < 10:
-        return _two(minutes, "m", seconds % 60, "s")
-    if minutes < 180:
-        return f"{minutes}m"
-    if hours < 8:
-        return _two(hours, "h", minutes % 60, "m")
-    if hours < 48:
-        return f"{hours}h"
-    if days < 8:
-        return _two(days, "d", hours % 24, "h")
-    if days < 2 * 365:
-        return f"{days}d"
-    if days < 8 * 365:
+    """A negative duration, from clocks that disagree, is `0s`. Oldest first: most VMs are."""
+    days, seconds = duration.days, duration.seconds
+    if days >= 8 * 365:
+        return f"{days // 365}y"
+    if days >= 2 * 365:
         return _two(days // 365, "y", days % 365, "d")
-    return f"{days // 365}y"
+    if days >= 8:
+        return f"{days}d"
+    if days >= 2:
+        return _two(days, "d", seconds // 3600, "h")
+    hours = 24 * days + seconds // 3600
+    if hours >= 8:
+        return f"{hours}h"
+    if hours >= 3:
+        return _two(hours, "h", seconds // 60 % 60, "m")
+    if days < 0:
+        return "0s"
+    if seconds >= 600:
+        return f"{seconds // 60}m"
+    if seconds >= 120:
+        return _two(seconds // 60, "m", seconds % 60, "s")
+    return f"{seconds}s"
 
 
 def _two(first: int, unit: str, second: int, second_unit: str) -> str:
