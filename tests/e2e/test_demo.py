@@ -9,6 +9,9 @@ from pathlib import Path
 import httpx2
 
 from standalone_command import DEADLINE_SECONDS, command, free_port, is_running, running, until
+from summit_standalone.directory import has_instance
+
+OURS = ("simulator", "projector", "api", "watcher")
 
 
 def test_demo_shows_virtual_machines_and_lines_that_work(tmp_path: Path) -> None:
@@ -37,5 +40,31 @@ def test_demo_refuses_a_directory_with_other_data(tmp_path: Path) -> None:
     (tmp_path / "postgres").mkdir()
     answer = command("demo", "--data-dir", tmp_path, "--port", str(free_port()))
     assert answer.returncode == 1
-    assert "holds more than a demo" in answer.stderr
+    assert "is not that of a demo" in answer.stderr
     assert (tmp_path / "postgres").exists()
+
+
+def test_demo_does_not_overwrite_the_datacenters_of_an_ordinary_directory(tmp_path: Path) -> None:
+    """`--data-dir config` is a slip; the sentence names what it found there."""
+    (tmp_path / "datacenters.yaml").write_text("datacenters: []\n")
+    answer = command("demo", "--data-dir", tmp_path, "--port", str(free_port()))
+    assert answer.returncode == 1
+    assert answer.stderr == (
+        f"summit-connect: data directory {tmp_path} is not that of a demo, which would overwrite what is there "
+        "(datacenters.yaml): name a new or an empty one with --data-dir\n"
+    )
+    assert (tmp_path / "datacenters.yaml").read_text() == "datacenters: []\n"
+
+
+def test_demo_writes_nothing_into_servers_that_the_environment_names(tmp_path: Path) -> None:
+    """NATS_URL and DATABASE_URL may be real: it starts its own servers, and no service hears of the others."""
+    real = {"NATS_URL": "nats://real.invalid:4222", "DATABASE_URL": "postgresql://real.invalid/summit"}
+    with running(tmp_path / "demo", "demo", servers=real) as demo:
+        until(lambda: (tmp_path / "demo/state.json").exists() and has_instance(tmp_path / "demo"))
+        until(lambda: demo.process.poll() is not None or "watcher" in demo.children())
+        state, pids = demo.state(), demo.pids()
+        environments = [Path(f"/proc/{pids[name]}/environ").read_bytes() for name in OURS]
+        assert demo.stop(signal.SIGINT) == 0
+    assert state["natsUrl"].startswith("nats://127.0.0.1:")
+    assert "@127.0.0.1:" in state["databaseUrl"]
+    assert not [environment for environment in environments if b"real.invalid" in environment]

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from standalone_command import is_running
-from summit_standalone.child import Child, ChildState, Program, kept_running
+from summit_standalone.child import Child, ChildState, Program, all_kept_running, kept_running
+from summit_standalone.instance import Instance
 
 DEADLINE_SECONDS = 20.0
 
@@ -92,6 +93,44 @@ async def test_a_program_that_is_not_there_is_an_error_at_once() -> None:
             pass
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk is played by /dev/full")
+async def test_a_full_disk_does_not_end_supervision(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """That state.json gets old is told once; a crash is mended still, and stopping ends the child."""
+    (tmp_path / ".state.json.partial").symlink_to("/dev/full")
+    instance = Instance(tmp_path)
+    async with kept_running(program("import time; time.sleep(60)"), instance.report) as child:
+        assert child.pid
+        os.kill(child.pid, signal.SIGKILL)
+        await until(lambda: child.restarts == 1 and child.state is ChildState.RUNNING)
+    assert child.exit_code == -signal.SIGTERM
+    assert caplog.text.count("state.json cannot be written: No space left on device") == 1
+
+
+async def test_a_child_gets_its_stop_signal_though_the_report_fails() -> None:
+    """Whatever goes wrong in telling that it stops, it stops."""
+
+    def report(child: Child) -> None:
+        if child.state is ChildState.STOPPING:
+            raise OSError
+
+    with pytest.raises(OSError):  # noqa: PT011  any would do
+        async with kept_running(program("import time; time.sleep(60)"), report) as child:
+            pass
+    await child.ended()
+    assert child.exit_code == -signal.SIGTERM
+
+
+async def test_programs_that_are_kept_together_stop_at_the_same_time(tmp_path: Path) -> None:
+    """Each goes on until it sees that the other stops as well: one after the other would be killed."""
+    marks = [tmp_path / "one", tmp_path / "other"]
+    states: list[Child] = []
+    codes = [_STOPS_WITH.format(mine=str(mine), other=str(other)) for mine, other in (marks, marks[::-1])]
+    async with all_kept_running([program(code) for code in codes], states.append):
+        for child in states:
+            await until_it_handles_sigterm(child)
+    assert {child.exit_code for child in states} == {7}
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="prctl(2) is Linux's")
 async def test_a_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     """The kernel ends it: a parent killed with SIGKILL cannot."""
@@ -116,6 +155,19 @@ def handles_sigterm(pid: int | None) -> bool:
     mask = int(status["SigCgt"], 16) | int(status["SigIgn"], 16)
     return bool(mask >> (signal.SIGTERM - 1) & 1)
 
+
+_STOPS_WITH = """
+import pathlib, signal, sys, time
+
+def stop(*_):
+    pathlib.Path({mine!r}).touch()
+    while not pathlib.Path({other!r}).exists():
+        time.sleep(0.01)
+    sys.exit(7)
+
+signal.signal(signal.SIGTERM, stop)
+time.sleep(60)
+"""
 
 _PARENT = """
 import asyncio, sys

@@ -1,6 +1,7 @@
 """Embedded NATS and Postgres: they keep what they hold, their address, and leave nothing behind."""
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -34,6 +35,18 @@ async def test_postgres_asks_for_its_password(postgres: str) -> None:
     stranger = postgres.replace(password, "guess")
     with pytest.raises(asyncpg.InvalidPasswordError):
         await asyncpg.connect(stranger)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="who starts Postgres as root gets it as another user")
+async def test_a_superuser_of_the_database_of_root_cannot_write_files_of_root(postgres: str, tmp_path: Path) -> None:
+    """COPY TO PROGRAM runs what it likes, as nobody, who may pass closed directories and write nothing there."""
+    files_of_root = tmp_path / "cron.d"
+    files_of_root.write_text("as it was")
+    superuser = await asyncpg.connect(postgres)
+    with pytest.raises(asyncpg.ExternalRoutineError):
+        await superuser.execute(f"COPY (SELECT 'mine') TO PROGRAM 'cat > {files_of_root}'")
+    await superuser.close()
+    assert files_of_root.read_text() == "as it was"
 
 
 async def test_nats_keeps_streams_and_address_over_a_restart(tmp_path: Path) -> None:

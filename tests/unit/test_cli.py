@@ -1,7 +1,10 @@
 """The `summit-connect` command where nothing runs: its answers, sentences and exit codes."""
 
 import json
+import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -78,6 +81,33 @@ def test_status_says_that_nothing_runs(tmp_path: Path) -> None:
     result = run("status", "--data-dir", tmp_path, "-o", "json")
     assert (result.exit_code, result.stdout) == (1, "")
     assert f"nothing runs with data directory {tmp_path}" in result.stderr
+
+
+@pytest.mark.parametrize("subcommand", ["status", "sub"])
+def test_a_data_directory_closed_to_us_is_a_sentence(subcommand: str, tmp_path: Path) -> None:
+    """Somebody else's instance: no traceback of a PermissionError, and exit code 1."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0)
+    with _without_rights():
+        result = run(subcommand, "--data-dir", closed)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        f"summit-connect: {closed}/lock cannot be opened: Permission denied; "
+        "run as its owner, or name another directory with --data-dir\n"
+    )
+
+
+@contextmanager
+def _without_rights() -> Iterator[None]:
+    """As nobody, where root runs the tests: no directory is closed to root."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
 
 
 def test_serve_refuses_a_configuration_that_cannot_be_read(tmp_path: Path) -> None:

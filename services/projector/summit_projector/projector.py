@@ -31,15 +31,15 @@ logger = logging.getLogger("summit.projector")
 
 STANDBY_SECONDS = 1.0
 """How long a projector that waits for the lock takes at most to see that it is free."""
-STOP_SECONDS = 3.5
-"""The batch under way is committed within this, or left to the next start; the process is given five seconds."""
+STOP_SECONDS = 2.5
+"""The batch under way is committed within this, or left to the next start; `summit-connect` waits for 3.5 in all."""
 
 _OUTAGE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError, NatsError)
 """What a server that is away, restarting or out of disk makes of our calls; each passes without our doing."""
 
 
 async def serve(settings: ProjectorSettings, stop: asyncio.Event) -> None:
-    """Apply events until `stop`; then finish the batch under way and return within five seconds."""
+    """Apply events until `stop`; then finish the batch under way, for `STOP_SECONDS` at most, and return."""
     _collect_garbage_rarely()
     health = Health()
     work = asyncio.create_task(_serve(settings, stop, health))

@@ -1,7 +1,8 @@
 """The composition of an instance: which processes, in which order, with which environment.
 
 They start as NATS, Postgres, projector, api, watcher, and stop in the opposite order: first who produces, last who
-keeps. The environment variables are those of docker compose.
+keeps; api and watcher, who do not need each other, at the same time. The environment variables are those of docker
+compose.
 """
 
 import os
@@ -11,7 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from summit_standalone.child import Program, kept_running
+from summit_standalone.child import Program, all_kept_running, kept_running
 from summit_standalone.embedded_nats import embedded_nats
 from summit_standalone.embedded_postgres import embedded_postgres
 from summit_standalone.instance import Instance
@@ -19,8 +20,15 @@ from summit_standalone.instance import Instance
 NATS_PORT = 4222
 """NATS' own default, if it is free: `nats sub` needs no address then."""
 
-_STOP_SECONDS: Mapping[str, float] = {"watcher": 4.0, "api": 3.0, "projector": 3.0, "simulator": 1.0}
-"""The watcher hands over what it has seen, the api ends its feeds, the projector commits its batch."""
+STOP_SECONDS: Mapping[str, float] = {"watcher": 4.0, "api": 4.0, "projector": 3.5, "simulator": 1.0}
+"""The watcher hands over what it has seen, the api answers what it was asked, the projector commits its batch.
+
+Each is more than the service allows itself (`FLUSH_SECONDS`, `GRACEFUL_SHUTDOWN_SECONDS`, `STOP_SECONDS` there), by a
+second or more for what it closes then; together, with watcher and api at the same time, they leave the embedded servers
+their part of the ten seconds.
+"""
+
+_ADDRESSES = frozenset({"NATS_URL", "DATABASE_URL"})
 
 
 @dataclass(frozen=True)
@@ -32,9 +40,10 @@ class Servers:
 
 
 @asynccontextmanager
-async def servers(instance: Instance) -> AsyncIterator[Servers]:
-    """Run the embedded NATS and Postgres, except where `NATS_URL` and `DATABASE_URL` name others."""
-    nats_url, database_url = os.environ.get("NATS_URL"), os.environ.get("DATABASE_URL")
+async def servers(
+    instance: Instance, *, nats_url: str | None = None, database_url: str | None = None
+) -> AsyncIterator[Servers]:
+    """Run the embedded NATS and Postgres, except where another is named."""
     async with AsyncExitStack() as stack:
         if not nats_url:
             directory = instance.data_dir / "nats"
@@ -55,20 +64,23 @@ async def services(
     nats = {"NATS_URL": addresses.nats_url}
     database = {"DATABASE_URL": addresses.database_url}
     async with AsyncExitStack() as stack:
-        wanted = [service("projector", nats | database)]
-        wanted += [service("api", nats | database | {"API_HOST": host, "API_PORT": str(port)})]
+        await stack.enter_async_context(kept_running(service("projector", nats | database), instance.report))
+        together = [service("api", nats | database | {"API_HOST": host, "API_PORT": str(port)})]
         if config:
-            wanted += [service("watcher", nats | {"WATCHER_CONFIG": str(config)})]
-        for program in wanted:
-            await stack.enter_async_context(kept_running(program, instance.report))
+            together += [service("watcher", nats | {"WATCHER_CONFIG": str(config)})]
+        await stack.enter_async_context(all_kept_running(together, instance.report))
         yield
 
 
 def service(name: str, environment: Mapping[str, str]) -> Program:
-    """One of our own modules, run by the interpreter that runs us."""
+    """One of our own modules, run by the interpreter that runs us.
+
+    It gets our environment, but of servers only the addresses in `environment`: a demo must not find real ones.
+    """
+    ours = {key: value for key, value in os.environ.items() if key not in _ADDRESSES}
     return Program(
         name,
         command=(sys.executable, "-m", f"summit_{name}"),
-        environment={**os.environ, **environment},
-        stop_seconds=_STOP_SECONDS[name],
+        environment=ours | dict(environment),
+        stop_seconds=STOP_SECONDS[name],
     )

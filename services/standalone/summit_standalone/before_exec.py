@@ -16,7 +16,7 @@ _PR_SET_SECUREBITS: Final = 28
 _PR_CAP_AMBIENT: Final = 47
 _PR_CAP_AMBIENT_RAISE: Final = 2
 _SECBIT_NO_SETUID_FIXUP: Final = 1 << 2
-_CAP_DAC_OVERRIDE: Final = 1
+_CAP_DAC_READ_SEARCH: Final = 2
 _LINUX_CAPABILITY_VERSION_3: Final = 0x20080522
 
 
@@ -53,6 +53,7 @@ def before_exec(death_signal: signal.Signals, user: int | None = None) -> Callab
 def _become(user: int) -> None:
     """Give up root for a user without rights, who may still reach files: below /root, for example, in a venv there.
 
+    It may read and enter, and write only what it owns: who is superuser of the database may run programs as this user.
     The alternative, opening every directory above to all users, would outlive us. Where the kernel refuses
     (a container without CAP_SETPCAP), the user has only its own rights.
     """
@@ -63,8 +64,8 @@ def _become(user: int) -> None:
     os.setresgid(user, user, user)
     os.setresuid(user, user, user)
     if _libc is not None:
-        bit = 1 << _CAP_DAC_OVERRIDE
+        bit = 1 << _CAP_DAC_READ_SEARCH
         header = _CapabilityHeader(_LINUX_CAPABILITY_VERSION_3, 0)
         low_and_high = (_CapabilitySets * 2)(_CapabilitySets(bit, bit, bit), _CapabilitySets(0, 0, 0))
         _libc.capset(ctypes.byref(header), low_and_high)
-        _libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _CAP_DAC_OVERRIDE, 0, 0)
+        _libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _CAP_DAC_READ_SEARCH, 0, 0)

@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -122,8 +122,8 @@ class Child:
         """End it: with its stop signal, or with SIGKILL when it takes longer than `stop_seconds`."""
         self._stop.set()
         if self.pid:
+            self._signal(self.program.stop_signal)  # first: whatever a report may meet
             self._change(ChildState.STOPPING)
-            self._signal(self.program.stop_signal)
         done, _ = await asyncio.wait({keeper}, timeout=self.program.stop_seconds)
         if not done:
             logger.warning("%s did not stop within %.1f s: killed", self.program.name, self.program.stop_seconds)
@@ -178,8 +178,8 @@ async def kept_running(
     Raises OSError when it cannot be executed, and what `until_ready` raises when its first start fails.
     """
     child = Child(program, report)
-    await child.spawn()
     try:
+        await child.spawn()
         if until_ready:
             await until_ready(child)
     except BaseException:
@@ -191,3 +191,20 @@ async def kept_running(
         yield child
     finally:
         await child.stop(keeper)
+
+
+@asynccontextmanager
+async def all_kept_running(programs: Sequence[Program], report: Report = ignore) -> AsyncIterator[None]:
+    """Keep several programs running while the block runs: started one after the other, stopped at the same time.
+
+    Raises OSError when one cannot be executed.
+    """
+    stacks = [AsyncExitStack() for _ in programs]
+    try:
+        for stack, program in zip(stacks, programs, strict=True):
+            await stack.enter_async_context(kept_running(program, report))
+        yield
+    finally:
+        async with asyncio.TaskGroup() as tasks:
+            for stack in stacks:
+                tasks.create_task(stack.aclose())

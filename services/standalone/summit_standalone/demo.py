@@ -1,6 +1,7 @@
 """`summit-connect demo`: four simulated clusters in three datacenters, and everything that watches them.
 
-It begins anew each time: the simulated clusters do, and what they were last time would only confuse.
+It begins anew each time: the simulated clusters do, and what they were last time would only confuse. And it is closed
+in itself: NATS_URL and DATABASE_URL in the environment, which may be real, are ignored.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ import yaml
 from summit_standalone.backend import servers, service, services
 from summit_standalone.child import kept_running
 from summit_standalone.errors import StandaloneError
-from summit_standalone.instance import Instance
+from summit_standalone.instance import OWN_FILES, Instance
 from summit_standalone.serve import Options
 
 logger = logging.getLogger("summit.standalone")
@@ -78,14 +79,15 @@ async def demo(instance: Instance, options: Options) -> None:
 def _begin_anew(data_dir: Path) -> None:
     """Remove what the last demo left. Raises StandaloneError for a directory that holds something else."""
     marker = data_dir / MARKER
-    leftovers = [data_dir / name for name in ("nats", "postgres", "kubeconfigs")]
-    if not marker.exists() and any(path.exists() for path in leftovers):
+    strangers = sorted(path.name for path in data_dir.iterdir() if path.name not in OWN_FILES)
+    if strangers and not marker.exists():
         raise StandaloneError(
-            f"data directory {data_dir} holds more than a demo, which would remove it: name another with --data-dir"
+            f"data directory {data_dir} is not that of a demo, which would overwrite what is there "
+            f"({', '.join(strangers[:3])}): name a new or an empty one with --data-dir"
         )
     marker.touch()
-    for path in leftovers:
-        shutil.rmtree(path, ignore_errors=True)
+    for name in ("nats", "postgres", "kubeconfigs"):
+        shutil.rmtree(data_dir / name, ignore_errors=True)
 
 
 def _write_config(data_dir: Path) -> Path:

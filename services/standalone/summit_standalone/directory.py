@@ -5,7 +5,6 @@ state.json            what runs now (see `instance`)
 nats/, postgres/      data, log, port and lock of the embedded servers
 """
 
-import fcntl
 import os
 import pwd
 import time
@@ -14,7 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from summit_standalone.errors import StandaloneError
+from summit_standalone.file_lock import holder, open_lock, sign, try_lock
 
+LOCK = "lock"
 LOCK_SECONDS = 0.3
 """`status` looks at the lock by taking it for a moment: longer than that moment."""
 
@@ -51,50 +52,47 @@ def prepare_directory(directory: Path) -> Path:
 @contextmanager
 def single_instance(data_dir: Path) -> Iterator[None]:
     """Hold the lock of the data directory while the block runs. Raises StandaloneError when another holds it."""
-    lock = _open_lock(data_dir)
+    path = data_dir / LOCK
+    try:
+        lock = open_lock(path)
+    except OSError as error:
+        raise closed(path, error) from error
     try:
         deadline = time.monotonic() + LOCK_SECONDS
-        while not _try_lock(lock, fcntl.LOCK_EX):
+        while not try_lock(lock):
             if time.monotonic() > deadline:
-                pid = os.pread(lock, 20, 0).decode().strip() or "unknown"
+                pid = holder(lock) or "unknown"
                 raise StandaloneError(
                     f"another summit-connect (process {pid}) already runs with data directory {data_dir}: "
                     "stop it, or name another directory with --data-dir"
                 )
             time.sleep(LOCK_SECONDS / 10)
-        os.pwrite(lock, f"{os.getpid():<20}".encode(), 0)
+        sign(lock, os.getpid())
         yield
     finally:
         os.close(lock)
 
 
 def has_instance(data_dir: Path) -> bool:
-    """Does an instance run with this data directory?"""
-    if not (data_dir / "lock").exists():
-        return False
-    lock = _open_lock(data_dir)
+    """Does an instance run with this data directory? Raises StandaloneError when we may not look."""
+    path = data_dir / LOCK
     try:
-        return not _try_lock(lock, fcntl.LOCK_SH)
+        lock = open_lock(path, create=False)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise closed(path, error) from error
+    try:
+        return not try_lock(lock, shared=True)
     finally:
         os.close(lock)
 
 
-def _open_lock(data_dir: Path) -> int:
-    path = data_dir / "lock"
-    try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StandaloneError(
-            f"{path} cannot be opened: {error.strerror}; run as its owner, or name another directory with --data-dir"
-        ) from error
-
-
-def _try_lock(lock: int, kind: int) -> bool:
-    try:
-        fcntl.flock(lock, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def closed(path: Path, error: OSError) -> StandaloneError:
+    """The sentence for a file of a data directory that cannot be opened."""
+    return StandaloneError(
+        f"{path} cannot be opened: {error.strerror}; run as its owner, or name another directory with --data-dir"
+    )
 
 
 def _owner(path: Path) -> str:

@@ -4,14 +4,22 @@ The file is written at each change and readable by its owner only: the address o
 """
 
 import json
+import logging
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from summit_standalone.child import Child
-from summit_standalone.directory import default_data_dir, has_instance
+from summit_standalone.directory import LOCK, closed, default_data_dir, has_instance
 from summit_standalone.errors import StandaloneError
+
+logger = logging.getLogger("summit.standalone")
+
+_STATE, _PARTIAL = "state.json", ".state.json.partial"
+OWN_FILES = frozenset({LOCK, _STATE, _PARTIAL})
+"""What is in the data directory of any instance before it does anything."""
 
 
 class Instance:
@@ -21,6 +29,7 @@ class Instance:
         self.data_dir = data_dir
         self.facts = facts
         self._children: dict[str, Child] = {}
+        self._written = True
 
     def report(self, child: Child) -> None:
         """Take note of a child's change."""
@@ -36,12 +45,24 @@ class Instance:
         return {name: child.state for name, child in self._children.items()}
 
     def write(self) -> None:
+        """Tell what is so now. A full disk makes `status` old and disturbs no child: it is logged once."""
+        try:
+            self._write()
+        except OSError as error:
+            if self._written:
+                file = _state_file(self.data_dir)
+                logger.warning("%s cannot be written: %s; what `status` shows gets old", file, error.strerror)
+            self._written = False
+        else:
+            self._written = True
+
+    def _write(self) -> None:
         processes = [
             {"name": name, "pid": child.pid, "state": child.state, "restarts": child.restarts}
             for name, child in self._children.items()
         ]
         content = {"pid": os.getpid(), "dataDir": str(self.data_dir), **self.facts, "processes": processes}
-        partial = self.data_dir / ".state.json.partial"
+        partial = self.data_dir / _PARTIAL
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             json.dump(content, file, indent=2)
@@ -49,19 +70,20 @@ class Instance:
 
     def forget(self) -> None:
         """Nothing runs any more."""
-        _state_file(self.data_dir).unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that became read-only: without the lock the file says nothing
+            _state_file(self.data_dir).unlink(missing_ok=True)
 
 
 def read_state(data_dir: Path | None) -> dict[str, Any]:
     """The state of the instance in `data_dir`; by default of a served one, else of a demo.
 
-    Raises StandaloneError when none runs there.
+    Raises StandaloneError when none runs there, or we may not look.
     """
     places = [data_dir] if data_dir else [default_data_dir(), demo_data_dir()]
     for place in places:
         # It holds the lock for a moment before the file is there, and after it is removed.
-        if has_instance(place) and _state_file(place).exists():
-            state: dict[str, Any] = json.loads(_state_file(place).read_text())
+        if has_instance(place) and (content := _read(_state_file(place))):
+            state: dict[str, Any] = json.loads(content)
             return state
     raise StandaloneError(
         f"nothing runs with data directory {places[0]}: start it with `summit-connect serve backend` or "
@@ -74,5 +96,14 @@ def demo_data_dir() -> Path:
     return default_data_dir() / "demo"
 
 
+def _read(file: Path) -> str | None:
+    try:
+        return file.read_text()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise closed(file, error) from error
+
+
 def _state_file(data_dir: Path) -> Path:
-    return data_dir / "state.json"
+    return data_dir / _STATE

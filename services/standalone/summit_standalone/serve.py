@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 from collections.abc import Callable, Coroutine
@@ -31,9 +32,11 @@ class Options:
 
 
 async def serve(instance: Instance, options: Options) -> None:
-    """Run the backend until cancelled."""
+    """Run the backend until cancelled, on the servers that NATS_URL and DATABASE_URL name, else on embedded ones."""
     async with (
-        servers(instance) as addresses,
+        servers(
+            instance, nats_url=os.environ.get("NATS_URL"), database_url=os.environ.get("DATABASE_URL")
+        ) as addresses,
         services(instance, addresses, host=options.host, port=options.port, config=options.config),
     ):
         await asyncio.Event().wait()

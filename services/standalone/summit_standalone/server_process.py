@@ -6,7 +6,6 @@ still holds, and is stopped before a second one touches the same data. Whoever s
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import signal
 import socket
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from summit_standalone.child import Child, ChildState, Program, Report, kept_running
 from summit_standalone.errors import StandaloneError
+from summit_standalone.file_lock import holder, open_lock, sign, try_lock
 
 HOST = "127.0.0.1"
 POLL_SECONDS = 0.01
@@ -38,9 +38,9 @@ async def exclusive(directory: Path, stop_signal: signal.Signals) -> AsyncIterat
 
     Raises ServerError when that server does not end.
     """
-    lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = open_lock(directory / "lock")
     try:
-        if not _try_lock(lock):
+        if not try_lock(lock):
             await _stop_leftover(directory, lock, stop_signal)
         yield lock
     finally:
@@ -59,8 +59,8 @@ async def running(
     log_start = _begin_log(log)
 
     def on_change(child: Child) -> None:
-        if child.state is ChildState.RUNNING:
-            os.pwrite(lock, f"{child.pid:<20}".encode(), 0)
+        if child.state is ChildState.RUNNING and child.pid:
+            sign(lock, child.pid)
         report(child)
 
     async def until_ready(child: Child) -> None:
@@ -102,24 +102,16 @@ def _free_port(port: int) -> int | None:
 
 
 async def _stop_leftover(directory: Path, lock: int, stop_signal: signal.Signals) -> None:
-    pid = os.pread(lock, 20, 0).decode().strip()
+    pid = holder(lock)
     if pid:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(int(pid), stop_signal)
+            os.kill(pid, stop_signal)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(LEFTOVER_SECONDS):
-            while not _try_lock(lock):  # noqa: ASYNC110  a file lock has no event
+            while not try_lock(lock):  # noqa: ASYNC110  a file lock has no event
                 await asyncio.sleep(POLL_SECONDS)
             return
     raise ServerError(f"a server already runs in {directory} (process {pid or 'unknown'}): stop it first")
-
-
-def _try_lock(lock: int) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _begin_log(log: Path) -> int:

@@ -2,17 +2,17 @@
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
+from summit_standalone.public_address import public_address
 from summit_standalone.table import render
 
 
 def as_text(state: Mapping[str, Any]) -> str:
-    """Two tables; passwords are in the JSON only."""
+    """Two tables; users and passwords are in the JSON only."""
     addresses = [
         ("api", state.get("api")),
-        ("nats", _without_password(state.get("natsUrl"))),
-        ("database", _without_password(state.get("databaseUrl"))),
+        ("nats", public_address(state.get("natsUrl", ""))),
+        ("database", public_address(state.get("databaseUrl", ""))),
         ("data", state.get("dataDir")),
     ]
     processes = [
@@ -20,9 +20,3 @@ def as_text(state: Mapping[str, Any]) -> str:
     ]
     tables = (render(("WHAT", "WHERE"), addresses), render(("PROCESS", "PID", "STATE", "RESTARTS"), processes))
     return "\n\n".join(tables)
-
-
-def _without_password(url: str | None) -> str | None:
-    if url is None or not (password := urlsplit(url).password):
-        return url
-    return url.replace(f":{password}@", ":***@", 1)

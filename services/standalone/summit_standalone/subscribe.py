@@ -15,6 +15,7 @@ from nats.errors import BadSubjectError, NoServersError
 from nats.errors import Error as NatsError
 
 from summit_standalone.errors import StandaloneError
+from summit_standalone.public_address import public_address
 
 CONNECT_SECONDS = 5
 
@@ -39,7 +40,7 @@ async def subscribe(server: str, subject: str, *, count: int | None, raw: bool) 
         await client.flush()
         await stop.wait()
         if client.is_closed:
-            raise StandaloneError(f"the NATS server at {_without_password(server)} closed the connection")
+            raise StandaloneError(f"the NATS server at {public_address(server)} closed the connection")
     except BadSubjectError:
         raise StandaloneError(f"{subject!r} is not a subject: write it as 'summit.vms.dc-solna.>'") from None
     finally:
@@ -68,7 +69,7 @@ async def _connect(server: str, closed: asyncio.Event) -> Client:
         )
     except (OSError, ValueError, NoServersError, NatsError) as error:
         reason = failures[-1] if failures else error
-        raise StandaloneError(f"no NATS server answers at {_without_password(server)}: {reason}") from error
+        raise StandaloneError(f"no NATS server answers at {public_address(server)}: {reason}") from error
 
 
 def _print(message: Msg, number: int, *, raw: bool) -> bool:
@@ -80,8 +81,3 @@ def _print(message: Msg, number: int, *, raw: bool) -> bool:
     except BrokenPipeError:
         return False
     return True
-
-
-def _without_password(server: str) -> str:
-    scheme, separator, rest = server.rpartition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
