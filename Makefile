@@ -63,7 +63,7 @@ $(STAMP): pyproject.toml uv.lock
 	  echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) --version 2>&1): make PYTHON=/path/to/python3.12 setup" >&2; \
 	  exit 1; }
 	@test -x $(PYTHON_BIN) || $(PYTHON) -m venv $(VENV)
-	@$(PYTHON_BIN) -m pip install --quiet --disable-pip-version-check uv
+	@$(PYTHON_BIN) -m pip install --quiet --disable-pip-version-check 'uv>=0.13,<0.14'
 	@$(PYTHON_BIN) -m uv sync --frozen --inexact --quiet
 	@touch $@
 

@@ -14,6 +14,7 @@ from summit_api.settings import Settings as ApiSettings
 from summit_projector.settings import ProjectorSettings
 from summit_runtime.settings import ProcessSettings
 from summit_simulator.settings import read_settings
+from summit_standalone import demo, embedded_postgres
 from summit_watcher import config
 from summit_watcher.settings import WatcherSettings
 
@@ -229,6 +230,11 @@ def test_nothing_is_published_to_other_machines_unasked() -> None:
     }
 
 
+def test_pages_of_names_are_ordered_as_by_the_embedded_postgres() -> None:
+    """The locale decides on order and on indexes; both databases are made with the same one."""
+    assert SERVICES["postgres"]["environment"]["POSTGRES_INITDB_ARGS"] == f"--locale={embedded_postgres.LOCALE}"
+
+
 def test_data_is_on_volumes() -> None:
     """Streams and tables survive their containers; Postgres 18 wants the volume above its data directory."""
     assert "nats:/data" in SERVICES["nats"]["volumes"]
@@ -275,18 +281,33 @@ def test_the_watcher_can_be_limited_to_datacenters() -> None:
 
 def test_the_demo_has_four_clusters_in_three_datacenters() -> None:
     """Their kubeconfigs lie on the volume that the simulator writes, and nothing in the file is a mistake."""
-    demo = config.load(ROOT / "config/demo/datacenters.yaml")
-    assert demo.mistakes == ()
-    assert (len(demo.datacenters), len(demo.clusters)) == (3, 4)
-    assert [c.kubeconfig for c in demo.clusters] == [Path(f"/kubeconfigs/{c.name}.kubeconfig") for c in demo.clusters]
+    fleet = config.load(ROOT / "config/demo/datacenters.yaml")
+    assert fleet.mistakes == ()
+    assert (len(fleet.datacenters), len(fleet.clusters)) == (3, 4)
+    assert [c.kubeconfig for c in fleet.clusters] == [Path(f"/kubeconfigs/{c.name}.kubeconfig") for c in fleet.clusters]
+
+
+def test_the_demo_is_the_same_in_containers_and_without() -> None:
+    """What one reads about it is true of both: datacenters, places, clusters, sizes, and the same fleet in them."""
+    containers = config.load(ROOT / "config/demo/datacenters.yaml")
+    assert [(d.id, d.name, d.location, d.coordinates) for d in containers.datacenters] == [
+        (d.id, d.name, d.location, d.coordinates) for d in demo.DATACENTERS
+    ]
+    assert [[c.name for c in d.clusters] for d in containers.datacenters] == [
+        list(d.vms_by_cluster) for d in demo.DATACENTERS
+    ]
+    simulator = read_settings(_environment("simulator"))
+    assert dict(simulator.clusters) == {name: vms for d in demo.DATACENTERS for name, vms in d.vms_by_cluster.items()}
+    assert simulator.seed == int(demo.SEED)
+    assert simulator.rate == read_settings({}).rate
 
 
 def test_the_simulator_simulates_the_clusters_of_the_demo() -> None:
     """Under the names, and in the order, of the demo's file; health is that of the last one."""
     simulator = read_settings(_environment("simulator"))
-    demo = config.load(ROOT / "config/demo/datacenters.yaml")
+    fleet = config.load(ROOT / "config/demo/datacenters.yaml")
     last_port = simulator.base_port + len(simulator.clusters) - 1
-    assert [cluster.name for cluster in simulator.clusters] == [cluster.name for cluster in demo.clusters]
+    assert [cluster.name for cluster in simulator.clusters] == [cluster.name for cluster in fleet.clusters]
     assert simulator.advertise_host in SERVICES
     assert str(last_port) in SERVICES["simulator"]["healthcheck"]["test"][-1]
 
