@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import nats
@@ -43,6 +44,17 @@ async def test_the_stream_is_made_once_and_kept(nats_url: str) -> None:
     created = (await bus.stream_state(client)).created_at
     await bus.ensure_stream(client)
     assert (await bus.stream_state(client)).created_at == created
+    await bus.close(client)
+
+
+async def test_what_an_operator_changed_of_the_stream_stays(nats_url: str) -> None:
+    """A year of history is not cut to ninety days by the next start."""
+    client = await bus.connect(SecretStr(nats_url), name="test")
+    await bus.ensure_stream(client)
+    year = 365 * 24 * 3600
+    await client.jetstream().update_stream(replace(bus.stream_config(), max_age=year))
+    await bus.ensure_stream(client)
+    assert (await client.jetstream().stream_info(STREAM)).config.max_age == year
     await bus.close(client)
 
 

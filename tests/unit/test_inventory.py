@@ -55,6 +55,10 @@ class Cluster:
         self.inventory.apply(resource, [Delete(decoded(resource, manifest))])
         return self.events()
 
+    def burst(self, resource: Resource[Any], *told: Apply[Any] | Delete[Any]) -> list[VmEvent | MigrationEvent]:
+        """What follows when these arrive together."""
+        return [read(event) for event in self.inventory.follow(resource, told)]
+
     def events(self) -> list[VmEvent | MigrationEvent]:
         return [read(event) for event in self.inventory.take_events()]
 
@@ -329,3 +333,78 @@ def test_an_event_is_readable_json_with_the_originals_names() -> None:
     assert document["data"]["memory"] == 4096
     assert subject_of(event) == "summit.vms.dc-solna.vulcan.prod.web"
     assert Uid(document["data"]["id"]) == uid_of("prod", "web")
+
+
+def test_what_comes_in_one_burst_is_told_step_by_step() -> None:
+    """A VM that lived for a moment was created and deleted; a delete carries the last state there was."""
+    cluster = Cluster()
+    cluster.list_all(virtualmachines=[vm("web")])
+    short = [decoded(VIRTUAL_MACHINES, vm("short", version=version)) for version in (5, 6)]
+    grown = decoded(VIRTUAL_MACHINES, vm("web", cores=8, version=7))
+    gone = decoded(VIRTUAL_MACHINES, vm("web", cores=8, version=8))
+    told = cluster.burst(VIRTUAL_MACHINES, Apply(short[0]), Delete(short[1]), Apply(grown), Delete(gone))
+    assert [(e.data.name, e.type.value.rpartition(".")[2], e.data.cpu) for e in told if isinstance(e, VmEvent)] == [
+        ("short", "created", 2),
+        ("short", "deleted", 2),
+        ("web", "updated", 8),
+        ("web", "deleted", 8),
+    ]
+
+
+def test_a_migration_that_succeeds_and_is_deleted_in_one_burst_has_succeeded() -> None:
+    """KubeVirt deletes the object with its instance."""
+    cluster = Cluster()
+    cluster.list_all(virtualmachines=[vm("web")], virtualmachineinstancemigrations=[vmim("m", vmi_name="web")])
+    done = decoded(MIGRATIONS, vmim("m", vmi_name="web", phase="Succeeded", version=5))
+    gone = decoded(MIGRATIONS, vmim("m", vmi_name="web", phase="Succeeded", version=6))
+    told = cluster.burst(MIGRATIONS, Apply(done), Delete(gone))
+    assert [e.data.phase for e in told if isinstance(e, MigrationEvent)] == ["Succeeded", "Succeeded"]
+
+
+def test_how_a_migration_ended_that_was_only_found_missing_is_not_known() -> None:
+    """It may have succeeded and been removed by KubeVirt, which keeps five."""
+    cluster = Cluster()
+    manifests = {"virtualmachines": [vm("web")], "virtualmachineinstancemigrations": [vmim("m", vmi_name="web")]}
+    after = cluster.restarted(cluster.list_all(**manifests))
+    event = only(after.list_all(virtualmachines=[vm("web")]))
+    assert (event.data.phase, event.data.completed) == ("Unknown", True)
+    assert "before its end was seen" in event.data.failure_reason
+
+
+def test_a_standalone_instance_that_a_vm_adopts_is_no_vm_of_its_own_any_more() -> None:
+    """One machine is one VM."""
+    cluster = Cluster()
+    cluster.list_all(virtualmachineinstances=[vmi("web", owner=None)])
+    cluster.apply(VIRTUAL_MACHINES, vm("web", version=5))
+    told = cluster.apply(VIRTUAL_MACHINE_INSTANCES, vmi("web", version=6))
+    assert sorted((e.data.kind, e.type.value.rpartition(".")[2]) for e in told if isinstance(e, VmEvent)) == [
+        ("VirtualMachine", "updated"),
+        ("VirtualMachineInstance", "deleted"),
+    ]
+
+
+def test_the_time_of_the_last_migration_outlives_the_instance() -> None:
+    """A VM that was restarted was still migrated then."""
+    migrated = vmi("web", version=20)
+    migrated["status"]["migrationState"] = {
+        "migrationUid": "x",
+        "completed": True,
+        "startTimestamp": "2026-11-22T00:00:00Z",
+        "endTimestamp": "2026-11-22T00:01:00Z",
+    }
+    cluster = Cluster()
+    first = only(cluster.list_all(virtualmachines=[vm("web")], virtualmachineinstances=[migrated]))
+    stopped = only(cluster.delete(VIRTUAL_MACHINE_INSTANCES, vmi("web", version=30)))
+    assert stopped.data.last_migrated_at == first.data.last_migrated_at == datetime(2026, 11, 22, 0, 1, tzinfo=UTC)
+
+
+def test_a_resource_that_is_in_trouble_later_holds_back_no_vm() -> None:
+    """What was complete once stays so."""
+    cluster = Cluster()
+    for resource in (VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES):
+        cluster.told(resource)
+    for resource in (INSTANCETYPES, CLUSTER_INSTANCETYPES):
+        cluster.inventory.set_unavailable(resource, unavailable=True)
+    assert cluster.events() == []
+    cluster.inventory.set_unavailable(INSTANCETYPES, unavailable=False)
+    assert len(cluster.apply(VIRTUAL_MACHINES, vm("web"))) == 1

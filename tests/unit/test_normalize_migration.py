@@ -23,13 +23,13 @@ def migration(direction: MigrationDirection, phase: str = "Running", *, complete
 @pytest.mark.parametrize("direction", [MigrationDirection.UNKNOWN, MigrationDirection.INCOMING])
 def test_migration_that_disappears_was_canceled(direction: MigrationDirection) -> None:
     """Deleting the object is how a migration is canceled."""
-    ended = ended_migration(migration(direction))
+    ended = ended_migration(migration(direction), was_seen=True)
     assert (ended.phase, ended.completed, ended.failure_reason) == ("Aborted", True, None)
 
 
 def test_outgoing_migration_that_disappears_may_have_succeeded() -> None:
     """KubeVirt deletes a source's migration with its instance, right after success: only the target can tell."""
-    ended = ended_migration(migration(MigrationDirection.OUTGOING))
+    ended = ended_migration(migration(MigrationDirection.OUTGOING), was_seen=True)
     assert (ended.phase, ended.completed) == ("Unknown", True)
     assert ended.failure_reason is not None
     assert "disappeared before its end was seen" in ended.failure_reason
@@ -41,4 +41,4 @@ def test_outgoing_migration_that_disappears_may_have_succeeded() -> None:
 def test_migration_whose_end_was_seen_stays_as_it_was(direction: MigrationDirection, phase: str) -> None:
     """Deleting a final migration only removes history."""
     last = migration(direction, phase, completed=True)
-    assert ended_migration(last) is last
+    assert ended_migration(last, was_seen=False) is last

@@ -7,8 +7,9 @@ nats-py gives up after 60 attempts by default, waits 2 s between them, and logs 
 import asyncio
 import contextlib
 import logging
+from dataclasses import replace
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import nats
@@ -129,7 +130,7 @@ async def watch_stream(client: Client) -> None:
 
 
 async def ensure_stream(client: Client) -> None:
-    """Create the stream and the bucket, or bring the stream's configuration up to date; data is never touched.
+    """Create the stream and the bucket, or give the stream what it lacks; what an operator changed stays.
 
     Raises FatalError when the server refuses, with its reason, or does not take batches.
     """
@@ -143,14 +144,14 @@ async def ensure_stream(client: Client) -> None:
 
 async def _ensure(client: Client) -> None:
     jetstream = client.jetstream()
-    wanted = stream_config()
     try:
-        await jetstream.stream_info(STREAM)
+        found = await jetstream.stream_info(STREAM)
     except NotFoundError:
-        made = await jetstream.add_stream(wanted)
-    else:
-        made = await jetstream.update_stream(wanted)
-    if not made.config.allow_batched:  # a server of a cluster that is older than the one we are connected to
+        found = await jetstream.add_stream(stream_config())
+    needed = replace(found.config, **_NEEDED)
+    if needed != found.config:
+        found = await jetstream.update_stream(needed)
+    if not found.config.allow_batched:  # a server of a cluster that is older than the one we are connected to
         raise FatalError(
             f"NATS takes no batches for the stream {STREAM!r}; "
             f"install {'.'.join(map(str, MINIMUM_SERVER))} or newer on all its servers"
@@ -160,20 +161,27 @@ async def _ensure(client: Client) -> None:
     )
 
 
+_NEEDED: dict[str, Any] = {
+    "subjects": [f"{INGEST_ROOT}.>"],
+    "subject_transform": SubjectTransform(src=f"{INGEST_ROOT}.>", dest=f"{PUBLIC_ROOT}.>"),
+    "republish": RePublish(src=f"{PUBLIC_ROOT}.>", dest=f"{PUBLIC_ROOT}.>"),
+    "allow_direct": True,
+    "allow_batched": True,
+}
+"""Without these nothing works. All else is ours only when the stream is made: how long and where it keeps what, and on
+how many servers, is the operator's to change."""
+
+
 def stream_config() -> StreamConfig:
     """The log: stored under public names, republished as stored, append-only."""
     return StreamConfig(
         name=STREAM,
-        subjects=[f"{INGEST_ROOT}.>"],
-        subject_transform=SubjectTransform(src=f"{INGEST_ROOT}.>", dest=f"{PUBLIC_ROOT}.>"),
-        republish=RePublish(src=f"{PUBLIC_ROOT}.>", dest=f"{PUBLIC_ROOT}.>"),
+        **_NEEDED,
         storage=StorageType.FILE,
         compression=StoreCompression.S2,
         max_age=MAX_AGE_SECONDS,
         max_msg_size=MAX_EVENT_BYTES,
         duplicate_window=DUPLICATE_WINDOW_SECONDS,
-        allow_direct=True,
-        allow_batched=True,
         deny_delete=True,
         deny_purge=True,
     )
@@ -204,10 +212,17 @@ class _Connection:
         self._address = _address(url)
         self._lost = False
         self._failed_attempts = 0
+        self._told: set[str] = set()
 
     async def failed(self, error: Exception) -> None:
-        """nats-py tries for ever within its first `connect` too, every 0.2 s, and tells of it here only."""
+        """nats-py tries for ever within its first `connect` too, every 0.2 s, and tells of it here only.
+
+        Later it tells here, and nowhere else, of what we may not do and of our own callbacks' failures.
+        """
         if self.client is not None:
+            if self.client.is_connected and (text := str(error)) not in self._told:
+                self._told.add(text)
+                logger.warning("NATS at %s: %s", self._address, text)
             return
         self._failed_attempts += 1
         if self._failed_attempts == 1 or self._failed_attempts % 150 == 0:

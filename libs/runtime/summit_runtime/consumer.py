@@ -134,7 +134,8 @@ class _Session:
         if self._broken:
             raise self._broken
         batch: list[StreamMessage] = []
-        message = await asyncio.wait_for(self._queue.get(), 2.5 * HEARTBEAT_SECONDS)
+        async with asyncio.timeout(2.5 * HEARTBEAT_SECONDS):
+            message = await self._queue.get()
         try:
             await self._accept(message, batch)
             while len(batch) < limit and not self._queue.empty():

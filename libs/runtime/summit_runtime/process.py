@@ -133,5 +133,6 @@ async def end(task: asyncio.Task[None]) -> None:
 async def sleep_unless(stop: asyncio.Event, seconds: float) -> bool:
     """Wait `seconds` or until `stop` is set, whichever is first; tell whether it is set."""
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)
+        async with asyncio.timeout(seconds):  # wait_for of Python 3.11 may lose a cancellation
+            await stop.wait()
     return stop.is_set()

@@ -154,12 +154,11 @@ async def publishing(client: Client) -> AsyncIterator[Publisher]:
     """A publisher for the length of the block; leaving it waits for nothing, call `flush` first."""
     publisher = Publisher(client)
     subscription = await client.subscribe(f"{publisher.inbox}.>", cb=publisher.answer)
-    sender = asyncio.create_task(publisher.run())
     try:
-        yield publisher
+        async with asyncio.TaskGroup() as tasks:  # a sender that fails ends the block, not only itself
+            sender = tasks.create_task(publisher.run())
+            yield publisher
+            sender.cancel()
     finally:
-        sender.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await sender
         with contextlib.suppress(NatsError):
             await subscription.unsubscribe()

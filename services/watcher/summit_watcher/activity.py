@@ -14,6 +14,7 @@ from summit_watcher.events import Outgoing
 logger = logging.getLogger("summit.watcher")
 
 LINES_A_MINUTE = 100
+_TOLD = frozenset({VmEventType.CREATED, VmEventType.UPDATED, VmEventType.DELETED})
 
 
 class ActivityLog:
@@ -24,18 +25,17 @@ class ActivityLog:
 
     def tell(self, cluster: ClusterConfig, event: Outgoing) -> None:
         """Say what happened to a VM; migrations speak through the VMs they move."""
+        if event.type not in _TOLD:
+            return
         level = self._level()
         if not logger.isEnabledFor(level):
             return
         context = {"cluster": cluster.name, "datacenter": cluster.datacenter, "subject": event.subject}
-        match event.type:
-            case VmEventType.CREATED:
-                logger.log(level, "Added new VM %s to datacenter %s", event.name, cluster.datacenter, extra=context)
-            case VmEventType.UPDATED | VmEventType.DELETED:
-                what = "Modified" if event.type is VmEventType.UPDATED else "Deleted"
-                logger.log(level, "VM event: %s for VM %s in cluster %s", what, event.name, cluster.name, extra=context)
-            case _:
-                pass
+        if event.type is VmEventType.CREATED:
+            logger.log(level, "Added new VM %s to datacenter %s", event.name, cluster.datacenter, extra=context)
+        else:
+            what = "Modified" if event.type is VmEventType.UPDATED else "Deleted"
+            logger.log(level, "VM event: %s for VM %s in cluster %s", what, event.name, cluster.name, extra=context)
 
     def _level(self) -> int:
         minute = int(self._clock() // 60)

@@ -51,6 +51,7 @@ class ClusterWatcher:
         self._publisher = publisher
         self._activity = activity
         self._in_turn = asyncio.Lock()
+        """Held while a change is taken in and told: five list-watches share one picture."""
         self._poked = asyncio.Event()
         self._synced = asyncio.Event()
         self.tried = False
@@ -98,13 +99,13 @@ class ClusterWatcher:
 
     async def _take(self, resource: Resource[Any], told: Sequence[ListWatchEvent[Any]]) -> None:
         """Take in what a list-watch tells and publish what follows from it; the list-watch reads on afterwards."""
-        self._inventory.apply(resource, told)
-        await self._publish_changes()
+        async with self._in_turn:
+            await self._publish(self._inventory.follow(resource, told))
         if any(isinstance(event, InitDone) for event in told):
             self._after_list()
 
     async def _publish_changes(self) -> None:
-        async with self._in_turn:  # five list-watches: events of one VM must be handed over in the order they are made
+        async with self._in_turn:
             await self._publish(self._inventory.take_events())
 
     async def _publish_when_poked(self) -> None:

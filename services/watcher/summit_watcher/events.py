@@ -17,6 +17,7 @@ from pydantic import JsonValue
 
 from summit_models.contract import Uid
 from summit_models.event import (
+    UNMANAGED,
     MigrationEventType,
     VmEventType,
     migration_subject,
@@ -111,7 +112,7 @@ def migration_gone(ledger: Ledger, uid: Uid, version: int, now: datetime, *, by_
     last = ledger.migrations.pop(uid, None)
     if last is None:
         return None
-    migration = ended_migration(Migration.model_validate_json(last.state))
+    migration = ended_migration(Migration.model_validate_json(last.state), was_seen=not by_comparison)
     state = migration.model_dump_json().encode()
     version = max(last.version, version)
     return _migration_event(
@@ -148,7 +149,7 @@ def _vm_event(
     changes: dict[str, JsonValue] | None = None,
     final_state_unknown: bool = False,
 ) -> Outgoing:
-    namespace = vm.namespace or ""
+    namespace = vm.namespace or UNMANAGED
     about = {
         "changes": changes or {},
         "resourceVersions": versions._asdict(),

@@ -1,7 +1,6 @@
 """The running cluster watchers, kept equal to what `datacenters.yaml` says while it is edited."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
@@ -9,7 +8,7 @@ from pathlib import Path
 
 from summit_models.contract import ClusterName
 from summit_runtime.backoff import Backoff
-from summit_runtime.process import supervised
+from summit_runtime.process import end, supervised
 from summit_watcher.cluster import ClusterWatcher
 from summit_watcher.config import ClusterConfig, Configuration, DatacenterConfig, load
 
@@ -18,6 +17,7 @@ logger = logging.getLogger("summit.watcher")
 LOOK_SECONDS = 5.0
 """The file is compared by content: editors replace it, and Kubernetes swaps a symlink above it."""
 
+Digest = bytes | None
 MakeWatcher = Callable[[ClusterConfig], ClusterWatcher]
 
 
@@ -37,17 +37,27 @@ class Fleet:
         self._tasks = tasks
         self._make_watcher = make_watcher
         self._running: dict[ClusterName, tuple[ClusterConfig, ClusterWatcher, asyncio.Task[None]]] = {}
+        self._started = False
 
     def untried(self) -> str | None:
         """Names of the clusters that have neither answered nor failed to yet, for the readiness probe."""
+        if not self._started:
+            return "the configuration has not been read yet"
         names = [name for name, (_, watcher, _) in self._running.items() if not watcher.tried]
         return f"not tried yet: {', '.join(names)}" if names else None
 
-    async def watch(self, datacenters: Sequence[DatacenterConfig]) -> None:
-        """Start watchers of new clusters, end those of removed ones, do both for changed ones, leave the others."""
+    async def watch(self, datacenters: Sequence[DatacenterConfig], *, keep_missing: bool = False) -> None:
+        """Start watchers of new clusters, end those of removed ones, do both for changed ones, leave the others.
+
+        With `keep_missing` none is removed: the file has mistakes, and what is missing may be one of them.
+        """
         wanted = {cluster.name: cluster for datacenter in datacenters for cluster in datacenter.clusters}
-        await self._end([name for name, (config, _, _) in self._running.items() if wanted.get(name) != config])
+        running = {name: config for name, (config, _, _) in self._running.items()}
+        await self._end(
+            [name for name, config in running.items() if wanted.get(name, config if keep_missing else None) != config]
+        )
         self._start({name: config for name, config in wanted.items() if name not in self._running})
+        self._started = True
 
     async def end(self) -> None:
         await self._end(list(self._running))
@@ -59,36 +69,31 @@ class Fleet:
             self._running[name] = config, watcher, self._tasks.create_task(work, name=f"cluster {name}")
 
     async def _end(self, names: Sequence[ClusterName]) -> None:
-        ending = [self._running.pop(name)[2] for name in names]
-        for task in ending:
-            task.cancel()
-        for task in ending:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await asyncio.gather(*(end(self._running.pop(name)[2]) for name in names))
 
 
-async def changes(path: Path) -> Configuration:
-    """Wait until the file's content changes to something usable, and give that.
+async def changes(path: Path, since: Digest) -> tuple[Configuration, Digest]:
+    """Wait until the file's content is another and usable, and give what it says.
 
     A file that is unreadable or declares nothing any more is told and waited out: whoever saves half a file must not
     stop everything.
     """
-    before = _digest(path)
     while True:
         await asyncio.sleep(LOOK_SECONDS)
-        now = _digest(path)
-        if now == before:
+        now = digest(path)
+        if now == since:
             continue
-        before = now
+        since = now
         configuration = load(path)
         if configuration.datacenters:
             logger.info("%s has changed", path)
-            return configuration
+            return configuration, since
         for mistake in configuration.mistakes:
             logger.error("%s; the former configuration stays in use", mistake)
 
 
-def _digest(path: Path) -> bytes | None:
+def digest(path: Path) -> Digest:
+    """Of the file's content; None when there is none. Taken before the file is read, it misses no later change."""
     try:
         return blake2b(path.read_bytes()).digest()
     except OSError:

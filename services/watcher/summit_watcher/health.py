@@ -75,8 +75,10 @@ class HealthReporter:
         self._resources[resource] = ResourceHealth(resource=resource, state=state, since=since, reason=reason)
         self._changed.set()
 
-    def set_server_version(self, version: str | None) -> None:
-        self._health = self._health.model_copy(update={"server_version": version})
+    def set_server_version(self, version: str) -> None:
+        if version != self._health.server_version:
+            self._health = self._health.model_copy(update={"server_version": version})
+            self._changed.set()
 
     def snapshot(self) -> ClusterHealth:
         """The health now, with the last contact of each list-watch."""
@@ -106,7 +108,8 @@ class HealthReporter:
                 await self._publish(publisher)
             await self._beat(client)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), HEARTBEAT_SECONDS)
+                async with asyncio.timeout(HEARTBEAT_SECONDS):
+                    await self._changed.wait()
 
     async def _publish(self, publisher: Publisher) -> None:
         health = self.snapshot()

@@ -100,6 +100,16 @@ class Inventory:
 
     # What the watches say
 
+    def follow(self, resource: Resource[Any], told: Sequence[ListWatchEvent[Manifest]]) -> Iterator[Outgoing]:
+        """Take in what the list-watch of a resource tells, and give the events that follow from it, all to be taken.
+
+        What happened to one object is told step by step, however quickly it came: create and delete in one burst are
+        two events, and a delete carries the last state there was.
+        """
+        for turn in _turns(told):
+            self.apply(resource, turn)
+            yield from self.take_events()
+
     def apply(self, resource: Resource[Any], told: Sequence[ListWatchEvent[Manifest]]) -> None:
         """Take in what the list-watch of a resource tells."""
         store, facts = self._intakes[resource.plural]
@@ -153,6 +163,8 @@ class Inventory:
         facts = change.facts or change.before
         if facts is None:
             return
+        if change.before and change.facts and change.before.owner_uid != change.facts.owner_uid:
+            self._leave_owner(change.before)
         owner = Uid(facts.owner_uid) if facts.owner_uid else None
         if _is_only_newer(change) and len(self._vmis_of.get(owner or change.uid, ())) <= 1:
             return  # of several instances the newest is shown
@@ -166,6 +178,14 @@ class Inventory:
             self._gone[change.uid] = change
         self._touched_vms[owner or change.uid] = None
         self._touched_migrations.update(dict.fromkeys(self._migrations_of.get(_name(facts), ())))
+
+    def _leave_owner(self, vmi: VmiFacts) -> None:
+        """An instance was adopted or abandoned: its former owner, or itself as a VM of its own, is another now."""
+        owner, uid = Uid(vmi.owner_uid or vmi.uid), Uid(vmi.uid)
+        self._touched_vms[owner] = None
+        others = tuple(other for other in self._vmis_of.pop(owner, ()) if other != uid)
+        if others:
+            self._vmis_of[owner] = others
 
     def _set_instance(self, owner: Uid, change: Change[VmiFacts]) -> None:
         others = tuple(uid for uid in self._vmis_of.get(owner, ()) if uid != change.uid)
@@ -182,9 +202,14 @@ class Inventory:
         if change.facts is None:
             self._gone[change.uid] = change
             if facts:
-                self._migrations_of[facts.namespace, facts.vmi_name].discard(change.uid)
+                self._forget_migration((facts.namespace, facts.vmi_name), change.uid)
         elif facts:
             self._migrations_of[facts.namespace, facts.vmi_name].add(change.uid)
+
+    def _forget_migration(self, of: Name, uid: Uid) -> None:
+        self._migrations_of[of].discard(uid)
+        if not self._migrations_of[of]:
+            del self._migrations_of[of]
 
     def _instancetype_changed(self, change: Change[InstancetypeFacts]) -> None:
         facts = change.facts or change.before
@@ -205,9 +230,10 @@ class Inventory:
 
     @property
     def complete(self) -> bool:
-        """The first lists of all that makes up a VM are in, or known not to be had."""
-        return self.vms.listed and all(
-            store.settled for store in (self.vmis, self.instancetypes, self.cluster_instancetypes)
+        """The first lists of all that makes up a VM are in, or known not to be had. Once so, it stays so."""
+        return self._told or (
+            self.vms.listed
+            and all(store.settled for store in (self.vmis, self.instancetypes, self.cluster_instancetypes))
         )
 
     def take_events(self) -> Iterator[Outgoing]:
@@ -256,8 +282,8 @@ class Inventory:
         instancetype = self._instancetype_by_key.get(key) if key else None
         vm = join_vm(facts, vmi, instancetype, cluster=self.ledger.cluster, datacenter=self.ledger.datacenter)
         last = self.ledger.vms.get(uid)
-        if vm.disk is None and vmi is None and last is not None:
-            vm = _with_disk_of(decoded(last.state), vm)
+        if last is not None and _forgets(vm, vmi, last.state):
+            vm = _with_what_was_known(decoded(last.state), vm, vmi)
         versions = Versions(
             vm=facts.resource_version if facts else 0,
             # Never lower than before: a VM that stops has no instance, but is newer than the VM that ran.
@@ -283,6 +309,7 @@ class Inventory:
             self._touched_vms[uid] = None
             return None
         change = self._gone.pop(uid, None)
+        self._vmi_versions.pop(uid, None)
         version = change.version if change else self.vms.list_version
         by_comparison = change.by_comparison if change else True
         return events.vm_gone(self.ledger, uid, version, self._clock(), by_comparison=by_comparison)
@@ -334,9 +361,36 @@ def _is_only_newer(change: Change[VmFacts] | Change[VmiFacts]) -> bool:
     return before == msgspec.structs.replace(facts, resource_version=before.resource_version)
 
 
-def _with_disk_of(last: Vm, vm: Vm) -> Vm:
-    """A stopped VM's claims are only seen while it runs: keep the size that was read then."""
-    if last.disk is None:
-        return vm
-    problems = [problem for problem in vm.problems if not problem.startswith("disk:")]
-    return vm.model_copy(update={"disk": last.disk, "disk_bytes": last.disk_bytes, "problems": problems})
+_NEVER_MIGRATED = b'"_lastMigratedAt":null'
+
+
+def _forgets(vm: Vm, vmi: VmiFacts | None, last: bytes) -> bool:
+    """Does the present forget what the log still knows? Looked at in the JSON: parsing it for each change is dear."""
+    return (vm.disk is None and vmi is None) or (vm.last_migrated_at is None and _NEVER_MIGRATED not in last)
+
+
+def _with_what_was_known(last: Vm, vm: Vm, vmi: VmiFacts | None) -> Vm:
+    """Keep what only an instance tells: the sizes of claims while the VM is stopped, and its last migration."""
+    kept: dict[str, object] = {}
+    if vm.last_migrated_at is None:
+        kept["last_migrated_at"] = last.last_migrated_at
+    if vm.disk is None and vmi is None and last.disk is not None:
+        problems = [problem for problem in vm.problems if not problem.startswith("disk:")]
+        kept |= {"disk": last.disk, "disk_bytes": last.disk_bytes, "problems": problems}
+    return vm.model_copy(update=kept)
+
+
+def _turns(told: Sequence[ListWatchEvent[Manifest]]) -> Iterator[Sequence[ListWatchEvent[Manifest]]]:
+    """Parts in which no object appears twice."""
+    turn: list[ListWatchEvent[Manifest]] = []
+    seen: set[str | None] = set()
+    for event in told:
+        uid = event.object.metadata.uid if isinstance(event, Apply | Delete) else None
+        if uid in seen:
+            yield turn
+            turn, seen = [], set()
+        turn.append(event)
+        if uid:
+            seen.add(uid)
+    if turn:
+        yield turn

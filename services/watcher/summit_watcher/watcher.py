@@ -21,7 +21,7 @@ from summit_runtime.publisher import Publisher, publishing
 from summit_watcher.activity import ActivityLog
 from summit_watcher.cluster import ClusterWatcher
 from summit_watcher.config import DatacenterConfig, load
-from summit_watcher.fleet import Fleet, changes, chosen
+from summit_watcher.fleet import Fleet, changes, chosen, digest
 from summit_watcher.settings import WatcherSettings
 
 logger = logging.getLogger("summit.watcher")
@@ -41,22 +41,21 @@ async def watch(settings: WatcherSettings, stop: asyncio.Event) -> None:
         async with publishing(client) as publisher:
             await _watch_fleet(settings, client, publisher, stop)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(publisher.flush(), FLUSH_SECONDS)
+                async with asyncio.timeout(FLUSH_SECONDS):
+                    await publisher.flush()
     finally:
         await bus.close(client)
 
 
 async def _watch_fleet(settings: WatcherSettings, client: Client, publisher: Publisher, stop: asyncio.Event) -> None:
     activity = ActivityLog()
-    datacenters = chosen(load(settings.config), settings.datacenters)
-    logger.info("Starting VM watcher for %d clusters", sum(len(d.clusters) for d in datacenters))
     async with asyncio.TaskGroup() as tasks:
         fleet = Fleet(tasks, lambda cluster: ClusterWatcher(cluster, client, publisher, activity))
         checks = {"nats": lambda: None if client.is_connected else "not connected", "clusters": fleet.untried}
         background = [
             tasks.create_task(bus.watch_connection(client)),
             tasks.create_task(bus.watch_stream(client)),
-            tasks.create_task(_follow_configuration(settings, datacenters, fleet, client, publisher)),
+            tasks.create_task(_follow_configuration(settings, fleet, client, publisher)),
         ]
         async with serve_probes(settings.probe_host, settings.probe_port, checks):
             await stop.wait()
@@ -65,17 +64,15 @@ async def _watch_fleet(settings: WatcherSettings, client: Client, publisher: Pub
         await fleet.end()
 
 
-async def _follow_configuration(
-    settings: WatcherSettings,
-    datacenters: Sequence[DatacenterConfig],
-    fleet: Fleet,
-    client: Client,
-    publisher: Publisher,
-) -> None:
+async def _follow_configuration(settings: WatcherSettings, fleet: Fleet, client: Client, publisher: Publisher) -> None:
+    read = digest(settings.config)
+    configuration = load(settings.config)
     while True:
+        datacenters = chosen(configuration, settings.datacenters)
+        logger.info("Starting VM watcher for %d clusters", sum(len(d.clusters) for d in datacenters))
         await _declare(datacenters, client, publisher)
-        await fleet.watch(datacenters)
-        datacenters = chosen(await changes(settings.config), settings.datacenters)
+        await fleet.watch(datacenters, keep_missing=bool(configuration.mistakes))
+        configuration, read = await changes(settings.config, read)
 
 
 async def _declare(datacenters: Sequence[DatacenterConfig], client: Client, publisher: Publisher) -> None:

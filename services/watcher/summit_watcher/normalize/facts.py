@@ -6,6 +6,7 @@ strings, figures and keys are one object.
 
 import sys
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import msgspec
 
@@ -15,6 +16,7 @@ MAX_TEXT = 253
 """Characters; the longest name Kubernetes allows. What the guest agent says comes from the guest: not to be trusted."""
 
 MAX_RESOURCE_VERSION = 2**63 - 1
+_MAX_DIGITS = len(str(MAX_RESOURCE_VERSION))
 
 NO_LABELS: dict[str, str] = {}
 
@@ -41,6 +43,12 @@ def text(value: str | None, longest: int = MAX_TEXT) -> str | None:
     return _made_fit(value, longest) if value else None
 
 
+word = lru_cache(maxsize=4096)(text)
+"""`text` for what many objects say: labels, namespaces, phases. Only where the API server bounds the length, since the
+cache holds it as it came; and not for names and uids, which would drive the words out.
+"""
+
+
 def _made_fit(value: str, longest: int) -> str | None:
     fit = "".join(c if c.isprintable() else " " for c in value[:longest]).strip()
     return sys.intern(fit) or None
@@ -53,7 +61,7 @@ def name_of(metadata: Metadata) -> str:
 
 def version_of(metadata: Metadata) -> int:
     version = metadata.resource_version or ""
-    if len(version) > len(str(MAX_RESOURCE_VERSION)) or not (version.isascii() and version.isdigit()):
+    if len(version) > _MAX_DIGITS or not (version.isascii() and version.isdigit()):
         return 0
     number = int(version)
     return number if number <= MAX_RESOURCE_VERSION else 0
@@ -63,7 +71,7 @@ def labels_of(metadata: Metadata) -> dict[str, str]:
     labels = metadata.labels
     if not labels:
         return NO_LABELS
-    return {text(key) or "": text(value) or "" for key, value in labels.items() if value is not None}
+    return {word(key) or "": word(value) or "" for key, value in labels.items() if value is not None}
 
 
 def timestamp(value: str | None) -> datetime | None:

@@ -4,7 +4,7 @@ from summit_watcher.manifests import InstanceStatus, Metadata, VirtualMachineIns
 from summit_watcher.normalize.conditions import conditions_of
 from summit_watcher.normalize.cpu import instance_vcpus
 from summit_watcher.normalize.disks import Disk, instance_disks
-from summit_watcher.normalize.facts import NO_LABELS, Facts, labels_of, name_of, text, timestamp, version_of
+from summit_watcher.normalize.facts import NO_LABELS, Facts, labels_of, name_of, text, timestamp, version_of, word
 from summit_watcher.normalize.figure import Figure
 from summit_watcher.normalize.guest import declared_os, firmware_uuid, guest_os, machine_type
 from summit_watcher.normalize.memory import instance_memory
@@ -66,14 +66,14 @@ def vmi_facts(vmi: VirtualMachineInstance) -> VmiFacts:
     instancetype = (annotations.cluster_instancetype or annotations.instancetype) if annotations else None
     return VmiFacts(
         uid=text(metadata.uid) or "",
-        namespace=text(metadata.namespace) or "",
+        namespace=word(metadata.namespace) or "",
         name=name_of(metadata),
         resource_version=version_of(metadata),
         created_at=timestamp(metadata.creation_timestamp),
         deleting=metadata.deletion_timestamp is not None,
         owner_uid=owner,
         labels=NO_LABELS if owner else labels_of(metadata),
-        phase=text(status.phase),
+        phase=word(status.phase),
         paused=conditions.get("Paused", False),
         ready=conditions.get("Ready"),
         live_migratable=conditions.get("LiveMigratable"),
@@ -82,7 +82,7 @@ def vmi_facts(vmi: VirtualMachineInstance) -> VmiFacts:
         memory=instance_memory(vmi),
         disks=instance_disks(vmi),
         ips=ips,
-        node_name=text(status.node_name),
+        node_name=word(status.node_name),
         guest_os=guest_os(status.guest_os_info),
         declared_os=declared_os(annotations, preference),
         instancetype=text(instancetype),

@@ -16,9 +16,8 @@ from summit_watcher.normalize.migration_state import MigrationStateFacts, migrat
 
 _NOTHING = MigrationStateFacts()
 
-END_NOT_SEEN = (
-    "the migration object disappeared before its end was seen; whether the VM arrived shows in the target cluster"
-)
+END_NOT_SEEN = "the migration object disappeared before its end was seen"
+SEE_TARGET = "whether the VM arrived shows in the target cluster"
 
 
 class MigrationFacts(Facts, frozen=True, gc=False, kw_only=True):
@@ -127,14 +126,18 @@ def _phase(migration: MigrationFacts, *, aborting: bool) -> str:
     return "Terminating" if migration.deleting else migration.phase
 
 
-def ended_migration(last: Migration) -> Migration:
+def ended_migration(last: Migration, *, was_seen: bool) -> Migration:
     """What is known of a migration whose object is gone; one whose end was seen stays as it was.
 
     KubeVirt deletes migrations with their instance. A source's instance ends when the VM has arrived elsewhere, so its
-    migration usually vanishes on success: only the target cluster can tell. Any other was canceled.
+    migration usually vanishes on success: only the target cluster can tell. Any other that was seen to go was canceled;
+    one that was only found missing may have ended in any way, since KubeVirt keeps five of them.
     """
     if last.completed:
         return last
     if last.direction is MigrationDirection.OUTGOING:
+        reason = f"{END_NOT_SEEN}; {SEE_TARGET}"
+        return last.model_copy(update={"phase": "Unknown", "completed": True, "failure_reason": reason})
+    if not was_seen:
         return last.model_copy(update={"phase": "Unknown", "completed": True, "failure_reason": END_NOT_SEEN})
     return last.model_copy(update={"phase": "Aborted", "completed": True})

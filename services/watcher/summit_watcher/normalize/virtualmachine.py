@@ -4,7 +4,7 @@ from summit_watcher.manifests import Domain, InstancetypeMatcher, VirtualMachine
 from summit_watcher.normalize.conditions import conditions_of
 from summit_watcher.normalize.cpu import template_vcpus
 from summit_watcher.normalize.disks import Disk, template_disks
-from summit_watcher.normalize.facts import Facts, labels_of, name_of, text, timestamp, unreadable, version_of
+from summit_watcher.normalize.facts import Facts, labels_of, name_of, text, timestamp, unreadable, version_of, word
 from summit_watcher.normalize.figure import Figure, unknown
 from summit_watcher.normalize.guest import declared_os, firmware_uuid, machine_type
 from summit_watcher.normalize.instancetype import InstancetypeKey, lookup, pin_of
@@ -52,7 +52,7 @@ def vm_facts(vm: VirtualMachine) -> VmFacts:
     spec = vm.spec or VirtualMachineSpec()
     guest = spec.template.spec if spec.template else None
     domain = guest.domain if guest else None
-    namespace = text(metadata.namespace) or ""
+    namespace = word(metadata.namespace) or ""
     strategy, strategy_problem = run_strategy(vm)
     conditions = conditions_of(status.conditions) if status else {}
     created = bool(status and status.created)
@@ -67,7 +67,7 @@ def vm_facts(vm: VirtualMachine) -> VmFacts:
         created_at=timestamp(metadata.creation_timestamp),
         deleting=metadata.deletion_timestamp is not None,
         labels=labels_of(metadata),
-        printable_status=text(status.printable_status) if status else None,
+        printable_status=word(status.printable_status) if status else None,
         status_unreadable=bool(vm.decode_problems) and unreadable(vm.decode_problems, "status.printableStatus"),
         run_strategy=strategy,
         failing=conditions.get("Failure", False),
