@@ -15,7 +15,7 @@ from summit_api.server import listen, serve
 from summit_api.settings import Settings
 from summit_runtime import bus
 from summit_runtime.backoff import Backoff
-from summit_runtime.process import end, main, supervised
+from summit_runtime.process import FatalError, end, main, supervised
 
 logger = logging.getLogger("summit.api")
 
@@ -37,13 +37,22 @@ async def service(settings: Settings, stop: asyncio.Event) -> None:
     logger.info("api answers at http://%s:%s", f"[{host}]" if ":" in host else host, port)
     try:
         async with asyncio.TaskGroup() as tasks:
-            following = tasks.create_task(
-                supervised("freshness", lambda: _follow(settings, freshness), retry=Backoff())
-            )
+            following = tasks.create_task(_keep_following(settings, freshness))
             await serve(app, sock, stop, access_log=settings.log_level == "DEBUG")
             await end(following)
     finally:
         await read_models.close()
+
+
+async def _keep_following(settings: Settings, freshness: Freshness) -> None:
+    """Also after what only a person can mend in NATS: until then everything is stale, and the tables still answer."""
+    backoff = Backoff()
+    while True:
+        try:
+            await supervised("freshness", lambda: _follow(settings, freshness), retry=Backoff())
+        except FatalError as error:
+            logger.error("what is heard of the clusters is stale: %s", error)  # noqa: TRY400  the sentence is enough
+        await asyncio.sleep(backoff.next_seconds())
 
 
 async def _follow(settings: Settings, freshness: Freshness) -> None:

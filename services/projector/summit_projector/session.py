@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from nats.aio.client import Client
 
-from summit_projector.project import project, set_aside
+from summit_projector.project import SetAsideRow, project, set_aside
 from summit_projector.store import Store, UnstorableError
 from summit_projector.stream_identity import Position, mismatch
 from summit_runtime.consumer import Consumer, StreamMessage
@@ -90,16 +90,20 @@ class Session:
 
     async def _commit(self, messages: Sequence[StreamMessage]) -> None:
         """Commit a batch. One with a value that the database refuses is halved until that event stands alone."""
+        batch = project(messages)
         try:
-            self.position = await self.store.commit(project(messages), self.position)
+            self.position = await self.store.commit(batch, self.position)
+            for row in batch.set_aside:
+                _tell_set_aside(row)
         except UnstorableError as error:
             if len(messages) > 1:
                 middle = len(messages) // 2
                 await self._commit(messages[:middle])
                 await self._commit(messages[middle:])
                 return
-            logger.warning("event %d on %s is set aside: %s", messages[0].sequence, messages[0].subject, error)
-            self.position = await self.store.commit(set_aside(messages[0], str(error)), self.position)
+            alone = set_aside(messages[0], str(error))
+            self.position = await self.store.commit(alone, self.position)
+            _tell_set_aside(alone.set_aside[0])
 
     async def _check(self) -> None:
         """Look whether the stream is still the same one, how far ahead it is, and whether Postgres answers."""
@@ -112,14 +116,21 @@ class Session:
         self.health.lag_events = state.last_sequence - self.position.revision
 
     async def _when_caught_up(self) -> None:
-        """Once what was there at the start is applied, remove rows that a replay has not confirmed."""
+        """Once what was there at the start is applied, remove rows that a replay has not confirmed.
+
+        An empty stream confirms nothing and denies nothing: its writers have yet to come back.
+        """
         if self.caught_up or self.position.revision < self.stream_end:
             return
         self.caught_up = True
-        if removed := await self.store.sweep():
+        if self.stream_end and (removed := await self.store.sweep()):
             logger.warning("removed %d rows that the replayed stream does not know", removed)
         logger.info("caught up with the stream at revision %d", self.position.revision)
 
 
 async def _first(*tasks: asyncio.Task[object], timeout: float) -> None:
     await asyncio.wait(tasks, timeout=max(timeout, 0), return_when=asyncio.FIRST_COMPLETED)
+
+
+def _tell_set_aside(row: SetAsideRow) -> None:
+    logger.warning("event %d on %s is set aside: %s", row.revision, row.subject, row.reason)

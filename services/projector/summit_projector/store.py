@@ -53,6 +53,12 @@ INSERT INTO vm_events ({", ".join(HistoryRow._fields)}) VALUES ($1, $2, $3, $4, 
 """  # noqa: S608  names are our own
 _LAST_HISTORY = "SELECT max(revision) FROM vm_events"  # by the primary key of each partition
 
+# Other rows at the same revision: readers tell the two apart by applied_at.
+_TOUCH = """
+WITH touched AS (UPDATE checkpoint SET applied_at = now() WHERE stream = $1 RETURNING revision)
+SELECT pg_notify($2, revision::text) FROM touched
+"""
+
 _SET_ASIDE = """
 INSERT INTO set_aside (revision, subject, reason, body, set_aside_at) VALUES ($1, $2, $3, $4, now())
 ON CONFLICT (revision) DO UPDATE
@@ -158,11 +164,14 @@ class Store:
 
         Migrations that had ended stay: they are history, which reaches further back than the stream.
         """
-        statuses = [
-            await self._connection.execute(f"DELETE FROM {name} WHERE revision = 0{_EXCEPT.get(name, '')}")  # noqa: S608
-            for name in _UPSERTS
-        ]
-        return sum(int(status.split()[-1]) for status in statuses)
+        async with self._connection.transaction():
+            statuses = [
+                await self._connection.execute(f"DELETE FROM {name} WHERE revision = 0{_EXCEPT.get(name, '')}")  # noqa: S608
+                for name in _UPSERTS
+            ]
+            if removed := sum(int(status.split()[-1]) for status in statuses):
+                await self._connection.execute(_TOUCH, STREAM, database.REVISION_CHANNEL)
+        return removed
 
     async def ping(self) -> None:
         await self._connection.execute("SELECT 1")

@@ -24,7 +24,7 @@ from summit_runtime import database
 
 logger = logging.getLogger("summit.api")
 
-_POSITION = "SELECT revision, applied_at, stream_created_at FROM checkpoint WHERE stream = $1"
+_POSITION = "SELECT revision, applied_at FROM checkpoint WHERE stream = $1"
 
 _NO_SCHEMA = frozenset({"42P01", "42703", "3F000", "0A000"})
 """SQLSTATE undefined_table, undefined_column, invalid_schema_name: the projector has not migrated (yet).
@@ -49,8 +49,6 @@ class Snapshot:
     revision: Revision
     as_of: datetime | None
     """When that revision was applied; None while nothing has been."""
-    stream_created_at: datetime | None
-    """Tells one stream from its successor, whose revisions begin at 1 again."""
 
     async def fetch(self, sql: str, *arguments: object) -> Sequence[Sequence[Any]]:
         """The driver's own rows of a statement with `$1` for its first argument: for the hot endpoints."""
@@ -73,7 +71,7 @@ class ReadModels:
             driver = cast(asyncpg.Connection, (await connection.get_raw_connection()).driver_connection)
             async with driver.transaction(isolation="repeatable_read", readonly=True):
                 position = await driver.fetchrow(_POSITION, STREAM)
-                yield Snapshot(connection, driver, *(position or (Revision(0), None, None)))
+                yield Snapshot(connection, driver, *(position or (Revision(0), None)))
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[AsyncConnection]:

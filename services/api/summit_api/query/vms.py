@@ -90,7 +90,7 @@ def _page_statement(query: VmPageQuery) -> tuple[str, list[str | int]]:
     conditions = ["deleted_at IS NULL"]
     for column, values in query.wanted():
         conditions.append(f"{column} IN ({', '.join(map(bind, values))})")
-    if query.cursor:
+    if query.cursor is not None:
         after = cursors.decode(query.cursor)
         conditions.append(f"(name, id) > ({bind(after.name)}, {bind(after.id)})")
     where = " AND ".join(conditions)

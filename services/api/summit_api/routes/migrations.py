@@ -60,7 +60,10 @@ async def get_migration(reading: ReadingDep, migration_id: str) -> Response:
     row = await query.by_id(reading.snapshot, migration_id)
     if row is None:
         raise not_found("Migration", "migration not found")
-    return reading.answer(original.migration(row), reading.tag())
+    tag = reading.tag()
+    if reading.is_known(tag):
+        return reading.not_modified(tag)
+    return reading.answer(original.migration(row), tag)
 
 
 async def _list(reading: Reading, *conditions: ColumnElement[bool]) -> Response:
