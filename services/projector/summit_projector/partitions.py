@@ -25,7 +25,7 @@ class Month(NamedTuple):
 
 
 def month_of(time: datetime) -> Month:
-    utc = time.astimezone(UTC)
+    utc = time if time.tzinfo is UTC else time.astimezone(UTC)  # events' times are, and are many
     return Month(utc.year, utc.month)
 
 

@@ -135,7 +135,8 @@ class Store:
                 for table, rows in batch.rows.items():
                     await self._upsert(table, rows)
                 await self._add_history(batch.history)
-                await self._connection.executemany(_SET_ASIDE, batch.set_aside)
+                if batch.set_aside:  # without rows it is a round trip all the same
+                    await self._connection.executemany(_SET_ASIDE, batch.set_aside)
         except asyncpg.PostgresError as error:
             if (error.sqlstate or "")[:2] in _UNSTORABLE_CLASSES:
                 raise UnstorableError(f"the database refuses it: {error}") from error
