@@ -124,8 +124,9 @@ async def storm(running: Stack, cluster: SimulatedCluster) -> list[Measure]:
 async def latency(running: Stack, cluster: SimulatedCluster) -> list[Measure]:
     """Watch line to committed row: one at a time, and at 500 a second."""
     async with _synced_watcher(running, cluster):
-        idle = await _latencies(running, Blast(cluster), _one_at_a_time)
-        busy = await _latencies(running, Blast(cluster), _evenly)
+        blast = Blast(cluster)
+        idle = await _latencies(running, blast, _one_at_a_time, IDLE_PROBES)
+        busy = await _latencies(running, blast, _evenly, BUSY_EVENTS_PER_SECOND * BUSY_SECONDS)
     return [
         Measure("latency, watch line to row, idle, p99", _p99(idle), "ms", 50.0, remark=_spread(idle)),
         Measure("latency, watch line to row, at 500 events/s, p99", _p99(busy), "ms", 150.0, remark=_spread(busy)),
@@ -135,7 +136,7 @@ async def latency(running: Stack, cluster: SimulatedCluster) -> list[Measure]:
 Sender = Callable[[Blast, dict[int, float], asyncio.Event], Awaitable[None]]
 
 
-async def _latencies(running: Stack, blast: Blast, sender: Sender) -> list[float]:
+async def _latencies(running: Stack, blast: Blast, sender: Sender, changes: int) -> list[float]:
     """Seconds from each change to the commit that contains it. The numbers in the labels tell which is which."""
     sent: dict[int, float] = {}
     seen: list[float] = []
@@ -144,7 +145,7 @@ async def _latencies(running: Stack, blast: Blast, sender: Sender) -> list[float
     sending = asyncio.create_task(sender(blast, sent, answered))
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while not sending.done() or len(seen) < len(sent):
+        while len(seen) < changes:
             await running.committed.wait()
             running.committed.clear()
             now = loop.time()
@@ -152,6 +153,7 @@ async def _latencies(running: Stack, blast: Blast, sender: Sender) -> list[float
                 revision = row["revision"]
                 seen.append(now - sent[row["number"]])
             answered.set()
+        await sending
     return seen
 
 
