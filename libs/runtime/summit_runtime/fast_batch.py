@@ -6,8 +6,7 @@ the others: a batch of one is one message and one answer, as cheap as a plain pu
 stores a prefix of the run and nothing after the first message that is missing or refused; its acks and its final
 answer say how long the prefix is. A batch whose last message never comes is forgotten by the server after ten seconds.
 
-Read in nats-server 2.15 (stream.go, processJetStreamFastBatchMsg), and not in the ADR: a batch that *begins* with a
-duplicate is over at once, with `duplicate` and a count of 1; a duplicate further on is skipped and counted.
+Seen with nats-server 2.15.1, and not in the ADR: a duplicate is skipped and counted as stored wherever it stands.
 """
 
 import asyncio
@@ -60,7 +59,6 @@ class _Answer(msgspec.Struct):
     type: str = ""
     seq: int = 0
     count: int = 0
-    duplicate: bool = False
     error: _Error | None = None
 
 
@@ -125,7 +123,7 @@ class FastBatch:
             self._told.set()
         else:
             self._stored = answer.count
-            self._end(Outcome(complete=answer.count == self.sent and not answer.duplicate))
+            self._end(Outcome(complete=answer.count == self.sent))
 
     def _end(self, outcome: Outcome) -> None:
         self.outcome = outcome

@@ -11,8 +11,8 @@ had buffered after a reconnect. That does no harm. Each try is a run of the same
 before it is missing and of which the server takes a prefix; whichever stores an event has passed all earlier ones, and
 the second to come is a duplicate. It holds as long as a try is not older than the stream's duplicate window.
 
-Since a batch that begins with a duplicate is over, the first after a failure has one event, and each that is complete
-doubles the limit of the next. (nats-py's own `publish_async` hangs for ever on an error, #985.)
+The first batch after a failure has one event, so that a server that stores nothing is not sent a thousand with every
+attempt. (nats-py's own `publish_async` hangs for ever on an error, #985.)
 """
 
 import asyncio
@@ -37,8 +37,6 @@ logger = logging.getLogger("summit.nats")
 
 WINDOW_EVENTS = 2048
 """Bounds the memory: 3 MB of events of 1.3 KB. Twice what may be unanswered: while that is on its way, more waits."""
-MAX_BATCH_EVENTS = 1 << 16
-"""No more than where doubling ends."""
 ANSWER_TIMEOUT_SECONDS = 5.0
 LOOK_SECONDS = 0.1
 """How soon a lost connection, and its return, are seen while an answer is awaited."""
@@ -52,7 +50,7 @@ class Publisher:
     inbox: str = field(init=False)
     _queue: deque[Message] = field(default_factory=deque, init=False)
     _batch: FastBatch | None = field(default=None, init=False)
-    _batch_limit: int = field(default=MAX_BATCH_EVENTS, init=False)
+    _failing: bool = field(default=False, init=False)
     _window: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(WINDOW_EVENTS), init=False)
     _waiting: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _idle: asyncio.Event = field(default_factory=asyncio.Event, init=False)
@@ -111,13 +109,13 @@ class Publisher:
     async def _feed(self, batch: FastBatch) -> None:
         """Send what waits, as far as there is room; commit when that is all, or all that this batch may have."""
         first = batch.unanswered
-        waiting = min(len(self._queue) - first, self._batch_limit - batch.sent)
+        waiting = 1 - batch.sent if self._failing else len(self._queue) - first
         count = min(waiting, MAX_UNANSWERED - first)
         if count and not batch.committed:
             await batch.send(self.client, list(islice(self._queue, first, first + count)), commit=count == waiting)
 
     async def _settle(self, batch: FastBatch, outcome: Outcome) -> None:
-        self._batch_limit = min(2 * self._batch_limit, MAX_BATCH_EVENTS) if outcome.complete else 1
+        self._failing = not outcome.complete
         if outcome.unstorable is not None:
             self._drop(outcome.unstorable - 1 - batch.taken, outcome.refusal)
         elif outcome.refusal:
