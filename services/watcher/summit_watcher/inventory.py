@@ -353,7 +353,7 @@ def _name(facts: VmFacts | VmiFacts) -> Name:
 def _is_only_newer(change: Change[VmFacts] | Change[VmiFacts]) -> bool:
     """Nothing has changed that is kept of the object: no VM need be joined and encoded to find that out.
 
-    Its new resourceVersion is in the store, and so in the next event. Most changes that KubeVirt makes are such.
+    Its new resourceVersion is in the store, and so in the next event. A change of an annotation is such, for example.
     """
     before, facts = change.before, change.facts
     if before is None or facts is None:
