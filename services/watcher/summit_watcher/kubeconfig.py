@@ -100,6 +100,11 @@ class _File(_Section, frozen=True):
     users: list[_NamedUser] | None = None
 
 
+# msgspec learns a type at its first use. Two threads, one per cluster, that teach it this one at the same moment end
+# the interpreter with SIGSEGV (0.22.0; one start in fifteen on a busy machine), so it learns it here.
+msgspec.convert({}, _File)
+
+
 NamedT = TypeVar("NamedT", bound=_Named)
 
 
