@@ -8,7 +8,7 @@ from summit_models.contract import ClusterName, Contract, DatacenterId
 
 
 class ConnectionState(StrEnum):
-    """State of one list-watch, and of a cluster as the worst of its list-watches."""
+    """State of one list-watch, and of a cluster: that of all its list-watches, or degraded when they differ."""
 
     STARTING = "starting"
     LISTING = "listing"

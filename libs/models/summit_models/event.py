@@ -6,7 +6,6 @@ Specification: CloudEvents 1.0.2, JSON event format and NATS protocol binding.
 """
 
 import re
-from collections.abc import Mapping
 from enum import StrEnum
 from typing import Literal
 
@@ -104,14 +103,6 @@ class DatacenterEvent(CloudEvent):
 
 
 Event = VmEvent | MigrationEvent | ClusterEvent | DatacenterEvent
-
-EVENT_BY_COLLECTION: Mapping[str, type[Event]] = {
-    "vms": VmEvent,
-    "migrations": MigrationEvent,
-    "clusters": ClusterEvent,
-    "datacenters": DatacenterEvent,
-}
-"""Second token of a public subject to the model of its events."""
 
 
 def cluster_event_type(state: ConnectionState) -> str:

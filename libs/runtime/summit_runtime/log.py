@@ -47,5 +47,5 @@ def configure(level: str, style: Literal["text", "json"]) -> None:
     handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("summit").setLevel(level)
-    # asyncio tells of tasks that were never awaited; nats and aiohttp tell of each reconnect attempt at length.
+    # nats-py tells of each attempt to reconnect, with a traceback; `bus` tells of the connection once.
     logging.getLogger("nats").setLevel(logging.ERROR)
