@@ -1,13 +1,16 @@
-"""What routes ask for, named once: the tables as of one moment, how fresh the clusters are, what the client has."""
+"""What routes ask for, named once: who asks, the tables as of one moment, how fresh the clusters are."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, cast
 
 from fastapi import Depends, Header, Request, Response
 
+from summit_api.access.principal import ANONYMOUS, Principal, Role
+from summit_api.access.scope import Scope
 from summit_api.freshness import Freshness
+from summit_api.problems import ProblemError
 from summit_api.query import etag
 from summit_api.query.snapshot import ReadModels, Snapshot
 from summit_api.render.moment import Moment
@@ -33,6 +36,26 @@ ServicesDep = Annotated[Services, Depends(services)]
 Now = Annotated[datetime, Depends(now)]
 
 
+async def principal() -> Principal:
+    """Who asks. Everybody is an administrator as long as there are no tokens."""
+    return Principal(ANONYMOUS, Role.ADMIN)
+
+
+def _at_least(role: Role) -> Callable[[Principal], Awaitable[Principal]]:
+    async def require(asking: Annotated[Principal, Depends(principal)]) -> Principal:
+        if asking.role < role:
+            raise ProblemError(403, "Forbidden", f"this needs the role {role}; {asking.name} is {asking.role}")
+        return asking
+
+    return require
+
+
+# The role a route needs: each names one of these, or ReadingDep, which is for viewers.
+ViewerDep = Annotated[Principal, Depends(_at_least(Role.VIEWER))]
+OperatorDep = Annotated[Principal, Depends(_at_least(Role.OPERATOR))]
+AdminDep = Annotated[Principal, Depends(_at_least(Role.ADMIN))]
+
+
 IfNoneMatch = Annotated[str | None, Header(description="`ETag` of the answer you have; 304 if it still is the answer")]
 
 
@@ -44,11 +67,18 @@ class Reading:
     moment: Moment
     freshness: Freshness
     if_none_match: str | None
+    principal: Principal
+
+    @property
+    def scope(self) -> Scope:
+        """What the principal may see: every query applies it, and what it hides answers 404."""
+        return self.principal.scope
 
     def tag(self, *, ages: bool = False, staleness: bool = False, contacts: bool = False) -> str:
         """The entity tag of an answer that shows ages, staleness, or the clusters' last contacts."""
         return etag.tag_of(
             self.snapshot,
+            self.scope.fingerprint(),
             etag.minute(self.moment.now) if ages else None,
             sorted(self.moment.fresh_clusters) if staleness else None,
             sorted(map(repr, self.freshness.healths())) if contacts else None,
@@ -68,10 +98,12 @@ class Reading:
         return {"ETag": tag, "Cache-Control": "no-cache", "Summit-Revision": str(self.snapshot.revision)}
 
 
-async def reading(services: ServicesDep, now: Now, if_none_match: IfNoneMatch = None) -> AsyncIterator[Reading]:
+async def reading(
+    services: ServicesDep, now: Now, principal: ViewerDep, if_none_match: IfNoneMatch = None
+) -> AsyncIterator[Reading]:
     moment = Moment(now, services.freshness.fresh_clusters(now))
     async with services.read_models.snapshot() as snapshot:
-        yield Reading(snapshot, moment, services.freshness, if_none_match)
+        yield Reading(snapshot, moment, services.freshness, if_none_match, principal)
 
 
 # Scope "function": the connection is back in the pool before the answer is sent to a slow client.

@@ -1,14 +1,17 @@
 """Clusters as the tables know them: the last change of state of each."""
 
-from sqlalchemy import select
-
+from summit_api.access.scope import Scope
+from summit_api.query.arguments import Arguments, where
 from summit_api.query.snapshot import Snapshot
 from summit_models.cluster import ClusterHealth
-from summit_models.tables import clusters
 
-_SELECT = select(*(clusters.c[name] for name in ClusterHealth.model_fields)).order_by(clusters.c.name)
+_MEMBERS = ", ".join(f"'{name}', {name}" for name in ClusterHealth.model_fields)
+_SELECT = f"SELECT json_build_object({_MEMBERS})::text FROM clusters"  # noqa: S608  names are our own
 
 
-async def listed(snapshot: Snapshot) -> list[ClusterHealth]:
-    rows = await snapshot.connection.execute(_SELECT)
-    return [ClusterHealth.model_validate(dict(row._mapping)) for row in rows]  # noqa: SLF001  SQLAlchemy's public name
+async def listed(snapshot: Snapshot, scope: Scope) -> list[ClusterHealth]:
+    """By name. A cluster is in no namespace: who is limited to some sees the clusters of its datacenters."""
+    arguments = Arguments()
+    visible = where(scope.conditions(arguments.bind, namespace=None))
+    rows = await snapshot.fetch(f"{_SELECT} {visible} ORDER BY name", *arguments)
+    return [ClusterHealth.model_validate_json(row) for (row,) in rows]

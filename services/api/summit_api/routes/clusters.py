@@ -16,6 +16,6 @@ async def list_clusters(reading: ReadingDep) -> Response:
     tag = reading.tag(staleness=True, contacts=True)
     if reading.is_known(tag):
         return reading.not_modified(tag)
-    declared = await query.listed(reading.snapshot)
-    heard = reading.freshness.healths()
+    declared = await query.listed(reading.snapshot, reading.scope)
+    heard = (h for h in reading.freshness.healths() if reading.scope.allows_datacenter(h.datacenter))
     return reading.answer(inventory.clusters(declared, heard, reading.snapshot, reading.moment), tag)

@@ -16,8 +16,8 @@ async def list_datacenters(reading: ReadingDep) -> Response:
     tag = reading.tag(ages=True, staleness=True)
     if reading.is_known(tag):
         return reading.not_modified(tag)
-    declared = await query.declared(reading.snapshot)
-    fleet = await query.fleet(reading.snapshot)
+    declared = await query.declared(reading.snapshot, reading.scope)
+    fleet = await query.fleet(reading.snapshot, reading.scope)
     return reading.answer(original.datacenters(declared, fleet, reading.snapshot, reading.moment), tag)
 
 
@@ -27,6 +27,6 @@ async def get_status(reading: ReadingDep) -> Response:
     tag = reading.tag(staleness=True)
     if reading.is_known(tag):
         return reading.not_modified(tag)
-    declared = [row.id for row in await query.declared(reading.snapshot)]
-    counts = await query.counts(reading.snapshot)
+    declared = [row.id for row in await query.declared(reading.snapshot, reading.scope)]
+    counts = await query.counts(reading.snapshot, reading.scope)
     return reading.answer(original.status(declared, counts, reading.snapshot, reading.moment), tag)
