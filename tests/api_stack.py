@@ -1,19 +1,23 @@
 """The api in this process over real tables: events go in as the projector applies them, HTTP comes out."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import httpx2
 from builders import uid_of
 from published import CLUSTER, DATACENTER, messages, vm_event
 from pydantic import SecretStr
 
+from summit_api import revisions
 from summit_api.app import create_app
 from summit_api.deps import Services, now
 from summit_api.freshness import Freshness
 from summit_api.query.snapshot import ReadModels
+from summit_api.revisions import Revisions
 from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.contract import Revision
 from summit_models.event import Event, VmEvent, source_of
@@ -21,6 +25,7 @@ from summit_projector import migrate
 from summit_projector.project import project
 from summit_projector.store import Store, open_store
 from summit_projector.stream_identity import Position
+from summit_runtime.process import end
 
 NOW = datetime(2026, 11, 23, 12, 0, 30, tzinfo=UTC)
 STREAM_CREATED_AT = datetime(2026, 11, 1, tzinfo=UTC)
@@ -45,7 +50,8 @@ def health(name: str = CLUSTER, **more: Any) -> ClusterHealth:
 class Stack:
     """Tables, and the api that reads them at the moment `now`."""
 
-    def __init__(self, store: Store, http: httpx2.AsyncClient, freshness: Freshness) -> None:
+    def __init__(self, url: str, store: Store, http: httpx2.AsyncClient, freshness: Freshness) -> None:
+        self._url = url
         self._store = store
         self._position = Position(STREAM_CREATED_AT, Revision(0), None)
         self.http = http
@@ -57,6 +63,15 @@ class Stack:
         batch = project(messages(*events, start=self._position.revision + 1))
         assert not batch.set_aside, batch.set_aside
         self._position = await self._store.commit(batch, self._position)
+
+    @asynccontextmanager
+    async def database(self) -> AsyncIterator[asyncpg.Connection]:
+        """The database itself, to look behind the answers."""
+        connection = await asyncpg.connect(self._url)
+        try:
+            yield connection
+        finally:
+            await connection.close()
 
     async def replace_stream(self) -> None:
         """The stream was lost and made anew: its sequences begin at 1 again."""
@@ -77,7 +92,7 @@ async def api_stack(database_url: str) -> AsyncIterator[Stack]:
     async with open_store(url) as store, api_over(database_url) as (http, freshness, app_now):
         await store.prepare()
         await store.position(STREAM_CREATED_AT)
-        stack = Stack(store, http, freshness)
+        stack = Stack(database_url, store, http, freshness)
         app_now[now] = lambda: stack.now
         yield stack
 
@@ -87,10 +102,13 @@ async def api_over(database_url: str) -> AsyncIterator[tuple[httpx2.AsyncClient,
     """The api over whatever is at this URL: a client of it, what it has heard, and its dependencies to override."""
     freshness = Freshness()
     read_models = ReadModels(SecretStr(database_url))
-    app = create_app(Services(read_models, freshness))
+    services = Services(read_models, freshness, Revisions())
+    following = asyncio.create_task(revisions.follow(SecretStr(database_url), services.revisions))
+    app = create_app(services)
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
     try:
         async with httpx2.AsyncClient(transport=transport, base_url="http://api") as http:
             yield http, freshness, app.dependency_overrides
     finally:
+        await end(following)
         await read_models.close()

@@ -7,10 +7,12 @@ import importlib.util
 import logging
 from collections.abc import Callable
 
+from summit_api import revisions
 from summit_api.app import create_app
 from summit_api.deps import Services
 from summit_api.freshness import Freshness, follow
 from summit_api.query.snapshot import ReadModels
+from summit_api.revisions import Revisions
 from summit_api.server import listen, serve
 from summit_api.settings import Settings
 from summit_runtime import bus
@@ -27,19 +29,23 @@ time, measured)."""
 
 
 async def service(settings: Settings, stop: asyncio.Event) -> None:
-    """Serve the tables, and hear of the clusters' freshness, until `stop`."""
+    """Serve the tables, and hear of their revisions and of the clusters' freshness, until `stop`."""
     _tune_garbage_collector()
     sock = listen(settings.host, settings.port)
     read_models = ReadModels(settings.database_url)
-    freshness = Freshness()
-    app = create_app(Services(read_models, freshness))
+    services = Services(read_models, Freshness(), Revisions())
+    app = create_app(services)
     host, port = sock.getsockname()[:2]
     logger.info("api answers at http://%s:%s", f"[{host}]" if ":" in host else host, port)
     try:
         async with asyncio.TaskGroup() as tasks:
-            following = tasks.create_task(_keep_following(settings, freshness))
+            following = [
+                tasks.create_task(_keep_following(settings, services.freshness)),
+                tasks.create_task(revisions.follow(settings.database_url, services.revisions)),
+            ]
             await serve(app, sock, stop, access_log=settings.log_level == "DEBUG")
-            await end(following)
+            for task in following:
+                await end(task)
     finally:
         await read_models.close()
 

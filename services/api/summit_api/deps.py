@@ -5,15 +5,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, cast
 
-from fastapi import Depends, Header, Request, Response
+from fastapi import Depends, Header, Query, Request, Response
 
 from summit_api.access.principal import ANONYMOUS, Principal, Role
 from summit_api.access.scope import Scope
 from summit_api.freshness import Freshness
 from summit_api.problems import ProblemError
 from summit_api.query import etag
+from summit_api.query.filters import WantedRevision
 from summit_api.query.snapshot import ReadModels, Snapshot
 from summit_api.render.moment import Moment
+from summit_api.revisions import Revisions
+
+WAIT_SECONDS = 5.0
+"""For a wanted revision: a projector that is alive takes milliseconds, one that was replaced a few seconds."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,7 @@ class Services:
 
     read_models: ReadModels
     freshness: Freshness
+    revisions: Revisions
 
 
 async def services(request: Request) -> Services:
@@ -99,11 +105,28 @@ class Reading:
 
 
 async def reading(
-    services: ServicesDep, now: Now, principal: ViewerDep, if_none_match: IfNoneMatch = None
+    services: ServicesDep,
+    now: Now,
+    principal: ViewerDep,
+    if_none_match: IfNoneMatch = None,
+    revision: Annotated[WantedRevision, Query()] = None,
 ) -> AsyncIterator[Reading]:
+    if revision is not None:  # before a connection is taken: who waits must not keep others from reading
+        await services.revisions.wait_for(revision, WAIT_SECONDS)
     moment = Moment(now, services.freshness.fresh_clusters(now))
     async with services.read_models.snapshot() as snapshot:
+        _refuse_older(snapshot, revision)
         yield Reading(snapshot, moment, services.freshness, if_none_match, principal)
+
+
+def _refuse_older(snapshot: Snapshot, revision: int | None) -> None:
+    if revision is not None and snapshot.revision < revision:
+        raise ProblemError(
+            409,
+            "Revision not applied",
+            f"revision {revision} has not been applied, though it was waited for: "
+            f"the tables are at {snapshot.revision}; ask again, or without `revision`",
+        )
 
 
 # Scope "function": the connection is back in the pool before the answer is sent to a slow client.

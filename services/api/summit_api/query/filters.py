@@ -1,6 +1,7 @@
 """Filters of GET /api/v1/vms: repeat a parameter for "or", combine parameters for "and"."""
 
 from collections.abc import Iterator, Sequence
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,11 +14,27 @@ DEFAULT_LIMIT = 100
 _MAX_VALUES = 100
 """Of one parameter: more is a mistake, and each makes the query dearer."""
 
+WantedRevision = Annotated[
+    int | None,
+    Field(
+        ge=0,
+        lt=1 << 63,
+        description="Wait up to 5 s until this revision is applied, else 409: reads what was just written",
+    ),
+]
 
-class VmFilters(BaseModel):
+
+class Parameters(BaseModel):
+    """Query parameters of a read. What is not named is refused: a misspelt filter would answer with everything."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    revision: WantedRevision = None
+    """Named here since it would be refused otherwise; `deps.reading` waits for it."""
+
+
+class VmFilters(Parameters):
     """Which VMs."""
-
-    model_config = ConfigDict(extra="forbid")  # a misspelt filter would answer with everything
 
     datacenter: list[DatacenterId] = Field(default=[], max_length=_MAX_VALUES, description="Datacenter id")
     cluster: list[ClusterName] = Field(default=[], max_length=_MAX_VALUES, description="Cluster name")
