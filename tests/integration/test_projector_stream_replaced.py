@@ -55,6 +55,20 @@ async def test_old_rows_serve_until_the_new_stream_is_applied(nats_url: str, dat
     assert len(await readings.fetch("SELECT 1 FROM vm_events")) == 2
 
 
+async def test_rows_changed_without_an_event_are_another_generation(nats_url: str, database_url: str) -> None:
+    """Once when all rows become old, once when those that were not confirmed go: who follows events sees neither."""
+    readings = Readings(database_url)
+    generation = "SELECT generation FROM checkpoint"
+    async with publisher(nats_url) as client:
+        await applied_once(nats_url, database_url, client, vm_event("a"), vm_event("b"))
+        assert await readings.fetch(generation) == [{"generation": 0}]
+        await replace_stream(client)
+        await publish(client, vm_event("b"))
+        async with projector(projector_settings(nats_url, database_url)):
+            await eventually(lambda: readings.fetch(generation), lambda rows: rows == [{"generation": 2}])
+    assert [row["name"] for row in await readings.fetch(VMS)] == ["b"]
+
+
 async def test_stream_replaced_under_a_running_projector_is_noticed(nats_url: str, database_url: str) -> None:
     """The consumer alone would wait for ever for the next sequence of the old stream."""
     readings = Readings(database_url)

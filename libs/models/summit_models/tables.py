@@ -23,7 +23,7 @@ from summit_models.vm import Vm
 
 metadata = SQLModel.metadata
 
-SCHEMA_REVISION = "0001"
+SCHEMA_REVISION = "0002"
 """alembic's newest revision of these tables: the api is ready when the database has it."""
 
 
@@ -125,6 +125,9 @@ class Checkpoint(SQLModel, table=True):
 
     stream: str = Field(primary_key=True, sa_type=Text)
     revision: int = Field(sa_type=BigInteger)
+    generation: int = Field(sa_type=BigInteger)
+    """Raised whenever rows change otherwise than by the next event: the stream was replaced, the tables were rebuilt.
+    Who follows the revisions of one generation knows nothing of the next, and reads anew."""
     stream_created_at: datetime = Field(sa_type=DateTime(timezone=True))
     event_id: str | None = Field(default=None, sa_type=Text)
     applied_at: datetime = Field(sa_type=DateTime(timezone=True))

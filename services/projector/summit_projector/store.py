@@ -34,8 +34,8 @@ _TRY_LOCK = "SELECT pg_try_advisory_lock(hashtext('summit-projector'), hashtext(
 
 _LOAD = "SELECT stream_created_at, revision, event_id FROM checkpoint WHERE stream = $1"
 _CREATE = """
-INSERT INTO checkpoint (stream, revision, stream_created_at, event_id, applied_at)
-VALUES ($1, 0, $2, NULL, now()) ON CONFLICT (stream) DO NOTHING
+INSERT INTO checkpoint (stream, revision, generation, stream_created_at, event_id, applied_at)
+VALUES ($1, 0, 0, $2, NULL, now()) ON CONFLICT (stream) DO NOTHING
 """
 _ADVANCE = """
 WITH advanced AS (
@@ -53,9 +53,11 @@ INSERT INTO vm_events ({", ".join(HistoryRow._fields)}) VALUES ($1, $2, $3, $4, 
 """  # noqa: S608  names are our own
 _LAST_HISTORY = "SELECT max(revision) FROM vm_events"  # by the primary key of each partition
 
-# Other rows at the same revision: readers tell the two apart by applied_at.
-_TOUCH = """
-WITH touched AS (UPDATE checkpoint SET applied_at = now() WHERE stream = $1 RETURNING revision)
+# Rows have changed without an event: readers tell the two apart by the generation, or by applied_at.
+_NEW_GENERATION = """
+WITH touched AS (
+    UPDATE checkpoint SET generation = generation + 1, applied_at = now() WHERE stream = $1 RETURNING revision
+)
 SELECT pg_notify($2, revision::text) FROM touched
 """
 
@@ -156,6 +158,7 @@ class Store:
         after = Position(stream_created_at, Revision(0), None)
         async with self._connection.transaction():
             await self._advance(position, after)
+            await self._connection.execute(_NEW_GENERATION, STREAM, database.REVISION_CHANNEL)
             for name in _UPSERTS:
                 await self._connection.execute(f"UPDATE {name} SET epoch = -1, revision = 0")  # noqa: S608
         return after
@@ -171,7 +174,7 @@ class Store:
                 for name in _UPSERTS
             ]
             if removed := sum(int(status.split()[-1]) for status in statuses):
-                await self._connection.execute(_TOUCH, STREAM, database.REVISION_CHANNEL)
+                await self._connection.execute(_NEW_GENERATION, STREAM, database.REVISION_CHANNEL)
         return removed
 
     async def ping(self) -> None:
