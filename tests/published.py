@@ -52,6 +52,16 @@ def vm_event(
     return VmEvent(**_envelope(f"{data.id}/{epoch}/{versions}/{type_}", name, time, epoch), type=type_, data=data)
 
 
+def unmanaged_event(
+    vm_id: str = "vm-001", type_: VmEventType = VmEventType.UPDATED, *, time: datetime = OBSERVED_AT, **state: Any
+) -> VmEvent:
+    """An event of a VM that was added by hand in Solna."""
+    state = {"name": vm_id, "datacenter": DATACENTER, "status": VmStatus.RUNNING} | state
+    data = VmEventData(id=vm_id, managed=False, **state)
+    envelope = _envelope(f"{vm_id}/{type_}/{time}", vm_id, time, 0) | {"source": source_of(data.datacenter)}
+    return VmEvent(**envelope, type=type_, data=data)
+
+
 def migration_event(
     name: str,
     type_: MigrationEventType = MigrationEventType.UPDATED,

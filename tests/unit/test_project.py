@@ -14,6 +14,7 @@ from published import (
     message,
     messages,
     migration_event,
+    unmanaged_event,
     vm_event,
 )
 
@@ -213,3 +214,23 @@ def test_any_order_and_duplication_ends_in_the_same_rows(data: st.DataObject, ev
         return sorted(project(run).rows["vms"])
 
     assert rows(shuffled) == rows(in_order)
+
+
+def test_vm_added_by_hand_has_its_id_in_its_subject() -> None:
+    """The text in its field `cluster` is no cluster of ours, and its source is the datacenter."""
+    batch = project(messages(unmanaged_event("vm-001", name="My first VM", cluster="vulcan")))
+    assert not batch.set_aside
+    assert len(batch.rows["vms"]) == 1
+
+
+def test_vm_that_moves_by_hand_is_where_it_was_moved_to() -> None:
+    """It ends in one datacenter and goes on in the other: two events, one row."""
+    batch = project(
+        messages(
+            unmanaged_event("vm-001", VmEventType.DELETED),
+            unmanaged_event("vm-001", VmEventType.UPDATED, datacenter="dc-uppsala"),
+        )
+    )
+    (row,) = rows_of(batch, "vms")
+    assert (row["datacenter"], row["deleted_at"], row["revision"]) == ("dc-uppsala", None, 2)
+    assert len(batch.history) == 2

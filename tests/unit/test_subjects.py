@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from summit_models.contract import ClusterName, DatacenterId
-from summit_models.event import ingest, vm_subject
+from summit_models.contract import ClusterName, DatacenterId, Uid
+from summit_models.event import ingest, unmanaged_vm_subject, unmanaged_vm_subjects, vm_subject
 
 DC, CLUSTER = DatacenterId("dc-solna"), ClusterName("vulcan")
 
@@ -18,6 +18,13 @@ def test_a_vm_is_published_under_its_datacenter_cluster_namespace_and_name() -> 
 def test_a_dot_in_a_name_becomes_an_underscore() -> None:
     """VM names are DNS subdomains; a dot would make two tokens of one name."""
     assert vm_subject(DC, CLUSTER, "prod", "web.1.example") == "summit.vms.dc-solna.vulcan.prod.web_1_example"
+
+
+def test_a_vm_added_by_hand_is_published_under_its_id() -> None:
+    """Its name may change, be any text, and be that of another one; and no cluster is called `-`."""
+    uid = Uid("6f0c1a52-0c0f-4b62-9d0f-6a4b0f3b7a10")
+    assert unmanaged_vm_subject(DC, uid) == f"summit.vms.dc-solna.-.-.{uid}"
+    assert unmanaged_vm_subjects(uid) == f"summit.vms.*.-.-.{uid}"
 
 
 def test_writers_publish_below_ingest() -> None:

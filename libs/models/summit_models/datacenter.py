@@ -1,11 +1,23 @@
-"""A datacenter as it was declared: a place with clusters."""
+"""A datacenter: a place with clusters, as the configuration declares it and as people have edited it since."""
 
 from pydantic import Field
 
 from summit_models.contract import ClusterName, Contract, DatacenterId
 
 
+class DatacenterValues(Contract):
+    """What of a datacenter is declared in the configuration and may be edited by hand."""
+
+    name: str = Field(examples=["Solna"])
+    location: str | None = Field(default=None, examples=["Solna, Sweden"])
+    coordinates: tuple[float, float] | None = Field(
+        default=None, description="Latitude and longitude in degrees", examples=[(59.36, 18.0)]
+    )
+
+
 class Datacenter(Contract):
+    """A datacenter as it is now."""
+
     id: DatacenterId = Field(examples=["dc-solna"])
     name: str = Field(examples=["Solna"])
     location: str | None = Field(default=None, examples=["Solna, Sweden"])
@@ -13,3 +25,15 @@ class Datacenter(Contract):
         default=None, description="Latitude and longitude in degrees", examples=[(59.36, 18.0)]
     )
     clusters: list[ClusterName] = Field(default=[], description="Names of its clusters, in declared order")
+    declared: DatacenterValues | None = Field(
+        default=None,
+        description="What the configuration said last, if it was edited since; null: as declared",
+    )
+
+    @property
+    def values(self) -> DatacenterValues:
+        return DatacenterValues(name=self.name, location=self.location, coordinates=self.coordinates)
+
+    def with_values(self, values: DatacenterValues, *, declared: DatacenterValues) -> "Datacenter":
+        """The same datacenter with these values, remembering what was declared where that is something else."""
+        return self.model_copy(update={**dict(values), "declared": None if values == declared else declared})

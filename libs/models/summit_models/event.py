@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import AwareDatetime, Field, JsonValue
 
 from summit_models.cluster import ClusterHealth, ConnectionState
-from summit_models.contract import ClusterName, Contract, DatacenterId
+from summit_models.contract import ClusterName, Contract, DatacenterId, Uid
 from summit_models.datacenter import Datacenter
 from summit_models.migration import Migration
 from summit_models.vm import Vm
@@ -122,6 +122,20 @@ def vm_subject(datacenter: DatacenterId, cluster: ClusterName, namespace: str, n
     return _subject("vms", datacenter, cluster, namespace, name)
 
 
+def unmanaged_vm_subject(datacenter: DatacenterId, uid: Uid) -> str:
+    """Public subject of the events of a VM that was added by hand.
+
+    It has the id, where a watched VM has its name: names given by hand may be any text, need not differ, and change.
+    No cluster is called `-`, so no watcher takes such a VM for one of its own.
+    """
+    return _subject("vms", datacenter, UNMANAGED, UNMANAGED, uid)
+
+
+def unmanaged_vm_subjects(uid: Uid) -> str:
+    """Filter for all events of one such VM, in whichever datacenter it was."""
+    return unmanaged_vm_subject(DatacenterId("any"), uid).replace(".any.", ".*.", 1)
+
+
 def migration_subject(datacenter: DatacenterId, cluster: ClusterName, namespace: str, name: str) -> str:
     return _subject("migrations", datacenter, cluster, namespace, name)
 
@@ -137,6 +151,8 @@ def datacenter_subject(datacenter: DatacenterId) -> str:
 def subject_of(event: Event) -> str:
     """The public subject an event belongs under, from its own data. Raises ValueError as `vm_subject` does."""
     match event:
+        case VmEvent(data=vm) if not vm.managed:
+            return unmanaged_vm_subject(vm.datacenter, vm.id)
         case VmEvent(data=vm):
             return vm_subject(vm.datacenter, vm.cluster or UNMANAGED, vm.namespace or UNMANAGED, vm.name)
         case MigrationEvent(data=migration):
@@ -148,7 +164,7 @@ def subject_of(event: Event) -> str:
 
 
 UNMANAGED = ClusterName("-")
-"""Token in place of the cluster and namespace of a VM that was added by hand without them."""
+"""Token in place of cluster and namespace in the subject of a VM that was added by hand."""
 
 
 def ingest(subject: str) -> str:

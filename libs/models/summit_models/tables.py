@@ -38,14 +38,18 @@ def _sql_type(annotation: Any) -> TypeEngine[Any]:
     if get_origin(annotation) in (Union, types.UnionType):
         (annotation,) = (a for a in get_args(annotation) if a is not types.NoneType)
     annotation = getattr(annotation, "__supertype__", annotation)  # what a NewType wraps
-    if get_origin(annotation) in (list, dict, tuple):
+    if get_origin(annotation) in (list, dict, tuple) or _is_a(annotation, Contract):
         return JSONB()
-    if get_origin(annotation) is Literal or (isinstance(annotation, type) and issubclass(annotation, StrEnum)):
+    if get_origin(annotation) is Literal or _is_a(annotation, StrEnum):
         return Text()
     try:
         return _SQL_TYPES[annotation]
     except KeyError:
         raise TypeError(f"no column type for {annotation!r}: add it to _SQL_TYPES") from None
+
+
+def _is_a(annotation: Any, kind: type) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, kind)
 
 
 _SQL_TYPES: dict[Any, TypeEngine[Any]] = {

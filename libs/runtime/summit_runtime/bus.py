@@ -167,6 +167,7 @@ _NEEDED: dict[str, Any] = {
     "republish": RePublish(src=f"{PUBLIC_ROOT}.>", dest=f"{PUBLIC_ROOT}.>"),
     "allow_direct": True,
     "allow_batched": True,
+    "allow_atomic": True,
 }
 """Without these nothing works. All else is ours only when the stream is made: how long and where it keeps what, and on
 how many servers, is the operator's to change."""

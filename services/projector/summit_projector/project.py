@@ -33,6 +33,7 @@ from summit_models.event import (
     datacenter_subject,
     migration_subject,
     source_of,
+    unmanaged_vm_subject,
     vm_subject,
 )
 from summit_models.migration import Migration
@@ -132,6 +133,8 @@ def _fields_of(model: type[Contract]) -> Callable[[Any], tuple[Any, ...]]:
 
 
 def _vm_place(vm: Any) -> Place:
+    if not vm.managed:
+        return Place(unmanaged_vm_subject(vm.datacenter, vm.id), source_of(vm.datacenter))
     return _vm_place_by_names(vm.datacenter, vm.cluster, vm.namespace, vm.name)
 
 

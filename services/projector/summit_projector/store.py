@@ -166,7 +166,8 @@ class Store:
     async def sweep(self) -> int:
         """Remove the rows that a replay from the start has not confirmed, and tell how many.
 
-        Migrations that had ended stay: they are history, which reaches further back than the stream.
+        Migrations that had ended stay: they are history, which reaches further back than the stream. VMs that were
+        added by hand stay too: no cluster tells of them again, the api does, from these rows.
         """
         async with self._connection.transaction():
             statuses = [
@@ -234,4 +235,4 @@ def _values(table: Table) -> str:
 _COLUMNS = {projection.table.name: _columns(projection.table) for projection in PROJECTIONS.values()}
 _UPSERTS = {p.table.name: _upsert(p, _values(p.table)) for p in PROJECTIONS.values()}
 _UPSERT_STAGED_VMS = _upsert(PROJECTIONS["vms"], f"SELECT {', '.join(_COLUMNS['vms'])} FROM incoming_vms")  # noqa: S608
-_EXCEPT = {"migrations": " AND NOT completed"}
+_EXCEPT = {"migrations": " AND NOT completed", "vms": " AND managed"}

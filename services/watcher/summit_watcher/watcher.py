@@ -6,21 +6,16 @@ What a cluster does to its own task stays there. NATS is everybody's: while it i
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from nats.aio.client import Client
-from pydantic import ValidationError
 
-from summit_models.datacenter import Datacenter
-from summit_models.event import DatacenterEvent, datacenter_subject, source_of
 from summit_runtime import bus
-from summit_runtime.consumer import snapshot
 from summit_runtime.probes import serve_probes
 from summit_runtime.publisher import Publisher, publishing
 from summit_watcher.activity import ActivityLog
 from summit_watcher.cluster import ClusterWatcher
-from summit_watcher.config import DatacenterConfig, load
+from summit_watcher.config import load
+from summit_watcher.declaration import declare
 from summit_watcher.fleet import Fleet, changes, chosen, digest
 from summit_watcher.settings import WatcherSettings
 
@@ -55,7 +50,7 @@ async def _watch_fleet(settings: WatcherSettings, client: Client, publisher: Pub
         background = [
             tasks.create_task(bus.watch_connection(client)),
             tasks.create_task(bus.watch_stream(client)),
-            tasks.create_task(_follow_configuration(settings, fleet, client, publisher)),
+            tasks.create_task(_follow_configuration(settings, fleet, client)),
         ]
         async with serve_probes(settings.probe_host, settings.probe_port, checks):
             await stop.wait()
@@ -64,52 +59,14 @@ async def _watch_fleet(settings: WatcherSettings, client: Client, publisher: Pub
         await fleet.end()
 
 
-async def _follow_configuration(settings: WatcherSettings, fleet: Fleet, client: Client, publisher: Publisher) -> None:
+async def _follow_configuration(settings: WatcherSettings, fleet: Fleet, client: Client) -> None:
     read = digest(settings.config)
     configuration = load(settings.config)
     while True:
         datacenters = chosen(configuration, settings.datacenters)
         logger.info("Starting VM watcher for %d clusters", sum(len(d.clusters) for d in datacenters))
-        await _declare(datacenters, client, publisher)
-        await fleet.watch(datacenters, keep_missing=bool(configuration.mistakes))
-        configuration, read = await changes(settings.config, read)
-
-
-async def _declare(datacenters: Sequence[DatacenterConfig], client: Client, publisher: Publisher) -> None:
-    """Publish each datacenter whose declaration differs from what the log says."""
-    published = {m.subject: m.body async for m in snapshot(client, "summit.datacenters.*")}
-    for config in datacenters:
-        subject = datacenter_subject(config.id)
-        declared = _datacenter(config)
-        if _said(published.get(subject)) != declared:
-            event = _declaration(declared)
-            await publisher.publish(subject, event.model_dump_json().encode(), event.id)
-
-
-def _said(body: bytes | None) -> Datacenter | None:
-    """What an event of the log says; None for none, and for one that this version cannot read."""
-    try:
-        return DatacenterEvent.model_validate_json(body).data if body else None
-    except ValidationError:
-        return None
-
-
-def _datacenter(config: DatacenterConfig) -> Datacenter:
-    return Datacenter(
-        id=config.id,
-        name=config.name,
-        location=config.location,
-        coordinates=config.coordinates,
-        clusters=[cluster.name for cluster in config.clusters],
-    )
-
-
-def _declaration(datacenter: Datacenter) -> DatacenterEvent:
-    now = datetime.now(UTC)
-    return DatacenterEvent(
-        id=f"{datacenter.id}/{now.isoformat()}",
-        source=source_of(datacenter.id),
-        subject=datacenter.id,
-        time=now,
-        data=datacenter,
-    )
+        async with asyncio.TaskGroup() as tasks:
+            declaring = tasks.create_task(declare(datacenters, client))
+            await fleet.watch(datacenters, keep_missing=bool(configuration.mistakes))
+            configuration, read = await changes(settings.config, read)
+            declaring.cancel()

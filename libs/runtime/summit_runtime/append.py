@@ -1,0 +1,112 @@
+"""A few events into the log at once: all or none, and only if nobody else was there in between.
+
+For what people do by hand, where the answer must be known. (`publisher` is for watchers: a queue that never gives up.)
+The server compares the newest revision of a subject, or of a filter, with the one that the decision was made from
+(`Nats-Expected-Last-Subject-Sequence`); several events travel as an atomic batch (ADR-50, nats-server 2.12).
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+from uuid import uuid4
+
+import msgspec
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js.api import Header
+
+from summit_models.contract import Revision
+from summit_models.event import Event, ingest, subject_of
+
+ANSWER_SECONDS = 5.0
+
+_CONFLICTS = frozenset({10071, 10164})
+"""JetStream error codes: the last sequence is another one; and, of a stream with replicas, it is being decided."""
+_NEWEST = re.compile(r"wrong last sequence: (\d+)$")
+
+
+class NotStoredError(Exception):
+    """NATS has not confirmed the events; the sentence says why."""
+
+    def __init__(self, reason: str, *, unsure: bool = False) -> None:
+        super().__init__(reason)
+        self.unsure = unsure
+        """The events may be stored all the same: there was no answer."""
+
+
+class ConflictError(Exception):
+    """Something newer is in the log; nothing was stored."""
+
+    def __init__(self, newest: Revision | None) -> None:
+        super().__init__(f"the newest revision is {newest}")
+        self.newest = newest
+        """The newer revision, where the server tells it."""
+
+
+class Basis(NamedTuple):
+    """What the events rest on: `revision` is the newest one under `subject`, which may have wildcards. 0: none."""
+
+    subject: str
+    revision: Revision
+
+
+class _Error(msgspec.Struct):
+    err_code: int = 0
+    description: str = ""
+
+
+class _Answer(msgspec.Struct):
+    seq: int = 0
+    error: _Error | None = None
+
+
+_decode = msgspec.json.Decoder(_Answer).decode
+
+
+async def append(client: Client, events: Sequence[Event], basis: Basis) -> Revision:
+    """Store the events in their order and give the revision of the last one.
+
+    Raises ConflictError when `basis` is no longer true, NotStoredError when NATS refuses, is away, or does not answer
+    within five seconds; only after the last may they be stored all the same.
+    """
+    if not client.is_connected:  # nats-py would keep them, and send them long after we said no
+        raise NotStoredError("not connected to NATS")
+    last = len(events)
+    batch = uuid4().hex
+    answer = _Answer()
+    for number, event in enumerate(events, 1):
+        headers = {Header.MSG_ID: event.id} | (_expectation(basis) if number == 1 else {})
+        if last > 1:
+            headers |= {Header.BATCH_ID: batch, Header.BATCH_SEQUENCE: str(number)}
+            headers |= {Header.BATCH_COMMIT: "1"} if number == last else {}
+        answer = await _send(client, event, headers)
+    return Revision(answer.seq)
+
+
+def _expectation(basis: Basis) -> dict[str, str]:
+    return {
+        Header.EXPECTED_LAST_SUBJECT_SEQUENCE: str(basis.revision),
+        "Nats-Expected-Last-Subject-Sequence-Subject": basis.subject,  # nats-py has no name for it
+    }
+
+
+async def _send(client: Client, event: Event, headers: Mapping[str, str]) -> _Answer:
+    """Send one event and wait for its answer: of all but the last one of a batch it is empty."""
+    body = event.model_dump_json().encode()
+    try:
+        reply = await client.request(ingest(subject_of(event)), body, timeout=ANSWER_SECONDS, headers=dict(headers))
+    except TimeoutError as error:
+        raise NotStoredError(f"NATS has not answered within {ANSWER_SECONDS:g} s", unsure=True) from error
+    except NatsError as error:
+        raise NotStoredError(f"NATS does not take it: {error}") from error
+    answer = _decode(reply.data) if reply.data else _Answer()
+    if answer.error:
+        raise _refusal(answer.error)
+    return answer
+
+
+def _refusal(error: _Error) -> ConflictError | NotStoredError:
+    if error.err_code not in _CONFLICTS:
+        return NotStoredError(f"NATS refuses it: {error.description}")
+    newest = _NEWEST.search(error.description)
+    return ConflictError(Revision(int(newest[1])) if newest else None)

@@ -1,0 +1,94 @@
+"""Declaring datacenters: the log is told what the configuration says, and what people have edited since stays.
+
+An edit is undone only by a later change of the very field in the configuration. To see such a change, a datacenter
+that was edited carries what was declared before (`Datacenter.declared`).
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from nats.aio.client import Client
+from pydantic import ValidationError
+
+from summit_models.contract import Revision
+from summit_models.datacenter import Datacenter, DatacenterValues
+from summit_models.event import DatacenterEvent, datacenter_subject, source_of
+from summit_runtime.append import Basis, ConflictError, NotStoredError, append
+from summit_runtime.backoff import Backoff
+from summit_runtime.consumer import StreamMessage, snapshot
+from summit_watcher.config import DatacenterConfig
+
+logger = logging.getLogger("summit.watcher")
+
+
+class Said(NamedTuple):
+    """The newest event of a datacenter in the log; `datacenter` is None where this version cannot read it."""
+
+    datacenter: Datacenter | None
+    revision: Revision
+
+
+NOTHING = Said(None, Revision(0))
+
+
+async def declare(datacenters: Sequence[DatacenterConfig], client: Client) -> None:
+    """Bring the log to what the configuration says, and return when it is; waits for NATS as long as it takes."""
+    backoff = Backoff()
+    while True:
+        try:
+            await _declare(datacenters, client)
+            return  # noqa: TRY300
+        except ConflictError:
+            continue  # an edit, or another watcher, was faster
+        except NotStoredError as error:
+            if not backoff.attempt:
+                logger.warning("the datacenters cannot be declared (%s); trying again until they are", error)
+            await asyncio.sleep(backoff.next_seconds())
+
+
+async def _declare(datacenters: Sequence[DatacenterConfig], client: Client) -> None:
+    log = {message.subject: _said(message) async for message in snapshot(client, "summit.datacenters.*")}
+    for config in datacenters:
+        subject = datacenter_subject(config.id)
+        said = log.get(subject, NOTHING)
+        datacenter = declared(config, said.datacenter)
+        if datacenter != said.datacenter:
+            await append(client, [_event(datacenter)], Basis(subject, said.revision))
+
+
+def declared(config: DatacenterConfig, said: Datacenter | None) -> Datacenter:
+    """The datacenter as the configuration and earlier edits make it: a changed field is the configuration's again."""
+    values = DatacenterValues(name=config.name, location=config.location, coordinates=config.coordinates)
+    clusters = [cluster.name for cluster in config.clusters]
+    if said is None:
+        return Datacenter(id=config.id, clusters=clusters, **dict(values))
+    before = said.declared or said.values
+    edited = {
+        field: getattr(said, field)
+        for field in DatacenterValues.model_fields
+        if getattr(values, field) == getattr(before, field)
+    }
+    here = said.model_copy(update={"clusters": clusters})
+    return here.with_values(values.model_copy(update=edited), declared=values)
+
+
+def _said(message: StreamMessage) -> Said:
+    try:
+        datacenter = DatacenterEvent.model_validate_json(message.body).data
+    except ValidationError:
+        datacenter = None
+    return Said(datacenter, Revision(message.sequence))
+
+
+def _event(datacenter: Datacenter) -> DatacenterEvent:
+    now = datetime.now(UTC)
+    return DatacenterEvent(
+        id=f"{datacenter.id}/{now.isoformat()}",
+        source=source_of(datacenter.id),
+        subject=datacenter.id,
+        time=now,
+        data=datacenter,
+    )
