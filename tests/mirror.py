@@ -21,6 +21,15 @@ async def until(condition: Callable[[], object], seconds: float = DEADLINE_SECON
             await asyncio.sleep(0.01)
 
 
+@asynccontextmanager
+async def following(connection: ClusterConnection) -> AsyncIterator[ClusterConnection]:
+    """The connection, looking at its files as long as the block runs."""
+    async with connection, asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(connection.follow_files())
+        yield connection
+        task.cancel()
+
+
 class Mirror:
     """What a consumer knows. `deletes` are the uids that a list or a watch took away."""
 

@@ -29,7 +29,7 @@ from summit_watcher.listwatch import ListWatchSettings
 NAME = ClusterName("vulcan")
 SOON = Retry(0.05, 0.2)
 QUICK = ListWatchSettings(default_retry=SOON, retries=dict.fromkeys(State, SOON))
-EAGER = ConnectionSettings(look_at_files_seconds=0, reload_seconds=0, credentials_seconds=1)
+EAGER = ConnectionSettings(reload_seconds=0, credentials_seconds=1)
 
 PLUGIN = """#!{python}
 import json, os, pathlib, time
@@ -120,34 +120,6 @@ async def test_a_rotated_token_file_is_read_again(cluster: SimulatedCluster, tmp
         cluster.access.revoke("admin")
         (tmp_path / "kc.token").write_text(cluster.access.add_token("admin") + "\n")
         assert await whoami(connection) == "admin"
-
-
-async def test_a_replaced_kubeconfig_is_used_without_a_401(cluster: SimulatedCluster, tmp_path: Path) -> None:
-    """The files are looked at from time to time, and running watches are not disturbed."""
-    path = cluster.write_kubeconfig(tmp_path / "kc")
-    async with connect(path, EAGER) as connection, mirrored(connection, QUICK) as mirror:
-        await until(lambda: mirror.state is State.SYNCED)
-        cluster.access.add_token("other")
-        cluster.write_kubeconfig(path, user="other")
-        assert await whoami(connection) == "other"
-        cluster.create_vm("vm-1")
-        await until(lambda: len(mirror.objects) == 2)
-    assert all(request.user is not None for request in cluster.requests)
-
-
-async def test_a_broken_new_kubeconfig_leaves_the_old_in_use(
-    cluster: SimulatedCluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """An editor saves half a file; one line says so."""
-    path = cluster.write_kubeconfig(tmp_path / "kc")
-    async with connect(path, EAGER) as connection:
-        await connection.server_version()
-        path.write_text("clusters: [")
-        await connection.server_version()
-        await connection.server_version()
-    assert [record.getMessage() for record in caplog.records if "stay in use" in record.getMessage()] == [
-        caplog.messages[0]
-    ]
 
 
 async def test_a_refusal_after_reloading_is_told(cluster: SimulatedCluster, tmp_path: Path) -> None:
@@ -266,15 +238,6 @@ async def test_a_missing_plugin_is_named(cluster: SimulatedCluster, plugin: Plug
             await connection.server_version()
 
 
-async def test_a_missing_kubeconfig_heals_when_it_appears(cluster: SimulatedCluster, tmp_path: Path) -> None:
-    """The connection is asked again for ever; each time the file is looked for."""
-    async with connect(tmp_path / "kc") as connection, mirrored(connection, QUICK) as mirror:
-        await until(lambda: mirror.state is State.CONFIG_ERROR)
-        assert mirror.reason == f"kubeconfig not found at {tmp_path / 'kc'}"
-        cluster.write_kubeconfig(tmp_path / "kc")
-        await until(lambda: mirror.state is State.SYNCED)
-
-
 async def test_an_auth_provider_that_gives_no_token_means_no_request(cluster: SimulatedCluster, plugin: Plugin) -> None:
     """Providers that only kubectl knew are gone from it, and from the loader, without a word."""
     config = yaml.safe_load(plugin.kubeconfig.read_text())
@@ -284,19 +247,6 @@ async def test_an_auth_provider_that_gives_no_token_means_no_request(cluster: Si
         with pytest.raises(AuthError, match="auth-provider 'azure' gave no token"):
             await connection.server_version()
     assert list(cluster.requests) == []
-
-
-async def test_a_kubeconfig_that_others_may_read_is_warned_of_once(
-    cluster: SimulatedCluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Secrets mounted in Kubernetes are 0644: a warning, not a refusal."""
-    path = cluster.write_kubeconfig(tmp_path / "kc")
-    path.chmod(0o644)
-    async with connect(path, EAGER) as connection:
-        for number in range(3):
-            path.write_text(path.read_text() + f"# {number}\n")
-            await connection.server_version()
-    assert len([message for message in caplog.messages if "is readable by everyone" in message]) == 1
 
 
 async def test_a_context_that_does_not_exist_is_told(cluster: SimulatedCluster, tmp_path: Path) -> None:

@@ -82,21 +82,6 @@ def test_a_token_file_is_relative_to_the_kubeconfig_and_stripped(tmp_path: Path)
         read.token()
 
 
-def test_the_fingerprint_follows_every_file_that_is_named(tmp_path: Path) -> None:
-    """A rotated token or authority means to connect anew, even if the kubeconfig is the same."""
-    path = tmp_path / "kc"
-    path.write_text(yaml.safe_dump(document(cluster={"certificate-authority": "ca"}, user={"tokenFile": "t"})))
-    (tmp_path / "t").write_text("one")
-    (tmp_path / "ca").write_text("one")
-    seen = {kubeconfig.read(path).fingerprint()}
-    for name in ("t", "ca"):
-        (tmp_path / name).write_text("two")
-        seen.add(kubeconfig.read(path).fingerprint())
-    path.write_text(path.read_text() + "\n")
-    seen.add(kubeconfig.read(path).fingerprint())
-    assert len(seen) == 4
-
-
 def test_no_secret_is_in_the_representation() -> None:
     """What is logged by accident must not hold credentials."""
     secret = {"token": "s3cret", "password": "s3cret", "client-key-data": "s3cret"}

@@ -6,6 +6,7 @@ import pytest
 
 from summit_models.cluster import ConnectionState as State
 from summit_models.cluster import ResourceHealth
+from summit_watcher.failure import Failure
 from summit_watcher.health import overall
 from summit_watcher.resources import WATCHED
 
@@ -53,3 +54,10 @@ def test_a_cluster_without_instancetypes_is_whole() -> None:
 def test_a_cluster_that_still_lists_says_so() -> None:
     """Neither synced nor in trouble yet."""
     assert overall(healths(**{VMS: State.LISTING}))[0] is State.LISTING
+
+
+def test_new_files_that_cannot_be_used_are_told_while_the_old_ones_serve() -> None:
+    """All is well with the list-watches; what is wrong with them now goes before what will be."""
+    trouble = Failure(State.CONFIG_ERROR, "the kubeconfig is not YAML")
+    assert overall(healths(), trouble) == (State.CONFIG_ERROR, "the kubeconfig is not YAML")
+    assert overall(healths(**{MIGRATIONS: State.FORBIDDEN}), trouble)[0] is State.DEGRADED

@@ -66,8 +66,11 @@ class ClusterWatcher:
         async with ClusterConnection(cluster.kubeconfig, cluster.context, name=cluster.name) as connection:
             self._connection = connection
             self._streams = {resource.plural: self._list_watch(resource) for resource in WATCHED}
-            self._health = HealthReporter(cluster.datacenter, cluster.name, list(self._streams), self._last_contact)
+            self._health = HealthReporter(
+                cluster.datacenter, cluster.name, list(self._streams), self._last_contact, lambda: connection.trouble
+            )
             async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(connection.follow_files())
                 tasks.create_task(self._health.run(self._client, self._publisher))
                 tasks.create_task(self._repeat_unchanged())
                 tasks.create_task(self._publish_when_poked())

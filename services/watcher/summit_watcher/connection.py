@@ -1,11 +1,13 @@
 """The connection to one cluster, shared by all its list-watches: one transport at a time, made anew when it must be.
 
-One mechanism serves every cause: the kubeconfig or a file it names changed (looked at every ten seconds, when there is
-something to ask), the credentials end soon, or the server refused them (401). Whoever notices makes the new transport,
-the others wait for that one. Running watches stay on the old transport until they end, so nothing is relisted.
+One mechanism serves every cause: the kubeconfig or a file it names changed, the credentials end soon, or the server
+refused them (401). Whoever notices makes the new transport, the others wait for that one. New files are read whole
+before anything is swapped; broken ones leave the old connection in use, and are told. Running watches stay on the old
+transport until they end, so nothing is relisted; only when the server's address is another do they end at once.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -20,13 +22,14 @@ from typing import Any, Literal, Self, TypeVar
 import msgspec
 
 from summit_models.contract import ClusterName
-from summit_watcher import kubeconfig as kubeconfigs
 from summit_watcher.certificates import Certificate
 from summit_watcher.config import readable_by_others
 from summit_watcher.connection_errors import AuthError, KubeconfigError, UnreachableError
 from summit_watcher.credentials import obtain
 from summit_watcher.errors import StatusError
+from summit_watcher.failure import Failure, classify
 from summit_watcher.kubeconfig import Kubeconfig
+from summit_watcher.kubeconfig_files import KubeconfigFiles
 from summit_watcher.reply import Reply
 from summit_watcher.transport import Request, Timeouts, Transport, build_client
 
@@ -45,7 +48,9 @@ class ConnectionSettings:
     connect_seconds: float = 5
     credentials_seconds: float = 30
     """Limit for reading the kubeconfig and for a credential plugin."""
-    look_at_files_seconds: float = 10
+    look_at_files_seconds: float = 5
+    settle_seconds: float = 2
+    """A change is taken up when it has stood for so long: files are written bit by bit, and one after the other."""
     reload_seconds: float = 10
     """Refused or failing credentials are loaded again at most this often: five streams must not run a plugin each."""
     list_encoding: Literal["identity", "gzip"] = "identity"
@@ -75,13 +80,15 @@ class ClusterConnection:
         """Until the server refuses one. A new transport asks again: the server may have been upgraded."""
         self.logged: dict[str, float] = {}
         """When a trouble was last put into the log, so that five list-watches say it once."""
+        self.trouble: Failure | None = None
+        """What is wrong with new files or credentials while the earlier ones still serve."""
         self._path = kubeconfig
-        self._context = context
+        self._files = KubeconfigFiles(kubeconfig, context)
         self._transport: Transport | None = None
-        self._look_at = 0.0
         self._reloaded_at = float("-inf")
         self._failure: tuple[float, AuthError] | None = None
         self._lock = asyncio.Lock()
+        self._changed = asyncio.Event()
         # Its own thread: a file system or an identity provider that hangs must not take the threads of the others.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"kubeconfig-{name}")
         self._warned: set[str] = set()
@@ -115,6 +122,20 @@ class ClusterConnection:
     async def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Create an object, such as a SelfSubjectAccessReview, and return the server's answer."""
         return await self._object(Request("POST", path, SHORT, body=body))
+
+    async def follow_files(self) -> None:
+        """Look at the kubeconfig and what it names from time to time, for ever, and take up what has changed."""
+        while True:
+            await asyncio.sleep(self.settings.look_at_files_seconds)
+            with contextlib.suppress(KubeconfigError):  # a file system that hangs: the connection needs nothing of it
+                if await self._have_changed():
+                    await self._take_up_files()
+
+    async def pause(self, seconds: float) -> None:
+        """Wait before another attempt, but not on when the files change meanwhile: what was wrong may be mended."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
 
     async def server_version(self) -> str:
         """The API server's version, for example "v1.34.1"."""
@@ -182,66 +203,79 @@ class ClusterConnection:
 
     async def _connected(self, refused: Transport | None = None, refusal: StatusError | None = None) -> Transport:
         """The transport to use now. `refused`: the one whose credentials were answered with 401."""
-        if (
-            refused is None
-            and self._transport
-            and time.monotonic() < self._look_at
-            and not self._expires(self._transport)
-        ):
+        if self._transport and self._transport is not refused and not _ends_soon(self._transport):
             return self._transport
         async with self._lock:
             held, now = self._transport, time.monotonic()
-            if held and held is not refused and now < self._look_at and not self._expires(held):
+            if held and held is not refused and not _ends_soon(held):
                 return held  # another request has renewed it meanwhile
             if refused and held is refused and now < self._reloaded_at + self.settings.reload_seconds:
                 raise self._refused(refusal)
             if refused:
                 self._reloaded_at = now
-            if self._failure and now < self._failure[0]:
-                raise self._failure[1]
             return await self._renewed(None if held is refused else held)
 
-    def _expires(self, transport: Transport) -> bool:
-        renew_at = transport.credentials.renew_at
-        return renew_at is not None and datetime.now(UTC) >= renew_at
-
     async def _renewed(self, held: Transport | None) -> Transport:
-        """A new transport, or the one held if nothing changed or the new files are broken while it still serves."""
+        """A new transport, or the one held if there is no new one and it still serves."""
         try:
-            kubeconfig, fingerprint = await self._in_thread(self._read)
-            if held and held.fingerprint == fingerprint and not self._expires(held):
-                self._look_at = time.monotonic() + self.settings.look_at_files_seconds
-                return held
-            made = await self._made(kubeconfig, fingerprint)
+            if self._failure and time.monotonic() < self._failure[0]:
+                raise self._failure[1]
+            made = await self._made()
         except (KubeconfigError, AuthError) as error:
-            if isinstance(error, AuthError):
-                self._failure = (time.monotonic() + self.settings.reload_seconds, error)
             if held is None or _has_ended(held):
                 raise
-            self._look_at = time.monotonic() + self.settings.look_at_files_seconds
-            self._warn_once(f"{error}; the earlier credentials stay in use while they last")
+            self._tell(error)
             return held
         await self._replace(made)
         return made
 
-    def _read(self) -> tuple[Kubeconfig, bytes]:
-        kubeconfig = kubeconfigs.read(self._path, self._context)
-        return kubeconfig, kubeconfig.fingerprint()
+    async def _have_changed(self) -> bool:
+        change = await self._in_thread(self._files.change)
+        if change is None:
+            return False
+        await asyncio.sleep(self.settings.settle_seconds)
+        return change == await self._in_thread(self._files.change)
 
-    async def _made(self, kubeconfig: Kubeconfig, fingerprint: bytes) -> Transport:
-        credentials = await obtain(kubeconfig, self.settings.credentials_seconds)
-        client = await self._in_thread(lambda: build_client(kubeconfig, credentials))
-        return Transport(kubeconfig, credentials, fingerprint, client)
+    async def _take_up_files(self) -> None:
+        async with self._lock:
+            self._failure = None
+            if self._transport is not None:
+                try:
+                    made = await self._made()
+                except (KubeconfigError, AuthError) as error:
+                    self._tell(error)
+                    return
+                logger.info(
+                    "cluster %s: connecting anew, as kubeconfig %s or a file it names has changed",
+                    self.name,
+                    self._path,
+                )
+                await self._replace(made)
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _made(self) -> Transport:
+        try:
+            kubeconfig = await self._in_thread(self._files.read)
+            credentials = await obtain(kubeconfig, self.settings.credentials_seconds)
+            client = await self._in_thread(lambda: build_client(kubeconfig, credentials))
+        except AuthError as error:
+            self._failure = (time.monotonic() + self.settings.reload_seconds, error)
+            raise
+        return Transport(kubeconfig, credentials, client)
 
     async def _replace(self, made: Transport) -> None:
         retired, self._transport = self._transport, made
         self._failure = None
+        self.trouble = None
         self.has_streaming_lists = True
-        self._look_at = time.monotonic() + self.settings.look_at_files_seconds
         self._warn_of(made.kubeconfig)
-        if retired is not None:
-            logger.debug("cluster %s: connecting anew as kubeconfig %s says", self.name, self._path)
+        if retired is None:
+            return
+        if retired.kubeconfig.cluster.server == made.kubeconfig.cluster.server:
             await retired.retire()
+        else:
+            await retired.close()
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         """Run what blocks, under a time limit; a hung thread is left behind, and only one."""
@@ -253,6 +287,14 @@ class ClusterConnection:
             raise KubeconfigError(
                 f"reading kubeconfig {self._path} took longer than {self.settings.credentials_seconds:g} s"
             ) from None
+
+    def _tell(self, error: KubeconfigError | AuthError) -> None:
+        """Say, when it is new, that the earlier connection serves though there should be another."""
+        trouble = Failure(classify(error).state, f"{error}; the earlier connection stays in use while it lasts")
+        if trouble != self.trouble:
+            self.trouble = trouble
+            extra = {"cluster": self.name, "state": str(trouble.state), "reason": trouble.reason}
+            logger.error("cluster %s: %s", self.name, trouble.reason, extra=extra)
 
     def _warn_of(self, kubeconfig: Kubeconfig) -> None:
         if kubeconfig.cluster.insecure_skip_tls_verify:
@@ -266,6 +308,11 @@ class ClusterConnection:
         if warning not in self._warned:
             self._warned.add(warning)
             logger.warning("cluster %s: %s", self.name, warning, extra={"cluster": self.name})
+
+
+def _ends_soon(transport: Transport) -> bool:
+    renew_at = transport.credentials.renew_at
+    return renew_at is not None and datetime.now(UTC) >= renew_at
 
 
 def _has_ended(transport: Transport) -> bool:

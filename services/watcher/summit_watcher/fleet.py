@@ -16,6 +16,7 @@ logger = logging.getLogger("summit.watcher")
 
 LOOK_SECONDS = 5.0
 """The file is compared by content: editors replace it, and Kubernetes swaps a symlink above it."""
+SETTLE_SECONDS = 2.0
 
 Digest = bytes | None
 MakeWatcher = Callable[[ClusterConfig], ClusterWatcher]
@@ -79,17 +80,23 @@ async def changes(path: Path, since: Digest) -> tuple[Configuration, Digest]:
     stop everything.
     """
     while True:
-        await asyncio.sleep(LOOK_SECONDS)
-        now = digest(path)
-        if now == since:
-            continue
-        since = now
+        since = await _settled(path, since)
         configuration = load(path)
         if configuration.datacenters:
             logger.info("%s has changed", path)
             return configuration, since
         for mistake in configuration.mistakes:
             logger.error("%s; the former configuration stays in use", mistake)
+
+
+async def _settled(path: Path, since: Digest) -> Digest:
+    """Wait until the content is another and has stood for a while; half a file may well be a file."""
+    now = since
+    while True:
+        await asyncio.sleep(LOOK_SECONDS if now == since else SETTLE_SECONDS)
+        before, now = now, digest(path)
+        if now == before != since:
+            return now
 
 
 def digest(path: Path) -> Digest:

@@ -23,6 +23,7 @@ from summit_models.event import (
     source_of,
 )
 from summit_runtime.publisher import Publisher
+from summit_watcher.failure import Failure
 from summit_watcher.resources import CLUSTER_INSTANCETYPES, INSTANCETYPES, VIRTUAL_MACHINES
 
 logger = logging.getLogger("summit.watcher")
@@ -35,12 +36,15 @@ _OPTIONAL = frozenset({INSTANCETYPES.plural, CLUSTER_INSTANCETYPES.plural})
 """Older KubeVirt has no instancetypes: their absence is no defect."""
 
 
-def overall(resources: Sequence[ResourceHealth]) -> tuple[ConnectionState, str | None]:
-    """State of a cluster from those of its list-watches, with the reason of the one that explains it."""
+def overall(resources: Sequence[ResourceHealth], trouble: Failure | None = None) -> tuple[ConnectionState, str | None]:
+    """State of a cluster from those of its list-watches, with the reason of the one that explains it.
+
+    `trouble` is ahead: all is well with the list-watches, but new files cannot be used.
+    """
     needed = [r for r in resources if not (r.resource in _OPTIONAL and r.state is ConnectionState.CRD_MISSING)]
     wrong = [r for r in needed if r.state is not ConnectionState.SYNCED]
     if not wrong:
-        return ConnectionState.SYNCED, None
+        return (trouble.state, trouble.reason) if trouble else (ConnectionState.SYNCED, None)
     coming = {ConnectionState.STARTING, ConnectionState.LISTING}
     first = next((r for r in wrong if r.state not in coming), wrong[0])
     if len(wrong) == len(needed) or first.state in coming:
@@ -57,9 +61,11 @@ class HealthReporter:
         cluster: ClusterName,
         resources: Sequence[str],
         last_contact: Callable[[str], datetime | None],
+        trouble: Callable[[], Failure | None],
     ) -> None:
         now = datetime.now(UTC)
         self._last_contact = last_contact
+        self._trouble = trouble
         self._changed = asyncio.Event()
         self._resources = {
             name: ResourceHealth(resource=name, state=ConnectionState.STARTING, since=now) for name in resources
@@ -85,7 +91,7 @@ class HealthReporter:
         resources = [
             r.model_copy(update={"last_contact": self._last_contact(r.resource)}) for r in self._resources.values()
         ]
-        state, reason = overall(resources)
+        state, reason = overall(resources, self._trouble())
         since = self._health.since if state is self._health.state else datetime.now(UTC)
         self._health = self._health.model_copy(
             update={
@@ -101,18 +107,21 @@ class HealthReporter:
 
     async def run(self, client: Client, publisher: Publisher) -> None:
         """Tell changes as they come and signs of life in between, for ever."""
+        told = _news(self.snapshot())
         while True:
             if self._changed.is_set():
                 await asyncio.sleep(SETTLE_SECONDS)
                 self._changed.clear()
-                await self._publish(publisher)
-            await self._beat(client)
+            health = self.snapshot()
+            if (news := _news(health)) != told:
+                await self._publish(health, publisher)
+                told = news
+            await self._beat(health, client)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(HEARTBEAT_SECONDS):
                     await self._changed.wait()
 
-    async def _publish(self, publisher: Publisher) -> None:
-        health = self.snapshot()
+    async def _publish(self, health: ClusterHealth, publisher: Publisher) -> None:
         event = ClusterEvent(
             id=f"{health.name}/{health.state}/{datetime.now(UTC).isoformat()}",
             source=source_of(health.datacenter, health.name),
@@ -125,9 +134,14 @@ class HealthReporter:
             cluster_subject(health.datacenter, health.name), event.model_dump_json().encode(), event.id
         )
 
-    async def _beat(self, client: Client) -> None:
+    async def _beat(self, health: ClusterHealth, client: Client) -> None:
         """A lost sign of life is nothing: the next one is ten seconds away."""
-        health = self.snapshot()
         key = f"$KV.{HEALTH_BUCKET}.{health.datacenter}.{health.name}"
         with contextlib.suppress(NatsError):
             await client.publish(key, health.model_dump_json().encode())
+
+
+def _news(health: ClusterHealth) -> tuple[object, ...]:
+    """What the log is told of when it changes; contacts are a matter of every second."""
+    resources = [(r.resource, r.state, r.since, r.reason) for r in health.resources]
+    return (health.state, health.since, health.reason, health.server_version, resources)

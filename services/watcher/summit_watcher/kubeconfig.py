@@ -6,7 +6,6 @@ and the loader is given only those (see `transport`).
 """
 
 import binascii
-import hashlib
 from base64 import b64decode
 from collections.abc import Iterable
 from pathlib import Path
@@ -133,7 +132,9 @@ class Kubeconfig(msgspec.Struct, frozen=True):
 
     def authority(self) -> bytes | None:
         """The PEM of the certificate authority; None where the system's authorities are meant."""
-        return self._pem("certificate-authority", self.cluster.certificate_authority_data, self._authority_file)
+        return self._pem(
+            "certificate-authority", self.cluster.certificate_authority_data, self.cluster.certificate_authority
+        )
 
     def client_certificate(self) -> bytes | None:
         return self._pem("client-certificate", self.user.client_certificate_data, self.user.client_certificate)
@@ -151,21 +152,12 @@ class Kubeconfig(msgspec.Struct, frozen=True):
             raise AuthError(f"kubeconfig {self.path}: tokenFile {self.resolve(self.user.token_file)} is empty")
         return content
 
-    def fingerprint(self) -> bytes:
-        """Digest of the file and of every file it names: another digest means to connect anew.
-
-        Content, not times: mounted secrets are swapped by a symlink, and editors replace files.
-        """
-        user = self.user
-        names = (self._authority_file, user.client_certificate, user.client_key, user.token_file)
-        digest = hashlib.sha256()
-        for path in (self.path, *(self.resolve(name) for name in names if name)):
-            digest.update(hashlib.sha256(_content(path)).digest())
-        return digest.digest()
-
     @property
-    def _authority_file(self) -> str | None:
-        return self.cluster.certificate_authority
+    def named_files(self) -> tuple[Path, ...]:
+        """Every file that the connection is made from besides this one."""
+        user = self.user
+        names = (self.cluster.certificate_authority, user.client_certificate, user.client_key, user.token_file)
+        return tuple(self.resolve(name) for name in names if name)
 
     def _pem(self, what: str, data: str | None, file: str | None) -> bytes | None:
         if data:
@@ -257,10 +249,3 @@ def _checked(kubeconfig: Kubeconfig) -> Kubeconfig:
             f"kubeconfig {path}: plugin {user.exec.command!r} has interactiveMode Always and nobody is there to answer"
         )
     return kubeconfig
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""

@@ -281,7 +281,10 @@ class ListWatch(Generic[T]):
             self._backoff = Backoff(*retry)
         seconds = self._backoff.next_seconds(failure.retry_after_seconds)
         self._report.failed(action, failure, self._backoff.attempt, seconds)
-        await asyncio.sleep(seconds)
+        if failure.retry_after_seconds:
+            await asyncio.sleep(seconds)
+        else:
+            await self._connection.pause(seconds)
 
     def _contact(self) -> None:
         self.last_contact = datetime.now(UTC)

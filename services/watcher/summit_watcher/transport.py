@@ -51,10 +51,9 @@ class Request(NamedTuple):
 class Transport:
     """An HTTP client that closes when it has been retired and its last request is over."""
 
-    def __init__(self, kubeconfig: Kubeconfig, credentials: Credentials, fingerprint: bytes, client: ApiClient) -> None:
+    def __init__(self, kubeconfig: Kubeconfig, credentials: Credentials, client: ApiClient) -> None:
         self.kubeconfig = kubeconfig
         self.credentials = credentials
-        self.fingerprint = fingerprint
         self.certificates: list[Certificate] = certificates(kubeconfig.authority(), credentials.certificate_pem)
         self._client = client
         self._authorization = client.configuration.api_key.get("BearerToken")
@@ -64,6 +63,7 @@ class Transport:
             "read_bufsize": READ_BUFFER_BYTES,
         }
         self._users = 0
+        self._open: set[aiohttp.ClientResponse] = set()
         self._retired = False
 
     @asynccontextmanager
@@ -72,9 +72,11 @@ class Transport:
         self._users += 1
         try:
             response = await self._send(request, connect_seconds)
+            self._open.add(response)
             try:
                 yield await self._accepted(response)
             finally:
+                self._open.discard(response)
                 response.close()
         finally:
             self._users -= 1
@@ -86,6 +88,9 @@ class Transport:
         await self._close_if_unused()
 
     async def close(self) -> None:
+        """Close at once: who reads an answer gets a LostError. Closing the session alone would leave him waiting."""
+        for response in self._open:
+            response.close()
         await self._client.close()  # type: ignore[no-untyped-call]  # the official client has no types
         await self._connector.close()
 
