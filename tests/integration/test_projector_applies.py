@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp
@@ -116,6 +117,22 @@ async def test_history_goes_to_the_month_it_was_observed_in(nats_url: str, datab
         await readings.applied(await publish(client, old))
         assert "vm_events_2024_12" in {row["relname"] for row in await readings.fetch(partitions)}
     assert await readings.fetch("SELECT vm_id FROM vm_events_2024_12") == [{"vm_id": old.data.id}]
+
+
+async def test_metrics_tell_how_far_and_how_fast(nats_url: str, database_url: str, tmp_path: Path) -> None:
+    """`/metrics` beside the probes: the revision, nothing behind, and an event that became a row in good time."""
+    port = choose_port(tmp_path, 0)
+    readings = Readings(database_url)
+    settings = projector_settings(nats_url, database_url, probe_port=port)
+    async with publisher(nats_url) as client, projector(settings), aiohttp.ClientSession() as http:
+        await readings.applied(0)
+        last = await publish(client, vm_event("a", time=datetime.now(UTC)))
+        await readings.applied(last)
+        async with http.get(f"http://127.0.0.1:{port}/metrics") as answer:
+            told = (await answer.text()).splitlines()
+    assert "summit_projector_active 1.0" in told
+    assert f"summit_projector_revision {last}.0" in told
+    assert "summit_projector_lag_messages 0.0" in told
 
 
 async def test_readyz_tells_what_is_missing(tmp_path: Path, database_url: str) -> None:

@@ -21,6 +21,7 @@ from nats.js.errors import NotFoundError
 from pydantic import SecretStr
 
 from summit_models.event import HEALTH_BUCKET, INGEST_ROOT, PUBLIC_ROOT, STREAM
+from summit_runtime import metrics
 from summit_runtime.backoff import Backoff
 from summit_runtime.process import FatalError
 
@@ -79,6 +80,7 @@ async def _first_connect(url: SecretStr, name: str) -> Client:
                 disconnected_cb=connection.lost,
                 reconnected_cb=connection.back,
             )
+            metrics.NATS_CONNECTED.set(1)
             return connection.client  # noqa: TRY300
         except (NoServersError, NatsError, OSError, TimeoutError):  # told by `failed`
             await asyncio.sleep(backoff.next_seconds())
@@ -233,9 +235,12 @@ class _Connection:
         if self.client is None or self.client.is_closed:
             return  # closed on purpose
         self._lost = True
+        metrics.NATS_CONNECTED.set(0)
         logger.warning("lost the connection to NATS at %s; publishing and reading wait", self._address)
 
     async def back(self) -> None:
+        metrics.NATS_CONNECTED.set(1)
+        metrics.NATS_RECONNECTS.inc()
         if self._lost:
             logger.warning("connected to NATS at %s again", self._address)
         self._lost = False

@@ -1,4 +1,4 @@
-"""`/livez` and `/readyz` for processes without an HTTP API of their own, in Kubernetes' own format.
+"""`/livez`, `/readyz` and `/metrics` for processes without an HTTP API of their own, in Kubernetes' own format.
 
 Liveness never looks at a dependency: restarting us heals neither NATS nor Postgres. Readiness names what is missing.
 """
@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from aiohttp import web
+
+from summit_runtime import metrics
 
 Check = Callable[[], str | None]
 """Answers None when all is well, else why not."""
@@ -27,8 +29,12 @@ async def serve_probes(host: str, port: int, checks: Mapping[str, Check]) -> Asy
         lines = [f"[-]{name} failed: {why}" if why else f"[+]{name} ok" for name, why in answers.items()]
         return web.Response(text="\n".join(lines) + "\n", status=503 if any(answers.values()) else 200)
 
+    async def answer_metrics(_: web.Request) -> web.Response:
+        return web.Response(body=metrics.exposition(), headers={"Content-Type": metrics.CONTENT_TYPE})
+
     app = web.Application()
     app.add_routes([web.get("/livez", livez), web.get("/healthz", livez), web.get("/readyz", readyz)])
+    app.add_routes([web.get("/metrics", answer_metrics)])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:

@@ -30,6 +30,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from summit_models.event import ingest
+from summit_runtime import metrics
 from summit_runtime.backoff import Backoff
 from summit_runtime.fast_batch import MAX_UNANSWERED, FastBatch, Message, Outcome
 
@@ -55,6 +56,8 @@ class Publisher:
     _waiting: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _idle: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _backoff: Backoff = field(default_factory=lambda: Backoff(initial_seconds=0.25, max_seconds=5.0), init=False)
+    _timed: tuple[int, float] | None = field(default=None, init=False)
+    """One event in the queue, by how many must leave it first, and when it came."""
     published: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
@@ -68,6 +71,8 @@ class Publisher:
         are stored.
         """
         await self._window.acquire()
+        if self._timed is None:
+            self._timed = len(self._queue), time.monotonic()
         self._queue.append(Message(ingest(subject), body, event_id))
         self._waiting.set()
         self._idle.clear()
@@ -100,11 +105,11 @@ class Publisher:
             if await batch.hear(LOOK_SECONDS):
                 heard_at = time.monotonic()
             elif time.monotonic() - heard_at > ANSWER_TIMEOUT_SECONDS:
-                return Outcome(refusal=f"no answer within {ANSWER_TIMEOUT_SECONDS:g} s")
+                return _failed("unanswered", f"no answer within {ANSWER_TIMEOUT_SECONDS:g} s")
             self._stored(batch.take_stored())
             if not self.client.is_connected or self.client.stats["reconnects"] != reconnects:
-                return Outcome()
-        return batch.outcome
+                return _failed("disconnected")
+        return batch.outcome if batch.outcome.complete else _failed("refused", *batch.outcome[1:])
 
     async def _feed(self, batch: FastBatch) -> None:
         """Send what waits, as far as there is room; commit when that is all, or all that this batch may have."""
@@ -116,6 +121,8 @@ class Publisher:
 
     async def _settle(self, batch: FastBatch, outcome: Outcome) -> None:
         self._failing = not outcome.complete
+        if self._failing:
+            metrics.RESENT.inc(batch.unanswered)
         if outcome.unstorable is not None:
             self._drop(outcome.unstorable - 1 - batch.taken, outcome.refusal)
         elif outcome.refusal:
@@ -125,12 +132,16 @@ class Publisher:
         for _ in range(count):
             self._forget(0)
         self.published += count
+        metrics.PUBLISHED.inc(count)
+        self._measure(count)
         if count and self._backoff.attempt:
             logger.warning("NATS stores events again")
             self._backoff.reset()
 
     def _drop(self, index: int, reason: str) -> None:
         logger.error("event %s cannot be stored and is dropped: %s", self._queue[index].id, reason)
+        metrics.DROPPED.inc()
+        self._measure(1)
         self._forget(index)
 
     def _forget(self, index: int) -> None:
@@ -140,6 +151,14 @@ class Publisher:
             self._waiting.clear()
             self._idle.set()
 
+    def _measure(self, gone: int) -> None:
+        """Take the time of the one event that is timed, when it has left the queue with so many others."""
+        if self._timed:
+            ahead, since = self._timed[0] - gone, self._timed[1]
+            self._timed = (ahead, since) if ahead >= 0 else None
+            if ahead < 0:
+                metrics.PUBLISH_SECONDS.observe(time.monotonic() - since)
+
     async def _refused(self, reason: str) -> None:
         """Wait before the next attempt; said once, however many it takes."""
         if not self._backoff.attempt:
@@ -147,11 +166,17 @@ class Publisher:
         await asyncio.sleep(self._backoff.next_seconds())
 
 
+def _failed(reason: str, refusal: str = "", unstorable: int | None = None) -> Outcome:
+    metrics.PUBLISH_FAILURES.labels(reason).inc()
+    return Outcome(refusal=refusal, unstorable=unstorable)
+
+
 @asynccontextmanager
 async def publishing(client: Client) -> AsyncIterator[Publisher]:
     """A publisher for the length of the block; leaving it waits for nothing, call `flush` first."""
     publisher = Publisher(client)
     subscription = await client.subscribe(f"{publisher.inbox}.>", cb=publisher.answer)
+    metrics.UNACKNOWLEDGED.set_function(lambda: publisher.unacknowledged)
     try:
         async with asyncio.TaskGroup() as tasks:  # a sender that fails ends the block, not only itself
             sender = tasks.create_task(publisher.run())

@@ -11,8 +11,9 @@ from starlette.middleware.cors import CORSMiddleware
 from summit_api import problems
 from summit_api.deps import Services
 from summit_api.leniency import Leniency
+from summit_api.metrics import Timing
 from summit_api.problems import Problem
-from summit_api.routes import clusters, datacenters, docs, migrations, probes, vms
+from summit_api.routes import clusters, datacenters, docs, metrics, migrations, probes, vms
 
 _DESCRIPTION = (
     "Inventory of KubeVirt virtual machines in many clusters. Every list carries the revision it was made at and an "
@@ -58,6 +59,7 @@ def create_app(services: Services) -> FastAPI:
                 expose_headers=["ETag", "Summit-Revision"],
             ),
             Middleware(Leniency),
+            Middleware(Timing),
         ],
     )
     app.state.services = services
@@ -66,6 +68,7 @@ def create_app(services: Services) -> FastAPI:
         api.include_router(module.router)
     app.include_router(api)
     app.include_router(probes.router)
+    app.include_router(metrics.router)
     app.include_router(docs.router)
     problems.install(app)
     return app

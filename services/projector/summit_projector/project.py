@@ -83,6 +83,8 @@ class Batch:
     rows: dict[str, list[Row]] = field(default_factory=dict)
     history: list[HistoryRow] = field(default_factory=list)
     set_aside: list[SetAsideRow] = field(default_factory=list)
+    oldest: datetime | None = None
+    """When the first of its events was observed."""
 
 
 class _RejectedError(Exception):
@@ -213,6 +215,8 @@ def project(messages: Sequence[StreamMessage]) -> Batch:
             except _RejectedError as error:
                 batch.set_aside.append(_set_aside_row(message, str(error)))
                 continue
+            if batch.oldest is None or event.time < batch.oldest:
+                batch.oldest = event.time
             _keep_newest(newest[collection], projection, event, message.sequence)
             if projection.history and event.type != VmEventType.OBSERVED:
                 batch.history.append(_history_row(event, message.sequence))

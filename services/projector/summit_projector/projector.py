@@ -17,6 +17,7 @@ from nats.errors import Error as NatsError
 from sqlalchemy.exc import SQLAlchemyError
 
 from summit_models.tables import SCHEMA_REVISION
+from summit_projector import metrics
 from summit_projector.session import Health, Session, StreamReplacedError
 from summit_projector.settings import ProjectorSettings
 from summit_projector.store import CheckpointMovedError, Store, open_store
@@ -93,8 +94,12 @@ class Projector:
                 await self._session(stop)
             except (CheckpointMovedError, StreamReplacedError) as error:
                 logger.warning("the projector starts anew: %s", error)
+                _count_restart(error)
             except _OUTAGE as error:
                 self._tell_trouble(error)
+                _count_restart(error)
+            finally:
+                metrics.ACTIVE.set(0)
             await sleep_unless(stop, backoff.next_seconds())
 
     async def _session(self, stop: asyncio.Event) -> None:
@@ -108,6 +113,9 @@ class Projector:
             await store.prepare()
             position, stream_end = await self._start_position(store)
             self._health.trouble = None
+            metrics.ACTIVE.set(1)
+            metrics.REVISION.set(position.revision)
+            metrics.SET_ASIDE_KEPT.set(await store.count_set_aside())
             logger.info("applying events after revision %d; the stream ends at %d", position.revision, stream_end)
             async with consume(self._client, after=position.revision) as consumer:
                 session = Session(
@@ -143,6 +151,7 @@ class Projector:
                 position.revision,
                 reason,
             )
+            metrics.REWINDS.inc()
             position = await store.start_over(position, state.created_at)
         return position, state.last_sequence
 
@@ -152,6 +161,19 @@ class Projector:
         if sentence != self._health.trouble:
             logger.warning("events wait: %s; trying again", sentence)
         self._health.trouble = sentence
+
+
+def _count_restart(error: Exception) -> None:
+    match error:
+        case CheckpointMovedError():
+            reason = "checkpoint_moved"
+        case StreamReplacedError():
+            reason = "stream_replaced"
+        case NatsError():
+            reason = "nats"
+        case _:
+            reason = "postgres"
+    metrics.RESTARTS.labels(reason).inc()
 
 
 def _collect_garbage_rarely() -> None:

@@ -9,11 +9,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from nats.aio.client import Client
 
-from summit_projector.project import SetAsideRow, project, set_aside
+from summit_projector import metrics
+from summit_projector.project import Batch, SetAsideRow, project, set_aside
 from summit_projector.store import Store, UnstorableError
 from summit_projector.stream_identity import Position, mismatch
 from summit_runtime.consumer import Consumer, StreamMessage
@@ -58,6 +60,11 @@ class Session:
     stream_end: int
     health: Health
     caught_up: bool = False
+    replaying: bool = field(init=False)
+    """From the stream's beginning, until caught up: how old such events are says nothing of us."""
+
+    def __post_init__(self) -> None:
+        self.replaying = self.position.revision == 0
 
     async def run(self, stop: asyncio.Event, batch_events: int) -> None:
         """Apply until `stop`, and then end between two batches. Raises what ends the session."""
@@ -85,25 +92,32 @@ class Session:
 
     async def _apply(self, messages: Sequence[StreamMessage]) -> None:
         await self._commit(messages)
-        self.health.lag_events = messages[-1].pending
+        self._set_lag(messages[-1].pending)
         await self._when_caught_up()
 
     async def _commit(self, messages: Sequence[StreamMessage]) -> None:
         """Commit a batch. One with a value that the database refuses is halved until that event stands alone."""
         batch = project(messages)
         try:
-            self.position = await self.store.commit(batch, self.position)
-            for row in batch.set_aside:
-                _tell_set_aside(row)
+            await self._commit_batch(batch)
+            metrics.BATCH_EVENTS.observe(len(messages))
         except UnstorableError as error:
             if len(messages) > 1:
                 middle = len(messages) // 2
                 await self._commit(messages[:middle])
                 await self._commit(messages[middle:])
                 return
-            alone = set_aside(messages[0], str(error))
-            self.position = await self.store.commit(alone, self.position)
-            _tell_set_aside(alone.set_aside[0])
+            await self._commit_batch(set_aside(messages[0], str(error)))
+
+    async def _commit_batch(self, batch: Batch) -> None:
+        with metrics.COMMIT_SECONDS.time():
+            self.position = await self.store.commit(batch, self.position)
+        metrics.REVISION.set(batch.revision)
+        if batch.oldest and not self.replaying:
+            age_seconds = (datetime.now(UTC) - batch.oldest).total_seconds()
+            metrics.EVENT_TO_ROW_SECONDS.observe(max(age_seconds, 0))  # below 0: the watcher has another clock
+        for row in batch.set_aside:
+            _tell_set_aside(row)
 
     async def _check(self) -> None:
         """Look whether the stream is still the same one, how far ahead it is, and whether Postgres answers."""
@@ -113,7 +127,11 @@ class Session:
         state, reason = await mismatch(self.client, self.position)
         if reason:
             raise StreamReplacedError(f"the stream was replaced: {reason}")
-        self.health.lag_events = state.last_sequence - self.position.revision
+        self._set_lag(state.last_sequence - self.position.revision)
+
+    def _set_lag(self, events: int) -> None:
+        self.health.lag_events = events
+        metrics.LAG.set(events)
 
     async def _when_caught_up(self) -> None:
         """Once what was there at the start is applied, remove rows that a replay has not confirmed.
@@ -122,8 +140,9 @@ class Session:
         """
         if self.caught_up or self.position.revision < self.stream_end:
             return
-        self.caught_up = True
+        self.caught_up, self.replaying = True, False
         if self.stream_end and (removed := await self.store.sweep()):
+            metrics.SWEPT.inc(removed)
             logger.warning("removed %d rows that the replayed stream does not know", removed)
         logger.info("caught up with the stream at revision %d", self.position.revision)
 
@@ -133,4 +152,6 @@ async def _first(*tasks: asyncio.Task[object], timeout: float) -> None:
 
 
 def _tell_set_aside(row: SetAsideRow) -> None:
+    metrics.SET_ASIDE.inc()
+    metrics.SET_ASIDE_KEPT.inc()
     logger.warning("event %d on %s is set aside: %s", row.revision, row.subject, row.reason)

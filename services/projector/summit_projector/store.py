@@ -178,6 +178,9 @@ class Store:
                 await self._connection.execute(_NEW_GENERATION, STREAM, database.REVISION_CHANNEL)
         return removed
 
+    async def count_set_aside(self) -> int:
+        return int(await self._connection.fetchval("SELECT count(*) FROM set_aside"))
+
     async def ping(self) -> None:
         await self._connection.execute("SELECT 1")
 

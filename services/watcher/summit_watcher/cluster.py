@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -27,6 +28,7 @@ from summit_watcher.inventory import Inventory
 from summit_watcher.ledger import Ledger
 from summit_watcher.listwatch import ListWatch
 from summit_watcher.listwatch_events import InitDone, ListWatchEvent
+from summit_watcher.metrics import EVENTS_PUBLISHED
 from summit_watcher.resources import WATCHED, Resource
 
 logger = logging.getLogger("summit.watcher")
@@ -127,11 +129,15 @@ class ClusterWatcher:
                 self._health.set_server_version(await self._connection.server_version())
 
     async def _publish(self, events: Iterable[Outgoing]) -> None:
+        published = Counter[str]()
         for number, event in enumerate(events, start=1):
             if number % EVENTS_A_TURN == 0:
                 await asyncio.sleep(0)
             self._activity.tell(self._cluster, event)
             await self._publisher.publish(event.subject, event.body, event.id)
+            published[event.type] += 1
+        for kind, count in published.items():
+            EVENTS_PUBLISHED.labels(self._cluster.name, kind).inc(count)
 
     def _after_list(self) -> None:
         """A list leaves thousands of objects that stay: take them out of the garbage collector's rounds."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from summit_models.contract import ClusterName
 from summit_runtime.backoff import Backoff
 from summit_runtime.process import end, supervised
+from summit_watcher import metrics
 from summit_watcher.cluster import ClusterWatcher
 from summit_watcher.config import ClusterConfig, Configuration, DatacenterConfig, load
 
@@ -71,6 +72,8 @@ class Fleet:
 
     async def _end(self, names: Sequence[ClusterName]) -> None:
         await asyncio.gather(*(end(self._running.pop(name)[2]) for name in names))
+        for name in names:
+            metrics.forget_cluster(name)
 
 
 async def changes(path: Path, since: Digest) -> tuple[Configuration, Digest]:

@@ -23,6 +23,7 @@ from summit_models.event import (
     source_of,
 )
 from summit_runtime.publisher import Publisher
+from summit_watcher import metrics
 from summit_watcher.failure import Failure
 from summit_watcher.resources import CLUSTER_INSTANCETYPES, INSTANCETYPES, VIRTUAL_MACHINES
 
@@ -103,6 +104,8 @@ class HealthReporter:
                 "last_contact": self._last_contact(VIRTUAL_MACHINES.plural),
             }
         )
+        synced = state is ConnectionState.SYNCED
+        metrics.set_cluster(self._health.name, synced=synced, last_contact=self._health.last_contact)
         return self._health
 
     async def run(self, client: Client, publisher: Publisher) -> None:

@@ -105,6 +105,7 @@ class ListWatch(Generic[T]):
         self._backoff = Backoff(*self._settings.default_retry)
         self._relist_at = self._next_relist()
         self.last_contact: datetime | None = None
+        self._report.metrics.ask_last_contact(lambda: self.last_contact)
 
     async def run(self, sink: Sink[T], resource_version: str | None = None) -> None:
         """Give every change to `sink`, in order, for ever; start after `resource_version` if it is still to be had.
@@ -206,8 +207,11 @@ class ListWatch(Generic[T]):
         known, deleted = self._deletions()
         if is_doubtful(known, deleted) and not done.undecodable and listing.reason is not ListReason.DOUBTED:
             return Next(Listing(ListReason.DOUBTED))
+        if not done.undecodable:
+            self._report.metrics.synthetic_deletes.inc(deleted)
         await sink([done])
         self._relist_at = self._next_relist()
+        self._report.metrics.lists.inc()
         self._report.synced()
         return Next(Watching(done.resource_version, expiries=listing.expiries))
 
@@ -249,6 +253,7 @@ class ListWatch(Generic[T]):
     async def _give(self, batch: Sequence[WatchEvent[T]], progress: _Progress, sink: Sink[T]) -> None:
         if not batch:
             return
+        self._report.metrics.received([event.type for event in batch])
         await sink([told(event) for event in _in_order(batch, progress.resource_version)])
         progress.resource_version = batch[-1].resource_version
         changes = sum(event.type != "BOOKMARK" for event in batch)
@@ -257,6 +262,7 @@ class ListWatch(Generic[T]):
         progress.changes += changes
 
     def _after_watch(self, watching: Watching, end: WatchEnd) -> Next:
+        self._report.metrics.watch_ended(end.error)
         following = after_watch(watching, end)
         if following.failure is None and time.monotonic() > self._relist_at:
             return Next(Listing(ListReason.PERIODIC))

@@ -11,6 +11,7 @@ from typing import Any
 from summit_models.cluster import ConnectionState
 from summit_watcher.connection import ClusterConnection
 from summit_watcher.failure import Failure
+from summit_watcher.metrics import StreamMetrics
 from summit_watcher.resources import Resource
 from summit_watcher.stream_state import ListReason
 
@@ -54,6 +55,7 @@ class StreamReport:
         self._on_state = on_state
         self._logged = connection.logged
         self._failures: set[str] = set()
+        self.metrics = StreamMetrics(connection.name, resource.plural)
         self.state = ConnectionState.STARTING
         self.reason: str | None = None
 
@@ -74,6 +76,8 @@ class StreamReport:
 
     def relisting(self, reason: ListReason) -> None:
         """Say why the resource is listed again though it was known."""
+        if reason is ListReason.REGRESSED:
+            self.metrics.regressions.inc()
         level = _RELIST_LEVELS.get(reason, logging.INFO)
         extra = self._extra(self.state, reason)
         logger.log(level, "cluster %s: listing %s again: %s", self._cluster, self._resource, reason, extra=extra)
@@ -107,6 +111,7 @@ class StreamReport:
     def _set(self, state: ConnectionState, reason: str | None) -> None:
         if (state, reason) != (self.state, self.reason):
             self.state, self.reason = state, reason
+            self.metrics.set_state(state)
             self._on_state(self._resource, state, reason)
 
     def _extra(self, state: ConnectionState, reason: str | None) -> dict[str, object]:

@@ -1,0 +1,188 @@
+"""The watcher's series, by cluster and resource: they begin with the list-watch and end when the cluster is removed.
+
+One `StreamMetrics` per list-watch makes all of its series at once, with 0: an alert on a rate sees the first error, and
+a cluster that never got anywhere is seen as well.
+"""
+
+from collections import Counter as Tally
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from enum import StrEnum
+
+from prometheus_client import Counter, Gauge
+
+from summit_models.cluster import ConnectionState
+from summit_models.contract import ClusterName
+from summit_watcher.connection_errors import (
+    AuthError,
+    ErrorEvent,
+    IdleError,
+    LostError,
+    RegressedError,
+    UnreachableError,
+)
+from summit_watcher.errors import StatusError, UndecodableLine, WatcherError
+
+_STREAM = ("cluster", "resource")
+
+CLUSTER_SYNCED = Gauge(
+    "summit_cluster_synced",
+    "1 while all list-watches of a cluster work; 0: see /api/v1/clusters",
+    labelnames=("cluster",),
+)
+CLUSTER_LAST_CONTACT = Gauge(
+    "summit_cluster_last_contact_timestamp_seconds",
+    "Last byte of the watch of VMs; older than 90 s: the cluster's VMs are shown as stale",
+    labelnames=("cluster",),
+)
+EVENTS_PUBLISHED = Counter(
+    "summit_cluster_events",
+    "Changes of VMs and migrations that were published, by type; a storm of one cluster shows here",
+    labelnames=("cluster", "type"),
+)
+
+STREAM_STATE = Gauge(
+    "summit_stream_state",
+    "1 for the state that a list-watch is in, 0 for the others; what each means: docs/operations.md",
+    labelnames=(*_STREAM, "state"),
+)
+STREAM_LAST_CONTACT = Gauge(
+    "summit_stream_last_contact_timestamp_seconds",
+    "Last byte of a list-watch; older than 180 s: nothing arrives, not even bookmarks",
+    labelnames=_STREAM,
+)
+WATCH_EVENTS = Counter(
+    "summit_watch_events",
+    "Events of watches by type; BOOKMARKs alone: nothing happens there, none at all: see the stream's state",
+    labelnames=(*_STREAM, "type"),
+)
+WATCH_RESTARTS = Counter(
+    "summit_watch_restarts",
+    "Watches that ended, by reason; 'eof' every few minutes is normal, a rate of all else is trouble",
+    labelnames=(*_STREAM, "reason"),
+)
+LISTS = Counter(
+    "summit_lists",
+    "Complete lists; more than a few an hour: watches cannot be resumed, the cluster pays",
+    labelnames=_STREAM,
+)
+SYNTHETIC_DELETES = Counter(
+    "summit_synthetic_deletes",
+    "Deletes found by comparing lists, which no watch told; normal after down time, otherwise watches lose events",
+    labelnames=_STREAM,
+)
+RELIST_DRIFT = Counter(
+    "summit_relist_drift",
+    "Differences found by a periodic list; above 0: a watch lost events without saying so, report it",
+    labelnames=_STREAM,
+)
+DECODE_ERRORS = Counter(
+    "summit_decode_errors",
+    "Lines, pages or objects that could not be read; they are in the log by digest",
+    labelnames=_STREAM,
+)
+REGRESSIONS = Counter(
+    "summit_resource_version_regressions",
+    "Times that a cluster's resourceVersion went backwards; above 0: etcd was restored, or another cluster answers",
+    labelnames=_STREAM,
+)
+
+_OF_A_CLUSTER = (
+    CLUSTER_SYNCED, CLUSTER_LAST_CONTACT, EVENTS_PUBLISHED, STREAM_STATE, STREAM_LAST_CONTACT, WATCH_EVENTS,
+    WATCH_RESTARTS, LISTS, SYNTHETIC_DELETES, RELIST_DRIFT, DECODE_ERRORS, REGRESSIONS,
+)  # fmt: skip
+_EVENT_TYPES = ("ADDED", "MODIFIED", "DELETED", "BOOKMARK")
+_STATES = tuple(state for state in ConnectionState if state is not ConnectionState.DEGRADED)  # that one is a cluster's
+
+
+class WatchEndReason(StrEnum):
+    """Why a watch ended. `eof`: the server closed it in good order, as it does after some minutes."""
+
+    EOF = "eof"
+    IDLE = "idle"
+    LOST = "lost"
+    GONE = "gone"
+    THROTTLED = "throttled"
+    REFUSED = "refused"
+    ERROR_EVENT = "error_event"
+    UNDECODABLE = "undecodable"
+    REGRESSED = "regressed"
+    UNREACHABLE = "unreachable"
+    OTHER = "other"
+
+
+class StreamMetrics:
+    """The series of one list-watch."""
+
+    def __init__(self, cluster: str, resource: str) -> None:
+        self._labels = (cluster, resource)
+        self._events = {kind: WATCH_EVENTS.labels(*self._labels, kind) for kind in _EVENT_TYPES}
+        self._ends = {reason: WATCH_RESTARTS.labels(*self._labels, reason) for reason in WatchEndReason}
+        self._states = {state: STREAM_STATE.labels(*self._labels, state) for state in _STATES}
+        self.lists = LISTS.labels(*self._labels)
+        self.synthetic_deletes = SYNTHETIC_DELETES.labels(*self._labels)
+        self.relist_drift = RELIST_DRIFT.labels(*self._labels)
+        self.decode_errors = DECODE_ERRORS.labels(*self._labels)
+        self.regressions = REGRESSIONS.labels(*self._labels)
+        self.set_state(ConnectionState.STARTING)
+
+    def set_state(self, state: ConnectionState) -> None:
+        for known, series in self._states.items():
+            series.set(known is state)
+
+    def received(self, types: Sequence[str]) -> None:
+        """Count a batch of watch events."""
+        for kind, count in Tally(types).items():
+            self._events[kind].inc(count)
+
+    def watch_ended(self, error: WatcherError | None) -> None:
+        reason = watch_end_reason(error)
+        self._ends[reason].inc()
+        if reason is WatchEndReason.UNDECODABLE:
+            self.decode_errors.inc()
+        if reason is WatchEndReason.REGRESSED:
+            self.regressions.inc()
+
+    def ask_last_contact(self, last_contact: Callable[[], datetime | None]) -> None:
+        """Ask when Prometheus asks: bytes arrive too often to note each time."""
+        STREAM_LAST_CONTACT.labels(*self._labels).set_function(lambda: _timestamp(last_contact()))
+
+
+def watch_end_reason(error: WatcherError | None) -> WatchEndReason:
+    match error:
+        case None:
+            return WatchEndReason.EOF
+        case StatusError(code=410) | StatusError(reason="Expired"):
+            return WatchEndReason.GONE
+        case StatusError(code=429):
+            return WatchEndReason.THROTTLED
+        case _:
+            return next((reason for kind, reason in _REASONS if isinstance(error, kind)), WatchEndReason.OTHER)
+
+
+_REASONS: tuple[tuple[type[WatcherError], WatchEndReason], ...] = (
+    (ErrorEvent, WatchEndReason.ERROR_EVENT),
+    (StatusError, WatchEndReason.REFUSED),
+    (AuthError, WatchEndReason.REFUSED),
+    (UndecodableLine, WatchEndReason.UNDECODABLE),
+    (RegressedError, WatchEndReason.REGRESSED),
+    (IdleError, WatchEndReason.IDLE),
+    (LostError, WatchEndReason.LOST),
+    (UnreachableError, WatchEndReason.UNREACHABLE),
+)
+"""The first that fits; a class before those that it is derived from."""
+
+
+def set_cluster(cluster: ClusterName, *, synced: bool, last_contact: datetime | None) -> None:
+    CLUSTER_SYNCED.labels(cluster).set(synced)
+    CLUSTER_LAST_CONTACT.labels(cluster).set(_timestamp(last_contact))
+
+
+def forget_cluster(cluster: ClusterName) -> None:
+    """Remove the series of a cluster that is no longer watched: they would stay as they were, for ever."""
+    for metric in _OF_A_CLUSTER:
+        metric.remove_by_labels({"cluster": cluster})
+
+
+def _timestamp(moment: datetime | None) -> float:
+    return moment.timestamp() if moment else 0.0

@@ -1,0 +1,110 @@
+"""What Prometheus reads: one name and one help text for each thing, series from the start, none left behind."""
+
+import re
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+import summit_api.metrics
+import summit_projector.metrics
+import summit_watcher.metrics
+from summit_models.cluster import ConnectionState
+from summit_models.contract import ClusterName
+from summit_runtime import metrics
+from summit_watcher.connection_errors import ErrorEvent, IdleError, LostError
+from summit_watcher.errors import StatusError, UndecodableLine, WatcherError
+from summit_watcher.metrics import StreamMetrics, WatchEndReason, forget_cluster, set_cluster, watch_end_reason
+
+OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
+SERVICES = (summit_api.metrics, summit_projector.metrics, summit_watcher.metrics)
+
+
+def samples() -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """All series of ours, by name and labels."""
+    families = text_string_to_metric_families(metrics.exposition().decode())
+    found = [s for family in families for s in family.samples if s.name.startswith("summit_")]
+    return {(s.name, frozenset(s.labels.items())): s.value for s in found}
+
+
+def of_cluster(name: str) -> set[str]:
+    return {series for series, labels in samples() if ("cluster", name) in labels}
+
+
+def test_each_series_says_what_a_change_of_it_means() -> None:
+    """A name alone wakes people without telling them why."""
+    families = [
+        f for f in text_string_to_metric_families(metrics.exposition().decode()) if f.name.startswith("summit_")
+    ]
+    assert len(families) > 20
+    assert [f.name for f in families if len(f.documentation) < 30] == []
+
+
+def test_labels_are_clusters_resources_and_small_enums() -> None:
+    """A label with the name of a VM would make a series for each of a hundred thousand."""
+    StreamMetrics("labels", "virtualmachines")
+    labels = {name for _, pairs in samples() for name, _ in pairs} - {"le"}
+    assert labels <= {"cluster", "resource", "state", "type", "reason", "method", "route", "code", "version", "kind"}
+
+
+def test_series_of_a_cluster_exist_with_0_from_the_start() -> None:
+    """`rate()` sees the first error only if there was a 0 before it."""
+    StreamMetrics("fresh", "virtualmachines")
+    at = {(series, dict(labels).get("reason")): value for (series, labels), value in samples().items()
+          if ("cluster", "fresh") in labels}  # fmt: skip
+    assert at["summit_watch_restarts_total", "idle"] == 0
+    assert at["summit_decode_errors_total", None] == 0
+    assert at["summit_synthetic_deletes_total", None] == 0
+
+
+def test_exactly_one_state_of_a_list_watch_is_1() -> None:
+    """Alerts compare with 1, dashboards add up."""
+    stream = StreamMetrics("states", "virtualmachines")
+    stream.set_state(ConnectionState.SYNCED)
+    stream.set_state(ConnectionState.FORBIDDEN)
+    states = {dict(labels)["state"]: value for (series, labels), value in samples().items()
+              if series == "summit_stream_state" and ("cluster", "states") in labels}  # fmt: skip
+    assert [state for state, value in states.items() if value] == ["forbidden"]
+
+
+def test_series_of_a_removed_cluster_are_removed() -> None:
+    """Else a cluster that nobody has any more would be unsynced for ever."""
+    StreamMetrics("removed", "virtualmachines").received(["ADDED", "ADDED"])
+    set_cluster(ClusterName("removed"), synced=False, last_contact=None)
+    StreamMetrics("kept", "virtualmachines")
+    forget_cluster(ClusterName("removed"))
+    assert of_cluster("removed") == set()
+    assert of_cluster("kept")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (None, WatchEndReason.EOF),
+        (IdleError("silent"), WatchEndReason.IDLE),
+        (LostError("broken"), WatchEndReason.LOST),
+        (ErrorEvent(410, "Expired", None), WatchEndReason.GONE),
+        (ErrorEvent(500, None, None), WatchEndReason.ERROR_EVENT),
+        (StatusError(410, "Gone", None), WatchEndReason.GONE),
+        (StatusError(429, None, None), WatchEndReason.THROTTLED),
+        (StatusError(403, "Forbidden", None), WatchEndReason.REFUSED),
+        (UndecodableLine("no JSON", b"x"), WatchEndReason.UNDECODABLE),
+    ],
+)
+def test_end_of_a_watch_is_counted_by_its_reason(error: WatcherError | None, reason: WatchEndReason) -> None:
+    """Few reasons, so that a dashboard can show all of them."""
+    assert watch_end_reason(error) is reason
+
+
+def test_each_metric_that_the_documentation_names_exists() -> None:
+    """An alert on a name that was never there is silent."""
+    StreamMetrics("documented", "virtualmachines")
+    set_cluster(ClusterName("documented"), synced=True, last_contact=None)
+    exposed = {re.sub(r"_(bucket|sum|count)$", "", f.name) for f in
+               text_string_to_metric_families(metrics.exposition().decode())}  # fmt: skip
+    named = {
+        re.sub(r"_(total|bucket|sum|count)$", "", name)
+        for name in re.findall(r"summit_\w+[a-z]", OPERATIONS.read_text())
+    }
+    modules = {"summit_watcher", "summit_projector", "summit_api", "summit_runtime", "summit_revision"}
+    assert named - modules - exposed == set()
