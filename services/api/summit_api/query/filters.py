@@ -1,7 +1,10 @@
-"""Filters of GET /api/v1/vms: repeat a parameter for "or", combine parameters for "and"."""
+"""Filters of GET /api/v1/vms: repeat a parameter for "or", combine parameters for "and".
 
-from collections.abc import Iterator, Sequence
-from typing import Annotated
+Each is said twice, side by side: in SQL for lists, and of one VM for the live feed. A test holds them to agree.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -33,6 +36,19 @@ class Parameters(BaseModel):
     """Named here since it would be refused otherwise; `deps.reading` waits for it."""
 
 
+class Filterable(Protocol):
+    """What filters look at in a VM."""
+
+    @property
+    def datacenter(self) -> DatacenterId: ...
+    @property
+    def cluster(self) -> ClusterName | None: ...
+    @property
+    def namespace(self) -> str | None: ...
+    @property
+    def status(self) -> str: ...
+
+
 class VmFilters(Parameters):
     """Which VMs."""
 
@@ -46,6 +62,17 @@ class VmFilters(Parameters):
         for column in ("datacenter", "cluster", "namespace", "status"):
             if values := getattr(self, column):
                 yield column, values
+
+    def conditions(self, bind: Callable[[str], str]) -> list[str]:
+        """SQL conditions that the wanted rows of `vms` meet; `bind` takes a value and gives its placeholder.
+
+        One placeholder for each value: `= ANY($1)` would keep Postgres from reading an index in order.
+        """
+        return [f"{column} IN ({', '.join(map(bind, values))})" for column, values in self.wanted()]
+
+    def matches(self, vm: Filterable) -> bool:
+        """Whether a living VM meets the same conditions."""
+        return all(getattr(vm, column) in values for column, values in self.wanted())
 
 
 class VmPageQuery(VmFilters):

@@ -77,19 +77,14 @@ async def page(snapshot: Snapshot, query: VmPageQuery) -> Page:
 
 
 def _page_statement(query: VmPageQuery) -> tuple[str, list[str | int]]:
-    """SQL and its arguments. Index vms_by_name, or that of a filter: all are in the order of the pages.
-
-    One placeholder for each value: `= ANY($1)` would keep Postgres from reading an index in order.
-    """
+    """SQL and its arguments. Index vms_by_name, or that of a filter: all are in the order of the pages."""
     arguments: list[str | int] = []
 
     def bind(value: str | int) -> str:
         arguments.append(value)
         return f"${len(arguments)}"
 
-    conditions = ["deleted_at IS NULL"]
-    for column, values in query.wanted():
-        conditions.append(f"{column} IN ({', '.join(map(bind, values))})")
+    conditions = ["deleted_at IS NULL", *query.conditions(bind)]
     if query.cursor is not None:
         after = cursors.decode(query.cursor)
         conditions.append(f"(name, id) > ({bind(after.name)}, {bind(after.id)})")
