@@ -89,6 +89,8 @@ vms = Table(
     Index("vms_by_cluster", "cluster", "name", "id", postgresql_where=_LIVE),
     Index("vms_by_namespace", "namespace", "name", "id", postgresql_where=_LIVE),
     Index("vms_by_status", "status", "name", "id", postgresql_where=_LIVE),
+    # For who repeats what was last said of VMs that were added by hand.
+    Index("vms_unmanaged", "observed_at", postgresql_where=text("deleted_at IS NULL AND NOT managed")),
 )
 
 migrations = Table(
