@@ -24,6 +24,7 @@ from summit_watcher.connection import ClusterConnection
 from summit_watcher.errors import WatcherError
 from summit_watcher.events import Outgoing
 from summit_watcher.health import HealthReporter
+from summit_watcher.intake import Intake
 from summit_watcher.inventory import Inventory
 from summit_watcher.ledger import Ledger
 from summit_watcher.listwatch import ListWatch
@@ -71,14 +72,16 @@ class ClusterWatcher:
             self._health = HealthReporter(
                 cluster.datacenter, cluster.name, list(self._streams), self._last_contact, lambda: connection.trouble
             )
+            intake = Intake(self._take)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(connection.follow_files())
+                tasks.create_task(intake.run())
                 tasks.create_task(self._health.run(self._client, self._publisher))
                 tasks.create_task(self._repeat_unchanged())
                 tasks.create_task(self._publish_when_poked())
                 tasks.create_task(self._ask_version())
                 for resource in WATCHED:
-                    sink = partial(self._take, resource)
+                    sink = partial(intake.offer, resource)
                     tasks.create_task(
                         self._streams[resource.plural].run(sink), name=f"{cluster.name} {resource.plural}"
                     )
@@ -103,7 +106,7 @@ class ClusterWatcher:
             self._synced.set()
 
     async def _take(self, resource: Resource[Any], told: Sequence[ListWatchEvent[Any]]) -> None:
-        """Take in what a list-watch tells and publish what follows from it; the list-watch reads on afterwards."""
+        """Take in what a list-watch told and publish what follows from it."""
         async with self._in_turn:
             await self._publish(self._inventory.follow(resource, told))
         if any(isinstance(event, InitDone) for event in told):

@@ -10,8 +10,11 @@ WatcherError
 │   └── ShortWatch     … or ended before it had begun
 ├── StreamingListError a streaming list that does not end as it should
 ├── RegressedError     the server's resourceVersion went backwards
+├── BackpressureError  we have closed a watch, as NATS does not take what it brings
 └── ErrorEvent         (a StatusError) an ERROR event inside a watch
 """
+
+from collections.abc import Awaitable, Callable
 
 from summit_watcher.errors import StatusError, WatcherError
 
@@ -50,6 +53,14 @@ class StreamingListError(WatcherError):
 
 class RegressedError(WatcherError):
     """The resourceVersion is lower than one seen before, as after an etcd restore."""
+
+
+class BackpressureError(WatcherError):
+    """A watch that is closed on purpose: more would have to be kept than may be. `room` waits until it may go on."""
+
+    def __init__(self, waiting: int, room: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(f"{waiting} changes wait for NATS, which is away or slow")
+        self.room = room
 
 
 class ErrorEvent(StatusError):

@@ -3,7 +3,7 @@
 What a person must mend (credentials, rights, certificates) is tried less often than what heals by itself.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ from summit_models.cluster import ConnectionState
 from summit_runtime.backoff import INITIAL_SECONDS, MAX_SECONDS
 from summit_watcher.connection_errors import (
     AuthError,
+    BackpressureError,
     IdleError,
     KubeconfigError,
     TlsError,
@@ -53,20 +54,18 @@ def classify(error: WatcherError) -> Failure:
     return Failure(_state_of(error), str(error))
 
 
+_STATES: Sequence[tuple[type[WatcherError], ConnectionState]] = (
+    (KubeconfigError, ConnectionState.CONFIG_ERROR),
+    (AuthError, ConnectionState.AUTH_FAILED),
+    (TlsError, ConnectionState.TLS_ERROR),
+    (UnreachableError, ConnectionState.UNREACHABLE),
+    (IdleError, ConnectionState.STALE),
+    (BackpressureError, ConnectionState.BACKPRESSURE),
+)
+
+
 def _state_of(error: WatcherError) -> ConnectionState:
-    match error:
-        case KubeconfigError():
-            return ConnectionState.CONFIG_ERROR
-        case AuthError():
-            return ConnectionState.AUTH_FAILED
-        case TlsError():
-            return ConnectionState.TLS_ERROR
-        case UnreachableError():
-            return ConnectionState.UNREACHABLE
-        case IdleError():
-            return ConnectionState.STALE
-        case _:
-            return ConnectionState.BACKOFF
+    return next((state for kind, state in _STATES if isinstance(error, kind)), ConnectionState.BACKOFF)
 
 
 def _state_of_status(code: int | None, *, asked_to_wait: bool) -> ConnectionState:

@@ -116,10 +116,10 @@ class HealthReporter:
                 await asyncio.sleep(SETTLE_SECONDS)
                 self._changed.clear()
             health = self.snapshot()
+            await self._beat(health, client)  # first: to publish may have to wait for room
             if (news := _news(health)) != told:
                 await self._publish(health, publisher)
                 told = news
-            await self._beat(health, client)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(HEARTBEAT_SECONDS):
                     await self._changed.wait()

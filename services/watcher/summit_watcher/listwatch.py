@@ -18,7 +18,7 @@ from typing import Generic, TypeVar, cast
 from summit_models.cluster import ConnectionState
 from summit_runtime.backoff import Backoff
 from summit_watcher.connection import ClusterConnection
-from summit_watcher.connection_errors import ErrorEvent, RegressedError, StreamingListError
+from summit_watcher.connection_errors import BackpressureError, ErrorEvent, RegressedError, StreamingListError
 from summit_watcher.errors import StatusError, WatcherError
 from summit_watcher.failure import DEFAULT_RETRY, RETRIES, Retry, classify
 from summit_watcher.listwatch_events import Init, InitApply, InitDone, Sink, told
@@ -111,7 +111,8 @@ class ListWatch(Generic[T]):
         """Give every change to `sink`, in order, for ever; start after `resource_version` if it is still to be had.
 
         While `sink` is busy nothing is read, and the server cuts off a watch that stalls for long: a sink that may be
-        slow has to queue, and to have the watch closed when the queue is full.
+        slow has to queue, and to raise BackpressureError when the queue is full: the watch is closed, and resumed after
+        what the sink has taken.
         """
         state: StreamState = Watching(resource_version) if resource_version else Listing()
         while True:
@@ -282,6 +283,10 @@ class ListWatch(Generic[T]):
 
     async def _pause(self, action: str, error: WatcherError) -> None:
         failure = classify(error)
+        if isinstance(error, BackpressureError):
+            self._report.held_back(failure)
+            await error.room()
+            return
         retry = self._settings.retries.get(failure.state, self._settings.default_retry)
         if (self._backoff.initial_seconds, self._backoff.max_seconds) != retry:
             self._backoff = Backoff(*retry)

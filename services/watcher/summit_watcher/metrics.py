@@ -15,6 +15,7 @@ from summit_models.cluster import ConnectionState
 from summit_models.contract import ClusterName
 from summit_watcher.connection_errors import (
     AuthError,
+    BackpressureError,
     ErrorEvent,
     IdleError,
     LostError,
@@ -108,6 +109,7 @@ class WatchEndReason(StrEnum):
     UNDECODABLE = "undecodable"
     REGRESSED = "regressed"
     UNREACHABLE = "unreachable"
+    BACKPRESSURE = "backpressure"
     OTHER = "other"
 
 
@@ -169,6 +171,7 @@ _REASONS: tuple[tuple[type[WatcherError], WatchEndReason], ...] = (
     (IdleError, WatchEndReason.IDLE),
     (LostError, WatchEndReason.LOST),
     (UnreachableError, WatchEndReason.UNREACHABLE),
+    (BackpressureError, WatchEndReason.BACKPRESSURE),
 )
 """The first that fits; a class before those that it is derived from."""
 

@@ -29,6 +29,7 @@ _OF_THE_CLUSTER = frozenset(
         ConnectionState.AUTH_FAILED,
         ConnectionState.CONFIG_ERROR,
         ConnectionState.STALE,
+        ConnectionState.BACKPRESSURE,
     }
 )
 _LEVELS = {
@@ -84,13 +85,8 @@ class StreamReport:
 
     def failed(self, action: str, failure: Failure, attempt: int, retry_in: float) -> None:
         """Say that `action` ("list", "watch") failed, and when it is tried again."""
-        self._set(failure.state, failure.reason)
-        key = f"{self._concerned(failure.state)} {failure.state}"
-        now = time.monotonic()
-        self._failures.add(key)
-        if now < self._logged.get(key, float("-inf")) + REPEAT_SECONDS:
+        if not self._is_news(failure):
             return
-        self._logged[key] = now
         logger.log(
             _LEVELS.get(failure.state, logging.WARNING),
             "cluster %s: cannot %s %s: %s; next attempt in %.1f s",
@@ -101,6 +97,28 @@ class StreamReport:
             retry_in,
             extra=self._extra(failure.state, failure.reason) | {"attempt": attempt, "retry_in": round(retry_in, 1)},
         )
+
+    def held_back(self, failure: Failure) -> None:
+        """Say that the watch was closed on purpose."""
+        if self._is_news(failure):
+            logger.warning(
+                "cluster %s: closing the watch of %s: %s; it goes on when there is room",
+                self._cluster,
+                self._resource,
+                failure.reason,
+                extra=self._extra(failure.state, failure.reason),
+            )
+
+    def _is_news(self, failure: Failure) -> bool:
+        """Enter the state; is it time for a line in the log?"""
+        self._set(failure.state, failure.reason)
+        key = f"{self._concerned(failure.state)} {failure.state}"
+        now = time.monotonic()
+        self._failures.add(key)
+        if now < self._logged.get(key, float("-inf")) + REPEAT_SECONDS:
+            return False
+        self._logged[key] = now
+        return True
 
     def _concerned(self, state: ConnectionState) -> str:
         """What shares this state: one line is enough for it."""

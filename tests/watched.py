@@ -1,0 +1,120 @@
+"""A watcher at work in this process: simulated clusters in, a real log out, and what the log must say."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import oracle
+from mirror import until
+from nats.aio.client import Client
+from pydantic import SecretStr
+
+from summit_models.cluster import ClusterHealth
+from summit_models.event import HEALTH_BUCKET
+from summit_runtime import bus
+from summit_runtime.consumer import StreamMessage, consume
+from summit_simulator.cluster import SimulatedCluster
+from summit_watcher.settings import WatcherSettings
+from summit_watcher.watcher import watch
+
+DATACENTER = "dc-solna"
+DEADLINE_SECONDS = 30.0
+
+
+def configure(directory: Path, clusters: Mapping[str, Path], *, datacenter: str = DATACENTER) -> Path:
+    """Write datacenters.yaml: one datacenter with these clusters, by name the kubeconfig of each."""
+    lines = ["datacenters:", f"  - id: {datacenter}", "    clusters:" + ("" if clusters else " []")]
+    for name, kubeconfig in clusters.items():
+        lines += [f"      - name: {name}", f"        kubeconfig: {kubeconfig}"]
+    config = directory / "datacenters.yaml"
+    config.write_text("\n".join(lines) + "\n")
+    return config
+
+
+@asynccontextmanager
+async def watching(nats_url: str, config: Path, **settings: object) -> AsyncIterator[asyncio.Task[None]]:
+    """Run a watcher for the length of the block, and stop it as SIGTERM would."""
+    stop = asyncio.Event()
+    chosen = WatcherSettings.model_validate({"NATS_URL": SecretStr(nats_url), "config": config, **settings})
+    task = asyncio.create_task(watch(chosen, stop))
+    try:
+        yield task
+    finally:
+        stop.set()
+        async with asyncio.timeout(10):
+            await task
+
+
+class Log:
+    """The whole log, read as it grows."""
+
+    def __init__(self) -> None:
+        self.messages: list[StreamMessage] = []
+
+    async def follow(self, client: Client) -> None:
+        async with consume(client, after=0) as consumer:
+            while True:
+                self.messages += await consumer.next_batch()
+
+    def differences(self, cluster: SimulatedCluster, *, datacenter: str = DATACENTER) -> Sequence[str]:
+        """What is wrong with the log, by the cluster's own truth; nothing when all is well."""
+        source = f"/datacenters/{datacenter}/clusters/{cluster.name}"
+        truth = cluster.truth()
+        replay = oracle.replay(self.messages)
+        expected = oracle.expected_vms(truth, cluster=cluster.name, datacenter=datacenter)
+        return [*replay.violations, *replay.returned, *oracle.compare(expected, replay.living, source=source)]
+
+    async def agrees(self, *clusters: SimulatedCluster) -> None:
+        """Wait until the log says what is true of these clusters."""
+        wrong: Sequence[str] = ()
+
+        def right() -> bool:
+            nonlocal wrong
+            wrong = [sentence for cluster in clusters for sentence in self.differences(cluster)]
+            return not wrong
+
+        try:
+            await until(right, DEADLINE_SECONDS)
+        except TimeoutError:
+            raise AssertionError("\n".join(wrong)) from None
+
+    @property
+    def deletes(self) -> int:
+        return sum(event.verb == "deleted" for event in oracle.told(self.messages, "vms"))
+
+
+class Healths:
+    """The newest health of each cluster, as the api hears it."""
+
+    def __init__(self) -> None:
+        self.newest: dict[str, ClusterHealth] = {}
+
+    async def follow(self, client: Client) -> None:
+        subjects = f"$KV.{HEALTH_BUCKET}.>"
+        async with consume(client, after=None, filter_subject=subjects, stream=f"KV_{HEALTH_BUCKET}") as consumer:
+            while True:
+                for message in await consumer.next_batch():
+                    health = ClusterHealth.model_validate_json(message.body)
+                    self.newest[health.name] = health
+
+    def state(self, cluster: str, resource: str | None = None) -> str | None:
+        """Of the cluster, or of one of its list-watches; None before the first word."""
+        health = self.newest.get(cluster)
+        if health is None or resource is None:
+            return health and health.state
+        return next(r.state for r in health.resources if r.resource == resource)
+
+
+@asynccontextmanager
+async def observing(nats_url: str) -> AsyncIterator[tuple[Log, Healths]]:
+    """Follow the log and the healths while the block runs."""
+    client = await bus.connect(SecretStr(nats_url), name="test")
+    await bus.ensure_stream(client)
+    log, healths = Log(), Healths()
+    async with asyncio.TaskGroup() as tasks:
+        following = [tasks.create_task(each.follow(client)) for each in (log, healths)]
+        yield log, healths
+        for task in following:
+            task.cancel()
+    await bus.close(client)
