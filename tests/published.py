@@ -83,9 +83,11 @@ def migration_event(
     return MigrationEvent(**_envelope(f"{data.id}/{epoch}/{version}/{type_}", name, time, epoch), type=type_, data=data)
 
 
-def cluster_event(name: str = CLUSTER, state: ConnectionState = ConnectionState.SYNCED, **more: Any) -> ClusterEvent:
+def cluster_event(
+    name: str = CLUSTER, state: ConnectionState = ConnectionState.SYNCED, *, epoch: int = 0, **more: Any
+) -> ClusterEvent:
     data = ClusterHealth(name=name, datacenter=DATACENTER, state=state, since=OBSERVED_AT, **more)
-    envelope = _envelope(f"{name}/{state}", name, OBSERVED_AT, 0) | {"source": source_of(DATACENTER, name)}
+    envelope = _envelope(f"{name}/{state}", name, OBSERVED_AT, epoch) | {"source": source_of(DATACENTER, name)}
     return ClusterEvent(**envelope, type=cluster_event_type(state), data=data)
 
 

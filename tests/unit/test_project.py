@@ -78,6 +78,24 @@ def test_older_state_that_comes_later_is_ignored(newer: VmEvent, older: VmEvent)
     assert [row["revision"] for row in rows_of(project(messages(newer, older)), "vms")] == [1]
 
 
+def test_an_event_of_an_epoch_that_is_over_is_ignored() -> None:
+    """However great its versions: whoever sends it has lost the cluster. Nor does it become history."""
+    late = vm_event("a", epoch=1, versions=(9, 9))
+    batch = project(messages(vm_event("a", epoch=1), cluster_event(epoch=2), late))
+    assert [row["revision"] for row in rows_of(batch, "vms")] == [1]
+    assert ([line.revision for line in batch.history], batch.outdated) == ([1], 1)
+    later = project(messages(late, vm_event("b", epoch=2), cluster_event("romulus")), batch.epochs)
+    assert [row["name"] for row in rows_of(later, "vms")] == ["b"]
+    assert [row["name"] for row in rows_of(later, "clusters")] == ["romulus"]
+
+
+def test_a_vm_that_returns_with_lower_versions_under_a_new_epoch_is_shown_again() -> None:
+    """After etcd was restored, or when a cluster that was removed is added again."""
+    gone = vm_event("a", VmEventType.DELETED, epoch=1, versions=(900, 0))
+    batch = project(messages(gone, cluster_event(epoch=2), vm_event("a", VmEventType.CREATED, epoch=2)))
+    assert [(row["epoch"], row["vm_version"], row["deleted_at"]) for row in rows_of(batch, "vms")] == [(2, 1, None)]
+
+
 def test_same_versions_later_in_the_stream_win() -> None:
     """What is in neither version, such as an instancetype, may change too."""
     batch = project(messages(vm_event("a", cpu=2), vm_event("a", cpu=4)))

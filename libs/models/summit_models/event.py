@@ -72,13 +72,13 @@ class MigrationEventData(Migration):
 
 class CloudEvent(Contract):
     specversion: Literal["1.0"] = "1.0"
-    id: str = Field(description="Deterministic: publishing the same observation twice is harmless")
+    id: str = Field(description="The same for each try to publish this event, so that the log has it once")
     source: str = Field(examples=["/datacenters/dc-solna/clusters/vulcan"])
     subject: str = Field(description="What the event is about", examples=["prod-finance/erp-db-01"])
     time: AwareDatetime = Field(description="When it was observed")
     datacontenttype: Literal["application/json"] = "application/json"
     epoch: int = Field(
-        default=0, description="Raised each time a cluster changes its watcher; older epochs are ignored"
+        default=0, description="Raised each time that watching the cluster begins anew; older epochs are ignored"
     )
 
 
@@ -93,7 +93,14 @@ class MigrationEvent(CloudEvent):
 
 
 class ClusterEvent(CloudEvent):
+    """The newest one of a cluster says which epoch is the newest."""
+
     type: str = Field(pattern=r"^summit\.cluster\.[a-z_]+$")
+    history: int = Field(
+        default=0,
+        description="Epoch in which the present history of the cluster began; resourceVersions of earlier epochs "
+        "compare with none of it",
+    )
     data: ClusterHealth
 
 

@@ -54,7 +54,10 @@ class Publisher:
     _failing: bool = field(default=False, init=False)
     _window: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(WINDOW_EVENTS), init=False)
     _waiting: asyncio.Event = field(default_factory=asyncio.Event, init=False)
-    _idle: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _settled: int = field(default=0, init=False)
+    """Events that have left the queue, of all that were handed over."""
+    _flushes: deque[tuple[int, asyncio.Future[None]]] = field(default_factory=deque, init=False)
+    """Who waits for how many events to be settled; whoever began later waits for no fewer."""
     _backoff: Backoff = field(default_factory=lambda: Backoff(initial_seconds=0.25, max_seconds=5.0), init=False)
     _timed: tuple[int, float] | None = field(default=None, init=False)
     """One event in the queue, by how many must leave it first, and when it came."""
@@ -62,7 +65,6 @@ class Publisher:
 
     def __post_init__(self) -> None:
         self.inbox = self.client.new_inbox()
-        self._idle.set()
 
     async def publish(self, subject: str, body: bytes, event_id: str) -> None:
         """Hand over one event for its public subject; returns once it has its place in the queue.
@@ -75,11 +77,13 @@ class Publisher:
             self._timed = len(self._queue), time.monotonic()
         self._queue.append(Message(ingest(subject), body, event_id))
         self._waiting.set()
-        self._idle.clear()
 
     async def flush(self) -> None:
-        """Wait until every event handed over is stored."""
-        await self._idle.wait()
+        """Wait until every event that was handed over before is stored, whatever is handed over meanwhile."""
+        if self._queue:
+            stored = asyncio.get_running_loop().create_future()
+            self._flushes.append((self._settled + len(self._queue), stored))
+            await stored
 
     @property
     def unacknowledged(self) -> int:
@@ -147,9 +151,13 @@ class Publisher:
     def _forget(self, index: int) -> None:
         del self._queue[index]
         self._window.release()
+        self._settled += 1
         if not self._queue:
             self._waiting.clear()
-            self._idle.set()
+        while self._flushes and self._flushes[0][0] <= self._settled:
+            _, stored = self._flushes.popleft()
+            if not stored.done():
+                stored.set_result(None)
 
     def _measure(self, gone: int) -> None:
         """Take the time of the one event that is timed, when it has left the queue with so many others."""

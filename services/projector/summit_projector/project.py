@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from operator import attrgetter
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import msgspec
@@ -45,6 +46,10 @@ Row = tuple[Any, ...]
 """Values in the order of the table's columns, JSONB as text."""
 Order = tuple[int, ...]
 """Epoch, resourceVersions, revision: the greater one is the newer state."""
+Epochs = Mapping[str, int]
+"""The newest epoch of each source, as its cluster's own events tell it. What is of an older one is ignored: it is from
+a watcher that has lost the cluster to another, and its resourceVersions may be of a history that has ended."""
+NONE_KNOWN: Epochs = MappingProxyType({})
 
 SUBJECTS_REMEMBERED = 20_000
 """To make a subject and look at each of its characters takes as long as to decode an event."""
@@ -80,11 +85,15 @@ class Batch:
     revision: Revision
     event_id: str | None
     """Id of the last event: by it the stream is recognized at the next start."""
+    epochs: Epochs = field(default_factory=dict)
+    """After this batch."""
     rows: dict[str, list[Row]] = field(default_factory=dict)
     history: list[HistoryRow] = field(default_factory=list)
     set_aside: list[SetAsideRow] = field(default_factory=list)
     oldest: datetime | None = None
     """When the first of its events was observed."""
+    outdated: int = 0
+    """Events of an older epoch, which are ignored."""
 
 
 class _RejectedError(Exception):
@@ -202,10 +211,11 @@ PROJECTIONS: Mapping[str, Projection] = {
 """By collection, the second token of the subject. Collections of later versions are passed over."""
 
 
-def project(messages: Sequence[StreamMessage]) -> Batch:
+def project(messages: Sequence[StreamMessage], epochs: Epochs = NONE_KNOWN) -> Batch:
     """Make one batch of messages that follow each other in the stream; there must be at least one."""
     last = messages[-1]
-    batch = Batch(revision=Revision(last.sequence), event_id=event_id(last.body))
+    epochs = dict(epochs)
+    batch = Batch(revision=Revision(last.sequence), event_id=event_id(last.body), epochs=epochs)
     newest: dict[str, dict[str, tuple[Order, Decoded]]] = {collection: {} for collection in PROJECTIONS}
     for message in messages:
         collection = message.subject.split(".", 2)[1]
@@ -215,6 +225,11 @@ def project(messages: Sequence[StreamMessage]) -> Batch:
             except _RejectedError as error:
                 batch.set_aside.append(_set_aside_row(message, str(error)))
                 continue
+            if event.epoch < epochs.get(event.source, 0):
+                batch.outdated += 1
+                continue
+            if collection == "clusters":
+                epochs[event.source] = event.epoch
             if batch.oldest is None or event.time < batch.oldest:
                 batch.oldest = event.time
             _keep_newest(newest[collection], projection, event, message.sequence)
@@ -227,10 +242,10 @@ def project(messages: Sequence[StreamMessage]) -> Batch:
     return batch
 
 
-def set_aside(message: StreamMessage, reason: str) -> Batch:
+def set_aside(message: StreamMessage, reason: str, epochs: Epochs = NONE_KNOWN) -> Batch:
     """A batch that only sets this message aside, for when the database refuses what it says."""
     row = _set_aside_row(message, reason)
-    return Batch(revision=Revision(message.sequence), event_id=event_id(message.body), set_aside=[row])
+    return Batch(revision=Revision(message.sequence), event_id=event_id(message.body), epochs=epochs, set_aside=[row])
 
 
 def event_id(body: bytes) -> str | None:

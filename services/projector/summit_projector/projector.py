@@ -123,6 +123,7 @@ class Projector:
                     store=store,
                     consumer=consumer,
                     position=position,
+                    epochs=await store.epochs(),
                     stream_end=stream_end,
                     health=self._health,
                 )

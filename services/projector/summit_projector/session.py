@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from nats.aio.client import Client
 
 from summit_projector import metrics
-from summit_projector.project import Batch, SetAsideRow, project, set_aside
+from summit_projector.project import Batch, Epochs, SetAsideRow, project, set_aside
 from summit_projector.store import Store, UnstorableError
 from summit_projector.stream_identity import Position, mismatch
 from summit_runtime.consumer import Consumer, StreamMessage
@@ -57,9 +57,11 @@ class Session:
     store: Store
     consumer: Consumer
     position: Position
+    epochs: Epochs
     stream_end: int
     health: Health
     caught_up: bool = False
+    met_outdated: bool = False
     replaying: bool = field(init=False)
     """From the stream's beginning, until caught up: how old such events are says nothing of us."""
 
@@ -97,7 +99,7 @@ class Session:
 
     async def _commit(self, messages: Sequence[StreamMessage]) -> None:
         """Commit a batch. One with a value that the database refuses is halved until that event stands alone."""
-        batch = project(messages)
+        batch = project(messages, self.epochs)
         try:
             await self._commit_batch(batch)
             metrics.BATCH_EVENTS.observe(len(messages))
@@ -107,17 +109,29 @@ class Session:
                 await self._commit(messages[:middle])
                 await self._commit(messages[middle:])
                 return
-            await self._commit_batch(set_aside(messages[0], str(error)))
+            await self._commit_batch(set_aside(messages[0], str(error), self.epochs))
 
     async def _commit_batch(self, batch: Batch) -> None:
         with metrics.COMMIT_SECONDS.time():
             self.position = await self.store.commit(batch, self.position)
         metrics.REVISION.set(batch.revision)
+        self._raise_epochs(batch)
         if batch.oldest and not self.replaying:
             age_seconds = (datetime.now(UTC) - batch.oldest).total_seconds()
             metrics.EVENT_TO_ROW_SECONDS.observe(max(age_seconds, 0))  # below 0: the watcher has another clock
         for row in batch.set_aside:
             _tell_set_aside(row)
+
+    def _raise_epochs(self, batch: Batch) -> None:
+        self.epochs = batch.epochs
+        if batch.outdated and not self.met_outdated:
+            self.met_outdated = True
+            logger.warning(
+                "%d events before revision %d are ignored: their clusters have a later epoch. "
+                "Two watchers watch one cluster, or one was cut off for a while",
+                batch.outdated,
+                batch.revision,
+            )
 
     async def _check(self) -> None:
         """Look whether the stream is still the same one, how far ahead it is, and whether Postgres answers."""

@@ -15,9 +15,9 @@ from pydantic import SecretStr
 from sqlalchemy import Table
 
 from summit_models.contract import Revision
-from summit_models.event import STREAM
+from summit_models.event import STREAM, source_of
 from summit_projector.partitions import Month, create_statement, needed_months
-from summit_projector.project import PROJECTIONS, Batch, HistoryRow, Projection, Row
+from summit_projector.project import PROJECTIONS, Batch, Epochs, HistoryRow, Projection, Row
 from summit_projector.stream_identity import Position
 from summit_runtime import database
 
@@ -122,6 +122,11 @@ class Store:
         """The checkpoint; at the very first start that of a stream of which nothing has been applied."""
         await self._connection.execute(_CREATE, STREAM, stream_created_at)
         return Position(*await self._connection.fetchrow(_LOAD, STREAM))
+
+    async def epochs(self) -> Epochs:
+        """The newest epoch of each cluster, by the source of its events."""
+        rows = await self._connection.fetch("SELECT datacenter, name, epoch FROM clusters")
+        return {source_of(row["datacenter"], row["name"]): row["epoch"] for row in rows}
 
     async def commit(self, batch: Batch, position: Position) -> Position:
         """Apply a batch that follows `position`, in one transaction, and give the new position.

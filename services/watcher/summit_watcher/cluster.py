@@ -21,6 +21,7 @@ from summit_runtime.publisher import Publisher
 from summit_watcher.activity import ActivityLog
 from summit_watcher.config import ClusterConfig
 from summit_watcher.connection import ClusterConnection
+from summit_watcher.epoch import Epoch, claim
 from summit_watcher.errors import WatcherError
 from summit_watcher.events import Outgoing
 from summit_watcher.health import HealthReporter
@@ -63,15 +64,12 @@ class ClusterWatcher:
     async def run(self) -> None:
         cluster = self._cluster
         logger.info("Starting watcher for cluster %s (datacenter: %s)", cluster.name, cluster.datacenter)
-        ledger = Ledger(cluster.datacenter, cluster.name)
-        await ledger.read(self._client)
+        epoch, ledger = await self._begin()
         self._inventory = Inventory(ledger)
         async with ClusterConnection(cluster.kubeconfig, cluster.context, name=cluster.name) as connection:
             self._connection = connection
             self._streams = {resource.plural: self._list_watch(resource) for resource in WATCHED}
-            self._health = HealthReporter(
-                cluster.datacenter, cluster.name, list(self._streams), self._last_contact, lambda: connection.trouble
-            )
+            self._health = HealthReporter(epoch, list(self._streams), self._last_contact, lambda: connection.trouble)
             intake = Intake(self._take)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(connection.follow_files())
@@ -85,6 +83,18 @@ class ClusterWatcher:
                     tasks.create_task(
                         self._streams[resource.plural].run(sink), name=f"{cluster.name} {resource.plural}"
                     )
+
+    async def _begin(self) -> tuple[Epoch, Ledger]:
+        """Begin an epoch, and read back what the log says: all that the earlier ones have published is in it."""
+        datacenter, name = self._cluster.datacenter, self._cluster.name
+        await self._publisher.flush()  # else what a run before this one left in the queue came after our claim
+        epoch = await claim(self._client, datacenter, name)
+        ledger = Ledger(datacenter, name, epoch.number)
+        await ledger.read(self._client)
+        if ledger.newest_epoch >= epoch.number:
+            epoch = await claim(self._client, datacenter, name, above=ledger.newest_epoch)
+            ledger.epoch = epoch.number
+        return epoch, ledger
 
     def _list_watch(self, resource: Resource[Any]) -> ListWatch[Any]:
         return ListWatch(

@@ -1,8 +1,10 @@
 """The event that brings the log from the last published state to the present one, or none. Pure.
 
-Ids are deterministic: the same observation of the same change makes the same id, so publishing it twice is harmless.
-They name the resourceVersions and a digest of the state, since a state may change without any version: an instancetype
-was edited, or this program learnt a new field.
+An event keeps its id however often it is sent, and no other event has it: NATS drops what has an id of the last
+minute. So the id names the epoch. A resend is of the same epoch and dropped; a state that returns, after an etcd
+restore say, is made anew under a new epoch and stored. What a killed watcher had published is not made again, since the
+log is read back first. Beside the epoch stand the resourceVersions and a digest of the state, which may change without
+any version: an instancetype was edited, or this program learnt a new field.
 
 A state is encoded once: for comparison, for the ledger, and as the greater part of the event. What readers decode it
 with is `summit_models.event`.
@@ -52,7 +54,7 @@ class _Envelope(msgspec.Struct, kw_only=True):
     subject: str
     time: datetime
     datacontenttype: str = "application/json"
-    epoch: int = 0
+    epoch: int
     type: str
     data: msgspec.Raw
 
@@ -192,7 +194,9 @@ def _migration_event(
 
 def _body(ledger: Ledger, kind: str, event_id: str, *, subject: str, now: datetime, data: msgspec.Raw) -> bytes:
     source = source_of(ledger.datacenter, ledger.cluster)
-    return msgspec.json.encode(_Envelope(id=event_id, source=source, subject=subject, time=now, type=kind, data=data))
+    return msgspec.json.encode(
+        _Envelope(id=event_id, source=source, subject=subject, time=now, epoch=ledger.epoch, type=kind, data=data)
+    )
 
 
 def _with(state: bytes, about: dict[str, object]) -> msgspec.Raw:
@@ -201,7 +205,8 @@ def _with(state: bytes, about: dict[str, object]) -> msgspec.Raw:
 
 
 def _event_id(ledger: Ledger, uid: Uid, version: str, mark: str, kind: str) -> str:
-    return "/".join(part for part in (ledger.cluster, uid, version, mark, kind.rpartition(".")[2]) if part)
+    parts = (ledger.cluster, str(ledger.epoch), uid, version, mark, kind.rpartition(".")[2])
+    return "/".join(part for part in parts if part)
 
 
 def _digest(state: bytes) -> str:

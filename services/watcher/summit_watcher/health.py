@@ -14,16 +14,10 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from summit_models.cluster import ClusterHealth, ConnectionState, ResourceHealth
-from summit_models.contract import ClusterName, DatacenterId
-from summit_models.event import (
-    HEALTH_BUCKET,
-    ClusterEvent,
-    cluster_event_type,
-    cluster_subject,
-    source_of,
-)
+from summit_models.event import HEALTH_BUCKET, cluster_subject
 from summit_runtime.publisher import Publisher
 from summit_watcher import metrics
+from summit_watcher.epoch import Epoch, cluster_event
 from summit_watcher.failure import Failure
 from summit_watcher.resources import CLUSTER_INSTANCETYPES, INSTANCETYPES, VIRTUAL_MACHINES
 
@@ -58,20 +52,22 @@ class HealthReporter:
 
     def __init__(
         self,
-        datacenter: DatacenterId,
-        cluster: ClusterName,
+        epoch: Epoch,
         resources: Sequence[str],
         last_contact: Callable[[str], datetime | None],
         trouble: Callable[[], Failure | None],
     ) -> None:
         now = datetime.now(UTC)
+        self._epoch = epoch
         self._last_contact = last_contact
         self._trouble = trouble
         self._changed = asyncio.Event()
         self._resources = {
             name: ResourceHealth(resource=name, state=ConnectionState.STARTING, since=now) for name in resources
         }
-        self._health = ClusterHealth(name=cluster, datacenter=datacenter, state=ConnectionState.STARTING, since=now)
+        self._health = ClusterHealth(
+            name=epoch.cluster, datacenter=epoch.datacenter, state=ConnectionState.STARTING, since=now
+        )
 
     def set_state(self, resource: str, state: ConnectionState, reason: str | None = None) -> None:
         """Note the state of one list-watch; one that is not new is no news."""
@@ -125,14 +121,7 @@ class HealthReporter:
                     await self._changed.wait()
 
     async def _publish(self, health: ClusterHealth, publisher: Publisher) -> None:
-        event = ClusterEvent(
-            id=f"{health.name}/{health.state}/{datetime.now(UTC).isoformat()}",
-            source=source_of(health.datacenter, health.name),
-            subject=health.name,
-            time=datetime.now(UTC),
-            type=cluster_event_type(health.state),
-            data=health,
-        )
+        event = cluster_event(health, self._epoch)
         await publisher.publish(
             cluster_subject(health.datacenter, health.name), event.model_dump_json().encode(), event.id
         )

@@ -39,6 +39,10 @@ class Published(NamedTuple, Generic[VersionT]):
 class Ledger:
     datacenter: DatacenterId
     cluster: ClusterName
+    epoch: int = 0
+    """Of the events that are made from it."""
+    newest_epoch: int = 0
+    """Of the events that were read back."""
     vms: dict[Uid, Published[Versions]] = field(default_factory=dict)
     migrations: dict[Uid, Published[int]] = field(default_factory=dict)
 
@@ -60,6 +64,7 @@ class Ledger:
 
     def _remember_vm(self, event: VmEvent) -> None:
         vm = event.data
+        self.newest_epoch = max(self.newest_epoch, event.epoch)
         if event.type is VmEventType.DELETED:
             self.vms.pop(vm.id, None)
         else:
@@ -69,6 +74,7 @@ class Ledger:
 
     def _remember_migration(self, event: MigrationEvent) -> None:
         migration = event.data
+        self.newest_epoch = max(self.newest_epoch, event.epoch)
         if event.type is MigrationEventType.DELETED:
             self.migrations.pop(migration.id, None)
         else:

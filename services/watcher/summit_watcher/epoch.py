@@ -1,0 +1,105 @@
+"""An epoch: one run of watching a cluster. The cluster's own event in the log is the record of the newest one.
+
+Whoever begins to watch a cluster claims the next number, with an event that must be the next one of the cluster's
+subject: of two that claim at once, one is refused and takes the number after. The claim is stored before anything is
+published under it, so a reader that has met it ignores what an earlier watcher still has on its way.
+
+resourceVersions can be compared within one history, which ends when etcd is restored or another cluster takes the
+place: `history` is the epoch in which the present one began.
+"""
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import msgspec
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js.errors import NotFoundError
+
+from summit_models.cluster import ClusterHealth, ConnectionState
+from summit_models.contract import ClusterName, DatacenterId
+from summit_models.event import (
+    STREAM,
+    ClusterEvent,
+    cluster_event_type,
+    cluster_subject,
+    ingest,
+    source_of,
+)
+from summit_runtime.backoff import Backoff
+
+logger = logging.getLogger("summit.watcher")
+
+
+class Epoch(NamedTuple):
+    datacenter: DatacenterId
+    cluster: ClusterName
+    number: int
+    history: int
+
+
+class _Last(msgspec.Struct):
+    """Of the newest event of a cluster, what the next epoch follows from."""
+
+    epoch: int = 0
+    history: int = 0
+
+
+_decode = msgspec.json.Decoder(_Last).decode
+
+
+def cluster_event(health: ClusterHealth, epoch: Epoch) -> ClusterEvent:
+    """The event that tells the health of a cluster now."""
+    now = datetime.now(UTC)
+    return ClusterEvent(
+        id=f"{health.name}/{epoch.number}/{health.state}/{now.isoformat()}",
+        source=source_of(health.datacenter, health.name),
+        subject=health.name,
+        time=now,
+        type=cluster_event_type(health.state),
+        epoch=epoch.number,
+        history=epoch.history,
+        data=health,
+    )
+
+
+async def claim(
+    client: Client, datacenter: DatacenterId, cluster: ClusterName, *, above: int = 0, begins_history: bool = False
+) -> Epoch:
+    """Begin the next epoch, one above `above` too; it is stored when this returns. While NATS is away, wait for it."""
+    backoff = Backoff(initial_seconds=0.1, max_seconds=5.0)
+    while True:
+        try:
+            return await _claim(client, datacenter, cluster, above, begins_history=begins_history)
+        except (NatsError, TimeoutError) as error:  # away, or another watcher has claimed at the same time
+            if not backoff.attempt:
+                logger.info("cluster %s: cannot begin a new epoch yet: %s", cluster, error or "no answer from NATS")
+            await asyncio.sleep(backoff.next_seconds())
+
+
+async def _claim(
+    client: Client, datacenter: DatacenterId, cluster: ClusterName, above: int, *, begins_history: bool
+) -> Epoch:
+    subject = cluster_subject(datacenter, cluster)
+    last, sequence = await _last(client, subject)
+    number = max(last.epoch, above) + 1
+    epoch = Epoch(datacenter, cluster, number, number if begins_history else last.history or number)
+    health = ClusterHealth(name=cluster, datacenter=datacenter, state=ConnectionState.STARTING, since=datetime.now(UTC))
+    event = cluster_event(health, epoch)
+    headers = {"Nats-Msg-Id": event.id, "Nats-Expected-Last-Subject-Sequence": str(sequence)}
+    await client.jetstream().publish(ingest(subject), event.model_dump_json().encode(), headers=headers)
+    return epoch
+
+
+async def _last(client: Client, subject: str) -> tuple[_Last, int]:
+    """What the newest event of the subject says, and its sequence: 0 where there is none."""
+    try:
+        message = await client.jetstream().get_last_msg(STREAM, subject, direct=True)
+    except NotFoundError:
+        return _Last(), 0
+    try:
+        return _decode(message.data or b"{}"), message.seq or 0
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _Last(), message.seq or 0  # somebody else's words: the events of the VMs know the epoch as well

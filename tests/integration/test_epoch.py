@@ -1,0 +1,55 @@
+"""Epochs: each start of watching a cluster has a number of its own, and the log says which is the newest."""
+
+import asyncio
+import json
+
+from nats.aio.client import Client
+from projecting import publisher
+
+from summit_models.contract import ClusterName, DatacenterId
+from summit_models.event import ingest
+from summit_runtime.consumer import snapshot
+from summit_watcher.epoch import Epoch, claim
+
+DATACENTER, CLUSTER = DatacenterId("dc-solna"), ClusterName("vulcan")
+SUBJECT = f"summit.clusters.{DATACENTER}.{CLUSTER}"
+
+
+async def newest(client: Client) -> dict[str, object]:
+    """The newest event of the cluster."""
+    (message,) = [message async for message in snapshot(client, SUBJECT)]
+    return dict(json.loads(message.body))
+
+
+async def test_each_start_begins_the_next_epoch(nats_url: str) -> None:
+    """The first one is 1; it is in the log before anything is published under it, and its history goes on."""
+    async with publisher(nats_url) as client:
+        assert await claim(client, DATACENTER, CLUSTER) == Epoch(DATACENTER, CLUSTER, 1, history=1)
+        second = await claim(client, DATACENTER, CLUSTER)
+        assert (second.number, second.history) == (2, 1)
+        event = await newest(client)
+        assert (event["epoch"], event["history"], event["type"]) == (2, 1, "summit.cluster.starting")
+        assert (await claim(client, DATACENTER, ClusterName("romulus"))).number == 1
+
+
+async def test_a_new_history_begins_with_its_epoch(nats_url: str) -> None:
+    """And is what later epochs belong to."""
+    async with publisher(nats_url) as client:
+        await claim(client, DATACENTER, CLUSTER)
+        assert (await claim(client, DATACENTER, CLUSTER, begins_history=True)).history == 2
+        assert (await claim(client, DATACENTER, CLUSTER)).history == 2
+
+
+async def test_two_that_begin_at_once_have_two_epochs(nats_url: str) -> None:
+    """The log takes a claim only onto the event that it was made from."""
+    async with publisher(nats_url) as client:
+        claims = await asyncio.gather(*(claim(client, DATACENTER, CLUSTER) for _ in range(5)))
+        assert sorted(epoch.number for epoch in claims) == [1, 2, 3, 4, 5]
+
+
+async def test_somebody_elses_words_do_not_set_the_epoch_back(nats_url: str) -> None:
+    """What cannot be read as a cluster's event says nothing; the events of the VMs know the epoch too."""
+    async with publisher(nats_url) as client:
+        await claim(client, DATACENTER, CLUSTER)
+        await client.jetstream().publish(ingest(SUBJECT), b"no JSON")
+        assert (await claim(client, DATACENTER, CLUSTER, above=7)).number == 8
