@@ -26,7 +26,6 @@ from summit_watcher.normalize import (
     MigrationFacts,
     VmFacts,
     VmiFacts,
-    decoded,
     instancetype_facts,
     instancetype_key,
     join_migration,
@@ -35,6 +34,7 @@ from summit_watcher.normalize import (
     vm_facts,
     vmi_facts,
 )
+from summit_watcher.remembered import with_what_was_known
 from summit_watcher.resources import (
     CLUSTER_INSTANCETYPES,
     INSTANCETYPES,
@@ -282,8 +282,14 @@ class Inventory:
         instancetype = self._instancetype_by_key.get(key) if key else None
         vm = join_vm(facts, vmi, instancetype, cluster=self.ledger.cluster, datacenter=self.ledger.datacenter)
         last = self.ledger.vms.get(uid)
-        if last is not None and _forgets(vm, vmi, last.state):
-            vm = _with_what_was_known(decoded(last.state), vm, vmi)
+        if last is not None:
+            vm = with_what_was_known(
+                vm,
+                vmi,
+                last.state,
+                instances_were_read=self.vmis.listed,
+                instancetypes_were_read=self.instancetypes.listed and self.cluster_instancetypes.listed,
+            )
         versions = Versions(
             vm=facts.resource_version if facts else 0,
             # Never lower than before: a VM that stops has no instance, but is newer than the VM that ran.
@@ -359,25 +365,6 @@ def _is_only_newer(change: Change[VmFacts] | Change[VmiFacts]) -> bool:
     if before is None or facts is None:
         return False
     return before == msgspec.structs.replace(facts, resource_version=before.resource_version)
-
-
-_NEVER_MIGRATED = b'"_lastMigratedAt":null'
-
-
-def _forgets(vm: Vm, vmi: VmiFacts | None, last: bytes) -> bool:
-    """Does the present forget what the log still knows? Looked at in the JSON: parsing it for each change is dear."""
-    return (vm.disk is None and vmi is None) or (vm.last_migrated_at is None and _NEVER_MIGRATED not in last)
-
-
-def _with_what_was_known(last: Vm, vm: Vm, vmi: VmiFacts | None) -> Vm:
-    """Keep what only an instance tells: the sizes of claims while the VM is stopped, and its last migration."""
-    kept: dict[str, object] = {}
-    if vm.last_migrated_at is None:
-        kept["last_migrated_at"] = last.last_migrated_at
-    if vm.disk is None and vmi is None and last.disk is not None:
-        problems = [problem for problem in vm.problems if not problem.startswith("disk:")]
-        kept |= {"disk": last.disk, "disk_bytes": last.disk_bytes, "problems": problems}
-    return vm.model_copy(update=kept)
 
 
 def _turns(told: Sequence[ListWatchEvent[Manifest]]) -> Iterator[Sequence[ListWatchEvent[Manifest]]]:
