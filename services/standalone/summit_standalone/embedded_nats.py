@@ -31,10 +31,14 @@ async def embedded_nats(data_dir: Path, preferred_port: int = 0, report: Report 
     data_dir = prepare_directory(data_dir)
     async with exclusive(data_dir, signal.SIGTERM) as lock:
         port = choose_port(data_dir, preferred_port)
-        command = (_binary(), "--config", str(_write_config(data_dir, port)))
-        server = Program("nats", command, death_signal=signal.SIGTERM)
+        server = nats_program(data_dir, port)
         async with running(server, b"Server is ready", directory=data_dir, lock=lock, report=report):
             yield f"nats://{HOST}:{port}"
+
+
+def nats_program(data_dir: Path, port: int) -> Program:
+    """The server as it is run; its configuration is written. Raises ServerError when it is not installed."""
+    return Program("nats", (_binary(), "--config", str(_write_config(data_dir, port))), death_signal=signal.SIGTERM)
 
 
 def _write_config(data_dir: Path, port: int) -> Path:

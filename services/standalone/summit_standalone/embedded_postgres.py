@@ -46,21 +46,34 @@ async def embedded_postgres(data_dir: Path, report: Report = ignore) -> AsyncIte
     under the same address. Raises ServerError when it cannot be started.
     """
     data_dir = prepare_directory(data_dir)
-    user = _unprivileged_user()
     async with exclusive(data_dir, FAST_SHUTDOWN) as lock:
-        cluster = await _database_cluster(data_dir, user)
         port = choose_port(data_dir)
-        settings = [f"-c{name}={value}" for name, value in (_SETTINGS | {"port": str(port)}).items()]
-        command = (str(_binaries() / "postgres"), "-D", str(cluster), *settings)
-        server = Program("postgres", command, stop_signal=FAST_SHUTDOWN, death_signal=FAST_SHUTDOWN, user=user)
-        password = _password_file(data_dir).read_text().strip()
+        server = await postgres_program(data_dir, port)
         ready_line = b"database system is ready to accept connections"
         async with running(server, ready_line, directory=data_dir, lock=lock, report=report):
-            yield f"postgresql://{USER}:{password}@{HOST}:{port}/{DATABASE}"
+            yield postgres_url(data_dir, port)
+
+
+async def postgres_program(data_dir: Path, port: int) -> Program:
+    """The server as it is run; its database cluster is made at first use.
+
+    The caller holds the lock of `data_dir`. Raises ServerError when the cluster cannot be made.
+    """
+    user = _unprivileged_user()
+    cluster = await _database_cluster(data_dir, user)
+    settings = [f"-c{name}={value}" for name, value in (_SETTINGS | {"port": str(port)}).items()]
+    command = (str(_binaries() / "postgres"), "-D", str(cluster), *settings)
+    return Program("postgres", command, stop_signal=FAST_SHUTDOWN, death_signal=FAST_SHUTDOWN, user=user)
+
+
+def postgres_url(data_dir: Path, port: int) -> str:
+    """Where the server listens, with the password that was made for its database cluster."""
+    password = _password_file(data_dir).read_text().strip()
+    return f"postgresql://{USER}:{password}@{HOST}:{port}/{DATABASE}"
 
 
 async def _database_cluster(data_dir: Path, user: int | None) -> Path:
-    """The directory of the database cluster, made at first use. The caller holds the lock of `data_dir`."""
+    """The directory of the database cluster, made at first use."""
     cluster = data_dir / "cluster"
     if not cluster.exists():
         await _init(cluster, _password_file(data_dir), user)
