@@ -8,7 +8,7 @@ CODE := libs services tests
 COMPOSE := docker compose
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check fix test bench up down openapi clean
+.PHONY: help setup demo check fix test soak bench up down openapi clean
 
 help: ## Show this help
 	@awk 'BEGIN { FS = ":.*## " } \
@@ -45,6 +45,11 @@ fix: $(STAMP) ## Format, and mend what ruff can
 
 test: $(STAMP) ## Run all tests on embedded servers
 	$(BIN)/pytest
+
+# The same SEED makes the same schedule of faults and the same life of the fleets.
+MINUTES ?= 10
+soak: $(STAMP) ## Break everything at random for MINUTES=10, then compare all with the truth
+	@PYTHONPATH=tests exec $(PYTHON_BIN) -m soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 bench: $(STAMP) ## Measure against the budgets
 	$(PYTHON_BIN) tests/bench/run.py

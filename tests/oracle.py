@@ -7,8 +7,9 @@ watches, order, memory, publishing. How a figure is read from a manifest has tes
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -75,30 +76,41 @@ class Replay:
     """Events of an older epoch, which every reader ignores."""
 
 
-def replay(messages: Iterable[StreamMessage], collection: str = "vms") -> Replay:
+def replay(messages: Sequence[StreamMessage], collection: str = "vms") -> Replay:
     """Read the events of `vms` or `migrations` and check that each object's story can be true."""
     result, epochs = Replay(), defaultdict[str, int](int)
-    for event in told(messages, collection):
-        if event.epoch < epochs[event.source]:
+    for message in messages:
+        source, epoch = _source_and_epoch(message)
+        if epoch < epochs[source]:
             result.fenced += 1
             continue
-        epochs[event.source] = event.epoch
-        before = result.living.get(event.uid)
-        result.violations += [f"{event}: {what}" for what in _broken_rules(before, event)]
-        if event.verb == "created" and event.uid in result.ended:
-            result.returned.append(f"{event}, after {result.ended[event.uid].verb}")
-        if event.verb == "deleted":
-            result.living.pop(event.uid, None)
-            result.ended[event.uid] = event
-        else:
-            result.living[event.uid] = event
+        epochs[source] = epoch
+        for event in told([message], collection):
+            _take(event, result)
     return result
+
+
+def _take(event: Told, result: Replay) -> None:
+    before = result.living.get(event.uid)
+    result.violations += [f"{event}: {what}" for what in _broken_rules(before, event)]
+    if event.verb == "created" and event.uid in result.ended:
+        result.returned.append(f"{event}, after the end at revision {result.ended[event.uid].revision}")
+    if event.verb == "deleted":
+        result.living.pop(event.uid, None)
+        result.ended[event.uid] = event
+    else:
+        result.living[event.uid] = event
+
+
+def _source_and_epoch(message: StreamMessage) -> tuple[str, int]:
+    """Of any event: that of a cluster itself begins an epoch."""
+    event = json.loads(message.body)
+    return event["source"], event["epoch"]
 
 
 def told(messages: Iterable[StreamMessage], collection: str) -> Iterator[Told]:
     """The events of one collection. Bodies that are no event are left out: the projector sets them aside."""
-    model = {"vms": Vm, "migrations": Migration}[collection]
-    members = [info.alias or name for name, info in model.model_fields.items()]
+    members = _MEMBERS[collection]
     for message in messages:
         if message.subject.split(".", 2)[1] == collection:
             event = json.loads(message.body)
@@ -114,6 +126,12 @@ def told(messages: Iterable[StreamMessage], collection: str) -> Iterator[Told]:
                 {member: data[member] for member in members},
                 data["changes"],
             )
+
+
+_MEMBERS = {
+    "vms": [info.alias or name for name, info in Vm.model_fields.items()],
+    "migrations": [info.alias or name for name, info in Migration.model_fields.items()],
+}
 
 
 def _versions(data: Json) -> tuple[int, ...]:
@@ -154,12 +172,12 @@ def expected_vms(truth: Truth, *, cluster: str, datacenter: str) -> dict[str, Js
     instances = defaultdict[str, list[VmiFacts]](list)
     for vmi in _facts(truth, VIRTUAL_MACHINE_INSTANCES, vmi_facts):
         instances[vmi.owner_uid or ""].append(vmi)
-    place = {"cluster": ClusterName(cluster), "datacenter": DatacenterId(datacenter)}
-    joined = [join_vm(None, alone, None, **place) for alone in instances.pop("", ())]
+    join = partial(join_vm, cluster=ClusterName(cluster), datacenter=DatacenterId(datacenter))
+    joined = [join(None, alone, None) for alone in instances.pop("", ())]
     for vm in _facts(truth, VIRTUAL_MACHINES, vm_facts):
         shown = max(instances[vm.uid], key=lambda vmi: (not vmi.is_final, vmi.resource_version), default=None)
         key = instancetype_key(vm)
-        joined.append(join_vm(vm, shown, instancetypes.get(key) if key else None, **place))
+        joined.append(join(vm, shown, instancetypes.get(key) if key else None))
     return {vm.id: json.loads(vm.model_dump_json()) for vm in joined}
 
 

@@ -1,0 +1,90 @@
+"""Everything that the verdict compares, gathered when all has come to rest."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+from oracle import Json, Replay, Truth, replay
+from pydantic import SecretStr
+from soak.world import World
+
+from summit_models.tables import metadata
+from summit_projector.project import PROJECTIONS
+from summit_runtime import bus
+from summit_runtime.consumer import StreamMessage, consume
+
+Record = dict[str, Any]
+
+
+@dataclass
+class Evidence:
+    """Truth, log, tables and API of the same moment."""
+
+    truths: Mapping[str, Truth]
+    """By cluster."""
+    expected: Mapping[str, Mapping[str, Json]]
+    """Normalized VMs by cluster and uid."""
+    messages: Sequence[StreamMessage]
+    vms: Replay
+    migrations: Replay
+    tables: Mapping[str, Mapping[str, Record]]
+    """Rows by table and key."""
+    history: Sequence[int]
+    """Revisions, in order."""
+    set_aside: Sequence[Record]
+    checkpoint: int
+    listed: Sequence[Json]
+    datacenters: Json
+    status: Json
+    listed_migrations: Sequence[Json]
+
+
+async def gather(world: World) -> Evidence:
+    """Look at everything. The fleets must stand still."""
+    messages = await _stream(world.nats_url)
+    connection = await asyncpg.connect(world.database_url)
+    try:
+        return Evidence(
+            truths={site.name: site.cluster.truth() for site in world.sites},
+            expected={site.name: site.expected_vms() for site in world.sites},
+            messages=messages,
+            vms=replay(messages),
+            migrations=replay(messages, "migrations"),
+            tables={p.table.name: await _rows(connection, p.table.name, p.key) for p in PROJECTIONS.values()},
+            history=[row["revision"] for row in await connection.fetch("SELECT revision FROM vm_events ORDER BY 1")],
+            set_aside=[dict(row) for row in await connection.fetch("SELECT revision, subject, reason FROM set_aside")],
+            checkpoint=await connection.fetchval("SELECT revision FROM checkpoint"),
+            listed=await world.vms(),
+            datacenters=await world.get("/api/v1/datacenters"),
+            status=await world.get("/api/v1/status"),
+            listed_migrations=await world.get("/api/v1/migrations"),
+        )
+    finally:
+        await connection.close()
+
+
+async def _stream(nats_url: str) -> list[StreamMessage]:
+    client = await bus.connect(SecretStr(nats_url), name="soak")
+    try:
+        end = (await bus.stream_state(client)).last_sequence
+        messages: list[StreamMessage] = []
+        async with consume(client, after=0) as consumer:
+            while not messages or messages[-1].sequence < end:
+                messages += await consumer.next_batch()
+        return messages
+    finally:
+        await bus.close(client)
+
+
+async def _rows(connection: asyncpg.Connection, table: str, key: str) -> dict[str, Record]:
+    """The rows of a table by key, in the order of the columns that the projection knows."""
+    columns = ", ".join(column.name for column in metadata.tables[table].columns)
+    rows = await connection.fetch(f"SELECT {columns} FROM {table}")  # noqa: S608  names are our own
+    return {row[key]: dict(row) for row in rows}
+
+
+def text_of(value: Any) -> Any:
+    """A value of a row for comparison: JSON as what it says, not as it is written."""
+    return json.loads(value) if isinstance(value, str) and value[:1] in ("{", "[") else value

@@ -1,0 +1,150 @@
+"""A soak from beginning to end: chaos of every kind, a truce, chaos around services that live on, rest, the verdict."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from oracle import differing
+from soak import chaos, evidence, verdict
+from soak.evidence import Evidence
+from soak.part import Size
+from soak.population import Population
+from soak.report import acts_table, findings_list, say, sizes_table
+from soak.schedule import Kind, schedule
+from soak.witness import Witness, sizes
+from soak.world import World, living_world
+
+LOOK_SECONDS = 0.5
+STILL_SECONDS = 2.0
+"""Without a change for so long, a fleet stands still: a boot takes 1.6 s."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long, how large, which one."""
+
+    seconds: float
+    seed: int
+    clusters: int = 5
+    vms: int = 40
+    """Of each cluster at the beginning."""
+    heal_seconds: float = 60.0
+    """How long after the last act things may need to heal: the longest is the look for a KubeVirt that was absent."""
+    patience_seconds: float = 90.0
+    """When they must have. Longer than the longest pause of a list-watch, and than one that is due just now."""
+
+
+@dataclass
+class Outcome:
+    """What was found: by claim what speaks against it, and the report for people."""
+
+    findings: dict[str, list[str]]
+    report: list[str] = field(default_factory=list)
+
+    @property
+    def clean(self) -> bool:
+        return not any(self.findings.values())
+
+
+async def soak(plan: Plan, directory: Path) -> Outcome:
+    """Run one soak in an empty directory, which keeps data and logs."""
+    say(f"soak of {plan.seconds:.0f} s, SEED={plan.seed}, {plan.clusters} clusters of {plan.vms} VMs, in {directory}")
+    async with living_world(directory, clusters=plan.clusters, vms=plan.vms, seed=plan.seed) as world:
+        witness, done = Witness(world), Counter[str]()
+        trouble = []
+        async with _background(witness.watch()):
+            trouble += await _round(1, plan, world, chaos.KINDS, done)
+            before = sizes(world)
+            trouble += await _round(2, plan, world, chaos.SPARING_SERVICES, done)
+            await witness.look()
+        seen, after = await evidence.gather(world), sizes(world)
+        findings = {
+            "all was well in time": trouble,
+            "the API never showed an existing VM as gone": witness.false_deletes,
+            "processes end only when they are ended, and in order": world.complaints(),
+            "memory and open files are flat": verdict.growth(before, after, world.services),
+            **verdict.judge(seen, world),
+        }
+        report = [*_figures(world, witness, seen, done), *_sizes(world, before, after), *findings_list(findings)]
+        return Outcome(findings, report + verdict.first_difference(seen))
+
+
+async def _round(number: int, plan: Plan, world: World, kinds: Mapping[str, Kind], done: Counter[str]) -> list[str]:
+    """Chaos among living fleets for half the time, then rest; what is not well in time."""
+    seed = 2 * plan.seed + number
+    unseen = kinds.keys() - done.keys()
+    planned = schedule(kinds, seed=seed, seconds=plan.seconds / 2, heal_seconds=plan.heal_seconds, first=unseen)
+    say(f"round {number} of chaos: {len(planned)} acts")
+    async with asyncio.TaskGroup() as tasks:
+        lives = [tasks.create_task(Population(site, seed).run()) for site in world.sites]
+        await chaos.unleash(world, planned, done)
+        await chaos.heal(world)
+        for life in lives:
+            life.cancel()
+    say(f"round {number} has ended; waiting for health, {plan.patience_seconds:.0f} s at most")
+    return await _until_well(world, plan.patience_seconds)
+
+
+async def _until_well(world: World, patience_seconds: float) -> list[str]:
+    """Wait until all are ready and the API shows the truth; what was still wrong after the deadline."""
+    trouble = ["the fleets do not come to rest"]
+    try:
+        async with asyncio.timeout(patience_seconds):
+            await _until_still(world)
+            while trouble := await _trouble(world):  # noqa: ASYNC110  processes are asked
+                await asyncio.sleep(LOOK_SECONDS)
+    except TimeoutError:
+        return trouble
+    return []
+
+
+async def _until_still(world: World) -> None:
+    """The fleets have stopped changing: what was started has booted, what was deleted is gone."""
+    before: list[int] = []
+    while (now := [site.cluster.store.revision for site in world.sites]) != before:
+        before = now
+        await asyncio.sleep(STILL_SECONDS)
+
+
+async def _trouble(world: World) -> list[str]:
+    if unready := await world.unready():
+        return unready
+    try:
+        shown = {vm["id"]: vm for vm in await world.vms()}
+    except httpx2.HTTPError as error:
+        return [f"the API does not answer: {type(error).__name__}"]
+    expected = {uid: vm for site in world.sites for uid, vm in site.expected_vms().items()}
+    wrong = [uid for uid in expected.keys() | shown.keys() if differing(expected.get(uid), shown.get(uid))]
+    return [f"the API shows {len(wrong)} VMs otherwise than they are, for example {wrong[0]}"] if wrong else []
+
+
+def _figures(world: World, witness: Witness, seen: Evidence, done: Counter[str]) -> list[str]:
+    requests = [request for site in world.sites for request in site.cluster.requests]
+    lists = sum(request.verb == "list" or "sendInitialEvents" in request.query for request in requests)
+    living = sum(len(vms) for vms in seen.expected.values())
+    fenced = seen.vms.fenced + seen.migrations.fenced
+    compared = f"{living} living and {len(seen.vms.ended)} ended VMs, {len(seen.listed_migrations)} migrations"
+    return [
+        f"{done.total()} acts of chaos:",
+        *acts_table(done),
+        f"{len(seen.messages)} events, {fenced} of an older epoch; {lists} lists in {len(requests)} requests",
+        f"compared: {compared}, {len(seen.history)} revisions of history",
+        f"{witness.looks} looks at the API, {witness.failures} without answer",
+    ]
+
+
+def _sizes(world: World, before: Mapping[str, Size], after: Mapping[str, Size]) -> list[str]:
+    return sizes_table(before, after, {name: part.starts for name, part in world.parts.items()})
+
+
+@asynccontextmanager
+async def _background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(work)
+        yield
+        task.cancel()

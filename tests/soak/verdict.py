@@ -1,0 +1,156 @@
+"""Truth = log = tables = API, and nothing was false on the way. A function per claim; none of its sentences is good."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from oracle import compare, compare_migrations, compare_versions, differing
+from soak.evidence import Evidence, text_of
+from soak.part import Size
+from soak.world import World
+
+from summit_models.vm import Vm
+from summit_projector.project import project
+
+GROWTH_BYTES = 24 * 1024 * 1024
+"""What a process may have grown in half a soak: the allocator's fragments of a few relists, the buffers of TLS
+connections that were made anew (256 KiB each), the publisher's window of 3 MB. A leak per fault or per event passes it
+in ten minutes: that is 100 faults, and 20 000 events of 1.3 kB."""
+GROWTH_FILES = 12
+"""Connections that are kept for a while: five in the api's pool, and one idle one for each of five clusters."""
+
+
+def truth_is_in_log(seen: Evidence, world: World) -> Iterator[str]:
+    for site in world.sites:
+        yield from compare(seen.expected[site.name], seen.vms.living, source=site.source)
+        yield from compare_versions(seen.truths[site.name], seen.vms.living)
+        yield from compare_migrations(seen.truths[site.name], seen.migrations.living, source=site.source)
+
+
+def log_tells_true_stories(seen: Evidence, _: World) -> Iterator[str]:
+    yield from seen.vms.violations
+    yield from seen.migrations.violations
+
+
+def nothing_returns_from_death(seen: Evidence, _: World) -> Iterator[str]:
+    yield from seen.vms.returned
+    yield from seen.migrations.returned
+
+
+def nothing_was_set_aside(seen: Evidence, _: World) -> Iterator[str]:
+    for row in seen.set_aside:
+        yield f"event {row['revision']} on {row['subject']}: {row['reason']}"
+
+
+def tables_are_the_projected_log(seen: Evidence, _: World) -> Iterator[str]:
+    """One pure projection of the whole log makes the same rows as all those batches, crashes and repetitions."""
+    if seen.checkpoint != seen.messages[-1].sequence:
+        yield f"the checkpoint is {seen.checkpoint}, the log ends at {seen.messages[-1].sequence}"
+    for table, rows in project(seen.messages).rows.items():
+        stored = seen.tables[table]
+        columns = list(next(iter(stored.values()), {}))
+        projected = {row[0]: dict(zip(columns, row, strict=True)) for row in rows}
+        for key in projected.keys() | stored.keys():
+            yield from _row_differs(f"{table} {key}", projected.get(key), stored.get(key))
+
+
+def _row_differs(
+    what: str, projected: Mapping[str, object] | None, stored: Mapping[str, object] | None
+) -> Iterator[str]:
+    if projected is None or stored is None:
+        yield f"{what}: {'not in the table' if stored is None else 'only in the table'}"
+        return
+    for column, value in projected.items():
+        if text_of(value) != text_of(stored[column]):
+            yield f"{what}: {column} is {stored[column]!r}, the log says {value!r}"
+
+
+def history_has_each_revision_once(seen: Evidence, _: World) -> Iterator[str]:
+    wanted, found = Counter(row.revision for row in project(seen.messages).history), Counter(seen.history)
+    for revision in sorted((wanted | found).keys()):
+        if wanted[revision] != found[revision]:
+            yield f"revision {revision} is in vm_events {found[revision]} times instead of {wanted[revision]}"
+
+
+def api_shows_the_tables(seen: Evidence, _: World) -> Iterator[str]:
+    living = {uid: row for uid, row in seen.tables["vms"].items() if row["deleted_at"] is None}
+    listed = {vm["id"]: vm for vm in seen.listed}
+    if len(listed) < len(seen.listed):
+        yield f"{len(seen.listed) - len(listed)} VMs are on two pages"
+    for uid in living.keys() | listed.keys():
+        shown = (listed[uid]["revision"], listed[uid]["status"], listed[uid]["nodeName"]) if uid in listed else None
+        stored = tuple(living[uid][name] for name in ("revision", "status", "node_name")) if uid in living else None
+        if shown != stored:
+            yield f"VM {uid}: the API shows {shown}, the table has {stored}"
+    by_datacenter = {
+        uid for datacenter in seen.datacenters["datacenters"] for uid in (v["id"] for v in datacenter["vms"])
+    }
+    if by_datacenter != living.keys():
+        yield f"/datacenters and the table differ in {sorted(by_datacenter ^ living.keys())}"
+    counts = Counter(row["status"] for row in living.values())
+    shown_counts = {status: count for status, count in seen.status["byStatus"].items() if count}
+    if (seen.status["total_vms"], shown_counts) != (len(living), dict(counts)):
+        yield f"/status counts {seen.status}, the table {dict(counts)}"
+    yield from _api_shows_the_migrations(seen)
+
+
+def _api_shows_the_migrations(seen: Evidence) -> Iterator[str]:
+    shown = {migration["id"]: migration["phase"] for migration in seen.listed_migrations}
+    stored = {uid: row["phase"] for uid, row in seen.tables["migrations"].items()}
+    for uid in shown.keys() | stored.keys():
+        if shown.get(uid) != stored.get(uid):
+            yield f"migration {uid}: the API shows {shown.get(uid)!r}, the table has {stored.get(uid)!r}"
+
+
+CLAIMS: Mapping[str, Callable[[Evidence, World], Iterator[str]]] = {
+    "the log ends with the truth of every cluster": truth_is_in_log,
+    "the log tells true stories: created, changed, deleted, in order, nothing missing": log_tells_true_stories,
+    "nothing that was deleted came back": nothing_returns_from_death,
+    "nothing was set aside": nothing_was_set_aside,
+    "the tables are what the log projects to": tables_are_the_projected_log,
+    "the history has each revision exactly once": history_has_each_revision_once,
+    "the API shows what the tables have": api_shows_the_tables,
+}
+
+
+def judge(seen: Evidence, world: World) -> dict[str, list[str]]:
+    """Each claim with what speaks against it."""
+    return {claim: list(check(seen, world)) for claim, check in CLAIMS.items()}
+
+
+def growth(before: Mapping[str, Size], after: Mapping[str, Size], services: Sequence[str]) -> list[str]:
+    """Services that have lived since `before` and have grown beyond the allowance."""
+    sentences = []
+    for name in services:
+        then, now = before.get(name), after.get(name)
+        if then is None or now is None or then.pid != now.pid:
+            sentences.append(f"{name} has not lived since the second half began")
+            continue
+        if now.resident_bytes - then.resident_bytes > GROWTH_BYTES:
+            sentences.append(f"{name} grew from {then.resident_bytes / 1e6:.1f} to {now.resident_bytes / 1e6:.1f} MB")
+        if now.open_files - then.open_files > GROWTH_FILES:
+            sentences.append(f"{name} has {now.open_files} open files, {then.open_files} before")
+    return sentences
+
+
+def first_difference(seen: Evidence) -> list[str]:
+    """The first VM about which truth, log, table and API do not agree, side by side."""
+    truths = {uid: vm for vms in seen.expected.values() for uid, vm in vms.items()}
+    listed = {vm["id"]: vm for vm in seen.listed}
+    for uid in sorted(truths.keys() | seen.vms.living.keys() | listed.keys()):
+        told = seen.vms.living.get(uid)
+        row = seen.tables["vms"].get(uid)
+        log, shown = told.state if told else None, listed.get(uid)
+        if differing(truths.get(uid), log) or differing(truths.get(uid), shown):
+            return [f"VM {uid}", *_side_by_side(truths.get(uid), log, row, shown)]
+    return []
+
+
+def _side_by_side(*states: Mapping[str, object] | None) -> Iterator[str]:
+    truth, log, row, shown = (state or {} for state in states)
+    yield f"  {'':<20}{'truth':<32}{'log':<32}{'table':<32}API"
+    for name, info in Vm.model_fields.items():
+        alias = info.alias or name
+        values = [truth.get(alias), log.get(alias), row.get(name), shown.get(alias)]
+        yield f"  {alias:<20}" + "".join(f"{value!s:<32.30}" for value in values)
+    deleted, revision = row.get("deleted_at"), row.get("revision")
+    yield f"  table: deleted_at {deleted}, revision {revision}; API: revision {shown.get('revision')}"

@@ -1,0 +1,217 @@
+"""All that lives in a soak: simulated clusters with their fleets, NATS, Postgres and the three services."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from oracle import Json, expected_vms
+from pipeline import free_port
+from soak.part import Part
+
+from summit_models.contract import ClusterName, DatacenterId
+from summit_models.event import source_of
+from summit_simulator.cluster import SimulatedCluster
+from summit_simulator.fleet import seed_fleet
+from summit_simulator.resources import VIRTUALMACHINEINSTANCES, VIRTUALMACHINES
+from summit_standalone.backend import service
+from summit_standalone.directory import prepare_directory
+from summit_standalone.embedded_nats import nats_program
+from summit_standalone.embedded_postgres import postgres_program, postgres_url
+
+NAMES = ("vulcan", "romulus", "andoria", "betazed", "qonos", "risa", "trill")
+DATACENTERS = ("dc-solna", "dc-uppsala")
+SPEED = 10.0
+"""A boot that takes KubeVirt 16 s is done in 1.6: many states in little time."""
+BOOKMARK_SECONDS = 10.0
+"""Instead of 60, so that a short soak has watches that resume from one."""
+START_SECONDS = 90.0
+"""Four seconds on an idle machine."""
+
+
+@dataclass
+class Site:
+    """One cluster, and where the configuration says that it is."""
+
+    cluster: SimulatedCluster
+    datacenter: str
+    directory: Path
+    kubeconfigs: int = 1
+
+    @property
+    def name(self) -> str:
+        return self.cluster.name
+
+    @property
+    def source(self) -> str:
+        return source_of(DatacenterId(self.datacenter), ClusterName(self.name))
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.directory / f"{self.name}-{self.kubeconfigs}.yaml"
+
+    def write_kubeconfig(self) -> None:
+        self.cluster.write_kubeconfig(self.kubeconfig)
+
+    def expected_vms(self) -> dict[str, Json]:
+        return expected_vms(self.cluster.truth(), cluster=self.name, datacenter=self.datacenter)
+
+    def living(self) -> set[str]:
+        """Uids of all VMs that exist now."""
+        store = self.cluster.store
+        alone = [vmi.uid for vmi in store.records(VIRTUALMACHINEINSTANCES) if b'"ownerReferences"' not in vmi.data]
+        return {vm.uid for vm in store.records(VIRTUALMACHINES)} | set(alone)
+
+
+@dataclass
+class World:
+    """The parts by name, the clusters, and a client of the api."""
+
+    directory: Path
+    sites: Sequence[Site]
+    nats_url: str
+    database_url: str
+    http: httpx2.AsyncClient
+    parts: dict[str, Part]
+    probes: dict[str, str] = field(default_factory=dict)
+    """URL of each service's readiness."""
+
+    @property
+    def config(self) -> Path:
+        return self.directory / "datacenters.yaml"
+
+    def write_config(self) -> None:
+        """Write datacenters.yaml as the sites say, replacing it in one step as editors do."""
+        lines = ["datacenters:"]
+        for datacenter in DATACENTERS:
+            lines += [f"  - id: {datacenter}", "    clusters:"]
+            mine = [site for site in self.sites if site.datacenter == datacenter]
+            lines += [f"      - {{name: {site.name}, kubeconfig: {site.kubeconfig.name}}}" for site in mine]
+        partial = self.config.with_suffix(".partial")
+        partial.write_text("\n".join(lines) + "\n")
+        partial.replace(self.config)
+
+    @property
+    def services(self) -> Sequence[str]:
+        return list(self.probes)
+
+    def complaints(self) -> list[str]:
+        """Of all parts."""
+        return [complaint for part in self.parts.values() for complaint in part.complaints]
+
+    async def vms(self) -> list[Json]:
+        """All VMs that the API lists, page by page. Raises httpx2.HTTPError."""
+        items: list[Json] = []
+        cursor: str | None = None
+        while True:
+            page = await self.get("/api/v1/vms", limit="100", **({"cursor": cursor} if cursor else {}))
+            items += page["items"]
+            cursor = page["next"]
+            if cursor is None:
+                return items
+
+    async def get(self, path: str, **parameters: str) -> Any:
+        answer = await self.http.get(path, params=parameters)
+        answer.raise_for_status()
+        return answer.json()
+
+    async def unready(self) -> list[str]:
+        """Services that are not ready, with what they say."""
+        found = []
+        for name, url in self.probes.items():
+            try:
+                answer = await self.http.get(url)
+            except httpx2.HTTPError as error:
+                found.append(f"{name}: {type(error).__name__}")
+            else:
+                if answer.status_code != 200:
+                    found.append(f"{name}: {answer.text.strip()}")
+        return found
+
+
+@asynccontextmanager
+async def living_world(directory: Path, *, clusters: int, vms: int, seed: int) -> AsyncIterator[World]:
+    """Start everything, and end it afterwards; the first list may still be under way."""
+    async with AsyncExitStack() as stack:
+        sites = [await stack.enter_async_context(_site(directory, n, vms, seed)) for n in range(clusters)]
+        http = await stack.enter_async_context(httpx2.AsyncClient(timeout=10))
+        world = await _composed(directory, sites, http)
+        world.write_config()
+        async with asyncio.TaskGroup() as keepers:
+            keeping = [keepers.create_task(part.keep_running()) for part in world.parts.values()]
+            try:
+                await _start(world)
+                yield world
+            finally:
+                for task in keeping:
+                    task.cancel()
+                await _end(world)
+
+
+@asynccontextmanager
+async def _site(directory: Path, number: int, vms: int, seed: int) -> AsyncIterator[Site]:
+    cluster = SimulatedCluster(NAMES[number], seed=seed, speed=SPEED, bookmark_seconds=BOOKMARK_SECONDS)
+    seed_fleet(cluster, vms=vms, seed=seed)
+    async with cluster:
+        site = Site(cluster, DATACENTERS[number % len(DATACENTERS)], directory)
+        site.write_kubeconfig()
+        yield site
+
+
+async def _composed(directory: Path, sites: Sequence[Site], http: httpx2.AsyncClient) -> World:
+    nats_port, postgres_port, api_port, watcher_port, projector_port = (free_port() for _ in range(5))
+    nats_dir, postgres_dir = prepare_directory(directory / "nats"), prepare_directory(directory / "postgres")
+    nats_url = f"nats://127.0.0.1:{nats_port}"
+    servers = {
+        "nats": nats_program(nats_dir, nats_port),
+        "postgres": await postgres_program(postgres_dir, postgres_port),
+    }
+    database_url = postgres_url(postgres_dir, postgres_port)
+    nats = {"NATS_URL": nats_url, "HOME": str(directory)}
+    database = nats | {"DATABASE_URL": database_url}
+    services = {
+        "projector": service("projector", database | {"PROJECTOR_PROBE_PORT": str(projector_port)}),
+        "api": service("api", database | {"API_PORT": str(api_port)}),
+        "watcher": service(
+            "watcher",
+            nats | {"WATCHER_CONFIG": str(directory / "datacenters.yaml"), "WATCHER_PROBE_PORT": str(watcher_port)},
+        ),
+    }
+    http.base_url = httpx2.URL(f"http://127.0.0.1:{api_port}")
+    ports = {"projector": projector_port, "api": api_port, "watcher": watcher_port}
+    return World(
+        directory,
+        sites,
+        nats_url,
+        database_url,
+        http,
+        parts={
+            name: Part(replace(program, log=directory / f"{name}.log"))
+            for name, program in (servers | services).items()
+        },
+        probes={name: f"http://127.0.0.1:{port}/readyz" for name, port in ports.items()},
+    )
+
+
+async def _start(world: World) -> None:
+    """Start all, and wait until every service is ready and the API lists every VM."""
+    for part in world.parts.values():
+        await part.start()
+    wanted = sum(len(site.living()) for site in world.sites)
+    async with asyncio.timeout(START_SECONDS):
+        while await world.unready() or len(await world.vms()) < wanted:  # noqa: ASYNC110  processes are asked
+            await asyncio.sleep(0.2)
+
+
+async def _end(world: World) -> None:
+    """Who produces and who asks first, who keeps last."""
+    for name, how in (("watcher", _TERM), ("api", _TERM), ("projector", _TERM), ("nats", _TERM), ("postgres", _INT)):
+        if world.parts[name].size():
+            await world.parts[name].end(how)
+
+
+_TERM, _INT = signal.SIGTERM, signal.SIGINT
