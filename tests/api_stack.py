@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from summit_api import revisions
 from summit_api.app import create_app
 from summit_api.deps import Services, now
+from summit_api.edits.event_log import EventLog
 from summit_api.freshness import Freshness
 from summit_api.query.snapshot import ReadModels
 from summit_api.revisions import Revisions
@@ -102,7 +103,8 @@ async def api_over(database_url: str) -> AsyncIterator[tuple[httpx2.AsyncClient,
     """The api over whatever is at this URL: a client of it, what it has heard, and its dependencies to override."""
     freshness = Freshness()
     read_models = ReadModels(SecretStr(database_url))
-    services = Services(read_models, freshness, Revisions())
+    applied = Revisions()
+    services = Services(read_models, freshness, applied, EventLog(applied))
     following = asyncio.create_task(revisions.follow(SecretStr(database_url), services.revisions))
     app = create_app(services)
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)

@@ -36,6 +36,7 @@ DUPLICATE_WINDOW_SECONDS = 60.0
 MAX_EVENT_BYTES = 256 * 1024
 PING_SECONDS = 5.0
 UNANSWERED_PINGS = 4
+STARTS_ANEW = "the process starts anew and tells it all"
 HEALTH_TTL_SECONDS = 24 * 3600
 """A cluster that no watcher has spoken of for a day leaves the bucket; it is stale long before."""
 
@@ -128,7 +129,7 @@ async def watch_stream(client: Client) -> None:
             await ensure_stream(client)
         except (NatsError, TimeoutError):
             continue  # away: the connection is watched by others
-        raise FatalError(f"the stream {STREAM!r} was replaced by a new one; the process starts anew and tells it all")
+        raise FatalError(f"the stream {STREAM!r} was replaced by a new one; {STARTS_ANEW}")
 
 
 async def ensure_stream(client: Client) -> None:

@@ -46,6 +46,8 @@ class Outcome(NamedTuple):
     refusal: str = ""
     unstorable: int | None = None
     """Number in the batch, from 1, of a message that no retry can store; `refusal` says why."""
+    sequence: int = 0
+    """Of a complete batch: the last message's place in the stream; 0 when that was a duplicate."""
 
 
 class _Error(msgspec.Struct):
@@ -123,7 +125,7 @@ class FastBatch:
             self._told.set()
         else:
             self._stored = answer.count
-            self._end(Outcome(complete=answer.count == self.sent))
+            self._end(Outcome(complete=answer.count == self.sent, sequence=answer.seq))
 
     def _end(self, outcome: Outcome) -> None:
         self.outcome = outcome

@@ -35,10 +35,10 @@ REPUBLISHED = Counter(
 )
 PUBLISH_FAILURES = Counter(
     "summit_publish_failures",
-    "Batches that did not end well; 'refused' has its reason in the log, 'unanswered' is slow or not permitted",
+    "Batches that did not end well; 'refused' and 'denied' have their reason in the log, 'unanswered' is slow",
     labelnames=("reason",),
 )
-PUBLISH_FAILURE_REASONS = ("refused", "unanswered", "disconnected")
+PUBLISH_FAILURE_REASONS = ("refused", "denied", "unanswered", "disconnected")
 for _reason in PUBLISH_FAILURE_REASONS:
     PUBLISH_FAILURES.labels(_reason)
 PUBLISH_SECONDS = Histogram(

@@ -11,6 +11,9 @@ had buffered after a reconnect. That does no harm. Each try is a run of the same
 before it is missing and of which the server takes a prefix; whichever stores an event has passed all earlier ones, and
 the second to come is a duplicate. It holds as long as a try is not older than the stream's duplicate window.
 
+What is stored may be lost again with a server's power or disk. So after each reconnect, and every few seconds, the log
+is asked for the newest event that it has confirmed (see acknowledged); what it lost goes to the head of the queue.
+
 The first batch after a failure has one event, so that a server that stores nothing is not sent a thousand with every
 attempt. (nats-py's own `publish_async` hangs for ever on an error, #985.)
 """
@@ -20,7 +23,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -31,8 +34,11 @@ from nats.errors import Error as NatsError
 
 from summit_models.event import ingest
 from summit_runtime import metrics
+from summit_runtime.acknowledged import Acknowledged, LogLostError
 from summit_runtime.backoff import Backoff
+from summit_runtime.bus import STARTS_ANEW
 from summit_runtime.fast_batch import MAX_UNANSWERED, FastBatch, Message, Outcome
+from summit_runtime.process import FatalError, sleep_unless
 
 logger = logging.getLogger("summit.nats")
 
@@ -41,6 +47,10 @@ WINDOW_EVENTS = 2048
 ANSWER_TIMEOUT_SECONDS = 5.0
 LOOK_SECONDS = 0.1
 """How soon a lost connection, and its return, are seen while an answer is awaited."""
+CHECK_SECONDS = 5.0
+"""How often a log that has lost its end is looked for while the connection holds."""
+COMMIT_SECONDS = 0.5
+"""A batch under constant load is committed after so long: only a commit tells a place in the log."""
 
 
 @dataclass
@@ -59,6 +69,11 @@ class Publisher:
     _flushes: deque[tuple[int, asyncio.Future[None]]] = field(default_factory=deque, init=False)
     """Who waits for how many events to be settled; whoever began later waits for no fewer."""
     _backoff: Backoff = field(default_factory=lambda: Backoff(initial_seconds=0.25, max_seconds=5.0), init=False)
+    _acknowledged: Acknowledged = field(default_factory=Acknowledged, init=False)
+    _returned: int = field(default=0, init=False)
+    """Events at the head of the queue that have been stored and lost: they have left the window already."""
+    _compared: tuple[int, float] = field(default=(0, float("-inf")), init=False)
+    """At which number of reconnects, and when, the log was last asked for what it has confirmed."""
     _timed: tuple[int, float] | None = field(default=None, init=False)
     """One event in the queue, by how many must leave it first, and when it came."""
     published: int = field(default=0, init=False)
@@ -90,22 +105,61 @@ class Publisher:
         return len(self._queue)
 
     async def run(self) -> None:
-        """Publish what waits, one batch after the other, for ever."""
+        """Publish what waits, one batch after the other, for ever.
+
+        Raises FatalError when the log has lost more than is remembered here.
+        """
         while True:
-            await self._waiting.wait()
             while not self.client.is_connected:  # noqa: ASYNC110  nats-py has nothing to wait for
                 await asyncio.sleep(LOOK_SECONDS)
-            self._batch = FastBatch(self.inbox)
-            await self._settle(self._batch, await self._publish_batch(self._batch))
+            await self._compare()
+            if self._queue:
+                self._batch = FastBatch(self.inbox)
+                await self._settle(self._batch, await self._publish_batch(self._batch))
+            else:
+                await sleep_unless(self._waiting, CHECK_SECONDS)
 
     async def answer(self, message: Msg) -> None:
         if self._batch:
             self._batch.answer(message)
 
+    async def _compare(self) -> None:
+        """Ask the log for what it has confirmed, when that is due, and take back what it has lost.
+
+        After a reconnect nothing is published before it has answered, unless it does not answer at all.
+        """
+        reconnects, now = self.client.stats["reconnects"], time.monotonic()
+        if reconnects == self._compared[0] and now < self._compared[1] + CHECK_SECONDS:
+            return
+        give_up_at = now + (ANSWER_TIMEOUT_SECONDS if reconnects != self._compared[0] else 0)
+        self._compared = reconnects, now
+        while self.client.stats["reconnects"] == reconnects:
+            try:
+                self._take_back(await self._acknowledged.lost(self.client))
+                break
+            except LogLostError as error:
+                raise FatalError(f"NATS has lost what it had stored: {error}; {STARTS_ANEW}") from error
+            except (NatsError, TimeoutError):  # away, or not ready yet, as in the first moments of its start
+                if time.monotonic() > give_up_at:
+                    break
+                await asyncio.sleep(LOOK_SECONDS)
+
+    def _take_back(self, lost: Sequence[Message]) -> None:
+        if lost:
+            logger.warning(
+                "NATS has lost %d events that it had confirmed, as after a loss of power; sent again", len(lost)
+            )
+            metrics.REPUBLISHED.inc(len(lost))
+            self._queue.extendleft(reversed(lost))
+            self._returned += len(lost)
+            self._settled -= len(lost)
+            self._waiting.set()
+
     async def _publish_batch(self, batch: FastBatch) -> Outcome:
         reconnects, heard_at = self.client.stats["reconnects"], time.monotonic()
+        error, commit_at = self.client.last_error, heard_at + COMMIT_SECONDS
         while not batch.outcome:
-            await self._feed(batch)
+            await self._feed(batch, commit=time.monotonic() > commit_at)
             if await batch.hear(LOOK_SECONDS):
                 heard_at = time.monotonic()
             elif time.monotonic() - heard_at > ANSWER_TIMEOUT_SECONDS:
@@ -113,19 +167,24 @@ class Publisher:
             self._stored(batch.take_stored())
             if not self.client.is_connected or self.client.stats["reconnects"] != reconnects:
                 return _failed("disconnected")
-        return batch.outcome if batch.outcome.complete else _failed("refused", *batch.outcome[1:])
+            if self.client.last_error is not error and (denied := _denied(self.client.last_error)):
+                return _failed("denied", denied)
+        return batch.outcome if batch.outcome.complete else _failed("refused", *batch.outcome[1:3])
 
-    async def _feed(self, batch: FastBatch) -> None:
+    async def _feed(self, batch: FastBatch, *, commit: bool) -> None:
         """Send what waits, as far as there is room; commit when that is all, or all that this batch may have."""
         first = batch.unanswered
         waiting = 1 - batch.sent if self._failing else len(self._queue) - first
         count = min(waiting, MAX_UNANSWERED - first)
         if count and not batch.committed:
-            await batch.send(self.client, list(islice(self._queue, first, first + count)), commit=count == waiting)
+            messages = list(islice(self._queue, first, first + count))
+            await batch.send(self.client, messages, commit=commit or count == waiting)
 
     async def _settle(self, batch: FastBatch, outcome: Outcome) -> None:
         self._failing = not outcome.complete
-        if self._failing:
+        if outcome.complete:
+            self._acknowledged.committed(outcome.sequence)
+        else:
             metrics.RESENT.inc(batch.unanswered)
         if outcome.unstorable is not None:
             self._drop(outcome.unstorable - 1 - batch.taken, outcome.refusal)
@@ -133,6 +192,7 @@ class Publisher:
             await self._refused(outcome.refusal)
 
     def _stored(self, count: int) -> None:
+        self._acknowledged.stored(islice(self._queue, count))
         for _ in range(count):
             self._forget(0)
         self.published += count
@@ -150,7 +210,10 @@ class Publisher:
 
     def _forget(self, index: int) -> None:
         del self._queue[index]
-        self._window.release()
+        if self._returned:
+            self._returned -= 1
+        else:
+            self._window.release()
         self._settled += 1
         if not self._queue:
             self._waiting.clear()
@@ -172,6 +235,14 @@ class Publisher:
         if not self._backoff.attempt:
             logger.warning("NATS does not store events (%s); trying again until it does", reason)
         await asyncio.sleep(self._backoff.next_seconds())
+
+
+def _denied(error: Exception | None) -> str | None:
+    """What the server said if it does not let us publish: to the event itself there is no answer."""
+    text = str(error or "")
+    if "permissions violation for publish" not in text.lower():
+        return None
+    return f"it does not permit the user of NATS_URL to: {text}"
 
 
 def _failed(reason: str, refusal: str = "", unstorable: int | None = None) -> Outcome:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from summit_api import revisions
 from summit_api.app import create_app
 from summit_api.deps import Services
+from summit_api.edits.event_log import EventLog
+from summit_api.edits.repeat import keep_repeating
 from summit_api.freshness import Freshness, follow
 from summit_api.query.snapshot import ReadModels
 from summit_api.revisions import Revisions
@@ -33,15 +35,16 @@ async def service(settings: Settings, stop: asyncio.Event) -> None:
     _tune_garbage_collector()
     sock = listen(settings.host, settings.port)
     read_models = ReadModels(settings.database_url)
-    services = Services(read_models, Freshness(), Revisions())
+    applied = Revisions()
+    services = Services(read_models, Freshness(), applied, EventLog(applied))
     app = create_app(services)
     host, port = sock.getsockname()[:2]
     logger.info("api answers at http://%s:%s", f"[{host}]" if ":" in host else host, port)
     try:
         async with asyncio.TaskGroup() as tasks:
             following = [
-                tasks.create_task(_keep_following(settings, services.freshness)),
-                tasks.create_task(revisions.follow(settings.database_url, services.revisions)),
+                tasks.create_task(_keep_following(settings, services)),
+                tasks.create_task(revisions.follow(settings.database_url, applied)),
             ]
             await serve(app, sock, stop, access_log=settings.log_level == "DEBUG")
             for task in following:
@@ -50,24 +53,30 @@ async def service(settings: Settings, stop: asyncio.Event) -> None:
         await read_models.close()
 
 
-async def _keep_following(settings: Settings, freshness: Freshness) -> None:
-    """Also after what only a person can mend in NATS: until then everything is stale, and the tables still answer."""
+async def _keep_following(settings: Settings, services: Services) -> None:
+    """Also after what only a person can mend in NATS.
+
+    Until then everything is stale, nothing can be edited by hand, and the tables still answer.
+    """
     backoff = Backoff()
     while True:
         try:
-            await supervised("freshness", lambda: _follow(settings, freshness), retry=Backoff())
+            await supervised("freshness", lambda: _follow(settings, services), retry=Backoff())
         except FatalError as error:
             logger.error("what is heard of the clusters is stale: %s", error)  # noqa: TRY400  the sentence is enough
         await asyncio.sleep(backoff.next_seconds())
 
 
-async def _follow(settings: Settings, freshness: Freshness) -> None:
+async def _follow(settings: Settings, services: Services) -> None:
     client = await bus.connect(settings.nats_url, name=APPLICATION)
+    services.log.client = client
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(bus.watch_connection(client))
-            await follow(client, freshness)
+            tasks.create_task(keep_repeating(client, services.read_models))
+            await follow(client, services.freshness)
     finally:
+        services.log.client = None
         await bus.close(client)
 
 

@@ -13,7 +13,7 @@ from summit_api.deps import Services
 from summit_api.leniency import Leniency
 from summit_api.metrics import Timing
 from summit_api.problems import Problem
-from summit_api.routes import clusters, datacenters, docs, metrics, migrations, probes, vms
+from summit_api.routes import admin, clusters, datacenters, docs, metrics, migrate, migrations, probes, vms
 
 _DESCRIPTION = (
     "Inventory of KubeVirt virtual machines in many clusters. Every list carries the revision it was made at and an "
@@ -64,7 +64,7 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     api = APIRouter(prefix="/api/v1", responses=_ANSWERS)
-    for module in (datacenters, vms, clusters, migrations):
+    for module in (datacenters, vms, clusters, migrations, migrate, admin):
         api.include_router(module.router)
     app.include_router(api)
     app.include_router(probes.router)

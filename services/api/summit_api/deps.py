@@ -9,6 +9,7 @@ from fastapi import Depends, Header, Query, Request, Response
 
 from summit_api.access.principal import ANONYMOUS, Principal, Role
 from summit_api.access.scope import Scope
+from summit_api.edits.event_log import EventLog
 from summit_api.freshness import Freshness
 from summit_api.problems import ProblemError
 from summit_api.query import etag
@@ -28,6 +29,7 @@ class Services:
     read_models: ReadModels
     freshness: Freshness
     revisions: Revisions
+    log: EventLog
 
 
 async def services(request: Request) -> Services:

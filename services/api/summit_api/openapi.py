@@ -7,6 +7,7 @@ from pydantic import SecretStr
 
 from summit_api.app import create_app
 from summit_api.deps import Services
+from summit_api.edits.event_log import EventLog
 from summit_api.freshness import Freshness
 from summit_api.query.snapshot import ReadModels
 from summit_api.revisions import Revisions
@@ -14,7 +15,8 @@ from summit_api.revisions import Revisions
 
 def document() -> str:
     """The document as it is committed: sorted, indented, one newline at the end. Opens no connection."""
-    app = create_app(Services(ReadModels(SecretStr("postgresql://")), Freshness(), Revisions()))
+    revisions = Revisions()
+    app = create_app(Services(ReadModels(SecretStr("postgresql://")), Freshness(), revisions, EventLog(revisions)))
     return json.dumps(app.openapi(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 

@@ -42,13 +42,22 @@ class ProblemError(Exception):
     """An answer that is a problem. The title names the kind, the message says what happened this time."""
 
     def __init__(
-        self, status: int, title: str, detail: str, *, fields: Sequence[FieldError] = (), retry_after: int | None = None
+        self,
+        status: int,
+        title: str,
+        detail: str,
+        *,
+        fields: Sequence[FieldError] = (),
+        retry_after: int | None = None,
+        members: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
         self.title = title
         self.detail = detail
         self.fields = fields
+        self.members = members or {}
+        """The original's members where its answer had more than `error`, or a sentence that clients may compare."""
         self.headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
 
 
@@ -115,7 +124,7 @@ def _answer(request: Request, error: ProblemError, headers: Mapping[str, str] | 
         error=error.detail,
         errors=list(error.fields) or None,
     )
-    body = msgspec.json.encode(problem.model_dump(exclude_none=True))
+    body = msgspec.json.encode({**problem.model_dump(exclude_none=True), **error.members})
     return Response(body, status_code=error.status, headers=headers, media_type=MEDIA_TYPE)
 
 

@@ -22,7 +22,7 @@ class DatacenterRow(NamedTuple):
     id: DatacenterId
     name: str
     location: str | None
-    coordinates: list[float] | None
+    coordinates: Sequence[float] | None
     clusters: list[ClusterName] | None
 
 

@@ -1,6 +1,7 @@
 """The original API's answers: its member names, and its way to leave out what is empty."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -11,7 +12,8 @@ from summit_api.query.snapshot import Snapshot
 from summit_api.render.moment import Moment
 from summit_api.shapes.original import OriginalMigration, OriginalVm
 from summit_models.contract import DatacenterId
-from summit_models.vm import VmStatus
+from summit_models.datacenter import Datacenter
+from summit_models.vm import Vm, VmStatus
 
 
 def _encodable(model: type[BaseModel]) -> type[msgspec.Struct]:
@@ -41,11 +43,7 @@ def datacenters(
     for datacenter, managed, created_at, *members in fleet:
         if datacenter not in by_id:  # its declaration has not been applied yet, or was withdrawn: lose no VM
             by_id[datacenter] = _datacenter(DatacenterRow(datacenter, datacenter, None, None, None))
-        vm: Any = _Vm(*members)
-        vm.age = moment.age(created_at)
-        vm.ready = vm.ready or None
-        vm.stale = moment.is_stale(vm.cluster, managed=managed) or None
-        by_id[datacenter]["vms"].append(vm)
+        by_id[datacenter]["vms"].append(_at(moment, _Vm(*members), created_at, managed=managed))
     return msgspec.json.encode(
         {
             "datacenters": [datacenter for _, datacenter in sorted(by_id.items())],
@@ -53,6 +51,27 @@ def datacenters(
             "asOf": snapshot.as_of,
         }
     )
+
+
+def datacenter(state: Datacenter, fleet: Iterable[Sequence[Any]], moment: Moment) -> dict[str, Any]:
+    """One datacenter with its VMs, to be encoded by msgspec."""
+    row = DatacenterRow(state.id, state.name, state.location, state.coordinates, state.clusters)
+    vms = [_at(moment, _Vm(*members), created, managed=managed) for _, managed, created, *members in fleet]
+    return {**_datacenter(row), "vms": vms}
+
+
+def vm(state: Vm, moment: Moment) -> Any:
+    """One VM, to be encoded by msgspec."""
+    shown = _Vm(*(getattr(state, name, None) for name in OriginalVm.model_fields))
+    return _at(moment, shown, state.created_at, managed=state.managed)
+
+
+def _at(moment: Moment, vm: Any, created_at: datetime | None, *, managed: bool) -> Any:
+    """Add to a VM what depends on the moment."""
+    vm.age = moment.age(created_at)
+    vm.ready = vm.ready or None
+    vm.stale = moment.is_stale(vm.cluster, managed=managed) or None
+    return vm
 
 
 def _datacenter(row: DatacenterRow) -> dict[str, Any]:

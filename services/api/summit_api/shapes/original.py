@@ -69,6 +69,25 @@ class Datacenters(_Shape):
     as_of: datetime | None = Field(description="When that revision was applied; null before the first")
 
 
+class MigrateAnswer(BaseModel):
+    """What POST /api/v1/migrate has done; its problems have `success` and `message` as well."""
+
+    success: bool
+    message: str
+    vm: OriginalVm
+
+
+class AutomaticMigration(_Shape):
+    """What GET /api/v1/migrate has done, or why it has not."""
+
+    ok: bool = Field(description="false: it should have migrated a VM and could not")
+    migrated: bool
+    vm_id: str | None = Field(default=None, description="Left out when no VM was chosen")
+    from_: DatacenterId | None = Field(default=None, alias="from", examples=["dc-solna"])
+    to: DatacenterId | None = Field(default=None, examples=["dc-uppsala"])
+    reason: str = Field(description="What happened, in words")
+
+
 class OriginalMigration(_Shape):
     """A live migration. What is unknown of the always present strings is the empty string."""
 

@@ -1,0 +1,63 @@
+"""What was said by hand is said again before it ages out of the log: no watcher repeats it, and nobody else knows it.
+
+Also what a log that was lost and made anew does not have: then the tables are the only place where it still is. Each
+api does this; a repetition rests on the revision of its row, so that it is stored once and never over something newer.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from nats.aio.client import Client
+
+from summit_api.edits import datacenter as datacenters
+from summit_api.edits import target
+from summit_api.edits import vm as vms
+from summit_api.problems import ProblemError
+from summit_api.query import editable
+from summit_api.query.editable import Editable
+from summit_api.query.snapshot import ReadModels
+from summit_models.datacenter import Datacenter
+from summit_models.event import Event
+from summit_models.vm import Vm
+from summit_runtime.append import Basis, ConflictError, NotStoredError, append
+from summit_runtime.bus import MAX_AGE_SECONDS
+
+logger = logging.getLogger("summit.api")
+
+REPEAT_AFTER_SECONDS = MAX_AGE_SECONDS / 3
+"""As watchers do."""
+CHECK_SECONDS = 60.0
+"""Seldom enough for a look at one small index, and soon enough for a log that was lost."""
+
+
+async def keep_repeating(client: Client, read_models: ReadModels) -> None:
+    """Repeat for ever what needs it; while Postgres or NATS is away it waits."""
+    while True:
+        with contextlib.suppress(ProblemError, NotStoredError):  # both are told where they are noticed
+            await repeat(client, read_models)
+        await asyncio.sleep(CHECK_SECONDS)
+
+
+async def repeat(client: Client, read_models: ReadModels) -> None:
+    """Repeat once. Raises ProblemError without Postgres, NotStoredError without NATS."""
+    async with read_models.snapshot() as snapshot:
+        silent_vms = await editable.silent_vms(snapshot, REPEAT_AFTER_SECONDS)
+        silent_datacenters = await editable.silent_datacenters(snapshot, REPEAT_AFTER_SECONDS)
+    now = datetime.now(UTC)
+    for event, basis in (*_of_vms(silent_vms, now), *_of_datacenters(silent_datacenters, now)):
+        with contextlib.suppress(ConflictError):  # something newer was said
+            await append(client, [event], basis)
+            logger.debug("repeated %s", event.id)
+
+
+def _of_vms(known: list[Editable[Vm]], now: datetime) -> Iterator[tuple[Event, Basis]]:
+    for vm in known:
+        yield vms.observed(vm.state, vm.revision, now), target.vm_basis(vm)
+
+
+def _of_datacenters(known: list[Editable[Datacenter]], now: datetime) -> Iterator[tuple[Event, Basis]]:
+    for datacenter in known:
+        yield datacenters.said(datacenter.state, datacenter.revision, now), target.datacenter_basis(datacenter)

@@ -1,0 +1,51 @@
+"""What an edit is about, as the principal sees it, and the revision that the edit rests on.
+
+Each opens and closes its own snapshot: none is held while an event is on its way.
+"""
+
+from summit_api.access.scope import Scope
+from summit_api.problems import ProblemError, not_found
+from summit_api.query import editable
+from summit_api.query.editable import Editable
+from summit_api.query.snapshot import ReadModels
+from summit_models.contract import DatacenterId, Revision, Uid
+from summit_models.datacenter import Datacenter
+from summit_models.event import datacenter_subject, unmanaged_vm_subjects
+from summit_models.vm import Vm
+from summit_runtime.append import Basis
+
+
+async def datacenter(read_models: ReadModels, scope: Scope, id_: DatacenterId) -> Editable[Datacenter]:
+    """Raises ProblemError 404 with the original's sentence."""
+    async with read_models.snapshot() as snapshot:
+        known = await editable.datacenter(snapshot, scope, id_)
+    if known is None:
+        raise not_found("Datacenter", f"datacenter {id_} not found")
+    return known
+
+
+async def vm(read_models: ReadModels, scope: Scope, datacenter_id: DatacenterId, uid: Uid) -> Editable[Vm]:
+    """Raises ProblemError 404 with the original's sentence."""
+    async with read_models.snapshot() as snapshot:
+        known = await editable.vm(snapshot, scope, datacenter_id, uid)
+    if known is None:
+        await datacenter(read_models, scope, datacenter_id)
+        raise not_found("VM", f"vm {uid} not found in datacenter {datacenter_id}")
+    return known
+
+
+async def unused_id(read_models: ReadModels, uid: Uid) -> Basis:
+    """What the first event of a VM with this id rests on. Raises ProblemError 409 when the id is another VM's."""
+    async with read_models.snapshot() as snapshot:
+        used = await editable.used_id(snapshot, uid)
+    if used and not used.free:
+        raise ProblemError(409, "Id in use", f"the id {uid} is another VM's: ids are unique in all datacenters")
+    return Basis(unmanaged_vm_subjects(uid), used.revision if used else Revision(0))
+
+
+def datacenter_basis(known: Editable[Datacenter]) -> Basis:
+    return Basis(datacenter_subject(known.state.id), known.revision)
+
+
+def vm_basis(known: Editable[Vm]) -> Basis:
+    return Basis(unmanaged_vm_subjects(known.state.id), known.revision)

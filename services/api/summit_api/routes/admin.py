@@ -1,0 +1,136 @@
+"""/api/v1/admin: what the original lets people change by hand, and nothing that belongs to a cluster."""
+
+import logging
+
+from fastapi import APIRouter, Request, Response
+
+from summit_api.access.scope import Scope
+from summit_api.deps import AdminDep, Now, ReadingDep, ServicesDep
+from summit_api.edits import answer, body, target
+from summit_api.edits import datacenter as datacenters
+from summit_api.edits import vm as vms
+from summit_api.edits.payloads import DatacenterPatch, NewVm, VmPatch
+from summit_api.problems import ProblemError
+from summit_api.query import datacenters as fleets
+from summit_api.routes.datacenters import list_datacenters
+from summit_api.shapes.original import Datacenters, OriginalDatacenter, OriginalVm
+from summit_models.contract import DatacenterId, Uid
+from summit_models.vm import Vm
+
+logger = logging.getLogger("summit.api")
+
+router = APIRouter(prefix="/admin", tags=["admin"])
+
+
+@router.get("/datacenters", response_model=Datacenters)
+async def list_datacenters_to_edit(reading: ReadingDep, _: AdminDep) -> Response:
+    """The same as /api/v1/datacenters."""
+    return await list_datacenters(reading)
+
+
+@router.patch(
+    "/datacenters/{datacenter}",
+    response_model=OriginalDatacenter,
+    responses=answer.NOT_YET,
+    openapi_extra=body.documented(DatacenterPatch),
+)
+async def edit_datacenter(
+    *, request: Request, services: ServicesDep, principal: AdminDep, now: Now, datacenter: DatacenterId
+) -> Response:
+    """Name, location and coordinates of a datacenter.
+
+    A later change of the configuration wins for the field that it changes.
+    """
+    patch = await _payload(request, DatacenterPatch)
+    known = await target.datacenter(services.read_models, principal.scope, datacenter)
+    edited, stored = datacenters.patched(known.state, patch), None
+    if edited != known.state:
+        event = datacenters.said(edited, known.revision, now)
+        stored = await services.log.append([event], target.datacenter_basis(known))
+        logger.info("%s edited datacenter %s", principal.name, datacenter)
+    async with services.read_models.snapshot() as snapshot:
+        fleet = await fleets.fleet(snapshot, Scope(frozenset([datacenter]), principal.scope.namespaces))
+    return answer.datacenter(edited, fleet, services.freshness, now, stored)
+
+
+@router.post(
+    "/datacenters/{datacenter}/vms",
+    response_model=OriginalVm,
+    responses=answer.NOT_YET,
+    openapi_extra=body.documented(NewVm),
+)
+async def add_vm(
+    *, request: Request, services: ServicesDep, principal: AdminDep, now: Now, datacenter: DatacenterId
+) -> Response:
+    """Add a VM that no cluster of ours has. It is listed, counted, and sent to the feeds like all others."""
+    said = await _payload(request, NewVm)
+    await target.datacenter(services.read_models, principal.scope, datacenter)
+    vm = vms.new(said, datacenter)
+    if not principal.scope.allows(datacenter, vm.namespace):
+        raise ProblemError(403, "Forbidden", f"{principal.name} may not add a VM to the namespace {vm.namespace!r}")
+    basis = await target.unused_id(services.read_models, vm.id)
+    stored = await services.log.append(vms.added(vm, basis.revision, now), basis)
+    logger.info("%s added VM %s (%s) to %s", principal.name, vm.id, vm.name, datacenter)
+    return answer.vm(vm, services.freshness, now, stored)
+
+
+@router.patch(
+    "/datacenters/{datacenter}/vms/{vm_id}",
+    response_model=OriginalVm,
+    responses=answer.NOT_YET,
+    openapi_extra=body.documented(VmPatch),
+)
+async def edit_vm(
+    *, request: Request, services: ServicesDep, principal: AdminDep, now: Now, datacenter: DatacenterId, vm_id: Uid
+) -> Response:
+    """Change a VM that was added by hand. What is known of a watched VM is its cluster's, and not changed here."""
+    patch = await _payload(request, VmPatch)
+    known = await target.vm(services.read_models, principal.scope, datacenter, vm_id)
+    edited, stored = vms.patched(known.state, patch), None
+    if differing := vms.differing(known.state, edited):
+        if known.state.managed:
+            raise _its_clusters(known.state, differing)
+        events = vms.changed(known.state, edited, known.revision, now)
+        stored = await services.log.append(events, target.vm_basis(known))
+        logger.info("%s changed %s of VM %s", principal.name, ", ".join(differing), vm_id)
+    return answer.vm(edited, services.freshness, now, stored)
+
+
+@router.delete(
+    "/datacenters/{datacenter}/vms/{vm_id}", status_code=204, response_class=Response, responses=answer.NOT_YET
+)
+async def remove_vm(
+    *, services: ServicesDep, principal: AdminDep, now: Now, datacenter: DatacenterId, vm_id: Uid
+) -> Response:
+    """Remove a VM that was added by hand. Its history stays."""
+    known = await target.vm(services.read_models, principal.scope, datacenter, vm_id)
+    if known.state.managed:
+        cluster = known.state.cluster
+        raise ProblemError(409, "Managed VM", f"VM {vm_id} is watched in cluster {cluster}: delete it there")
+    stored = await services.log.append(vms.removed(known.state, known.revision, now), target.vm_basis(known))
+    logger.info("%s removed VM %s (%s) from %s", principal.name, vm_id, known.state.name, datacenter)
+    return answer.no_content(stored)
+
+
+async def _payload(request: Request, model: type[body.PayloadT]) -> body.PayloadT:
+    """The body. Raises ProblemError 400 in the original's words, and with ours."""
+    try:
+        return await body.read(request, model)
+    except body.InvalidBodyError as error:
+        members = {"error": "invalid payload"}
+        raise ProblemError(400, "Invalid payload", str(error), fields=error.fields, members=members) from error
+
+
+def _its_clusters(vm: Vm, differing: list[str]) -> ProblemError:
+    if differing == ["status"]:
+        return ProblemError(
+            501,
+            "Not implemented",
+            f"to change the status of VM {vm.id} is to start or stop it in cluster {vm.cluster}, "
+            "and this version has no power actions; nothing was changed",
+        )
+    return ProblemError(
+        409,
+        "Managed VM",
+        f"VM {vm.id} is watched in cluster {vm.cluster}: change {', '.join(differing)} there, and it changes here",
+    )

@@ -1,0 +1,128 @@
+"""/api/v1/migrate: a VM goes to another datacenter, asked for by name (POST) or chosen as the original does (GET).
+
+A VM that was added by hand is moved in the log. A watched VM would have to be migrated live between clusters, which
+this version does not do: that is said, and nothing is changed.
+"""
+
+import logging
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+
+from summit_api.access.principal import Principal
+from summit_api.access.scope import Scope
+from summit_api.deps import Now, OperatorDep, Services, ServicesDep
+from summit_api.edits import answer, body, target
+from summit_api.edits import vm as vms
+from summit_api.edits.event_log import Stored
+from summit_api.edits.payloads import Migrate
+from summit_api.problems import ProblemError, not_found
+from summit_api.query import datacenters as fleets
+from summit_api.query import editable
+from summit_api.query.editable import Editable
+from summit_api.shapes.original import AutomaticMigration, MigrateAnswer
+from summit_models.contract import DatacenterId
+from summit_models.vm import Vm
+
+logger = logging.getLogger("summit.api")
+
+router = APIRouter(prefix="/migrate", tags=["migrations"])
+
+_NO = frozenset({"0", "false", "no", "off"})
+
+
+@router.post("", response_model=MigrateAnswer, responses=answer.NOT_YET, openapi_extra=body.documented(Migrate))
+async def migrate_vm(request: Request, services: ServicesDep, principal: OperatorDep, now: Now) -> Response:
+    """Move a VM to another datacenter. Only VMs that were added by hand; others answer 501 and stay where they are."""
+    try:
+        asked = await _asked(request)
+        known = await _source(services, principal.scope, asked)
+        moved, stored = await _move(services, principal, known, asked.to_datacenter, now)
+    except ProblemError as problem:
+        problem.members = {"success": False, "message": problem.detail, **problem.members}
+        raise
+    message = (
+        f"Successfully migrated VM {moved.id} ({moved.name}) from {asked.from_datacenter} to {asked.to_datacenter}"
+    )
+    return answer.migrated(moved, message, services.freshness, now, stored)
+
+
+@router.get("", response_model_exclude_none=True)
+async def migrate_first_vm(
+    services: ServicesDep,
+    principal: OperatorDep,
+    now: Now,
+    dry_run: Annotated[str, Query(alias="dry-run", description="Anything but 0, false, no and off: only say it")] = "0",
+) -> AutomaticMigration:
+    """Move the first running VM of the first datacenter that has one to the first other datacenter, as the original.
+
+    It does so although it is a GET, because clients of the original rely on it; `dry-run` only says what it would do.
+    """
+    async with services.read_models.snapshot() as snapshot:
+        known = await editable.first_to_migrate(snapshot, principal.scope)
+        declared = await fleets.declared(snapshot, principal.scope)
+    if known is None:
+        return AutomaticMigration(ok=True, migrated=False, reason="No VMs available for migration")
+    vm = known.state
+    to = next((row for row in declared if row.id != vm.datacenter), None)
+    if to is None:
+        return AutomaticMigration(ok=True, migrated=False, reason="No target datacenter available")
+    chosen: dict[str, Any] = {"vm_id": vm.id, "from_": vm.datacenter, "to": to.id}
+    try:
+        _refuse_managed(vm)
+        if dry_run.lower() not in _NO:
+            return AutomaticMigration(ok=True, migrated=True, **chosen, reason="Dry run - migration simulated")
+        await _move(services, principal, known, to.id, now)
+    except ProblemError as problem:
+        return AutomaticMigration(ok=False, migrated=False, **chosen, reason=problem.detail)
+    names = {row.id: row.name for row in declared}
+    reason = f"Successfully migrated VM {vm.name} from {names.get(vm.datacenter, vm.datacenter)} to {to.name}"
+    return AutomaticMigration(ok=True, migrated=True, **chosen, reason=reason)
+
+
+async def _asked(request: Request) -> Migrate:
+    """The body. Raises ProblemError 400 in the original's words."""
+    try:
+        asked = await body.read(request, Migrate)
+    except body.InvalidBodyError as error:
+        members = {"message": "Invalid request body"}
+        raise ProblemError(400, "Invalid request", str(error), fields=error.fields, members=members) from error
+    if not (asked.vm_id and asked.from_datacenter and asked.to_datacenter):
+        raise ProblemError(400, "Invalid request", "vmId, fromDC, and toDC are required")
+    if asked.from_datacenter == asked.to_datacenter:
+        raise ProblemError(400, "Invalid request", "Source and target datacenters cannot be the same")
+    return asked
+
+
+async def _source(services: Services, scope: Scope, asked: Migrate) -> Editable[Vm]:
+    """The VM. Raises ProblemError 404 in the original's words, also for an unknown target: before anything is done."""
+    async with services.read_models.snapshot() as snapshot:
+        known = await editable.vm(snapshot, scope, asked.from_datacenter, asked.vm_id)
+        to = await editable.datacenter(snapshot, scope, asked.to_datacenter)
+    if known is None:
+        raise not_found("VM", f"VM {asked.vm_id} not found in datacenter {asked.from_datacenter}")
+    if to is None:
+        raise not_found("Datacenter", f"target datacenter {asked.to_datacenter} not found")
+    return known
+
+
+async def _move(
+    services: Services, principal: Principal, known: Editable[Vm], to: DatacenterId, now: datetime
+) -> tuple[Vm, Stored]:
+    _refuse_managed(known.state)
+    moved = vms.moved(known.state, to, now)
+    events = vms.changed(known.state, moved, known.revision, now)
+    stored = await services.log.append(events, target.vm_basis(known))
+    logger.info("%s moved VM %s from %s to %s", principal.name, moved.id, known.state.datacenter, to)
+    return moved, stored
+
+
+def _refuse_managed(vm: Vm) -> None:
+    if vm.managed:
+        raise ProblemError(
+            501,
+            "Not implemented",
+            f"VM {vm.id} ({vm.name}) is watched in cluster {vm.cluster}: it would have to be migrated live to a "
+            "cluster of the other datacenter, which this version cannot do; nothing was changed",
+        )

@@ -1,0 +1,73 @@
+"""The api with all that an edit goes through: NATS, a projector, Postgres. Made by hand, not watched."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx2
+from nats.aio.client import Client
+from projecting import Readings, projector, projector_settings, publish, publisher
+from published import datacenter_event, vm_event
+from pydantic import SecretStr
+
+from summit_api import revisions
+from summit_api.app import create_app
+from summit_api.deps import Services
+from summit_api.edits.event_log import EventLog
+from summit_api.freshness import Freshness
+from summit_api.query.snapshot import ReadModels
+from summit_api.revisions import Revisions
+from summit_models.event import Event
+from summit_runtime.consumer import snapshot
+from summit_runtime.process import end
+
+SOLNA, UPPSALA = "dc-solna", "dc-uppsala"
+
+
+class Editing:
+    """One api over a log and its tables."""
+
+    def __init__(self, services: Services, http: httpx2.AsyncClient, client: Client, readings: Readings) -> None:
+        self.services = services
+        self.http = http
+        self.client = client
+        self.readings = readings
+
+    async def tell(self, *events: Event) -> None:
+        """Publish as a watcher would, and wait until it is applied."""
+        await self.readings.applied(await publish(self.client, *events))
+
+    async def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx2.Response:
+        return await self.http.request(method, f"/api/v1{path}", json=body)
+
+    async def said(self, subject: str = "summit.vms.>") -> dict[str, dict[str, Any]]:
+        """The newest event of each subject."""
+        return {message.subject: json.loads(message.body) async for message in snapshot(self.client, subject)}
+
+
+@asynccontextmanager
+async def editing(nats_url: str, database_url: str) -> AsyncIterator[Editing]:
+    """Solna and Uppsala are declared; Solna has the watched VM `erp`."""
+    applied = Revisions()
+    services = Services(ReadModels(SecretStr(database_url)), Freshness(), applied, EventLog(applied))
+    transport = httpx2.ASGITransport(app=create_app(services), raise_app_exceptions=False)
+    async with (
+        publisher(nats_url) as client,
+        projector(projector_settings(nats_url, database_url)),
+        httpx2.AsyncClient(transport=transport, base_url="http://api") as http,
+    ):
+        services.log.client = client
+        following = asyncio.create_task(revisions.follow(SecretStr(database_url), applied))
+        edited = Editing(services, http, client, Readings(database_url))
+        try:
+            await edited.tell(
+                datacenter_event(id=SOLNA, name="Solna", clusters=["vulcan"]),
+                datacenter_event(id=UPPSALA, name="Uppsala"),
+                vm_event("erp", cpu=2, memory=4096, memory_bytes=4096 * 2**20 + 1),
+            )
+            yield edited
+        finally:
+            await end(following)
+            await services.read_models.close()
