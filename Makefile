@@ -74,9 +74,10 @@ $(STAMP): pyproject.toml uv.lock
 
 # Written once and kept: the volumes were made with these passwords. Root keeps the image's user, see .env.example.
 .env:
-	@umask 077; secret() { printf s; od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }; \
+	@umask 077; random() { od -An -N$$1 -tx1 /dev/urandom | tr -d ' \n'; }; secret() { printf s; random 24; }; \
 	owner=$$(id -u):$$(id -g); test $$(id -u) -ne 0 || owner=10001:10001; \
 	sed -e "s/^NATS_PASSWORD=.*/NATS_PASSWORD=$$(secret)/" \
 	    -e "s/^POSTGRES_PASSWORD=.*/POSTGRES_PASSWORD=$$(secret)/" \
+	    -e "s/^API_ADMIN_TOKEN=.*/API_ADMIN_TOKEN=summit_$$(random 32)/" \
 	    -e "s/^KUBECONFIG_OWNER=.*/KUBECONFIG_OWNER=$$owner/" .env.example > $@.partial && mv $@.partial $@
-	@echo "wrote .env with new passwords"
+	@echo "wrote .env with new passwords and an admin token"

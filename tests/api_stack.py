@@ -9,10 +9,13 @@ from typing import Any
 import asyncpg
 import httpx2
 from builders import uid_of
+from fastapi import FastAPI
 from published import CLUSTER, DATACENTER, messages, vm_event
 from pydantic import SecretStr
 
 from summit_api import revisions
+from summit_api.access.identify import Access
+from summit_api.access.principal import Role
 from summit_api.app import create_app
 from summit_api.deps import Services, now
 from summit_api.edits.event_log import EventLog
@@ -51,11 +54,12 @@ def health(name: str = CLUSTER, **more: Any) -> ClusterHealth:
 class Stack:
     """Tables, and the api that reads them at the moment `now`."""
 
-    def __init__(self, url: str, store: Store, http: httpx2.AsyncClient, freshness: Freshness) -> None:
+    def __init__(self, url: str, store: Store, http: httpx2.AsyncClient, freshness: Freshness, app: FastAPI) -> None:
         self._url = url
         self._store = store
         self._position = Position(STREAM_CREATED_AT, Revision(0), None)
         self.http = http
+        self.app = app
         self.freshness = freshness
         self.now = NOW
 
@@ -86,31 +90,36 @@ class Stack:
 
 
 @asynccontextmanager
-async def api_stack(database_url: str) -> AsyncIterator[Stack]:
+async def api_stack(database_url: str, access: Access | None = None) -> AsyncIterator[Stack]:
     """The api over migrated, empty tables."""
     url = SecretStr(database_url)
     await migrate.upgrade(url)
-    async with open_store(url) as store, api_over(database_url) as (http, freshness, app_now):
+    async with open_store(url) as store, api_over(database_url, access) as (http, freshness, app):
         await store.prepare()
         await store.position(STREAM_CREATED_AT)
-        stack = Stack(database_url, store, http, freshness)
-        app_now[now] = lambda: stack.now
+        stack = Stack(database_url, store, http, freshness, app)
+        app.dependency_overrides[now] = lambda: stack.now
         yield stack
 
 
 @asynccontextmanager
-async def api_over(database_url: str) -> AsyncIterator[tuple[httpx2.AsyncClient, Freshness, dict[Any, Any]]]:
-    """The api over whatever is at this URL: a client of it, what it has heard, and its dependencies to override."""
+async def api_over(
+    database_url: str, access: Access | None = None
+) -> AsyncIterator[tuple[httpx2.AsyncClient, Freshness, FastAPI]]:
+    """The api over whatever is at this URL: a client of it, what it has heard, and itself.
+
+    Everybody is an admin unless `access` says otherwise.
+    """
     freshness = Freshness()
     read_models = ReadModels(SecretStr(database_url))
     applied = Revisions()
-    services = Services(read_models, freshness, applied, EventLog(applied))
+    services = Services(read_models, freshness, applied, EventLog(applied), access or Access(anonymous=Role.ADMIN))
     following = asyncio.create_task(revisions.follow(SecretStr(database_url), services.revisions))
     app = create_app(services)
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
     try:
         async with httpx2.AsyncClient(transport=transport, base_url="http://api") as http:
-            yield http, freshness, app.dependency_overrides
+            yield http, freshness, app
     finally:
         await end(following)
         await read_models.close()

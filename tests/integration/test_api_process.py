@@ -9,12 +9,14 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx2
 import pytest
 from api_stack import api_stack, health, placed_vm
 from projecting import eventually, publisher
 
+from summit_api.access import tokens
 from summit_models.event import HEALTH_BUCKET
 
 UNREACHABLE_NATS = "nats://user:secret-word@127.0.0.1:1"
@@ -22,7 +24,13 @@ UNREACHABLE_NATS = "nats://user:secret-word@127.0.0.1:1"
 
 @asynccontextmanager
 async def process(database_url: str, **variables: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    environment = {"DATABASE_URL": database_url, "NATS_URL": UNREACHABLE_NATS, "API_PORT": "0", **variables}
+    environment = {
+        "DATABASE_URL": database_url,
+        "NATS_URL": UNREACHABLE_NATS,
+        "API_PORT": "0",
+        "API_ANONYMOUS_ROLE": "admin",
+        **variables,
+    }
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "summit_api", env=os.environ | environment, stderr=asyncio.subprocess.PIPE
     )
@@ -73,6 +81,59 @@ async def test_sigterm_ends_it_within_five_seconds(database_url: str, hanging: b
         assert (child.returncode, time.monotonic() - started < 5) == (0, True)
         assert b"secret-word" not in log
         assert b"GET /api" not in log
+
+
+async def test_nobody_may_ask_unless_it_is_said_who(database_url: str) -> None:
+    """And the log says so: the default is no way in."""
+    async with process(database_url, API_ANONYMOUS_ROLE="") as child:
+        base_url = await address(child)
+        async with httpx2.AsyncClient(base_url=base_url) as http:
+            assert (await http.get("/api/v1/vms")).status_code == 401
+            assert (await http.get("/livez")).status_code == 200
+        child.terminate()
+        assert child.stderr
+        assert b"stopped" in await child.stderr.read()
+
+
+async def test_secrets_are_in_no_log(database_url: str, tmp_path: Path) -> None:
+    """Neither tokens nor tickets, at any level, with the access log too."""
+    admin, wrong = tokens.new_token(), tokens.new_token()
+    variables = {"API_ANONYMOUS_ROLE": "", "API_ADMIN_TOKEN": admin, "LOG_LEVEL": "DEBUG", "API_TICKET_KEY": "k" * 32}
+    async with process(database_url, **variables) as child:
+        async with httpx2.AsyncClient(base_url=await address(child)) as http:
+            good = {"Authorization": f"Bearer {admin}"}
+            assert (
+                await http.get("/api/v1/vms", headers=good)
+            ).status_code == 503  # no tables: they were not asked for
+            assert (await http.get("/api/v1/vms", headers={"Authorization": f"Bearer {wrong}"})).status_code == 401
+            ticket = (await http.post("/api/v1/tickets", headers=good)).json()["ticket"]
+            assert (await http.get("/api/v1/vms?limit=7", params={"ticket": ticket})).status_code == 401
+        child.terminate()
+        _, log = await child.communicate()
+    assert b"POST /api/v1/tickets" in log
+    assert b"ticket=\xe2\x80\xa6" in log
+    for secret in (admin, wrong, ticket, "k" * 32):
+        assert secret.encode() not in log
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"API_ADMIN_TOKEN": "password"}, "variable API_ADMIN_TOKEN: it must be a token"),
+        ({"API_ANONYMOUS_ROLE": "root"}, "variable API_ANONYMOUS_ROLE: Input should be"),
+        ({"API_OIDC_ISSUER": "http://issuer.example", "API_OIDC_AUDIENCE": "x"}, "an issuer is an https:// address"),
+        ({"API_OIDC_ISSUER": "https://issuer.example"}, "API_OIDC_ISSUER needs API_OIDC_AUDIENCE"),
+        ({"API_ACCESS_FILE": "/nowhere/access.yaml"}, "access file /nowhere/access.yaml cannot be read: No such file"),
+    ],
+)
+async def test_settings_that_would_let_in_the_wrong_ones_stop_the_start(variables: dict[str, str], words: str) -> None:
+    """With a sentence that names the variable, and without its value where it is a secret."""
+    async with process("postgresql://", **variables) as child:
+        _, log = await child.communicate()
+    assert child.returncode in (1, 2)
+    assert words in log.decode()
+    assert "password" not in log.decode()
+    assert "Traceback" not in log.decode()
 
 
 async def test_clusters_are_fresh_as_soon_as_nats_says_so(database_url: str, nats_url: str) -> None:

@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from summit_api.access import policy, tokens
+from summit_api.access.scope import Scope
+from summit_models.contract import DatacenterId
+from summit_standalone.backend import api_environment
 from summit_standalone.cli import app
+from summit_standalone.demo import _welcome
+from summit_standalone.instance import Instance
 
 
 def run(*arguments: str | Path) -> Result:
@@ -132,3 +138,55 @@ def test_sub_says_that_no_server_answers() -> None:
     assert result.exit_code == 1
     assert result.stderr.startswith("summit-connect: no NATS server answers at nats://127.0.0.1:1: ")
     assert result.stderr.count("\n") == 1
+
+
+def test_new_token_is_printed_once_and_its_hash_is_a_line_of_the_access_file() -> None:
+    """The token alone on stdout, for scripts; the line takes effect where the file has it."""
+    said = run(
+        *("token", "new", "--name", 'the "ops" team', "--role", "operator", "--expires", "2027-01-31"),
+        *("--datacenter", "dc-solna", "--datacenter", "dc-uppsala", "--namespace", "prod"),
+    )
+    assert said.exit_code == 0
+    token = said.stdout.strip()
+    (line,) = re.findall(r"^  - .*$", said.stderr, re.MULTILINE)
+    assert token not in said.stderr
+    grant = policy.parse(f"tokens:\n{line}").of_token(tokens.digest(token))
+    assert grant
+    assert (grant.name, str(grant.role), str(grant.expires)[:10]) == ('the "ops" team', "operator", "2027-01-31")
+    assert grant.scope == Scope(frozenset({DatacenterId("dc-solna"), DatacenterId("dc-uppsala")}), frozenset({"prod"}))
+
+
+def test_new_token_that_the_file_could_not_say() -> None:
+    """One sentence, and no token is printed."""
+    for arguments in (["--name", "", "--role", "viewer"], ["--name", "a", "--role", "viewer", "--expires", "soon"]):
+        said = run("token", "new", *arguments)
+        assert (said.exit_code, said.stdout) == (1, "")
+        assert re.fullmatch(r"summit-connect: that is no token: (name|expires): .+\n", said.stderr)
+
+
+@pytest.mark.parametrize(
+    ("host", "said", "role"),
+    [
+        ("127.0.0.1", None, "admin"),
+        ("::1", None, "admin"),
+        ("localhost", "", "admin"),
+        ("127.0.0.1", "viewer", None),
+        ("0.0.0.0", None, None),
+        ("192.0.2.1", "viewer", None),
+    ],
+)
+def test_admin_without_a_token_on_the_loopback_only(
+    host: str, said: str | None, role: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And never against what the environment says, which the api gets as well."""
+    monkeypatch.delenv("API_ANONYMOUS_ROLE", raising=False)
+    if said is not None:
+        monkeypatch.setenv("API_ANONYMOUS_ROLE", said)
+    assert api_environment(host, 3001).get("API_ANONYMOUS_ROLE") == role
+
+
+def test_demo_that_others_can_reach_shows_its_token(tmp_path: Path) -> None:
+    """Each line that is printed to be pasted has it; on the loopback none is needed."""
+    instance = Instance(tmp_path, api="http://127.0.0.1:3001", natsUrl="nats://127.0.0.1:4222")
+    assert _welcome(instance, 300, "summit_x").count("curl -sH 'Authorization: Bearer summit_x'") == 3
+    assert "Authorization" not in _welcome(instance, 300, None)

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from summit_api.access import tokens
+from summit_api.access.policy import Policy, parse
 from summit_api.settings import Settings as ApiSettings
 from summit_projector.settings import ProjectorSettings
 from summit_runtime.settings import ProcessSettings
@@ -27,6 +29,7 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 NATS_SERVER = str(Path(sys.executable).with_name("nats-server"))
 
 OURS = ("watcher", "projector", "api", "simulator")
+SECRETS = {"NATS_PASSWORD", "POSTGRES_PASSWORD", "API_ADMIN_TOKEN"}
 DEMO = ("simulator", "watcher-demo")
 
 
@@ -63,6 +66,7 @@ def _environment(service: str) -> dict[str, str]:
 
 
 def _interpolated(value: str) -> str:
+    value = re.sub(r"\$\{API_ADMIN_TOKEN:\?[^}]*\}", tokens.new_token(), value)
     value = re.sub(r"\$\{\w+:\?[^}]*\}", "s3cret", value)
     return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", value)
 
@@ -209,25 +213,29 @@ def test_services_start_in_order(service: str) -> None:
 
 def test_a_missing_secret_stops_up() -> None:
     """Not the first request: and the sentence says what to do."""
-    secrets = re.findall(r"\$\{(\w*PASSWORD)(.*?)\}", COMPOSE_TEXT)
-    assert {name for name, _ in secrets} == {"NATS_PASSWORD", "POSTGRES_PASSWORD"}
-    assert {rule for _, rule in secrets} == {":?run make up, it writes .env"}
+    secrets = re.findall(r"\$\{(\w*(?:PASSWORD|TOKEN))(.*?)\}", COMPOSE_TEXT)
+    assert {name for name, _ in secrets} == SECRETS
+    assert {rule for _, rule in secrets} == {
+        ":?run make up, it writes .env",
+        ":?set it in .env, as .env.example says",
+    }
 
 
 def test_each_variable_is_explained_in_env_example() -> None:
     """.env.example is the page to look at; its defaults are those of the file, and its secrets are empty."""
     example = dict(re.findall(r"^(\w+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
     defaults = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", COMPOSE_TEXT))
-    assert example == defaults | {"NATS_PASSWORD": "", "POSTGRES_PASSWORD": ""}
+    assert example == defaults | dict.fromkeys(SECRETS, "")
 
 
 def test_nothing_is_published_to_other_machines_unasked() -> None:
-    """The API and the feed, on loopback: there are no users or roles yet. Postgres stays inside."""
+    """The API and the feed, on loopback, and not without a token. Postgres stays inside."""
     published = {name: s["ports"] for name, s in SERVICES.items() if "ports" in s}
     assert {name: [_interpolated(port) for port in ports] for name, ports in published.items()} == {
         "nats": ["127.0.0.1:4222:4222"],
         "api": ["127.0.0.1:3001:3001"],
     }
+    assert _environment("api")["API_ANONYMOUS_ROLE"] == "none"
 
 
 def test_pages_of_names_are_ordered_as_by_the_embedded_postgres() -> None:
@@ -346,3 +354,13 @@ def test_a_watcher_may_only_read_virtual_machines() -> None:
         ("", "namespaces"),
     }
     assert [rule.get("resourceNames") for rule in rules if rule["resources"] == ["namespaces"]] == [["kube-system"]]
+
+
+def test_the_example_of_an_access_file_is_one() -> None:
+    """As it is, and with its comments taken off but for the hashes, which are shortened there."""
+    text = (ROOT / "config/access/access.example.yaml").read_text()
+    assert parse(text) == Policy()
+    lines = re.sub(r"(tokens|groups): \[\]", r"\1:", text).replace("\n#  -", "\n  -")
+    numbers = iter("12")
+    policy = parse(re.sub(r'"\w{4}…"', lambda _: f'"{next(numbers) * 64}"', lines))
+    assert (len(policy.tokens), len(policy.groups)) == (2, 3)

@@ -1,6 +1,9 @@
 """Settings by environment."""
 
+from typing import Self
+
 import pytest
+from pydantic import model_validator
 from pydantic_settings import SettingsConfigDict
 
 from summit_runtime.settings import DatabaseSettings, ProcessSettings, SettingsError
@@ -50,3 +53,15 @@ def test_settings_are_printed_without_secrets() -> None:
     """They are logged at each start."""
     assert "secret" not in str(ToasterSettings.from_environment())
     assert isinstance(ToasterSettings.from_environment(), ProcessSettings)
+
+
+def test_what_is_wrong_of_several_variables_together_is_their_own_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And shows no value: a traceback would show them all."""
+
+    class PickySettings(ToasterSettings):
+        @model_validator(mode="after")
+        def _refused(self) -> Self:
+            raise ValueError("TOASTER_SLICES needs TOASTER_BREAD")
+
+    with pytest.raises(SettingsError, match=r"^TOASTER_SLICES needs TOASTER_BREAD$"):
+        PickySettings.from_environment()

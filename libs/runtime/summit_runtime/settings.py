@@ -39,10 +39,17 @@ class ProcessSettings(BaseSettings):
         try:
             return cls()
         except ValidationError as error:
-            wrong = error.errors()[0]
-            name = str(wrong["loc"][0])
-            variable = name if name.isupper() else prefix + name.upper()
-            raise SettingsError(f"variable {variable}: {wrong['msg']}") from error
+            raise SettingsError(_sentence(error, prefix)) from error
+
+
+def _sentence(error: ValidationError, prefix: str) -> str:
+    """What is wrong, with the variable it is wrong in; what is wrong of several together names them itself."""
+    wrong = error.errors()[0]
+    complaint = str(wrong["msg"]).removeprefix("Value error, ")
+    if not wrong["loc"]:
+        return complaint
+    name = str(wrong["loc"][0])
+    return f"variable {name if name.isupper() else prefix + name.upper()}: {complaint}"
 
 
 class DatabaseSettings(ProcessSettings):

@@ -8,6 +8,8 @@ import logging
 from collections.abc import Callable
 
 from summit_api import revisions
+from summit_api.access.configured import configured
+from summit_api.access.identify import Access
 from summit_api.app import create_app
 from summit_api.deps import Services
 from summit_api.edits.event_log import EventLog
@@ -36,9 +38,11 @@ async def service(settings: Settings, stop: asyncio.Event) -> None:
     sock = listen(settings.host, settings.port)
     read_models = ReadModels(settings.database_url)
     applied = Revisions()
-    services = Services(read_models, Freshness(), applied, EventLog(applied))
-    app = create_app(services)
+    access = configured(settings)
+    services = Services(read_models, Freshness(), applied, EventLog(applied), access)
+    app = create_app(services, origins=settings.origins)
     host, port = sock.getsockname()[:2]
+    _tell_who_may_ask(access)
     logger.info("api answers at http://%s:%s", f"[{host}]" if ":" in host else host, port)
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -46,11 +50,20 @@ async def service(settings: Settings, stop: asyncio.Event) -> None:
                 tasks.create_task(_keep_following(settings, services)),
                 tasks.create_task(revisions.follow(settings.database_url, applied)),
             ]
+            if access.issuer:
+                following.append(tasks.create_task(access.issuer.keys.follow()))
             await serve(app, sock, stop, access_log=settings.log_level == "DEBUG")
             for task in following:
                 await end(task)
     finally:
         await read_models.close()
+
+
+def _tell_who_may_ask(access: Access) -> None:
+    if access.is_closed():
+        logger.warning("nobody may ask anything: set API_ACCESS_FILE, API_OIDC_ISSUER or API_ANONYMOUS_ROLE")
+    else:
+        logger.info("who may ask: %s", access.summary())
 
 
 async def _keep_following(settings: Settings, services: Services) -> None:

@@ -1,5 +1,6 @@
 """Composition: routes, problems and middleware become one application around what the process holds."""
 
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -9,11 +10,12 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from summit_api import problems
+from summit_api.access.pages import ANY
 from summit_api.deps import Services
 from summit_api.leniency import Leniency
 from summit_api.metrics import Timing
 from summit_api.problems import Problem
-from summit_api.routes import admin, clusters, datacenters, docs, metrics, migrate, migrations, probes, vms
+from summit_api.routes import admin, clusters, datacenters, docs, metrics, migrate, migrations, probes, tickets, vms
 
 _DESCRIPTION = (
     "Inventory of KubeVirt virtual machines in many clusters. Every list carries the revision it was made at and an "
@@ -42,7 +44,8 @@ class Application(FastAPI):
         return document
 
 
-def create_app(services: Services) -> FastAPI:
+def create_app(services: Services, *, origins: Sequence[str] = (ANY,)) -> FastAPI:
+    """The application; web pages of these origins may read its answers."""
     app = Application(
         title="summit-connect",
         version=version("summit-connect"),
@@ -53,7 +56,7 @@ def create_app(services: Services) -> FastAPI:
         middleware=[
             Middleware(
                 CORSMiddleware,
-                allow_origins=["*"],
+                allow_origins=list(origins),
                 allow_methods=_METHODS,
                 allow_headers=["*"],
                 expose_headers=["ETag", "Summit-Revision"],
@@ -64,7 +67,7 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     api = APIRouter(prefix="/api/v1", responses=_ANSWERS)
-    for module in (datacenters, vms, clusters, migrations, migrate, admin):
+    for module in (datacenters, vms, clusters, migrations, migrate, admin, tickets):
         api.include_router(module.router)
     app.include_router(api)
     app.include_router(probes.router)

@@ -1,14 +1,16 @@
 """What routes ask for, named once: who asks, the tables as of one moment, how fresh the clusters are."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, cast
 
 from fastapi import Depends, Header, Query, Request, Response
 
-from summit_api.access.principal import ANONYMOUS, Principal, Role
+from summit_api.access.identify import Access
+from summit_api.access.principal import Principal, Role
 from summit_api.access.scope import Scope
+from summit_api.access.tickets import MAX_LENGTH
 from summit_api.edits.event_log import EventLog
 from summit_api.freshness import Freshness
 from summit_api.problems import ProblemError
@@ -30,6 +32,8 @@ class Services:
     freshness: Freshness
     revisions: Revisions
     log: EventLog
+    access: Access = field(default_factory=Access)
+    """Nobody, unless it is said who."""
 
 
 async def services(request: Request) -> Services:
@@ -44,24 +48,50 @@ ServicesDep = Annotated[Services, Depends(services)]
 Now = Annotated[datetime, Depends(now)]
 
 
-async def principal() -> Principal:
-    """Who asks. Everybody is an administrator as long as there are no tokens."""
-    return Principal(ANONYMOUS, Role.ADMIN)
+async def principal(request: Request, services: ServicesDep, now: Now) -> Principal:
+    """Who asks, by the Authorization header."""
+    return await services.access.identify(request.headers, now)
 
 
-def _at_least(role: Role) -> Callable[[Principal], Awaitable[Principal]]:
-    async def require(asking: Annotated[Principal, Depends(principal)]) -> Principal:
-        if asking.role < role:
-            raise ProblemError(403, "Forbidden", f"this needs the role {role}; {asking.name} is {asking.role}")
+async def feed_principal(
+    request: Request,
+    services: ServicesDep,
+    now: Now,
+    ticket: Annotated[str | None, Query(max_length=MAX_LENGTH, description="In place of a token, for browsers")] = None,
+) -> Principal:
+    """Who asks for a feed: by a ticket too, since a browser can send no header there."""
+    return await principal(request, services, now) if ticket is None else services.access.of_ticket(ticket, now)
+
+
+class AtLeast:
+    """The dependency of a route that needs a role; the documents and the tests find the role in it."""
+
+    def __init__(self, role: Role) -> None:
+        self.role = role
+
+    async def __call__(self, asking: Annotated[Principal, Depends(principal)]) -> Principal:
+        return self.admit(asking)
+
+    def admit(self, asking: Principal) -> Principal:
+        if asking.role < self.role:
+            raise ProblemError(
+                403, "Forbidden", f"this needs the role {self.role}; {asking.name} has the role {asking.role}"
+            )
         return asking
 
-    return require
+
+class FeedAtLeast(AtLeast):
+    """The same for a feed, where a ticket will do."""
+
+    async def __call__(self, asking: Annotated[Principal, Depends(feed_principal)]) -> Principal:
+        return self.admit(asking)
 
 
 # The role a route needs: each names one of these, or ReadingDep, which is for viewers.
-ViewerDep = Annotated[Principal, Depends(_at_least(Role.VIEWER))]
-OperatorDep = Annotated[Principal, Depends(_at_least(Role.OPERATOR))]
-AdminDep = Annotated[Principal, Depends(_at_least(Role.ADMIN))]
+ViewerDep = Annotated[Principal, Depends(AtLeast(Role.VIEWER))]
+OperatorDep = Annotated[Principal, Depends(AtLeast(Role.OPERATOR))]
+AdminDep = Annotated[Principal, Depends(AtLeast(Role.ADMIN))]
+FeedViewerDep = Annotated[Principal, Depends(FeedAtLeast(Role.VIEWER))]
 
 
 IfNoneMatch = Annotated[str | None, Header(description="`ETag` of the answer you have; 304 if it still is the answer")]

@@ -3,6 +3,7 @@
 import json
 import sys
 
+from fastapi import FastAPI
 from pydantic import SecretStr
 
 from summit_api.app import create_app
@@ -13,11 +14,15 @@ from summit_api.query.snapshot import ReadModels
 from summit_api.revisions import Revisions
 
 
-def document() -> str:
-    """The document as it is committed: sorted, indented, one newline at the end. Opens no connection."""
+def application() -> FastAPI:
+    """The api with all its operations and nothing behind them. Opens no connection."""
     revisions = Revisions()
-    app = create_app(Services(ReadModels(SecretStr("postgresql://")), Freshness(), revisions, EventLog(revisions)))
-    return json.dumps(app.openapi(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    return create_app(Services(ReadModels(SecretStr("postgresql://")), Freshness(), revisions, EventLog(revisions)))
+
+
+def document() -> str:
+    """The document as it is committed: sorted, indented, one newline at the end."""
+    return json.dumps(application().openapi(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":

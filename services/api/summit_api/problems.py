@@ -48,6 +48,7 @@ class ProblemError(Exception):
         detail: str,
         *,
         fields: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
         retry_after: int | None = None,
         members: Mapping[str, object] | None = None,
     ) -> None:
@@ -58,7 +59,7 @@ class ProblemError(Exception):
         self.fields = fields
         self.members = members or {}
         """The original's members where its answer had more than `error`, or a sentence that clients may compare."""
-        self.headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+        self.headers = dict(headers or {}) | ({} if retry_after is None else {"Retry-After": str(retry_after)})
 
 
 def not_found(what: str, detail: str) -> ProblemError:

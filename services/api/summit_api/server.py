@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import logging
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +17,18 @@ GRACEFUL_SHUTDOWN_SECONDS = 2
 """For requests under way at SIGTERM; then connections are closed, and `summit-connect` waits for four in all."""
 
 _BACKLOG = 2048
+
+
+class _WithoutTickets(logging.Filter):
+    """The access log tells addresses as they were asked for, but for the ticket in one."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(_TICKET.sub(r"\1…", a) if isinstance(a, str) else a for a in record.args)
+        return True
+
+
+_TICKET = re.compile("(ticket=)[^& ]*")
 
 
 class Server(uvicorn.Server):
@@ -48,6 +62,7 @@ async def serve(app: FastAPI, sock: socket.socket, stop: asyncio.Event, *, acces
         timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
     )
     server = Server(config)
+    logging.getLogger("uvicorn.access").addFilter(_WithoutTickets())
     serving = asyncio.create_task(server.serve([sock]))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)

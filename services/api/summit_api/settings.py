@@ -1,13 +1,67 @@
 """Settings of the api: environment variables only, prefix `API_`."""
 
-from pydantic import Field
-from pydantic_settings import SettingsConfigDict
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
+
+from summit_api.access import tokens
+from summit_api.access.pages import ANY, is_loopback
 from summit_runtime.settings import DatabaseSettings
 
 
 class Settings(DatabaseSettings):
-    model_config = SettingsConfigDict(env_prefix="API_")
+    # docker compose passes on what is not set as an empty value
+    model_config = SettingsConfigDict(env_prefix="API_", env_ignore_empty=True)
 
     host: str = Field(default="127.0.0.1", description="Address to listen on; 0.0.0.0 in a container")
     port: int = Field(default=3001, ge=0, le=65535, description="0 takes a free port and logs it")
+
+    anonymous_role: Literal["none", "viewer", "operator", "admin"] = Field(
+        default="none", description="What one may do without a token"
+    )
+    access_file: Path | None = Field(default=None, description="Tokens and groups; read again when it changes")
+    admin_token: SecretStr | None = Field(default=None, description="A token of an admin, besides those of the file")
+    ticket_key: SecretStr | None = Field(
+        default=None, min_length=32, description="Signs the tickets of feeds; the same in all replicas"
+    )
+    origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(ANY,), description="Web pages that may read answers, by origin; * is any"
+    )
+
+    oidc_issuer: str | None = Field(default=None, description="Issuer whose JWTs are taken, as in its `iss`")
+    oidc_audience: str | None = Field(default=None, description="What `aud` must name")
+    oidc_name_claim: str = Field(default="sub", description="The claim that names a person")
+    oidc_groups_claim: str = Field(default="groups", description="The claim with a person's groups")
+
+    @field_validator("origins", mode="before")
+    @classmethod
+    def _separated(cls, value: object) -> object:
+        return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+    @field_validator("admin_token")
+    @classmethod
+    def _random(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not tokens.is_token(value.get_secret_value()):
+            raise ValueError("it must be a token as `summit-connect token new` makes them: summit_ and 43 letters")
+        return value
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _encrypted(cls, value: str | None) -> str | None:
+        """Who can change the keys on their way can be anyone."""
+        parts = urlsplit(value or "")
+        if value and parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
+            raise ValueError("an issuer is an https:// address")
+        return value
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.oidc_issuer and not (self.oidc_audience and self.access_file):
+            raise ValueError(
+                "API_OIDC_ISSUER needs API_OIDC_AUDIENCE, lest tokens for other services are taken, and "
+                "API_ACCESS_FILE, which says what its groups may do"
+            )
+        return self

@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from summit_api.access.pages import is_loopback
 from summit_standalone.child import Program, all_kept_running, kept_running
 from summit_standalone.embedded_nats import embedded_nats
 from summit_standalone.embedded_postgres import embedded_postgres
@@ -58,18 +59,36 @@ async def servers(
 
 @asynccontextmanager
 async def services(
-    instance: Instance, addresses: Servers, *, host: str, port: int, config: Path | None
+    instance: Instance, addresses: Servers, *, host: str, port: int, config: Path | None, admin_token: str | None = None
 ) -> AsyncIterator[None]:
-    """Run projector and api, and a watcher of the clusters in `config` unless it is None."""
+    """Run projector and api, and a watcher of the clusters in `config` unless it is None.
+
+    Who sends `admin_token` is an admin, and on the loopback who sends no token as well.
+    """
     nats = {"NATS_URL": addresses.nats_url}
     database = {"DATABASE_URL": addresses.database_url}
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(kept_running(service("projector", nats | database), instance.report))
-        together = [service("api", nats | database | {"API_HOST": host, "API_PORT": str(port)})]
+        together = [service("api", nats | database | api_environment(host, port, admin_token))]
         if config:
             together += [service("watcher", nats | {"WATCHER_CONFIG": str(config)})]
         await stack.enter_async_context(all_kept_running(together, instance.report))
         yield
+
+
+def api_environment(host: str, port: int, admin_token: str | None = None) -> dict[str, str]:
+    """Where the api listens, and who may ask it beyond what our own environment says."""
+    environment = {"API_HOST": host, "API_PORT": str(port)}
+    if admin_token:
+        environment["API_ADMIN_TOKEN"] = admin_token
+    if needs_no_token(host):
+        environment["API_ANONYMOUS_ROLE"] = "admin"
+    return environment
+
+
+def needs_no_token(host: str) -> bool:
+    """On the loopback everyone is an admin, unless the environment says what one is without a token."""
+    return is_loopback(host) and not os.environ.get("API_ANONYMOUS_ROLE")
 
 
 def service(name: str, environment: Mapping[str, str]) -> Program:

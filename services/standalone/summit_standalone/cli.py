@@ -24,8 +24,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+token_app = typer.Typer(no_args_is_help=True, help="Who may use the API.")
 serve_app = typer.Typer(no_args_is_help=True, help="Run the product on this machine.")
 app.add_typer(serve_app, name="serve")
+app.add_typer(token_app, name="token")
+
+
+class RoleOption(StrEnum):
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    ADMIN = "admin"
 
 
 class Output(StrEnum):
@@ -100,6 +108,29 @@ def demo(*, port: PortOption = DEFAULT_PORT, data_dir: DataDirOption = None, hos
     with _sentences():
         _configure_log()
         run(Options(data_dir or demo_data_dir(), host, port, None), work)
+
+
+@token_app.command("new")
+def new_token(
+    *,
+    name: Annotated[str, typer.Option("--name", help="Who or what it is for; shown in the history.")],
+    role: Annotated[RoleOption, typer.Option("--role", help="What it may do.")],
+    datacenter: Annotated[
+        list[str] | None, typer.Option("--datacenter", help="Limit it to this datacenter; repeat for more.")
+    ] = None,
+    namespace: Annotated[
+        list[str] | None, typer.Option("--namespace", help="Limit it to this namespace; repeat for more.")
+    ] = None,
+    expires: Annotated[str | None, typer.Option("--expires", help="Day it ends on, as 2027-01-31.")] = None,
+) -> None:
+    """Make a token: print it, once, and the line for the file that API_ACCESS_FILE names, which has only its hash."""
+    from summit_standalone.access import entry
+
+    with _sentences():
+        token, line = entry(name=name, role=role, datacenters=datacenter, namespaces=namespace, expires=expires)
+        sys.stderr.write(f"Put this line below 'tokens:' in the access file (API_ACCESS_FILE):\n\n{line}\n\n")
+        sys.stderr.write("The token, shown only now:\n\n")
+        typer.echo(token)
 
 
 @app.command()

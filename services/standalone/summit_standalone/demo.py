@@ -17,7 +17,8 @@ from pathlib import Path
 import aiohttp
 import yaml
 
-from summit_standalone.backend import servers, service, services
+from summit_api.access.tokens import new_token
+from summit_standalone.backend import needs_no_token, servers, service, services
 from summit_standalone.child import kept_running
 from summit_standalone.errors import StandaloneError
 from summit_standalone.instance import OWN_FILES, Instance
@@ -69,9 +70,12 @@ async def demo(instance: Instance, options: Options) -> None:
     )
     async with kept_running(simulator, instance.report), servers(instance) as addresses:
         await _until_simulated(kubeconfigs, clusters=len(sizes))
-        async with services(instance, addresses, host=options.host, port=options.port, config=config):
-            vms = await _until_served(instance)
-            sys.stdout.write(_welcome(instance, vms))
+        token = new_token()
+        async with services(
+            instance, addresses, host=options.host, port=options.port, config=config, admin_token=token
+        ):
+            vms = await _until_served(instance, token)
+            sys.stdout.write(_welcome(instance, vms, None if needs_no_token(options.host) else token))
             sys.stdout.flush()
             await asyncio.Event().wait()
 
@@ -122,10 +126,13 @@ def _count(kubeconfigs: Path) -> int:
     return len(list(kubeconfigs.glob("*.kubeconfig")))
 
 
-async def _until_served(instance: Instance) -> int:
+async def _until_served(instance: Instance, token: str) -> int:
     """Wait until the API answers with VMs of every datacenter; how many there are."""
     with suppress(TimeoutError):
-        async with asyncio.timeout(READY_SECONDS), aiohttp.ClientSession(instance.facts["api"]) as session:
+        async with (
+            asyncio.timeout(READY_SECONDS),
+            aiohttp.ClientSession(instance.facts["api"], headers={"Authorization": f"Bearer {token}"}) as session,
+        ):
             while not (vms := await _served_vms(session)):  # noqa: ASYNC110  the API is another process
                 await asyncio.sleep(POLL_SECONDS)
             return vms
@@ -147,16 +154,18 @@ async def _served_vms(session: aiohttp.ClientSession) -> int:
     return sum(counts) if len(counts) >= len(DATACENTERS) and all(counts) else 0
 
 
-def _welcome(instance: Instance, vms: int) -> str:
+def _welcome(instance: Instance, vms: int, token: str | None) -> str:
+    """What to try; with the token where one is needed."""
     api, nats_url = instance.facts["api"], instance.facts["natsUrl"]
     clusters = sum(len(datacenter.vms_by_cluster) for datacenter in DATACENTERS)
+    curl = f"curl -sH 'Authorization: Bearer {token}'" if token else "curl -s"
     subscribe = shlex.join([_own_command(), "sub", "--server", nats_url])
     return f"""
 {vms} VMs of {clusters} simulated clusters in {len(DATACENTERS)} datacenters: {api}
 
-  curl -s {api}/api/v1/status
-  curl -s '{api}/api/v1/vms?status=running&limit=3'
-  curl -s {api}/api/v1/clusters
+  {curl} {api}/api/v1/status
+  {curl} '{api}/api/v1/vms?status=running&limit=3'
+  {curl} {api}/api/v1/clusters
 
 Every change as it happens:
 

@@ -1,0 +1,42 @@
+"""Who may do what, as the settings say it."""
+
+from summit_api.access.identify import Access
+from summit_api.access.oidc import Issuer
+from summit_api.access.pages import ANY
+from summit_api.access.policy import PolicyError
+from summit_api.access.policy_file import PolicyFile
+from summit_api.access.principal import Role
+from summit_api.access.tickets import Tickets
+from summit_api.settings import Settings
+from summit_runtime.process import FatalError
+
+
+def configured(settings: Settings) -> Access:
+    """Raises FatalError for an access file that cannot be read: to start without it would lock everybody out."""
+    role = settings.anonymous_role
+    return Access(
+        anonymous=None if role == "none" else Role[role.upper()],
+        policy=_policy_file(settings),
+        admin_token=settings.admin_token.get_secret_value() if settings.admin_token else None,
+        issuer=_issuer(settings),
+        tickets=Tickets(settings.ticket_key),
+        origins=[origin for origin in settings.origins if origin != ANY],
+    )
+
+
+def _policy_file(settings: Settings) -> PolicyFile | None:
+    try:
+        return PolicyFile(settings.access_file) if settings.access_file else None
+    except PolicyError as error:
+        raise FatalError(str(error)) from error
+
+
+def _issuer(settings: Settings) -> Issuer | None:
+    if not settings.oidc_issuer or not settings.oidc_audience:
+        return None
+    return Issuer(
+        issuer=settings.oidc_issuer,
+        audience=settings.oidc_audience,
+        name_claim=settings.oidc_name_claim,
+        groups_claim=settings.oidc_groups_claim,
+    )

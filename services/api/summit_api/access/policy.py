@@ -1,0 +1,110 @@
+"""The access file: which tokens there are, and what the groups of an identity provider may do.
+
+tokens:
+  - {name: grafana, role: viewer, datacenters: [dc-solna], expires: 2027-01-01, sha256: "9f86d0…"}
+groups:                       # the first group of this list that a person is in decides
+  - {group: platform, role: admin}
+  - {group: finance, role: operator, namespaces: [prod-finance]}
+  - {group: "*", role: viewer}
+"""
+
+import hmac
+from collections.abc import Container
+from datetime import UTC, date, datetime, time
+from typing import Annotated, Any, Self
+
+import yaml
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from summit_api.access.principal import RoleName
+from summit_api.access.scope import Scope
+from summit_models.contract import DatacenterId
+
+EVERYBODY = "*"
+"""The group of everyone who has a valid token of the identity provider."""
+
+
+class PolicyError(Exception):
+    """The access file cannot be used; the sentence says where it is wrong, and shows nothing of what it holds."""
+
+
+def _begin_of_day(value: Any) -> Any:
+    """A date alone is its beginning in UTC."""
+    return datetime.combine(value, time(), UTC) if type(value) is date else value
+
+
+class Grant(BaseModel):
+    """A role, in all or a part of the fleet."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    role: RoleName
+    datacenters: frozenset[DatacenterId] | None = None
+    namespaces: frozenset[str] | None = None
+
+    @property
+    def scope(self) -> Scope:
+        return Scope(self.datacenters, self.namespaces)
+
+
+class TokenGrant(Grant):
+    name: str = Field(min_length=1)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    expires: Annotated[AwareDatetime | None, BeforeValidator(_begin_of_day)] = None
+
+
+class GroupGrant(Grant):
+    group: str = Field(min_length=1)
+
+
+class Policy(BaseModel):
+    """Who may do what."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tokens: tuple[TokenGrant, ...] = ()
+    groups: tuple[GroupGrant, ...] = ()
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> Self:
+        """A token is its hash, and a name in the history is one token's."""
+        for what, values in (
+            ("name", [token.name for token in self.tokens]),
+            ("sha256", [token.sha256 for token in self.tokens]),
+            ("group", [grant.group for grant in self.groups]),
+        ):
+            if len(set(values)) < len(values):
+                raise ValueError(f"two entries have the same {what}")
+        return self
+
+    def of_token(self, digest: str) -> TokenGrant | None:
+        """The token with this hash. All are compared, each in constant time: how long it takes tells nothing."""
+        found = None
+        for token in self.tokens:
+            if hmac.compare_digest(token.sha256, digest):
+                found = token
+        return found
+
+    def of_groups(self, groups: Container[str]) -> GroupGrant | None:
+        """The first grant that is for one of these groups, in the order of the file."""
+        return next((grant for grant in self.groups if grant.group == EVERYBODY or grant.group in groups), None)
+
+
+def parse(text: str) -> Policy:
+    """Read an access file. Raises PolicyError; never with a value, which may be a token in a wrong place."""
+    try:
+        return Policy.model_validate(yaml.safe_load(text) or {})
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise PolicyError(f"{line}{error.problem or 'no YAML'}") from None
+    except yaml.YAMLError:
+        raise PolicyError("it is no YAML") from None
+    except ValidationError as error:
+        wrong = error.errors(include_input=False)[0]
+        raise PolicyError(f"{_place(wrong['loc'])}{wrong['msg'].removeprefix('Value error, ')}") from None
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    """`tokens[0].role: `."""
+    steps = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location)
+    return f"{steps.removeprefix('.')}: " if steps else ""

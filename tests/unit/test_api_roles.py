@@ -1,0 +1,36 @@
+"""Each operation says what role it needs: a new one that does not fails here."""
+
+from summit_api.access.principal import Role
+from summit_api.access.requirements import roles
+from summit_api.openapi import application
+
+ROLES = roles(application())
+
+OPEN = {"/health", "/livez", "/healthz", "/readyz", "/docs", "/metrics"}
+HARMLESS = {("POST", "/api/v1/tickets")}
+"""It changes nothing, though its method says so: a ticket is not stored."""
+CHANGING = {("GET", "/api/v1/migrate")}
+"""The original migrates by GET, too."""
+
+
+def test_all_operations_are_looked_at() -> None:
+    """Lest the others be true of nothing."""
+    assert {("GET", "/api/v1/vms"), ("GET", "/health"), *HARMLESS} <= ROLES.keys()
+
+
+def test_everything_but_probes_and_documents_needs_a_role() -> None:
+    """Nothing is open by accident, and nothing that must be open is closed."""
+    assert {path for (_, path), role in ROLES.items() if role is None} == OPEN
+
+
+def test_reading_is_for_viewers_and_changing_for_operators() -> None:
+    """A method that changes something needs more than the role of a reader."""
+    changing = {operation: role for operation, role in ROLES.items() if operation[0] != "GET" or operation in CHANGING}
+    assert {operation for operation, role in changing.items() if role is Role.VIEWER} == HARMLESS
+
+
+def test_what_is_declared_by_hand_is_changed_by_admins() -> None:
+    """Datacenters, and virtual machines without a cluster."""
+    for (method, path), role in ROLES.items():
+        if "/admin/" in path and method != "GET":
+            assert role is Role.ADMIN, path

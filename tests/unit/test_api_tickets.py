@@ -1,0 +1,46 @@
+"""Tickets: signed, bound to a principal, and soon over."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from pydantic import SecretStr
+
+from summit_api.access.principal import Principal, Role
+from summit_api.access.scope import Scope
+from summit_api.access.tickets import Tickets
+from summit_models.contract import DatacenterId
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+KEY = SecretStr("k" * 32)
+VIEWER = Principal("token:a", Role.VIEWER, Scope(frozenset({DatacenterId("dc-solna")})), NOW + timedelta(days=1))
+
+
+def test_ticket_is_good_for_a_minute() -> None:
+    """For the same principal, with the same limits."""
+    tickets = Tickets()
+    ticket, expires = tickets.new(VIEWER, NOW)
+    assert expires == NOW + 60 * SECOND
+    assert tickets.principal(ticket, NOW + 59 * SECOND) == VIEWER
+    assert tickets.principal(ticket, NOW + 60 * SECOND) is None
+
+
+def test_ticket_ends_with_the_token_it_was_got_with() -> None:
+    """Nobody outlives a token by it."""
+    assert Tickets().new(replace(VIEWER, until=NOW + SECOND), NOW)[1] == NOW + SECOND
+
+
+def test_replicas_with_one_key_take_each_others_tickets() -> None:
+    """And with another key, as each process makes one up for itself, none does."""
+    ticket, _ = Tickets(KEY).new(VIEWER, NOW)
+    assert Tickets(KEY).principal(ticket, NOW) == VIEWER
+    assert Tickets().principal(ticket, NOW) is None
+
+
+def test_what_is_no_ticket_is_refused() -> None:
+    """Whatever it is; and nothing in a ticket can be changed."""
+    tickets = Tickets(KEY)
+    content, signature = tickets.new(VIEWER, NOW)[0].split(".")
+    other, _ = tickets.new(replace(VIEWER, role=Role.ADMIN), NOW)[0].split(".")
+    for wrong in ("", ".", "a.b", "a.b.c", "é.ü", f"{content}.", f"{other}.{signature}", f"{content}.{signature}.x"):
+        assert tickets.principal(wrong, NOW) is None, wrong
