@@ -50,8 +50,8 @@ class Editing:
 
 
 @asynccontextmanager
-async def editing(nats_url: str, database_url: str) -> AsyncIterator[Editing]:
-    """Solna and Uppsala are declared; Solna has the watched VM `erp`."""
+async def log_and_tables(nats_url: str, database_url: str) -> AsyncIterator[Editing]:
+    """Nothing is known yet."""
     applied = Revisions()
     services = Services(
         ReadModels(SecretStr(database_url)), Freshness(), applied, EventLog(applied), Access(anonymous=Role.ADMIN)
@@ -64,14 +64,20 @@ async def editing(nats_url: str, database_url: str) -> AsyncIterator[Editing]:
     ):
         services.log.client = client
         following = asyncio.create_task(revisions.follow(SecretStr(database_url), applied))
-        edited = Editing(services, http, client, Readings(database_url))
         try:
-            await edited.tell(
-                datacenter_event(id=SOLNA, name="Solna", clusters=["vulcan"]),
-                datacenter_event(id=UPPSALA, name="Uppsala"),
-                vm_event("erp", cpu=2, memory=4096, memory_bytes=4096 * 2**20 + 1),
-            )
-            yield edited
+            yield Editing(services, http, client, Readings(database_url))
         finally:
             await end(following)
             await services.read_models.close()
+
+
+@asynccontextmanager
+async def editing(nats_url: str, database_url: str) -> AsyncIterator[Editing]:
+    """Solna and Uppsala are declared; Solna has the watched VM `erp`."""
+    async with log_and_tables(nats_url, database_url) as api:
+        await api.tell(
+            datacenter_event(id=SOLNA, name="Solna", clusters=["vulcan"]),
+            datacenter_event(id=UPPSALA, name="Uppsala"),
+            vm_event("erp", cpu=2, memory=4096, memory_bytes=4096 * 2**20 + 1),
+        )
+        yield api
