@@ -99,6 +99,7 @@ async def running(directory: Path, nats_url: str, database_url: str, config: Pat
         "DATABASE_URL": database_url,
         "WATCHER_CONFIG": str(config),
         "API_PORT": str(port),
+        "API_ANONYMOUS_ROLE": "admin",
         "HOME": str(directory),
     }
     async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:

@@ -175,7 +175,7 @@ async def _composed(directory: Path, sites: Sequence[Site], http: httpx2.AsyncCl
     database = nats | {"DATABASE_URL": database_url}
     services = {
         "projector": service("projector", database | {"PROJECTOR_PROBE_PORT": str(projector_port)}),
-        "api": service("api", database | {"API_PORT": str(api_port)}),
+        "api": service("api", database | {"API_PORT": str(api_port), "API_ANONYMOUS_ROLE": "viewer"}),
         "watcher": service(
             "watcher",
             nats | {"WATCHER_CONFIG": str(directory / "datacenters.yaml"), "WATCHER_PROBE_PORT": str(watcher_port)},
