@@ -18,10 +18,8 @@ from summit_api.access.identify import Access
 from summit_api.access.principal import Role
 from summit_api.app import create_app
 from summit_api.deps import Services, now
-from summit_api.edits.event_log import EventLog
 from summit_api.freshness import Freshness
 from summit_api.query.snapshot import ReadModels
-from summit_api.revisions import Revisions
 from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.contract import Revision
 from summit_models.event import Event, VmEvent, source_of
@@ -110,16 +108,14 @@ async def api_over(
 
     Everybody is an admin unless `access` says otherwise.
     """
-    freshness = Freshness()
     read_models = ReadModels(SecretStr(database_url))
-    applied = Revisions()
-    services = Services(read_models, freshness, applied, EventLog(applied), access or Access(anonymous=Role.ADMIN))
+    services = Services.over(read_models, access or Access(anonymous=Role.ADMIN))
     following = asyncio.create_task(revisions.follow(SecretStr(database_url), services.revisions))
     app = create_app(services)
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
     try:
         async with httpx2.AsyncClient(transport=transport, base_url="http://api") as http:
-            yield http, freshness, app
+            yield http, services.freshness, app
     finally:
         await end(following)
         await read_models.close()

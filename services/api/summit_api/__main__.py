@@ -12,11 +12,9 @@ from summit_api.access.configured import configured
 from summit_api.access.identify import Access
 from summit_api.app import create_app
 from summit_api.deps import Services
-from summit_api.edits.event_log import EventLog
 from summit_api.edits.repeat import keep_repeating
-from summit_api.freshness import Freshness, follow
+from summit_api.freshness import follow
 from summit_api.query.snapshot import ReadModels
-from summit_api.revisions import Revisions
 from summit_api.server import listen, serve
 from summit_api.settings import Settings
 from summit_runtime import bus
@@ -37,9 +35,8 @@ async def service(settings: Settings, stop: asyncio.Event) -> None:
     _tune_garbage_collector()
     sock = listen(settings.host, settings.port)
     read_models = ReadModels(settings.database_url)
-    applied = Revisions()
     access = configured(settings)
-    services = Services(read_models, Freshness(), applied, EventLog(applied), access)
+    services = Services.over(read_models, access, feed_buffer_bytes=settings.feed_buffer_mib << 20)
     app = create_app(services, origins=settings.origins)
     host, port = sock.getsockname()[:2]
     _tell_who_may_ask(access)
@@ -48,11 +45,12 @@ async def service(settings: Settings, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as tasks:
             following = [
                 tasks.create_task(_keep_following(settings, services)),
-                tasks.create_task(revisions.follow(settings.database_url, applied)),
+                tasks.create_task(revisions.follow(settings.database_url, services.revisions)),
+                tasks.create_task(services.feed.watch_clusters()),
             ]
             if access.issuer:
                 following.append(tasks.create_task(access.issuer.keys.follow()))
-            await serve(app, sock, stop, access_log=settings.log_level == "DEBUG")
+            await serve(app, sock, stop, before_end=services.feed.hub.close, access_log=settings.log_level == "DEBUG")
             for task in following:
                 await end(task)
     finally:
@@ -69,7 +67,7 @@ def _tell_who_may_ask(access: Access) -> None:
 async def _keep_following(settings: Settings, services: Services) -> None:
     """Also after what only a person can mend in NATS.
 
-    Until then everything is stale, nothing can be edited by hand, and the tables still answer.
+    Until then everything is stale, nothing can be edited by hand, the feed tells nothing, and the tables still answer.
     """
     backoff = Backoff()
     while True:
@@ -87,6 +85,7 @@ async def _follow(settings: Settings, services: Services) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(bus.watch_connection(client))
             tasks.create_task(keep_repeating(client, services.read_models))
+            tasks.create_task(services.feed.follow(client))
             await follow(client, services.freshness)
     finally:
         services.log.client = None

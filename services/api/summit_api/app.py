@@ -15,7 +15,19 @@ from summit_api.deps import Services
 from summit_api.leniency import Leniency
 from summit_api.metrics import Timing
 from summit_api.problems import Problem
-from summit_api.routes import admin, clusters, datacenters, docs, metrics, migrate, migrations, probes, tickets, vms
+from summit_api.routes import (
+    admin,
+    clusters,
+    datacenters,
+    docs,
+    events,
+    metrics,
+    migrate,
+    migrations,
+    probes,
+    tickets,
+    vms,
+)
 
 _DESCRIPTION = (
     "Inventory of KubeVirt virtual machines in many clusters. Every list carries the revision it was made at and an "
@@ -67,7 +79,7 @@ def create_app(services: Services, *, origins: Sequence[str] = (ANY,)) -> FastAP
     )
     app.state.services = services
     api = APIRouter(prefix="/api/v1", responses=_ANSWERS)
-    for module in (datacenters, vms, clusters, migrations, migrate, admin, tickets):
+    for module in (datacenters, vms, clusters, migrations, migrate, admin, events, tickets):
         api.include_router(module.router)
     app.include_router(api)
     app.include_router(probes.router)

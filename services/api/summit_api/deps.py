@@ -1,9 +1,9 @@
 """What routes ask for, named once: who asks, the tables as of one moment, how fresh the clusters are."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, cast
+from typing import Annotated, Self, cast
 
 from fastapi import Depends, Header, Query, Request, Response
 
@@ -12,6 +12,8 @@ from summit_api.access.principal import Principal, Role
 from summit_api.access.scope import Scope
 from summit_api.access.tickets import MAX_LENGTH
 from summit_api.edits.event_log import EventLog
+from summit_api.feed.feed import Feed
+from summit_api.feed.hub import BUFFER_BYTES
 from summit_api.freshness import Freshness
 from summit_api.problems import ProblemError
 from summit_api.query import etag
@@ -19,6 +21,7 @@ from summit_api.query.filters import WantedRevision
 from summit_api.query.snapshot import ReadModels, Snapshot
 from summit_api.render.moment import Moment
 from summit_api.revisions import Revisions
+from summit_models.contract import Revision
 
 WAIT_SECONDS = 5.0
 """For a wanted revision: a projector that is alive takes milliseconds, one that was replaced a few seconds."""
@@ -32,8 +35,17 @@ class Services:
     freshness: Freshness
     revisions: Revisions
     log: EventLog
-    access: Access = field(default_factory=Access)
-    """Nobody, unless it is said who."""
+    feed: Feed
+    access: Access
+
+    @classmethod
+    def over(
+        cls, read_models: ReadModels, access: Access | None = None, *, feed_buffer_bytes: int = BUFFER_BYTES
+    ) -> Self:
+        """All of it, that has heard of nothing yet. Nobody may ask, unless it is said who."""
+        freshness, revisions = Freshness(), Revisions()
+        feed = Feed(read_models, freshness, revisions, buffer_bytes=feed_buffer_bytes)
+        return cls(read_models, freshness, revisions, EventLog(revisions), feed, access or Access())
 
 
 async def services(request: Request) -> Services:
@@ -153,12 +165,16 @@ async def reading(
 
 def _refuse_older(snapshot: Snapshot, revision: int | None) -> None:
     if revision is not None and snapshot.revision < revision:
-        raise ProblemError(
-            409,
-            "Revision not applied",
-            f"revision {revision} has not been applied, though it was waited for: "
-            f"the tables are at {snapshot.revision}; ask again, or without `revision`",
-        )
+        raise not_applied(revision, snapshot.revision)
+
+
+def not_applied(revision: int, current: Revision) -> ProblemError:
+    return ProblemError(
+        409,
+        "Revision not applied",
+        f"revision {revision} has not been applied, though it was waited for: "
+        f"the tables are at {current}; ask again, or without `revision`",
+    )
 
 
 # Scope "function": the connection is back in the pool before the answer is sent to a slow client.

@@ -2,6 +2,9 @@
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+HEAD_ONLY = "summit.head"
+"""Key in the scope of what was a HEAD: an endless answer must end after its head."""
+
 
 class Leniency:
     """ASGI middleware: HEAD is GET without the body; `/api/v1/datacenters/` is `/api/v1/datacenters`."""
@@ -15,7 +18,7 @@ class Leniency:
             return
         path = scope["path"].rstrip("/") or "/"
         if scope["method"] == "HEAD":
-            await self._app({**scope, "path": path, "method": "GET"}, receive, _without_body(send))
+            await self._app({**scope, "path": path, "method": "GET", HEAD_ONLY: True}, receive, _without_body(send))
         else:
             await self._app({**scope, "path": path}, receive, send)
 

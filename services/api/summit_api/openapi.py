@@ -8,16 +8,12 @@ from pydantic import SecretStr
 
 from summit_api.app import create_app
 from summit_api.deps import Services
-from summit_api.edits.event_log import EventLog
-from summit_api.freshness import Freshness
 from summit_api.query.snapshot import ReadModels
-from summit_api.revisions import Revisions
 
 
 def application() -> FastAPI:
     """The api with all its operations and nothing behind them. Opens no connection."""
-    revisions = Revisions()
-    return create_app(Services(ReadModels(SecretStr("postgresql://")), Freshness(), revisions, EventLog(revisions)))
+    return create_app(Services.over(ReadModels(SecretStr("postgresql://"))))
 
 
 def document() -> str:

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import uvicorn
@@ -50,8 +50,13 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-async def serve(app: FastAPI, sock: socket.socket, stop: asyncio.Event, *, access_log: bool) -> None:
-    """Answer requests on the socket until `stop` is set and those under way have ended."""
+async def serve(
+    app: FastAPI, sock: socket.socket, stop: asyncio.Event, *, before_end: Callable[[], None], access_log: bool
+) -> None:
+    """Answer requests on the socket until `stop` is set and those under way have ended.
+
+    `before_end` ends what would never end by itself: uvicorn waits for every answer under way (uvicorn 0.54).
+    """
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -66,6 +71,7 @@ async def serve(app: FastAPI, sock: socket.socket, stop: asyncio.Event, *, acces
     serving = asyncio.create_task(server.serve([sock]))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    before_end()
     server.should_exit = True
     stopping.cancel()
     with contextlib.suppress(asyncio.CancelledError):

@@ -24,7 +24,7 @@ from summit_runtime import database
 
 logger = logging.getLogger("summit.api")
 
-_POSITION = "SELECT revision, applied_at FROM checkpoint WHERE stream = $1"
+_POSITION = "SELECT revision, applied_at, generation FROM checkpoint WHERE stream = $1"
 
 _NO_SCHEMA = frozenset({"42P01", "42703", "3F000", "0A000"})
 """SQLSTATE undefined_table, undefined_column, invalid_schema_name: the projector has not migrated (yet).
@@ -49,6 +49,8 @@ class Snapshot:
     revision: Revision
     as_of: datetime | None
     """When that revision was applied; None while nothing has been."""
+    generation: int
+    """Another one when rows have changed otherwise than by the next event, so revisions of the two do not compare."""
 
     async def fetch(self, sql: str, *arguments: object) -> Sequence[Sequence[Any]]:
         """The driver's own rows of a statement with `$1` for its first argument: for the hot endpoints."""
@@ -71,7 +73,7 @@ class ReadModels:
             driver = cast(asyncpg.Connection, (await connection.get_raw_connection()).driver_connection)
             async with driver.transaction(isolation="repeatable_read", readonly=True):
                 position = await driver.fetchrow(_POSITION, STREAM)
-                yield Snapshot(connection, driver, *(position or (Revision(0), None)))
+                yield Snapshot(connection, driver, *(position or (Revision(0), None, 0)))
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[AsyncConnection]:

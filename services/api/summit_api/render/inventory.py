@@ -26,16 +26,19 @@ def vm_page(page: Page, snapshot: Snapshot, moment: Moment) -> bytes:
 def clusters(
     declared: Iterable[ClusterHealth], heard: Iterable[ClusterHealth], snapshot: Snapshot, moment: Moment
 ) -> bytes:
+    items = [item.model_dump_json() for item in cluster_items(declared, heard, moment)]
+    return _list(",".join(items), snapshot)
+
+
+def cluster_items(
+    declared: Iterable[ClusterHealth], heard: Iterable[ClusterHealth], moment: Moment
+) -> list[ClusterItem]:
     """Each cluster's newest known health: what its watcher says now, or what the tables know if that is newer."""
     newest = {health.name: health for health in declared}
     for health in heard:
         known = newest.get(health.name)
         newest[health.name] = health if known is None else _newer(health, known)
-    items = [
-        ClusterItem(**dict(health), stale=moment.is_stale(name)).model_dump_json()
-        for name, health in sorted(newest.items())
-    ]
-    return _list(",".join(items), snapshot)
+    return [ClusterItem(**dict(health), stale=moment.is_stale(name)) for name, health in sorted(newest.items())]
 
 
 def _newer(heard: ClusterHealth, known: ClusterHealth) -> ClusterHealth:

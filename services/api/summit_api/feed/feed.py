@@ -1,0 +1,48 @@
+"""The live feed of this process: its parts, put together."""
+
+import asyncio
+from datetime import UTC, datetime
+
+from nats.aio.client import Client
+
+from summit_api.feed.clusters import Clusters
+from summit_api.feed.hub import Hub
+from summit_api.feed.snapshot import Snapshots
+from summit_api.feed.source import Source
+from summit_api.feed.subscription import Subscription, Wish
+from summit_api.freshness import Freshness
+from summit_api.query.snapshot import ReadModels
+from summit_api.revisions import Revisions
+
+TURNED_SECONDS = 1.0
+"""How late it is told at most that a cluster has become stale, of the 90 s that it took."""
+
+
+class Feed:
+    """`follow` and `watch_clusters` run for the life of the process; each client has a subscription."""
+
+    def __init__(
+        self,
+        read_models: ReadModels,
+        freshness: Freshness,
+        revisions: Revisions,
+        *,
+        buffer_bytes: int,
+    ) -> None:
+        self.hub = Hub(buffer_bytes)
+        self._clusters = Clusters(freshness)
+        self._source = Source(self.hub, self._clusters, read_models, revisions)
+        self._snapshots = Snapshots(read_models, self._clusters)
+
+    async def follow(self, client: Client) -> None:
+        """Tell what the tables take in from the log, for ever."""
+        await self._source.follow(client)
+
+    async def watch_clusters(self) -> None:
+        """Tell which clusters become stale or fresh, for ever: also without NATS, when all do."""
+        while True:
+            self.hub.publish(self._clusters.turned(datetime.now(UTC)))
+            await asyncio.sleep(TURNED_SECONDS)
+
+    def subscription(self, wish: Wish) -> Subscription:
+        return Subscription(wish, hub=self.hub, source=self._source, clusters=self._clusters, snapshots=self._snapshots)

@@ -1,0 +1,79 @@
+"""The newest frames in order, for all clients together: each client only has a place in it.
+
+So a slow client costs no memory. When the ring has gone round it, its place is gone, and it is told so.
+"""
+
+from bisect import bisect_right
+from collections import deque
+from typing import NamedTuple
+
+from summit_api.feed.frame import Frame
+from summit_models.contract import Revision
+
+CHUNK_BYTES = 64 * 1024
+"""What a client is handed at once: as much as the server buffers for one connection before it waits for the client."""
+
+
+class _Entry(NamedTuple):
+    revision: Revision
+    """Of the frame, or of the log when a frame without one was told."""
+    frame: Frame
+
+
+class Ring:
+    """Frames have offsets that only rise. All frames of revisions above `since` are here."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._entries: deque[_Entry] = deque()
+        self._bytes = 0
+        self.begin = 0
+        self.since = Revision(0)
+        self.last = Revision(0)
+        """The newest revision of which it is known that all its frames are here."""
+
+    @property
+    def end(self) -> int:
+        return self.begin + len(self._entries)
+
+    def restart(self, since: Revision) -> None:
+        """Forget all frames, and go on after `since`."""
+        self.begin = self.end
+        self._entries.clear()
+        self._bytes = 0
+        self.since = self.last = since
+
+    def append(self, frame: Frame) -> None:
+        self.last = max(self.last, frame.revision or self.last)
+        self._entries.append(_Entry(self.last, frame))
+        self._bytes += frame.size
+        while self._bytes > self._max_bytes:
+            oldest = self._entries.popleft()
+            self._bytes -= oldest.frame.size
+            self.begin += 1
+            self.since = oldest.revision
+
+    def advance(self, revision: Revision) -> None:
+        """All up to this revision has been appended."""
+        self.last = max(self.last, revision)
+
+    def offset_after(self, revision: Revision) -> int | None:
+        """Where the frames above `revision` begin; None when some of them are gone."""
+        if revision < self.since:
+            return None
+        return self.begin + bisect_right(self._entries, revision, key=lambda entry: entry.revision)
+
+    def take(self, offset: int) -> list[Frame]:
+        """Frames from `offset` on, about as many as make a chunk. The offset must not be below `begin`.
+
+        From the right end, where nearly all clients are, a deque is indexed fast.
+        """
+        frames: list[Frame] = []
+        size = 0
+        for position in range(offset - self.begin, len(self._entries)):
+            frame = self._entries[position].frame
+            frames.append(frame)
+            size += frame.size
+            if size >= CHUNK_BYTES:
+                break
+        return frames

@@ -1,0 +1,75 @@
+"""The list that a client's feed begins with: its VMs as of one revision, read and sent piece by piece."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import msgspec
+
+from summit_api.feed import frame
+from summit_api.feed.clusters import Clusters
+from summit_api.feed.selection import Selection
+from summit_api.query import vms
+from summit_api.query.snapshot import ReadModels, Snapshot
+from summit_api.query.vms import VmRow
+from summit_api.render.inventory import vm_item
+from summit_api.render.moment import Moment
+from summit_models.contract import Revision
+
+SNAPSHOTS_AT_ONCE = 2
+"""Each holds a connection of the pool and a transaction for as long as its client takes."""
+SNAPSHOT_SECONDS = 60.0
+"""A fleet of 100 000 VMs is 120 MB. A client that needs longer for its part had better read lists, page by page."""
+
+
+class TooSlowError(Exception):
+    """A client takes its snapshot too slowly."""
+
+
+class Listing(NamedTuple):
+    """The messages that make up a list, and the revision it is as of."""
+
+    revision: Revision
+    chunks: AsyncIterator[bytes]
+
+
+class Snapshots:
+    """Lets a few clients read their list at a time."""
+
+    def __init__(self, read_models: ReadModels, clusters: Clusters) -> None:
+        self._read_models = read_models
+        self._clusters = clusters
+        self._turns = asyncio.Semaphore(SNAPSHOTS_AT_ONCE)
+
+    @asynccontextmanager
+    async def listing(self, selection: Selection) -> AsyncIterator[Listing]:
+        """Read the client's list in one transaction. The chunks raise TooSlowError when it takes them too slowly."""
+        async with self._turns, self._read_models.snapshot() as snapshot:
+            moment = self._clusters.moment(datetime.now(UTC))
+            yield Listing(snapshot.revision, _chunks(snapshot, selection, moment))
+
+
+async def _chunks(snapshot: Snapshot, selection: Selection, moment: Moment) -> AsyncIterator[bytes]:
+    """Each VM as `vm:added`, then `snapshot:done`.
+
+    Only that one has an id: who loses the connection before it has no list to go on from.
+    """
+    deadline = time.monotonic() + SNAPSHOT_SECONDS
+    count = 0
+    if selection.shows_vms:
+        async for rows in vms.every(snapshot, selection.filters, selection.scope):
+            count += len(rows)
+            yield b"".join(_added(row, snapshot.revision, moment) for row in rows)
+            if time.monotonic() > deadline:
+                raise TooSlowError
+    done = {"revision": snapshot.revision, "vms": count}
+    yield frame.message("snapshot:done", done, time=moment.now, revision=snapshot.revision)
+
+
+def _added(row: VmRow, revision: Revision, moment: Moment) -> bytes:
+    item = msgspec.Raw(vm_item(row, moment).encode())
+    payload = {"datacenter": row.datacenter, "vm": item, "revision": revision}
+    return frame.message("vm:added", payload, time=moment.now)

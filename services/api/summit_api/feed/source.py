@@ -1,0 +1,177 @@
+"""Where the feed's frames come from: one reader of the log for the process, held back by the tables.
+
+A message of the log is told when the tables contain it, and only if they took it in: what a reader of lists cannot see
+is not told either. So list and feed never disagree, and `?since=` a list's revision continues exactly there. Each run
+of messages is looked at in one consistent snapshot of the tables, whose generation tells whether they still are what
+the log made of them step by step. When they are not - the log was replaced, the tables rebuilt - all clients are reset.
+
+At its start the feed looks back a few thousand messages, so that clients which come back after a restart of the api
+find in memory what they missed. Those that were away for longer read the log again, a few at a time (`replay`).
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+
+from summit_api.access.scope import EVERYTHING
+from summit_api.feed.change import Change, changes_in
+from summit_api.feed.clusters import Clusters
+from summit_api.feed.frame import Frame
+from summit_api.feed.hub import Hub
+from summit_api.feed.telling import frame_of
+from summit_api.problems import ProblemError
+from summit_api.query import clusters as cluster_query
+from summit_api.query.applied import applied
+from summit_api.query.snapshot import ReadModels, Snapshot
+from summit_api.revisions import Revisions
+from summit_models.contract import Revision
+from summit_runtime import bus
+from summit_runtime.backoff import Backoff
+from summit_runtime.consumer import PULL_MESSAGES, StreamMessage, consume
+
+logger = logging.getLogger("summit.api")
+
+LOOK_BACK_EVENTS = 5000
+"""Half a second's work at the start of a process; minutes of a busy fleet, hours of a quiet one."""
+LOOK_SECONDS = 5.0
+"""How often it is looked whether the tables are still of the same generation while the log is silent."""
+REPLAY_EVENTS = 100_000
+"""A client that missed more had better list again: the list of the largest fleet is not longer."""
+REPLAYS_AT_ONCE = 4
+"""Each is a consumer on the server, and work that live clients wait for."""
+REPLAY_SECONDS = 30.0
+"""For a thousand messages; they take a tenth of a second, unless the log was replaced and they will never come."""
+
+OUTAGE = (OSError, TimeoutError, NatsError, ProblemError)
+"""NATS or Postgres is away, or the projector has not migrated yet; each passes without our doing."""
+
+
+class GenerationError(Exception):
+    """The tables were changed otherwise than by the next event."""
+
+
+class TooOldError(Exception):
+    """What happened after that revision cannot be told any more; the sentence says why."""
+
+
+class Source:
+    """Reads the log into the hub, and reads it again for those who were away for long."""
+
+    def __init__(self, hub: Hub, clusters: Clusters, read_models: ReadModels, revisions: Revisions) -> None:
+        self._hub = hub
+        self._clusters = clusters
+        self._read_models = read_models
+        self._revisions = revisions
+        self._client: Client | None = None
+        self._generation = -1
+        self._replays = asyncio.Semaphore(REPLAYS_AT_ONCE)
+
+    async def follow(self, client: Client) -> None:
+        """Tell all that the tables take in, for ever; a lost server is waited for."""
+        self._client = client
+        backoff = Backoff(initial_seconds=0.1, max_seconds=5.0)
+        while True:
+            try:
+                await self._session(client)
+            except GenerationError:
+                continue
+            except OUTAGE as error:
+                logger.info("the live feed waits: %s: %s", type(error).__name__, error)
+            await asyncio.sleep(backoff.next_seconds())
+
+    async def replay(self, after: Revision) -> tuple[list[Frame], Revision]:
+        """Read the log again after `after`, a thousand messages or up to where the ring begins.
+
+        Gives the frames, and up to where they reach. Raises TooOldError when the log does not reach back so far,
+        GenerationError when the tables change under it, and what servers that are away make of it.
+        """
+        if self._client is None:
+            raise TimeoutError("NATS has not been reached yet")
+        async with self._replays:
+            state = await bus.stream_state(self._client)
+            if after + 1 < state.first_sequence:
+                raise TooOldError(f"the log begins with revision {state.first_sequence}")
+            if (missed := self._hub.ring.since - after) > REPLAY_EVENTS:
+                raise TooOldError(f"{missed} events have been missed, and no more than {REPLAY_EVENTS} are repeated")
+            async with asyncio.timeout(REPLAY_SECONDS), consume(self._client, after=after) as consumer:
+                messages = await consumer.next_batch()
+                while len(messages) < PULL_MESSAGES and messages[-1].sequence < self._hub.ring.since:
+                    messages += await consumer.next_batch()
+                return await self._told(messages)
+
+    async def newest(self) -> Revision:
+        """How far the tables are."""
+        async with self._read_models.snapshot() as snapshot:
+            return snapshot.revision
+
+    async def _session(self, client: Client) -> None:
+        after = await self._begin(client)
+        async with consume(client, after=after) as consumer:
+            reading = asyncio.create_task(consumer.next_batch())
+            try:
+                while True:
+                    await asyncio.wait({reading}, timeout=LOOK_SECONDS)
+                    if not reading.done():
+                        await self._look()
+                        continue
+                    await self._publish(reading.result())
+                    reading = asyncio.create_task(consumer.next_batch())
+            finally:
+                reading.cancel()
+                await asyncio.wait({reading})
+
+    async def _begin(self, client: Client) -> Revision:
+        """Where to read from. What clients know is worthless if the tables or the log were replaced meanwhile."""
+        state = await bus.stream_state(client)
+        async with self._read_models.snapshot() as snapshot:
+            self._clusters.declare(await cluster_query.listed(snapshot, EVERYTHING))
+        last = self._hub.ring.last
+        if self._generation == snapshot.generation and state.first_sequence - 1 <= last <= snapshot.revision:
+            return last
+        replaced = self._generation >= 0
+        reason = "the log was replaced, or the tables were rebuilt" if replaced else "the feed has only now begun"
+        self._generation = snapshot.generation
+        since = Revision(max(state.first_sequence - 1, snapshot.revision - LOOK_BACK_EVENTS, 0))
+        self._hub.restart(since=since, position=snapshot.revision, reason=reason)
+        return since
+
+    async def _look(self) -> None:
+        async with self._read_models.snapshot() as snapshot:
+            self._check(snapshot)
+
+    async def _publish(self, messages: Sequence[StreamMessage]) -> None:
+        while messages:
+            frames, revision = await self._told(messages)
+            self._hub.publish(frames, revision)
+            messages = [message for message in messages if message.sequence > revision]
+
+    async def _told(self, messages: Sequence[StreamMessage]) -> tuple[list[Frame], Revision]:
+        """The frames of those messages that the tables have reached, at least one, and the last one's revision."""
+        while True:
+            await self._revisions.wait_for(messages[0].sequence, LOOK_SECONDS)
+            async with self._read_models.snapshot() as snapshot:
+                self._check(snapshot)
+                if reached := [message for message in messages if message.sequence <= snapshot.revision]:
+                    changes = await applied(snapshot, list(changes_in(reached)))
+                    if any(change.collection == "clusters" for change in changes):
+                        self._clusters.declare(await cluster_query.listed(snapshot, EVERYTHING))
+                    return self._frames(changes), Revision(reached[-1].sequence)
+
+    def _frames(self, changes: Sequence[Change]) -> list[Frame]:
+        now = datetime.now(UTC)
+        moment = self._clusters.moment(now)
+        frames: list[Frame] = []
+        for change in changes:
+            if change.collection == "clusters":
+                frames += self._clusters.changed(change.key, now, change.revision)
+            else:
+                frames.append(frame_of(change, moment))
+        return frames
+
+    def _check(self, snapshot: Snapshot) -> None:
+        if snapshot.generation != self._generation:
+            raise GenerationError

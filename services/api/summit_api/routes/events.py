@@ -1,0 +1,89 @@
+"""GET /api/v1/events: every change as it happens, as server-sent events."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Response
+from pydantic import Field
+
+from summit_api.access.tickets import MAX_LENGTH
+from summit_api.deps import WAIT_SECONDS, FeedViewerDep, ServicesDep, not_applied
+from summit_api.feed.frame import Topic
+from summit_api.feed.response import EventStream
+from summit_api.feed.selection import Selection
+from summit_api.feed.subscription import Wish
+from summit_api.problems import invalid_field
+from summit_api.query.filters import VmFilters
+from summit_models.contract import Revision
+
+router = APIRouter(tags=["events"])
+
+
+class FeedQuery(VmFilters):
+    """Where the feed begins, and what of it."""
+
+    since: int | None = Field(
+        default=None, ge=0, lt=1 << 63, description="`revision` of a list, or id of a message: continue after it"
+    )
+    snapshot: bool = Field(
+        default=False,
+        description="Begin with each matching VM as `vm:added`, then `snapshot:done`; not if `since` or "
+        "`Last-Event-ID` says where to continue",
+    )
+    ticket: str | None = Field(default=None, max_length=MAX_LENGTH, description="In place of a token, for browsers")
+    """Named here since it would be refused otherwise; `deps.feed_principal` looks at it."""
+    types: list[Topic] = Field(default=[], max_length=len(Topic), description="What to tell of; default is all")
+
+
+LastEventId = Annotated[
+    str | None, Header(description="Id of the last message, as browsers send it by themselves; goes before `since`")
+]
+
+_EXAMPLE = """retry: 3000
+event: hello
+data: {"msg":"connected"}
+
+id: 41877
+data: {"payload":{"datacenter":"dc-solna","vm":{"id":"0b2f6f0e-…","name":"erp-db-01","status":"stopped",…},\
+"changes":{"status":"running"}},"timestamp":"2026-08-21T02:14:22.104Z","type":"vm:updated"}
+
+: heartbeat
+
+id: 41902
+event: bookmark
+data: {"revision":41902}
+
+"""
+_FEED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Messages, for ever. docs/api.md has their types and payloads",
+        "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EXAMPLE}},
+    }
+}
+
+
+@router.get("/events", response_class=Response, responses=_FEED)
+async def follow_events(
+    services: ServicesDep,
+    principal: FeedViewerDep,
+    query: Annotated[FeedQuery, Query()],
+    last_event_id: LastEventId = None,
+) -> EventStream:
+    """Every change, once, in order, as server-sent events; filters are those of /api/v1/vms.
+
+    A message is sent when lists show what it tells. What enters the filtered list is `vm:added`, what leaves it
+    `vm:removed`. What cannot be continued without a gap is answered with a message `reset`: list again.
+    """
+    if query.revision is not None and not await services.revisions.wait_for(query.revision, WAIT_SECONDS):
+        raise not_applied(query.revision, services.revisions.current)
+    selection = Selection(principal.scope, query, frozenset(query.types) or None)
+    wish = Wish(selection, _revision(last_event_id, query.since), query.snapshot)
+    return EventStream(services.feed.subscription(wish))
+
+
+def _revision(last_event_id: str | None, since: int | None) -> Revision | None:
+    """Where to continue. A browser that comes back by itself repeats the address, and knows more than it."""
+    if not last_event_id:
+        return None if since is None else Revision(since)
+    if not (last_event_id.isascii() and last_event_id.isdecimal() and len(last_event_id) < len(str(1 << 63))):
+        raise invalid_field("Last-Event-ID", f"{last_event_id!r} is not the id of a message; list again, without it")
+    return Revision(int(last_event_id))
