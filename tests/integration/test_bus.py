@@ -15,8 +15,9 @@ from summit_runtime import bus
 from summit_runtime.consumer import StreamMessage, consume, snapshot
 from summit_runtime.process import FatalError
 from summit_runtime.publisher import WINDOW_EVENTS, publishing
-from summit_standalone.child import Child
-from summit_standalone.embedded_nats import embedded_nats
+from summit_standalone.child import Child, Program, kept_running
+from summit_standalone.embedded_nats import _binary, embedded_nats
+from summit_standalone.server_process import choose_port
 
 DEADLINE_SECONDS = 20.0
 
@@ -45,6 +46,22 @@ async def test_the_stream_is_made_once_and_kept(nats_url: str) -> None:
     await bus.ensure_stream(client)
     assert (await bus.stream_state(client)).created_at == created
     await bus.close(client)
+
+
+async def test_a_server_that_is_not_ready_when_the_stream_is_made_is_waited_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No process ends because NATS restarts while it starts."""
+    port = choose_port(tmp_path)
+    without_jetstream = Program("nats", (_binary(), "--addr", "127.0.0.1", "--port", str(port)))
+    async with kept_running(replace(without_jetstream, log=tmp_path / "nats.log")):
+        client = await bus.connect(SecretStr(f"nats://127.0.0.1:{port}"), name="test")
+        making = asyncio.create_task(bus.ensure_stream(client))
+        await until(lambda: "says nothing of the stream" in caplog.text)
+    async with embedded_nats(tmp_path / "nats", port):
+        await asyncio.wait_for(making, DEADLINE_SECONDS)
+        assert (await bus.stream_state(client)).last_sequence == 0
+        await bus.close(client)
 
 
 async def test_what_an_operator_changed_of_the_stream_stays(nats_url: str) -> None:

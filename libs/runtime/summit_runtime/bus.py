@@ -17,7 +17,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.errors import NoServersError
 from nats.js.api import KeyValueConfig, RePublish, StorageType, StoreCompression, StreamConfig, SubjectTransform
-from nats.js.errors import NotFoundError
+from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 from pydantic import SecretStr
 
 from summit_models.event import HEALTH_BUCKET, INGEST_ROOT, PUBLIC_ROOT, STREAM
@@ -119,30 +119,39 @@ async def watch_stream(client: Client) -> None:
 
     Whoever remembers what he published remembers it of the old stream: a new start reads the new one, and tells it all.
     """
-    created_at = (await stream_state(client)).created_at
+    replaced = FatalError(f"the stream {STREAM!r} was replaced by a new one; {STARTS_ANEW}")
+    created_at: datetime | None = None
     while True:
-        await asyncio.sleep(PING_SECONDS)
         try:
-            if (await stream_state(client)).created_at == created_at:
-                continue
+            found = (await stream_state(client)).created_at
+            if created_at not in (None, found):
+                raise replaced
+            created_at = found
         except NotFoundError:
             await ensure_stream(client)
+            raise replaced from None
         except (NatsError, TimeoutError):
-            continue  # away: the connection is watched by others
-        raise FatalError(f"the stream {STREAM!r} was replaced by a new one; {STARTS_ANEW}")
+            pass  # away: the connection is watched by others
+        await asyncio.sleep(PING_SECONDS)
 
 
 async def ensure_stream(client: Client) -> None:
     """Create the stream and the bucket, or give the stream what it lacks; what an operator changed stays.
 
-    Raises FatalError when the server refuses, with its reason, or does not take batches.
+    Waits while the server is away, or not ready. Raises FatalError when it refuses, with its reason, or does not take
+    batches.
     """
-    try:
-        await _ensure(client)
-    except NatsError as error:
-        raise FatalError(
-            f"NATS refuses the stream {STREAM!r}: {error}; is JetStream on and are we permitted?"
-        ) from error
+    backoff = Backoff(initial_seconds=0.1, max_seconds=5.0)
+    while True:
+        try:
+            await _ensure(client)
+            return  # noqa: TRY300
+        except NatsError as error:
+            if isinstance(error, APIError) and not isinstance(error, ServiceUnavailableError):
+                raise FatalError(f"NATS refuses the stream {STREAM!r}: {error}; are we permitted?") from error
+            if not backoff.attempt:
+                logger.warning("NATS says nothing of the stream %r (%s); is JetStream on? Trying again", STREAM, error)
+        await asyncio.sleep(backoff.next_seconds())
 
 
 async def _ensure(client: Client) -> None:
