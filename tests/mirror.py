@@ -42,6 +42,7 @@ class Mirror:
         self._listing: dict[str, str] = {}
 
     async def __call__(self, events: Sequence[Any]) -> None:
+        assert events, "a sink is told something, or nothing"
         for event in events:
             self.told.append(event)
             match event:

@@ -20,6 +20,7 @@ from summit_watcher.connection import ClusterConnection
 from summit_watcher.failure import Retry
 from summit_watcher.listwatch import ListWatchSettings
 from summit_watcher.listwatch_events import Delete, Init, InitApply, InitDone
+from summit_watcher.resources import MIGRATIONS
 from summit_watcher.transport import Timeouts
 
 SOON = Retry(0.02, 0.1)
@@ -90,6 +91,16 @@ async def test_a_server_without_streaming_lists_is_asked_once_per_connection(
     async with mirrored(connection, QUICK) as second:
         await synced(second, cluster)
     assert sum("sendInitialEvents" in request.query for request in cluster.requests) == 1
+
+
+async def test_an_empty_cluster_is_listed_in_pages_too(
+    cluster: SimulatedCluster, connection: ClusterConnection
+) -> None:
+    """A page without items is a list, and nothing to hand on."""
+    cluster.faults.watch_list = False
+    async with mirrored(connection, QUICK, resource=MIGRATIONS) as mirror:
+        await until(lambda: mirror.count(InitDone))
+    assert mirror.objects == {}
 
 
 async def test_pages_carry_no_resource_version(cluster: SimulatedCluster, connection: ClusterConnection) -> None:

@@ -157,7 +157,8 @@ class ListWatch(Generic[T]):
         async for page in listed:
             if not done.resource_version:
                 await self._begin(sink)
-            await sink([InitApply(item) for item in page.items])
+            if page.items:
+                await sink([InitApply(item) for item in page.items])
             done = InitDone(page.resource_version, done.undecodable + page.undecodable)
         return done
 
