@@ -9,10 +9,11 @@ from urllib.parse import urlsplit
 import asyncpg
 import nats
 import pytest
+from pipeline import free_port
 
 from summit_standalone.embedded_nats import embedded_nats
 from summit_standalone.embedded_postgres import embedded_postgres
-from summit_standalone.server_process import ServerError
+from summit_standalone.server_process import ServerError, choose_port
 
 
 async def test_postgres_keeps_tables_and_address_over_a_restart(tmp_path: Path) -> None:
@@ -76,6 +77,13 @@ async def test_server_left_by_a_killed_parent_is_stopped_first(tmp_path: Path) -
         client = await nats.connect(again)
         assert client.connected_url
         await client.close()
+
+
+def test_the_first_start_takes_the_preferred_port_and_later_ones_keep_it(tmp_path: Path) -> None:
+    """NATS' own default needs no address on any command line; an address that people copied stays alive."""
+    preferred = free_port()
+    assert choose_port(tmp_path, preferred) == preferred
+    assert choose_port(tmp_path, free_port()) == preferred
 
 
 async def test_a_taken_port_is_replaced_by_a_free_one(tmp_path: Path, nats_url: str) -> None:

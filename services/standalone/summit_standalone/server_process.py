@@ -76,8 +76,8 @@ def choose_port(directory: Path, preferred: int = 0) -> int:
     A remembered port keeps the address that people copied from the screen alive.
     """
     remembered = directory / "port"
-    wishes = [_read_port(remembered), preferred, 0]
-    port = next(port for wish in wishes if (port := _free_port(wish)))
+    wishes = [wish for wish in (_read_port(remembered), preferred) if wish]
+    port = next(port for wish in (*wishes, 0) if (port := _free_port(wish)))
     remembered.write_text(f"{port}\n")
     return port
 
