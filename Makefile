@@ -8,7 +8,7 @@ CODE := libs services tests
 COMPOSE := docker compose
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check fix test soak bench up down openapi clean
+.PHONY: help setup demo check fix test soak bench up down openapi asyncapi clean
 
 help: ## Show this help
 	@awk 'BEGIN { FS = ":.*## " } \
@@ -38,6 +38,8 @@ check: $(STAMP) ## Lint, types, import contracts, rendered files
 	$(BIN)/interrogate --quiet tests
 	@$(PYTHON_BIN) -m summit_api.openapi | diff -u docs/openapi.json - >&2 || { \
 	  echo "docs/openapi.json is not what the api renders: run make openapi" >&2; exit 1; }
+	@$(PYTHON_BIN) -m summit_models.asyncapi | diff -u docs/asyncapi.json - >&2 || { \
+	  echo "docs/asyncapi.json is not what the models render: run make asyncapi" >&2; exit 1; }
 
 fix: $(STAMP) ## Format, and mend what ruff can
 	$(BIN)/ruff check --fix $(CODE)
@@ -57,6 +59,10 @@ bench: $(STAMP) ## Measure against the budgets
 openapi: $(STAMP) ## Render docs/openapi.json anew
 	$(PYTHON_BIN) -m summit_api.openapi > docs/openapi.json.partial
 	@mv docs/openapi.json.partial docs/openapi.json
+
+asyncapi: $(STAMP) ## Render docs/asyncapi.json anew
+	$(PYTHON_BIN) -m summit_models.asyncapi > docs/asyncapi.json.partial
+	@mv docs/asyncapi.json.partial docs/asyncapi.json
 
 clean: ## Remove .venv and all caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,75 @@
+"""The AsyncAPI document says where events really are. (`make check` compares it with the one that is committed.)"""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, get_args
+
+import pytest
+
+from summit_models.asyncapi import CHANNELS, MESSAGES, document, parameters
+from summit_models.asyncapi_examples import EXAMPLES
+from summit_models.cluster import ClusterHealth
+from summit_models.contract import Contract
+from summit_models.event import Event, subject_of
+from summit_projector.project import PROJECTIONS, project
+from summit_runtime.consumer import StreamMessage
+
+
+@pytest.fixture(scope="module")
+def rendered() -> dict[str, Any]:
+    read: dict[str, Any] = json.loads(document())
+    return read
+
+
+def references(part: Any) -> Iterator[str]:
+    if isinstance(part, dict):
+        if isinstance(reference := part.get("$ref"), str):
+            yield reference
+        part = list(part.values())
+    if isinstance(part, list):
+        for value in part:
+            yield from references(value)
+
+
+def test_each_kind_of_event_has_a_channel(rendered: dict[str, Any]) -> None:
+    """So has each collection that the projector applies."""
+    described = {message for channel in rendered["channels"].values() for message in channel["messages"]}
+    assert described == {*(event.__name__ for event in get_args(Event)), "ClusterHealth"} == set(MESSAGES)
+    assert {channel.address.split(".")[1] for channel in CHANNELS.values()} >= set(PROJECTIONS)
+
+
+def test_all_references_lead_somewhere(rendered: dict[str, Any]) -> None:
+    """A reader's tools follow them."""
+    found = set(references(rendered))
+    assert found
+    for reference in found:
+        part = rendered
+        for step in reference.removeprefix("#/").split("/"):
+            part = part[step]
+
+
+def test_parts_of_an_address_are_described(rendered: dict[str, Any]) -> None:
+    """Each with an example."""
+    for channel in rendered["channels"].values():
+        assert set(parameters(channel["address"])) == set(channel["parameters"])
+    assert all(parameter["examples"] for parameter in rendered["components"]["parameters"].values())
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_examples_are_events(name: str) -> None:
+    """The models read them, the projector applies them, and their subject is an address of the document."""
+    example: Contract = EXAMPLES[name]
+    body = example.model_dump_json()
+    assert type(example).model_validate_json(body) == example
+    if not isinstance(example, ClusterHealth):
+        subject = subject_of(example)  # type: ignore[arg-type]
+        assert project([StreamMessage(1, subject, body.encode(), 0)]).set_aside == []
+        patterns = [re.sub(r"\\{\w+\\}", "[^.]+", re.escape(channel.address)) for channel in CHANNELS.values()]
+        assert any(re.fullmatch(pattern, subject) for pattern in patterns)
+
+
+def test_each_message_has_an_example_and_each_operation_sends(rendered: dict[str, Any]) -> None:
+    """AsyncAPI 3 describes what we do: we send, who reads receives."""
+    assert all(message["examples"] for message in rendered["components"]["messages"].values())
+    assert {operation["action"] for operation in rendered["operations"].values()} == {"send"}
