@@ -17,10 +17,7 @@ from summit_api.access.identify import Access
 from summit_api.access.principal import Role
 from summit_api.app import create_app
 from summit_api.deps import Services
-from summit_api.edits.event_log import EventLog
-from summit_api.freshness import Freshness
 from summit_api.query.snapshot import ReadModels
-from summit_api.revisions import Revisions
 from summit_models.event import Event
 from summit_runtime.consumer import snapshot
 from summit_runtime.process import end
@@ -41,8 +38,11 @@ class Editing:
         """Publish as a watcher would, and wait until it is applied."""
         await self.readings.applied(await publish(self.client, *events))
 
-    async def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx2.Response:
-        return await self.http.request(method, f"/api/v1{path}", json=body)
+    async def ask(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, token: str = ""
+    ) -> httpx2.Response:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return await self.http.request(method, f"/api/v1{path}", json=body, headers=headers)
 
     async def said(self, subject: str = "summit.vms.>") -> dict[str, dict[str, Any]]:
         """The newest event of each subject."""
@@ -50,12 +50,9 @@ class Editing:
 
 
 @asynccontextmanager
-async def log_and_tables(nats_url: str, database_url: str) -> AsyncIterator[Editing]:
-    """Nothing is known yet."""
-    applied = Revisions()
-    services = Services(
-        ReadModels(SecretStr(database_url)), Freshness(), applied, EventLog(applied), Access(anonymous=Role.ADMIN)
-    )
+async def log_and_tables(nats_url: str, database_url: str, access: Access | None = None) -> AsyncIterator[Editing]:
+    """Nothing is known yet. Everybody is an administrator, unless `access` says else."""
+    services = Services.over(ReadModels(SecretStr(database_url)), access or Access(anonymous=Role.ADMIN))
     transport = httpx2.ASGITransport(app=create_app(services), raise_app_exceptions=False)
     async with (
         publisher(nats_url) as client,
@@ -63,7 +60,7 @@ async def log_and_tables(nats_url: str, database_url: str) -> AsyncIterator[Edit
         httpx2.AsyncClient(transport=transport, base_url="http://api") as http,
     ):
         services.log.client = client
-        following = asyncio.create_task(revisions.follow(SecretStr(database_url), applied))
+        following = asyncio.create_task(revisions.follow(SecretStr(database_url), services.revisions))
         try:
             yield Editing(services, http, client, Readings(database_url))
         finally:
@@ -72,9 +69,9 @@ async def log_and_tables(nats_url: str, database_url: str) -> AsyncIterator[Edit
 
 
 @asynccontextmanager
-async def editing(nats_url: str, database_url: str) -> AsyncIterator[Editing]:
+async def editing(nats_url: str, database_url: str, access: Access | None = None) -> AsyncIterator[Editing]:
     """Solna and Uppsala are declared; Solna has the watched VM `erp`."""
-    async with log_and_tables(nats_url, database_url) as api:
+    async with log_and_tables(nats_url, database_url, access) as api:
         await api.tell(
             datacenter_event(id=SOLNA, name="Solna", clusters=["vulcan"]),
             datacenter_event(id=UPPSALA, name="Uppsala"),

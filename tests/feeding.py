@@ -150,6 +150,7 @@ async def api(
     sock = listen("127.0.0.1", 0)
     stop = asyncio.Event()
     async with publisher(nats_url) as client:
+        services.log.client = client
         tasks = [
             asyncio.create_task(work)
             for work in (

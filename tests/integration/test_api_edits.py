@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import asyncpg
 import pytest
 from builders import uid_of
 from editing import SOLNA, UPPSALA, Editing, editing
 from published import CLUSTER, cluster_event, vm_event
 
+from summit_api.edits import event_log
 from summit_models.contract import DatacenterId
 from summit_models.event import VmEventType
 from summit_watcher.config import DatacenterConfig
@@ -163,7 +165,7 @@ async def test_datacenter_is_edited(api: Editing) -> None:
 
 
 async def test_moved_vm_is_in_one_datacenter(api: Editing) -> None:
-    """For readers of the tables and for those of the log: it ends there and goes on here."""
+    """For readers of the tables and for those of the log: it ends there and begins here."""
     await add(api, id="vm-001", status="running")
     body = {"vmId": "vm-001", "fromDC": SOLNA, "toDC": UPPSALA}
     answer = await api.ask("POST", "/migrate", body)
@@ -173,7 +175,7 @@ async def test_moved_vm_is_in_one_datacenter(api: Editing) -> None:
     types = {subject: event["type"] for subject, event in (await api.said("summit.vms.*.-.-.*")).items()}
     assert types == {
         f"summit.vms.{SOLNA}.-.-.vm-001": VmEventType.DELETED,
-        f"summit.vms.{UPPSALA}.-.-.vm-001": VmEventType.UPDATED,
+        f"summit.vms.{UPPSALA}.-.-.vm-001": VmEventType.CREATED,
     }
     assert (await api.ask("POST", "/migrate", body)).status_code == 404
     back = await api.ask("POST", "/migrate", {"vmId": "vm-001", "fromDC": UPPSALA, "toDC": SOLNA})
@@ -197,3 +199,21 @@ async def test_without_nats_edits_are_refused_and_reads_go_on(api: Editing) -> N
     assert all("nothing was done" in answer.json()["error"] for answer in refused)
     assert await api.said() == before
     assert await names(api) == {SOLNA: ["erp", "old-web"], UPPSALA: []}
+
+
+async def test_edit_that_the_tables_do_not_have_yet_is_answered_so(
+    nats_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """202: it is in the log and will be read; the revision says what to wait for."""
+    monkeypatch.setattr(event_log, "APPLY_SECONDS", 0.1)
+    async with editing(nats_url, database_url) as api:
+        lock = await asyncpg.connect(database_url)
+        async with lock.transaction():
+            await lock.execute("LOCK TABLE vms IN EXCLUSIVE MODE")  # readers go on, the projector waits
+            answer = await api.ask("POST", VMS, {"id": "vm-001", "name": "old-web"})
+            assert (answer.status_code, answer.json()["name"]) == (202, "old-web")
+            assert await names(api) == {SOLNA: ["erp"], UPPSALA: []}
+        revision = answer.headers["Summit-Revision"]
+        read = await api.ask("GET", f"/vms/vm-001?revision={revision}")
+        await lock.close()
+    assert read.json()["name"] == "old-web"

@@ -69,9 +69,9 @@ _vm_updated = VmEvent(
 )
 
 _vm_moved_by_hand = VmEvent(
-    id=f"{_BY_HAND}/48123/0f6d1c9a2b33/updated",
+    id=f"{_BY_HAND}/48123/0f6d1c9a2b33/created",
     source=source_of(_UPPSALA),
-    type=VmEventType.UPDATED,
+    type=VmEventType.CREATED,
     subject="-/old-web",
     time=_AT,
     data=VmEventData(
@@ -157,7 +157,7 @@ _datacenter_edited = DatacenterEvent(
 
 EXAMPLES: Mapping[str, Contract] = {
     "a VM begins to migrate": _vm_updated,
-    "a VM that was added by hand is moved": _vm_moved_by_hand,
+    "a VM that was added by hand is moved here from another datacenter": _vm_moved_by_hand,
     "a migration runs": _migration_running,
     "a cluster may not list its migrations": _cluster_degraded,
     "a datacenter was renamed by hand": _datacenter_edited,

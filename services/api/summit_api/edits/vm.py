@@ -57,11 +57,12 @@ def added(vm: Vm, basis: Revision, now: datetime) -> list[VmEvent]:
 
 
 def changed(before: Vm, after: Vm, basis: Revision, now: datetime) -> list[VmEvent]:
-    """One event; two when the VM goes to another datacenter: its last word there, and its first one here."""
-    goes_on = _event(VmEventType.UPDATED, after, basis, now, changes=_changes(before, after))
+    """One event; two when the VM goes to another datacenter: there it ends and here it begins, for who reads of one."""
+    changes = _changes(before, after)
     if after.datacenter == before.datacenter:
-        return [goes_on]
-    return [_event(VmEventType.DELETED, before, basis, now), goes_on]
+        return [_event(VmEventType.UPDATED, after, basis, now, changes=changes)]
+    ends = _event(VmEventType.DELETED, before, basis, now)
+    return [ends, _event(VmEventType.CREATED, after, basis, now, changes=changes)]
 
 
 def removed(vm: Vm, basis: Revision, now: datetime) -> list[VmEvent]:

@@ -13,7 +13,7 @@ from summit_api.edits.payloads import DatacenterPatch, NewVm, VmPatch
 from summit_api.problems import ProblemError
 from summit_api.query import datacenters as fleets
 from summit_api.routes.datacenters import list_datacenters
-from summit_api.shapes.original import Datacenters, OriginalDatacenter, OriginalVm
+from summit_api.shapes.original import Datacenters, OriginalDatacenter, OriginalVm, SentEvent
 from summit_models.contract import DatacenterId, Uid
 from summit_models.vm import Vm
 
@@ -110,6 +110,13 @@ async def remove_vm(
     stored = await services.log.append(vms.removed(known.state, known.revision, now), target.vm_basis(known))
     logger.info("%s removed VM %s (%s) from %s", principal.name, vm_id, known.state.name, datacenter)
     return answer.no_content(stored)
+
+
+@router.get("/test-event")
+async def send_test_event(services: ServicesDep, _: AdminDep) -> SentEvent:
+    """Send the message `test:event` to all clients of the feed of this process; the log does not have it."""
+    services.feed.hub.test_event("manual test event")
+    return SentEvent(ok=True, sent=True)
 
 
 async def _payload(request: Request, model: type[body.PayloadT]) -> body.PayloadT:

@@ -88,6 +88,11 @@ class AutomaticMigration(_Shape):
     reason: str = Field(description="What happened, in words")
 
 
+class SentEvent(BaseModel):
+    ok: bool
+    sent: bool
+
+
 class OriginalMigration(_Shape):
     """A live migration. What is unknown of the always present strings is the empty string."""
 
