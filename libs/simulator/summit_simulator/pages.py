@@ -16,7 +16,7 @@ from summit_simulator.requests import RequestInfo
 from summit_simulator.resources import Resource
 from summit_simulator.selector import field_selector, label_selector
 from summit_simulator.status import StatusError
-from summit_simulator.store import Key, Record, Store
+from summit_simulator.store import Compacted, Key, Record, Store
 
 # A snapshot is a list of references; this many are as many concurrent paged lists of one cluster.
 KEPT_SNAPSHOTS = 64
@@ -75,10 +75,14 @@ class Snapshots:
             return start, revision, kept
         revision = self._wanted_revision(query)
         if query.get("resourceVersionMatch") == "Exact" and revision != self._store.revision:
-            kept = self._kept.get((resource, revision))
-            if kept is None:
-                raise status.expired_list()
-            return None, revision, kept
+            try:
+                return (
+                    None,
+                    revision,
+                    self._kept.get((resource, revision)) or self._store.records_at(resource, revision),
+                )
+            except Compacted:
+                raise status.expired_list() from None
         return None, self._store.revision, self._store.records(resource)
 
     def _wanted_revision(self, query: Mapping[str, str]) -> int:

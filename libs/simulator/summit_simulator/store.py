@@ -114,6 +114,17 @@ class Store:
             self._order[resource] = sorted(held)
         return [held[key] for key in self._order[resource]]
 
+    def records_at(self, resource: Resource, revision: int) -> list[Record]:
+        """Every object of a resource as of an earlier revision. Raises Compacted if that is forgotten."""
+        held = dict(self._objects[resource])
+        for event in reversed(self.events_after(resource, revision)):
+            place = event.record.namespace, event.record.name
+            if event.previous is None:
+                del held[place]
+            else:
+                held[place] = event.previous
+        return [held[place] for place in sorted(held)]
+
     def count(self, resource: Resource) -> int:
         """How many objects of a resource there are."""
         return len(self._objects[resource])

@@ -217,7 +217,9 @@ class WatchStream:
             await response.write(lines)
 
     async def _send_bookmark(self, response: web.StreamResponse) -> None:
-        if self._bookmark_wanted and self.options.bookmarks and self._ending is None:
+        # A watch from the future is silent until the revisions have come that far (etcd #16028).
+        is_due = self._bookmark_wanted and self._cursor <= self._store.revision
+        if is_due and self.options.bookmarks and self._ending is None:
             await response.write(self._bookmark_line())
         self._bookmark_wanted = False
 
