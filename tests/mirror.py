@@ -7,9 +7,10 @@ from typing import Any
 
 from summit_models.cluster import ConnectionState
 from summit_watcher.connection import ClusterConnection
-from summit_watcher.listwatch import ListWatch, ListWatchSettings
+from summit_watcher.listwatch import NEWEST, ListWatch, ListWatchSettings
 from summit_watcher.listwatch_events import Apply, Delete, Init, InitApply, InitDone
 from summit_watcher.resources import VIRTUAL_MACHINES, Resource
+from summit_watcher.stream_state import Listing
 
 DEADLINE_SECONDS = 10.0
 
@@ -80,12 +81,13 @@ async def mirrored(
     settings: ListWatchSettings | None = None,
     *,
     resource: Resource[Any] = VIRTUAL_MACHINES,
-    resource_version: str | None = None,
+    start: Listing = NEWEST,
+    seen: str = "",
 ) -> AsyncIterator[Mirror]:
     """Run a list-watch into a mirror while the block runs; what it raises ends the block."""
     mirror = Mirror()
     listwatch = ListWatch(connection, resource, on_state=mirror.on_state, deletions=mirror.deletions, settings=settings)
     async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(listwatch.run(mirror, resource_version))
+        task = tasks.create_task(listwatch.run(mirror, start, seen=seen))
         yield mirror
         task.cancel()

@@ -58,6 +58,7 @@ class Told(NamedTuple):
     versions: tuple[int, ...]
     state: Json
     changes: Json
+    final_state_unknown: bool
 
     def __str__(self) -> str:
         return f"{self.name} ({self.uid}) in {self.source}: {self.verb} at revision {self.revision}"
@@ -125,6 +126,7 @@ def told(messages: Iterable[StreamMessage], collection: str) -> Iterator[Told]:
                 _versions(data),
                 {member: data[member] for member in members},
                 data["changes"],
+                data["finalStateUnknown"],
             )
 
 

@@ -1,6 +1,7 @@
 """A watcher at work in this process: simulated clusters in, a real log out, and what the log must say."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -79,6 +80,11 @@ class Log:
         except TimeoutError:
             raise AssertionError("\n".join(wrong)) from None
 
+    def epoch(self, cluster: str, *, datacenter: str = DATACENTER) -> int:
+        """The newest epoch of a cluster, by its own events."""
+        subject = f"summit.clusters.{datacenter}.{cluster}"
+        return max((json.loads(m.body)["epoch"] for m in self.messages if m.subject == subject), default=0)
+
     @property
     def deletes(self) -> int:
         return sum(event.verb == "deleted" for event in oracle.told(self.messages, "vms"))
@@ -104,6 +110,11 @@ class Healths:
         if health is None or resource is None:
             return health and health.state
         return next(r.state for r in health.resources if r.resource == resource)
+
+    def position(self, cluster: str, resource: str) -> str | None:
+        """Up to which resourceVersion the log is complete, as the watcher notes."""
+        health = self.newest.get(cluster)
+        return next(r.resource_version for r in health.resources if r.resource == resource) if health else None
 
 
 @asynccontextmanager

@@ -109,7 +109,7 @@ async def test_each_credential_says_who_we_are(cluster: SimulatedCluster, tmp_pa
     """Static token, token file, client certificate."""
     async with connect(cluster.write_kubeconfig(tmp_path / "kc", credential=credential)) as connection:
         assert await whoami(connection) == "admin"
-        assert await connection.cluster_uid() == cluster.uid
+        assert await connection.identity() == cluster.uid
         assert (await connection.server_version()).startswith("v1.")
 
 

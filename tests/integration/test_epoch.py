@@ -9,6 +9,7 @@ from projecting import publisher
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.event import ingest
 from summit_runtime.consumer import snapshot
+from summit_watcher.connection_errors import RegressedError, ReplacedError
 from summit_watcher.epoch import Epoch, claim
 
 DATACENTER, CLUSTER = DatacenterId("dc-solna"), ClusterName("vulcan")
@@ -36,8 +37,17 @@ async def test_a_new_history_begins_with_its_epoch(nats_url: str) -> None:
     """And is what later epochs belong to."""
     async with publisher(nats_url) as client:
         await claim(client, DATACENTER, CLUSTER)
-        assert (await claim(client, DATACENTER, CLUSTER, begins_history=True)).history == 2
+        assert (await claim(client, DATACENTER, CLUSTER, ended=RegressedError("vms", "9", "5"))).history == 2
         assert (await claim(client, DATACENTER, CLUSTER)).history == 2
+
+
+async def test_the_log_remembers_which_cluster_it_is(nats_url: str) -> None:
+    """Each epoch hands it on, and one that was declared to take the place begins with it."""
+    async with publisher(nats_url) as client:
+        assert (await claim(client, DATACENTER, CLUSTER)).identity is None
+        replaced = await claim(client, DATACENTER, CLUSTER, ended=ReplacedError("uid-2"))
+        assert (replaced.identity, replaced.history) == ("uid-2", 2)
+        assert (await claim(client, DATACENTER, CLUSTER)).identity == "uid-2"
 
 
 async def test_two_that_begin_at_once_have_two_epochs(nats_url: str) -> None:

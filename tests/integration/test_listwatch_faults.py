@@ -6,8 +6,9 @@ The oracle is the simulated cluster's own store, never a log line.
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mirror import Mirror, mirrored, until
@@ -17,10 +18,12 @@ from summit_models.contract import ClusterName
 from summit_simulator.cluster import SimulatedCluster
 from summit_simulator.faults import INVALID_UTF8
 from summit_watcher.connection import ClusterConnection
+from summit_watcher.connection_errors import RegressedError
 from summit_watcher.failure import Retry
 from summit_watcher.listwatch import ListWatchSettings
-from summit_watcher.listwatch_events import Delete, Init, InitApply, InitDone
+from summit_watcher.listwatch_events import Apply, Delete, Init, InitApply, InitDone
 from summit_watcher.resources import MIGRATIONS
+from summit_watcher.stream_state import Listing, ListReason
 from summit_watcher.transport import Timeouts
 
 SOON = Retry(0.02, 0.1)
@@ -58,8 +61,9 @@ async def synced(mirror: Mirror, cluster: SimulatedCluster) -> None:
 
 
 def lists(cluster: SimulatedCluster) -> int:
-    """Lists asked for, streaming or paged; the pages of one count once."""
-    paged = [r for r in cluster.requests_for(VMS, verb="list") if "continue" not in r.query]
+    """Lists asked for, streaming or paged; the pages of one count once, and a look at the newest version does not."""
+    lists = cluster.requests_for(VMS, verb="list")
+    paged = [r for r in lists if "continue" not in r.query and r.query.get("limit") != "1"]
     return len(paged) + sum("sendInitialEvents" in r.query for r in cluster.requests_for(VMS, verb="watch"))
 
 
@@ -312,37 +316,100 @@ async def test_a_page_of_a_proxy_is_no_list(cluster: SimulatedCluster, connectio
         await synced(mirror, cluster)
 
 
-async def test_a_stored_resource_version_is_resumed_without_a_list(
+def as_of(cluster: SimulatedCluster) -> Listing:
+    """How a watcher begins that stored the resourceVersion of now."""
+    return Listing(ListReason.RESUMED, at=str(cluster.store.revision))
+
+
+async def test_what_happened_after_a_stored_resource_version_is_told_step_by_step(
     cluster: SimulatedCluster, connection: ClusterConnection
 ) -> None:
-    """After a short restart even what came and went is told."""
-    start = str(cluster.store.revision)
+    """The state is listed as it was then, in pages, and the watch goes on from there: nothing is skipped."""
+    before, start = truth(cluster), as_of(cluster)
     passing = cluster.create_vm("passing")
     cluster.patch(VMS, passing, {"metadata": {"labels": {"a": "b"}}})
-    async with mirrored(connection, QUICK, resource_version=start) as mirror:
-        await until(lambda: passing["metadata"]["uid"] in mirror.objects and mirror.state is State.SYNCED)
-    assert mirror.count(Init) == 0
+    cluster.delete(VMS, passing)
+    journal = [change.revision for change in cluster.store.journal if change.resource == VMS]
+    async with mirrored(connection, QUICK, start=start) as mirror:
+        await until(lambda: passing["metadata"]["uid"] in mirror.deletes)
+    listed = {e.object.metadata.uid: e.object.metadata.resource_version for e in mirror.told if type(e) is InitApply}
+    assert listed == before
+    told = [int(e.object.metadata.resource_version) for e in mirror.told if isinstance(e, Apply | Delete)]
+    assert told == [revision for revision in journal if revision > int(start.at or 0)]
+    assert len(told) >= 3
+    assert mirror.deletes == [passing["metadata"]["uid"]]
+    assert lists(cluster) == 1
 
 
-async def test_a_stored_resource_version_from_the_future_is_not_believed(
+async def test_a_stored_resource_version_that_is_forgotten_leads_to_the_newest_list(
     cluster: SimulatedCluster, connection: ClusterConnection
 ) -> None:
-    """A watch from the future is silent for ever (an etcd restore): the server is asked first."""
-    future = str(cluster.store.revision + 1000)
-    async with mirrored(connection, QUICK, resource_version=future) as mirror:
+    """410: what came and went is lost, what is there is not."""
+    start = as_of(cluster)
+    cluster.create_vm("later")
+    cluster.forget_history()
+    async with mirrored(connection, QUICK, start=start) as mirror:
         await synced(mirror, cluster)
     assert mirror.count(InitDone) == 1
 
 
-async def test_a_bookmark_from_the_past_relists(cluster: SimulatedCluster, connection: ClusterConnection) -> None:
+async def test_a_stored_state_that_is_out_of_reach_for_the_watch_is_compared_with_the_newest(
+    cluster: SimulatedCluster, connection: ClusterConnection
+) -> None:
+    """Lists reach further back than watches: etcd keeps five minutes, the API server 75 seconds."""
+    start = as_of(cluster)
+    cluster.faults.respond(410, VMS, verb="watch", times=1)
+    cluster.faults.watch_list = False
+    gone = cluster.vm({"metadata": {"namespace": "default", "name": "vm-3"}}) or {}
+    cluster.delete(VMS, gone)
+    async with mirrored(connection, QUICK, start=start) as mirror:
+        await synced(mirror, cluster)
+    assert (mirror.count(InitDone), mirror.deletes) == (2, [gone["metadata"]["uid"]])
+
+
+async def regression(
+    cluster: SimulatedCluster, connection: ClusterConnection, trouble: Callable[[], object], **start: Any
+) -> str:
+    """What a list-watch says at its end, which `trouble` brings about."""
+    said = ""
+    try:
+        async with mirrored(connection, QUICK, **start) as mirror:
+            await until(lambda: mirror.state is State.SYNCED)
+            trouble()
+            await until(lambda: False)
+    except* RegressedError as errors:
+        said = str(errors.exceptions[0])
+    return said
+
+
+async def test_a_server_below_the_stored_resource_version_ends_the_list_watch(
+    cluster: SimulatedCluster, connection: ClusterConnection
+) -> None:
+    """A watch from the future would be silent for ever (an etcd restore)."""
+    future = str(cluster.store.revision + 1000)
+    said = await regression(
+        cluster, connection, lambda: None, start=Listing(ListReason.RESUMED, at=future), seen=future
+    )
+    assert said.startswith(f"resource version regressed: virtualmachines were at {future}, and the server is at")
+
+
+async def test_a_bookmark_from_the_past_ends_the_list_watch(
+    cluster: SimulatedCluster, connection: ClusterConnection
+) -> None:
     """Etcd was restored under a watch that did not notice."""
-    async with mirrored(connection, QUICK) as mirror:
-        await synced(mirror, cluster)
-        cluster.faults.send_garbage(
-            VMS, line=b'{"type":"BOOKMARK","object":{"kind":"VirtualMachine","metadata":{"resourceVersion":"3"}}}\n'
-        )
-        await until(lambda: mirror.count(InitDone) == 2)
-        await synced(mirror, cluster)
+    line = b'{"type":"BOOKMARK","object":{"kind":"VirtualMachine","metadata":{"resourceVersion":"3"}}}\n'
+    said = await regression(cluster, connection, lambda: cluster.faults.send_garbage(VMS, line=line))
+    assert said.endswith("and the server is at 3; etcd was restored from a backup")
+
+
+async def test_a_watch_that_fell_silent_on_a_restored_server_ends_the_list_watch(
+    cluster: SimulatedCluster, connection: ClusterConnection
+) -> None:
+    """Such a server sends nothing, not even bookmarks, until it has come as far as we are."""
+    backup = cluster.backup()
+    cluster.create_vm("lost")
+    said = await regression(cluster, connection, lambda: cluster.restore(backup))
+    assert f"and the server is at {backup.revision};" in said
 
 
 async def test_a_list_that_would_delete_most_is_confirmed_by_a_second_one(
@@ -365,11 +432,16 @@ async def test_a_list_that_would_delete_most_is_confirmed_by_a_second_one(
 
 
 async def test_it_is_listed_again_from_time_to_time(cluster: SimulatedCluster, connection: ClusterConnection) -> None:
-    """What no watch told is found by a slow list; it is looked for when a watch has ended in good order."""
+    """What no watch told is found by a slow list; it is looked for when a watch has ended in good order.
+
+    It shows the state that the watch had come to, so a difference is drift, and what has happened since is not.
+    """
     slow = ListWatchSettings(relist_seconds=(0.1, 0.1), watch_seconds=(1, 1), default_retry=SOON)
     async with mirrored(connection, slow) as mirror:
         await until(lambda: mirror.count(InitDone) == 2)
     assert mirror.deletes == []
+    assert [event.finds_drift for event in mirror.told if type(event) is InitDone] == [False, True]
+    assert cluster.requests_for(VMS, verb="list")[-1].query["resourceVersionMatch"] == "Exact"
 
 
 async def test_an_outage_is_logged_when_it_begins_and_when_it_ends(

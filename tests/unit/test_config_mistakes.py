@@ -115,7 +115,7 @@ CLUSTER_MISTAKES = {
         "4: cluster name '-vulcan' cannot be used: use lower-case letters, digits and '-' inside, 63 at most"
     ),
     "{name: vulcan, kubeconfig: k, token: secret}": (
-        "4: cluster 'vulcan' has an unknown key 'token': known are name, kubeconfig, context"
+        "4: cluster 'vulcan' has an unknown key 'token': known are name, kubeconfig, context, identity"
     ),
 }
 

@@ -7,7 +7,6 @@ from summit_watcher.connection_errors import (
     ErrorEvent,
     IdleError,
     LostError,
-    RegressedError,
     ShortWatch,
     StreamingListError,
     UnreachableError,
@@ -91,11 +90,6 @@ def test_progress_forgives_setbacks() -> None:
     assert state == Watching("7", setbacks=1)
 
 
-def test_a_regressed_server_is_listed() -> None:
-    """After an etcd restore resourceVersions mean something else."""
-    assert after_watch(Watching("5"), watched(RegressedError("x"))).state == Listing(ListReason.REGRESSED, expiries=1)
-
-
 @pytest.mark.parametrize(
     "error",
     [StatusError(400, "BadRequest", "Invalid value"), StatusError(504, "Timeout", "Too large resource version: 9")],
@@ -113,6 +107,41 @@ def test_pages_that_expire_are_listed_again_and_then_without_pages() -> None:
     assert twice.failure is EXPIRED
     assert isinstance(twice.state, Listing)
     assert (once.state.in_pages, twice.state.in_pages) == (True, False)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        EXPIRED,
+        StatusError(400, "BadRequest", None),
+        StatusError(500, "InternalError", "etcdserver: mvcc: required revision is a future revision"),
+        StatusError(504, "Timeout", "Too large resource version: 9, current: 5"),
+    ],
+)
+def test_a_past_state_that_cannot_be_had_leads_to_the_newest_at_once(error: StatusError) -> None:
+    """Forgotten by the server, or of another history, or unknown to an old server."""
+    assert after_list(Listing(ListReason.RESUMED, at="7"), error) == Next(Listing(ListReason.EXPIRED))
+
+
+@pytest.mark.parametrize("error", [UnreachableError("refused"), StatusError(429, None, None, 3), AuthError("401")])
+def test_a_past_state_is_asked_for_until_the_server_answers(error: WatcherError) -> None:
+    """An outage at the start must not cost what came and went before it."""
+    begin = Listing(ListReason.RESUMED, at="7")
+    assert after_list(begin, error) == Next(begin, error)
+
+
+@pytest.mark.parametrize(
+    ("listing", "finds_drift"),
+    [
+        (Listing(ListReason.PERIODIC, at="7"), True),
+        (Listing(ListReason.PERIODIC), False),
+        (Listing(ListReason.REGRESSED), True),
+        (Listing(ListReason.RESUMED, at="7"), False),
+    ],
+)
+def test_only_a_list_that_was_to_change_nothing_finds_drift(listing: Listing, *, finds_drift: bool) -> None:
+    """The newest list also shows what has happened since the watch ended, and a start what happened before it."""
+    assert listing.finds_drift is finds_drift
 
 
 def test_two_broken_streaming_lists_lead_to_pages() -> None:

@@ -36,6 +36,9 @@ class ResourceHealth(Contract):
     since: AwareDatetime
     reason: str | None = Field(default=None, description="Why, in words; null when all is well")
     last_contact: AwareDatetime | None = Field(default=None, description="Last byte received")
+    resource_version: str | None = Field(
+        default=None, description="The log holds every change up to it; a new watcher goes on from here"
+    )
 
 
 class ClusterHealth(Contract):
@@ -47,5 +50,16 @@ class ClusterHealth(Contract):
     since: AwareDatetime
     reason: str | None = None
     server_version: str | None = Field(default=None, examples=["v1.34.1"])
+    identity: str | None = Field(
+        default=None,
+        description="uid of the namespace kube-system; where that may not be read, `address-` and a digest of the "
+        "server's address and certificate authority",
+    )
     last_contact: AwareDatetime | None = None
     resources: list[ResourceHealth] = Field(default=[])
+
+
+class Heartbeat(ClusterHealth):
+    """What the KV bucket holds of a cluster: its health some seconds ago."""
+
+    epoch: int = Field(default=0, description="Of the watcher that wrote it")

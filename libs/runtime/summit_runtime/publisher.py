@@ -38,7 +38,7 @@ from summit_runtime.acknowledged import Acknowledged, LogLostError
 from summit_runtime.backoff import Backoff
 from summit_runtime.bus import STARTS_ANEW
 from summit_runtime.fast_batch import MAX_UNANSWERED, FastBatch, Message, Outcome
-from summit_runtime.process import FatalError, sleep_unless
+from summit_runtime.process import FatalError, end, sleep_unless
 
 logger = logging.getLogger("summit.nats")
 
@@ -260,7 +260,7 @@ async def publishing(client: Client) -> AsyncIterator[Publisher]:
         async with asyncio.TaskGroup() as tasks:  # a sender that fails ends the block, not only itself
             sender = tasks.create_task(publisher.run())
             yield publisher
-            sender.cancel()
+            await end(sender)
     finally:
         with contextlib.suppress(NatsError):
             await subscription.unsubscribe()

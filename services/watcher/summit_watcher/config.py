@@ -23,7 +23,7 @@ _IDENTIFIER_RULE = "use lower-case letters, digits and '-' inside, 63 at most"
 
 _TOP_KEYS = ("datacenters",)
 _DATACENTER_KEYS = ("id", "name", "location", "coordinates", "clusters")
-_CLUSTER_KEYS = ("name", "kubeconfig", "context")
+_CLUSTER_KEYS = ("name", "kubeconfig", "context", "identity")
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class ClusterConfig:
     datacenter: DatacenterId
     kubeconfig: Path
     context: str | None = None
+    identity: str | None = None
+    """The only cluster that may answer; None: the one that answered first."""
     line: int = field(default=0, compare=False)
 
 
@@ -161,14 +163,15 @@ class _Reader:
         older_name, body = _older_form(item)
         label = f"cluster {older_name.scalar!r}" if older_name else _label("cluster", item, "name")
         keys = _CLUSTER_KEYS[1:] if older_name else _CLUSTER_KEYS
-        required = tuple(key for key in keys if key != "context")
+        required = tuple(key for key in keys if key in ("name", "kubeconfig"))
         fields = self._fields(body, keys, required=required, of=label, ignoring=older_name)
         name = self._identifier(older_name or fields.get("name"), "name", "cluster", self._cluster_lines)
         kubeconfig = self._kubeconfig(fields.get("kubeconfig"), label)
         if name is None or kubeconfig is None:
             return None
         context = self._text(fields.get("context"), f"'context' of {label}")
-        return ClusterConfig(ClusterName(name), datacenter, kubeconfig, context, item.line)
+        identity = self._text(fields.get("identity"), f"'identity' of {label}")
+        return ClusterConfig(ClusterName(name), datacenter, kubeconfig, context, identity, item.line)
 
     def _fields(
         self,

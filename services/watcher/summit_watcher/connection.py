@@ -141,14 +141,17 @@ class ClusterConnection:
         """The API server's version, for example "v1.34.1"."""
         return str((await self.get_object("/version")).get("gitVersion", "unknown"))
 
-    async def cluster_uid(self) -> str | None:
-        """Uid of the namespace kube-system: the identity of a cluster, whatever its address. None if not allowed."""
+    async def identity(self) -> str:
+        """Uid of the namespace kube-system: what a cluster is, whatever its address.
+
+        Where that may not be read, a digest of the server's address and authority: all that is known then.
+        """
         try:
             namespace = await self.get_object("/api/v1/namespaces/kube-system")
         except StatusError as error:
-            if error.code == 403:
-                return None
-            raise
+            if error.code not in (403, 404):
+                raise
+            return await self._in_thread((await self._connected()).kubeconfig.address_identity)
         return str(namespace["metadata"]["uid"])
 
     async def certificates(self) -> list[Certificate]:

@@ -9,7 +9,10 @@ WatcherError
 │   ├── IdleError      … or fell silent
 │   └── ShortWatch     … or ended before it had begun
 ├── StreamingListError a streaming list that does not end as it should
-├── RegressedError     the server's resourceVersion went backwards
+├── IdentityChangedError  another cluster answers
+├── HistoryEndedError  the resourceVersions known so far compare with nothing any more: all begins anew
+│   ├── RegressedError     the server's resourceVersion went backwards
+│   └── ReplacedError      another cluster was declared to take the place
 ├── BackpressureError  we have closed a watch, as NATS does not take what it brings
 └── ErrorEvent         (a StatusError) an ERROR event inside a watch
 """
@@ -51,8 +54,30 @@ class StreamingListError(WatcherError):
     """A streaming list without the bookmark that ends its initial events."""
 
 
-class RegressedError(WatcherError):
+class IdentityChangedError(WatcherError):
+    """Another cluster answers than the one that is known. An operator has to decide; the sentence says how."""
+
+
+class HistoryEndedError(WatcherError):
+    """What was known of the cluster is of a history that has ended."""
+
+
+class RegressedError(HistoryEndedError):
     """The resourceVersion is lower than one seen before, as after an etcd restore."""
+
+    def __init__(self, resource: str, seen: str, found: str) -> None:
+        super().__init__(
+            f"resource version regressed: {resource} were at {seen}, and the server is at {found}; "
+            "etcd was restored from a backup"
+        )
+
+
+class ReplacedError(HistoryEndedError):
+    """Another cluster answers, and datacenters.yaml says that it should."""
+
+    def __init__(self, identity: str) -> None:
+        super().__init__(f"another cluster has taken the place, as declared; its identity is {identity}")
+        self.identity = identity
 
 
 class BackpressureError(WatcherError):

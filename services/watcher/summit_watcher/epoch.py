@@ -29,6 +29,7 @@ from summit_models.event import (
     source_of,
 )
 from summit_runtime.backoff import Backoff
+from summit_watcher.connection_errors import HistoryEndedError, ReplacedError
 
 logger = logging.getLogger("summit.watcher")
 
@@ -38,6 +39,12 @@ class Epoch(NamedTuple):
     cluster: ClusterName
     number: int
     history: int
+    identity: str | None = None
+    """Of the cluster, as the log remembers it."""
+
+
+class _LastHealth(msgspec.Struct):
+    identity: str | None = None
 
 
 class _Last(msgspec.Struct):
@@ -45,6 +52,7 @@ class _Last(msgspec.Struct):
 
     epoch: int = 0
     history: int = 0
+    data: _LastHealth = msgspec.field(default_factory=_LastHealth)
 
 
 _decode = msgspec.json.Decoder(_Last).decode
@@ -66,13 +74,21 @@ def cluster_event(health: ClusterHealth, epoch: Epoch) -> ClusterEvent:
 
 
 async def claim(
-    client: Client, datacenter: DatacenterId, cluster: ClusterName, *, above: int = 0, begins_history: bool = False
+    client: Client,
+    datacenter: DatacenterId,
+    cluster: ClusterName,
+    *,
+    above: int = 0,
+    ended: HistoryEndedError | None = None,
 ) -> Epoch:
-    """Begin the next epoch, one above `above` too; it is stored when this returns. While NATS is away, wait for it."""
+    """Begin the next epoch, one above `above` too; it is stored when this returns. While NATS is away, wait for it.
+
+    `ended`: why the history so far is over and another one begins.
+    """
     backoff = Backoff(initial_seconds=0.1, max_seconds=5.0)
     while True:
         try:
-            return await _claim(client, datacenter, cluster, above, begins_history=begins_history)
+            return await _claim(client, datacenter, cluster, above, ended)
         except (NatsError, TimeoutError) as error:  # away, or another watcher has claimed at the same time
             if not backoff.attempt:
                 logger.info("cluster %s: cannot begin a new epoch yet: %s", cluster, error or "no answer from NATS")
@@ -80,13 +96,21 @@ async def claim(
 
 
 async def _claim(
-    client: Client, datacenter: DatacenterId, cluster: ClusterName, above: int, *, begins_history: bool
+    client: Client, datacenter: DatacenterId, cluster: ClusterName, above: int, ended: HistoryEndedError | None
 ) -> Epoch:
     subject = cluster_subject(datacenter, cluster)
     last, sequence = await _last(client, subject)
     number = max(last.epoch, above) + 1
-    epoch = Epoch(datacenter, cluster, number, number if begins_history else last.history or number)
-    health = ClusterHealth(name=cluster, datacenter=datacenter, state=ConnectionState.STARTING, since=datetime.now(UTC))
+    history = number if ended else last.history or number
+    identity = ended.identity if isinstance(ended, ReplacedError) else last.data.identity
+    epoch = Epoch(datacenter, cluster, number, history, identity)
+    health = ClusterHealth(
+        name=cluster,
+        datacenter=datacenter,
+        state=ConnectionState.STARTING,
+        since=datetime.now(UTC),
+        identity=identity,
+    )
     event = cluster_event(health, epoch)
     headers = {"Nats-Msg-Id": event.id, "Nats-Expected-Last-Subject-Sequence": str(sequence)}
     await client.jetstream().publish(ingest(subject), event.model_dump_json().encode(), headers=headers)

@@ -72,12 +72,19 @@ def vm_event(ledger: Ledger, vm: Vm, versions: Versions, now: datetime) -> Outgo
 
 
 def vm_gone(ledger: Ledger, uid: Uid, version: int, now: datetime, *, by_comparison: bool) -> Outgoing | None:
-    """Strike a VM from the ledger and say so with its last state; None when the log never knew it."""
+    """Strike a VM from the ledger and say so with its last state; None when the log never knew it.
+
+    `version` is of its own kind, that of an instance for one that stood alone.
+    """
     last = ledger.vms.pop(uid, None)
     if last is None:
         return None
     vm = Vm.model_validate_json(last.state)
-    versions = last.version._replace(vm=max(last.version.vm, version))
+    versions = last.version
+    if vm.kind == "VirtualMachine":
+        versions = versions._replace(vm=max(versions.vm, version))
+    else:
+        versions = versions._replace(vmi=max(versions.vmi, version))
     return _vm_event(
         ledger, VmEventType.DELETED, vm, state=last.state, versions=versions, now=now, final_state_unknown=by_comparison
     )

@@ -12,6 +12,7 @@ from summit_runtime.backoff import INITIAL_SECONDS, MAX_SECONDS
 from summit_watcher.connection_errors import (
     AuthError,
     BackpressureError,
+    IdentityChangedError,
     IdleError,
     KubeconfigError,
     TlsError,
@@ -34,6 +35,7 @@ RETRIES: Mapping[ConnectionState, Retry] = MappingProxyType(
         ConnectionState.CONFIG_ERROR: Retry(5, 60),
         ConnectionState.TLS_ERROR: Retry(5, 60),
         ConnectionState.FORBIDDEN: Retry(10, 60),
+        ConnectionState.IDENTITY_CHANGED: Retry(10, 60),
         ConnectionState.CRD_MISSING: Retry(30, 300),  # no KubeVirt is a normal state of a cluster
     }
 )
@@ -61,6 +63,7 @@ _STATES: Sequence[tuple[type[WatcherError], ConnectionState]] = (
     (UnreachableError, ConnectionState.UNREACHABLE),
     (IdleError, ConnectionState.STALE),
     (BackpressureError, ConnectionState.BACKPRESSURE),
+    (IdentityChangedError, ConnectionState.IDENTITY_CHANGED),
 )
 
 

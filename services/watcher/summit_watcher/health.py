@@ -8,22 +8,26 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
-from summit_models.cluster import ClusterHealth, ConnectionState, ResourceHealth
+from summit_models.cluster import ClusterHealth, ConnectionState, Heartbeat, ResourceHealth
 from summit_models.event import HEALTH_BUCKET, cluster_subject
+from summit_runtime.bus import MAX_AGE_SECONDS
 from summit_runtime.publisher import Publisher
 from summit_watcher import metrics
 from summit_watcher.epoch import Epoch, cluster_event
 from summit_watcher.failure import Failure
+from summit_watcher.positions import Checkpoint
 from summit_watcher.resources import CLUSTER_INSTANCETYPES, INSTANCETYPES, VIRTUAL_MACHINES
 
 logger = logging.getLogger("summit.watcher")
 
 HEARTBEAT_SECONDS = 10.0
+OBSERVED_AFTER = timedelta(seconds=MAX_AGE_SECONDS / 3)
+"""What nothing has been said about for so long is said again, well before its last word ages out of the log."""
 SETTLE_SECONDS = 0.25
 """Five list-watches change state within moments of each other: one event for all."""
 
@@ -53,12 +57,14 @@ class HealthReporter:
     def __init__(
         self,
         epoch: Epoch,
+        checkpoint: Checkpoint,
         resources: Sequence[str],
         last_contact: Callable[[str], datetime | None],
         trouble: Callable[[], Failure | None],
     ) -> None:
         now = datetime.now(UTC)
         self._epoch = epoch
+        self._checkpoint = checkpoint
         self._last_contact = last_contact
         self._trouble = trouble
         self._changed = asyncio.Event()
@@ -66,7 +72,11 @@ class HealthReporter:
             name: ResourceHealth(resource=name, state=ConnectionState.STARTING, since=now) for name in resources
         }
         self._health = ClusterHealth(
-            name=epoch.cluster, datacenter=epoch.datacenter, state=ConnectionState.STARTING, since=now
+            name=epoch.cluster,
+            datacenter=epoch.datacenter,
+            state=ConnectionState.STARTING,
+            since=now,
+            identity=epoch.identity,
         )
 
     def set_state(self, resource: str, state: ConnectionState, reason: str | None = None) -> None:
@@ -78,15 +88,26 @@ class HealthReporter:
         self._resources[resource] = ResourceHealth(resource=resource, state=state, since=since, reason=reason)
         self._changed.set()
 
+    def set_identity(self, identity: str | None) -> None:
+        if identity != self._health.identity:
+            self._health = self._health.model_copy(update={"identity": identity})
+            self._changed.set()
+
     def set_server_version(self, version: str) -> None:
         if version != self._health.server_version:
             self._health = self._health.model_copy(update={"server_version": version})
             self._changed.set()
 
     def snapshot(self) -> ClusterHealth:
-        """The health now, with the last contact of each list-watch."""
+        """The health now, with the last contact of each list-watch, and how far the log is complete."""
         resources = [
-            r.model_copy(update={"last_contact": self._last_contact(r.resource)}) for r in self._resources.values()
+            r.model_copy(
+                update={
+                    "last_contact": self._last_contact(r.resource),
+                    "resource_version": self._checkpoint.stored.get(r.resource),
+                }
+            )
+            for r in self._resources.values()
         ]
         state, reason = overall(resources, self._trouble())
         since = self._health.since if state is self._health.state else datetime.now(UTC)
@@ -106,16 +127,17 @@ class HealthReporter:
 
     async def run(self, client: Client, publisher: Publisher) -> None:
         """Tell changes as they come and signs of life in between, for ever."""
-        told = _news(self.snapshot())
+        told, told_at = _news(self.snapshot()), datetime.now(UTC)
         while True:
             if self._changed.is_set():
                 await asyncio.sleep(SETTLE_SECONDS)
                 self._changed.clear()
             health = self.snapshot()
-            await self._beat(health, client)  # first: to publish may have to wait for room
-            if (news := _news(health)) != told:
+            await self.beat(client)  # first: to publish may have to wait for room
+            news = _news(health)
+            if news != told or datetime.now(UTC) - told_at > OBSERVED_AFTER:
                 await self._publish(health, publisher)
-                told = news
+                told, told_at = news, datetime.now(UTC)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(HEARTBEAT_SECONDS):
                     await self._changed.wait()
@@ -126,14 +148,15 @@ class HealthReporter:
             cluster_subject(health.datacenter, health.name), event.model_dump_json().encode(), event.id
         )
 
-    async def _beat(self, health: ClusterHealth, client: Client) -> None:
-        """A lost sign of life is nothing: the next one is ten seconds away."""
-        key = f"$KV.{HEALTH_BUCKET}.{health.datacenter}.{health.name}"
+    async def beat(self, client: Client) -> None:
+        """Give a sign of life. A lost one is nothing: the next one is ten seconds away."""
+        heartbeat = Heartbeat(**dict(self.snapshot()), epoch=self._epoch.number)
+        key = f"$KV.{HEALTH_BUCKET}.{heartbeat.datacenter}.{heartbeat.name}"
         with contextlib.suppress(NatsError):
-            await client.publish(key, health.model_dump_json().encode())
+            await client.publish(key, heartbeat.model_dump_json().encode())
 
 
 def _news(health: ClusterHealth) -> tuple[object, ...]:
     """What the log is told of when it changes; contacts are a matter of every second."""
     resources = [(r.resource, r.state, r.since, r.reason) for r in health.resources]
-    return (health.state, health.since, health.reason, health.server_version, resources)
+    return (health.state, health.since, health.reason, health.server_version, health.identity, resources)

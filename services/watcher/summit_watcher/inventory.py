@@ -31,6 +31,7 @@ from summit_watcher.normalize import (
     join_migration,
     join_vm,
     migration_facts,
+    number_of,
     vm_facts,
     vmi_facts,
 )
@@ -119,14 +120,18 @@ class Inventory:
                     store.init()
                 case InitApply(manifest):
                     store.init_apply(facts(manifest))
-                case InitDone(version, undecodable):
-                    store.init_done(int(version) if version.isdecimal() else 0, sweep=undecodable == 0)
+                case InitDone(version, undecodable=undecodable):
+                    store.init_done(number_of(version), sweep=undecodable == 0)
                 case Apply(manifest):
                     store.apply(facts(manifest))
                 case Delete(manifest):
                     store.delete(facts(manifest))
-                case Bookmark():
-                    pass
+                case Bookmark(version):
+                    store.version = number_of(version)
+
+    def version(self, resource: Resource[Any]) -> int:
+        """Up to which resourceVersion everything of a resource has been taken in; 0: not known."""
+        return self._intakes[resource.plural].store.version
 
     def set_unavailable(self, resource: Resource[Any], *, unavailable: bool) -> None:
         """Note that a resource can, or cannot, be read in this cluster: do not wait for its first list."""
@@ -316,7 +321,9 @@ class Inventory:
             return None
         change = self._gone.pop(uid, None)
         self._vmi_versions.pop(uid, None)
-        version = change.version if change else self.vms.list_version
+        last = self.ledger.vms.get(uid)
+        listed = self.vms if last is None or _IS_VM in last.state else self.vmis
+        version = change.version if change else listed.list_version
         by_comparison = change.by_comparison if change else True
         return events.vm_gone(self.ledger, uid, version, self._clock(), by_comparison=by_comparison)
 

@@ -8,6 +8,7 @@ and the loader is given only those (see `transport`).
 import binascii
 from base64 import b64decode
 from collections.abc import Iterable
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -16,6 +17,9 @@ import msgspec
 import yaml
 
 from summit_watcher.connection_errors import AuthError, KubeconfigError
+
+ADDRESS_IDENTITY = "address-"
+"""Begins an identity that is no uid."""
 
 
 class _Section(msgspec.Struct, rename="kebab", frozen=True):
@@ -129,6 +133,11 @@ class Kubeconfig(msgspec.Struct, frozen=True):
     def resolve(self, name: str) -> Path:
         """A path in the file is relative to the directory of the file."""
         return self.path.parent / Path(name).expanduser()
+
+    def address_identity(self) -> str:
+        """What tells one API server from another when it cannot be asked: its address and its authority."""
+        address = f"{self.cluster.server} {self.cluster.tls_server_name or ''} ".encode() + (self.authority() or b"")
+        return ADDRESS_IDENTITY + blake2b(address, digest_size=8).hexdigest()
 
     def authority(self) -> bytes | None:
         """The PEM of the certificate authority; None where the system's authorities are meant."""

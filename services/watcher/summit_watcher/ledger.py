@@ -6,7 +6,7 @@ state differs from the one here (see `events`).
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from nats.aio.client import Client
 from pydantic import ValidationError
@@ -16,6 +16,7 @@ from summit_models.event import MigrationEvent, MigrationEventType, VmEvent, VmE
 from summit_models.migration import Migration
 from summit_models.vm import Vm
 from summit_runtime.consumer import StreamMessage, snapshot
+from summit_watcher.resources import MIGRATIONS, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES, Resource
 
 VersionT = TypeVar("VersionT")
 
@@ -41,8 +42,12 @@ class Ledger:
     cluster: ClusterName
     epoch: int = 0
     """Of the events that are made from it."""
+    history: int = 0
+    """First epoch of the present history: versions of earlier ones compare with nothing and are forgotten."""
     newest_epoch: int = 0
     """Of the events that were read back."""
+    reached: dict[str, int] = field(default_factory=dict)
+    """By resource the newest resourceVersion of this history that the log shows."""
     vms: dict[Uid, Published[Versions]] = field(default_factory=dict)
     migrations: dict[Uid, Published[int]] = field(default_factory=dict)
 
@@ -65,22 +70,29 @@ class Ledger:
     def _remember_vm(self, event: VmEvent) -> None:
         vm = event.data
         self.newest_epoch = max(self.newest_epoch, event.epoch)
+        made_from = vm.resource_versions
+        versions = Versions(made_from.vm, made_from.vmi, made_from.instancetype)
+        if event.epoch < self.history:
+            versions = Versions(0, 0, 0)
+        self._reach(VIRTUAL_MACHINES, versions.vm)
+        self._reach(VIRTUAL_MACHINE_INSTANCES, versions.vmi)
         if event.type is VmEventType.DELETED:
             self.vms.pop(vm.id, None)
         else:
-            made_from = vm.resource_versions
-            versions = Versions(made_from.vm, made_from.vmi, made_from.instancetype)
             self.vms[vm.id] = Published(state_of(vm, Vm), versions, event.time)
 
     def _remember_migration(self, event: MigrationEvent) -> None:
         migration = event.data
         self.newest_epoch = max(self.newest_epoch, event.epoch)
+        version = migration.resource_version if event.epoch >= self.history else 0
+        self._reach(MIGRATIONS, version)
         if event.type is MigrationEventType.DELETED:
             self.migrations.pop(migration.id, None)
         else:
-            self.migrations[migration.id] = Published(
-                state_of(migration, Migration), migration.resource_version, event.time
-            )
+            self.migrations[migration.id] = Published(state_of(migration, Migration), version, event.time)
+
+    def _reach(self, resource: Resource[Any], version: int) -> None:
+        self.reached[resource.plural] = max(version, self.reached.get(resource.plural, 0))
 
 
 def state_of(data: Vm | Migration, model: type[Vm | Migration]) -> bytes:

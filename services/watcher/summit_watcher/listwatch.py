@@ -8,7 +8,7 @@ InitDone, and only a list that was complete, from one snapshot, gets that far.
 import asyncio
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,8 +17,15 @@ from typing import Generic, TypeVar, cast
 
 from summit_models.cluster import ConnectionState
 from summit_runtime.backoff import Backoff
-from summit_watcher.connection import ClusterConnection
-from summit_watcher.connection_errors import BackpressureError, ErrorEvent, RegressedError, StreamingListError
+from summit_watcher.connection import SHORT, ClusterConnection
+from summit_watcher.connection_errors import (
+    BackpressureError,
+    ErrorEvent,
+    HistoryEndedError,
+    IdleError,
+    RegressedError,
+    StreamingListError,
+)
 from summit_watcher.errors import StatusError, WatcherError
 from summit_watcher.failure import DEFAULT_RETRY, RETRIES, Retry, classify
 from summit_watcher.listwatch_events import Init, InitApply, InitDone, Sink, told
@@ -45,9 +52,13 @@ from summit_watcher.watch import watch
 
 T = TypeVar("T", bound=Manifest)
 
+NEWEST = Listing()
+
 Batches = AsyncGenerator[Sequence[WatchEvent[T]]]
 Deletions = Callable[[], tuple[int, int]]
 """Answers how many objects are known, and how many of them the list under way has not contained."""
+Confirm = Callable[[bool], Awaitable[None]]
+"""Makes sure that the right cluster answers; told whether the request before has failed. Raises WatcherError."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +80,10 @@ class ListWatchSettings:
     retries: Mapping[ConnectionState, Retry] = field(default_factory=lambda: RETRIES)
 
 
+async def _confirmed(_: bool) -> None:
+    """Whoever answers is the right one."""
+
+
 @dataclass
 class _Progress:
     """How far a watch has come."""
@@ -84,8 +99,8 @@ class _Progress:
 class ListWatch(Generic[T]):
     """The list-watch of one resource.
 
-    `deletions` lets a list that would delete most of what is known be confirmed by a second one. `last_contact` is when
-    the last byte arrived, UTC.
+    `deletions` lets a list that would delete most of what is known be confirmed by a second one. `confirm` is asked
+    before each request. `last_contact` is when the last byte arrived, UTC.
     """
 
     def __init__(
@@ -95,32 +110,48 @@ class ListWatch(Generic[T]):
         *,
         on_state: OnState = lambda *_: None,
         deletions: Deletions = lambda: (0, 0),
+        confirm: Confirm = _confirmed,
         settings: ListWatchSettings | None = None,
     ) -> None:
         self._connection = connection
         self._resource = resource
         self._deletions = deletions
+        self._confirm = confirm
         self._settings = settings or ListWatchSettings()
         self._report = StreamReport(connection, resource, on_state)
         self._backoff = Backoff(*self._settings.default_retry)
         self._relist_at = self._next_relist()
+        self._seen = ""
+        self._has_failed = False
+        self._is_in_doubt = False
+        """The watch fell silent: a watch from the future is so too, so the next one is not begun unasked."""
         self.last_contact: datetime | None = None
         self._report.metrics.ask_last_contact(lambda: self.last_contact)
 
-    async def run(self, sink: Sink[T], resource_version: str | None = None) -> None:
-        """Give every change to `sink`, in order, for ever; start after `resource_version` if it is still to be had.
+    async def run(self, sink: Sink[T], start: Listing = NEWEST, *, seen: str = "") -> None:
+        """Give every change to `sink`, in order, for ever; begin with the list `start`.
+
+        Raises HistoryEndedError, as soon as the server is found below `seen` or what it has said itself.
 
         While `sink` is busy nothing is read, and the server cuts off a watch that stalls for long: a sink that may be
         slow has to queue, and to raise BackpressureError when the queue is full: the watch is closed, and resumed after
         what the sink has taken.
         """
-        state: StreamState = Watching(resource_version) if resource_version else Listing()
+        self._seen = seen
+        state: StreamState = start
         while True:
             state = await self._session(state, sink)
 
     async def _session(self, state: StreamState, sink: Sink[T]) -> StreamState:
         """One request, and the pause it earns."""
-        following = await self._request(state, sink)
+        try:
+            await self._confirm(self._has_failed)
+            following = await self._request(state, sink)
+        except HistoryEndedError:
+            raise
+        except WatcherError as error:
+            following = Next(state, error)
+        self._has_failed = following.failure is not None
         if following.failure is not None:
             await self._pause("list" if isinstance(state, Listing) else "watch", following.failure)
         if isinstance(following.state, Listing) and following.state.reason is not getattr(state, "reason", None):
@@ -129,11 +160,11 @@ class ListWatch(Generic[T]):
 
     async def _request(self, state: StreamState, sink: Sink[T]) -> Next:
         match state:
-            case Watching() if self._was_away():
+            case Watching() if self._is_in_doubt or self._was_away():
                 return await self._verify(state)
             case Watching():
                 return await self._watch(state, sink)
-            case Listing() if state.may_stream and self._connection.has_streaming_lists:
+            case Listing() if state.at is None and state.may_stream and self._connection.has_streaming_lists:
                 return await self._streaming_list(state, sink)
             case Listing():
                 return await self._paged_list(state, sink)
@@ -144,13 +175,15 @@ class ListWatch(Generic[T]):
         size = self._settings.page_size if listing.in_pages else None
         timeouts = self._settings.page_timeouts
         async with self._connection.list_slot:
-            listed = pages(self._connection, self._resource, size, timeouts=timeouts, on_contact=self._contact)
+            listed = pages(
+                self._connection, self._resource, size, at=listing.at, timeouts=timeouts, on_contact=self._contact
+            )
             try:
                 async with aclosing(listed):
                     done = await self._page_by_page(listed, sink)
-                return await self._finish(listing, done, sink)
             except WatcherError as error:
                 return after_list(listing, error)
+            return await self._finish(listing, done, sink)
 
     async def _page_by_page(self, listed: AsyncIterator[Page[T]], sink: Sink[T]) -> InitDone:
         done = InitDone("")
@@ -206,12 +239,13 @@ class ListWatch(Generic[T]):
 
     async def _finish(self, listing: Listing, done: InitDone, sink: Sink[T]) -> Next:
         """Believe a complete list; one that would delete most of what is known only when a second one agrees."""
+        self._see(done.resource_version)
         known, deleted = self._deletions()
         if is_doubtful(known, deleted) and not done.undecodable and listing.reason is not ListReason.DOUBTED:
             return Next(Listing(ListReason.DOUBTED))
         if not done.undecodable:
             self._report.metrics.synthetic_deletes.inc(deleted)
-        await sink([done])
+        await sink([done._replace(finds_drift=listing.finds_drift)])
         self._relist_at = self._next_relist()
         self._report.metrics.lists.inc()
         self._report.synced()
@@ -245,6 +279,8 @@ class ListWatch(Generic[T]):
             async for batch in batches:
                 settled = settled or asyncio.get_running_loop().call_later(SHORT_WATCH_SECONDS, self._report.synced)
                 await self._give(batch, progress, sink)
+        except HistoryEndedError:
+            raise
         except WatcherError as caught:
             error = caught
         finally:
@@ -256,8 +292,11 @@ class ListWatch(Generic[T]):
         if not batch:
             return
         self._report.metrics.received([event.type for event in batch])
-        await sink([told(event) for event in _in_order(batch, progress.resource_version)])
-        progress.resource_version = batch[-1].resource_version
+        for event in batch:
+            if event.type == "BOOKMARK":
+                self._see(event.resource_version)
+        await sink([told(event) for event in batch])
+        progress.resource_version = self._seen = batch[-1].resource_version
         changes = sum(event.type != "BOOKMARK" for event in batch)
         if changes and self._report.state is not ConnectionState.SYNCED:
             self._report.synced()
@@ -265,20 +304,25 @@ class ListWatch(Generic[T]):
 
     def _after_watch(self, watching: Watching, end: WatchEnd) -> Next:
         self._report.metrics.watch_ended(end.error)
+        self._is_in_doubt = isinstance(end.error, IdleError)
         following = after_watch(watching, end)
         if following.failure is None and time.monotonic() > self._relist_at:
-            return Next(Listing(ListReason.PERIODIC))
+            return Next(Listing(ListReason.PERIODIC, at=end.resource_version))
         return following
 
     async def _verify(self, watching: Watching) -> Next:
         """Before resuming after a long time: is the server's resourceVersion still above ours?"""
-        try:
-            page = await list_once(self._connection, self._resource, {"limit": 1}, on_contact=self._contact)
-        except WatcherError as error:
-            return Next(watching, error)
-        if has_regressed(watching.resource_version, page.resource_version):
-            return Next(Listing(ListReason.REGRESSED))
+        page = await list_once(self._connection, self._resource, {"limit": 1}, timeouts=SHORT, on_contact=self._contact)
+        self._see(page.resource_version)
+        self._is_in_doubt = False
         return Next(watching)
+
+    def _see(self, resource_version: str) -> None:
+        """Take note of where the server is. Raises RegressedError if it was further before."""
+        if has_regressed(self._seen, resource_version):
+            self._report.metrics.regressions.inc()
+            raise RegressedError(self._resource.plural, self._seen, resource_version)
+        self._seen = resource_version
 
     # Time
 
@@ -308,12 +352,3 @@ class ListWatch(Generic[T]):
 
     def _next_relist(self) -> float:
         return time.monotonic() + random.uniform(*self._settings.relist_seconds)  # noqa: S311
-
-
-def _in_order(batch: Sequence[WatchEvent[T]], seen: str) -> Sequence[WatchEvent[T]]:
-    """The batch. Raises RegressedError if a bookmark lies before what was seen: then nothing of it can be trusted."""
-    for event in batch:
-        if event.type == "BOOKMARK" and has_regressed(seen, event.resource_version):
-            raise RegressedError(f"resourceVersion went backwards from {seen} to {event.resource_version}")
-        seen = event.resource_version
-    return batch

@@ -30,6 +30,8 @@ class InitDone(NamedTuple):
     resource_version: str
     undecodable: int = 0
     """Objects that were listed and could not be read. Above 0, absence proves nothing: keep what is known."""
+    finds_drift: bool = False
+    """The list was to change nothing: whatever it does change, no watch has told."""
 
 
 class Apply(NamedTuple, Generic[T]):

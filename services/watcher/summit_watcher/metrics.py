@@ -74,7 +74,7 @@ SYNTHETIC_DELETES = Counter(
 )
 RELIST_DRIFT = Counter(
     "summit_relist_drift",
-    "Differences found by a periodic list; above 0: a watch lost events without saying so, report it",
+    "Differences that no watch had told, found by a periodic list or after etcd was restored; else above 0: report it",
     labelnames=_STREAM,
 )
 DECODE_ERRORS = Counter(
@@ -142,8 +142,6 @@ class StreamMetrics:
         self._ends[reason].inc()
         if reason is WatchEndReason.UNDECODABLE:
             self.decode_errors.inc()
-        if reason is WatchEndReason.REGRESSED:
-            self.regressions.inc()
 
     def ask_last_contact(self, last_contact: Callable[[], datetime | None]) -> None:
         """Ask when Prometheus asks: bytes arrive too often to note each time."""

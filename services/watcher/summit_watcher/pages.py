@@ -39,15 +39,20 @@ async def pages(
     resource: Resource[T],
     page_size: int | None,
     *,
+    at: str | None = None,
     timeouts: Timeouts = PAGE_TIMEOUTS,
     on_contact: Callable[[], None] = lambda: None,
 ) -> AsyncGenerator[Page[T]]:
-    """The pages of one snapshot; `page_size` None asks for all in one. Raises as `list_once`."""
-    params: dict[str, str | int] = {"limit": page_size} if page_size else {}
+    """The pages of one snapshot: the newest, or the one at a resourceVersion. `page_size` None asks for all in one.
+
+    Raises as `list_once`.
+    """
+    limit: dict[str, str | int] = {"limit": page_size} if page_size else {}
+    which: dict[str, str | int] = {"resourceVersion": at, "resourceVersionMatch": "Exact"} if at else {}
     while True:
-        page = await list_once(connection, resource, params, timeouts=timeouts, on_contact=on_contact)
+        page = await list_once(connection, resource, limit | which, timeouts=timeouts, on_contact=on_contact)
         yield page
         if not page.continue_token:
             return
         # The token goes without a resourceVersion: together they are refused (400).
-        params["continue"] = page.continue_token
+        which = {"continue": page.continue_token}

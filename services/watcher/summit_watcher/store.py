@@ -44,6 +44,8 @@ class Store(Generic[FactsT]):
         self.unavailable = False
         """It cannot be read in this cluster: forbidden, or not there."""
         self.list_version = 0
+        self.version = 0
+        """Up to which resourceVersion everything is in here; 0: not known."""
         self._on_change = on_change
         self._listing: dict[Uid, FactsT] = {}
 
@@ -71,7 +73,7 @@ class Store(Generic[FactsT]):
         before, self.items, self._listing = self.items, self._listing, {}
         if not sweep:
             self.items = before | self.items
-        self.listed, self.list_version = True, version
+        self.listed, self.list_version, self.version = True, version, version
         for uid in before.keys() - self.items.keys():
             self._on_change(Change(uid, None, before[uid], version, by_comparison=True))
         for uid, facts in list(self.items.items()):
@@ -89,6 +91,7 @@ class Store(Generic[FactsT]):
     def apply(self, facts: FactsT) -> None:
         uid = Uid(facts.uid)
         known = self.items.get(uid)
+        self.version = facts.resource_version
         if known is not None and _same(known, facts):
             return
         self.items[uid] = facts
@@ -96,6 +99,7 @@ class Store(Generic[FactsT]):
 
     def delete(self, facts: FactsT) -> None:
         uid = Uid(facts.uid)
+        self.version = facts.resource_version
         self._on_change(Change(uid, None, self.items.pop(uid, None) or facts, facts.resource_version))
 
     def forget(self, uid: Uid, version: int) -> None:

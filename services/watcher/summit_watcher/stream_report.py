@@ -30,6 +30,7 @@ _OF_THE_CLUSTER = frozenset(
         ConnectionState.CONFIG_ERROR,
         ConnectionState.STALE,
         ConnectionState.BACKPRESSURE,
+        ConnectionState.IDENTITY_CHANGED,
     }
 )
 _LEVELS = {
@@ -37,10 +38,10 @@ _LEVELS = {
     ConnectionState.AUTH_FAILED: logging.ERROR,
     ConnectionState.CONFIG_ERROR: logging.ERROR,
     ConnectionState.TLS_ERROR: logging.ERROR,
+    ConnectionState.IDENTITY_CHANGED: logging.ERROR,
 }
 
 _RELIST_LEVELS = {
-    ListReason.REGRESSED: logging.ERROR,  # etcd was restored, or another cluster answers
     ListReason.DOUBTED: logging.WARNING,
     ListReason.UNREADABLE: logging.WARNING,
 }
@@ -77,8 +78,6 @@ class StreamReport:
 
     def relisting(self, reason: ListReason) -> None:
         """Say why the resource is listed again though it was known."""
-        if reason is ListReason.REGRESSED:
-            self.metrics.regressions.inc()
         level = _RELIST_LEVELS.get(reason, logging.INFO)
         extra = self._extra(self.state, reason)
         logger.log(level, "cluster %s: listing %s again: %s", self._cluster, self._resource, reason, extra=extra)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple
 
-from summit_watcher.connection_errors import ErrorEvent, LostError, RegressedError, ShortWatch, StreamingListError
+from summit_watcher.connection_errors import ErrorEvent, LostError, ShortWatch, StreamingListError
 from summit_watcher.errors import StatusError, UndecodableLine, WatcherError
 
 STREAMING_LIST_FAILURES = 2
@@ -24,8 +24,9 @@ SHORT_WATCH_SECONDS = 1.0
 
 class ListReason(StrEnum):
     START = "start"
-    EXPIRED = "the resource version expired"
+    RESUMED = "what happened meanwhile is wanted"
     REGRESSED = "the resource version went backwards"
+    EXPIRED = "the resource version expired"
     UNREADABLE = "the watch could not be read"
     PERIODIC = "it is time to compare"
     DOUBTED = "the list would delete most of what is known"
@@ -33,13 +34,25 @@ class ListReason(StrEnum):
 
 @dataclass(frozen=True)
 class Listing:
-    """A complete list is needed."""
+    """A complete list is needed: the newest one, or the state as of the resourceVersion `at`."""
 
     reason: ListReason = ListReason.START
+    at: str | None = None
+    """To know the state as it was and to watch on from there misses nothing that came and went since."""
     streaming_failures: int = 0
     expired_pages: int = 0
     expiries: int = 0
     """Times in a row that a resourceVersion had expired."""
+
+    @property
+    def finds_drift(self) -> bool:
+        """Is whatever it changes what no watch can have told?
+
+        So it is with the state at the very resourceVersion that the watch has come to, and with a server that was set
+        back. The newest list also finds what has happened since the watch ended, which is no drift.
+        """
+        is_check = self.reason is ListReason.PERIODIC and self.at is not None
+        return is_check or self.reason is ListReason.REGRESSED
 
     @property
     def may_stream(self) -> bool:
@@ -80,6 +93,9 @@ class WatchEnd(NamedTuple):
 
 def after_list(listing: Listing, error: WatcherError) -> Next:
     """After a list in pages that failed."""
+    if listing.at is not None and _is_out_of_reach(error):
+        reason = ListReason.EXPIRED if listing.reason is ListReason.RESUMED else listing.reason
+        return Next(replace(listing, at=None, reason=reason))
     if _is_expired(error):
         again = replace(listing, reason=ListReason.EXPIRED, expired_pages=listing.expired_pages + 1)
         return Next(again, error if listing.expired_pages else None)
@@ -100,8 +116,6 @@ def after_watch(watching: Watching, end: WatchEnd) -> Next:
     match end.error:
         case None:
             return Next(here) if healthy else Next(here, ShortWatch(_short(end)))
-        case RegressedError():
-            return _relist(ListReason.REGRESSED, here, end.error)
         case error if _is_expired(error) or _is_unusable(error):
             return _relist(ListReason.EXPIRED, here, error)
         case UndecodableLine() | ErrorEvent():
@@ -140,6 +154,11 @@ def _is_unusable(error: WatcherError) -> bool:
     if not isinstance(error, StatusError) or isinstance(error, ErrorEvent):
         return False
     return error.code in (400, 422) or "Too large resource version" in (error.message or "")
+
+
+def _is_out_of_reach(error: WatcherError) -> bool:
+    """A past state that the server does not have any more, or not yet: etcd refuses a future revision with a 500."""
+    return _is_expired(error) or _is_unusable(error) or (isinstance(error, StatusError) and error.code == 500)
 
 
 def _short(end: WatchEnd) -> str:

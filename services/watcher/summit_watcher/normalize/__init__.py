@@ -4,6 +4,7 @@ Two steps. `*_facts` reads a manifest into the little that must be kept of it (a
 published state from the facts of all objects concerned. A bad value becomes None and a sentence in `problems`.
 """
 
+from summit_watcher.normalize.facts import number_of
 from summit_watcher.normalize.instance import VmiFacts, vmi_facts
 from summit_watcher.normalize.instancetype import InstancetypeFacts, InstancetypeKey, instancetype_facts
 from summit_watcher.normalize.migration import MigrationFacts, ended_migration, join_migration, migration_facts
@@ -26,6 +27,7 @@ __all__ = [
     "join_migration",
     "join_vm",
     "migration_facts",
+    "number_of",
     "vm_facts",
     "vmi_facts",
 ]

@@ -60,7 +60,11 @@ def name_of(metadata: Metadata) -> str:
 
 
 def version_of(metadata: Metadata) -> int:
-    version = metadata.resource_version or ""
+    return number_of(metadata.resource_version or "")
+
+
+def number_of(version: str) -> int:
+    """A resourceVersion as a number, to be compared within one resource; 0 if it is none."""
     if len(version) > _MAX_DIGITS or not (version.isascii() and version.isdigit()):
         return 0
     number = int(version)

@@ -1,0 +1,79 @@
+"""Up to which resourceVersion the log is complete, by resource: where the next watcher of a cluster goes on.
+
+A position is stored, with the heartbeat in the KV bucket, when every event up to it is stored. The log itself may be
+further ahead, after a kill between the two: each event names the resourceVersions it was made from, and what was read
+before it was told before it. So the greater of the two is the position, and no event is ever made twice.
+
+The next watcher asks the API server for the state as of that resourceVersion, compares it with the log, and watches on
+from there: it has missed nothing, not even what came and went meanwhile. A server that has forgotten it answers 410.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js.errors import NotFoundError
+from pydantic import ValidationError
+
+from summit_models.cluster import Heartbeat
+from summit_models.event import HEALTH_BUCKET
+from summit_runtime.publisher import Publisher
+from summit_watcher.epoch import Epoch
+from summit_watcher.stream_state import Listing, ListReason
+
+RESUME_WITHIN = timedelta(minutes=5)
+"""etcd forgets what is older, and the API server's window for watches is shorter still: asking would be in vain."""
+CHECKPOINT_SECONDS = 1.0
+
+
+class Start(NamedTuple):
+    """How the list-watch of one resource begins."""
+
+    listing: Listing
+    seen: str = ""
+    """The newest resourceVersion known of: a server below it has gone backwards."""
+
+
+class Checkpoint:
+    """Follows how far the log of one cluster is complete."""
+
+    def __init__(self) -> None:
+        self.stored: Mapping[str, str] = {}
+        """By resource the resourceVersion up to which all events are stored."""
+        self._reached: dict[str, str] = {}
+
+    def reached(self, resource: str, resource_version: int) -> None:
+        """Note that what was told up to here has been handed to the publisher. 0: it is not a number."""
+        if resource_version:
+            self._reached[resource] = str(resource_version)
+
+    async def advance(self, publisher: Publisher) -> None:
+        """Wait until what was handed over is stored, and note it."""
+        reached = dict(self._reached)
+        await publisher.flush()
+        self.stored = reached
+
+
+async def last_heartbeat(client: Client, epoch: Epoch) -> Heartbeat | None:
+    """What an earlier watcher of this history last said; None where there is nothing of use."""
+    subject = f"$KV.{HEALTH_BUCKET}.{epoch.datacenter}.{epoch.cluster}"
+    try:
+        message = await client.jetstream().get_last_msg(f"KV_{HEALTH_BUCKET}", subject, direct=True)
+        heartbeat = Heartbeat.model_validate_json(message.data or b"")
+    except (NotFoundError, ValidationError, NatsError, TimeoutError):
+        return None
+    return heartbeat if heartbeat.epoch >= epoch.history else None
+
+
+def start(resource: str, heartbeat: Heartbeat | None, told: int, now: datetime) -> Start:
+    """How to begin: as of the stored position if that is young enough, else with the newest list.
+
+    `told` is the newest resourceVersion of the resource that the log shows.
+    """
+    last = next((r for r in heartbeat.resources if r.resource == resource), None) if heartbeat else None
+    stored = int(last.resource_version) if last and last.resource_version else 0
+    seen = str(max(stored, told)) if stored or told else ""
+    is_fresh = last is not None and last.last_contact is not None and now - last.last_contact < RESUME_WITHIN
+    return Start(Listing(ListReason.RESUMED, at=seen) if stored and is_fresh else Listing(), seen)

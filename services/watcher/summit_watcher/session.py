@@ -1,0 +1,215 @@
+"""One epoch of one cluster: its list-watches feed one inventory, and what changes in it is published.
+
+Everything happens in one task group, so a cluster fails, waits and starts again by itself.
+"""
+
+import asyncio
+import contextlib
+import gc
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from nats.aio.client import Client
+
+from summit_models.cluster import ConnectionState
+from summit_runtime.publisher import Publisher
+from summit_watcher.activity import ActivityLog
+from summit_watcher.config import ClusterConfig
+from summit_watcher.connection import ClusterConnection
+from summit_watcher.epoch import Epoch
+from summit_watcher.errors import WatcherError
+from summit_watcher.events import Outgoing
+from summit_watcher.health import OBSERVED_AFTER, HealthReporter
+from summit_watcher.identity import Identity
+from summit_watcher.intake import Intake
+from summit_watcher.inventory import Inventory
+from summit_watcher.ledger import Ledger
+from summit_watcher.listwatch import ListWatch
+from summit_watcher.listwatch_events import Init, InitApply, InitDone, ListWatchEvent
+from summit_watcher.metrics import EVENTS_PUBLISHED, RELIST_DRIFT
+from summit_watcher.positions import CHECKPOINT_SECONDS, Checkpoint, Start
+from summit_watcher.resources import WATCHED, Resource
+
+logger = logging.getLogger("summit.watcher")
+
+LAST_WORD_SECONDS = 1.0
+"""How long the end of a session waits for its last events to be stored; without, the next one finds out by itself."""
+OBSERVED_CHECK_SECONDS = 3600.0
+EVENTS_A_TURN = 64
+"""About 5 ms: then the other clusters have their turn."""
+
+_UNAVAILABLE = frozenset({ConnectionState.FORBIDDEN, ConnectionState.CRD_MISSING})
+"""A person must act before such a resource can be read: the others do not wait for it."""
+_TRYING = frozenset({ConnectionState.STARTING, ConnectionState.LISTING})
+
+
+@dataclass(kw_only=True)
+class Session:
+    """Watches one cluster under one epoch while `run` runs. `on_tried`: it has answered, or has failed to."""
+
+    cluster: ClusterConfig
+    connection: ClusterConnection
+    client: Client
+    publisher: Publisher
+    activity: ActivityLog
+    epoch: Epoch
+    ledger: Ledger
+    starts: Mapping[str, Start]
+    """How the list-watch of each resource begins."""
+    on_tried: Callable[[], None]
+
+    def __post_init__(self) -> None:
+        self._inventory = Inventory(self.ledger)
+        self._intake = Intake(self._take)
+        self._checkpoint = Checkpoint()
+        self._identity = Identity(self.connection, self.epoch.identity, self.cluster.identity)
+        self._streams = {resource.plural: self._list_watch(resource) for resource in WATCHED}
+        self._health = HealthReporter(
+            self.epoch, self._checkpoint, list(self._streams), self._last_contact, lambda: self.connection.trouble
+        )
+        self._in_turn = asyncio.Lock()
+        """Held while a change is taken in and told: five list-watches share one picture."""
+        self._complete = asyncio.Event()
+        """The first lists are in: from here on changes are told as they come."""
+        self._poked = asyncio.Event()
+        self._synced = asyncio.Event()
+
+    async def run(self) -> None:
+        """Watch for ever. Raises HistoryEndedError, in a group, when this epoch's history has ended."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.connection.follow_files())
+                tasks.create_task(self._intake.run())
+                tasks.create_task(self._health.run(self.client, self.publisher))
+                tasks.create_task(self._note_what_is_stored())
+                tasks.create_task(self._repeat_unchanged())
+                tasks.create_task(self._publish_when_poked())
+                tasks.create_task(self._ask_version())
+                for resource in WATCHED:
+                    start = self.starts[resource.plural]
+                    sink = partial(self._offer, resource)
+                    watching = self._streams[resource.plural].run(sink, start.listing, seen=start.seen)
+                    tasks.create_task(watching, name=f"{self.cluster.name} {resource.plural}")
+        finally:
+            await self._say_how_far()
+
+    async def _note_what_is_stored(self) -> None:
+        while True:
+            await asyncio.sleep(CHECKPOINT_SECONDS)
+            known = self._checkpoint.stored.keys()
+            await self._checkpoint.advance(self.publisher)
+            if self._checkpoint.stored.keys() != known:  # a first position is worth more than a newer one
+                await self._health.beat(self.client)
+
+    async def _say_how_far(self) -> None:
+        """At the end, so that the next watcher goes on from here; what is not stored by then it finds out itself."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORD_SECONDS):
+                await self._checkpoint.advance(self.publisher)
+                await self._health.beat(self.client)
+
+    def _list_watch(self, resource: Resource[Any]) -> ListWatch[Any]:
+        return ListWatch(
+            self.connection,
+            resource,
+            on_state=partial(self._on_state, resource),
+            deletions=partial(self._inventory.deletions, resource),
+            confirm=self._confirm,
+        )
+
+    async def _confirm(self, again: bool) -> None:
+        await self._identity.confirm(again=again)
+        self._health.set_identity(self._identity.known)
+
+    def _last_contact(self, resource: str) -> datetime | None:
+        return self._streams[resource].last_contact
+
+    def _on_state(self, resource: Resource[Any], _: str, state: ConnectionState, reason: str | None) -> None:
+        if state not in _TRYING:
+            self.on_tried()
+        self._health.set_state(resource.plural, state, reason)
+        self._inventory.set_unavailable(resource, unavailable=state in _UNAVAILABLE)
+        self._poked.set()
+        if state is ConnectionState.SYNCED:
+            self._synced.set()
+
+    async def _offer(self, resource: Resource[Any], told: Sequence[ListWatchEvent[Any]]) -> None:
+        """Queue what a list-watch told. Changes wait until the first lists are complete: before, none can be told."""
+        if not isinstance(told[0], Init | InitApply | InitDone):
+            await self._complete.wait()
+        await self._intake.offer(resource, told)
+
+    async def _take(self, resource: Resource[Any], told: Sequence[ListWatchEvent[Any]]) -> None:
+        """Take in what a list-watch told and publish what follows from it."""
+        async with self._in_turn:
+            published = await self._publish(self._inventory.follow(resource, told))
+            self._checkpoint.reached(resource.plural, self._inventory.version(resource))
+        self._see_whether_complete()
+        match told[-1]:
+            case InitDone(finds_drift=finds_drift):
+                if finds_drift and published:
+                    self._tell_drift(resource, published)
+                self._after_list()
+
+    def _see_whether_complete(self) -> None:
+        if self._inventory.complete:
+            self._complete.set()
+
+    def _tell_drift(self, resource: Resource[Any], count: int) -> None:
+        RELIST_DRIFT.labels(self.cluster.name, resource.plural).inc(count)
+        logger.warning(
+            "cluster %s: the list of %s has shown %d changes that no watch had told",
+            self.cluster.name,
+            resource.plural,
+            count,
+            extra={"cluster": self.cluster.name, "resource": resource.plural},
+        )
+
+    async def _publish_changes(self) -> None:
+        async with self._in_turn:
+            await self._publish(self._inventory.take_events())
+        self._see_whether_complete()
+
+    async def _publish_when_poked(self) -> None:
+        """A resource that turns out to be unreadable is no longer waited for: what the others told is due."""
+        while True:
+            await self._poked.wait()
+            self._poked.clear()
+            await self._publish_changes()
+
+    async def _ask_version(self) -> None:
+        """Each time the cluster is there again: it may have been upgraded."""
+        while True:
+            await self._synced.wait()
+            self._synced.clear()
+            with contextlib.suppress(WatcherError):
+                self._health.set_server_version(await self.connection.server_version())
+
+    async def _publish(self, events: Iterable[Outgoing]) -> int:
+        """Hand the events to the publisher, and tell how many they were."""
+        published = Counter[str]()
+        for number, event in enumerate(events, start=1):
+            if number % EVENTS_A_TURN == 0:
+                await asyncio.sleep(0)
+            self.activity.tell(self.cluster, event)
+            await self.publisher.publish(event.subject, event.body, event.id)
+            published[event.type] += 1
+        for kind, count in published.items():
+            EVENTS_PUBLISHED.labels(self.cluster.name, kind).inc(count)
+        return published.total()
+
+    def _after_list(self) -> None:
+        """A list leaves thousands of objects that stay: take them out of the garbage collector's rounds."""
+        gc.collect()
+        gc.freeze()
+
+    async def _repeat_unchanged(self) -> None:
+        while True:
+            await asyncio.sleep(OBSERVED_CHECK_SECONDS)
+            async with self._in_turn:
+                await self._publish(self._inventory.observed(OBSERVED_AFTER))
