@@ -220,13 +220,23 @@ def compare_versions(truth: Truth, living: Mapping[str, Told]) -> list[str]:
     ]
 
 
+def phases_of_migrations(truth: Truth) -> dict[str, str]:
+    """The phase of each migration that exists, by uid; one whose end was asked for is between two phases."""
+    migrations = truth[MIGRATIONS.plural]
+    return {
+        uid: (migration.get("status") or {}).get("phase") or ""
+        for uid, migration in migrations.items()
+        if not migration["metadata"].get("deletionTimestamp")
+    }
+
+
 def compare_migrations(truth: Truth, living: Mapping[str, Told], *, source: str) -> list[str]:
     """Which migrations exist, and in which phase."""
-    migrations = truth[MIGRATIONS.plural]
-    expected = {uid: (migration.get("status") or {}).get("phase") or "" for uid, migration in migrations.items()}
+    expected = phases_of_migrations(truth)
     found = {uid: event.state["phase"] for uid, event in living.items() if event.source == source}
+    leaving = truth[MIGRATIONS.plural].keys() - expected.keys()
     return [
         f"migration {uid} in {source}: truth {expected.get(uid)!r}, log {found.get(uid)!r}"
-        for uid in expected.keys() | found.keys()
-        if expected.get(uid) != found.get(uid) and found.get(uid) not in ("Aborted", "Terminating")
+        for uid in (expected.keys() | found.keys()) - leaving
+        if expected.get(uid) != found.get(uid)
     ]

@@ -13,7 +13,6 @@ from soak.run import Plan, soak
 def main() -> int:
     arguments = _arguments()
     directory = arguments.directory or Path(tempfile.mkdtemp(prefix="summit-soak-"))
-    directory.chmod(0o755)  # Postgres runs as another user when we are root
     plan = Plan(seconds=arguments.minutes * 60, seed=arguments.seed, clusters=arguments.clusters, vms=arguments.vms)
     result = asyncio.run(soak(plan, directory))
     sys.stdout.write("\n".join(["", *result.report, ""]))

@@ -40,6 +40,10 @@ class Evidence:
     status: Json
     listed_migrations: Sequence[Json]
 
+    def shown(self) -> dict[str, int]:
+        """Revision of each VM that the API lists."""
+        return {vm["id"]: vm["revision"] for vm in self.listed}
+
 
 async def gather(world: World) -> Evidence:
     """Look at everything. The fleets must stand still."""

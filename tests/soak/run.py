@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import httpx2
 from oracle import differing
 from soak import chaos, evidence, verdict
 from soak.evidence import Evidence
+from soak.follower import Follower
 from soak.part import Size
 from soak.population import Population
 from soak.report import acts_table, findings_list, say, sizes_table
@@ -20,6 +21,8 @@ from soak.witness import Witness, sizes
 from soak.world import World, living_world
 
 LOOK_SECONDS = 0.5
+HEARD_SECONDS = 45.0
+"""A feed that died without a word is given up after 40."""
 STILL_SECONDS = 2.0
 """Without a change for so long, a fleet stands still: a boot takes 1.6 s."""
 
@@ -55,22 +58,30 @@ async def soak(plan: Plan, directory: Path) -> Outcome:
     """Run one soak in an empty directory, which keeps data and logs."""
     say(f"soak of {plan.seconds:.0f} s, SEED={plan.seed}, {plan.clusters} clusters of {plan.vms} VMs, in {directory}")
     async with living_world(directory, clusters=plan.clusters, vms=plan.vms, seed=plan.seed) as world:
-        witness, done = Witness(world), Counter[str]()
+        witness, follower, done = Witness(world), Follower(world), Counter[str]()
         trouble = []
-        async with _background(witness.watch()):
+        async with _background(witness.watch()), _background(follower.follow()):
             trouble += await _round(1, plan, world, chaos.KINDS, done)
             before = sizes(world)
             trouble += await _round(2, plan, world, chaos.SPARING_SERVICES, done)
             await witness.look()
-        seen, after = await evidence.gather(world), sizes(world)
+            seen, after = await evidence.gather(world), sizes(world)
+            await _until_heard(follower, seen)
         findings = {
             "all was well in time": trouble,
             "the API never showed an existing VM as gone": witness.false_deletes,
+            "who followed the feed heard each change once, in order": list(
+                follower.complaints(seen.history, seen.shown())
+            ),
             "processes end only when they are ended, and in order": world.complaints(),
             "memory and open files are flat": verdict.growth(before, after, world.services),
             **verdict.judge(seen, world),
         }
-        report = [*_figures(world, witness, seen, done), *_sizes(world, before, after), *findings_list(findings)]
+        report = [
+            *_figures(world, witness, follower, seen, done),
+            *_sizes(world, before, after),
+            *findings_list(findings),
+        ]
         return Outcome(findings, report + verdict.first_difference(seen))
 
 
@@ -103,6 +114,14 @@ async def _until_well(world: World, patience_seconds: float) -> list[str]:
     return []
 
 
+async def _until_heard(follower: Follower, seen: Evidence) -> None:
+    """The feed comes after the tables, and may have to connect anew."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(HEARD_SECONDS):
+            while follower.last_id < max(seen.history):  # noqa: ASYNC110  it has no bell
+                await asyncio.sleep(LOOK_SECONDS)
+
+
 async def _until_still(world: World) -> None:
     """The fleets have stopped changing: what was started has booted, what was deleted is gone."""
     before: list[int] = []
@@ -112,18 +131,28 @@ async def _until_still(world: World) -> None:
 
 
 async def _trouble(world: World) -> list[str]:
+    """What is not as it should be, as far as the API tells; the verdict looks deeper."""
     if unready := await world.unready():
         return unready
     try:
-        shown = {vm["id"]: vm for vm in await world.vms()}
+        clusters = (await world.get("/api/v1/clusters"))["items"]
+        if sick := [f"{c['name']} is {c['state']}: {c['reason']}" for c in clusters if c["state"] != "synced"]:
+            return sick
+        return await _untrue(world)
     except httpx2.HTTPError as error:
         return [f"the API does not answer: {type(error).__name__}"]
+
+
+async def _untrue(world: World) -> list[str]:
+    vms = {vm["id"]: vm for vm in await world.vms()}
     expected = {uid: vm for site in world.sites for uid, vm in site.expected_vms().items()}
-    wrong = [uid for uid in expected.keys() | shown.keys() if differing(expected.get(uid), shown.get(uid))]
-    return [f"the API shows {len(wrong)} VMs otherwise than they are, for example {wrong[0]}"] if wrong else []
+    wrong = [uid for uid in expected.keys() | vms.keys() if differing(expected.get(uid), vms.get(uid))]
+    phases = {migration["id"]: migration["phase"] for migration in await world.get("/api/v1/migrations")}
+    wrong += [uid for site in world.sites for uid, phase in site.migrations().items() if phases.get(uid) != phase]
+    return [f"the API shows {len(wrong)} objects otherwise than they are, for example {wrong[0]}"] if wrong else []
 
 
-def _figures(world: World, witness: Witness, seen: Evidence, done: Counter[str]) -> list[str]:
+def _figures(world: World, witness: Witness, follower: Follower, seen: Evidence, done: Counter[str]) -> list[str]:
     requests = [request for site in world.sites for request in site.cluster.requests]
     lists = sum(request.verb == "list" or "sendInitialEvents" in request.query for request in requests)
     living = sum(len(vms) for vms in seen.expected.values())
@@ -135,6 +164,7 @@ def _figures(world: World, witness: Witness, seen: Evidence, done: Counter[str])
         f"{len(seen.messages)} events, {fenced} of an older epoch; {lists} lists in {len(requests)} requests",
         f"compared: {compared}, {len(seen.history)} revisions of history",
         f"{witness.looks} looks at the API, {witness.failures} without answer",
+        f"{follower.connections} connections to the feed, {len(follower.resets)} resets {sorted(set(follower.resets))}",
     ]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from oracle import Json, expected_vms
+from oracle import Json, expected_vms, phases_of_migrations
 from pipeline import free_port
 from soak.part import Part
 
@@ -39,7 +39,7 @@ class Site:
 
     cluster: SimulatedCluster
     datacenter: str
-    directory: Path
+    config: "ConfigFile"
     kubeconfigs: int = 1
 
     @property
@@ -52,13 +52,17 @@ class Site:
 
     @property
     def kubeconfig(self) -> Path:
-        return self.directory / f"{self.name}-{self.kubeconfigs}.yaml"
+        return self.config.path.with_name(f"{self.name}-{self.kubeconfigs}.yaml")
 
     def write_kubeconfig(self) -> None:
         self.cluster.write_kubeconfig(self.kubeconfig)
 
     def expected_vms(self) -> dict[str, Json]:
         return expected_vms(self.cluster.truth(), cluster=self.name, datacenter=self.datacenter)
+
+    def migrations(self) -> dict[str, str]:
+        """Phase by uid."""
+        return phases_of_migrations(self.cluster.truth())
 
     def living(self) -> set[str]:
         """Uids of all VMs that exist now."""
@@ -68,11 +72,36 @@ class Site:
 
 
 @dataclass
+class ConfigFile:
+    """datacenters.yaml, as the sites say."""
+
+    path: Path
+    sites: list[Site] = field(default_factory=list)
+
+    def write(self) -> None:
+        """Replace it in one step, as editors do."""
+        partial = self.path.with_suffix(".partial")
+        partial.write_text(self._text())
+        partial.replace(self.path)
+
+    def save_half(self) -> None:
+        text = self._text()
+        self.path.write_text(text[: len(text) // 2])
+
+    def _text(self) -> str:
+        lines = ["datacenters:"]
+        for datacenter in DATACENTERS:
+            lines += [f"  - id: {datacenter}", "    clusters:"]
+            mine = [site for site in self.sites if site.datacenter == datacenter]
+            lines += [f"      - {{name: {site.name}, kubeconfig: {site.kubeconfig.name}}}" for site in mine]
+        return "\n".join(lines) + "\n"
+
+
+@dataclass
 class World:
     """The parts by name, the clusters, and a client of the api."""
 
-    directory: Path
-    sites: Sequence[Site]
+    config: ConfigFile
     nats_url: str
     database_url: str
     http: httpx2.AsyncClient
@@ -81,19 +110,8 @@ class World:
     """URL of each service's readiness."""
 
     @property
-    def config(self) -> Path:
-        return self.directory / "datacenters.yaml"
-
-    def write_config(self) -> None:
-        """Write datacenters.yaml as the sites say, replacing it in one step as editors do."""
-        lines = ["datacenters:"]
-        for datacenter in DATACENTERS:
-            lines += [f"  - id: {datacenter}", "    clusters:"]
-            mine = [site for site in self.sites if site.datacenter == datacenter]
-            lines += [f"      - {{name: {site.name}, kubeconfig: {site.kubeconfig.name}}}" for site in mine]
-        partial = self.config.with_suffix(".partial")
-        partial.write_text("\n".join(lines) + "\n")
-        partial.replace(self.config)
+    def sites(self) -> Sequence[Site]:
+        return self.config.sites
 
     @property
     def services(self) -> Sequence[str]:
@@ -137,10 +155,12 @@ class World:
 async def living_world(directory: Path, *, clusters: int, vms: int, seed: int) -> AsyncIterator[World]:
     """Start everything, and end it afterwards; the first list may still be under way."""
     async with AsyncExitStack() as stack:
-        sites = [await stack.enter_async_context(_site(directory, n, vms, seed)) for n in range(clusters)]
+        config = ConfigFile(directory / "datacenters.yaml")
+        for number in range(clusters):
+            config.sites.append(await stack.enter_async_context(_site(config, number, vms, seed)))
+        config.write()
         http = await stack.enter_async_context(httpx2.AsyncClient(timeout=10))
-        world = await _composed(directory, sites, http)
-        world.write_config()
+        world = await _composed(directory, config, http)
         async with asyncio.TaskGroup() as keepers:
             keeping = [keepers.create_task(part.keep_running()) for part in world.parts.values()]
             try:
@@ -153,16 +173,16 @@ async def living_world(directory: Path, *, clusters: int, vms: int, seed: int) -
 
 
 @asynccontextmanager
-async def _site(directory: Path, number: int, vms: int, seed: int) -> AsyncIterator[Site]:
+async def _site(config: ConfigFile, number: int, vms: int, seed: int) -> AsyncIterator[Site]:
     cluster = SimulatedCluster(NAMES[number], seed=seed, speed=SPEED, bookmark_seconds=BOOKMARK_SECONDS)
     seed_fleet(cluster, vms=vms, seed=seed)
     async with cluster:
-        site = Site(cluster, DATACENTERS[number % len(DATACENTERS)], directory)
+        site = Site(cluster, DATACENTERS[number % len(DATACENTERS)], config)
         site.write_kubeconfig()
         yield site
 
 
-async def _composed(directory: Path, sites: Sequence[Site], http: httpx2.AsyncClient) -> World:
+async def _composed(directory: Path, config: ConfigFile, http: httpx2.AsyncClient) -> World:
     nats_port, postgres_port, api_port, watcher_port, projector_port = (free_port() for _ in range(5))
     nats_dir, postgres_dir = prepare_directory(directory / "nats"), prepare_directory(directory / "postgres")
     nats_url = f"nats://127.0.0.1:{nats_port}"
@@ -175,17 +195,18 @@ async def _composed(directory: Path, sites: Sequence[Site], http: httpx2.AsyncCl
     database = nats | {"DATABASE_URL": database_url}
     services = {
         "projector": service("projector", database | {"PROJECTOR_PROBE_PORT": str(projector_port)}),
-        "api": service("api", database | {"API_PORT": str(api_port), "API_ANONYMOUS_ROLE": "viewer"}),
+        "api": service(
+            "api", database | {"API_PORT": str(api_port), "API_ANONYMOUS_ROLE": "viewer", "API_FEED_BUFFER_MIB": "4"}
+        ),
         "watcher": service(
             "watcher",
-            nats | {"WATCHER_CONFIG": str(directory / "datacenters.yaml"), "WATCHER_PROBE_PORT": str(watcher_port)},
+            nats | {"WATCHER_CONFIG": str(config.path), "WATCHER_PROBE_PORT": str(watcher_port)},
         ),
     }
     http.base_url = httpx2.URL(f"http://127.0.0.1:{api_port}")
     ports = {"projector": projector_port, "api": api_port, "watcher": watcher_port}
     return World(
-        directory,
-        sites,
+        config,
         nats_url,
         database_url,
         http,

@@ -1,0 +1,116 @@
+"""A client of the live feed that comes back after each break where it was, as a browser does.
+
+What it must have heard is known afterwards: each event of a VM since it began, once, in order. Only a `reset` may come
+in between, after which it lists anew.
+"""
+
+import asyncio
+import json
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import httpx2
+from httpx2 import EventSource
+from oracle import Json
+from soak.world import World
+
+SILENCE_SECONDS = 40.0
+"""Without a heartbeat, which comes every 15 s, for so long: the connection is dead."""
+PAUSE_SECONDS = 0.5
+ONE_PAGE = "500"
+MAX_MESSAGE_BYTES = 1_000_000
+
+
+@dataclass
+class Stretch:
+    """What was heard from one list to the next."""
+
+    begins_after: int
+    revisions: list[int] = field(default_factory=list)
+
+
+@dataclass
+class Follower:
+    """`vms` are the VMs as a page would show them: listed once, then changed as the feed says."""
+
+    world: World
+    vms: dict[str, int] = field(default_factory=dict)
+    """Revision by uid."""
+    stretches: list[Stretch] = field(default_factory=list)
+    connections: int = 0
+    resets: list[str] = field(default_factory=list)
+    """Their reasons."""
+    last_id: int = 0
+    """All up to this revision has been told."""
+    _is_lost: bool = True
+    """Nothing can be continued: a list is needed."""
+
+    async def follow(self) -> None:
+        """Follow for ever."""
+        while True:
+            with suppress(httpx2.HTTPError):
+                if self._is_lost:
+                    await self._list()
+                await self._listen()
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _list(self) -> None:
+        page = await self.world.get("/api/v1/vms", limit=ONE_PAGE)
+        items = page["items"] + ([] if page["next"] is None else await self.world.vms())
+        self.vms = {vm["id"]: vm["revision"] for vm in items}
+        self.stretches.append(Stretch(page["revision"]))
+        self.last_id, self._is_lost = page["revision"], False
+
+    async def _listen(self) -> None:
+        headers = {"Last-Event-ID": str(self.last_id)}
+        async with self.world.http.stream(
+            "GET", "/api/v1/events", params={"types": "vm"}, headers=headers, timeout=SILENCE_SECONDS
+        ) as response:
+            response.raise_for_status()
+            self.connections += 1
+            async for event in EventSource(response, max_event_size=MAX_MESSAGE_BYTES):
+                if event.event == "message":
+                    self._take(json.loads(event.data), event.id)
+                if self._is_lost:
+                    return
+                if event.id:
+                    self.last_id = int(event.id)
+
+    def _take(self, message: Json, event_id: str) -> None:
+        kind, payload = message["type"], message["payload"]
+        match kind:
+            case "vm:added" | "vm:updated":
+                self._hear(int(event_id))
+                self.vms[payload["vm"]["id"]] = int(event_id)
+            case "vm:removed":
+                self._hear(int(event_id))
+                self.vms.pop(payload["vmId"], None)
+            case "reset":
+                self.resets.append(payload["reason"])
+                self._is_lost = True
+
+    def _hear(self, revision: int) -> None:
+        self.stretches[-1].revisions.append(revision)
+
+    def complaints(self, happened: Collection[int], shown: dict[str, int]) -> Iterator[str]:
+        """What is wrong with all that was heard, given the revisions of all VM events and what lists show at last."""
+        for stretch in self.stretches:
+            is_last = stretch is self.stretches[-1]
+            until = max(happened, default=0) if is_last else max(stretch.revisions, default=0)
+            wanted = sorted(revision for revision in happened if stretch.begins_after < revision <= until)
+            if stretch.revisions != wanted:
+                yield f"after revision {stretch.begins_after}: {_difference(stretch.revisions, wanted)}"
+        if self.vms != shown:
+            wrong = sorted(uid for uid in self.vms.keys() | shown.keys() if self.vms.get(uid) != shown.get(uid))
+            yield f"who followed has other VMs than who lists: {wrong[:5]}, {len(wrong)} in all"
+
+
+def _difference(heard: list[int], wanted: list[int]) -> str:
+    missing, unknown = sorted(set(wanted) - set(heard)), sorted(set(heard) - set(wanted))
+    twice = len(heard) - len(set(heard))
+    if not missing and not unknown and not twice:
+        return "not in order"
+    return (
+        f"{len(missing)} missing {missing[:9]}, {len(unknown)} unknown {unknown[:9]}, {twice} twice, of {len(wanted)}"
+    )
