@@ -19,6 +19,7 @@ from summit_api.app import create_app
 from summit_api.deps import Services
 from summit_api.feed.feed import Feed
 from summit_api.feed.hub import BUFFER_BYTES
+from summit_api.http_protocol import ConnectionLimits
 from summit_api.query.snapshot import ReadModels
 from summit_api.server import listen, serve
 from summit_models.event import Event
@@ -160,7 +161,9 @@ async def api(
                 freshness.follow(client, services.freshness),
             )
         ]
-        serving = asyncio.create_task(serve(app, sock, stop, before_end=feed.hub.close, access_log=False))
+        serving = asyncio.create_task(
+            serve(app, sock, stop, before_end=feed.hub.close, access_log=False, limits=ConnectionLimits())
+        )
         try:
             limits = httpx2.Limits(max_connections=None)
             base_url = f"http://127.0.0.1:{sock.getsockname()[1]}"

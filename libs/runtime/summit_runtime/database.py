@@ -18,21 +18,24 @@ REVISION_CHANNEL = "summit_revision"
 """NOTIFY after each commit; the payload is the new revision."""
 
 
-async def connect(url: SecretStr, *, application: str) -> asyncpg.Connection:
-    """Open one connection. Raises OSError or asyncpg.PostgresError when the server cannot be had."""
+async def connect(url: SecretStr, *, application: str, **settings: str) -> asyncpg.Connection:
+    """Open one connection, with settings of the server as `statement_timeout`.
+
+    Raises OSError or asyncpg.PostgresError when the server cannot be had.
+    """
     return await asyncpg.connect(
         url.get_secret_value(),
         timeout=CONNECT_TIMEOUT_SECONDS,
         command_timeout=COMMAND_TIMEOUT_SECONDS,
-        server_settings={"application_name": application},
+        server_settings={"application_name": application, **settings},
     )
 
 
-def engine(url: SecretStr, *, application: str, pool_size: int = 5) -> AsyncEngine:
+def engine(url: SecretStr, *, application: str, pool_size: int = 5, **settings: str) -> AsyncEngine:
     """A pool of connections for SQLAlchemy; nothing is opened until first use."""
     pool = create_async_engine(
         "postgresql+asyncpg://",
-        async_creator=lambda: connect(url, application=application),
+        async_creator=lambda: connect(url, application=application, **settings),
         pool_size=pool_size,
     )
     event.listen(pool.sync_engine, "checkout", _refuse_closed)

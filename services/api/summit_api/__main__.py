@@ -7,8 +7,7 @@ import importlib.util
 import logging
 from collections.abc import Callable
 
-from summit_api import revisions
-from summit_api.access.configured import configured
+from summit_api import configured, revisions
 from summit_api.access.identify import Access
 from summit_api.app import create_app
 from summit_api.deps import Services
@@ -34,10 +33,12 @@ async def service(settings: Settings, stop: asyncio.Event) -> None:
     """Serve the tables, and hear of their revisions and of the clusters' freshness, until `stop`."""
     _tune_garbage_collector()
     sock = listen(settings.host, settings.port)
-    read_models = ReadModels(settings.database_url)
-    access = configured(settings)
-    services = Services.over(read_models, access, feed_buffer_bytes=settings.feed_buffer_mib << 20)
-    app = create_app(services, origins=settings.origins)
+    read_models = ReadModels(settings.database_url, query_seconds=settings.query_seconds)
+    access = configured.access(settings)
+    services = Services.over(
+        read_models, access, configured.clients(settings), feed_buffer_bytes=settings.feed_buffer_mib << 20
+    )
+    app = create_app(services, origins=settings.origins, limits=configured.request_limits(settings))
     host, port = sock.getsockname()[:2]
     _tell_who_may_ask(access)
     logger.info("api answers at http://%s:%s", f"[{host}]" if ":" in host else host, port)
@@ -50,7 +51,14 @@ async def service(settings: Settings, stop: asyncio.Event) -> None:
             ]
             if access.issuer:
                 following.append(tasks.create_task(access.issuer.keys.follow()))
-            await serve(app, sock, stop, before_end=services.feed.hub.close, access_log=settings.log_level == "DEBUG")
+            await serve(
+                app,
+                sock,
+                stop,
+                before_end=services.feed.hub.close,
+                access_log=settings.log_level == "DEBUG",
+                limits=configured.connection_limits(settings),
+            )
             for task in following:
                 await end(task)
     finally:

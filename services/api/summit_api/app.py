@@ -13,6 +13,7 @@ from summit_api import problems
 from summit_api.access.pages import ANY
 from summit_api.deps import Services
 from summit_api.leniency import Leniency
+from summit_api.limits.requests import Limited, RequestLimits
 from summit_api.metrics import Timing
 from summit_api.problems import Problem
 from summit_api.routes import (
@@ -56,7 +57,7 @@ class Application(FastAPI):
         return document
 
 
-def create_app(services: Services, *, origins: Sequence[str] = (ANY,)) -> FastAPI:
+def create_app(services: Services, *, origins: Sequence[str] = (ANY,), limits: RequestLimits | None = None) -> FastAPI:
     """The application; web pages of these origins may read its answers."""
     app = Application(
         title="summit-connect",
@@ -75,6 +76,7 @@ def create_app(services: Services, *, origins: Sequence[str] = (ANY,)) -> FastAP
             ),
             Middleware(Leniency),
             Middleware(Timing),
+            Middleware(Limited, limits=limits or RequestLimits()),
         ],
     )
     app.state.services = services

@@ -1,6 +1,6 @@
 """What routes ask for, named once: who asks, the tables as of one moment, how fresh the clusters are."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Self, cast
@@ -15,6 +15,7 @@ from summit_api.edits.event_log import EventLog
 from summit_api.feed.feed import Feed
 from summit_api.feed.hub import BUFFER_BYTES
 from summit_api.freshness import Freshness
+from summit_api.limits.clients import Clients, client_of
 from summit_api.problems import ProblemError
 from summit_api.query import etag
 from summit_api.query.filters import WantedRevision
@@ -37,15 +38,22 @@ class Services:
     log: EventLog
     feed: Feed
     access: Access
+    clients: Clients
 
     @classmethod
     def over(
-        cls, read_models: ReadModels, access: Access | None = None, *, feed_buffer_bytes: int = BUFFER_BYTES
+        cls,
+        read_models: ReadModels,
+        access: Access | None = None,
+        clients: Clients | None = None,
+        *,
+        feed_buffer_bytes: int = BUFFER_BYTES,
     ) -> Self:
         """All of it, that has heard of nothing yet. Nobody may ask, unless it is said who."""
         freshness, revisions = Freshness(), Revisions()
         feed = Feed(read_models, freshness, revisions, buffer_bytes=feed_buffer_bytes)
-        return cls(read_models, freshness, revisions, EventLog(revisions), feed, access or Access())
+        log = EventLog(revisions)
+        return cls(read_models, freshness, revisions, log, feed, access or Access(), clients or Clients())
 
 
 async def services(request: Request) -> Services:
@@ -60,9 +68,11 @@ ServicesDep = Annotated[Services, Depends(services)]
 Now = Annotated[datetime, Depends(now)]
 
 
-async def principal(request: Request, services: ServicesDep, now: Now) -> Principal:
-    """Who asks, by the Authorization header."""
-    return await services.access.identify(request.headers, now)
+async def principal(request: Request, services: ServicesDep, now: Now) -> AsyncIterator[Principal]:
+    """Who asks, by the Authorization header; counted among the requests of this client while it is under way."""
+    asking = await _identified(request, services, lambda: services.access.identify(request.headers, now))
+    with services.clients.request(client_of(asking, _host(request))):
+        yield asking
 
 
 async def feed_principal(
@@ -70,9 +80,24 @@ async def feed_principal(
     services: ServicesDep,
     now: Now,
     ticket: Annotated[str | None, Query(max_length=MAX_LENGTH, description="In place of a token, for browsers")] = None,
-) -> Principal:
-    """Who asks for a feed: by a ticket too, since a browser can send no header there."""
-    return await principal(request, services, now) if ticket is None else services.access.of_ticket(ticket, now)
+) -> AsyncIterator[Principal]:
+    """Who asks for a feed: by a ticket too, since a browser can send no header there. Counted while it is open."""
+    asking = await _identified(request, services, lambda: services.access.identify(request.headers, now, ticket=ticket))
+    with services.clients.feed(client_of(asking, _host(request))):
+        yield asking
+
+
+async def _identified(request: Request, services: Services, identify: Callable[[], Awaitable[Principal]]) -> Principal:
+    """Who it is. Who is nobody is counted by address: trying tokens is no way around the limits."""
+    try:
+        return await identify()
+    except ProblemError:
+        services.clients.count(client_of(None, _host(request)))
+        raise
+
+
+def _host(request: Request) -> str | None:
+    return request.client.host if request.client else None
 
 
 class AtLeast:
@@ -81,7 +106,7 @@ class AtLeast:
     def __init__(self, role: Role) -> None:
         self.role = role
 
-    async def __call__(self, asking: Annotated[Principal, Depends(principal)]) -> Principal:
+    async def __call__(self, asking: Annotated[Principal, Depends(principal, scope="function")]) -> Principal:
         return self.admit(asking)
 
     def admit(self, asking: Principal) -> Principal:

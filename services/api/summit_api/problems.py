@@ -116,17 +116,27 @@ async def _on_unforeseen(request: Request, _: Exception) -> Response:
 
 
 def _answer(request: Request, error: ProblemError, headers: Mapping[str, str] | None = None) -> Response:
+    return response(request.url.path, error, headers)
+
+
+def response(path: str, error: ProblemError, headers: Mapping[str, str] | None = None) -> Response:
+    """The answer to a request for `path`."""
+    return Response(
+        body(path, error), status_code=error.status, headers=headers or error.headers, media_type=MEDIA_TYPE
+    )
+
+
+def body(path: str, error: ProblemError) -> bytes:
     problem = Problem(
         type=f"/docs#{error.title.lower().replace(' ', '-')}",
         title=error.title,
         status=error.status,
         detail=error.detail,
-        instance=request.url.path,
+        instance=path,
         error=error.detail,
         errors=list(error.fields) or None,
     )
-    body = msgspec.json.encode({**problem.model_dump(exclude_none=True), **error.members})
-    return Response(body, status_code=error.status, headers=headers, media_type=MEDIA_TYPE)
+    return msgspec.json.encode({**problem.model_dump(exclude_none=True), **error.members})
 
 
 def _field(wrong: Mapping[str, Any]) -> str:

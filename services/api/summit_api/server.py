@@ -7,10 +7,13 @@ import re
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import cast
 
 import uvicorn
 from fastapi import FastAPI
 
+from summit_api.http_protocol import ConnectionLimits, LimitedProtocol
 from summit_runtime.process import FatalError
 
 GRACEFUL_SHUTDOWN_SECONDS = 2
@@ -51,7 +54,13 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 async def serve(
-    app: FastAPI, sock: socket.socket, stop: asyncio.Event, *, before_end: Callable[[], None], access_log: bool
+    app: FastAPI,
+    sock: socket.socket,
+    stop: asyncio.Event,
+    *,
+    before_end: Callable[[], None],
+    access_log: bool,
+    limits: ConnectionLimits,
 ) -> None:
     """Answer requests on the socket until `stop` is set and those under way have ended.
 
@@ -63,6 +72,8 @@ async def serve(
         log_level="info" if access_log else "warning",
         access_log=access_log,
         lifespan="off",
+        http=cast(type[asyncio.Protocol], partial(LimitedProtocol, limits=limits)),
+        ws="none",
         server_header=False,
         timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
     )

@@ -39,6 +39,19 @@ class Settings(DatabaseSettings):
     oidc_name_claim: str = Field(default="sub", description="The claim that names a person")
     oidc_groups_claim: str = Field(default="groups", description="The claim with a person's groups")
 
+    body_bytes: int = Field(default=1_000_000, gt=0, description="Most of a request's body")
+    head_bytes: int = Field(default=65_536, ge=1024, description="Most of a request's address and headers")
+    head_seconds: float = Field(default=10, gt=0, description="For a client to send the head of a request")
+    stalled_seconds: float = Field(default=30, gt=0, description="For a client that does not read its answer")
+    request_seconds: float = Field(default=30, gt=0, description="Until an answer begins")
+    query_seconds: float = Field(default=10, gt=0, description="For one query")
+    concurrent_requests: int = Field(default=500, gt=0, description="Under way, of all clients")
+
+    client_requests_per_second: float = Field(default=100, ge=0, description="Of one client, on average; 0: any")
+    client_burst: int = Field(default=500, gt=0, description="Requests that one client may save up")
+    client_requests: int = Field(default=50, ge=0, description="Under way, of one client; 0: any")
+    client_feeds: int = Field(default=100, ge=0, description="Open, of one client; 0: any")
+
     @field_validator("origins", mode="before")
     @classmethod
     def _separated(cls, value: object) -> object:

@@ -29,6 +29,9 @@ second or more for what it closes then; together, with watcher and api at the sa
 their part of the ten seconds.
 """
 
+_CLIENT_LIMITS = ("API_CLIENT_REQUESTS_PER_SECOND", "API_CLIENT_REQUESTS", "API_CLIENT_FEEDS")
+"""On the loopback all clients have one address, and nobody to protect from each other."""
+
 _ADDRESSES = frozenset({"NATS_URL", "DATABASE_URL"})
 
 
@@ -83,6 +86,8 @@ def api_environment(host: str, port: int, admin_token: str | None = None) -> dic
         environment["API_ADMIN_TOKEN"] = admin_token
     if needs_no_token(host):
         environment["API_ANONYMOUS_ROLE"] = "admin"
+    if is_loopback(host):
+        environment |= {name: "0" for name in _CLIENT_LIMITS if not os.environ.get(name)}
     return environment
 
 

@@ -39,8 +39,10 @@ class Access:
         self._own = _policy_of(admin_token) if admin_token else Policy()
         self._origins = origins
 
-    async def identify(self, headers: Mapping[str, str], now: datetime) -> Principal:
-        """Who has sent these headers. Raises ProblemError 401, 403 or 503."""
+    async def identify(self, headers: Mapping[str, str], now: datetime, *, ticket: str | None = None) -> Principal:
+        """Who has sent these headers, or this ticket. Raises ProblemError 401, 403 or 503."""
+        if ticket is not None:
+            return self._of_ticket(ticket, now)
         authorization = headers.get("authorization")
         if authorization is None:
             return self._without_token(headers)
@@ -53,12 +55,6 @@ class Access:
         if self.issuer and token.count(".") == 2:
             return await self._of_issuer(self.issuer, token)
         raise unauthorized("the token is none that this api knows", _INVALID)
-
-    def of_ticket(self, ticket: str, now: datetime) -> Principal:
-        """Who has got this ticket. Raises ProblemError 401."""
-        if principal := self.tickets.principal(ticket, now):
-            return principal
-        raise unauthorized("the ticket is unknown or older than a minute: POST /api/v1/tickets gives another", _INVALID)
 
     def is_closed(self) -> bool:
         """Whether there is no way in."""
@@ -81,6 +77,11 @@ class Access:
         if pages.is_elsewhere(headers, self._origins):
             return Principal(ANONYMOUS, min(self.anonymous, Role.VIEWER))
         return Principal(ANONYMOUS, self.anonymous)
+
+    def _of_ticket(self, ticket: str, now: datetime) -> Principal:
+        if principal := self.tickets.principal(ticket, now):
+            return principal
+        raise unauthorized("the ticket is unknown or older than a minute: POST /api/v1/tickets gives another", _INVALID)
 
     def _of_token(self, token: str, now: datetime) -> Principal:
         digest = tokens.digest(token)

@@ -24,6 +24,9 @@ from summit_runtime import database
 
 logger = logging.getLogger("summit.api")
 
+QUERY_SECONDS = 10.0
+"""For one query: what takes longer keeps others waiting, and whoever asked has given up."""
+
 _POSITION = "SELECT revision, applied_at, generation FROM checkpoint WHERE stream = $1"
 
 _NO_SCHEMA = frozenset({"42P01", "42703", "3F000", "0A000"})
@@ -33,6 +36,9 @@ feature_not_supported: a statement prepared before a migration; the next attempt
 
 _NOT_TEXT = "22021"
 """SQLSTATE character_not_in_repertoire: Postgres takes every character but NUL."""
+
+_CANCELED = "57014"
+"""SQLSTATE query_canceled: by statement_timeout, since nobody else cancels our queries."""
 
 _NOT_OURS = frozenset({"08", "28", "3D", "53", "55", "57"})
 """SQLSTATE classes of a server that is away, full or wrong for us, not of a wrong statement."""
@@ -61,8 +67,9 @@ class Snapshot:
 class ReadModels:
     """The tables, as the api reads them."""
 
-    def __init__(self, url: SecretStr) -> None:
-        engine = database.engine(url, application="summit-api")
+    def __init__(self, url: SecretStr, *, query_seconds: float = QUERY_SECONDS) -> None:
+        milliseconds = str(int(query_seconds * 1000))
+        engine = database.engine(url, application="summit-api", statement_timeout=milliseconds)
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")  # the driver begins and ends
         self._reachable = True
 
@@ -99,6 +106,10 @@ class ReadModels:
             return _schema_not_ready()
         if state == _NOT_TEXT:
             return ProblemError(400, "Invalid request", "a name cannot contain the character NUL")
+        if state == _CANCELED:
+            return unavailable(
+                "Query too long", "the tables did not answer in time: ask for less, with filters or `limit`"
+            )
         if state[:2] in _NOT_OURS:
             return self._unreachable(cause or error)
         return None

@@ -1,4 +1,4 @@
-"""Who may do what, as the settings say it."""
+"""What the settings say: who may do what, and how much of it."""
 
 from summit_api.access.identify import Access
 from summit_api.access.oidc import Issuer
@@ -7,11 +7,14 @@ from summit_api.access.policy import PolicyError
 from summit_api.access.policy_file import PolicyFile
 from summit_api.access.principal import Role
 from summit_api.access.tickets import Tickets
+from summit_api.http_protocol import ConnectionLimits
+from summit_api.limits.clients import Clients
+from summit_api.limits.requests import RequestLimits
 from summit_api.settings import Settings
 from summit_runtime.process import FatalError
 
 
-def configured(settings: Settings) -> Access:
+def access(settings: Settings) -> Access:
     """Raises FatalError for an access file that cannot be read: to start without it would lock everybody out."""
     role = settings.anonymous_role
     return Access(
@@ -39,4 +42,27 @@ def _issuer(settings: Settings) -> Issuer | None:
         audience=settings.oidc_audience,
         name_claim=settings.oidc_name_claim,
         groups_claim=settings.oidc_groups_claim,
+    )
+
+
+def clients(settings: Settings) -> Clients:
+    return Clients(
+        requests_per_second=settings.client_requests_per_second,
+        burst=settings.client_burst,
+        concurrent_requests=settings.client_requests,
+        feeds=settings.client_feeds,
+    )
+
+
+def request_limits(settings: Settings) -> RequestLimits:
+    return RequestLimits(
+        body_bytes=settings.body_bytes, seconds=settings.request_seconds, concurrent=settings.concurrent_requests
+    )
+
+
+def connection_limits(settings: Settings) -> ConnectionLimits:
+    return ConnectionLimits(
+        head_bytes=settings.head_bytes,
+        head_seconds=settings.head_seconds,
+        stalled_seconds=settings.stalled_seconds,
     )

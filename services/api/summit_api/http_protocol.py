@@ -1,0 +1,132 @@
+"""HTTP on a connection, as uvicorn speaks it with httptools, within limits that uvicorn does not have.
+
+A head that is too long or does not come, a client that does not read what it asked for: each would hold memory and a
+connection for as long as the client likes. What cannot be parsed is answered with a problem, as everything else.
+"""
+
+from asyncio import TimerHandle
+from dataclasses import dataclass
+from typing import Any
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from summit_api import problems
+from summit_api.problems import ProblemError
+
+
+@dataclass(frozen=True)
+class ConnectionLimits:
+    head_bytes: int = 65_536
+    """Address and headers together, half of it for the address: room for every filter with a hundred values."""
+    head_seconds: float = 10.0
+    """From the connection, or the first byte of a further request, to the end of the head."""
+    stalled_seconds: float = 30.0
+    """How long a client may read nothing while an answer or a feed waits for it."""
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """One connection of one client."""
+
+    def __init__(self, *arguments: Any, limits: ConnectionLimits, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.url = b""
+        self._limits = limits
+        self._head_bytes = 0
+        self._in_head = False
+        self._refused = False
+        self._head_timer: TimerHandle | None = None
+        self._stall_timer: TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._wait_for_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        _cancel(self._head_timer)
+        _cancel(self._stall_timer)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # nothing here can be upgraded to; the request is answered as one that did not ask for it
+        except httptools.HttpParserError:
+            self._refuse(ProblemError(400, "Bad Request", "this cannot be read as HTTP/1.1"))
+        if self._in_head:
+            self._head_bytes += len(data)
+            self._check_head(self._head_bytes)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head, self._head_bytes = True, 0
+        self._wait_for_head()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        _cancel(self._head_timer)
+        self._check_head(len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers))
+        if not self._refused:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if not self._refused:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if not self._refused:
+            super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stall_timer = self.loop.call_later(self._limits.stalled_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        _cancel(self._stall_timer)
+        super().resume_writing()
+
+    def _wait_for_head(self) -> None:
+        _cancel(self._head_timer)
+        self._head_timer = self.loop.call_later(self._limits.head_seconds, self._head_is_late)
+
+    def _head_is_late(self) -> None:
+        """Who has sent nothing yet, such as a browser that connects in advance, is not told anything."""
+        if not self._in_head:
+            self.transport.close()
+            return
+        seconds = f"{self._limits.head_seconds:g} s"
+        self._refuse(ProblemError(408, "Request Timeout", f"the head of the request was not sent within {seconds}"))
+
+    def _check_head(self, size: int) -> None:
+        most = self._limits.head_bytes
+        if self._refused:
+            return
+        if len(self.url) > most // 2:
+            self._refuse(ProblemError(414, "URI Too Long", f"an address has {most // 2} bytes at most"))
+        elif size > most:
+            self._refuse(
+                ProblemError(431, "Request Header Fields Too Large", f"address and headers have {most} bytes at most")
+            )
+
+    def _refuse(self, problem: ProblemError) -> None:
+        """Answer, and read nothing more. An answer that is under way already ends without this one."""
+        self._refused = True
+        _cancel(self._head_timer)
+        if self.cycle is None or self.cycle.response_complete:
+            body = problems.body(self.url.partition(b"?")[0].decode("latin-1"), problem)
+            self.transport.write(
+                STATUS_LINE[problem.status]
+                + f"content-type: {problems.MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\n".encode()
+                + b"connection: close\r\n\r\n"
+                + body
+            )
+        self.transport.close()
+
+
+def _cancel(timer: TimerHandle | None) -> None:
+    if timer is not None:
+        timer.cancel()

@@ -1,0 +1,1 @@
+"""How much one may ask for, so that nobody keeps the others from it."""

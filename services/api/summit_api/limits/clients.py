@@ -1,0 +1,74 @@
+"""What each client may have at once: requests in a second, requests under way, feeds. 0 is no limit."""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import IPv6Address, ip_address, ip_network
+
+from summit_api.access.principal import ANONYMOUS, Principal
+from summit_api.limits.rate import Rate
+from summit_api.problems import ProblemError
+
+
+class Clients:
+    def __init__(
+        self, *, requests_per_second: float = 0, burst: int = 1, concurrent_requests: int = 0, feeds: int = 0
+    ) -> None:
+        self._rate = Rate(requests_per_second, max(burst, 1)) if requests_per_second else None
+        self._per_second = requests_per_second
+        self._most_requests = concurrent_requests
+        self._most_feeds = feeds
+        self._requests: Counter[str] = Counter()
+        self._feeds: Counter[str] = Counter()
+
+    def count(self, client: str) -> None:
+        """Take one request from what the client may ask now. Raises ProblemError 429."""
+        if self._rate and (wait := self._rate.take(client, time.monotonic())):
+            raise _too_many(f"{client} may ask {self._per_second:g} times a second", math.ceil(wait))
+
+    @contextmanager
+    def request(self, client: str) -> Iterator[None]:
+        """A request while it is under way. Raises ProblemError 429."""
+        self.count(client)
+        with _one_more(self._requests, client, self._most_requests, "requests under way"):
+            yield
+
+    @contextmanager
+    def feed(self, client: str) -> Iterator[None]:
+        """A feed while it is open. Raises ProblemError 429."""
+        self.count(client)
+        with _one_more(self._feeds, client, self._most_feeds, "open feeds"):
+            yield
+
+
+def client_of(principal: Principal | None, host: str | None) -> str:
+    """Whom a limit is for: who has sent a token, wherever from; else an address.
+
+    Of IPv6 a network of 64 bits, since whoever has one address has them all.
+    """
+    if principal and principal.name != ANONYMOUS:
+        return principal.name
+    try:
+        address = ip_address(host or "")
+    except ValueError:
+        return f"address {host}"
+    return f"address {ip_network((address, 64), strict=False) if isinstance(address, IPv6Address) else address}"
+
+
+@contextmanager
+def _one_more(counted: Counter[str], client: str, most: int, what: str) -> Iterator[None]:
+    if most and counted[client] >= most:
+        raise _too_many(f"{client} may have {most} {what}: wait until one ends", 1)
+    counted[client] += 1
+    try:
+        yield
+    finally:
+        counted[client] -= 1
+        if not counted[client]:
+            del counted[client]
+
+
+def _too_many(detail: str, retry_after: int) -> ProblemError:
+    return ProblemError(429, "Too many requests", detail, retry_after=retry_after)

@@ -1,0 +1,61 @@
+"""A rate per client: bursts are allowed, the average is kept, and memory is bounded."""
+
+import pytest
+
+from summit_api.access.principal import ANONYMOUS, Principal, Role
+from summit_api.limits.clients import Clients, client_of
+from summit_api.limits.rate import MOST_CLIENTS, Rate
+from summit_api.problems import ProblemError
+
+
+def test_burst_then_the_average() -> None:
+    """Ten at once, then one each tenth of a second; who is refused is told when to come back, and pays nothing."""
+    rate = Rate(per_second=10, burst=10)
+    assert [rate.take("a", 0.0) for _ in range(10)] == [0.0] * 10
+    assert rate.take("a", 0.0) == pytest.approx(0.1)
+    assert rate.take("a", 0.05) == pytest.approx(0.05)
+    assert rate.take("a", 0.1001) == 0.0
+    assert rate.take("a", 0.1001) > 0
+    assert [rate.take("a", 100.0) for _ in range(10)] == [0.0] * 10
+    assert rate.take("a", 100.0) > 0
+
+
+def test_clients_do_not_share() -> None:
+    """What one has used up is still there for another."""
+    rate = Rate(per_second=1, burst=1)
+    assert [rate.take(client, 0.0) for client in "aab"] == [0.0, 1.0, 0.0]
+
+
+def test_memory_is_bounded_whoever_asks() -> None:
+    """Those who have not asked for longest are forgotten first."""
+    rate = Rate(per_second=1, burst=1)
+    for number in range(MOST_CLIENTS + 100):
+        rate.take("steady", number / 100)
+        rate.take(f"client {number}", number / 100)
+    assert len(rate._full_at) == MOST_CLIENTS
+    assert "steady" in rate._full_at
+
+
+def test_client_is_who_has_sent_a_token_else_an_address() -> None:
+    """Of IPv6 the network that one customer has."""
+    somebody, nobody = Principal("token:ci", Role.VIEWER), Principal(ANONYMOUS, Role.VIEWER)
+    assert client_of(somebody, "10.0.0.1") == "token:ci"
+    assert client_of(nobody, "10.0.0.1") == client_of(None, "10.0.0.1") == "address 10.0.0.1"
+    assert client_of(nobody, "2001:db8::1") == client_of(None, "2001:db8::ffff:1") == "address 2001:db8::/64"
+    assert client_of(nobody, None) == "address None"
+
+
+def test_places_are_given_back() -> None:
+    """However a request or a feed ends; what is full says so, and the others do not feel it."""
+    clients = Clients(concurrent_requests=1, feeds=1)
+    with clients.request("a"), clients.feed("a"), clients.request("b"):
+        for place in (clients.request, clients.feed):
+            with pytest.raises(ProblemError, match="may have 1") as refused, place("a"):
+                pass
+            assert (refused.value.status, refused.value.headers) == (429, {"Retry-After": "1"})
+    with pytest.raises(ZeroDivisionError), clients.request("a"):
+        raise ZeroDivisionError
+    with clients.request("a"), clients.feed("a"):
+        pass
+    assert not clients._requests
+    assert not clients._feeds
