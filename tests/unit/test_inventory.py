@@ -315,6 +315,17 @@ def test_an_unchanged_vm_is_repeated_before_it_ages_out_of_the_log() -> None:
     assert list(cluster.inventory.observed(timedelta(days=30))) == []
 
 
+def test_a_migration_under_way_is_repeated_and_one_that_has_ended_is_not() -> None:
+    """What has ended does not change any more."""
+    cluster = Cluster()
+    under_way, ended = vmim("m", vmi_name="web"), vmim("n", vmi_name="db", phase="Succeeded")
+    cluster.list_all(virtualmachineinstancemigrations=[under_way, ended])
+    cluster.now += timedelta(days=31)
+    repeated = read(only(list(cluster.inventory.observed(timedelta(days=30)))))
+    assert (repeated.type, repeated.data.name) == (MigrationEventType.OBSERVED, "m")
+    assert list(cluster.inventory.observed(timedelta(days=30))) == []
+
+
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"data": 1}', b"\xff"])
 def test_a_message_the_watcher_cannot_read_is_left_out_of_its_memory(body: bytes) -> None:
     """Its VM is published anew, which mends the log."""

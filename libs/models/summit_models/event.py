@@ -39,6 +39,11 @@ class MigrationEventType(StrEnum):
     CREATED = "summit.migration.created"
     UPDATED = "summit.migration.updated"
     DELETED = "summit.migration.deleted"
+    OBSERVED = "summit.migration.observed"
+    """As for VMs; a migration that has ended is not repeated."""
+
+
+REPETITIONS = frozenset({VmEventType.OBSERVED, MigrationEventType.OBSERVED})
 
 
 class ResourceVersions(Contract):

@@ -19,15 +19,15 @@ from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
 from summit_models.cluster import ClusterHealth, ConnectionState
-from summit_models.contract import ClusterName, DatacenterId
+from summit_models.contract import ClusterName, DatacenterId, Revision
 from summit_models.event import (
     STREAM,
     ClusterEvent,
     cluster_event_type,
     cluster_subject,
-    ingest,
     source_of,
 )
+from summit_runtime.append import Basis, ConflictError, NotStoredError, append
 from summit_runtime.backoff import Backoff
 from summit_watcher.connection_errors import HistoryEndedError, ReplacedError
 
@@ -89,7 +89,9 @@ async def claim(
     while True:
         try:
             return await _claim(client, datacenter, cluster, above, ended)
-        except (NatsError, TimeoutError) as error:  # away, or another watcher has claimed at the same time
+        except ConflictError:
+            continue  # another watcher has claimed at the same time
+        except (NotStoredError, NatsError, TimeoutError) as error:
             if not backoff.attempt:
                 logger.info("cluster %s: cannot begin a new epoch yet: %s", cluster, error or "no answer from NATS")
             await asyncio.sleep(backoff.next_seconds())
@@ -99,7 +101,7 @@ async def _claim(
     client: Client, datacenter: DatacenterId, cluster: ClusterName, above: int, ended: HistoryEndedError | None
 ) -> Epoch:
     subject = cluster_subject(datacenter, cluster)
-    last, sequence = await _last(client, subject)
+    last, revision = await _last(client, subject)
     number = max(last.epoch, above) + 1
     history = number if ended else last.history or number
     identity = ended.identity if isinstance(ended, ReplacedError) else last.data.identity
@@ -111,19 +113,18 @@ async def _claim(
         since=datetime.now(UTC),
         identity=identity,
     )
-    event = cluster_event(health, epoch)
-    headers = {"Nats-Msg-Id": event.id, "Nats-Expected-Last-Subject-Sequence": str(sequence)}
-    await client.jetstream().publish(ingest(subject), event.model_dump_json().encode(), headers=headers)
+    await append(client, [cluster_event(health, epoch)], Basis(subject, revision))
     return epoch
 
 
-async def _last(client: Client, subject: str) -> tuple[_Last, int]:
-    """What the newest event of the subject says, and its sequence: 0 where there is none."""
+async def _last(client: Client, subject: str) -> tuple[_Last, Revision]:
+    """What the newest event of the subject says, and its revision: 0 where there is none."""
     try:
         message = await client.jetstream().get_last_msg(STREAM, subject, direct=True)
     except NotFoundError:
-        return _Last(), 0
+        return _Last(), Revision(0)
+    revision = Revision(message.seq or 0)
     try:
-        return _decode(message.data or b"{}"), message.seq or 0
+        return _decode(message.data or b"{}"), revision
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return _Last(), message.seq or 0  # somebody else's words: the events of the VMs know the epoch as well
+        return _Last(), revision  # somebody else's words: the events of the VMs know the epoch as well

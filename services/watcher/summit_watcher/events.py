@@ -116,6 +116,15 @@ def migration_event(ledger: Ledger, migration: Migration, version: int, now: dat
     )
 
 
+def migration_observed(ledger: Ledger, uid: Uid, now: datetime) -> Outgoing:
+    """Repeat an unchanged state, as `vm_observed` does."""
+    last = ledger.migrations[uid]
+    ledger.migrations[uid] = last._replace(at=now)
+    migration = Migration.model_validate_json(last.state)
+    kind, mark = MigrationEventType.OBSERVED, f"{now:%Y%m%d}"
+    return _migration_event(ledger, kind, migration, state=last.state, version=last.version, now=now, mark=mark)
+
+
 def migration_gone(ledger: Ledger, uid: Uid, version: int, now: datetime, *, by_comparison: bool) -> Outgoing | None:
     """Strike a migration from the ledger and say how it ended, as far as that is known; None when never published."""
     last = ledger.migrations.pop(uid, None)

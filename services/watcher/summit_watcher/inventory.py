@@ -18,7 +18,7 @@ from summit_models.vm import Vm
 from summit_watcher import events
 from summit_watcher.events import Outgoing
 from summit_watcher.ledger import Ledger, Versions
-from summit_watcher.listwatch_events import Apply, Bookmark, Delete, Init, InitApply, InitDone, ListWatchEvent
+from summit_watcher.listwatch_events import Apply, Bookmark, Delete, Init, InitApply, InitDone, ListWatchEvent, turns
 from summit_watcher.manifests import Manifest
 from summit_watcher.normalize import (
     InstancetypeFacts,
@@ -52,6 +52,8 @@ Name = tuple[str, str]
 
 _IS_VM = b'"kind":"VirtualMachine"'
 """Part of the state of a VM that is not a standalone instance; parsing ten thousand states takes too long for that."""
+
+_IS_UNDER_WAY = b'"completed":false'
 
 
 class _Intake(NamedTuple):
@@ -107,7 +109,7 @@ class Inventory:
         What happened to one object is told step by step, however quickly it came: create and delete in one burst are
         two events, and a delete carries the last state there was.
         """
-        for turn in _turns(told):
+        for turn in turns(told):
             self.apply(resource, turn)
             yield from self.take_events()
 
@@ -263,10 +265,16 @@ class Inventory:
         yield from self._migration_events()
 
     def observed(self, older_than: timedelta) -> Iterator[Outgoing]:
-        """Repeat the state of each VM of which the log has said nothing for so long."""
+        """Repeat the state of each VM, and of each migration under way, that the log has not spoken of for so long.
+
+        A migration that has ended does not change any more: the tables keep it, and the log may forget it.
+        """
         now = self._clock()
         for uid in [uid for uid, published in self.ledger.vms.items() if now - published.at > older_than]:
             yield events.vm_observed(self.ledger, uid, now)
+        for uid, published in list(self.ledger.migrations.items()):
+            if now - published.at > older_than and _IS_UNDER_WAY in published.state:
+                yield events.migration_observed(self.ledger, uid, now)
 
     def _touch_vms_of_instancetypes(self) -> None:
         if not self._touched_instancetypes:
@@ -372,19 +380,3 @@ def _is_only_newer(change: Change[VmFacts] | Change[VmiFacts]) -> bool:
     if before is None or facts is None:
         return False
     return before == msgspec.structs.replace(facts, resource_version=before.resource_version)
-
-
-def _turns(told: Sequence[ListWatchEvent[Manifest]]) -> Iterator[Sequence[ListWatchEvent[Manifest]]]:
-    """Parts in which no object appears twice."""
-    turn: list[ListWatchEvent[Manifest]] = []
-    seen: set[str | None] = set()
-    for event in told:
-        uid = event.object.metadata.uid if isinstance(event, Apply | Delete) else None
-        if uid in seen:
-            yield turn
-            turn, seen = [], set()
-        turn.append(event)
-        if uid:
-            seen.add(uid)
-    if turn:
-        yield turn

@@ -4,7 +4,7 @@ Between Init and InitDone comes one complete list, from one consistent snapshot.
 that the list broke off: forget what was applied since the last one. Apply and Delete come only after InitDone.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Generic, NamedTuple, TypeAlias, TypeVar, cast
 
 from summit_watcher.manifests import Manifest
@@ -66,3 +66,19 @@ def told(event: WatchEvent[M]) -> ListWatchEvent[M]:
             return Delete(cast("M", event.object))
         case _:
             return Apply(cast("M", event.object))
+
+
+def turns(told: Sequence[ListWatchEvent[Manifest]]) -> Iterator[Sequence[ListWatchEvent[Manifest]]]:
+    """Parts in which no object appears twice."""
+    turn: list[ListWatchEvent[Manifest]] = []
+    seen: set[str | None] = set()
+    for event in told:
+        uid = event.object.metadata.uid if isinstance(event, Apply | Delete) else None
+        if uid in seen:
+            yield turn
+            turn, seen = [], set()
+        turn.append(event)
+        if uid:
+            seen.add(uid)
+    if turn:
+        yield turn

@@ -34,13 +34,15 @@ class Start(NamedTuple):
     listing: Listing
     seen: str = ""
     """The newest resourceVersion known of: a server below it has gone backwards."""
+    last_contact: datetime | None = None
+    """Of the watcher before."""
 
 
 class Checkpoint:
     """Follows how far the log of one cluster is complete."""
 
-    def __init__(self) -> None:
-        self.stored: Mapping[str, str] = {}
+    def __init__(self, stored: Mapping[str, str]) -> None:
+        self.stored = stored
         """By resource the resourceVersion up to which all events are stored."""
         self._reached: dict[str, str] = {}
 
@@ -75,5 +77,6 @@ def start(resource: str, heartbeat: Heartbeat | None, told: int, now: datetime) 
     last = next((r for r in heartbeat.resources if r.resource == resource), None) if heartbeat else None
     stored = int(last.resource_version) if last and last.resource_version else 0
     seen = str(max(stored, told)) if stored or told else ""
-    is_fresh = last is not None and last.last_contact is not None and now - last.last_contact < RESUME_WITHIN
-    return Start(Listing(ListReason.RESUMED, at=seen) if stored and is_fresh else Listing(), seen)
+    last_contact = last.last_contact if last else None
+    is_fresh = last_contact is not None and now - last_contact < RESUME_WITHIN
+    return Start(Listing(ListReason.RESUMED, at=seen) if stored and is_fresh else Listing(), seen, last_contact)

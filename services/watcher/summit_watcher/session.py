@@ -66,7 +66,7 @@ class Session:
     def __post_init__(self) -> None:
         self._inventory = Inventory(self.ledger)
         self._intake = Intake(self._take)
-        self._checkpoint = Checkpoint()
+        self._checkpoint = Checkpoint({plural: start.seen for plural, start in self.starts.items() if start.seen})
         self._identity = Identity(self.connection, self.epoch.identity, self.cluster.identity)
         self._streams = {resource.plural: self._list_watch(resource) for resource in WATCHED}
         self._health = HealthReporter(
@@ -114,13 +114,15 @@ class Session:
                 await self._health.beat(self.client)
 
     def _list_watch(self, resource: Resource[Any]) -> ListWatch[Any]:
-        return ListWatch(
+        listwatch = ListWatch(
             self.connection,
             resource,
             on_state=partial(self._on_state, resource),
             deletions=partial(self._inventory.deletions, resource),
             confirm=self._confirm,
         )
+        listwatch.last_contact = self.starts[resource.plural].last_contact
+        return listwatch
 
     async def _confirm(self, again: bool) -> None:
         await self._identity.confirm(again=again)

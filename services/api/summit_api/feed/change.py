@@ -11,7 +11,7 @@ import msgspec
 
 from summit_api.query.applied import KEYS
 from summit_models.contract import Revision
-from summit_models.event import VmEventType
+from summit_models.event import REPETITIONS
 from summit_runtime.consumer import StreamMessage
 
 
@@ -51,6 +51,6 @@ def _change(message: StreamMessage) -> Change | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None  # set aside by the projector, too
     key = event.data.get(KEYS[collection])
-    if event.type == VmEventType.OBSERVED or not isinstance(key, str):
+    if event.type in REPETITIONS or not isinstance(key, str):
         return None
     return Change(Revision(message.sequence), collection, key, event.type, event.time, event.data)
