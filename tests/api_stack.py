@@ -40,7 +40,8 @@ def placed_vm(
     event = vm_event(name, **state)
     where = {"namespace": namespace, "cluster": cluster, "datacenter": datacenter}
     data = event.data.model_copy(update={"id": uid_of(cluster, namespace, name), **where})
-    return event.model_copy(update={"source": source_of(data.datacenter, data.cluster), "data": data})
+    source = source_of(data.datacenter, data.cluster if data.managed else None)
+    return event.model_copy(update={"source": source, "data": data})
 
 
 def health(name: str = CLUSTER, **more: Any) -> ClusterHealth:

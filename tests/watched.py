@@ -85,12 +85,9 @@ class Log:
         subject = f"summit.clusters.{datacenter}.{cluster}"
         return max((json.loads(m.body)["epoch"] for m in self.messages if m.subject == subject), default=0)
 
-    def told(self, collection: str) -> list[oracle.Told]:
-        """The events of `vms` or `migrations`."""
-        return list(oracle.told(self.messages, collection))
-
-    def deletes(self, collection: str) -> int:
-        return sum(event.verb == "deleted" for event in self.told(collection))
+    @property
+    def deletes(self) -> int:
+        return sum(event.verb == "deleted" for event in oracle.told(self.messages, "vms"))
 
 
 class Healths:
@@ -124,13 +121,11 @@ class Healths:
 async def observing(nats_url: str) -> AsyncIterator[tuple[Log, Healths]]:
     """Follow the log and the healths while the block runs."""
     client = await bus.connect(SecretStr(nats_url), name="test")
-    try:
-        await bus.ensure_stream(client)
-        log, healths = Log(), Healths()
-        async with asyncio.TaskGroup() as tasks:
-            following = [tasks.create_task(each.follow(client)) for each in (log, healths)]
-            yield log, healths
-            for task in following:
-                task.cancel()
-    finally:
-        await bus.close(client)
+    await bus.ensure_stream(client)
+    log, healths = Log(), Healths()
+    async with asyncio.TaskGroup() as tasks:
+        following = [tasks.create_task(each.follow(client)) for each in (log, healths)]
+        yield log, healths
+        for task in following:
+            task.cancel()
+    await bus.close(client)

@@ -17,7 +17,7 @@ from summit_api.feed.hub import BUFFER_BYTES
 from summit_api.freshness import Freshness
 from summit_api.limits.clients import Clients, client_of
 from summit_api.problems import ProblemError
-from summit_api.query import etag
+from summit_api.query import etag, past
 from summit_api.query.filters import WantedRevision
 from summit_api.query.snapshot import ReadModels, Snapshot
 from summit_api.render.moment import Moment
@@ -143,6 +143,8 @@ class Reading:
     freshness: Freshness
     if_none_match: str | None
     principal: Principal
+    target: str
+    """Path and query: the tag of one list must not confirm another."""
 
     @property
     def scope(self) -> Scope:
@@ -153,11 +155,19 @@ class Reading:
         """The entity tag of an answer that shows ages, staleness, or the clusters' last contacts."""
         return etag.tag_of(
             self.snapshot,
+            self.target,
             self.scope.fingerprint(),
             etag.minute(self.moment.now) if ages else None,
-            sorted(self.moment.fresh_clusters) if staleness else None,
+            sorted(self.moment.fresh_clusters or ()) if staleness else None,
             sorted(map(repr, self.freshness.healths())) if contacts else None,
         )
+
+    def at(self, time: datetime | None) -> Moment:
+        """The moment an answer shows: this one, or that time. Raises ProblemError when it cannot be shown."""
+        if time is None:
+            return self.moment
+        past.check(self.snapshot, time, self.moment.now)
+        return Moment(time, None)
 
     def is_known(self, tag: str) -> bool:
         return etag.is_known(tag, self.if_none_match)
@@ -174,9 +184,11 @@ class Reading:
 
 
 async def reading(
+    request: Request,
     services: ServicesDep,
     now: Now,
     principal: ViewerDep,
+    *,
     if_none_match: IfNoneMatch = None,
     revision: Annotated[WantedRevision, Query()] = None,
 ) -> AsyncIterator[Reading]:
@@ -185,7 +197,8 @@ async def reading(
     moment = Moment(now, services.freshness.fresh_clusters(now))
     async with services.read_models.snapshot() as snapshot:
         _refuse_older(snapshot, revision)
-        yield Reading(snapshot, moment, services.freshness, if_none_match, principal)
+        target = f"{request.url.path}?{request.url.query}"
+        yield Reading(snapshot, moment, services.freshness, if_none_match, principal, target)
 
 
 def _refuse_older(snapshot: Snapshot, revision: int | None) -> None:

@@ -47,6 +47,8 @@ class Facts(NamedTuple):
     ip: str | None = None
     ips: list[str] = []  # noqa: RUF012  never written to
     labels: dict[str, str] = {}  # noqa: RUF012  never written to
+    managed: bool = True
+    problems: list[str] = []  # noqa: RUF012  never written to
 
 
 @dataclass(frozen=True, slots=True)

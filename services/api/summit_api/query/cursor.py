@@ -1,39 +1,65 @@
-"""Keyset cursors: the sort key of the last item of a page, opaque to clients.
+"""Keyset cursors: where the last item of a page is in the order, opaque to clients.
 
-The next page begins after that key whether or not its row still exists, so pages neither skip nor repeat a VM that
-stays where it is.
+The next page begins after that place whether or not its row still exists, so pages neither skip nor repeat what stays
+where it is. A cursor belongs to its list: the digest of order and filters in it refuses any other.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from typing import NamedTuple
+from collections.abc import Sequence
+from datetime import datetime
+from hashlib import blake2b
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
 from summit_api.problems import invalid_field
+from summit_api.query.order import Column, Value
 
-SORT_BY_NAME = "name"
-
-
-class Cursor(NamedTuple):
-    sort: str
-    """The order the key belongs to: a cursor of one order means nothing in another."""
-    name: str
-    id: str
+_TYPES: dict[type, Any] = {
+    str: str,
+    int: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)],  # BIGINT
+    datetime: Annotated[datetime, msgspec.Meta(tz=True)],
+}
 
 
-def encode(cursor: Cursor) -> str:
-    return urlsafe_b64encode(msgspec.json.encode(cursor)).rstrip(b"=").decode()
+class _Cursor(NamedTuple):
+    belongs: str
+    values: list[Any]
 
 
-def decode(text: str) -> Cursor:
-    """Read back what `encode` gave. Raises ProblemError 400 for anything else."""
+def digest(*parts: object) -> str:
+    """What a list depends on beside its rows; the parts must have a stable repr."""
+    return blake2b(repr(parts).encode(), digest_size=6).hexdigest()
+
+
+def encode(list_digest: str, values: Sequence[Value]) -> str:
+    return urlsafe_b64encode(msgspec.json.encode(_Cursor(list_digest, list(values)))).rstrip(b"=").decode()
+
+
+def decode(text: str, list_digest: str, columns: Sequence[Column]) -> list[Value]:
+    """The values that `encode` was given for the same list. Raises ProblemError 400 for anything else."""
     try:
-        cursor = msgspec.json.decode(urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=Cursor)
+        cursor = msgspec.json.decode(urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=_Cursor)
     except (ValueError, msgspec.MsgspecError) as error:
         raise _not_ours() from error
-    if cursor.sort != SORT_BY_NAME or "\0" in cursor.name + cursor.id:
-        raise _not_ours()
-    return cursor
+    if cursor.belongs != list_digest:
+        raise invalid_field(
+            "cursor", "the cursor belongs to another list: sort and filters must be those of the page before"
+        )
+    try:
+        return [_value(value, column) for value, column in zip(cursor.values, columns, strict=True)]
+    except (ValueError, OverflowError) as error:
+        raise _not_ours() from error
+
+
+def _value(value: Any, column: Column) -> Value:
+    kind = _TYPES[column.kind]
+    read: Value = msgspec.convert(value, kind | None if column.nullable else kind)
+    if isinstance(read, str) and "\0" in read:
+        raise ValueError("Postgres has no such text")
+    if isinstance(read, datetime) and not 1 < read.year < 9999:
+        raise ValueError("a time zone may carry it out of all years")
+    return read
 
 
 def _not_ours() -> Exception:

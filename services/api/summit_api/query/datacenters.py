@@ -5,12 +5,14 @@ out (measured with 10 000 VMs), and easier to read.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
 
 from summit_api.access.scope import Scope
 from summit_api.query.arguments import Arguments, where
+from summit_api.query.past import vms_at
 from summit_api.query.snapshot import Snapshot
 from summit_api.shapes.original import OriginalVm
 from summit_models.contract import ClusterName, DatacenterId
@@ -61,11 +63,12 @@ async def fleet(snapshot: Snapshot, scope: Scope) -> Sequence[Sequence[Any]]:
     )
 
 
-async def counts(snapshot: Snapshot, scope: Scope) -> list[Count]:
-    """Living VMs per datacenter, cluster and status: one scan of the table."""
+async def counts(snapshot: Snapshot, scope: Scope, *, at: datetime | None = None) -> list[Count]:
+    """Living VMs per datacenter, cluster and status, now or as it was: one scan of the table."""
     arguments = Arguments()
+    then = "" if at is None else vms_at(at, arguments.bind)
     rows = await snapshot.fetch(
-        f"SELECT {_BELONGING}, count(*) FROM vms {_living(scope, arguments)} GROUP BY {_BELONGING}",  # noqa: S608
+        f"{then} SELECT {_BELONGING}, count(*) FROM vms {_living(scope, arguments)} GROUP BY {_BELONGING}",  # noqa: S608
         *arguments,
     )
     return [Count(*row) for row in rows]

@@ -27,7 +27,7 @@ logger = logging.getLogger("summit.api")
 QUERY_SECONDS = 10.0
 """For one query: what takes longer keeps others waiting, and whoever asked has given up."""
 
-_POSITION = "SELECT revision, applied_at, generation FROM checkpoint WHERE stream = $1"
+_POSITION = "SELECT revision, applied_at, generation, history_since FROM checkpoint WHERE stream = $1"
 
 _NO_SCHEMA = frozenset({"42P01", "42703", "3F000", "0A000"})
 """SQLSTATE undefined_table, undefined_column, invalid_schema_name: the projector has not migrated (yet).
@@ -57,6 +57,8 @@ class Snapshot:
     """When that revision was applied; None while nothing has been."""
     generation: int
     """Another one when rows have changed otherwise than by the next event, so revisions of the two do not compare."""
+    history_since: datetime | None
+    """History before this was dropped; None while all is kept."""
 
     async def fetch(self, sql: str, *arguments: object) -> Sequence[Sequence[Any]]:
         """The driver's own rows of a statement with `$1` for its first argument: for the hot endpoints."""
@@ -80,7 +82,7 @@ class ReadModels:
             driver = cast(asyncpg.Connection, (await connection.get_raw_connection()).driver_connection)
             async with driver.transaction(isolation="repeatable_read", readonly=True):
                 position = await driver.fetchrow(_POSITION, STREAM)
-                yield Snapshot(connection, driver, *(position or (Revision(0), None, 0)))
+                yield Snapshot(connection, driver, *(position or (Revision(0), None, 0, None)))
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[AsyncConnection]:
@@ -92,7 +94,7 @@ class ReadModels:
             if problem := self._problem(error):
                 raise problem from error
             raise
-        except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError, PoolTimeoutError) as error:
+        except (OSError, asyncpg.InterfaceError, PoolTimeoutError) as error:
             raise self._unreachable(error) from error
 
     async def close(self) -> None:

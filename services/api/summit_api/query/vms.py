@@ -4,17 +4,21 @@ The one endpoint that is asked hundreds of times a second, so its SQL is text an
 CPU of the same through SQLAlchemy, a quarter of making the JSON here (measured with pages of 100).
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import NamedTuple
 
 from sqlalchemy import Column, DateTime
 
 from summit_api.access.scope import Scope
-from summit_api.query import cursor as cursors
+from summit_api.query import cursor, paging
 from summit_api.query.arguments import Arguments, where
-from summit_api.query.cursor import SORT_BY_NAME, Cursor
-from summit_api.query.filters import VmFilters, VmPageQuery
+from summit_api.query.filters import VmFilters
+from summit_api.query.order import Bind
+from summit_api.query.paging import Listing, Statement
+from summit_api.query.parameters import VmPageQuery
+from summit_api.query.past import vms_at
 from summit_api.query.snapshot import Snapshot
 from summit_api.shapes.inventory import VmItem
 from summit_models.contract import ClusterName, DatacenterId
@@ -22,11 +26,9 @@ from summit_models.tables import vms
 
 
 class VmRow(NamedTuple):
-    """An item as Postgres made it, and what the members of the moment and the cursor are made from."""
+    """An item as Postgres made it, and what the members of the moment are made from."""
 
     json: str
-    id: str
-    name: str
     datacenter: DatacenterId
     cluster: ClusterName | None
     managed: bool
@@ -42,76 +44,102 @@ class DeletedVm(NamedTuple):
     deleted_at: datetime
 
 
-class Page(NamedTuple):
+class VmPage(NamedTuple):
     rows: Sequence[VmRow]
     next: str | None
+    total: int | None
+    """Of all pages; None where it was not asked for."""
 
 
-def _member(column: Column[Any], name: str) -> str:
+def _member(column: Column[object], name: str) -> str:
     """A column under its JSON name. Times are in UTC with a `Z`, whatever the session's time zone is."""
     if isinstance(column.type, DateTime):
         return f"(to_json(vms.{column.name} AT TIME ZONE 'UTC') #>> '{{}}') || 'Z' AS \"{name}\""
     return f'vms.{column.name} AS "{name}"'
 
 
-_MEMBERS = ", ".join(
-    _member(vms.c[name], field.alias or name) for name, field in VmItem.model_fields.items() if name in vms.c
-)
-_SELECT = f"""
-SELECT (SELECT row_to_json(item)::text FROM (SELECT {_MEMBERS}) AS item),
-       id, name, datacenter, cluster, managed, created_at
-FROM vms
-"""  # noqa: S608  names are our own
-
-# The primary key.
-_BY_ID = f"{_SELECT} WHERE id = $1 AND deleted_at IS NULL"
-_DELETED = "SELECT name, deleted_at FROM vms WHERE id = $1"
-
-# Index vms_by_cluster. The newest, should the end of its predecessor not be known yet.
-_BY_NAME = f"""
-{_SELECT} WHERE deleted_at IS NULL AND datacenter = $1 AND cluster = $2 AND namespace = $3 AND name = $4
-ORDER BY revision DESC LIMIT 1
-"""
+@lru_cache(maxsize=100)
+def _columns(members: Sequence[str]) -> str:
+    """What to select for VmRow, with these members of VmItem in its JSON."""
+    fields = VmItem.model_fields
+    chosen = ", ".join(_member(vms.c[name], fields[name].alias or name) for name in members if name in vms.c)
+    return f"(SELECT row_to_json(item)::text FROM (SELECT {chosen}) AS item), datacenter, cluster, managed, created_at"  # noqa: S608
 
 
-async def page(snapshot: Snapshot, query: VmPageQuery) -> Page:
-    """One page in the order of (name, id)."""
-    statement, arguments = _page_statement(query)
-    rows = [VmRow(*row) for row in await snapshot.fetch(statement, *arguments)]
-    if len(rows) <= query.limit:
-        return Page(rows, None)
-    last = rows[query.limit - 1]
-    return Page(rows[: query.limit], cursors.encode(Cursor(SORT_BY_NAME, last.name, last.id)))
+_ALL = _columns(tuple(VmItem.model_fields))
 
 
-def _page_statement(query: VmPageQuery) -> tuple[str, list[str | int]]:
-    """SQL and its arguments. Index vms_by_name, or that of a filter: all are in the order of the pages."""
-    arguments: list[str | int] = []
-
-    def bind(value: str | int) -> str:
-        arguments.append(value)
-        return f"${len(arguments)}"
-
-    conditions = ["deleted_at IS NULL", *query.conditions(bind)]
-    if query.cursor is not None:
-        after = cursors.decode(query.cursor)
-        conditions.append(f"(name, id) > ({bind(after.name)}, {bind(after.id)})")
-    where = " AND ".join(conditions)
-    return f"{_SELECT} WHERE {where} ORDER BY name, id LIMIT {bind(query.limit + 1)}", arguments
+async def page(snapshot: Snapshot, query: VmPageQuery, scope: Scope) -> VmPage:
+    """One page of the living VMs, or of those that lived at `query.at`."""
+    listing = page_listing(query, scope)
+    belongs = cursor.digest("vms", str(query.order), query.fingerprint(), query.at)
+    after = None if query.cursor is None else cursor.decode(query.cursor, belongs, query.order.columns)
+    read = paging.read if query.at is None else paging.read_at_once
+    rows, last = await read(snapshot, listing, after, query.limit)
+    return VmPage(
+        [VmRow(*row) for row in rows],
+        None if last is None else cursor.encode(belongs, last),
+        await _count(snapshot, query, scope) if query.count else None,
+    )
 
 
-async def by_id(snapshot: Snapshot, vm_id: str) -> VmRow | DeletedVm | None:
-    """The VM with this id, or that it is no more."""
-    for row in await snapshot.fetch(_BY_ID, vm_id):
+def page_listing(query: VmPageQuery, scope: Scope) -> Listing:
+    """Indexes vms_by_… of the order or of a filter, those of vm_labels and vm_words."""
+    select = f"SELECT {paging.selected(_columns(query.members), query.order)} FROM vms"  # noqa: S608
+    return Listing(select, lambda bind: _conditions(query, scope, bind), query.order, _as_of(query.at))
+
+
+def _conditions(query: VmPageQuery, scope: Scope, bind: Bind) -> list[str]:
+    return ["deleted_at IS NULL", *query.conditions(bind, indexed=query.at is None), *scope.conditions(bind)]
+
+
+def _as_of(at: datetime | None) -> Callable[[Bind], str]:
+    return lambda bind: "" if at is None else vms_at(at, bind)
+
+
+def count_statement(query: VmPageQuery, scope: Scope) -> Statement:
+    arguments = Arguments()
+    then = _as_of(query.at)(arguments.bind)
+    matching = where(_conditions(query, scope, arguments.bind))
+    return Statement(f"{then} SELECT count(*) FROM vms {matching}", arguments)  # noqa: S608
+
+
+async def _count(snapshot: Snapshot, query: VmPageQuery, scope: Scope) -> int:
+    statement = count_statement(query, scope)
+    ((count,),) = await snapshot.fetch(statement.sql, *statement.arguments)
+    return int(count)
+
+
+async def by_id(
+    snapshot: Snapshot, vm_id: str, scope: Scope, *, at: datetime | None = None
+) -> VmRow | DeletedVm | None:
+    """The VM with this id, or that it is no more. Index: the primary key."""
+    arguments = Arguments()
+    then = _as_of(at)(arguments.bind)
+    visible = where([f"id = {arguments.bind(vm_id)}", "deleted_at IS NULL", *scope.conditions(arguments.bind)])
+    for row in await snapshot.fetch(f"{then} SELECT {_ALL} FROM vms {visible}", *arguments):  # noqa: S608
         return VmRow(*row)
-    for row in await snapshot.fetch(_DELETED, vm_id):
+    return None if at else await _deleted(snapshot, vm_id, scope)
+
+
+async def _deleted(snapshot: Snapshot, vm_id: str, scope: Scope) -> DeletedVm | None:
+    arguments = Arguments()
+    visible = where([f"id = {arguments.bind(vm_id)}", *scope.conditions(arguments.bind)])
+    for row in await snapshot.fetch(f"SELECT name, deleted_at FROM vms {visible}", *arguments):  # noqa: S608
         return DeletedVm(*row)
     return None
 
 
-async def by_name(snapshot: Snapshot, *, datacenter: str, cluster: str, namespace: str, name: str) -> VmRow | None:
-    """The living VM of this name."""
-    for row in await snapshot.fetch(_BY_NAME, datacenter, cluster, namespace, name):
+async def by_name(
+    snapshot: Snapshot, scope: Scope, *, datacenter: str, cluster: str, namespace: str, name: str
+) -> VmRow | None:
+    """The living VM of this name; the newest, should the end of its predecessor not be known yet. Index vms_by_name."""
+    arguments = Arguments()
+    place = {"datacenter": datacenter, "cluster": cluster, "namespace": namespace, "name": name}
+    equal = [f"{column} = {arguments.bind(value)}" for column, value in place.items()]
+    visible = where(["deleted_at IS NULL", *equal, *scope.conditions(arguments.bind)])
+    statement = f"SELECT {_ALL} FROM vms {visible} ORDER BY revision DESC LIMIT 1"  # noqa: S608
+    for row in await snapshot.fetch(statement, *arguments):
         return VmRow(*row)
     return None
 
@@ -123,6 +151,6 @@ async def every(snapshot: Snapshot, filters: VmFilters, scope: Scope) -> AsyncIt
     """
     arguments = Arguments()
     conditions = ["deleted_at IS NULL", *filters.conditions(arguments.bind), *scope.conditions(arguments.bind)]
-    cursor = await snapshot.driver.cursor(f"{_SELECT} {where(conditions)}", *arguments)
-    while rows := await cursor.fetch(PIECE_ROWS):
+    pieces = await snapshot.driver.cursor(f"SELECT {_ALL} FROM vms {where(conditions)}", *arguments)  # noqa: S608
+    while rows := await pieces.fetch(PIECE_ROWS):
         yield [VmRow(*row) for row in rows]

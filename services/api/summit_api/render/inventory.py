@@ -1,26 +1,49 @@
 """Our own answers: lists with revision and time, items with age and staleness."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from typing import Any
 
 import msgspec
 
+from summit_api.query.history import HistoryPage, VmEventRow
 from summit_api.query.snapshot import Snapshot
-from summit_api.query.vms import Page, VmRow
+from summit_api.query.vms import VmPage, VmRow
 from summit_api.render.moment import Moment
-from summit_api.shapes.inventory import ClusterItem
+from summit_api.shapes.inventory import ClusterItem, VmItem
 from summit_models.cluster import ClusterHealth
 
 
-def vm_item(row: VmRow, moment: Moment) -> str:
-    """The object Postgres built, with the members of the moment put before its closing brace."""
-    age = moment.age(row.created_at)
-    stale = moment.is_stale(row.cluster, managed=row.managed)
-    return f'{row.json[:-1]},"age":{_quoted(age)},"stale":{_boolean(stale)}}}'
+def vm_item(row: VmRow, moment: Moment, members: Collection[str] = VmItem.model_fields) -> str:
+    """The object Postgres built, with the members of the moment that are wanted put before its closing brace."""
+    age = f',"age":{_quoted(moment.age(row.created_at))}' if "age" in members else ""
+    stale = f',"stale":{_boolean(moment.is_stale(row.cluster, managed=row.managed))}' if "stale" in members else ""
+    return f"{row.json[:-1]}{age}{stale}}}"
 
 
-def vm_page(page: Page, snapshot: Snapshot, moment: Moment) -> bytes:
-    items = ",".join(vm_item(row, moment) for row in page.rows)
-    return _list(items, snapshot, next=page.next)
+def vm_page(page: VmPage, snapshot: Snapshot, moment: Moment, members: Collection[str]) -> bytes:
+    items = ",".join(vm_item(row, moment, members) for row in page.rows)
+    return _list(items, snapshot, next=page.next, **({} if page.total is None else {"count": page.total}))
+
+
+def vm_history(page: HistoryPage, snapshot: Snapshot) -> bytes:
+    return msgspec.json.encode(
+        {
+            "items": [_vm_event(row) for row in page.rows],
+            "next": page.next,
+            "revision": snapshot.revision,
+            "asOf": snapshot.as_of,
+        }
+    )
+
+
+def _vm_event(row: VmEventRow) -> dict[str, Any]:
+    changes = row.data.get("changes") or {}
+    return {
+        "revision": row.revision,
+        "observedAt": row.observed_at,
+        "type": row.type,
+        "changes": [{"field": name, "from": was, "to": row.data.get(name)} for name, was in changes.items()],
+    }
 
 
 def clusters(
@@ -48,7 +71,7 @@ def _newer(heard: ClusterHealth, known: ClusterHealth) -> ClusterHealth:
     return known.model_copy(update={"last_contact": heard.last_contact})
 
 
-def _list(items: str, snapshot: Snapshot, **members: str | None) -> bytes:
+def _list(items: str, snapshot: Snapshot, **members: str | int | None) -> bytes:
     rest = msgspec.json.encode({**members, "revision": snapshot.revision, "asOf": snapshot.as_of}).decode()
     return f'{{"items":[{items}],{rest[1:]}'.encode()
 

@@ -10,11 +10,12 @@ from summit_models.contract import ClusterName
 @dataclass(frozen=True)
 class Moment:
     now: datetime
-    fresh_clusters: frozenset[ClusterName]
+    fresh_clusters: frozenset[ClusterName] | None
+    """None of a moment in the past: staleness tells of the picture one has now."""
 
     def age(self, created_at: datetime | None) -> str | None:
         return age_since(created_at, self.now)
 
     def is_stale(self, cluster: ClusterName | None, *, managed: bool = True) -> bool:
         """A VM that was added by hand has no cluster that could fall silent."""
-        return managed and cluster not in self.fresh_clusters
+        return managed and self.fresh_clusters is not None and cluster not in self.fresh_clusters

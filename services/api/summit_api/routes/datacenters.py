@@ -1,9 +1,12 @@
 """GET /api/v1/datacenters and /api/v1/status: the whole fleet, as the original API shows it."""
 
-from fastapi import APIRouter, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
 
 from summit_api.deps import ReadingDep
 from summit_api.query import datacenters as query
+from summit_api.query.parameters import Past
 from summit_api.render import original
 from summit_api.shapes.original import Datacenters, Status
 
@@ -22,11 +25,12 @@ async def list_datacenters(reading: ReadingDep) -> Response:
 
 
 @router.get("/status", response_model=Status)
-async def get_status(reading: ReadingDep) -> Response:
-    """Counts of datacenters and VMs."""
-    tag = reading.tag(staleness=True)
+async def get_status(reading: ReadingDep, at: Annotated[Past, Query()] = None) -> Response:
+    """Counts of datacenters and VMs; with `at` of the VMs as they were then, in the datacenters of today."""
+    moment = reading.at(at)
+    tag = reading.tag(staleness=at is None)
     if reading.is_known(tag):
         return reading.not_modified(tag)
     declared = [row.id for row in await query.declared(reading.snapshot, reading.scope)]
-    counts = await query.counts(reading.snapshot, reading.scope)
-    return reading.answer(original.status(declared, counts, reading.snapshot, reading.moment), tag)
+    counts = await query.counts(reading.snapshot, reading.scope, at=at)
+    return reading.answer(original.status(declared, counts, reading.snapshot, moment), tag)

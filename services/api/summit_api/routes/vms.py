@@ -1,56 +1,83 @@
-"""/api/v1/vms: the inventory, all that is known of each VM."""
+"""/api/v1/vms: the inventory, all that is known of each VM, now and as it was."""
 
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
 from summit_api.deps import Reading, ReadingDep
-from summit_api.problems import not_found
+from summit_api.problems import ProblemError, not_found
+from summit_api.query import history
 from summit_api.query import vms as query
-from summit_api.query.filters import VmPageQuery
+from summit_api.query.parameters import HistoryQuery, Past, VmPageQuery
 from summit_api.query.vms import DeletedVm, VmRow
 from summit_api.render import inventory
-from summit_api.shapes.inventory import VmItem, VmPage
+from summit_api.shapes.inventory import VmHistory, VmItem, VmPage
 
 router = APIRouter(tags=["vms"])
 
 
 @router.get("/vms", response_model=VmPage)
 async def list_vms(reading: ReadingDep, parameters: Annotated[VmPageQuery, Query()]) -> Response:
-    """VMs by name, page by page. Repeat a filter for "or", combine filters for "and".
+    """VMs, filtered and sorted, page by page. Repeat a filter for "or", combine filters for "and".
 
-    `next` is the `cursor` of the following page, null on the last. Pages neither skip nor repeat a VM that exists all
-    the while, whatever changes in between.
+    `next` is the `cursor` of the following page, null on the last. Pages neither skip nor repeat a VM that stays where
+    it is in the order, whatever changes in between.
     """
-    tag = reading.tag(ages=True, staleness=True)
+    moment = reading.at(parameters.at)
+    tag = _tag(reading, parameters.at)
     if reading.is_known(tag):
         return reading.not_modified(tag)
-    page = await query.page(reading.snapshot, parameters)
-    return reading.answer(inventory.vm_page(page, reading.snapshot, reading.moment), tag)
+    page = await query.page(reading.snapshot, parameters, reading.scope)
+    return reading.answer(inventory.vm_page(page, reading.snapshot, moment, parameters.members), tag)
 
 
 @router.get("/vms/{vm_id}", response_model=VmItem)
-async def get_vm(reading: ReadingDep, vm_id: str) -> Response:
+async def get_vm(reading: ReadingDep, vm_id: str, at: Annotated[Past, Query()] = None) -> Response:
     """One VM by its id."""
-    vm = await query.by_id(reading.snapshot, vm_id)
-    if vm is None:
-        raise not_found("VM", f"there is no VM with the id {vm_id!r}")
-    if isinstance(vm, DeletedVm):
-        raise not_found("VM", f"VM {vm.name!r} with the id {vm_id!r} was deleted at {vm.deleted_at:%Y-%m-%dT%H:%M:%SZ}")
-    return _item(reading, vm)
+    moment = reading.at(at)
+    vm = await query.by_id(reading.snapshot, vm_id, reading.scope, at=at)
+    if not isinstance(vm, VmRow):
+        raise _no_vm(vm_id, vm, at)
+    tag = _tag(reading, at)
+    if reading.is_known(tag):
+        return reading.not_modified(tag)
+    return reading.answer(inventory.vm_item(vm, moment).encode(), tag)
+
+
+@router.get("/vms/{vm_id}/events", response_model=VmHistory)
+async def list_vm_events(reading: ReadingDep, vm_id: str, parameters: Annotated[HistoryQuery, Query()]) -> Response:
+    """What happened to a VM, newest first, also after its end: what changed, from what, to what, and when."""
+    page = await history.page(reading.snapshot, vm_id, parameters, reading.scope)
+    if page is None:
+        raise _no_vm(vm_id, None, None)
+    tag = reading.tag()
+    if reading.is_known(tag):
+        return reading.not_modified(tag)
+    return reading.answer(inventory.vm_history(page, reading.snapshot), tag)
 
 
 @router.get("/datacenters/{datacenter}/clusters/{cluster}/namespaces/{namespace}/vms/{name}", response_model=VmItem)
 async def get_vm_by_name(reading: ReadingDep, datacenter: str, cluster: str, namespace: str, name: str) -> Response:
     """One VM by where it is. Its name may return with another id after it was deleted."""
-    vm = await query.by_name(reading.snapshot, datacenter=datacenter, cluster=cluster, namespace=namespace, name=name)
+    place = {"datacenter": datacenter, "cluster": cluster, "namespace": namespace, "name": name}
+    vm = await query.by_name(reading.snapshot, reading.scope, **place)
     if vm is None:
         raise not_found("VM", f"there is no VM {namespace}/{name} in cluster {cluster!r} of datacenter {datacenter!r}")
-    return _item(reading, vm)
-
-
-def _item(reading: Reading, vm: VmRow) -> Response:
-    tag = reading.tag(ages=True, staleness=True)
+    tag = _tag(reading, None)
     if reading.is_known(tag):
         return reading.not_modified(tag)
     return reading.answer(inventory.vm_item(vm, reading.moment).encode(), tag)
+
+
+def _tag(reading: Reading, at: datetime | None) -> str:
+    """What was then gets no older, and tells nothing of who has been heard of lately."""
+    return reading.tag(ages=at is None, staleness=at is None)
+
+
+def _no_vm(vm_id: str, deleted: DeletedVm | None, at: datetime | None) -> ProblemError:
+    if deleted:
+        when = f"{deleted.deleted_at:%Y-%m-%dT%H:%M:%SZ}"
+        return not_found("VM", f"VM {deleted.name!r} with the id {vm_id!r} was deleted at {when}")
+    then = f" at {at.isoformat()}" if at else ""
+    return not_found("VM", f"there is no VM with the id {vm_id!r}{then}")

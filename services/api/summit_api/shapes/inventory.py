@@ -1,6 +1,6 @@
 """Our own shapes: the contract's models, and what is known only when they are shown: age and freshness."""
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, JsonValue
 
 from summit_models.cluster import ClusterHealth
 from summit_models.contract import Contract, Revision
@@ -24,7 +24,32 @@ class ListAnswer(Contract):
 
 
 class VmPage(ListAnswer):
-    items: list[VmItem] = Field(description="By name, then id")
+    items: list[VmItem] = Field(description="In the order of `sort`; with `fields` of those members only")
+    next: str | None = Field(description="`cursor` of the next page; null on the last")
+    count: int | None = Field(default=None, description="VMs of all pages; there with `count=true` only")
+
+
+class VmChange(Contract):
+    """One member of a VM that changed."""
+
+    field: str = Field(description="Its name in VmItem", examples=["nodeName"])
+    from_: JsonValue = Field(alias="from", description="What it was before", examples=["worker-07"])
+    to: JsonValue = Field(description="What it was from then on", examples=["worker-11"])
+
+
+class VmHistoryItem(Contract):
+    """One event of a VM."""
+
+    revision: Revision = Field(description="Stream sequence of the event")
+    observed_at: AwareDatetime = Field(description="When it was observed in the VM's cluster")
+    type: str = Field(
+        description="As in the event stream; 'observed' where kept history begins", examples=["summit.vm.updated"]
+    )
+    changes: list[VmChange] = Field(description="None of a creation, and of an end")
+
+
+class VmHistory(ListAnswer):
+    items: list[VmHistoryItem] = Field(description="Newest first")
     next: str | None = Field(description="`cursor` of the next page; null on the last")
 
 

@@ -1,0 +1,62 @@
+"""What happened to one VM, newest first: each event of it that was applied, also after its end."""
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+from summit_api.access.scope import Scope
+from summit_api.query import cursor, paging
+from summit_api.query.arguments import Arguments, where
+from summit_api.query.order import Bind, Column, Order, parse
+from summit_api.query.paging import Listing
+from summit_api.query.parameters import HistoryQuery
+from summit_api.query.snapshot import Snapshot
+from summit_models.contract import Revision
+
+_BY_TIME = Column("observed_at", datetime, nullable=False)
+_NEWEST_FIRST: Order = parse("-time", {"time": _BY_TIME}, tie=Column("revision", int, nullable=False))
+
+_SELECT = f"SELECT {paging.selected('revision, observed_at, type, data', _NEWEST_FIRST)} FROM vm_events"  # noqa: S608
+
+
+class VmEventRow(NamedTuple):
+    revision: Revision
+    observed_at: datetime
+    type: str
+    data: dict[str, Any]
+    """The state after the event, and `changes`: members that changed, with what they were before."""
+
+
+class HistoryPage(NamedTuple):
+    rows: list[VmEventRow]
+    next: str | None
+
+
+async def page(snapshot: Snapshot, vm_id: str, query: HistoryQuery, scope: Scope) -> HistoryPage | None:
+    """One page of a VM's history; None when there is no such VM and never was, as far as one may know."""
+    belongs = cursor.digest("events", vm_id)
+    columns = _NEWEST_FIRST.columns
+    after = None if query.cursor is None else cursor.decode(query.cursor, belongs, columns)
+    rows, last = await paging.read(snapshot, _listing(vm_id, scope), after, query.limit)
+    if not rows and after is None and not await _is_known(snapshot, vm_id, scope):
+        return None
+    events = [VmEventRow(revision, time, type_, msgspec.json.decode(data)) for revision, time, type_, data in rows]
+    return HistoryPage(events, None if last is None else cursor.encode(belongs, last))
+
+
+def _listing(vm_id: str, scope: Scope) -> Listing:
+    """Index vm_events_by_vm. A VM that was moved is visible as far as it was in sight."""
+
+    def conditions(bind: Bind) -> list[str]:
+        visible = scope.conditions(bind, datacenter="data ->> 'datacenter'", namespace="data ->> 'namespace'")
+        return [f"vm_id = {bind(vm_id)}", *visible]
+
+    return Listing(_SELECT, conditions, _NEWEST_FIRST)
+
+
+async def _is_known(snapshot: Snapshot, vm_id: str, scope: Scope) -> bool:
+    """Whether there is a row of the VM, dead or alive: its history may be older than what is kept."""
+    arguments = Arguments()
+    visible = where([f"id = {arguments.bind(vm_id)}", *scope.conditions(arguments.bind)])
+    return bool(await snapshot.fetch(f"SELECT FROM vms {visible}", *arguments))

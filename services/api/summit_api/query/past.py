@@ -1,0 +1,55 @@
+"""The VMs as they were at some time: a table of that name and shape, made of `vms` and its history.
+
+What was observed last before that time holds then. A row that has not been observed since is that itself; for the
+others history is asked, one look by index vm_events_by_vm for each. So the cost is that of the VMs which changed since.
+"""
+
+from datetime import datetime
+
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import BigInteger, Boolean, DateTime
+
+from summit_api.problems import ProblemError, invalid_field
+from summit_api.query.order import Bind
+from summit_api.query.snapshot import Snapshot
+from summit_models.event import VmEventType
+from summit_models.tables import vms
+from summit_models.vm import Vm
+
+_TYPES = {BigInteger: "bigint", Boolean: "boolean", DateTime: "timestamptz", JSONB: "jsonb"}
+
+_STATE = {name: field.alias or name for name, field in Vm.model_fields.items()}
+"""Columns, and their members in the data of an event."""
+
+_COLUMNS = ", ".join(_STATE)
+_MEMBERS = ", ".join(f'"{member}" {_TYPES.get(type(vms.c[name].type), "text")}' for name, member in _STATE.items())
+_THEN = ", ".join(f'state."{member}"' for member in _STATE.values())
+
+
+def check(snapshot: Snapshot, at: datetime, now: datetime) -> None:
+    """Raises ProblemError for a time that has not come, and for one before what is kept of history."""
+    if at > now:
+        raise invalid_field("at", f"{at.isoformat()} is in the future: it is {now.isoformat(timespec='seconds')}")
+    if snapshot.history_since and at < snapshot.history_since:
+        since = snapshot.history_since.isoformat()
+        raise ProblemError(410, "History not kept", f"history before {since} has been dropped; ask for a later time")
+
+
+def vms_at(at: datetime, bind: Bind) -> str:
+    """A clause that lets `vms` mean the living VMs as they were: for a statement that begins with it."""
+    time = bind(at)
+    return f"""
+        WITH vms AS (
+            SELECT {_COLUMNS}, observed_at, revision, NULL::timestamptz AS deleted_at
+            FROM vms WHERE observed_at <= {time} AND deleted_at IS NULL
+            UNION ALL
+            SELECT {_THEN}, event.observed_at, event.revision, NULL
+            FROM vms AS changed
+            CROSS JOIN LATERAL (
+                SELECT type, data, observed_at, revision FROM vm_events
+                WHERE vm_id = changed.id AND observed_at <= {time}
+                ORDER BY observed_at DESC, revision DESC LIMIT 1
+            ) AS event
+            CROSS JOIN LATERAL jsonb_to_record(event.data) AS state ({_MEMBERS})
+            WHERE changed.observed_at > {time} AND event.type <> '{VmEventType.DELETED}'
+        )"""  # noqa: S608  names are our own

@@ -1,0 +1,86 @@
+"""Label selectors: kubectl's language, and sentences that say where a text is none."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from summit_api.query.selector import Requirement, SelectorError, matches, parse
+
+WORDS = st.text(st.characters(categories=["L", "N"], include_characters="-._/"), min_size=1, max_size=20)
+REQUIREMENTS = st.one_of(
+    st.builds(Requirement, WORDS, st.sampled_from(["exists", "absent"])),
+    st.builds(Requirement, WORDS, st.sampled_from(["in", "notin"]), st.lists(WORDS, min_size=1).map(tuple)),
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "requirements"),
+    [
+        ("app=web", [Requirement("app", "in", ("web",))]),
+        ("app==web", [Requirement("app", "in", ("web",))]),
+        ("app = web", [Requirement("app", "in", ("web",))]),
+        ("app!=web", [Requirement("app", "notin", ("web",))]),
+        ("app in (a,b)", [Requirement("app", "in", ("a", "b"))]),
+        ("app notin(a, b )", [Requirement("app", "notin", ("a", "b"))]),
+        ("kubevirt.io/os", [Requirement("kubevirt.io/os", "exists")]),
+        ("!app", [Requirement("app", "absent")]),
+        ("! app", [Requirement("app", "absent")]),
+        ("app=", [Requirement("app", "in", ("",))]),
+        ("app in (,b)", [Requirement("app", "in", ("", "b"))]),
+        ("in=notin", [Requirement("in", "in", ("notin",))]),
+        (" a , !b,c!=d ", [Requirement("a", "exists"), Requirement("b", "absent"), Requirement("c", "notin", ("d",))]),
+    ],
+)
+def test_what_kubectl_understands(text: str, requirements: list[Requirement]) -> None:
+    """Equality in both spellings, sets, existence, and all of them joined by commas."""
+    assert parse(text) == tuple(requirements)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "at character 1: the end where a label or '!' is expected"),
+        ("app=web,", "at character 9: the end where a label or '!' is expected"),
+        ("=web", "at character 1: '=' where a label or '!' is expected"),
+        ("app in a", "at character 8: 'a' where '(' is expected"),
+        ("app in (a", "at character 10: the end where ',' or ')' is expected"),
+        ("app web", "at character 5: 'web' where '=', '!=', 'in', 'notin', ',' or the end is expected"),
+        ("app=web x", "at character 9: 'x' where ',' or the end is expected"),
+        ("cpu > 4", "at character 5: '>' cannot be part of a selector"),
+        ("!!app", "at character 2: '!' where a label is expected"),
+    ],
+)
+def test_what_is_no_selector(text: str, complaint: str) -> None:
+    """The sentence names the place and what would be right there."""
+    with pytest.raises(SelectorError) as error:
+        parse(text)
+    assert str(error.value) == complaint
+
+
+@given(st.lists(REQUIREMENTS, min_size=1))
+def test_what_is_written_is_read_back(requirements: list[Requirement]) -> None:
+    """Whatever the words are, also `in` and `notin`."""
+    assert parse(",".join(map(str, requirements))) == tuple(requirements)
+
+
+@given(st.text(st.sampled_from("ab in(),=!<>- \t"), max_size=30))
+def test_any_text_is_a_selector_or_a_sentence(text: str) -> None:
+    """Nothing else is raised, and a position is within the text or just behind it."""
+    complaint = _complaint(text)
+    assert complaint is None or 1 <= int(complaint.split()[2].rstrip(":")) <= len(text) + 1
+
+
+def _complaint(text: str) -> str | None:
+    try:
+        parse(text)
+    except SelectorError as error:
+        return str(error)
+    return None
+
+
+def test_not_equal_also_selects_what_has_no_such_label() -> None:
+    """As in Kubernetes."""
+    for text in ("app!=web", "app notin (web,db)", "!app"):
+        assert matches([parse(text)], {})
+    assert not matches([parse("app!=web")], {"app": "web"})
+    assert not matches([parse("app")], {})
