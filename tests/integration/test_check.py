@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -70,6 +71,22 @@ async def test_a_refused_token_is_a_problem(cluster: SimulatedCluster, config: C
     report = await check_cluster(config)
     assert len(report.problems) == 1
     assert "refuses the credentials" in report.problems[0]
+
+
+async def test_an_unknown_identity_is_warned_of(cluster: SimulatedCluster, config: ClusterConfig) -> None:
+    """Watching works without, but another cluster at the same address would pass for this one."""
+    cluster.access.forbid("get", "namespaces")
+    report = await check_cluster(config)
+    (warning,) = report.warnings
+    assert "user 'admin' may not get namespaces/kube-system" in warning
+    assert report.problems == []
+
+
+async def test_another_cluster_than_declared_is_a_problem(cluster: SimulatedCluster, config: ClusterConfig) -> None:
+    """The watcher would publish nothing of it."""
+    assert (await check_cluster(replace(config, identity=cluster.uid))).problems == []
+    (problem,) = (await check_cluster(replace(config, identity="another", line=7))).problems
+    assert problem.startswith(f"its identity is {cluster.uid}, and datacenters.yaml line 7 says another")
 
 
 async def test_a_missing_right_is_a_problem_that_names_it(cluster: SimulatedCluster, config: ClusterConfig) -> None:

@@ -17,6 +17,7 @@ from summit_watcher.config import ClusterConfig, readable_by_others
 from summit_watcher.connection import ClusterConnection
 from summit_watcher.connection_errors import KubeconfigError
 from summit_watcher.errors import StatusError, WatcherError
+from summit_watcher.kubeconfig import ADDRESS_IDENTITY
 from summit_watcher.resources import WATCHED
 
 CHECK_SECONDS = 15.0
@@ -43,6 +44,8 @@ class ClusterReport:
     """Served versions of the API group kubevirt.io, for example "v1,v1alpha3"."""
     allowed: bool | None = None
     """May list and watch every resource."""
+    identity: str | None = None
+    """What the watcher knows the cluster by."""
     certificate_expires: datetime | None = None
     """When the first of the certificates needed ends."""
     problems: list[str] = field(default_factory=list)
@@ -67,6 +70,7 @@ async def check_cluster(cluster: ClusterConfig) -> ClusterReport:
         async with asyncio.timeout(CHECK_SECONDS):
             async with ClusterConnection(cluster.kubeconfig, cluster.context, name=cluster.name) as connection:
                 await _ask(connection, report)
+        _judge_identity(report, cluster)
     except TimeoutError:
         report.problems.append(f"no complete answer within {CHECK_SECONDS:.0f} s: is the network or the server slow?")
     except WatcherError as error:
@@ -79,6 +83,7 @@ async def _ask(connection: ClusterConnection, report: ClusterReport) -> None:
     report.server_version = await connection.server_version()
     report.reachable = True
     report.user = await _who_am_i(connection)
+    report.identity = await connection.identity()
     report.kubevirt = await _kubevirt_versions(connection)
     if report.kubevirt is None:
         report.problems.append("KubeVirt is not there: the server has no API group kubevirt.io; install KubeVirt")
@@ -87,6 +92,21 @@ async def _ask(connection: ClusterConnection, report: ClusterReport) -> None:
     if denied:
         who = f"user {report.user!r}" if report.user else "the user of the kubeconfig"
         report.problems.append(f"{who} may not {'; '.join(denied)}: grant it, config/rbac/watcher.yaml does")
+
+
+def _judge_identity(report: ClusterReport, cluster: ClusterConfig) -> None:
+    found = report.identity or ""
+    if cluster.identity and found != cluster.identity:
+        report.problems.append(
+            f"its identity is {found}, and datacenters.yaml line {cluster.line} says {cluster.identity}: nothing of it "
+            "will be published; mend the server in the kubeconfig, or the identity"
+        )
+    elif found.startswith(ADDRESS_IDENTITY):
+        who = f"user {report.user!r}" if report.user else "the user of the kubeconfig"
+        report.warnings.append(
+            f"{who} may not get namespaces/kube-system, so another cluster behind the same address and authority "
+            "is not told apart: grant it, config/rbac/watcher.yaml does"
+        )
 
 
 async def _who_am_i(connection: ClusterConnection) -> str | None:
