@@ -85,9 +85,12 @@ class Log:
         subject = f"summit.clusters.{datacenter}.{cluster}"
         return max((json.loads(m.body)["epoch"] for m in self.messages if m.subject == subject), default=0)
 
-    @property
-    def deletes(self) -> int:
-        return sum(event.verb == "deleted" for event in oracle.told(self.messages, "vms"))
+    def told(self, collection: str) -> list[oracle.Told]:
+        """The events of `vms` or `migrations`."""
+        return list(oracle.told(self.messages, collection))
+
+    def deletes(self, collection: str) -> int:
+        return sum(event.verb == "deleted" for event in self.told(collection))
 
 
 class Healths:
@@ -121,11 +124,13 @@ class Healths:
 async def observing(nats_url: str) -> AsyncIterator[tuple[Log, Healths]]:
     """Follow the log and the healths while the block runs."""
     client = await bus.connect(SecretStr(nats_url), name="test")
-    await bus.ensure_stream(client)
-    log, healths = Log(), Healths()
-    async with asyncio.TaskGroup() as tasks:
-        following = [tasks.create_task(each.follow(client)) for each in (log, healths)]
-        yield log, healths
-        for task in following:
-            task.cancel()
-    await bus.close(client)
+    try:
+        await bus.ensure_stream(client)
+        log, healths = Log(), Healths()
+        async with asyncio.TaskGroup() as tasks:
+            following = [tasks.create_task(each.follow(client)) for each in (log, healths)]
+            yield log, healths
+            for task in following:
+                task.cancel()
+    finally:
+        await bus.close(client)

@@ -4,9 +4,7 @@
 """
 
 import asyncio
-import json
-import stat
-import sys
+import logging
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -15,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from credential_plugin import Plugin
 from mirror import mirrored, until
 
 from summit_models.cluster import ConnectionState as State
@@ -30,51 +29,6 @@ NAME = ClusterName("vulcan")
 SOON = Retry(0.05, 0.2)
 QUICK = ListWatchSettings(default_retry=SOON, retries=dict.fromkeys(State, SOON))
 EAGER = ConnectionSettings(reload_seconds=0, credentials_seconds=1)
-
-PLUGIN = """#!{python}
-import json, os, pathlib, time
-here = pathlib.Path(__file__).parent
-with (here / "runs").open("a") as runs:
-    runs.write("x")
-info = json.loads(os.environ["KUBERNETES_EXEC_INFO"])
-status = json.loads((here / "status").read_text())
-{action}
-print(json.dumps({{"apiVersion": info["apiVersion"], "kind": "ExecCredential", "status": status}}))
-"""
-
-
-class Plugin:
-    """A credential plugin: hands out what `gives` was told, and counts its runs."""
-
-    def __init__(self, directory: Path, cluster: SimulatedCluster) -> None:
-        self._directory = directory
-        self._cluster = cluster
-        self.kubeconfig = directory / "vulcan.yaml"
-        self.does("")
-
-    def does(self, action: str) -> None:
-        script = self._directory / "plugin"
-        script.write_text(PLUGIN.format(python=sys.executable, action=action))
-        script.chmod(stat.S_IRWXU)
-
-    def gives(self, status: dict[str, Any]) -> None:
-        (self._directory / "status").write_text(json.dumps(status))
-
-    @property
-    def runs(self) -> int:
-        file = self._directory / "runs"
-        return len(file.read_text()) if file.exists() else 0
-
-    def write_kubeconfig(self) -> Path:
-        user = {"exec": {"command": "./plugin", "apiVersion": "client.authentication.k8s.io/v1", "args": None}}
-        authority = self._cluster.authority
-        config = kubeconfig.render(
-            name="vulcan",
-            server=self._cluster.url,
-            user=user,
-            ca_pem=authority.certificate_pem if authority else None,
-        )
-        return kubeconfig.write(self.kubeconfig, config)
 
 
 @pytest.fixture
@@ -214,6 +168,30 @@ async def test_a_plugin_that_is_mended_heals_the_streams(cluster: SimulatedClust
         await until(lambda: mirror.state is State.AUTH_FAILED)
         plugin.does("")
         await until(lambda: mirror.state is State.SYNCED)
+
+
+@pytest.mark.parametrize(("action", "sentence"), BROKEN)
+async def test_a_plugin_that_breaks_under_a_running_watch_sends_nothing_anonymous(
+    cluster: SimulatedCluster, plugin: Plugin, caplog: pytest.LogCaptureFixture, action: str, sentence: str
+) -> None:
+    """The token is refused and there is no other: the watch waits, and resumes without a list. No token in any log."""
+    caplog.set_level(logging.DEBUG)
+    settings = ConnectionSettings(credentials_seconds=1, reload_seconds=0.1)
+    tokens = [cluster.token]
+    async with connect(plugin.kubeconfig, settings) as connection, mirrored(connection, QUICK) as mirror:
+        await until(lambda: mirror.state is State.SYNCED)
+        cluster.access.revoke("admin")
+        plugin.does(action)
+        cluster.faults.close_streams(abort=True)
+        await until(lambda: mirror.state is State.AUTH_FAILED and sentence in (mirror.reason or ""))
+        tokens.append(cluster.access.add_token("admin"))
+        plugin.gives({"token": tokens[1]})
+        plugin.does("")
+        cluster.create_vm("vm-1")
+        await until(lambda: mirror.state is State.SYNCED and len(mirror.objects) == 2)
+    assert {request.user for request in cluster.requests} == {"admin", None}
+    assert len([request for request in cluster.requests if "sendInitialEvents" in request.query]) == 1
+    assert not any(token in caplog.text for token in tokens)
 
 
 async def test_a_hanging_plugin_does_not_stop_the_others(cluster: SimulatedCluster, plugin: Plugin) -> None:

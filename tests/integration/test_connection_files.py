@@ -168,12 +168,19 @@ def _revoked_token(cluster: SimulatedCluster, path: Path) -> Callable[[], object
     return lambda: path.with_suffix(".token").write_text(cluster.access.add_token("admin"))
 
 
+def _expired_certificate(cluster: SimulatedCluster, path: Path) -> Callable[[], object]:
+    cluster.write_kubeconfig(path, credential="certificate")
+    cluster.access.expire_certificates("admin")
+    return lambda: cluster.write_kubeconfig(path, user="successor", credential="certificate")
+
+
 @pytest.mark.parametrize(
     ("broken", "state"),
     [
         pytest.param(_missing, State.CONFIG_ERROR, id="kubeconfig missing"),
         pytest.param(_wrong_authority, State.TLS_ERROR, id="unknown authority"),
         pytest.param(_revoked_token, State.AUTH_FAILED, id="token revoked"),
+        pytest.param(_expired_certificate, State.AUTH_FAILED, id="client certificate expired: a 401"),
     ],
 )
 async def test_a_mended_file_heals_at_once(

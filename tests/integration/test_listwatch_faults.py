@@ -305,6 +305,27 @@ async def test_the_server_is_left_alone_as_long_as_it_asks(
     assert lists(cluster) == 1
 
 
+@pytest.mark.parametrize("streams", [True, False])
+@pytest.mark.parametrize(
+    ("code", "message"), [(429, "too many requests"), (503, "busy"), (429, "storage is (re)initializing")]
+)
+async def test_a_list_waits_as_long_as_the_server_asks(
+    cluster: SimulatedCluster, connection: ClusterConnection, *, code: int, message: str, streams: bool
+) -> None:
+    """An API server that starts, or protects itself: it is asked once more when it said so, and for the same."""
+    cluster.faults.watch_list = streams
+    cluster.faults.respond(code, VMS, retry_after=1, message=message, times=1)
+    start = time.monotonic()
+    async with mirrored(connection, QUICK) as mirror:
+        await until(lambda: mirror.state is State.THROTTLED)
+        assert message in (mirror.reason or "")
+        asked = len(cluster.requests)
+        await synced(mirror, cluster)
+        assert time.monotonic() - start > 0.9
+    assert asked == 1
+    assert lists(cluster) == (2 if streams else 3)
+
+
 async def test_a_page_of_a_proxy_is_no_list(cluster: SimulatedCluster, connection: ClusterConnection) -> None:
     """Captive portals answer 200 with HTML."""
     cluster.faults.respond_html(VMS)

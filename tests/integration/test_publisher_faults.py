@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 from nats.aio.client import Client
+from nats_server import nats_server
 from pydantic import SecretStr
 
-from nats_server import nats_server
 from summit_models.event import STREAM
 from summit_runtime import acknowledged, bus, publisher
 from summit_runtime.consumer import consume

@@ -1,13 +1,16 @@
 """What each failure means: the state it is told as, and how soon it is tried again."""
 
+import asyncio
 import ssl
 
 import aiohttp
 import pytest
 
 from summit_models.cluster import ConnectionState as State
+from summit_runtime.backoff import Backoff
 from summit_watcher.connection_errors import (
     AuthError,
+    BackpressureError,
     ErrorEvent,
     IdleError,
     KubeconfigError,
@@ -34,6 +37,7 @@ FAILURES = [
     (UnreachableError("u"), State.UNREACHABLE, 0.8),
     (LostError("l"), State.BACKOFF, 0.8),
     (IdleError("i"), State.STALE, 0.8),
+    (BackpressureError(7, asyncio.Event().wait), State.BACKPRESSURE, 0.8),
     (UndecodableLine("cut", b"x"), State.BACKOFF, 0.8),
 ]
 
@@ -43,6 +47,18 @@ def test_a_failure_has_a_state_and_a_delay(error: WatcherError, state: State, fi
     """What a person must mend is tried less often than what heals by itself."""
     assert classify(error).state is state
     assert RETRIES.get(state, DEFAULT_RETRY).initial_seconds == first_delay
+
+
+@pytest.mark.parametrize("state", State)
+def test_a_server_that_fails_at_once_is_asked_ten_times_in_half_a_minute_at_most(state: State) -> None:
+    """The official clients ask a thousand times in two seconds."""
+    now = 0.0
+    backoff = Backoff(*RETRIES.get(state, DEFAULT_RETRY), clock=lambda: now)
+    requests = 0
+    while now <= 30:
+        requests += 1
+        now += backoff.next_seconds()
+    assert requests <= 10
 
 
 def test_the_longest_retry_after_counts() -> None:

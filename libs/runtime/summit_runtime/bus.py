@@ -7,6 +7,7 @@ nats-py gives up after 60 attempts by default, waits 2 s between them, and logs 
 import asyncio
 import contextlib
 import logging
+import time
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -35,7 +36,8 @@ DUPLICATE_WINDOW_SECONDS = 60.0
 """Long enough for a resend after a reconnect; the server holds ~280 bytes per id, so not longer than needed."""
 MAX_EVENT_BYTES = 256 * 1024
 PING_SECONDS = 5.0
-UNANSWERED_PINGS = 4
+DEAD_SECONDS = 45.0
+"""nats-py gives a silent connection up after 30 s and makes another one; what is still silent after that is broken."""
 STARTS_ANEW = "the process starts anew and tells it all"
 HEALTH_TTL_SECONDS = 24 * 3600
 """A cluster that no watcher has spoken of for a day leaves the bucket; it is stale long before."""
@@ -96,22 +98,32 @@ async def close(client: Client) -> None:
 async def watch_connection(client: Client) -> None:
     """Return never; raise FatalError when the client has stopped working for good.
 
-    nats-py closes for ever after a protocol error and its read loop may die in silence: only an answered ping is alive.
+    nats-py closes for ever after a protocol error, and its reading may die in silence: only an answered ping is alive.
     """
-    unanswered = 0
     while True:
         await asyncio.sleep(PING_SECONDS)
         if client.is_closed:
             raise FatalError("the NATS client has closed for good; the process starts anew")
-        if not client.is_connected:
-            continue
-        try:
-            await client.flush(timeout=2)
-            unanswered = 0
-        except (NatsError, TimeoutError):
-            unanswered += 1
-        if unanswered == UNANSWERED_PINGS:
-            raise FatalError("NATS has not answered for half a minute though connected; the process starts anew")
+        if client.is_connected and not await _answers(client):
+            raise FatalError(f"NATS has not answered for {DEAD_SECONDS:g} s though connected; the process starts anew")
+
+
+async def _answers(client: Client) -> bool:
+    """Whether this connection answers a ping, or was given up meanwhile.
+
+    One ping, for as long as it takes: nats-py's reading dies of an answer that nobody waits for any more.
+    """
+    reconnects, give_up_at = client.stats["reconnects"], time.monotonic() + DEAD_SECONDS
+    ping = asyncio.create_task(client.flush(timeout=2 * round(DEAD_SECONDS)))
+    try:
+        while not ping.done() and time.monotonic() < give_up_at:
+            await asyncio.wait({ping}, timeout=1)
+            if not client.is_connected or client.stats["reconnects"] != reconnects:
+                return True
+        return ping.done()
+    finally:
+        ping.cancel()
+        await asyncio.gather(ping, return_exceptions=True)
 
 
 async def watch_stream(client: Client) -> None:

@@ -50,6 +50,7 @@ class Access:
     def __init__(self, admin_token: str) -> None:
         self.tokens: dict[str, str] = {admin_token: "admin"}  # token → user
         self.rules: list[Rule] = []
+        self._ended: set[str] = set()  # users whose client certificates have expired
 
     def add_token(self, user: str, token: str | None = None) -> str:
         """Let a user in, with a new token beside those it has."""
@@ -60,6 +61,10 @@ class Access:
     def revoke(self, user: str) -> None:
         """Let no token of that user in any more: its requests get 401."""
         self.tokens = {token: known for token, known in self.tokens.items() if known != user}
+
+    def expire_certificates(self, user: str) -> None:
+        """Answer 401 to the client certificates of that user, as Go's apiserver does when they have expired."""
+        self._ended.add(user)
 
     def token_of(self, user: str) -> str:
         """The newest token of a user. Raises KeyError if it has none."""
@@ -79,12 +84,14 @@ class Access:
         self.rules.remove(rule)
 
     def authenticate(self, authorization: str | None, certificate_user: str | None) -> str:
-        """The user of a request. Raises StatusError 401 for a token that is not known."""
+        """The user of a request. Raises StatusError 401 for a token that is not known, or an expired certificate."""
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() == "bearer" and token:
             if (user := self.tokens.get(token.strip())) is None:
                 raise unauthorized()
             return user
+        if certificate_user in self._ended:
+            raise unauthorized()
         return certificate_user or ANONYMOUS
 
     def may(self, user: str, wanted: Attributes) -> bool:

@@ -4,6 +4,7 @@ Each is one method of `cluster.faults`; `clear()` makes the cluster healthy agai
 """
 
 import asyncio
+import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -72,6 +73,12 @@ class Faults:
     def refuse_connections(self) -> None:
         """The apiserver is down: connections break, new ones are refused."""
         self._listener.refuse()
+
+    async def present(self, tls: ssl.SSLContext | None) -> None:
+        """Serve with another certificate from now on, None: without TLS. Connections break, the port stays."""
+        self._listener.refuse()
+        self._listener.tls = tls
+        await self._listener.open()
 
     async def accept_connections(self) -> None:
         """The apiserver is up again, on the same port."""

@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from summit_models.tables import SCHEMA_REVISION
 from summit_projector import metrics
+from summit_projector.progress import Progress
 from summit_projector.session import Health, Session, StreamReplacedError
 from summit_projector.settings import ProjectorSettings
 from summit_projector.store import CheckpointMovedError, Store, open_store
@@ -35,7 +36,15 @@ STANDBY_SECONDS = 1.0
 STOP_SECONDS = 2.5
 """The batch under way is committed within this, or left to the next start; `summit-connect` waits for 3.5 in all."""
 
-_OUTAGE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError, NatsError)
+_OUTAGE = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # of a connection that ended while a statement was prepared (asyncpg 0.32)
+    SQLAlchemyError,
+    NatsError,
+)
 """What a server that is away, restarting or out of disk makes of our calls; each passes without our doing."""
 
 
@@ -120,10 +129,8 @@ class Projector:
             async with consume(self._client, after=position.revision) as consumer:
                 session = Session(
                     client=self._client,
-                    store=store,
+                    progress=Progress(store, position, await store.epochs()),
                     consumer=consumer,
-                    position=position,
-                    epochs=await store.epochs(),
                     stream_end=stream_end,
                     health=self._health,
                 )

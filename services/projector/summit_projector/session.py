@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from nats.aio.client import Client
 
 from summit_projector import metrics
-from summit_projector.project import Batch, Epochs, SetAsideRow, project, set_aside
-from summit_projector.store import Store, UnstorableError
-from summit_projector.stream_identity import Position, mismatch
+from summit_projector.progress import Progress
+from summit_projector.project import Batch, SetAsideRow
+from summit_projector.stream_identity import mismatch
 from summit_runtime.consumer import Consumer, StreamMessage
 from summit_runtime.process import sleep_unless
 
@@ -54,10 +54,8 @@ class Session:
     """`stream_end` is the last revision when the session began: from there on, the picture is complete."""
 
     client: Client
-    store: Store
+    progress: Progress
     consumer: Consumer
-    position: Position
-    epochs: Epochs
     stream_end: int
     health: Health
     caught_up: bool = False
@@ -66,7 +64,7 @@ class Session:
     """From the stream's beginning, until caught up: how old such events are says nothing of us."""
 
     def __post_init__(self) -> None:
-        self.replaying = self.position.revision == 0
+        self.replaying = self.progress.position.revision == 0
 
     async def run(self, stop: asyncio.Event, batch_events: int) -> None:
         """Apply until `stop`, and then end between two batches. Raises what ends the session."""
@@ -93,37 +91,21 @@ class Session:
             await asyncio.wait({stopped, reading})
 
     async def _apply(self, messages: Sequence[StreamMessage]) -> None:
-        await self._commit(messages)
+        with metrics.COMMIT_SECONDS.time():
+            batches = await self.progress.apply(messages)
+        for batch in batches:
+            self._tell(batch)
+        metrics.BATCH_EVENTS.observe(len(messages))
         self._set_lag(messages[-1].pending)
         await self._when_caught_up()
 
-    async def _commit(self, messages: Sequence[StreamMessage]) -> None:
-        """Commit a batch. One with a value that the database refuses is halved until that event stands alone."""
-        batch = project(messages, self.epochs)
-        try:
-            await self._commit_batch(batch)
-            metrics.BATCH_EVENTS.observe(len(messages))
-        except UnstorableError as error:
-            if len(messages) > 1:
-                middle = len(messages) // 2
-                await self._commit(messages[:middle])
-                await self._commit(messages[middle:])
-                return
-            await self._commit_batch(set_aside(messages[0], str(error), self.epochs))
-
-    async def _commit_batch(self, batch: Batch) -> None:
-        with metrics.COMMIT_SECONDS.time():
-            self.position = await self.store.commit(batch, self.position)
+    def _tell(self, batch: Batch) -> None:
         metrics.REVISION.set(batch.revision)
-        self._raise_epochs(batch)
         if batch.oldest and not self.replaying:
             age_seconds = (datetime.now(UTC) - batch.oldest).total_seconds()
             metrics.EVENT_TO_ROW_SECONDS.observe(max(age_seconds, 0))  # below 0: the watcher has another clock
         for row in batch.set_aside:
             _tell_set_aside(row)
-
-    def _raise_epochs(self, batch: Batch) -> None:
-        self.epochs = batch.epochs
         if batch.outdated and not self.met_outdated:
             self.met_outdated = True
             logger.warning(
@@ -135,13 +117,13 @@ class Session:
 
     async def _check(self) -> None:
         """Look whether the stream is still the same one, how far ahead it is, and whether Postgres answers."""
-        await self.store.ping()
+        await self.progress.store.ping()
         if not self.client.is_connected:
             return
-        state, reason = await mismatch(self.client, self.position)
+        state, reason = await mismatch(self.client, self.progress.position)
         if reason:
             raise StreamReplacedError(f"the stream was replaced: {reason}")
-        self._set_lag(state.last_sequence - self.position.revision)
+        self._set_lag(state.last_sequence - self.progress.position.revision)
 
     def _set_lag(self, events: int) -> None:
         self.health.lag_events = events
@@ -152,13 +134,13 @@ class Session:
 
         An empty stream confirms nothing and denies nothing: its writers have yet to come back.
         """
-        if self.caught_up or self.position.revision < self.stream_end:
+        if self.caught_up or self.progress.position.revision < self.stream_end:
             return
         self.caught_up, self.replaying = True, False
-        if self.stream_end and (removed := await self.store.sweep()):
+        if self.stream_end and (removed := await self.progress.store.sweep()):
             metrics.SWEPT.inc(removed)
             logger.warning("removed %d rows that the replayed stream does not know", removed)
-        logger.info("caught up with the stream at revision %d", self.position.revision)
+        logger.info("caught up with the stream at revision %d", self.progress.position.revision)
 
 
 async def _first(*tasks: asyncio.Task[object], timeout: float) -> None:

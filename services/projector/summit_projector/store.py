@@ -27,7 +27,11 @@ SET synchronous_commit = off;
 -- Whoever holds the lock and is gone without a word is noticed within 11 s, so that another can take over.
 SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3;
 SET idle_in_transaction_session_timeout = '30s';
+-- A statement whose client is gone holds no lock for ever.
+SET client_connection_check_interval = '5s';
 """
+LOCK_TIMEOUT = "10s"
+"""After so long the log says that another has locked a table. Postgres would wait for ever, in silence."""
 
 # Advisory locks belong to the database, tables to a schema: the second number keeps schemas apart.
 _TRY_LOCK = "SELECT pg_try_advisory_lock(hashtext('summit-projector'), hashtext(current_schema()))"
@@ -87,7 +91,7 @@ async def open_store(url: SecretStr) -> AsyncIterator["Store"]:
     """Connect. Raises OSError, TimeoutError or asyncpg.PostgresError when the server cannot be had."""
     connection = await database.connect(url, application="summit-projector")
     try:
-        await connection.execute(_SESSION)
+        await connection.execute(f"{_SESSION} SET lock_timeout = '{LOCK_TIMEOUT}'")
         yield Store(connection)
     finally:
         connection.terminate()  # nothing is open that a polite goodbye would save

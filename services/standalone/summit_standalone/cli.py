@@ -145,12 +145,17 @@ def check(*, config: ConfigOption = DEFAULT_CONFIG, output: OutputOption = Outpu
 
 @app.command()
 def status(*, output: OutputOption = Output.TEXT, data_dir: DataDirOption = None) -> None:
-    """Print the addresses and processes of what runs here; exit code 1 if nothing does."""
+    """Print addresses and processes of what runs here, and how far its tables are; exit code 1 if nothing runs."""
+    import asyncio
+
+    from summit_standalone.applied import read_applied
     from summit_standalone.instance import read_state
     from summit_standalone.status import as_text
 
     with _sentences():
         state = read_state(data_dir)
+        if url := state.get("databaseUrl"):
+            state["applied"] = asyncio.run(read_applied(url))
         typer.echo(json.dumps(state, indent=2) if output is Output.JSON else as_text(state))
 
 

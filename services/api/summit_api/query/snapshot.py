@@ -94,7 +94,7 @@ class ReadModels:
             if problem := self._problem(error):
                 raise problem from error
             raise
-        except (OSError, asyncpg.InterfaceError, PoolTimeoutError) as error:
+        except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError, PoolTimeoutError) as error:
             raise self._unreachable(error) from error
 
     async def close(self) -> None:

@@ -1,0 +1,54 @@
+"""How far the tables are and which events could not be applied, as `summit-connect status` tells it."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import asyncpg
+from pydantic import SecretStr
+
+from summit_runtime import database
+
+NEWEST = 10
+ANSWER_SECONDS = 3.0
+"""A server that starts or is stuck must not keep `status` from telling the rest."""
+
+_CHECKPOINT = "SELECT revision, applied_at FROM checkpoint"
+_COUNT = "SELECT count(*) FROM set_aside"
+_NEWEST = "SELECT revision, subject, reason, set_aside_at FROM set_aside ORDER BY revision DESC LIMIT $1"  # by its key
+
+
+async def read_applied(url: str) -> Mapping[str, Any]:
+    """The revision, when it was applied, and the events set aside; or, under `error`, why that cannot be told."""
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return await _read(url)
+    except asyncpg.UndefinedTableError:
+        return {"error": "the projector has not made the tables yet"}
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        return {"error": f"Postgres does not answer: {str(error) or type(error).__name__}"}
+
+
+async def _read(url: str) -> Mapping[str, Any]:
+    connection = await database.connect(SecretStr(url), application="summit-status")
+    try:
+        checkpoint = await connection.fetchrow(_CHECKPOINT)
+        newest = await connection.fetch(_NEWEST, NEWEST)
+        return {
+            "revision": checkpoint["revision"] if checkpoint else 0,
+            "appliedAt": checkpoint["applied_at"].isoformat() if checkpoint else None,
+            "setAside": {
+                "count": await connection.fetchval(_COUNT),
+                "newest": [
+                    {
+                        "revision": row["revision"],
+                        "subject": row["subject"],
+                        "reason": row["reason"],
+                        "setAsideAt": row["set_aside_at"].isoformat(),
+                    }
+                    for row in newest
+                ],
+            },
+        }
+    finally:
+        connection.terminate()
