@@ -52,6 +52,20 @@ def test_status_for_people_has_no_password(served: Standalone) -> None:
     assert re.search(r"^watcher +\d+ +running +0$", answer.stdout, re.MULTILINE)
 
 
+def test_rebuild_finds_the_tables_of_what_runs(served: Standalone) -> None:
+    """While it runs: the watcher has told of its datacenter and cluster, and the tables say so, too."""
+    until(lambda: json.loads(status_of(served))["applied"]["revision"] > 0)
+    answer = command("rebuild", "-o", "json", "--data-dir", served.data_dir)
+    assert answer.returncode == 0, answer.stderr
+    rebuilt = json.loads(answer.stdout)
+    assert rebuilt["found"] == 0
+    assert {table["table"]: table["rows"] for table in rebuilt["tables"]}["datacenters"] == 1
+
+
+def status_of(served: Standalone) -> str:
+    return command("status", "-o", "json", "--data-dir", served.data_dir).stdout
+
+
 def test_second_instance_is_refused(served: Standalone) -> None:
     """One instance per data directory; the sentence says which process has it."""
     answer = command("serve", "backend", "--data-dir", served.data_dir, "--port", str(free_port()))

@@ -89,7 +89,7 @@ def test_status_says_that_nothing_runs(tmp_path: Path) -> None:
     assert f"nothing runs with data directory {tmp_path}" in result.stderr
 
 
-@pytest.mark.parametrize("subcommand", ["status", "sub"])
+@pytest.mark.parametrize("subcommand", ["status", "sub", "rebuild"])
 def test_a_data_directory_closed_to_us_is_a_sentence(subcommand: str, tmp_path: Path) -> None:
     """Somebody else's instance: no traceback of a PermissionError, and exit code 1."""
     closed = tmp_path / "closed"

@@ -4,6 +4,7 @@ The URL is libpq's; unknown query members are server settings, so `?search_path=
 """
 
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import asyncpg
 from pydantic import SecretStr
@@ -16,6 +17,13 @@ COMMAND_TIMEOUT_SECONDS = 60.0
 
 REVISION_CHANNEL = "summit_revision"
 """NOTIFY after each commit; the payload is the new revision."""
+
+
+def in_schema(url: SecretStr, schema: str) -> SecretStr:
+    """The same database, in another schema."""
+    parts = urlsplit(url.get_secret_value())
+    query = {**dict(parse_qsl(parts.query, keep_blank_values=True)), "search_path": schema}
+    return SecretStr(parts._replace(query=urlencode(query)).geturl())
 
 
 async def connect(url: SecretStr, *, application: str, **settings: str) -> asyncpg.Connection:

@@ -36,7 +36,7 @@ LOCK_TIMEOUT = "10s"
 # Advisory locks belong to the database, tables to a schema: the second number keeps schemas apart.
 _TRY_LOCK = "SELECT pg_try_advisory_lock(hashtext('summit-projector'), hashtext(current_schema()))"
 
-_LOAD = "SELECT stream_created_at, revision, event_id FROM checkpoint WHERE stream = $1"
+_LOAD = "SELECT stream_created_at, revision, event_id, generation FROM checkpoint WHERE stream = $1"
 _CREATE = """
 INSERT INTO checkpoint (stream, revision, generation, stream_created_at, event_id, applied_at)
 VALUES ($1, 0, 0, $2, NULL, now()) ON CONFLICT (stream) DO NOTHING
@@ -44,7 +44,7 @@ VALUES ($1, 0, 0, $2, NULL, now()) ON CONFLICT (stream) DO NOTHING
 _ADVANCE = """
 WITH advanced AS (
     UPDATE checkpoint SET revision = $3, event_id = $4, stream_created_at = $5, applied_at = now()
-    WHERE stream = $1 AND revision = $2
+    WHERE stream = $1 AND revision = $2 AND generation = $7
     RETURNING revision
 )
 SELECT revision, pg_notify($6, revision::text) FROM advanced
@@ -60,9 +60,10 @@ _LAST_HISTORY = "SELECT max(revision) FROM vm_events"  # by the primary key of e
 # Rows have changed without an event: readers tell the two apart by the generation, or by applied_at.
 _NEW_GENERATION = """
 WITH touched AS (
-    UPDATE checkpoint SET generation = generation + 1, applied_at = now() WHERE stream = $1 RETURNING revision
+    UPDATE checkpoint SET generation = generation + 1, applied_at = now() WHERE stream = $1 AND generation = $3
+    RETURNING generation, revision
 )
-SELECT pg_notify($2, revision::text) FROM touched
+SELECT generation, pg_notify($2, revision::text) FROM touched
 """
 
 _SET_ASIDE = """
@@ -104,6 +105,7 @@ class Store:
         self._connection = connection
         self._months: set[Month] = set()
         self._history_until = 0
+        self._generation = 0
 
     async def try_lock(self) -> bool:
         """Become the only active projector of this schema, for as long as the connection lives."""
@@ -125,7 +127,8 @@ class Store:
     async def position(self, stream_created_at: datetime) -> Position:
         """The checkpoint; at the very first start that of a stream of which nothing has been applied."""
         await self._connection.execute(_CREATE, STREAM, stream_created_at)
-        return Position(*await self._connection.fetchrow(_LOAD, STREAM))
+        *position, self._generation = await self._connection.fetchrow(_LOAD, STREAM)
+        return Position(*position)
 
     async def epochs(self) -> Epochs:
         """The newest epoch of each cluster, by the source of its events."""
@@ -167,9 +170,10 @@ class Store:
         after = Position(stream_created_at, Revision(0), None)
         async with self._connection.transaction():
             await self._advance(position, after)
-            await self._connection.execute(_NEW_GENERATION, STREAM, database.REVISION_CHANNEL)
+            generation = await new_generation(self._connection, self._generation)
             for name in _UPSERTS:
                 await self._connection.execute(f"UPDATE {name} SET epoch = -1, revision = 0")  # noqa: S608
+        self._generation = generation
         return after
 
     async def sweep(self) -> int:
@@ -178,13 +182,15 @@ class Store:
         Migrations that had ended stay: they are history, which reaches further back than the stream. VMs that were
         added by hand stay too: no cluster tells of them again, the api does, from these rows.
         """
+        generation = self._generation
         async with self._connection.transaction():
             statuses = [
                 await self._connection.execute(f"DELETE FROM {name} WHERE revision = 0{_EXCEPT.get(name, '')}")  # noqa: S608
                 for name in _UPSERTS
             ]
             if removed := sum(int(status.split()[-1]) for status in statuses):
-                await self._connection.execute(_NEW_GENERATION, STREAM, database.REVISION_CHANNEL)
+                generation = await new_generation(self._connection, generation)
+        self._generation = generation
         return removed
 
     async def count_set_aside(self) -> int:
@@ -196,8 +202,9 @@ class Store:
     async def _advance(self, before: Position, after: Position) -> None:
         """Move the checkpoint if it still is where it was left. First in the transaction: its row is the turnstile."""
         values = (before.revision, after.revision, after.event_id, after.stream_created_at)
-        if await self._connection.fetchval(_ADVANCE, STREAM, *values, database.REVISION_CHANNEL) is None:
-            raise CheckpointMovedError(f"the checkpoint is no longer at revision {before.revision}")
+        notify = (database.REVISION_CHANNEL, self._generation)
+        if await self._connection.fetchval(_ADVANCE, STREAM, *values, *notify) is None:
+            raise CheckpointMovedError(f"the checkpoint is not where it was left, at revision {before.revision}")
 
     async def _upsert(self, table: str, rows: list[Row]) -> None:
         if table == "vms" and len(rows) >= MANY_ROWS:
@@ -222,6 +229,17 @@ class Store:
         for month in sorted(missing):
             await self._connection.execute(create_statement(month))
         return missing
+
+
+async def new_generation(connection: asyncpg.Connection, generation: int) -> int:
+    """Raise the generation of the tables, in the transaction that changes rows otherwise than by the next event.
+
+    Raises CheckpointMovedError when another was here.
+    """
+    raised: int | None = await connection.fetchval(_NEW_GENERATION, STREAM, database.REVISION_CHANNEL, generation)
+    if raised is None:
+        raise CheckpointMovedError(f"the tables are no longer of generation {generation}")
+    return raised
 
 
 def _columns(table: Table) -> tuple[str, ...]:

@@ -160,6 +160,22 @@ def status(*, output: OutputOption = Output.TEXT, data_dir: DataDirOption = None
 
 
 @app.command()
+def rebuild(*, output: OutputOption = Output.TEXT, data_dir: DataDirOption = None) -> None:
+    """Fill the tables once more from the log beside the live ones, and put right what differs, while all goes on.
+
+    NATS_URL and DATABASE_URL in the environment name other servers than those of what runs here.
+    """
+    import asyncio
+
+    from summit_standalone.rebuilding import rebuild_tables
+
+    with _sentences():
+        _configure_log()
+        rebuilt = asyncio.run(rebuild_tables(data_dir))
+        typer.echo(rebuilt.as_json() if output is Output.JSON else rebuilt.as_text())
+
+
+@app.command()
 def sub(
     subject: Annotated[str, typer.Argument(help="For example 'summit.vms.dc-solna.>'.")] = "summit.>",
     *,
