@@ -29,6 +29,11 @@ DEADLINE_SECONDS = 30.0
 MAX_MESSAGE_BYTES = 10_000_000
 
 
+def ageless(vm: dict[str, Any]) -> dict[str, Any]:
+    """A VM without what depends on the moment at which it is shown."""
+    return {name: value for name, value in vm.items() if name != "age"}
+
+
 class Listener:
     """One client of the feed, and all that it heard."""
 
@@ -59,7 +64,8 @@ class Listener:
 
     @property
     def last_id(self) -> str:
-        return self.events[-1].id
+        """What a browser would come back with."""
+        return next((event.id for event in reversed(self.events) if event.id), "")
 
     def told(self, *types: str) -> list[dict[str, Any]]:
         """Payloads of the messages of these types, in order."""
@@ -72,6 +78,27 @@ class Listener:
             for message in self.messages
             if message["type"].startswith("vm:")
         ]
+
+    def known(self) -> dict[str, Any]:
+        """What a client knows that began with a snapshot: each VM by its id, without its age.
+
+        Nothing may be added that is there, nor changed or removed that is not: that would be a gap, or a repetition.
+        """
+        known: dict[str, Any] = {}
+        for message in self.messages:
+            payload = message["payload"]
+            match message["type"]:
+                case "vm:added":
+                    assert payload["vm"]["id"] not in known
+                    known[payload["vm"]["id"]] = ageless(payload["vm"])
+                case "vm:updated":
+                    assert payload["vm"]["id"] in known
+                    known[payload["vm"]["id"]] = ageless(payload["vm"])
+                case "vm:removed":
+                    del known[payload["vmId"]]
+                case "reset":
+                    known = {}
+        return known
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait until what was heard meets the condition. The deadline's error tells what was heard."""

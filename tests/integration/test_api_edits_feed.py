@@ -1,8 +1,7 @@
 """Edits by hand in the live feed: told like everything else. The original tells none of them."""
 
-from published import datacenter_event
-
 from feeding import feed_stack, listening
+from published import datacenter_event
 
 VMS = "/api/v1/admin/datacenters/dc-solna/vms"
 

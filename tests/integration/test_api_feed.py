@@ -1,8 +1,8 @@
 """GET /api/v1/events against real servers: every change once, in order, when lists show it."""
 
+from feeding import feed_stack, listening
 from published import vm_event
 
-from feeding import feed_stack, listening
 from summit_models.event import VmEventType
 from summit_models.vm import VmStatus
 

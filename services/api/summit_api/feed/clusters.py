@@ -7,7 +7,7 @@ NATS.
 from collections.abc import Iterable
 from datetime import datetime
 
-from summit_api.feed.frame import Facts, Frame, Topic, unfinished
+from summit_api.feed.frame import Facts, Frame, Topic, frame
 from summit_api.freshness import Freshness
 from summit_api.render.inventory import cluster_items
 from summit_api.render.moment import Moment
@@ -53,5 +53,4 @@ class Clusters:
 def _frame(item: ClusterItem, now: datetime, revision: Revision | None = None) -> Frame:
     facts = Facts(item.datacenter, item.name)
     payload = {"datacenter": item.datacenter, "cluster": item.model_dump(mode="json")}
-    text = unfinished("cluster", payload, time=now, revision=revision)
-    return Frame(Topic.CLUSTER, revision, before=facts, after=facts, present=text, gone=text)
+    return frame(Topic.CLUSTER, "cluster", payload, time=now, revision=revision, before=facts, after=facts)

@@ -1,7 +1,7 @@
 """A message of the feed, made into JSON once for all clients, and what decides who gets to see it.
 
 A change of a VM is told to each client as seen from its list: what enters the list was added, what leaves it was
-removed. So a frame keeps both texts, and what filters look at before and after the change.
+removed. So a frame keeps the parts of all three messages, and what filters look at before and after the change.
 """
 
 from dataclasses import dataclass
@@ -42,16 +42,16 @@ class Facts(NamedTuple):
     namespace: str | None = None
     name: str = ""
     status: str = ""
+    managed: bool = True
     node_name: str | None = None
     guest_os: str | None = None
     ip: str | None = None
     ips: list[str] = []  # noqa: RUF012  never written to
     labels: dict[str, str] = {}  # noqa: RUF012  never written to
-    managed: bool = True
     problems: list[str] = []  # noqa: RUF012  never written to
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
     """`before` and `after` are None where the thing did not, or does no longer, exist."""
 
@@ -60,40 +60,56 @@ class Frame:
     """None for what is not in the log: clients do not resume from it."""
     before: Facts | None
     after: Facts | None
+    head: bytes
     present: bytes
-    """The message up to its verb, telling the state."""
+    """The payload that tells the state, without its closing brace."""
+    changes: bytes
+    """One more member, with old values: not for who did not see them."""
     gone: bytes
-    """The message up to its verb, telling of the end."""
+    """The payload that tells of the end, without its closing brace."""
+    tail: bytes
 
     def told(self, verb: Verb) -> bytes:
-        return (self.gone if verb is Verb.REMOVED else self.present) + _ENDS[verb]
+        """The whole message."""
+        body = self.gone if verb is Verb.REMOVED else self.present
+        changes = self.changes if verb is Verb.UPDATED else b""
+        return b"".join((self.head, body, changes, self.tail, _ENDS[verb]))
 
     @property
     def size(self) -> int:
-        return len(self.present) + len(self.gone) + _OBJECTS_BYTES
+        return len(self.present) + len(self.changes) + len(self.gone) + _OBJECTS_BYTES
 
 
-_ENDS = {verb: f'{verb}"}}\n\n'.encode() for verb in Verb}
-_OBJECTS_BYTES = 1000
-"""Of a frame but for its texts, roughly."""
-
-HEARTBEAT = b": heartbeat\n\n"
-HELLO = b'retry: 3000\nevent: hello\ndata: {"msg":"connected"}\n\n'
-"""Named, as the original's. A browser that loses the connection waits 3 s: reconnecting fleets spread by themselves."""
-
-
-def unfinished(kind: str, payload: Payload, *, time: datetime, revision: Revision | None = None) -> bytes:
-    """A message without the verb and the end of its type, in the original's order of members."""
-    head = b"" if revision is None else b"id: %d\n" % revision
-    stamp = time.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00").encode()
-    return b'%sdata: {"payload":%s,"timestamp":"%sZ","type":"%s:' % (head, _encode(payload), stamp, kind.encode())
+def frame(
+    topic: Topic,
+    kind: str,
+    present: Payload,
+    *,
+    time: datetime,
+    revision: Revision | None = None,
+    before: Facts | None,
+    after: Facts | None,
+    changes: Payload | None = None,
+    gone: Payload | None = None,
+) -> Frame:
+    """A frame whose messages are of the types `kind:added` and so on. `gone` is `present` unless it is given."""
+    told = _encode(present)[:-1]
+    return Frame(
+        topic=topic,
+        revision=revision,
+        before=before,
+        after=after,
+        head=_head(revision),
+        present=told,
+        changes=b"" if changes is None else b',"changes":' + _encode(changes),
+        gone=told if gone is None else _encode(gone)[:-1],
+        tail=_tail(time, f"{kind}:"),
+    )
 
 
 def message(type_: str, payload: Payload, *, time: datetime, revision: Revision | None = None) -> bytes:
-    """A whole message for one client. JSON text has no line break, so it is one `data` line."""
-    kind, _, verb = type_.partition(":")
-    text = unfinished(kind, payload, time=time, revision=revision)
-    return (text if verb else text[:-1]) + verb.encode() + b'"}\n\n'
+    """A message for one client, in the original's order of members. JSON has no line break: it is one `data` line."""
+    return b"".join((_head(revision), _encode(payload)[:-1], _tail(time, type_), b'"}\n\n'))
 
 
 def bookmark(revision: Revision) -> bytes:
@@ -104,4 +120,20 @@ def bookmark(revision: Revision) -> bytes:
     return b'id: %d\nevent: bookmark\ndata: {"revision":%d}\n\n' % (revision, revision)
 
 
+def _head(revision: Revision | None) -> bytes:
+    return b'data: {"payload":' if revision is None else b'id: %d\ndata: {"payload":' % revision
+
+
+def _tail(time: datetime, type_: str) -> bytes:
+    stamp = time.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00")
+    return f'}},"timestamp":"{stamp}Z","type":"{type_}'.encode()
+
+
 _encode = msgspec.json.Encoder().encode
+_ENDS = {verb: f'{verb}"}}\n\n'.encode() for verb in Verb}
+_OBJECTS_BYTES = 1000
+"""Of a frame but for its texts, roughly."""
+
+HEARTBEAT = b": heartbeat\n\n"
+HELLO = b'retry: 3000\nevent: hello\ndata: {"msg":"connected"}\n\n'
+"""Named, as the original's. A browser that loses the connection waits 3 s: reconnecting fleets spread by themselves."""

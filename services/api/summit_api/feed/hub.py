@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from summit_api.feed.frame import Frame, Topic, unfinished
+from summit_api.feed.frame import Frame, Topic, frame
 from summit_api.feed.ring import Ring
 from summit_models.contract import Revision
 
@@ -36,8 +36,8 @@ class Hub:
 
     def publish(self, frames: Iterable[Frame], revision: Revision | None = None) -> None:
         """Tell all clients. All of the log up to `revision` has been told then."""
-        for frame in frames:
-            self.ring.append(frame)
+        for told in frames:
+            self.ring.append(told)
         if revision is not None:
             self.ring.advance(revision)
             self.position = max(self.position, revision)
@@ -45,8 +45,7 @@ class Hub:
 
     def test_event(self, words: str) -> None:
         """Tell all clients of this process `test:event`, which is not in the log."""
-        text = unfinished("test", {"msg": words}, time=datetime.now(UTC))
-        self.publish([Frame(Topic.TEST, None, before=None, after=None, present=text, gone=text)])
+        self.publish([frame(Topic.TEST, "test", {"msg": words}, time=datetime.now(UTC), before=None, after=None)])
 
     def close(self) -> None:
         """End every client's feed."""

@@ -20,9 +20,15 @@ from summit_api.feed.source import OUTAGE, GenerationError, Source, TooOldError
 from summit_models.contract import Revision
 from summit_runtime.backoff import Backoff
 
+_BEGINNING = Revision(0)
+
 
 class ResetError(Exception):
-    """What the client knows is worthless; the sentence says why."""
+    """What the client knows is worthless; the sentence says why. `position`: if known, what a list shows at least."""
+
+    def __init__(self, reason: str, position: Revision = _BEGINNING) -> None:
+        super().__init__(reason)
+        self.position = position
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ class Subscription:
                     async for chunk in session:
                         yield chunk
             except ResetError as reset:
-                yield self._reset(str(reset))
+                yield self._reset(str(reset), reset.position)
             except TooSlowError:
                 return
             except OUTAGE:
@@ -101,8 +107,10 @@ class Subscription:
 
     async def _refuse_future(self, after: Revision) -> None:
         """A list may be a moment ahead of the feed; nothing is ahead of the tables."""
-        if after > (newest := await self._source.newest()):
-            raise ResetError(f"revision {after} is not there yet, the newest is {newest}")
+        newest = await self._source.newest()
+        self._check_turn()  # else it may be a revision of another log
+        if after > newest:
+            raise ResetError(f"revision {after} is not there yet, the newest is {newest}", newest)
 
     async def _replayed(self, after: Revision) -> bytes:
         """A piece of what the ring has no longer."""
@@ -155,9 +163,9 @@ class Subscription:
         if self._turn != self._hub.turn:
             raise ResetError(self._hub.reason)
 
-    def _reset(self, reason: str) -> bytes:
+    def _reset(self, reason: str, position: Revision = _BEGINNING) -> bytes:
         """Tell the client to read anew. The original's page does so when it hears `refresh`."""
-        position = self._hub.position
+        position = max(position, self._hub.position)
         self._turn = self._hub.turn
         self._after = None if self._wish.snapshot else position
         self._owes_clusters = True

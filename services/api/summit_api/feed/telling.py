@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from summit_api.feed.change import Change
-from summit_api.feed.frame import Facts, Frame, Topic, unfinished
+from summit_api.feed.frame import Facts, Frame, Topic, frame
 from summit_api.render.moment import Moment
 from summit_api.shapes.original import OriginalMigration
 from summit_models.event import MigrationEventType, VmEventType
@@ -51,13 +51,16 @@ def _vm(change: Change, moment: Moment) -> Frame:
         "deleted": deleted,
         "finalStateUnknown": bool(data.get("finalStateUnknown")),
     }
-    return Frame(
+    return frame(
         Topic.VM,
-        change.revision,
+        "vm",
+        {"datacenter": now.datacenter, "vm": shown},
+        time=change.time,
+        revision=change.revision,
         before=None if change.type == VmEventType.CREATED else before,
         after=None if deleted else now,
-        present=_text("vm", {"datacenter": now.datacenter, "vm": shown, "changes": changes}, change),
-        gone=_text("vm", gone, change),
+        changes=changes,
+        gone=gone,
     )
 
 
@@ -67,13 +70,16 @@ def _migration(change: Change, _: Moment) -> Frame:
     facts = Facts(data.get("datacenterId", ""), data.get("cluster"), data.get("namespace"), name=data.get("name", ""))
     shown = _migration_json(data, observed_at=change.time, deleted=deleted)
     about = {"datacenter": facts.datacenter, "migration": shown}
-    return Frame(
+    return frame(
         Topic.MIGRATION,
-        change.revision,
+        "migration",
+        about,
+        time=change.time,
+        revision=change.revision,
         before=None if change.type == MigrationEventType.CREATED else facts,
         after=None if deleted else facts,
-        present=_text("migration", {**about, "changes": data.get("changes") or {}}, change),
-        gone=_text("migration", {**about, "migrationName": facts.name, "migrationId": change.key}, change),
+        changes=data.get("changes") or {},
+        gone={**about, "migrationName": facts.name, "migrationId": change.key},
     )
 
 
@@ -91,16 +97,19 @@ def _migration_json(data: Json, *, observed_at: datetime, deleted: bool) -> dict
 def _datacenter(change: Change, _: Moment) -> Frame:
     facts = Facts(change.data.get("id", ""))
     payload = {"datacenter": facts.datacenter, **{name: change.data.get(name) for name in _DATACENTER_MEMBERS}}
-    text = _text("datacenters", payload, change)
-    return Frame(Topic.DATACENTER, change.revision, before=facts, after=facts, present=text, gone=text)
+    return frame(
+        Topic.DATACENTER,
+        "datacenters",
+        payload,
+        time=change.time,
+        revision=change.revision,
+        before=facts,
+        after=facts,
+    )
 
 
 def _facts(data: Json) -> Facts:
     return Facts(**{name: data[member] for name, member in _FACTS.items() if member in data})
-
-
-def _text(kind: str, payload: dict[str, Any], change: Change) -> bytes:
-    return unfinished(kind, payload, time=change.time, revision=change.revision)
 
 
 _TELLING: Mapping[str, Callable[[Change, Moment], Frame]] = {

@@ -1,0 +1,77 @@
+"""The ring of the newest frames: who is in it goes on without a gap, who is not is told so."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from summit_api.feed.frame import Frame, Topic
+from summit_api.feed.ring import CHUNK_BYTES, Ring
+from summit_models.contract import Revision
+
+
+def frame(revision: int | None, size: int = 10) -> Frame:
+    """A frame of this revision; None for one that is not in the log."""
+    told = None if revision is None else Revision(revision)
+    parts = {"head": b"", "present": b"x" * size, "changes": b"", "gone": b"", "tail": b""}
+    return Frame(topic=Topic.VM, revision=told, before=None, after=None, **parts)
+
+
+def revisions(ring: Ring, offset: int) -> list[int | None]:
+    """Of all frames from there on."""
+    taken: list[int | None] = []
+    while frames := ring.take(offset):
+        offset += len(frames)
+        taken += [frame.revision for frame in frames]
+    return taken
+
+
+def test_what_follows_a_revision_is_found() -> None:
+    """Also for a revision that made no frame."""
+    ring = Ring(max_bytes=1_000_000)
+    ring.restart(Revision(5))
+    for revision in (6, 8, 9):
+        ring.append(frame(revision))
+    assert ring.offset_after(Revision(4)) is None
+    assert [revisions(ring, ring.offset_after(Revision(n)) or 0) for n in (5, 6, 7, 9, 12)] == [
+        [6, 8, 9],
+        [8, 9],
+        [8, 9],
+        [],
+        [],
+    ]
+
+
+def test_frames_without_a_revision_keep_their_place() -> None:
+    """Who resumes after the revision before them has seen them, or is told anew by other means."""
+    ring = Ring(max_bytes=1_000_000)
+    for revision in (1, None, 2, None):
+        ring.append(frame(revision))
+    assert revisions(ring, ring.offset_after(Revision(0)) or 0) == [1, None, 2, None]
+    assert revisions(ring, ring.offset_after(Revision(1)) or 0) == [2, None]
+
+
+def test_a_chunk_is_bounded() -> None:
+    """A client is handed about 64 KiB at once, and at least one frame."""
+    ring = Ring(max_bytes=10_000_000)
+    for revision in range(1, 11):
+        ring.append(frame(revision, size=CHUNK_BYTES // 2))
+    assert [len(ring.take(offset)) for offset in (0, 9, 10)] == [2, 1, 0]
+    ring.append(frame(11, size=CHUNK_BYTES * 5))
+    assert len(ring.take(10)) == 1
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 5000)), max_size=60), st.integers(2000, 30_000))
+def test_nothing_is_missing_between_what_is_known_and_the_end(frames: list[tuple[bool, int]], max_bytes: int) -> None:
+    """Whatever was evicted: an offset that is given leads to every later frame, and memory stays bounded."""
+    ring, told = Ring(max_bytes), []
+    for revision, (logged, size) in enumerate(frames, 1):
+        made = frame(revision if logged else None, size)
+        ring.append(made)
+        told.append(made)
+        assert sum(kept.size for kept in told[ring.begin :]) <= max_bytes
+    for revision in range(len(frames) + 1):
+        offset = ring.offset_after(Revision(revision))
+        expected = [f.revision for f in told if f.revision is not None and f.revision > revision]
+        if offset is None:
+            assert revision < ring.since
+        else:
+            assert [n for n in revisions(ring, offset) if n is not None] == expected
