@@ -1,13 +1,12 @@
 """The original API's answers, exchange by exchange: method, path, status, and every member of the body.
 
-`recorded-http/*.json` have what the original answers (release babe686) to requests in turn, from the state under
+`recorded-http/*.json` have what the original's own program (babe686) answered to requests in turn, from the state under
 `given`. Ours must answer the same, and may have more members. Where ours is meant to be different, `ours` has the
 answer and the reason. `<time>` and `<uuid>` stand for any.
 """
 
 import json
 import re
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -59,7 +58,7 @@ def migration_events(given: dict[str, Any]) -> list[MigrationEvent]:
             id=str(uuid4()),
             source=source_of(data.datacenter_id, data.cluster),
             subject=data.name,
-            time=datetime(2026, 11, 20, 12, tzinfo=UTC),
+            time=migration["updatedAt"],
             type=MigrationEventType.CREATED,
             data=data,
         )

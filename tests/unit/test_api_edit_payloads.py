@@ -1,0 +1,63 @@
+"""Bodies of edits: what is refused, and that the field is named."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from fastapi import Request
+
+from summit_api.edits.body import FORM, InvalidBodyError, PayloadT, read
+from summit_api.edits.payloads import DatacenterPatch, NewVm, VmPatch
+
+
+def sent(model: type[PayloadT], body: bytes, content_type: str = "application/json") -> PayloadT:
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    scope = {"type": "http", "headers": [(b"content-type", content_type.encode())]}
+    return asyncio.run(read(Request(scope, receive), model))
+
+
+@pytest.mark.parametrize(
+    ("model", "body", "field"),
+    [
+        (DatacenterPatch, b'{"coordinates": [NaN, 18]}', "coordinates.0"),
+        (DatacenterPatch, b'{"coordinates": [1e999, 18]}', "coordinates.0"),
+        (DatacenterPatch, b'{"coordinates": [59, 181]}', "coordinates.1"),
+        (DatacenterPatch, b'{"coordinates": [59]}', "coordinates.1"),
+        (DatacenterPatch, b'{"name": ""}', "name"),
+        (DatacenterPatch, b'{"name": "two\\nlines"}', "name"),
+        (DatacenterPatch, b'{"location": "\\u0000"}', "location"),
+        (DatacenterPatch, b'{"name": "\\ud800"}', "body"),
+        (VmPatch, b'{"name": "<img src=x onerror=alert(1)>"}', "name"),
+        (VmPatch, b'{"cpu": -1}', "cpu"),
+        (VmPatch, b'{"cpu": "4"}', "cpu"),
+        (VmPatch, b'{"cpu": true}', "cpu"),
+        (VmPatch, b'{"memory": 99999999999999999999}', "memory"),
+        (VmPatch, b'{"status": "exploded"}', "status"),
+        (NewVm, b"{}", "name"),
+        (NewVm, b'{"name": "a", "id": "a.b"}', "id"),
+        (NewVm, b'{"name": "a", "id": "*"}', "id"),
+        (NewVm, b"[]", "body"),
+        (NewVm, b"", "body"),
+        (NewVm, b"\xff", "body"),
+        (NewVm, b"[" * 100_000, "body"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(model: type[Any], body: bytes, field: str) -> None:
+    """By the field, in words."""
+    with pytest.raises(InvalidBodyError) as refused:
+        sent(model, body)
+    assert refused.value.fields[0].field.startswith(field)
+    assert refused.value.fields[0].detail
+
+
+def test_form_has_texts_for_numbers() -> None:
+    """And a repeated name for a list."""
+    assert sent(VmPatch, b"cpu=4&name=my+vm", FORM).cpu == 4
+    assert sent(DatacenterPatch, b"coordinates=59.3&coordinates=18", f"{FORM}; charset=utf-8").coordinates == (59.3, 18)
+
+
+def test_json_may_have_whole_numbers_for_degrees() -> None:
+    """JSON knows one kind of number."""
+    assert sent(DatacenterPatch, b'{"coordinates": [59, 18]}').coordinates == (59.0, 18.0)

@@ -1,0 +1,85 @@
+"""What an edit makes of a VM, and the events that say so."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from summit_api.edits import vm as vms
+from summit_api.edits.payloads import NewVm, VmPatch
+from summit_models.contract import DatacenterId, Revision
+from summit_models.event import VmEventType
+from summit_models.vm import Vm, VmStatus
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+SOLNA, UPPSALA = DatacenterId("dc-solna"), DatacenterId("dc-uppsala")
+SEVEN = Revision(7)
+
+
+def by_hand(**members: Any) -> Vm:
+    return vms.new(NewVm(**{"id": "vm-001", "name": "web"} | members), SOLNA)
+
+
+def test_what_is_not_said_is_unknown() -> None:
+    """No size is made up, no status, no time of creation."""
+    vm = by_hand()
+    assert (vm.managed, vm.status, vm.cpu, vm.memory_bytes, vm.created_at) == (
+        False,
+        VmStatus.UNKNOWN,
+        None,
+        None,
+        None,
+    )
+
+
+def test_sizes_by_hand_are_exact() -> None:
+    """MiB and GiB as bytes, so that sorting and adding up work for all VMs."""
+    vm = by_hand(memory=3, disk=2)
+    assert (vm.memory_bytes, vm.disk_bytes) == (3 * 2**20, 2 * 2**30)
+    assert vms.patched(vm, VmPatch(memory=4)).memory_bytes == 4 * 2**20
+
+
+def test_rounded_size_that_stays_keeps_its_bytes() -> None:
+    """A watched VM's MiB are rounded: to send them back is no change."""
+    vm = by_hand(memory=3).model_copy(update={"managed": True, "memory_bytes": 3 * 2**20 + 1})
+    assert vms.patched(vm, VmPatch(memory=3)) == vm
+
+
+def test_move_is_an_end_there_and_a_beginning_here() -> None:
+    """Each under the subject of its datacenter; the second tells where the VM comes from."""
+    vm = by_hand()
+    ends, begins = vms.changed(vm, vms.moved(vm, UPPSALA, NOW), SEVEN, NOW)
+    assert (ends.type, ends.source, ends.data.datacenter) == (VmEventType.DELETED, "/datacenters/dc-solna", SOLNA)
+    assert (begins.type, begins.source, begins.data.datacenter) == (
+        VmEventType.CREATED, "/datacenters/dc-uppsala", UPPSALA,
+    )  # fmt: skip
+    assert begins.data.changes == {"datacenter": "dc-solna", "_lastMigratedAt": None}
+    assert ends.id != begins.id
+
+
+patches = st.builds(
+    VmPatch,
+    name=st.none() | st.from_regex(r"[a-z]{1,9}", fullmatch=True),
+    status=st.none() | st.sampled_from(VmStatus),
+    cpu=st.none() | st.integers(0, 64),
+    memory=st.none() | st.integers(0, 2**20),
+    cluster=st.none() | st.sampled_from(["", "old-vmware"]),
+)
+
+
+@given(patches, patches)
+def test_old_values_in_the_event_lead_back(first: VmPatch, second: VmPatch) -> None:
+    """The state with its `changes` undone is the state before, so history can be read in both directions."""
+    before = vms.patched(by_hand(cpu=2), first)
+    after = vms.patched(before, second)
+    (event,) = vms.changed(before, after, SEVEN, NOW)
+    assert Vm.model_validate(after.model_dump(mode="json") | event.data.changes) == before
+
+
+@given(patches, patches)
+def test_same_id_means_same_state(first: VmPatch, second: VmPatch) -> None:
+    """Two edits made from one revision are one event only if they say the same, or one would be lost for the other."""
+    vm = by_hand(cpu=2)
+    one, other = (vms.changed(vm, vms.patched(vm, patch), SEVEN, NOW)[0] for patch in (first, second))
+    assert (one.id == other.id) == (one.data == other.data)
