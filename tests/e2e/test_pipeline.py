@@ -157,3 +157,25 @@ async def test_every_service_stops_in_order_on_sigterm(pipeline: Pipeline, clust
 async def _clusters(pipeline: Pipeline) -> list[dict[str, Any]]:
     answer = await pipeline.get("/api/v1/clusters")
     return list(answer["items"] if isinstance(answer, dict) else answer)
+
+
+async def test_what_was_edited_by_hand_outlives_a_start(pipeline: Pipeline, clusters: Clusters) -> None:
+    """The watcher that starts declares its datacenters and lists its clusters: neither undoes what people said."""
+    declared = "/api/v1/admin/datacenters/dc-solna"
+
+    async def datacenters() -> dict[str, str]:
+        return {dc["id"]: dc["name"] for dc in (await pipeline.get("/api/v1/datacenters"))["datacenters"]}
+
+    await eventually(datacenters, lambda names: "dc-solna" in names)
+    edited = await eventually(
+        lambda: pipeline.api.patch(declared, json={"name": "Solna North"}), lambda answer: answer.status_code == 200
+    )
+    assert edited.json()["name"] == "Solna North"
+    added = await pipeline.api.post(f"{declared}/vms", json={"id": "vm-001", "name": "by-hand", "cluster": "vulcan"})
+    assert added.status_code == 200, added.text
+    await pipeline.stop("watcher", signal.SIGKILL)
+    await pipeline.start("watcher")
+    clusters[0].create_vm("web", namespace="prod")
+    vms = await eventually(pipeline.vms, lambda vms: "web" in vms)
+    assert vms.keys() == {"web", "by-hand"}
+    assert (await datacenters())["dc-solna"] == "Solna North"
