@@ -6,7 +6,6 @@ answer and the reason. `<time>` and `<uuid>` stand for any.
 """
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,32 +14,13 @@ import httpx2
 import pytest
 from editing import Editing, log_and_tables
 from published import datacenter_event, unmanaged_event
+from recorded import difference
 
 from summit_models.event import MigrationEvent, MigrationEventData, MigrationEventType, VmEvent, source_of
 
 RECORDED: dict[str, Any] = {
     path.stem: json.loads(path.read_text()) for path in sorted((Path(__file__).parent / "recorded-http").glob("*.json"))
 }
-
-_PLACEHOLDERS = {
-    "<time>": re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"),
-    "<uuid>": re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
-}
-
-
-def difference(expected: Any, found: Any, where: str = "body") -> str | None:
-    """Where `found` lacks a member of `expected`, or has another value; more members are welcome."""
-    if isinstance(expected, dict) and isinstance(found, dict):
-        missing = expected.keys() - found.keys()
-        if missing:
-            return f"{where} has no {sorted(missing)}"
-        return next(filter(None, (difference(v, found[k], f"{where}.{k}") for k, v in expected.items())), None)
-    if isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
-        pairs = enumerate(zip(expected, found, strict=True))
-        return next(filter(None, (difference(e, f, f"{where}[{n}]") for n, (e, f) in pairs)), None)
-    if isinstance(expected, str) and (pattern := _PLACEHOLDERS.get(expected)):
-        return None if isinstance(found, str) and pattern.fullmatch(found) else f"{where} is {found!r}, not {expected}"
-    return None if expected == found else f"{where} is {found!r}, not {expected!r}"
 
 
 def vm_events(given: dict[str, Any]) -> list[VmEvent]:

@@ -9,7 +9,7 @@ import pytest
 
 from summit_models.asyncapi import CHANNELS, MESSAGES, document, parameters
 from summit_models.asyncapi_examples import EXAMPLES
-from summit_models.cluster import ClusterHealth
+from summit_models.cluster import Heartbeat
 from summit_models.contract import Contract
 from summit_models.event import Event, subject_of
 from summit_projector.project import PROJECTIONS, project
@@ -35,7 +35,7 @@ def references(part: Any) -> Iterator[str]:
 def test_each_kind_of_event_has_a_channel(rendered: dict[str, Any]) -> None:
     """So has each collection that the projector applies."""
     described = {message for channel in rendered["channels"].values() for message in channel["messages"]}
-    assert described == {*(event.__name__ for event in get_args(Event)), "ClusterHealth"} == set(MESSAGES)
+    assert described == {*(event.__name__ for event in get_args(Event)), "Heartbeat"} == set(MESSAGES)
     assert {channel.address.split(".")[1] for channel in CHANNELS.values()} >= set(PROJECTIONS)
 
 
@@ -62,7 +62,7 @@ def test_examples_are_events(name: str) -> None:
     example: Contract = EXAMPLES[name]
     body = example.model_dump_json()
     assert type(example).model_validate_json(body) == example
-    if not isinstance(example, ClusterHealth):
+    if not isinstance(example, Heartbeat):
         subject = subject_of(example)  # type: ignore[arg-type]
         assert project([StreamMessage(1, subject, body.encode(), 0)]).set_aside == []
         patterns = [re.sub(r"\\{\w+\\}", "[^.]+", re.escape(channel.address)) for channel in CHANNELS.values()]

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from summit_models.asyncapi_examples import EXAMPLES
-from summit_models.cluster import ClusterHealth
+from summit_models.cluster import Heartbeat
 from summit_models.contract import Contract
 from summit_models.event import HEALTH_BUCKET, ClusterEvent, DatacenterEvent, MigrationEvent, VmEvent
 
@@ -62,7 +62,7 @@ CHANNELS: Mapping[str, Channel] = {
     ),
     "health": Channel(
         f"$KV.{HEALTH_BUCKET}.{{datacenter}}.{{cluster}}",
-        "ClusterHealth",
+        "Heartbeat",
         "Entry of a key-value bucket, written about every ten seconds while a cluster is watched.",
     ),
 }
@@ -72,7 +72,7 @@ MESSAGES: Mapping[str, type[Contract]] = {
     "MigrationEvent": MigrationEvent,
     "ClusterEvent": ClusterEvent,
     "DatacenterEvent": DatacenterEvent,
-    "ClusterHealth": ClusterHealth,
+    "Heartbeat": Heartbeat,
 }
 
 _PARAMETERS: Mapping[str, dict[str, Any]] = {
@@ -146,7 +146,7 @@ def _operation(name: str, channel: Channel) -> dict[str, Any]:
 
 
 def _message(name: str) -> dict[str, Any]:
-    is_event = name != "ClusterHealth"
+    is_event = name != "Heartbeat"
     return {
         "name": name,
         "contentType": CLOUD_EVENT if is_event else "application/json",

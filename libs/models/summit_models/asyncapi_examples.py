@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from summit_models.cluster import ClusterHealth, ConnectionState, ResourceHealth
+from summit_models.cluster import ClusterHealth, ConnectionState, Heartbeat, ResourceHealth
 from summit_models.contract import ClusterName, Contract, DatacenterId, Uid
 from summit_models.datacenter import Datacenter, DatacenterValues
 from summit_models.event import (
@@ -122,10 +122,15 @@ _health = ClusterHealth(
     since=_AT,
     reason="virtualmachineinstancemigrations: 403 Forbidden",
     server_version="v1.34.1",
+    identity="3c0b2d5e-7f7a-4a0e-9c55-0d8b6c1f2a10",
     last_contact=_AT,
     resources=[
         ResourceHealth(
-            resource="virtualmachines", state=ConnectionState.SYNCED, since=_AT - timedelta(hours=6), last_contact=_AT
+            resource="virtualmachines",
+            state=ConnectionState.SYNCED,
+            since=_AT - timedelta(hours=6),
+            last_contact=_AT,
+            resource_version="884213401",
         )
     ],
 )
@@ -161,5 +166,5 @@ EXAMPLES: Mapping[str, Contract] = {
     "a migration runs": _migration_running,
     "a cluster may not list its migrations": _cluster_degraded,
     "a datacenter was renamed by hand": _datacenter_edited,
-    "the health of a cluster": _health,
+    "a sign of life of a cluster's watcher": Heartbeat(**dict(_health), epoch=3),
 }
