@@ -47,7 +47,8 @@ class Readings:
 
     async def revision(self) -> int:
         """The checkpoint; -1 while there is no table of it."""
-        with contextlib.suppress(asyncpg.UndefinedTableError, OSError, asyncpg.PostgresConnectionError):
+        away = (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError)
+        with contextlib.suppress(asyncpg.UndefinedTableError, *away):
             for row in await self.fetch("SELECT revision FROM checkpoint"):
                 return int(row["revision"])
         return -1

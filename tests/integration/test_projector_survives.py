@@ -11,6 +11,7 @@ from projecting import Readings, eventually, projector, projector_settings, publ
 from published import vm_event
 
 from summit_models.event import VmEventType
+from summit_standalone.child import Child
 from summit_standalone.embedded_nats import embedded_nats
 from summit_standalone.embedded_postgres import embedded_postgres
 
@@ -49,6 +50,20 @@ async def test_postgres_that_restarts_is_waited_for(nats_url: str, tmp_path: Pat
             await readings.applied(last)
             assert await names(readings) == ["a", "b"]
             await projecting.__aexit__(None, None, None)
+
+
+async def test_what_was_seen_is_still_there_after_a_crash_of_postgres(nats_url: str, tmp_path: Path) -> None:
+    """Without anybody applying it again: a commit that can be seen is on the disk."""
+    servers: list[Child] = []
+    async with publisher(nats_url) as client, embedded_postgres(tmp_path, servers.append) as url:
+        readings = Readings(url)
+        async with projector(projector_settings(nats_url, url)):
+            await readings.applied(await publish(client, *[vm_event(name) for name in "abc"]))
+            last = await publish(client, vm_event("d"))
+            await readings.applied(last)
+            os.kill(servers[-1].pid or 0, signal.SIGQUIT)
+        await eventually(readings.revision, lambda revision: revision >= 0)
+        assert await readings.revision() == last
 
 
 async def test_postgres_that_comes_back_empty_is_filled_again(nats_url: str, database_url: str) -> None:

@@ -22,8 +22,9 @@ from summit_projector.stream_identity import Position
 from summit_runtime import database
 
 _SESSION = """
--- A commit lost to a power failure is applied again from the stream, so waiting for the disk buys nothing.
-SET synchronous_commit = off;
+-- What readers have seen stays. A commit that a crash of Postgres takes back would be applied again from the stream,
+-- but until then VMs that somebody has seen are not there. It costs one wait for the disk per batch.
+SET synchronous_commit = on;
 -- Whoever holds the lock and is gone without a word is noticed within 11 s, so that another can take over.
 SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3;
 SET idle_in_transaction_session_timeout = '30s';
