@@ -90,8 +90,11 @@ async def _first_connect(url: SecretStr, name: str) -> Client:
 
 
 async def close(client: Client) -> None:
-    """Close the connection, also one whose server is away."""
-    with contextlib.suppress(OSError, NatsError):
+    """Close the connection, also one whose server is away.
+
+    RuntimeError: nats-py writes a last time, and uvloop says so that the connection is gone.
+    """
+    with contextlib.suppress(OSError, NatsError, RuntimeError):
         await client.close()
 
 
