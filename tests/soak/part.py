@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,8 @@ from summit_standalone.child import Child, Program, ignore
 
 END_SECONDS = 30.0
 """Every process promises to stop within ten seconds; a busy machine takes its time."""
+IMPORT_SECONDS = 20.0
+"""So long may Python take on a busy machine until it minds signals; SIGTERM just ends it before."""
 RESTART_SECONDS = 0.5
 """Of a process that ended by itself, as docker's `restart: always` would."""
 
@@ -36,9 +39,11 @@ class Part:
         """Ends that nobody asked for, and ends that were asked for and went wrong."""
         self._child = Child(program, ignore)
         self._wanted = asyncio.Event()
+        self._started_at = 0.0
 
     async def start(self) -> None:
         await self._child.spawn()
+        self._started_at = time.monotonic()
         self.starts += 1
         self._wanted.set()
 
@@ -53,7 +58,8 @@ class Part:
             self.complaints.append(f"{self.name} had not ended {END_SECONDS:.0f} s after {how.name}")
             self._child.kill()
             await self._child.ended()
-        if how is signal.SIGTERM and self._child.exit_code:
+        is_young = time.monotonic() - self._started_at < IMPORT_SECONDS and self._child.exit_code == -signal.SIGTERM
+        if how is signal.SIGTERM and self._child.exit_code and not is_young:
             self.complaints.append(f"{self.name} {self._child.describe_end()} after SIGTERM")
 
     @asynccontextmanager

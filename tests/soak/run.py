@@ -74,7 +74,7 @@ async def soak(plan: Plan, directory: Path) -> Outcome:
                 follower.complaints(seen.history, seen.shown())
             ),
             "processes end only when they are ended, and in order": world.complaints(),
-            "memory and open files are flat": verdict.growth(before, after, world.services),
+            "memory and open files are flat": verdict.growth(before, after, world),
             **verdict.judge(seen, world),
         }
         report = [

@@ -47,21 +47,20 @@ def schedule(
     fresh = chosen.sample(sorted(first), len(first))
     planned: list[Planned] = []
     at = chosen.uniform(*GAP_SECONDS)
-    while possible := {n: kind for n, kind in kinds.items() if _fits(kind, seconds - at, heal_seconds)}:
-        name = next((name for name in fresh if name in possible), "") or _drawn(chosen, possible)
+    while possible := {name: most for name in kinds if (most := _longest(kinds[name], seconds - at, heal_seconds))}:
+        name = next((name for name in fresh if name in possible), "") or _drawn(chosen, kinds, possible)
         fresh = [other for other in fresh if other != name]
-        planned.append(Planned(at, name, chosen.randrange(1000), _lasting(chosen, possible[name], seconds - at)))
+        lasts = chosen.uniform(kinds[name].lasts.least, possible[name])
+        planned.append(Planned(at, name, chosen.randrange(1000), lasts))
         at += chosen.uniform(*GAP_SECONDS)
     return planned
 
 
-def _fits(kind: Kind, left: float, heal_seconds: float) -> bool:
-    return kind.lasts.least <= left and kind.lasts.least + kind.heals_seconds <= left + heal_seconds
+def _longest(kind: Kind, left: float, heal_seconds: float) -> float:
+    """How long an act that begins now may last; 0 if there is no time for it any more."""
+    most = min(kind.lasts.most, left, left + heal_seconds - kind.heals_seconds)
+    return most if most > kind.lasts.least else 0.0
 
 
-def _lasting(chosen: random.Random, kind: Kind, left: float) -> float:
-    return chosen.uniform(kind.lasts.least, min(kind.lasts.most, left))
-
-
-def _drawn(chosen: random.Random, kinds: Mapping[str, Kind]) -> str:
-    return chosen.choices(list(kinds), [kind.weight for kind in kinds.values()])[0]
+def _drawn(chosen: random.Random, kinds: Mapping[str, Kind], names: Collection[str]) -> str:
+    return chosen.choices(list(names), [kinds[name].weight for name in names])[0]

@@ -52,7 +52,8 @@ class Witness:
             existing = sum(len(site.living()) for site in self.world.sites)
             unready = await self.world.unready()
             state = f"not ready: {'; '.join(unready)}" if unready else "all ready"
-            say(f"-- {existing} VMs exist; {self.looks} looks at the API, {self.failures} without answer; {state}")
+            memory = ", ".join(f"{name} {size.resident_bytes / 1e6:.0f} MB" for name, size in sizes(self.world).items())
+            say(f"-- {existing} VMs; {self.looks} looks at the API, {self.failures} without answer; {memory}; {state}")
 
 
 def sizes(world: World) -> Mapping[str, Size]:

@@ -147,7 +147,8 @@ class World:
                 found.append(f"{name}: {type(error).__name__}")
             else:
                 if answer.status_code != 200:
-                    found.append(f"{name}: {answer.text.strip()}")
+                    failing = [line for line in answer.text.splitlines() if line.startswith("[-]")]
+                    found.append(f"{name}: {' '.join(failing)}")
         return found
 
 
