@@ -86,7 +86,7 @@ def migration_event(
 def cluster_event(
     name: str = CLUSTER, state: ConnectionState = ConnectionState.SYNCED, *, epoch: int = 0, **more: Any
 ) -> ClusterEvent:
-    data = ClusterHealth(name=name, datacenter=DATACENTER, state=state, since=OBSERVED_AT, **more)
+    data = ClusterHealth(name=name, datacenter=DATACENTER, state=state, **({"since": OBSERVED_AT} | more))
     envelope = _envelope(f"{name}/{state}", name, OBSERVED_AT, epoch) | {"source": source_of(DATACENTER, name)}
     return ClusterEvent(**envelope, type=cluster_event_type(state), data=data)
 

@@ -66,6 +66,23 @@ class Log:
         expected = oracle.expected_vms(truth, cluster=cluster.name, datacenter=datacenter)
         return [*replay.violations, *replay.returned, *oracle.compare(expected, replay.living, source=source)]
 
+    async def lives(self, *clusters: SimulatedCluster, datacenter: str = DATACENTER) -> None:
+        """Wait until the log says what is true of these clusters now: what had been retired may have returned."""
+
+        def right() -> bool:
+            shown = oracle.replay(self.messages).living
+            return not [
+                sentence
+                for cluster in clusters
+                for sentence in oracle.compare(
+                    oracle.expected_vms(cluster.truth(), cluster=cluster.name, datacenter=datacenter),
+                    shown,
+                    source=f"/datacenters/{datacenter}/clusters/{cluster.name}",
+                )
+            ]
+
+        await until(right, DEADLINE_SECONDS)
+
     async def agrees(self, *clusters: SimulatedCluster) -> None:
         """Wait until the log says what is true of these clusters."""
         wrong: Sequence[str] = ()
@@ -104,8 +121,11 @@ class Healths:
         async with consume(client, after=None, filter_subject=subjects, stream=f"KV_{HEALTH_BUCKET}") as consumer:
             while True:
                 for message in await consumer.next_batch():
-                    health = ClusterHealth.model_validate_json(message.body)
-                    self.newest[health.name] = health
+                    name = message.subject.rpartition(".")[2]
+                    if message.body:
+                        self.newest[name] = ClusterHealth.model_validate_json(message.body)
+                    else:
+                        self.newest.pop(name, None)
 
     def state(self, cluster: str, resource: str | None = None) -> str | None:
         """Of the cluster, or of one of its list-watches; None before the first word."""

@@ -9,11 +9,11 @@ import nats
 import pytest
 from api_stack import NOW, Stack, api_stack, health, placed_vm
 from projecting import eventually, publisher
-from published import CLUSTER, cluster_event, datacenter_event
+from published import CLUSTER, cluster_event, datacenter_event, unmanaged_event
 
 from summit_api.freshness import Freshness, follow
 from summit_models.cluster import ConnectionState, ResourceHealth
-from summit_models.event import HEALTH_BUCKET
+from summit_models.event import HEALTH_BUCKET, VmEventType
 
 SECOND = timedelta(seconds=1)
 
@@ -78,9 +78,22 @@ async def test_change_of_state_in_the_tables_is_newer_than_an_older_word(stack: 
     assert (shown["state"], shown["lastContact"]) == ("synced", "2026-11-23T12:00:30Z")
 
 
+async def test_a_retired_cluster_is_not_shown_until_it_returns(stack: Stack) -> None:
+    """Nor are its VMs, whatever was last heard of it; under its next epoch both are back."""
+    stack.freshness.hear(health(CLUSTER, last_contact=NOW))
+    gone = placed_vm("a", type_=VmEventType.DELETED, epoch=1)
+    await stack.apply(gone, cluster_event(state=ConnectionState.RETIRED, since=NOW))
+    assert (await stack.get("/api/v1/clusters"))["items"] == []
+    assert (await stack.get("/api/v1/vms", cluster=CLUSTER))["items"] == []
+    assert (await stack.get("/api/v1/status"))["total_vms"] == 1
+    await stack.apply(placed_vm("a", epoch=2), cluster_event(since=NOW + SECOND))
+    assert [item["name"] for item in (await stack.get("/api/v1/clusters"))["items"]] == [CLUSTER]
+    assert [item["name"] for item in (await stack.get("/api/v1/vms", cluster=CLUSTER))["items"]] == ["a"]
+
+
 async def test_vm_added_by_hand_is_never_stale(stack: Stack) -> None:
     """It has no cluster that could fall silent."""
-    await stack.apply(placed_vm("c", cluster="by-hand", managed=False))
+    await stack.apply(unmanaged_event("c", cluster="by-hand"))
     (item,) = (await stack.get("/api/v1/vms", cluster="by-hand"))["items"]
     assert item["stale"] is False
 

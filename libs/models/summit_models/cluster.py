@@ -26,6 +26,8 @@ class ConnectionState(StrEnum):
     IDENTITY_CHANGED = "identity_changed"
     DEGRADED = "degraded"
     """Of a cluster only: some resources are synced, others are not."""
+    RETIRED = "retired"
+    """Of a cluster only: the configuration does not declare it any more, and no list shows it."""
 
 
 class ResourceHealth(Contract):

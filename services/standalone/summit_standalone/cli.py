@@ -55,6 +55,10 @@ DataDirOption = Annotated[
 ]
 HostOption = Annotated[str, typer.Option("--host", help="Address the API listens on.")]
 PortOption = Annotated[int, typer.Option("-p", "--port", min=1, max=65535, help="Port the API listens on.")]
+ServerOption = Annotated[
+    str | None,
+    typer.Option("-s", "--server", envvar="NATS_URL", help="NATS server. Default: that of what runs here."),
+]
 OutputOption = Annotated[Output, typer.Option("-o", "--output", help="How to print it.")]
 
 
@@ -179,10 +183,7 @@ def rebuild(*, output: OutputOption = Output.TEXT, data_dir: DataDirOption = Non
 def sub(
     subject: Annotated[str, typer.Argument(help="For example 'summit.vms.dc-solna.>'.")] = "summit.>",
     *,
-    server: Annotated[
-        str | None,
-        typer.Option("-s", "--server", envvar="NATS_URL", help="NATS server. Default: that of what runs here."),
-    ] = None,
+    server: ServerOption = None,
     count: Annotated[int | None, typer.Option("--count", min=1, help="Stop after so many messages.")] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Print the events only, one JSON document a line.")] = False,
     data_dir: DataDirOption = None,
@@ -196,6 +197,29 @@ def sub(
     with _sentences():
         address = server or str(read_state(data_dir)["natsUrl"])
         asyncio.run(subscribe(address, subject, count=count, raw=raw))
+
+
+@app.command()
+def retire(
+    datacenter: Annotated[str, typer.Argument(help="Id of the datacenter.")],
+    cluster: Annotated[str | None, typer.Argument(help="Name of one of its clusters. Default: all.")] = None,
+    *,
+    server: ServerOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Take clusters out of the lists that no configuration declares any more; their history stays.
+
+    A running watcher does so by itself for a cluster that is removed from its datacenters.yaml.
+    """
+    import asyncio
+
+    from summit_standalone.instance import read_state
+    from summit_standalone.retire import retire_clusters
+
+    with _sentences():
+        address = server or str(read_state(data_dir)["natsUrl"])
+        for retired in asyncio.run(retire_clusters(address, datacenter, cluster)):
+            typer.echo(f"cluster {retired.cluster} (datacenter: {datacenter}) is retired with {retired.vms} VMs")
 
 
 def _config_file(config: Path) -> Path:

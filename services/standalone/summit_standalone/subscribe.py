@@ -34,7 +34,7 @@ async def subscribe(server: str, subject: str, *, count: int | None, raw: bool) 
         if not _print(message, number, raw=raw) or number == count:
             stop.set()
 
-    client = await _connect(server, stop)
+    client = await connect(server, stop)
     try:
         await client.subscribe(subject, cb=on_message)
         await client.flush()
@@ -47,7 +47,7 @@ async def subscribe(server: str, subject: str, *, count: int | None, raw: bool) 
         await client.close()
 
 
-async def _connect(server: str, closed: asyncio.Event) -> Client:
+async def connect(server: str, closed: asyncio.Event) -> Client:
     """Connect once; `closed` is set when the server ends the connection."""
     failures: list[Exception] = []
 

@@ -15,8 +15,8 @@ from summit_watcher.activity import ActivityLog
 from summit_watcher.config import ClusterConfig
 from summit_watcher.connection import ClusterConnection
 from summit_watcher.connection_errors import HistoryEndedError, RegressedError
-from summit_watcher.epoch import Epoch, claim
-from summit_watcher.ledger import Ledger
+from summit_watcher.epoch import Epoch
+from summit_watcher.ledger import Ledger, begin
 from summit_watcher.positions import Start, last_heartbeat, start
 from summit_watcher.resources import WATCHED
 from summit_watcher.session import Session
@@ -54,9 +54,9 @@ class ClusterWatcher:
 
     async def _watch(self, ended: HistoryEndedError | None) -> None:
         """Watch under one epoch, until its history has ended."""
-        epoch, ledger = await self._begin(ended)
-        starts = await self._starts(epoch, ledger, ended)
         cluster = self._cluster
+        epoch, ledger = await begin(self._client, self._publisher, cluster.datacenter, cluster.name, ended=ended)
+        starts = await self._starts(epoch, ledger, ended)
         async with ClusterConnection(cluster.kubeconfig, cluster.context, name=cluster.name) as connection:
             await Session(
                 cluster=cluster,
@@ -69,18 +69,6 @@ class ClusterWatcher:
                 starts=starts,
                 on_tried=self._has_tried,
             ).run()
-
-    async def _begin(self, ended: HistoryEndedError | None) -> tuple[Epoch, Ledger]:
-        """Begin an epoch, and read back what the log says: all that the earlier ones have published is in it."""
-        datacenter, name = self._cluster.datacenter, self._cluster.name
-        await self._publisher.flush()  # else what a run before this one left in the queue came after our claim
-        epoch = await claim(self._client, datacenter, name, ended=ended)
-        ledger = Ledger(datacenter, name, epoch.number, epoch.history)
-        await ledger.read(self._client)
-        if ledger.newest_epoch >= epoch.number:
-            epoch = await claim(self._client, datacenter, name, above=ledger.newest_epoch)
-            ledger.epoch = epoch.number
-        return epoch, ledger
 
     async def _starts(self, epoch: Epoch, ledger: Ledger, ended: HistoryEndedError | None) -> Mapping[str, Start]:
         """How to begin with each resource."""

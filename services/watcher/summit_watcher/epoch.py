@@ -29,6 +29,7 @@ from summit_models.event import (
 )
 from summit_runtime.append import Basis, ConflictError, NotStoredError, append
 from summit_runtime.backoff import Backoff
+from summit_runtime.consumer import snapshot
 from summit_watcher.connection_errors import HistoryEndedError, ReplacedError
 
 logger = logging.getLogger("summit.watcher")
@@ -102,7 +103,8 @@ async def _claim(
 ) -> Epoch:
     subject = cluster_subject(datacenter, cluster)
     last, revision = await _last(client, subject)
-    number = max(last.epoch, above) + 1
+    elsewhere = await newest_epochs(client, cluster)
+    number = max(last.epoch, above, *elsewhere.values()) + 1
     history = number if ended else last.history or number
     identity = ended.identity if isinstance(ended, ReplacedError) else last.data.identity
     epoch = Epoch(datacenter, cluster, number, history, identity)
@@ -117,14 +119,26 @@ async def _claim(
     return epoch
 
 
+async def newest_epochs(client: Client, cluster: ClusterName) -> dict[DatacenterId, int]:
+    """By datacenter: a cluster that has moved takes its VMs along, whose epochs must rise."""
+    found: dict[DatacenterId, int] = {}
+    async for message in snapshot(client, f"summit.clusters.*.{cluster}"):
+        datacenter = DatacenterId(message.subject.split(".")[2])
+        found[datacenter] = _read(message.body).epoch
+    return found
+
+
+def _read(body: bytes) -> _Last:
+    try:
+        return _decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _Last()  # somebody else's words: the events of the VMs know the epoch as well
+
+
 async def _last(client: Client, subject: str) -> tuple[_Last, Revision]:
     """What the newest event of the subject says, and its revision: 0 where there is none."""
     try:
         message = await client.jetstream().get_last_msg(STREAM, subject, direct=True)
     except NotFoundError:
         return _Last(), Revision(0)
-    revision = Revision(message.seq or 0)
-    try:
-        return _decode(message.data or b"{}"), revision
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return _Last(), revision  # somebody else's words: the events of the VMs know the epoch as well
+    return _read(message.data or b"{}"), Revision(message.seq or 0)

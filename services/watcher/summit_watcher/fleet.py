@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
@@ -21,6 +21,7 @@ SETTLE_SECONDS = 2.0
 
 Digest = bytes | None
 MakeWatcher = Callable[[ClusterConfig], ClusterWatcher]
+Retire = Callable[[ClusterConfig], Awaitable[object]]
 
 
 def chosen(configuration: Configuration, wanted: frozenset[str]) -> Sequence[DatacenterConfig]:
@@ -35,9 +36,10 @@ def chosen(configuration: Configuration, wanted: frozenset[str]) -> Sequence[Dat
 class Fleet:
     """One supervised task per cluster, in the caller's task group."""
 
-    def __init__(self, tasks: asyncio.TaskGroup, make_watcher: MakeWatcher) -> None:
+    def __init__(self, tasks: asyncio.TaskGroup, make_watcher: MakeWatcher, retire: Retire) -> None:
         self._tasks = tasks
         self._make_watcher = make_watcher
+        self._retire = retire
         self._running: dict[ClusterName, tuple[ClusterConfig, ClusterWatcher, asyncio.Task[None]]] = {}
         self._started = False
 
@@ -51,13 +53,20 @@ class Fleet:
     async def watch(self, datacenters: Sequence[DatacenterConfig], *, keep_missing: bool = False) -> None:
         """Start watchers of new clusters, end those of removed ones, do both for changed ones, leave the others.
 
-        With `keep_missing` none is removed: the file has mistakes, and what is missing may be one of them.
+        A cluster that is removed, or moved to another datacenter, is retired where it was. With `keep_missing` none is
+        removed: the file has mistakes, and what is missing may be one of them.
         """
         wanted = {cluster.name: cluster for datacenter in datacenters for cluster in datacenter.clusters}
         running = {name: config for name, (config, _, _) in self._running.items()}
-        await self._end(
-            [name for name, config in running.items() if wanted.get(name, config if keep_missing else None) != config]
-        )
+        changed = {
+            name: config
+            for name, config in running.items()
+            if wanted.get(name, config if keep_missing else None) != config
+        }
+        await self._end(list(changed))
+        for name, config in changed.items():
+            if name not in wanted or wanted[name].datacenter != config.datacenter:
+                await self._retire(config)
         self._start({name: config for name, config in wanted.items() if name not in self._running})
         self._started = True
 

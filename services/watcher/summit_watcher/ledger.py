@@ -16,6 +16,9 @@ from summit_models.event import MigrationEvent, MigrationEventType, VmEvent, VmE
 from summit_models.migration import Migration
 from summit_models.vm import Vm
 from summit_runtime.consumer import StreamMessage, snapshot
+from summit_runtime.publisher import Publisher
+from summit_watcher.connection_errors import HistoryEndedError
+from summit_watcher.epoch import Epoch, claim
 from summit_watcher.resources import MIGRATIONS, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES, Resource
 
 VersionT = TypeVar("VersionT")
@@ -93,6 +96,25 @@ class Ledger:
 
     def _reach(self, resource: Resource[Any], version: int) -> None:
         self.reached[resource.plural] = max(version, self.reached.get(resource.plural, 0))
+
+
+async def begin(
+    client: Client,
+    publisher: Publisher,
+    datacenter: DatacenterId,
+    cluster: ClusterName,
+    *,
+    ended: HistoryEndedError | None = None,
+) -> tuple[Epoch, Ledger]:
+    """Begin an epoch, and read back what the log says: all that the earlier ones have published is in it."""
+    await publisher.flush()  # else what a run before this one left in the queue came after our claim
+    epoch = await claim(client, datacenter, cluster, ended=ended)
+    ledger = Ledger(datacenter, cluster, epoch.number, epoch.history)
+    await ledger.read(client)
+    if ledger.newest_epoch >= epoch.number:
+        epoch = await claim(client, datacenter, cluster, above=ledger.newest_epoch)
+        ledger.epoch = epoch.number
+    return epoch, ledger
 
 
 def state_of(data: Vm | Migration, model: type[Vm | Migration]) -> bytes:

@@ -93,7 +93,7 @@ _OF_A_CLUSTER = (
     WATCH_RESTARTS, LISTS, SYNTHETIC_DELETES, RELIST_DRIFT, DECODE_ERRORS, REGRESSIONS,
 )  # fmt: skip
 _EVENT_TYPES = ("ADDED", "MODIFIED", "DELETED", "BOOKMARK")
-_STATES = tuple(state for state in ConnectionState if state is not ConnectionState.DEGRADED)  # that one is a cluster's
+_STATES = tuple(set(ConnectionState) - {ConnectionState.DEGRADED, ConnectionState.RETIRED})  # those are a cluster's
 
 
 class WatchEndReason(StrEnum):

@@ -11,12 +11,14 @@ from nats.aio.client import Client
 
 from summit_runtime import bus
 from summit_runtime.probes import serve_probes
+from summit_runtime.process import end
 from summit_runtime.publisher import Publisher, publishing
 from summit_watcher.activity import ActivityLog
 from summit_watcher.cluster import ClusterWatcher
 from summit_watcher.config import load
 from summit_watcher.declaration import declare
 from summit_watcher.fleet import Fleet, changes, chosen, digest
+from summit_watcher.retirement import retire, retire_undeclared
 from summit_watcher.settings import WatcherSettings
 
 logger = logging.getLogger("summit.watcher")
@@ -45,12 +47,16 @@ async def watch(settings: WatcherSettings, stop: asyncio.Event) -> None:
 async def _watch_fleet(settings: WatcherSettings, client: Client, publisher: Publisher, stop: asyncio.Event) -> None:
     activity = ActivityLog()
     async with asyncio.TaskGroup() as tasks:
-        fleet = Fleet(tasks, lambda cluster: ClusterWatcher(cluster, client, publisher, activity))
+        fleet = Fleet(
+            tasks,
+            lambda cluster: ClusterWatcher(cluster, client, publisher, activity),
+            lambda cluster: retire(client, publisher, cluster.datacenter, cluster.name),
+        )
         checks = {"nats": lambda: None if client.is_connected else "not connected", "clusters": fleet.untried}
         background = [
             tasks.create_task(bus.watch_connection(client)),
             tasks.create_task(bus.watch_stream(client)),
-            tasks.create_task(_follow_configuration(settings, fleet, client)),
+            tasks.create_task(_follow_configuration(settings, fleet, client, publisher)),
         ]
         async with serve_probes(settings.probe_host, settings.probe_port, checks):
             await stop.wait()
@@ -59,14 +65,16 @@ async def _watch_fleet(settings: WatcherSettings, client: Client, publisher: Pub
         await fleet.end()
 
 
-async def _follow_configuration(settings: WatcherSettings, fleet: Fleet, client: Client) -> None:
+async def _follow_configuration(settings: WatcherSettings, fleet: Fleet, client: Client, publisher: Publisher) -> None:
     read = digest(settings.config)
     configuration = load(settings.config)
     while True:
         datacenters = chosen(configuration, settings.datacenters)
         logger.info("Starting VM watcher for %d clusters", sum(len(d.clusters) for d in datacenters))
         async with asyncio.TaskGroup() as tasks:
-            declaring = tasks.create_task(declare(datacenters, client))
+            background = [tasks.create_task(declare(datacenters, client))]
             await fleet.watch(datacenters, keep_missing=bool(configuration.mistakes))
+            if not configuration.mistakes:
+                background.append(tasks.create_task(retire_undeclared(client, publisher, datacenters)))
             configuration, read = await changes(settings.config, read)
-            declaring.cancel()
+            await asyncio.gather(*map(end, background))

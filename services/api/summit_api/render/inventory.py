@@ -10,7 +10,7 @@ from summit_api.query.snapshot import Snapshot
 from summit_api.query.vms import VmPage, VmRow
 from summit_api.render.moment import Moment
 from summit_api.shapes.inventory import ClusterItem, VmItem
-from summit_models.cluster import ClusterHealth
+from summit_models.cluster import ClusterHealth, ConnectionState
 
 
 def vm_item(row: VmRow, moment: Moment, members: Collection[str] = VmItem.model_fields) -> str:
@@ -56,12 +56,19 @@ def clusters(
 def cluster_items(
     declared: Iterable[ClusterHealth], heard: Iterable[ClusterHealth], moment: Moment
 ) -> list[ClusterItem]:
-    """Each cluster's newest known health: what its watcher says now, or what the tables know if that is newer."""
+    """Each cluster's newest known health: what its watcher says now, or what the tables know if that is newer.
+
+    Retired ones are not shown: the tables remember them, so that an old word does not bring them back.
+    """
     newest = {health.name: health for health in declared}
     for health in heard:
         known = newest.get(health.name)
         newest[health.name] = health if known is None else _newer(health, known)
-    return [ClusterItem(**dict(health), stale=moment.is_stale(name)) for name, health in sorted(newest.items())]
+    return [
+        ClusterItem(**dict(health), stale=moment.is_stale(name))
+        for name, health in sorted(newest.items())
+        if health.state is not ConnectionState.RETIRED
+    ]
 
 
 def _newer(heard: ClusterHealth, known: ClusterHealth) -> ClusterHealth:

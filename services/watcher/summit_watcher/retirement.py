@@ -1,0 +1,176 @@
+"""Retiring a cluster: the log is told that its VMs and migrations are not shown any more, and then that it is not.
+
+Whoever removes a cluster from the configuration means that; a cluster that cannot be reached is another matter, and
+is never retired. What the log knows of a cluster and the configuration does not declare is found at the start, so a
+cluster may also be removed while no watcher runs. History stays, and a cluster that is declared again is shown again:
+its next epoch is above that of the retirement.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import msgspec
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js.errors import NotFoundError
+
+from summit_models.cluster import ClusterHealth, ConnectionState
+from summit_models.contract import ClusterName, DatacenterId
+from summit_models.event import HEALTH_BUCKET, STREAM, cluster_event_type, cluster_subject
+from summit_runtime.consumer import snapshot
+from summit_runtime.publisher import Publisher
+from summit_watcher import events
+from summit_watcher.config import DatacenterConfig
+from summit_watcher.epoch import Epoch, cluster_event, newest_epochs
+from summit_watcher.events import Outgoing
+from summit_watcher.health import HEARTBEAT_SECONDS
+from summit_watcher.ledger import Ledger, begin
+
+logger = logging.getLogger("summit.watcher")
+
+SILENT_AFTER = timedelta(seconds=3 * HEARTBEAT_SECONDS)
+"""Somebody whose configuration declares it may watch a cluster that ours does not: he would be heard of by then."""
+REASON = "the configuration does not declare it any more"
+
+
+class _Type(msgspec.Struct):
+    type: str = ""
+
+
+_decode = msgspec.json.Decoder(_Type).decode
+
+
+class _Place(NamedTuple):
+    datacenter: DatacenterId
+    cluster: ClusterName
+    moved: bool
+    """It is declared, in another datacenter: nobody else can mean it here."""
+
+
+async def retire_undeclared(client: Client, publisher: Publisher, datacenters: Sequence[DatacenterConfig]) -> None:
+    """Retire each cluster that the log has in these datacenters and they do not declare, once it has fallen silent."""
+    told: set[_Place] = set()
+    while True:
+        left = []
+        for place in await _undeclared(client, datacenters):
+            if place.moved or await is_silent(client, place.datacenter, place.cluster):
+                await retire(client, publisher, place.datacenter, place.cluster)
+            else:
+                left.append(place)
+        if not left:
+            return
+        for place in set(left) - told:
+            _tell_spoken_of(place)
+        told.update(left)
+        await asyncio.sleep(HEARTBEAT_SECONDS)
+
+
+async def _undeclared(client: Client, datacenters: Sequence[DatacenterConfig]) -> list[_Place]:
+    everywhere = {cluster.name for datacenter in datacenters for cluster in datacenter.clusters}
+    return [
+        _Place(datacenter.id, name, name in everywhere)
+        for datacenter in datacenters
+        for name in await unretired(client, datacenter.id)
+        if name not in {cluster.name for cluster in datacenter.clusters}
+    ]
+
+
+def _tell_spoken_of(place: _Place) -> None:
+    logger.warning(
+        "cluster %s of datacenter %s is not declared here, but a watcher speaks of it: it is retired when that ends",
+        place.cluster,
+        place.datacenter,
+        extra={"cluster": place.cluster, "datacenter": place.datacenter},
+    )
+
+
+async def unretired(client: Client, datacenter: DatacenterId) -> list[ClusterName]:
+    """The clusters of a datacenter that the log knows and that are not retired, by name."""
+    found: dict[str, bool] = {}
+    async for message in snapshot(client, f"summit.clusters.{datacenter}.*"):
+        found[message.subject] = _is_retired(message.body)
+    return sorted(ClusterName(subject.rpartition(".")[2]) for subject, retired in found.items() if not retired)
+
+
+async def is_silent(client: Client, datacenter: DatacenterId, cluster: ClusterName) -> bool:
+    """Has no watcher spoken of the cluster for a while, in the log or with a sign of life? When in doubt: it has."""
+    places = (
+        (STREAM, cluster_subject(datacenter, cluster)),
+        (f"KV_{HEALTH_BUCKET}", f"$KV.{HEALTH_BUCKET}.{datacenter}.{cluster}"),
+    )
+    for stream, subject in places:
+        try:
+            message = await client.jetstream().get_last_msg(stream, subject, direct=True)
+        except NotFoundError:
+            continue
+        except (NatsError, TimeoutError):
+            return False
+        if message.data and (message.time is None or datetime.now(UTC) - message.time < SILENT_AFTER):
+            return False
+    return True
+
+
+async def retire(client: Client, publisher: Publisher, datacenter: DatacenterId, cluster: ClusterName) -> int:
+    """Take a cluster out of the lists, and tell how many VMs it had; all is stored when this returns.
+
+    A cluster that is watched in another datacenter by now keeps its epoch: what lives on there has a later one.
+    """
+    ledger, epoch = await _fenced(client, publisher, datacenter, cluster)
+    vms = len(ledger.vms)
+    for event in _last_events(ledger):
+        await publisher.publish(event.subject, event.body, event.id)
+    health = ClusterHealth(
+        name=cluster,
+        datacenter=datacenter,
+        state=ConnectionState.RETIRED,
+        since=datetime.now(UTC),
+        reason=REASON,
+    )  # without its identity: another cluster may have the name next
+    said = cluster_event(health, epoch)
+    await publisher.publish(cluster_subject(datacenter, cluster), said.model_dump_json().encode(), said.id)
+    await publisher.flush()
+    with contextlib.suppress(NatsError, TimeoutError):  # it would leave the bucket by itself within a day
+        bucket = await client.jetstream().key_value(HEALTH_BUCKET)
+        await bucket.delete(f"{datacenter}.{cluster}")
+    logger.info(
+        "cluster %s (datacenter: %s) is retired with %d VMs: %s",
+        cluster,
+        datacenter,
+        vms,
+        REASON,
+        extra={"cluster": cluster, "datacenter": datacenter, "state": str(ConnectionState.RETIRED)},
+    )
+    return vms
+
+
+async def _fenced(
+    client: Client, publisher: Publisher, datacenter: DatacenterId, cluster: ClusterName
+) -> tuple[Ledger, Epoch]:
+    epochs = await newest_epochs(client, cluster)
+    here = epochs.pop(datacenter, 0)
+    if any(elsewhere > here for elsewhere in epochs.values()):
+        ledger = Ledger(datacenter, cluster, here, here)
+        await ledger.read(client)
+        return ledger, Epoch(datacenter, cluster, here, here)
+    epoch, ledger = await begin(client, publisher, datacenter, cluster)
+    return ledger, epoch
+
+
+def _last_events(ledger: Ledger) -> Iterator[Outgoing]:
+    now = datetime.now(UTC)
+    gone: Iterable[Outgoing | None] = (
+        *(events.vm_gone(ledger, uid, 0, now, by_comparison=True) for uid in list(ledger.vms)),
+        *(events.migration_gone(ledger, uid, 0, now, by_comparison=True) for uid in list(ledger.migrations)),
+    )
+    yield from filter(None, gone)
+
+
+def _is_retired(body: bytes) -> bool:
+    try:
+        return _decode(body).type == cluster_event_type(ConnectionState.RETIRED)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
