@@ -58,6 +58,8 @@ class Consumer:
         self._filter = filter_subject
         self._after = after
         self._session: _Session | None = None
+        self.made_anew = 0
+        """How often the server's consumer was made: each time, the log may be another than it was."""
         self._backoff = Backoff(initial_seconds=0.1, max_seconds=5.0)
 
     async def next_batch(self, limit: int = PULL_MESSAGES) -> list[StreamMessage]:
@@ -77,6 +79,7 @@ class Consumer:
         while self._session is None:
             try:
                 self._session = await _Session.open(self._client, self._stream, self._filter, self._after)
+                self.made_anew += 1
             except (NatsError, TimeoutError, OSError) as error:
                 await self._start_anew(error)
         return self._session

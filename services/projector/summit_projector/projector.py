@@ -17,7 +17,7 @@ from nats.errors import Error as NatsError
 from sqlalchemy.exc import SQLAlchemyError
 
 from summit_models.tables import SCHEMA_REVISION
-from summit_projector import metrics
+from summit_projector import metrics, rewind
 from summit_projector.progress import Progress
 from summit_projector.session import Health, Session, StreamReplacedError
 from summit_projector.settings import ProjectorSettings
@@ -25,6 +25,7 @@ from summit_projector.store import CheckpointMovedError, Store, open_store
 from summit_projector.stream_identity import Position, mismatch
 from summit_runtime import bus
 from summit_runtime.backoff import Backoff
+from summit_runtime.bus import StreamState
 from summit_runtime.consumer import consume
 from summit_runtime.probes import serve_probes
 from summit_runtime.process import sleep_unless
@@ -148,20 +149,23 @@ class Projector:
         return False
 
     async def _start_position(self, store: Store) -> tuple[Position, int]:
-        """Where to go on, and where the stream ends now. A stream that was replaced is applied from its start."""
+        """Where to go on, and where the stream ends now."""
         state = await bus.stream_state(self._client)
         position = await store.position(state.created_at)
         state, reason = await mismatch(self._client, position)
         if reason:
-            logger.warning(
-                "the stream is not the one that was applied up to revision %d: %s; "
-                "applying it from the start, rows it does not confirm will be removed",
-                position.revision,
-                reason,
-            )
             metrics.REWINDS.inc()
-            position = await store.start_over(position, state.created_at)
+            position = await self._rewound(store, position, state, reason)
         return position, state.last_sequence
+
+    async def _rewound(self, store: Store, position: Position, state: StreamState, reason: str) -> Position:
+        """Back to where tables and stream agree; for a stream that is another one, to its start."""
+        told = f"the stream is not the one that was applied up to revision {position.revision}: {reason}; "
+        if common := await rewind.common_position(self._client, store, position, state):
+            logger.warning("%sgoing back to revision %d, up to which it is the same", told, common.revision)
+            return await rewind.go_back(self._client, store, position, common)
+        logger.warning("%sapplying it from the start, rows it does not confirm will be removed", told)
+        return await store.start_over(position, state.created_at)
 
     def _tell_trouble(self, error: Exception) -> None:
         """Once for each sort of trouble, not for each attempt."""

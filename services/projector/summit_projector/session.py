@@ -60,6 +60,8 @@ class Session:
     health: Health
     caught_up: bool = False
     met_outdated: bool = False
+    looked_at: tuple[int, int] | None = None
+    """The connection and the consumer over which the log was seen to be the right one."""
     replaying: bool = field(init=False)
     """From the stream's beginning, until caught up: how old such events are says nothing of us."""
 
@@ -91,6 +93,14 @@ class Session:
             await asyncio.wait({stopped, reading})
 
     async def _apply(self, messages: Sequence[StreamMessage]) -> None:
+        """Apply, after a look at the log if the connection or the consumer is another one than before.
+
+        A log that has lost its end meanwhile uses our last numbers once more: what comes now would follow a gap.
+        """
+        connection = self.client.stats["reconnects"], self.consumer.made_anew
+        if connection != self.looked_at:
+            await self._check()
+            self.looked_at = connection
         with metrics.COMMIT_SECONDS.time():
             batches = await self.progress.apply(messages)
         for batch in batches:

@@ -5,10 +5,11 @@ INSERT … ON CONFLICT, and their history by COPY alone: half the server's time 
 temporary table at each commit takes milliseconds, which one event on a quiet day must not wait for.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from itertools import pairwise
+from typing import Any, NamedTuple
 
 import asyncpg
 from pydantic import SecretStr
@@ -56,6 +57,12 @@ _STAGING = "CREATE TEMPORARY TABLE IF NOT EXISTS incoming_vms (LIKE vms) ON COMM
 _INSERT_HISTORY = f"""
 INSERT INTO vm_events ({", ".join(HistoryRow._fields)}) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING
 """  # noqa: S608  names are our own
+_HISTORY_LINE = """
+SELECT revision, observed_at, vm_id, type FROM vm_events
+WHERE revision <= $1 ORDER BY revision DESC, observed_at DESC LIMIT 1
+"""  # by the primary key of each partition
+_FORGET_HISTORY = "DELETE FROM vm_events WHERE revision > $1 AND observed_at >= $2"
+_FORGET_SET_ASIDE = "DELETE FROM set_aside WHERE revision > $1 AND set_aside_at >= $2"
 _LAST_HISTORY = "SELECT max(revision) FROM vm_events"  # by the primary key of each partition
 
 # Rows have changed without an event: readers tell the two apart by the generation, or by applied_at.
@@ -78,6 +85,15 @@ MANY_ROWS = 50
 
 _UNSTORABLE_CLASSES = frozenset({"22", "23", "54"})
 """SQLSTATE classes that a value causes: data exception, integrity constraint, program limit (index row too large)."""
+
+
+class HistoryLine(NamedTuple):
+    """What tells one event from another under the same revision."""
+
+    revision: int
+    observed_at: datetime
+    vm_id: str
+    type: str
 
 
 class CheckpointMovedError(Exception):
@@ -176,6 +192,40 @@ class Store:
                 await self._connection.execute(f"UPDATE {name} SET epoch = -1, revision = 0")  # noqa: S608
         self._generation = generation
         return after
+
+    async def rewind(self, position: Position, common: Position) -> Position:
+        """Go back to `common`: rows of later events become older than any event, and their history goes.
+
+        Only the history of this stream: lines of one before it may have greater revisions.
+        """
+        async with self._connection.transaction():
+            await self._advance(position, common)
+            generation = await new_generation(self._connection, self._generation)
+            for name in _UPSERTS:
+                await self._connection.execute(
+                    f"UPDATE {name} SET epoch = -1, revision = 0 WHERE revision > $1",  # noqa: S608
+                    common.revision,
+                )
+            for statement in (_FORGET_HISTORY, _FORGET_SET_ASIDE):
+                await self._connection.execute(statement, common.revision, common.stream_created_at)
+        self._generation = generation
+        self._history_until = common.revision
+        return common
+
+    async def history_line(self, at_most: int) -> HistoryLine | None:
+        """The newest line of the history up to a revision."""
+        row = await self._connection.fetchrow(_HISTORY_LINE, at_most)
+        return HistoryLine(*row) if row else None
+
+    async def unconfirmed(self, table: str) -> Sequence[Mapping[str, Any]]:
+        """Rows that are of no event of the log."""
+        return [dict(row) for row in await self._connection.fetch(f"SELECT * FROM {table} WHERE revision = 0")]  # noqa: S608
+
+    async def restore(self, rows: Mapping[str, list[Row]]) -> None:
+        """Write rows that are from before the checkpoint."""
+        async with self._connection.transaction():
+            for table, values in rows.items():
+                await self._upsert(table, values)
 
     async def sweep(self) -> int:
         """Remove the rows that a replay from the start has not confirmed, and tell how many.
