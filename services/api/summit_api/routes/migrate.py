@@ -17,6 +17,7 @@ from summit_api.edits import answer, body, target
 from summit_api.edits import vm as vms
 from summit_api.edits.event_log import Stored
 from summit_api.edits.payloads import Migrate
+from summit_api.leniency import HEAD_ONLY
 from summit_api.problems import ProblemError, not_found
 from summit_api.query import datacenters as fleets
 from summit_api.query import editable
@@ -50,6 +51,7 @@ async def migrate_vm(request: Request, services: ServicesDep, principal: Operato
 
 @router.get("", response_model_exclude_none=True)
 async def migrate_first_vm(
+    request: Request,
     services: ServicesDep,
     principal: OperatorDep,
     now: Now,
@@ -57,7 +59,8 @@ async def migrate_first_vm(
 ) -> AutomaticMigration:
     """Move the first running VM of the first datacenter that has one to the first other datacenter, as the original.
 
-    It does so although it is a GET, because clients of the original rely on it; `dry-run` only says what it would do.
+    It does so although it is a GET, because clients of the original rely on it; with `dry-run`, and for a HEAD, it only
+    says what it would do.
     """
     async with services.read_models.snapshot() as snapshot:
         known = await editable.first_to_migrate(snapshot, principal.scope)
@@ -71,7 +74,7 @@ async def migrate_first_vm(
     chosen: dict[str, Any] = {"vm_id": vm.id, "from_": vm.datacenter, "to": to.id}
     try:
         _refuse_managed(vm)
-        if dry_run.lower() not in _NO:
+        if request.scope.get(HEAD_ONLY) or dry_run.lower() not in _NO:
             return AutomaticMigration(ok=True, migrated=True, **chosen, reason="Dry run - migration simulated")
         await _move(services, principal, known, to.id, now)
     except ProblemError as problem:
