@@ -2,18 +2,25 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime
 
 from nats.aio.client import Client
 from projecting import publisher
 
+from summit_models.cluster import ClusterHealth
+from summit_models.cluster import ConnectionState as State
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.event import ingest
 from summit_runtime.consumer import snapshot
 from summit_watcher.connection_errors import RegressedError, ReplacedError
-from summit_watcher.epoch import Epoch, claim
+from summit_watcher.epoch import Epoch, claim, cluster_event
 
 DATACENTER, CLUSTER = DatacenterId("dc-solna"), ClusterName("vulcan")
 SUBJECT = f"summit.clusters.{DATACENTER}.{CLUSTER}"
+
+
+def health(state: State) -> ClusterHealth:
+    return ClusterHealth(name=CLUSTER, datacenter=DATACENTER, state=state, since=datetime.now(UTC))
 
 
 async def newest(client: Client) -> dict[str, object]:
@@ -39,6 +46,16 @@ async def test_a_new_history_begins_with_its_epoch(nats_url: str) -> None:
         await claim(client, DATACENTER, CLUSTER)
         assert (await claim(client, DATACENTER, CLUSTER, ended=RegressedError("vms", "9", "5"))).history == 2
         assert (await claim(client, DATACENTER, CLUSTER)).history == 2
+
+
+async def test_a_cluster_that_returns_from_retirement_begins_a_new_history(nats_url: str) -> None:
+    """It may be another one by now, with lower resourceVersions."""
+    async with publisher(nats_url) as client:
+        epoch = await claim(client, DATACENTER, CLUSTER)
+        retired = cluster_event(health(State.RETIRED), epoch)
+        await client.jetstream().publish(ingest(SUBJECT), retired.model_dump_json().encode())
+        returned = await claim(client, DATACENTER, CLUSTER)
+        assert (returned.number, returned.history, returned.identity) == (2, 2, None)
 
 
 async def test_the_log_remembers_which_cluster_it_is(nats_url: str) -> None:

@@ -119,7 +119,7 @@ async def test_a_forbidden_resource_degrades_the_cluster_and_deletes_nothing(tro
     await trouble.becomes(State.FORBIDDEN, MIGRATIONS)
     assert trouble.healths.state("vulcan") == State.DEGRADED
     assert trouble.healths.state("vulcan", VMS) == State.SYNCED
-    assert "cannot watch resource" in trouble.reason(MIGRATIONS)
+    assert "cannot list resource" in trouble.reason(MIGRATIONS)
     cluster.create_vm("later", namespace="prod")
     await trouble.agrees()
     assert trouble.log.deletes("migrations") == 0

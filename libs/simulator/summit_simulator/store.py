@@ -97,6 +97,7 @@ class Store:
         self.journal: deque[Change] = deque(maxlen=1_000_000)  # ~150 MB at worst, in a long benchmark
         self.listeners: list[Callable[[Event], None]] = []
         self.wakers: defaultdict[Resource, set[Callable[[], None]]] = defaultdict(set)
+        self.is_telling = True  # False: no watch hears of what is written, as if the server had a defect
         self._history_events = history_events  # kept per resource, at least
         self._history: defaultdict[Resource, list[Event]] = defaultdict(list)
         self._objects: defaultdict[Resource, dict[Key, Record]] = defaultdict(dict)
@@ -183,7 +184,8 @@ class Store:
     def _append(self, event: Event) -> None:
         self.revision = event.revision
         history = self._history[event.resource]
-        history.append(event)
+        if self.is_telling:
+            history.append(event)
         if len(history) >= 2 * self._history_events:
             self._compacted[event.resource] = history[-self._history_events - 1].revision
             del history[: -self._history_events]

@@ -17,6 +17,7 @@ from summit_watcher.connection import ClusterConnection
 from summit_watcher.connection_errors import HistoryEndedError, RegressedError
 from summit_watcher.epoch import Epoch
 from summit_watcher.ledger import Ledger, begin
+from summit_watcher.listwatch import ListWatchSettings
 from summit_watcher.positions import Start, last_heartbeat, start
 from summit_watcher.resources import WATCHED
 from summit_watcher.session import Session
@@ -28,8 +29,16 @@ logger = logging.getLogger("summit.watcher")
 class ClusterWatcher:
     """Watches one cluster while `run` runs."""
 
-    def __init__(self, cluster: ClusterConfig, client: Client, publisher: Publisher, activity: ActivityLog) -> None:
+    def __init__(
+        self,
+        cluster: ClusterConfig,
+        client: Client,
+        publisher: Publisher,
+        activity: ActivityLog,
+        settings: ListWatchSettings | None = None,
+    ) -> None:
         self._cluster = cluster
+        self._settings = settings
         self._client = client
         self._publisher = publisher
         self._activity = activity
@@ -64,6 +73,7 @@ class ClusterWatcher:
                 client=self._client,
                 publisher=self._publisher,
                 activity=self._activity,
+                settings=self._settings,
                 epoch=epoch,
                 ledger=ledger,
                 starts=starts,

@@ -4,8 +4,8 @@ Whoever begins to watch a cluster claims the next number, with an event that mus
 subject: of two that claim at once, one is refused and takes the number after. The claim is stored before anything is
 published under it, so a reader that has met it ignores what an earlier watcher still has on its way.
 
-resourceVersions can be compared within one history, which ends when etcd is restored or another cluster takes the
-place: `history` is the epoch in which the present one began.
+resourceVersions can be compared within one history, which ends when etcd is restored, another cluster takes the place,
+or the cluster is retired: `history` is the epoch in which the present one began.
 """
 
 import asyncio
@@ -51,11 +51,13 @@ class _LastHealth(msgspec.Struct):
 class _Last(msgspec.Struct):
     """Of the newest event of a cluster, what the next epoch follows from."""
 
+    type: str = ""
     epoch: int = 0
     history: int = 0
     data: _LastHealth = msgspec.field(default_factory=_LastHealth)
 
 
+_RETIRED = cluster_event_type(ConnectionState.RETIRED)
 _decode = msgspec.json.Decoder(_Last).decode
 
 
@@ -105,7 +107,8 @@ async def _claim(
     last, revision = await _last(client, subject)
     elsewhere = await newest_epochs(client, cluster)
     number = max(last.epoch, above, *elsewhere.values()) + 1
-    history = number if ended else last.history or number
+    begins = ended is not None or last.type == _RETIRED or not last.history
+    history = number if begins else last.history
     identity = ended.identity if isinstance(ended, ReplacedError) else last.data.identity
     epoch = Epoch(datacenter, cluster, number, history, identity)
     health = ClusterHealth(

@@ -29,7 +29,7 @@ from summit_watcher.identity import Identity
 from summit_watcher.intake import Intake
 from summit_watcher.inventory import Inventory
 from summit_watcher.ledger import Ledger
-from summit_watcher.listwatch import ListWatch
+from summit_watcher.listwatch import ListWatch, ListWatchSettings
 from summit_watcher.listwatch_events import Init, InitApply, InitDone, ListWatchEvent
 from summit_watcher.metrics import EVENTS_PUBLISHED, RELIST_DRIFT
 from summit_watcher.positions import CHECKPOINT_SECONDS, Checkpoint, Start
@@ -57,6 +57,7 @@ class Session:
     client: Client
     publisher: Publisher
     activity: ActivityLog
+    settings: ListWatchSettings | None
     epoch: Epoch
     ledger: Ledger
     starts: Mapping[str, Start]
@@ -120,6 +121,7 @@ class Session:
             on_state=partial(self._on_state, resource),
             deletions=partial(self._inventory.deletions, resource),
             confirm=self._confirm,
+            settings=self.settings,
         )
         listwatch.last_contact = self.starts[resource.plural].last_contact
         return listwatch
