@@ -42,6 +42,8 @@ class EventLog:
         try:
             revision = await append(self.client, events, basis)
         except ConflictError as error:
+            if error.newest is not None:  # so that who reads it again sees it
+                await self._revisions.wait_for(error.newest, APPLY_SECONDS)
             raise _changed_meanwhile() from error
         except NotStoredError as error:
             raise _unavailable(error) from error
@@ -50,7 +52,9 @@ class EventLog:
 
 def _changed_meanwhile() -> ProblemError:
     return ProblemError(
-        409, "Changed meanwhile", "somebody else changed it at the same moment; nothing was done, read it and try again"
+        409,
+        "Changed meanwhile",
+        "the log has something newer of it than what this was made from; nothing was done, read it and try again",
     )
 
 
