@@ -2,13 +2,16 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 import summit_api.metrics
 import summit_projector.metrics
 import summit_watcher.metrics
+from summit_api.metrics import FeedReset
 from summit_models.cluster import ConnectionState
 from summit_models.contract import ClusterName
 from summit_runtime import metrics
@@ -16,7 +19,9 @@ from summit_watcher.connection_errors import ErrorEvent, IdleError, LostError
 from summit_watcher.errors import StatusError, UndecodableLine, WatcherError
 from summit_watcher.metrics import StreamMetrics, WatchEndReason, forget_cluster, set_cluster, watch_end_reason
 
-OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
+ROOT = Path(__file__).parents[2]
+OPERATIONS = ROOT / "docs" / "operations.md"
+ALERTS = ROOT / "config" / "prometheus" / "alerts.yaml"
 SERVICES = (summit_api.metrics, summit_projector.metrics, summit_watcher.metrics)
 
 
@@ -96,15 +101,39 @@ def test_end_of_a_watch_is_counted_by_its_reason(error: WatcherError | None, rea
     assert watch_end_reason(error) is reason
 
 
-def test_each_metric_that_the_documentation_names_exists() -> None:
+def named(text: str) -> set[str]:
+    """Metrics that a text names, without the suffixes of their samples."""
+    return {re.sub(r"_(total|bucket|sum|count)$", "", name) for name in re.findall(r"summit_\w+[a-z]", text)}
+
+
+def metrics_section() -> str:
+    return OPERATIONS.read_text().partition("## Metrics")[2].partition("\n## ")[0]
+
+
+def rules() -> list[dict[str, Any]]:
+    groups: list[dict[str, Any]] = yaml.safe_load(ALERTS.read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def test_each_metric_that_is_named_somewhere_exists() -> None:
     """An alert on a name that was never there is silent."""
     StreamMetrics("documented", "virtualmachines")
     set_cluster(ClusterName("documented"), synced=True, last_contact=None)
-    exposed = {re.sub(r"_(bucket|sum|count)$", "", f.name) for f in
-               text_string_to_metric_families(metrics.exposition().decode())}  # fmt: skip
-    named = {
-        re.sub(r"_(total|bucket|sum|count)$", "", name)
-        for name in re.findall(r"summit_\w+[a-z]", OPERATIONS.read_text())
-    }
-    modules = {"summit_watcher", "summit_projector", "summit_api", "summit_runtime", "summit_revision"}
-    assert named - modules - exposed == set()
+    exposed = {family.name for family in text_string_to_metric_families(metrics.exposition().decode())}
+    elsewhere = re.findall(r"`(summit_[a-z_]+_total)", OPERATIONS.read_text())
+    assert named(metrics_section()) | named(ALERTS.read_text()) | named(" ".join(elsewhere)) <= exposed
+
+
+def test_each_alert_of_the_documentation_is_a_rule() -> None:
+    """The table explains what the file makes Prometheus say."""
+    assert all(rule["annotations"]["summary"] for rule in rules())
+    assert named(metrics_section()) - {"summit_stream_state"} == named(" ".join(rule["expr"] for rule in rules()))
+
+
+def test_causes_of_resets_are_there_before_the_first() -> None:
+    """Feeds are the api's: how many are open, and how many had to read anew."""
+    found = samples()
+    assert found["summit_feed_clients", frozenset()] >= 0
+    assert {dict(labels)["reason"] for series, labels in found if series == "summit_feed_resets_total"} == set(
+        FeedReset
+    )
