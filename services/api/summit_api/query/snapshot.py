@@ -80,7 +80,7 @@ class ReadModels:
         """Read the tables as of one moment. Raises ProblemError 503 while Postgres or its schema is not there."""
         async with self.connect() as connection:
             driver = cast(asyncpg.Connection, (await connection.get_raw_connection()).driver_connection)
-            async with driver.transaction(isolation="repeatable_read", readonly=True):
+            async with _reading(driver):
                 position = await driver.fetchrow(_POSITION, STREAM)
                 yield Snapshot(connection, driver, *(position or (Revision(0), None, 0, None)))
 
@@ -125,6 +125,28 @@ class ReadModels:
         if reachable != self._reachable:
             self._reachable = reachable
             logger.warning("Postgres can be reached again" if reachable else f"Postgres cannot be reached: {reason}")
+
+
+@asynccontextmanager
+async def _reading(driver: asyncpg.Connection) -> AsyncIterator[None]:
+    """A read-only transaction that ends with the block, or else with its connection.
+
+    Who is cancelled or gives up while Postgres does not answer cannot end it. In the pool, such a connection would show
+    the tables of that moment to all its next users.
+    """
+    ended = False
+    try:
+        async with driver.transaction(isolation="repeatable_read", readonly=True):
+            yield
+        ended = True
+    except TimeoutError:
+        raise
+    except Exception:
+        ended = not driver.is_in_transaction()
+        raise
+    finally:
+        if not ended:
+            driver.terminate()
 
 
 def _schema_not_ready() -> ProblemError:
