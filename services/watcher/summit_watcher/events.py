@@ -1,17 +1,15 @@
 """The event that brings the log from the last published state to the present one, or none. Pure.
 
 An event keeps its id however often it is sent, and no other event has it: NATS drops what has an id of the last
-minute. So the id names the epoch. A resend is of the same epoch and dropped; a state that returns, after an etcd
-restore say, is made anew under a new epoch and stored. What a killed watcher had published is not made again, since the
-log is read back first. Beside the epoch stand the resourceVersions and a digest of the state, which may change without
-any version: an instancetype was edited, or this program learnt a new field.
+minute. So events are numbered within their epoch. An id of what an event says would not do: a state that returns within
+a minute, as that of a migration while VMs of one name follow each other, would be dropped. What a killed watcher had
+published is not made again, since the log is read back first.
 
 A state is encoded once: for comparison, for the ledger, and as the greater part of the event. What readers decode it
 with is `summit_models.event`.
 """
 
 from datetime import datetime
-from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import msgspec
@@ -68,7 +66,7 @@ def vm_event(ledger: Ledger, vm: Vm, versions: Versions, now: datetime) -> Outgo
     ledger.vms[vm.id] = Published(state, versions, now)
     kind = VmEventType.UPDATED if last else VmEventType.CREATED
     changed = changes(last.state, vm) if last else {}
-    return _vm_event(ledger, kind, vm, state=state, versions=versions, now=now, mark=_digest(state), changes=changed)
+    return _vm_event(ledger, kind, vm, state=state, versions=versions, now=now, changes=changed)
 
 
 def vm_gone(ledger: Ledger, uid: Uid, version: int, now: datetime, *, by_comparison: bool) -> Outgoing | None:
@@ -95,9 +93,7 @@ def vm_observed(ledger: Ledger, uid: Uid, now: datetime) -> Outgoing:
     last = ledger.vms[uid]
     ledger.vms[uid] = last._replace(at=now)
     vm = Vm.model_validate_json(last.state)
-    return _vm_event(
-        ledger, VmEventType.OBSERVED, vm, state=last.state, versions=last.version, now=now, mark=f"{now:%Y%m%d}"
-    )
+    return _vm_event(ledger, VmEventType.OBSERVED, vm, state=last.state, versions=last.version, now=now)
 
 
 def migration_event(ledger: Ledger, migration: Migration, version: int, now: datetime) -> Outgoing | None:
@@ -111,9 +107,7 @@ def migration_event(ledger: Ledger, migration: Migration, version: int, now: dat
     ledger.migrations[migration.id] = Published(state, version, now)
     kind = MigrationEventType.UPDATED if last else MigrationEventType.CREATED
     changed = _changed(last.state, state) if last else {}
-    return _migration_event(
-        ledger, kind, migration, state=state, version=version, now=now, mark=_digest(state), changes=changed
-    )
+    return _migration_event(ledger, kind, migration, state=state, version=version, now=now, changes=changed)
 
 
 def migration_observed(ledger: Ledger, uid: Uid, now: datetime) -> Outgoing:
@@ -121,8 +115,8 @@ def migration_observed(ledger: Ledger, uid: Uid, now: datetime) -> Outgoing:
     last = ledger.migrations[uid]
     ledger.migrations[uid] = last._replace(at=now)
     migration = Migration.model_validate_json(last.state)
-    kind, mark = MigrationEventType.OBSERVED, f"{now:%Y%m%d}"
-    return _migration_event(ledger, kind, migration, state=last.state, version=last.version, now=now, mark=mark)
+    kind = MigrationEventType.OBSERVED
+    return _migration_event(ledger, kind, migration, state=last.state, version=last.version, now=now)
 
 
 def migration_gone(ledger: Ledger, uid: Uid, version: int, now: datetime, *, by_comparison: bool) -> Outgoing | None:
@@ -144,14 +138,17 @@ def migration_gone(ledger: Ledger, uid: Uid, version: int, now: datetime, *, by_
     )
 
 
-_KNOWN_ONCE = (
-    "vm_id", "mode", "source_node", "target_node", "source_pod", "target_pod", "start_time", "end_time",
-)  # fmt: skip
+_KNOWN_ONCE = ("mode", "source_node", "target_node", "source_pod", "target_pod", "start_time", "end_time")
 
 
 def _with_what_was_known(last: Migration, migration: Migration) -> Migration:
-    """Keep what only the instance told: it forgets a migration when the next one starts, or when it stops."""
+    """Keep what only the instance told: it forgets a migration when the next one starts, or when it stops.
+
+    A migration is that of one VM: another one may have its name by now.
+    """
     kept = {name: old for name in _KNOWN_ONCE if getattr(migration, name) is None and (old := getattr(last, name))}
+    if last.vm_id:
+        kept["vm_id"] = last.vm_id
     return migration.model_copy(update=kept) if kept else migration
 
 
@@ -163,7 +160,6 @@ def _vm_event(
     state: bytes,
     versions: Versions,
     now: datetime,
-    mark: str = "",
     changes: dict[str, JsonValue] | None = None,
     final_state_unknown: bool = False,
 ) -> Outgoing:
@@ -173,7 +169,7 @@ def _vm_event(
         "resourceVersions": versions._asdict(),
         "finalStateUnknown": final_state_unknown,
     }
-    event_id = _event_id(ledger, vm.id, ".".join(map(str, versions)), mark, kind)
+    event_id = _event_id(ledger, vm.id, kind)
     return Outgoing(
         kind,
         vm_subject(ledger.datacenter, ledger.cluster, namespace, vm.name),
@@ -191,12 +187,11 @@ def _migration_event(
     state: bytes,
     version: int,
     now: datetime,
-    mark: str = "",
     changes: dict[str, JsonValue] | None = None,
     final_state_unknown: bool = False,
 ) -> Outgoing:
     about = {"changes": changes or {}, "resourceVersion": version, "finalStateUnknown": final_state_unknown}
-    event_id = _event_id(ledger, migration.id, str(version), mark, kind)
+    event_id = _event_id(ledger, migration.id, kind)
     return Outgoing(
         kind,
         migration_subject(ledger.datacenter, ledger.cluster, migration.namespace, migration.name),
@@ -220,13 +215,9 @@ def _with(state: bytes, about: dict[str, object]) -> msgspec.Raw:
     return msgspec.Raw(state[:-1] + b"," + msgspec.json.encode(about)[1:])
 
 
-def _event_id(ledger: Ledger, uid: Uid, version: str, mark: str, kind: str) -> str:
-    parts = (ledger.cluster, str(ledger.epoch), uid, version, mark, kind.rpartition(".")[2])
-    return "/".join(part for part in parts if part)
-
-
-def _digest(state: bytes) -> str:
-    return blake2b(state, digest_size=6).hexdigest()
+def _event_id(ledger: Ledger, uid: Uid, kind: str) -> str:
+    ledger.events += 1
+    return f"{ledger.cluster}/{ledger.epoch}/{ledger.events}/{uid}/{kind.rpartition('.')[2]}"
 
 
 def _changed(before: bytes, after: bytes) -> dict[str, JsonValue]:

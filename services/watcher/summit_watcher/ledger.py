@@ -45,6 +45,8 @@ class Ledger:
     cluster: ClusterName
     epoch: int = 0
     """Of the events that are made from it."""
+    events: int = 0
+    """How many have been made in this epoch."""
     history: int = 0
     """First epoch of the present history: versions of earlier ones compare with nothing and are forgotten."""
     newest_epoch: int = 0
