@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 from httpx2 import EventSource, ServerSentEvent
 from nats.aio.client import Client
-from projecting import projector, projector_settings, publish, publisher
+from projecting import eventually, projector, projector_settings, publish, publisher
 from pydantic import SecretStr
 
 from summit_api import freshness, revisions
@@ -157,13 +157,23 @@ class FeedStack:
 async def feed_stack(
     nats_url: str, database_url: str, *, access: Access | None = None, buffer_bytes: int = BUFFER_BYTES
 ) -> AsyncIterator[FeedStack]:
-    """A projector, and an api that answers at a real address."""
+    """A projector, and an api at a real address whose feed has begun."""
     async with (
         publisher(nats_url) as client,
         projector(projector_settings(nats_url, database_url)),
         api(nats_url, database_url, access=access, buffer_bytes=buffer_bytes) as (http, feed),
     ):
+        await begun(feed)
         yield FeedStack(client, http, feed, nats_url, database_url)
+
+
+async def begun(feed: Feed) -> None:
+    """Wait until the feed can tell something."""
+
+    async def turn() -> int:
+        return feed.hub.turn
+
+    await eventually(turn)
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from feeding import FeedStack, Listener, api, feed_stack, listening
 from nats.aio.client import Client
-from projecting import eventually
+from projecting import eventually, projector, projector_settings, publish, publisher
 from published import vm_event
 
 from summit_api.feed import source
@@ -137,6 +137,25 @@ async def test_who_missed_too_much_is_reset(nats_url: str, database_url: str, mo
         await stack.applied(*created("a", "b", "c"))
         async with api(nats_url, database_url) as (stack.http, _):
             assert "3 events have been missed" in (await reset(stack, since=0))["reason"]
+
+
+async def test_client_that_comes_before_the_tables_is_told_when_they_are_there(
+    nats_url: str, database_url: str
+) -> None:
+    """It is greeted and waits; what happened meanwhile it reads anew, unless it begins with a snapshot."""
+    async with (
+        api(nats_url, database_url) as (http, _),
+        listening(http) as live,
+        listening(http, snapshot="true") as whole,
+    ):
+        await live.until(lambda: live.events)
+        async with publisher(nats_url) as client, projector(projector_settings(nats_url, database_url)):
+            await live.until(lambda: live.told("reset"))
+            await publish(client, *created("a"))
+            await live.until(lambda: added(live) == ["a"])
+            await whole.until(lambda: names(whole) == ["a"])
+    assert live.told("reset")[0]["cause"] == "begun"
+    assert not whole.told("reset")
 
 
 async def test_log_that_was_replaced_resets_everybody(

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import summit_api.metrics
 import summit_projector.metrics
 import summit_watcher.metrics
-from summit_api.metrics import FeedReset
+from summit_api.feed.reset import Cause
 from summit_models.cluster import ConnectionState
 from summit_models.contract import ClusterName
 from summit_runtime import metrics
@@ -134,6 +134,4 @@ def test_causes_of_resets_are_there_before_the_first() -> None:
     """Feeds are the api's: how many are open, and how many had to read anew."""
     found = samples()
     assert found["summit_feed_clients", frozenset()] >= 0
-    assert {dict(labels)["reason"] for series, labels in found if series == "summit_feed_resets_total"} == set(
-        FeedReset
-    )
+    assert {dict(labels)["reason"] for series, labels in found if series == "summit_feed_resets_total"} == set(Cause)

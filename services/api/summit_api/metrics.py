@@ -4,11 +4,13 @@ A route is labelled by its pattern, never by the path that was asked for: ids wo
 """
 
 import time
-from enum import StrEnum
 
 from fastapi.routing import APIRoute
 from prometheus_client import Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from summit_api.feed.frame import Topic
+from summit_api.feed.reset import Cause
 
 REQUEST_SECONDS = Histogram(
     "summit_http_request_duration_seconds",
@@ -16,28 +18,24 @@ REQUEST_SECONDS = Histogram(
     labelnames=("method", "route", "code"),
     buckets=(0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2, 10),
 )
-FEED_CLIENTS = Gauge("summit_feed_clients", "Open feeds; a sudden fall: a proxy or this process cut them off")
+FEED_CLIENTS = Gauge("summit_feed_clients", "Open feeds of this process; all gone at once: it was restarted")
+FEED_MESSAGES = Counter(
+    "summit_feed_messages",
+    "Changes told, each counted once for all clients; 0 while lists change: the log is not read",
+    ("type",),
+)
 FEED_RESETS = Counter(
     "summit_feed_resets",
-    "Clients of the feed told to read anew, by reason; 'slow': their network, 'replaced': the tables or the log",
-    labelnames=("reason",),
+    "Clients that had to read anew, by reason; too_slow: their network, replaced: the log or a rebuild",
+    ("reason",),
 )
+for _topic in Topic:
+    FEED_MESSAGES.labels(_topic)
+for _cause in Cause:
+    FEED_RESETS.labels(_cause)
+
 NO_ROUTE = "none"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-
-
-class FeedReset(StrEnum):
-    """Why a client of the feed cannot go on without a gap."""
-
-    FUTURE = "future"
-    TOO_OLD = "too_old"
-    SLOW = "slow"
-    REPLACED = "replaced"
-    SNAPSHOT = "snapshot"
-
-
-for _reset in FeedReset:
-    FEED_RESETS.labels(_reset)
 
 
 class Timing:

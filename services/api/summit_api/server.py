@@ -19,6 +19,10 @@ from summit_runtime.process import FatalError
 GRACEFUL_SHUTDOWN_SECONDS = 2
 """For requests under way at SIGTERM; then connections are closed, and `summit-connect` waits for four in all."""
 
+UNACKNOWLEDGED_MILLISECONDS = 30_000
+"""A client that vanished without a word is noticed so long after a heartbeat of its feed, not after a quarter of an
+hour of retransmissions."""
+
 _BACKLOG = 2048
 
 
@@ -46,11 +50,14 @@ def listen(host: str, port: int) -> socket.socket:
     """Bind before anything else is started. Raises FatalError when the address cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        sock = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         raise FatalError(
             f"cannot listen on {host} port {port}: {error.strerror}; set API_HOST or API_PORT to another"
         ) from error
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections inherit it
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MILLISECONDS)
+    return sock
 
 
 async def serve(

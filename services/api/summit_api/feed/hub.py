@@ -5,7 +5,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from summit_api.feed.frame import Frame, Topic, frame
+from summit_api.feed.reset import Cause
 from summit_api.feed.ring import Ring
+from summit_api.metrics import FEED_MESSAGES
 from summit_models.contract import Revision
 
 BUFFER_BYTES = 32 * 1024 * 1024
@@ -21,23 +23,24 @@ class Hub:
         """A client that begins here and now has seen all up to this revision in the tables."""
         self.turn = 0
         """Raised whenever what clients know has become worthless; 0 until the first frames can be told."""
-        self.reason = ""
-        """Of the last turn, in words."""
+        self.cause, self.reason = Cause.BEGUN, ""
+        """Of the last turn."""
         self.closed = False
         self._bell = asyncio.Event()
 
-    def restart(self, *, since: Revision, position: Revision, reason: str) -> None:
+    def restart(self, *, since: Revision, position: Revision, cause: Cause, reason: str) -> None:
         """Begin anew: frames after `since` follow, and all clients are told to read anew, as of `position`."""
         self.ring.restart(since)
         self.position = position
         self.turn += 1
-        self.reason = reason
+        self.cause, self.reason = cause, reason
         self._ring_bell()
 
     def publish(self, frames: Iterable[Frame], revision: Revision | None = None) -> None:
         """Tell all clients. All of the log up to `revision` has been told then."""
         for told in frames:
             self.ring.append(told)
+            FEED_MESSAGES.labels(told.topic).inc()
         if revision is not None:
             self.ring.advance(revision)
             self.position = max(self.position, revision)

@@ -5,13 +5,16 @@ EventSourceResponse, which would make each message into text again for each clie
 """
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from contextlib import aclosing
+from typing import Any
 
 from fastapi import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from summit_api.feed.subscription import Subscription
 from summit_api.leniency import HEAD_ONLY
+from summit_api.metrics import FEED_CLIENTS
 from summit_runtime.process import end
 
 HEARTBEAT_SECONDS = 15.0
@@ -26,28 +29,33 @@ _HEADERS = [
 
 
 class EventStream(Response):
-    """Send one subscription until it ends or the client goes."""
+    """Send one subscription until it ends, the client goes, or `withdrawn` returns."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, subscription: Subscription) -> None:
+    def __init__(self, subscription: Subscription, withdrawn: Callable[[], Coroutine[Any, Any, None]]) -> None:
         super().__init__()
         self._subscription = subscription
+        self._withdrawn = withdrawn
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-        if HEAD_ONLY in scope:
-            await send(_END)
-            return
+        if HEAD_ONLY not in scope:
+            with FEED_CLIENTS.track_inprogress():
+                await self._follow(receive, send)
+        await send(_END)
+
+    async def _follow(self, receive: Receive, send: Send) -> None:
         sending = asyncio.create_task(self._send(send))
-        gone = asyncio.create_task(_gone(receive))
+        others = [asyncio.create_task(_gone(receive)), asyncio.create_task(self._withdrawn())]
         try:
-            await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({sending, *others}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await end(gone)
-            await end(sending)
-        if not sending.cancelled():
-            sending.result()
+            for task in (sending, *others):
+                await end(task)
+        for task in (sending, *others):
+            if not task.cancelled():
+                task.result()
 
     async def _send(self, send: Send) -> None:
         async with aclosing(self._subscription.chunks()) as chunks:
@@ -62,7 +70,7 @@ class EventStream(Response):
                         await send(_body(chunk))
                     following = asyncio.ensure_future(anext(chunks))
             except StopAsyncIteration:
-                await send(_END)
+                return
             finally:
                 following.cancel()
                 await asyncio.wait({following})

@@ -22,6 +22,7 @@ from summit_api.feed.change import Change, changes_in
 from summit_api.feed.clusters import Clusters
 from summit_api.feed.frame import Frame
 from summit_api.feed.hub import Hub
+from summit_api.feed.reset import Cause
 from summit_api.feed.telling import frame_of
 from summit_api.problems import ProblemError
 from summit_api.query import clusters as cluster_query
@@ -48,6 +49,9 @@ REPLAY_SECONDS = 30.0
 
 OUTAGE = (OSError, TimeoutError, NatsError, ProblemError)
 """NATS or Postgres is away, or the projector has not migrated yet; each passes without our doing."""
+
+
+_REPLACED = (Cause.REPLACED, "the log was replaced, or the tables were rebuilt")
 
 
 class GenerationError(Exception):
@@ -132,11 +136,10 @@ class Source:
         last = self._hub.ring.last
         if self._generation == snapshot.generation and state.first_sequence - 1 <= last <= snapshot.revision:
             return last
-        replaced = self._generation >= 0
-        reason = "the log was replaced, or the tables were rebuilt" if replaced else "the feed has only now begun"
+        cause, reason = (Cause.BEGUN, "the feed has only now begun") if self._generation < 0 else _REPLACED
         self._generation = snapshot.generation
         since = Revision(max(state.first_sequence - 1, snapshot.revision - LOOK_BACK_EVENTS, 0))
-        self._hub.restart(since=since, position=snapshot.revision, reason=reason)
+        self._hub.restart(since=since, position=snapshot.revision, cause=cause, reason=reason)
         return since
 
     async def _look(self) -> None:

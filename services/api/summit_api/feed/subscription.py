@@ -14,10 +14,11 @@ from datetime import UTC, datetime
 from summit_api.feed.clusters import Clusters
 from summit_api.feed.frame import HEARTBEAT, HELLO, Frame, bookmark, message
 from summit_api.feed.hub import Hub
+from summit_api.feed.reset import Cause
 from summit_api.feed.selection import Selection
 from summit_api.feed.snapshot import Snapshots, TooSlowError
 from summit_api.feed.source import OUTAGE, GenerationError, Source, TooOldError
-from summit_api.metrics import FEED_CLIENTS, FEED_RESETS, FeedReset
+from summit_api.metrics import FEED_RESETS
 from summit_models.contract import Revision
 from summit_runtime.backoff import Backoff
 
@@ -27,7 +28,7 @@ _BEGINNING = Revision(0)
 class ResetError(Exception):
     """What the client knows is worthless; the sentence says why. `position`: if known, what a list shows at least."""
 
-    def __init__(self, cause: FeedReset, reason: str, position: Revision = _BEGINNING) -> None:
+    def __init__(self, cause: Cause, reason: str, position: Revision = _BEGINNING) -> None:
         super().__init__(reason)
         self.cause = cause
         self.position = position
@@ -64,12 +65,6 @@ class Subscription:
 
     async def chunks(self) -> AsyncGenerator[bytes]:
         """Chunks of whole messages. An empty one says nothing."""
-        with FEED_CLIENTS.track_inprogress():
-            async with aclosing(self._chunks()) as chunks:
-                async for chunk in chunks:
-                    yield chunk
-
-    async def _chunks(self) -> AsyncGenerator[bytes]:
         yield HELLO
         backoff = Backoff(initial_seconds=0.1, max_seconds=5.0)
         while not self._hub.closed:
@@ -78,13 +73,13 @@ class Subscription:
                     async for chunk in session:
                         yield chunk
             except ResetError as reset:
-                yield self._reset(reset.cause, str(reset), reset.position)
+                yield self._reset(reset)
             except TooSlowError:
                 return
             except OUTAGE:
                 await asyncio.sleep(backoff.next_seconds())
                 if self._after is None:
-                    yield self._reset(FeedReset.SNAPSHOT, "the snapshot was broken off: Postgres could not be read")
+                    yield self._reset(ResetError(Cause.BROKEN_OFF, "the snapshot could not be read to its end"))
 
     async def _session(self) -> AsyncGenerator[bytes]:
         """The feed up to the first trouble."""
@@ -118,14 +113,14 @@ class Subscription:
         newest = await self._source.newest()
         self._check_turn()  # else it may be a revision of another log
         if after > newest:
-            raise ResetError(FeedReset.FUTURE, f"revision {after} is not there yet, the newest is {newest}", newest)
+            raise ResetError(Cause.FUTURE, f"revision {after} is not there yet, the newest is {newest}", newest)
 
     async def _replayed(self, after: Revision) -> bytes:
         """A piece of what the ring has no longer."""
         try:
             frames, reached = await self._source.replay(after)
         except TooOldError as error:
-            raise ResetError(FeedReset.TOO_OLD, f"what followed revision {after} is not kept: {error}") from error
+            raise ResetError(Cause.TOO_OLD, f"what followed revision {after} is not kept: {error}") from error
         except GenerationError:
             await self._next_turn()
             return b""
@@ -144,7 +139,7 @@ class Subscription:
         while not self._hub.closed:
             self._check_turn()
             if offset < ring.begin:
-                raise ResetError(FeedReset.SLOW, "this connection was too slow for all that happened")
+                raise ResetError(Cause.TOO_SLOW, "this connection was too slow for all that happened")
             if frames := ring.take(offset):
                 offset += len(frames)
                 yield self._chunk(frames)
@@ -169,15 +164,15 @@ class Subscription:
 
     def _check_turn(self) -> None:
         if self._turn != self._hub.turn:
-            raise ResetError(FeedReset.REPLACED, self._hub.reason)
+            raise ResetError(self._hub.cause, self._hub.reason)
 
-    def _reset(self, cause: FeedReset, reason: str, position: Revision = _BEGINNING) -> bytes:
+    def _reset(self, error: ResetError) -> bytes:
         """Tell the client to read anew. The original's page does so when it hears `refresh`."""
-        FEED_RESETS.labels(cause).inc()
-        position = max(position, self._hub.position)
+        position = max(error.position, self._hub.position)
         self._turn = self._hub.turn
         self._after = None if self._wish.snapshot else position
         self._owes_clusters = True
+        FEED_RESETS.labels(error.cause).inc()
         now = datetime.now(UTC)
-        payload = {"reason": reason, "revision": position}
+        payload = {"cause": error.cause, "reason": str(error), "revision": position}
         return message("reset", payload, time=now, revision=position) + message("refresh", {}, time=now)

@@ -1,12 +1,14 @@
 """GET /api/v1/events: every change as it happens, as server-sent events."""
 
+from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import Field
 
 from summit_api.access.tickets import MAX_LENGTH
 from summit_api.deps import WAIT_SECONDS, FeedViewerDep, ServicesDep, not_applied
+from summit_api.feed.admission import withdrawn
 from summit_api.feed.frame import Topic
 from summit_api.feed.response import EventStream
 from summit_api.feed.selection import Selection
@@ -63,6 +65,7 @@ _FEED: dict[int | str, dict[str, Any]] = {
 
 @router.get("/events", response_class=Response, responses=_FEED)
 async def follow_events(
+    request: Request,
     services: ServicesDep,
     principal: FeedViewerDep,
     query: Annotated[FeedQuery, Query()],
@@ -77,7 +80,9 @@ async def follow_events(
         raise not_applied(query.revision, services.revisions.current)
     selection = Selection(principal.scope, query, frozenset(query.types) or None)
     wish = Wish(selection, _revision(last_event_id, query.since), query.snapshot)
-    return EventStream(services.feed.subscription(wish))
+    by_ticket = query.ticket is not None
+    ends = partial(withdrawn, services.access, principal, request.headers, by_ticket=by_ticket)
+    return EventStream(services.feed.subscription(wish), ends)
 
 
 def _revision(last_event_id: str | None, since: int | None) -> Revision | None:
