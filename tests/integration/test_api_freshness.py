@@ -70,6 +70,26 @@ async def test_clusters_tell_state_reason_and_resources(stack: Stack) -> None:
     assert (heard["lastContact"], heard["stale"]) == ("2026-11-23T12:00:30Z", False)
 
 
+async def test_clusters_tell_how_far_they_are_behind(stack: Stack) -> None:
+    """In seconds since the last byte and in changes that wait for NATS; and, by resource, what was seen and when."""
+    vms = ResourceHealth(
+        resource="virtualmachines",
+        state=ConnectionState.SYNCED,
+        since=NOW,
+        last_event=NOW - 20 * SECOND,
+        last_sync=NOW - 30 * SECOND,
+        known_objects=7,
+    )
+    more = {"kubevirt_version": "v1.8.0", "credentials_expire_at": NOW + 60 * SECOND, "waiting_events": 3}
+    stack.freshness.hear(health(CLUSTER, last_contact=NOW - 5 * SECOND, resources=[vms], **more))
+    (shown,) = (await stack.get("/api/v1/clusters"))["items"]
+    assert (shown["lagSeconds"], shown["waitingEvents"]) == (5, 3)
+    assert (shown["kubevirtVersion"], shown["credentialsExpireAt"]) == ("v1.8.0", "2026-11-23T12:01:30Z")
+    resource = shown["resources"][0]
+    assert (resource["knownObjects"], resource["lastEvent"]) == (7, "2026-11-23T12:00:10Z")
+    assert resource["lastSync"] == "2026-11-23T12:00:00Z"
+
+
 async def test_change_of_state_in_the_tables_is_newer_than_an_older_word(stack: Stack) -> None:
     """Events tell of a change before the next regular word in the bucket does."""
     before = cluster_event().data.since - SECOND

@@ -4,6 +4,8 @@
 """
 
 import asyncio
+import base64
+import json
 import logging
 import time
 from collections.abc import AsyncIterator
@@ -134,6 +136,26 @@ async def test_a_plugin_may_give_a_client_certificate(cluster: SimulatedCluster,
     async with connect(plugin.kubeconfig) as connection:
         assert await whoami(connection) == "robot"
         assert [c.subject for c in await connection.certificates() if c.kind == "client"] == ["CN=robot"]
+
+
+async def test_the_end_of_what_we_show_is_known(cluster: SimulatedCluster, plugin: Plugin, tmp_path: Path) -> None:
+    """Of a plugin's token, of a token that says so itself (JWT), of a client certificate; of others nothing is."""
+    ends = datetime(2030, 1, 1, tzinfo=UTC)
+    claims = base64.urlsafe_b64encode(json.dumps({"exp": ends.timestamp()}).encode()).decode().rstrip("=")
+    cluster.access.add_token("robot", f"e30.{claims}.signature")
+    plugin.gives({"token": cluster.token, "expirationTimestamp": ends.isoformat().replace("+00:00", "Z")})
+    for path in (plugin.kubeconfig, cluster.write_kubeconfig(tmp_path / "jwt", user="robot")):
+        async with connect(path) as connection:
+            await connection.server_version()
+            assert connection.credentials_expire_at == ends
+    async with connect(cluster.write_kubeconfig(tmp_path / "cert", credential="certificate")) as connection:
+        await connection.server_version()
+        assert connection.credentials_expire_at == min(
+            c.not_after for c in await connection.certificates() if c.kind == "client"
+        )
+    async with connect(cluster.write_kubeconfig(tmp_path / "token")) as connection:
+        await connection.server_version()
+        assert connection.credentials_expire_at is None
 
 
 BROKEN = [

@@ -89,6 +89,17 @@ async def trouble(tmp_path: Path, nats_url: str, vulcan: SimulatedCluster) -> As
         yield made
 
 
+async def test_a_healthy_cluster_tells_what_it_is_and_how_far_it_is_known(trouble: Scene) -> None:
+    """Versions, the number of objects, and when it was last listed and heard of."""
+    await until(lambda: trouble.healths.newest["vulcan"].kubevirt_version, DEADLINE_SECONDS)
+    health = trouble.healths.newest["vulcan"]
+    assert (health.server_version or "").startswith("v1.")
+    vms = next(resource for resource in health.resources if resource.resource == VMS)
+    assert vms.known_objects == 1
+    assert vms.last_sync is not None
+    assert vms.last_contact is not None
+
+
 async def test_credentials_that_end_are_renewed_once_for_all_list_watches(
     tmp_path: Path, nats_url: str, vulcan: SimulatedCluster
 ) -> None:
@@ -119,7 +130,7 @@ async def test_a_forbidden_resource_degrades_the_cluster_and_deletes_nothing(tro
     await trouble.becomes(State.FORBIDDEN, MIGRATIONS)
     assert trouble.healths.state("vulcan") == State.DEGRADED
     assert trouble.healths.state("vulcan", VMS) == State.SYNCED
-    assert "cannot list resource" in trouble.reason(MIGRATIONS)
+    assert f'resource "{MIGRATIONS}"' in trouble.reason(MIGRATIONS)
     cluster.create_vm("later", namespace="prod")
     await trouble.agrees()
     assert trouble.log.deletes("migrations") == 0

@@ -1,6 +1,7 @@
 """What Prometheus reads: one name and one help text for each thing, series from the start, none left behind."""
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ import summit_api.metrics
 import summit_projector.metrics
 import summit_watcher.metrics
 from summit_api.feed.reset import Cause
-from summit_models.cluster import ConnectionState
-from summit_models.contract import ClusterName
+from summit_models.cluster import ClusterHealth, ConnectionState
+from summit_models.contract import ClusterName, DatacenterId
 from summit_runtime import metrics
 from summit_watcher.connection_errors import ErrorEvent, IdleError, LostError
 from summit_watcher.errors import StatusError, UndecodableLine, WatcherError
@@ -23,6 +24,11 @@ ROOT = Path(__file__).parents[2]
 OPERATIONS = ROOT / "docs" / "operations.md"
 ALERTS = ROOT / "config" / "prometheus" / "alerts.yaml"
 SERVICES = (summit_api.metrics, summit_projector.metrics, summit_watcher.metrics)
+
+
+def health(name: str) -> ClusterHealth:
+    now = datetime(2026, 11, 23, tzinfo=UTC)
+    return ClusterHealth(name=ClusterName(name), datacenter=DatacenterId("dc"), state=ConnectionState.SYNCED, since=now)
 
 
 def samples() -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -75,7 +81,7 @@ def test_exactly_one_state_of_a_list_watch_is_1() -> None:
 def test_series_of_a_removed_cluster_are_removed() -> None:
     """Else a cluster that nobody has any more would be unsynced for ever."""
     StreamMetrics("removed", "virtualmachines").received(["ADDED", "ADDED"])
-    set_cluster(ClusterName("removed"), synced=False, last_contact=None)
+    set_cluster(health("removed"))
     StreamMetrics("kept", "virtualmachines")
     forget_cluster(ClusterName("removed"))
     assert of_cluster("removed") == set()
@@ -118,7 +124,7 @@ def rules() -> list[dict[str, Any]]:
 def test_each_metric_that_is_named_somewhere_exists() -> None:
     """An alert on a name that was never there is silent."""
     StreamMetrics("documented", "virtualmachines")
-    set_cluster(ClusterName("documented"), synced=True, last_contact=None)
+    set_cluster(health("documented"))
     exposed = {family.name for family in text_string_to_metric_families(metrics.exposition().decode())}
     elsewhere = re.findall(r"`(summit_[a-z_]+_total)", OPERATIONS.read_text())
     assert named(metrics_section()) | named(ALERTS.read_text()) | named(" ".join(elsewhere)) <= exposed

@@ -38,6 +38,9 @@ class ResourceHealth(Contract):
     since: AwareDatetime
     reason: str | None = Field(default=None, description="Why, in words; null when all is well")
     last_contact: AwareDatetime | None = Field(default=None, description="Last byte received")
+    last_event: AwareDatetime | None = Field(default=None, description="Last change that a watch told")
+    last_sync: AwareDatetime | None = Field(default=None, description="Last complete list")
+    known_objects: int | None = Field(default=None, description="Objects known; null before the first complete list")
     resource_version: str | None = Field(
         default=None, description="The log holds every change up to it; a new watcher goes on from here"
     )
@@ -56,6 +59,13 @@ class ClusterHealth(Contract):
         default=None,
         description="uid of the namespace kube-system; where that may not be read, `address-` and a digest of the "
         "server's address and certificate authority",
+    )
+    kubevirt_version: str | None = Field(default=None, examples=["v1.8.0"])
+    credentials_expire_at: AwareDatetime | None = Field(
+        default=None, description="When the token or client certificate in use ends, where that is known"
+    )
+    waiting_events: int = Field(
+        default=0, description="Changes that were read and are not known to be in the log yet: the lag of NATS"
     )
     last_contact: AwareDatetime | None = None
     resources: list[ResourceHealth] = Field(default=[])

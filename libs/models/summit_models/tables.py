@@ -23,7 +23,7 @@ from summit_models.vm import Vm
 
 metadata = SQLModel.metadata
 
-SCHEMA_REVISION = "0005"
+SCHEMA_REVISION = "0006"
 """alembic's newest revision of these tables: the api is ready when the database has it."""
 
 

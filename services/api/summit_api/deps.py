@@ -159,7 +159,8 @@ class Reading:
             self.scope.fingerprint(),
             etag.minute(self.moment.now) if ages else None,
             sorted(self.moment.fresh_clusters or ()) if staleness else None,
-            sorted(map(repr, self.freshness.healths())) if contacts else None,
+            # A lag grows with each second, and most of all when nothing is heard.
+            (int(self.moment.now.timestamp()), *sorted(map(repr, self.freshness.healths()))) if contacts else None,
         )
 
     def at(self, time: datetime | None) -> Moment:

@@ -1,9 +1,12 @@
 """The certificates a connection rests on, and when they end."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
 from cryptography import x509
+
+WARN_BEFORE = timedelta(days=7)
+"""A certificate that ends within a week is a matter of today: someone has to ask for a new one."""
 
 
 class Certificate(NamedTuple):

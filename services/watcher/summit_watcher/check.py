@@ -7,12 +7,12 @@ tries, and tells what happens.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from summit_models.contract import ClusterName, DatacenterId
 from summit_watcher import kubeconfig
-from summit_watcher.certificates import Certificate
+from summit_watcher.certificates import WARN_BEFORE, Certificate
 from summit_watcher.config import ClusterConfig, readable_by_others
 from summit_watcher.connection import ClusterConnection
 from summit_watcher.connection_errors import KubeconfigError
@@ -23,8 +23,6 @@ from summit_watcher.resources import WATCHED
 CHECK_SECONDS = 15.0
 """For all questions to one cluster: people wait for the answer, and a cluster that is slower will not do."""
 CLUSTERS_AT_ONCE = 20
-WARN_BEFORE = timedelta(days=7)
-"""A certificate that ends within a week is a matter of today: someone has to ask for a new one."""
 
 _VERBS = ("list", "watch")
 _WHO_AM_I = "/apis/authentication.k8s.io/v1/selfsubjectreviews"

@@ -22,13 +22,12 @@ from typing import Any, Literal, Self, TypeVar
 import msgspec
 
 from summit_models.contract import ClusterName
-from summit_watcher.certificates import Certificate
+from summit_watcher.certificates import WARN_BEFORE, Certificate
 from summit_watcher.config import readable_by_others
 from summit_watcher.connection_errors import AuthError, KubeconfigError, UnreachableError
 from summit_watcher.credentials import obtain
 from summit_watcher.errors import StatusError
 from summit_watcher.failure import Failure, classify
-from summit_watcher.kubeconfig import Kubeconfig
 from summit_watcher.kubeconfig_files import KubeconfigFiles
 from summit_watcher.reply import Reply
 from summit_watcher.transport import Request, Timeouts, Transport, build_client
@@ -140,6 +139,19 @@ class ClusterConnection:
     async def server_version(self) -> str:
         """The API server's version, for example "v1.34.1"."""
         return str((await self.get_object("/version")).get("gitVersion", "unknown"))
+
+    async def kubevirt_version(self) -> str | None:
+        """KubeVirt's version, for example "v1.8.0"; None where it is not there or may not be asked."""
+        try:
+            version = (await self.get_object("/apis/subresources.kubevirt.io/v1/version")).get("gitVersion")
+        except StatusError:
+            return None
+        return version if isinstance(version, str) else None
+
+    @property
+    def credentials_expire_at(self) -> datetime | None:
+        """When what we show to the server ends, where that is known."""
+        return self._transport.credentials_expire_at if self._transport else None
 
     async def identity(self) -> str:
         """Uid of the namespace kube-system: what a cluster is, whatever its address.
@@ -272,7 +284,7 @@ class ClusterConnection:
         self._failure = None
         self.trouble = None
         self.has_streaming_lists = True
-        self._warn_of(made.kubeconfig)
+        self._warn_of(made)
         if retired is None:
             return
         if retired.kubeconfig.cluster.server == made.kubeconfig.cluster.server:
@@ -299,7 +311,14 @@ class ClusterConnection:
             extra = {"cluster": self.name, "state": str(trouble.state), "reason": trouble.reason}
             logger.error("cluster %s: %s", self.name, trouble.reason, extra=extra)
 
-    def _warn_of(self, kubeconfig: Kubeconfig) -> None:
+    def _warn_of(self, transport: Transport) -> None:
+        kubeconfig = transport.kubeconfig
+        for certificate in transport.certificates:
+            if certificate.kind == "client" and certificate.not_after - datetime.now(UTC) < WARN_BEFORE:
+                self._warn_once(
+                    f"the client certificate {certificate.subject} of kubeconfig {self._path} ends at "
+                    f"{certificate.not_after:%Y-%m-%d %H:%M} UTC: replace it"
+                )
         if kubeconfig.cluster.insecure_skip_tls_verify:
             self._warn_once(
                 f"kubeconfig {self._path} has insecure-skip-tls-verify: anyone in between can read and change"

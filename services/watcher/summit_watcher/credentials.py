@@ -4,8 +4,11 @@ Rule: where the user section names a way to get credentials, either it yields so
 official client would go on as `system:anonymous`.
 """
 
+from base64 import urlsafe_b64decode
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
+
+import msgspec
 
 from summit_watcher import exec_plugin
 from summit_watcher.kubeconfig import Kubeconfig
@@ -24,8 +27,17 @@ class Credentials(NamedTuple):
     expires_at: datetime | None = None
     renew_at: datetime | None = None
 
+    @property
+    def ends_at(self) -> datetime | None:
+        """When the token ends: as the plugin said, or as a token that is a JWT says itself."""
+        return self.expires_at or (expiry_of(self.token) if self.token else None)
+
     def __repr__(self) -> str:
         return f"Credentials(expires_at={self.expires_at})"
+
+
+class _Claims(msgspec.Struct):
+    exp: float | None = None
 
 
 async def obtain(kubeconfig: Kubeconfig, plugin_timeout_seconds: float) -> Credentials:
@@ -41,6 +53,16 @@ async def obtain(kubeconfig: Kubeconfig, plugin_timeout_seconds: float) -> Crede
     expires_at = _aware(given.expiration_timestamp)
     token = given.token.strip() if given.token else None
     return Credentials(token, certificate, key, expires_at, renewal(expires_at, datetime.now(UTC)))
+
+
+def expiry_of(token: str) -> datetime | None:
+    """`exp` of a token that is a JWT, as those of service accounts are: for people to know, it is not verified."""
+    payload = token.split(".")[1:2]
+    try:
+        claims = msgspec.json.decode(urlsafe_b64decode(f"{payload[0]}=="), type=_Claims)
+        return datetime.fromtimestamp(claims.exp, UTC) if claims.exp else None
+    except (IndexError, ValueError, OverflowError, OSError, msgspec.DecodeError):
+        return None
 
 
 def renewal(expires_at: datetime | None, now: datetime) -> datetime | None:

@@ -9,6 +9,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
@@ -18,6 +19,7 @@ from summit_models.event import HEALTH_BUCKET, cluster_subject
 from summit_runtime.bus import MAX_AGE_SECONDS
 from summit_runtime.publisher import Publisher
 from summit_watcher import metrics
+from summit_watcher.connection import ClusterConnection
 from summit_watcher.epoch import Epoch, cluster_event
 from summit_watcher.failure import Failure
 from summit_watcher.positions import Checkpoint
@@ -51,22 +53,34 @@ def overall(resources: Sequence[ResourceHealth], trouble: Failure | None = None)
     return ConnectionState.DEGRADED, f"{first.resource}: {first.reason or first.state}"
 
 
+class Vitals(NamedTuple):
+    """What a list-watch has seen. Times in UTC."""
+
+    last_contact: datetime | None = None
+    last_event: datetime | None = None
+    last_sync: datetime | None = None
+    known_objects: int | None = None
+
+
 class HealthReporter:
     """Keeps the health of one cluster and tells it while `run` runs."""
 
     def __init__(
         self,
         epoch: Epoch,
+        *,
         checkpoint: Checkpoint,
         resources: Sequence[str],
-        last_contact: Callable[[str], datetime | None],
-        trouble: Callable[[], Failure | None],
+        vitals: Callable[[str], Vitals],
+        connection: ClusterConnection,
+        waiting: Callable[[], int],
     ) -> None:
         now = datetime.now(UTC)
         self._epoch = epoch
         self._checkpoint = checkpoint
-        self._last_contact = last_contact
-        self._trouble = trouble
+        self._vitals = vitals
+        self._connection = connection
+        self._waiting = waiting
         self._changed = asyncio.Event()
         self._resources = {
             name: ResourceHealth(resource=name, state=ConnectionState.STARTING, since=now) for name in resources
@@ -93,9 +107,10 @@ class HealthReporter:
             self._health = self._health.model_copy(update={"identity": identity})
             self._changed.set()
 
-    def set_server_version(self, version: str) -> None:
-        if version != self._health.server_version:
-            self._health = self._health.model_copy(update={"server_version": version})
+    def set_versions(self, *, server: str, kubevirt: str | None) -> None:
+        versions = {"server_version": server, "kubevirt_version": kubevirt}
+        if (server, kubevirt) != (self._health.server_version, self._health.kubevirt_version):
+            self._health = self._health.model_copy(update=versions)
             self._changed.set()
 
     def snapshot(self) -> ClusterHealth:
@@ -103,13 +118,13 @@ class HealthReporter:
         resources = [
             r.model_copy(
                 update={
-                    "last_contact": self._last_contact(r.resource),
+                    **self._vitals(r.resource)._asdict(),
                     "resource_version": self._checkpoint.stored.get(r.resource),
                 }
             )
             for r in self._resources.values()
         ]
-        state, reason = overall(resources, self._trouble())
+        state, reason = overall(resources, self._connection.trouble)
         since = self._health.since if state is self._health.state else datetime.now(UTC)
         self._health = self._health.model_copy(
             update={
@@ -118,11 +133,12 @@ class HealthReporter:
                 "reason": reason,
                 "resources": resources,
                 # Of the VMs alone: a cluster that only tells of its instances tells nothing new of its VMs.
-                "last_contact": self._last_contact(VIRTUAL_MACHINES.plural),
+                "last_contact": self._vitals(VIRTUAL_MACHINES.plural).last_contact,
+                "credentials_expire_at": self._connection.credentials_expire_at,
+                "waiting_events": self._waiting(),
             }
         )
-        synced = state is ConnectionState.SYNCED
-        metrics.set_cluster(self._health.name, synced=synced, last_contact=self._health.last_contact)
+        metrics.set_cluster(self._health)
         return self._health
 
     async def run(self, client: Client, publisher: Publisher) -> None:
@@ -159,4 +175,12 @@ class HealthReporter:
 def _news(health: ClusterHealth) -> tuple[object, ...]:
     """What the log is told of when it changes; contacts are a matter of every second."""
     resources = [(r.resource, r.state, r.since, r.reason) for r in health.resources]
-    return (health.state, health.since, health.reason, health.server_version, health.identity, resources)
+    return (
+        health.state,
+        health.since,
+        health.reason,
+        health.server_version,
+        health.kubevirt_version,
+        health.identity,
+        resources,
+    )

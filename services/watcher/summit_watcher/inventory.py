@@ -139,6 +139,11 @@ class Inventory:
         """Note that a resource can, or cannot, be read in this cluster: do not wait for its first list."""
         self._intakes[resource.plural].store.unavailable = unavailable
 
+    def known(self, resource: Resource[Any]) -> int | None:
+        """How many objects of a resource there are; None before the first complete list."""
+        store = self._intakes[resource.plural].store
+        return len(store.items) if store.listed else None
+
     def deletions(self, resource: Resource[Any]) -> tuple[int, int]:
         """How many objects of a resource are known, and how many the list under way has not contained.
 

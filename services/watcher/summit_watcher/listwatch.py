@@ -100,7 +100,8 @@ class ListWatch(Generic[T]):
     """The list-watch of one resource.
 
     `deletions` lets a list that would delete most of what is known be confirmed by a second one. `confirm` is asked
-    before each request. `last_contact` is when the last byte arrived, UTC.
+    before each request. `last_contact` is when the last byte arrived, `last_event` when a watch last told a change,
+    `last_sync` when the last list was complete, all UTC.
     """
 
     def __init__(
@@ -114,7 +115,7 @@ class ListWatch(Generic[T]):
         settings: ListWatchSettings | None = None,
     ) -> None:
         self._connection = connection
-        self._resource = resource
+        self.resource = resource
         self._deletions = deletions
         self._confirm = confirm
         self._settings = settings or ListWatchSettings()
@@ -126,6 +127,8 @@ class ListWatch(Generic[T]):
         self._is_in_doubt = False
         """The watch broke off or fell silent: if etcd was restored meanwhile, the next one would be silent for ever."""
         self.last_contact: datetime | None = None
+        self.last_event: datetime | None = None
+        self.last_sync: datetime | None = None
         self._report.metrics.ask_last_contact(lambda: self.last_contact)
 
     async def run(self, sink: Sink[T], start: Listing = NEWEST, *, seen: str = "") -> None:
@@ -176,7 +179,7 @@ class ListWatch(Generic[T]):
         timeouts = self._settings.page_timeouts
         async with self._connection.list_slot:
             listed = pages(
-                self._connection, self._resource, size, at=listing.at, timeouts=timeouts, on_contact=self._contact
+                self._connection, self.resource, size, at=listing.at, timeouts=timeouts, on_contact=self._contact
             )
             try:
                 async with aclosing(listed):
@@ -229,9 +232,9 @@ class ListWatch(Generic[T]):
             if len(listed) < len(batch):
                 end = batch[len(listed)]
                 if not end.initial_events_end:
-                    raise StreamingListError(f"the streaming list of {self._resource.plural} has no marked end")
+                    raise StreamingListError(f"the streaming list of {self.resource.plural} has no marked end")
                 return end.resource_version, batch[len(listed) + 1 :]
-        raise StreamingListError(f"the streaming list of {self._resource.plural} ended before its end was marked")
+        raise StreamingListError(f"the streaming list of {self.resource.plural} ended before its end was marked")
 
     async def _begin(self, sink: Sink[T]) -> None:
         self._report.listing()
@@ -246,6 +249,7 @@ class ListWatch(Generic[T]):
         if not done.undecodable:
             self._report.metrics.synthetic_deletes.inc(deleted)
         await sink([done._replace(finds_drift=listing.finds_drift)])
+        self.last_sync = datetime.now(UTC)
         self._relist_at = self._next_relist()
         self._report.metrics.lists.inc()
         self._report.synced()
@@ -261,7 +265,7 @@ class ListWatch(Generic[T]):
         timeout = {"timeoutSeconds": random.randint(*self._settings.watch_seconds)}  # noqa: S311
         return watch(
             self._connection,
-            self._resource,
+            self.resource,
             {**params, **timeout},
             idle_seconds=self._settings.idle_seconds,
             on_contact=self._contact,
@@ -298,6 +302,8 @@ class ListWatch(Generic[T]):
         await sink([told(event) for event in batch])
         progress.resource_version = self._seen = batch[-1].resource_version
         changes = sum(event.type != "BOOKMARK" for event in batch)
+        if changes:
+            self.last_event = self.last_contact
         if changes and self._report.state is not ConnectionState.SYNCED:
             self._report.synced()
         progress.changes += changes
@@ -312,7 +318,7 @@ class ListWatch(Generic[T]):
 
     async def _verify(self, watching: Watching) -> Next:
         """Before resuming after a long time or a break: is the server's resourceVersion still above ours?"""
-        page = await list_once(self._connection, self._resource, {"limit": 1}, timeouts=SHORT, on_contact=self._contact)
+        page = await list_once(self._connection, self.resource, {"limit": 1}, timeouts=SHORT, on_contact=self._contact)
         self._see(page.resource_version)
         self._is_in_doubt = False
         return Next(watching)
@@ -321,7 +327,7 @@ class ListWatch(Generic[T]):
         """Take note of where the server is. Raises RegressedError if it was further before."""
         if has_regressed(self._seen, resource_version):
             self._report.metrics.regressions.inc()
-            raise RegressedError(self._resource.plural, self._seen, resource_version)
+            raise RegressedError(self.resource.plural, self._seen, resource_version)
         self._seen = resource_version
 
     # Time

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from prometheus_client import Counter, Gauge
 
-from summit_models.cluster import ConnectionState
+from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.contract import ClusterName
 from summit_watcher.connection_errors import (
     AuthError,
@@ -34,6 +34,16 @@ CLUSTER_SYNCED = Gauge(
 CLUSTER_LAST_CONTACT = Gauge(
     "summit_cluster_last_contact_timestamp_seconds",
     "Last byte of the watch of VMs; older than 90 s: the cluster's VMs are shown as stale",
+    labelnames=("cluster",),
+)
+CREDENTIALS_EXPIRE = Gauge(
+    "summit_cluster_credentials_expire_timestamp_seconds",
+    "When the token or client certificate in use ends; 0: not known. Days away and not moving: ask for a new one",
+    labelnames=("cluster",),
+)
+WAITING_EVENTS = Gauge(
+    "summit_cluster_waiting_events",
+    "Changes that were read and are not known to be in the log; growing: NATS is slower than the cluster, or away",
     labelnames=("cluster",),
 )
 EVENTS_PUBLISHED = Counter(
@@ -89,8 +99,9 @@ REGRESSIONS = Counter(
 )
 
 _OF_A_CLUSTER = (
-    CLUSTER_SYNCED, CLUSTER_LAST_CONTACT, EVENTS_PUBLISHED, STREAM_STATE, STREAM_LAST_CONTACT, WATCH_EVENTS,
-    WATCH_RESTARTS, LISTS, SYNTHETIC_DELETES, RELIST_DRIFT, DECODE_ERRORS, REGRESSIONS,
+    CLUSTER_SYNCED, CLUSTER_LAST_CONTACT, CREDENTIALS_EXPIRE, WAITING_EVENTS, EVENTS_PUBLISHED, STREAM_STATE,
+    STREAM_LAST_CONTACT, WATCH_EVENTS, WATCH_RESTARTS, LISTS, SYNTHETIC_DELETES, RELIST_DRIFT, DECODE_ERRORS,
+    REGRESSIONS,
 )  # fmt: skip
 _EVENT_TYPES = ("ADDED", "MODIFIED", "DELETED", "BOOKMARK")
 _STATES = tuple(set(ConnectionState) - {ConnectionState.DEGRADED, ConnectionState.RETIRED})  # those are a cluster's
@@ -174,9 +185,11 @@ _REASONS: tuple[tuple[type[WatcherError], WatchEndReason], ...] = (
 """The first that fits; a class before those that it is derived from."""
 
 
-def set_cluster(cluster: ClusterName, *, synced: bool, last_contact: datetime | None) -> None:
-    CLUSTER_SYNCED.labels(cluster).set(synced)
-    CLUSTER_LAST_CONTACT.labels(cluster).set(_timestamp(last_contact))
+def set_cluster(health: ClusterHealth) -> None:
+    CLUSTER_SYNCED.labels(health.name).set(health.state is ConnectionState.SYNCED)
+    CLUSTER_LAST_CONTACT.labels(health.name).set(_timestamp(health.last_contact))
+    CREDENTIALS_EXPIRE.labels(health.name).set(_timestamp(health.credentials_expire_at))
+    WAITING_EVENTS.labels(health.name).set(health.waiting_events)
 
 
 def forget_cluster(cluster: ClusterName) -> None:

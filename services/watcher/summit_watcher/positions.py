@@ -45,17 +45,27 @@ class Checkpoint:
         self.stored = stored
         """By resource the resourceVersion up to which all events are stored."""
         self._reached: dict[str, str] = {}
+        self._handed_over = 0
+        self._settled = 0
 
     def reached(self, resource: str, resource_version: int) -> None:
         """Note that what was told up to here has been handed to the publisher. 0: it is not a number."""
         if resource_version:
             self._reached[resource] = str(resource_version)
 
+    @property
+    def waiting(self) -> int:
+        """Events that were handed over and are not known to be stored."""
+        return self._handed_over - self._settled
+
+    def handed_over(self, events: int) -> None:
+        self._handed_over += events
+
     async def advance(self, publisher: Publisher) -> None:
         """Wait until what was handed over is stored, and note it."""
-        reached = dict(self._reached)
+        reached, handed_over = dict(self._reached), self._handed_over
         await publisher.flush()
-        self.stored = reached
+        self.stored, self._settled = reached, handed_over
 
 
 async def last_heartbeat(client: Client, epoch: Epoch) -> Heartbeat | None:

@@ -10,7 +10,6 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -24,7 +23,7 @@ from summit_watcher.connection import ClusterConnection
 from summit_watcher.epoch import Epoch
 from summit_watcher.errors import WatcherError
 from summit_watcher.events import Outgoing
-from summit_watcher.health import OBSERVED_AFTER, HealthReporter
+from summit_watcher.health import OBSERVED_AFTER, HealthReporter, Vitals
 from summit_watcher.identity import Identity
 from summit_watcher.intake import Intake
 from summit_watcher.inventory import Inventory
@@ -71,7 +70,12 @@ class Session:
         self._identity = Identity(self.connection, self.epoch.identity, self.cluster.identity)
         self._streams = {resource.plural: self._list_watch(resource) for resource in WATCHED}
         self._health = HealthReporter(
-            self.epoch, self._checkpoint, list(self._streams), self._last_contact, lambda: self.connection.trouble
+            self.epoch,
+            checkpoint=self._checkpoint,
+            resources=list(self._streams),
+            vitals=self._vitals,
+            connection=self.connection,
+            waiting=self._waiting,
         )
         self._in_turn = asyncio.Lock()
         """Held while a change is taken in and told: five list-watches share one picture."""
@@ -130,8 +134,12 @@ class Session:
         await self._identity.confirm(again=again)
         self._health.set_identity(self._identity.known)
 
-    def _last_contact(self, resource: str) -> datetime | None:
-        return self._streams[resource].last_contact
+    def _vitals(self, resource: str) -> Vitals:
+        stream = self._streams[resource]
+        return Vitals(stream.last_contact, stream.last_event, stream.last_sync, self._inventory.known(stream.resource))
+
+    def _waiting(self) -> int:
+        return self._intake.waiting + self._checkpoint.waiting
 
     def _on_state(self, resource: Resource[Any], _: str, state: ConnectionState, reason: str | None) -> None:
         if state not in _TRYING:
@@ -192,7 +200,9 @@ class Session:
             await self._synced.wait()
             self._synced.clear()
             with contextlib.suppress(WatcherError):
-                self._health.set_server_version(await self.connection.server_version())
+                self._health.set_versions(
+                    server=await self.connection.server_version(), kubevirt=await self.connection.kubevirt_version()
+                )
 
     async def _publish(self, events: Iterable[Outgoing]) -> int:
         """Hand the events to the publisher, and tell how many they were."""
@@ -205,6 +215,7 @@ class Session:
             published[event.type] += 1
         for kind, count in published.items():
             EVENTS_PUBLISHED.labels(self.cluster.name, kind).inc(count)
+        self._checkpoint.handed_over(published.total())
         return published.total()
 
     def _after_list(self) -> None:

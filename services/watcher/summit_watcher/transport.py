@@ -55,6 +55,8 @@ class Transport:
         self.kubeconfig = kubeconfig
         self.credentials = credentials
         self.certificates: list[Certificate] = certificates(kubeconfig.authority(), credentials.certificate_pem)
+        ends = (credentials.ends_at, *(c.not_after for c in self.certificates if c.kind == "client"))
+        self.credentials_expire_at = min((end for end in ends if end), default=None)
         self._client = client
         self._authorization = client.configuration.api_key.get("BearerToken")
         self._connector = aiohttp.TCPConnector(ssl=client.rest_client.ssl_context, socket_factory=keepalive_socket)

@@ -65,7 +65,7 @@ def cluster_items(
         known = newest.get(health.name)
         newest[health.name] = health if known is None else _newer(health, known)
     return [
-        ClusterItem(**dict(health), stale=moment.is_stale(name))
+        ClusterItem(**dict(health), stale=moment.is_stale(name), lag_seconds=moment.seconds_since(health.last_contact))
         for name, health in sorted(newest.items())
         if health.state is not ConnectionState.RETIRED
     ]

@@ -16,6 +16,10 @@ class Moment:
     def age(self, created_at: datetime | None) -> str | None:
         return age_since(created_at, self.now)
 
+    def seconds_since(self, contact: datetime | None) -> int | None:
+        """Whole seconds; 0 for what another machine's clock puts into the future."""
+        return None if contact is None else max(0, int((self.now - contact).total_seconds()))
+
     def is_stale(self, cluster: ClusterName | None, *, managed: bool = True) -> bool:
         """A VM that was added by hand has no cluster that could fall silent."""
         return managed and self.fresh_clusters is not None and cluster not in self.fresh_clusters

@@ -57,6 +57,7 @@ class ClusterItem(ClusterHealth):
     """A cluster's connection, and whether what is shown of the cluster is stale."""
 
     stale: bool = Field(description="Not heard of for 90 s")
+    lag_seconds: int | None = Field(description="Since the last contact; null before the first")
 
 
 class ClusterList(ListAnswer):
