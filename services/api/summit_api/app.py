@@ -35,11 +35,11 @@ _DESCRIPTION = (
     "ETag; ask again with If-None-Match and an unchanged list answers 304. Errors are RFC 9457 problems."
 )
 
-_ANSWERS: dict[int | str, dict[str, Any]] = {
-    304: {"description": "What you have still is the answer"},
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": Problem, "description": "The request is wrong; the problem says what"},
-    "5XX": {"model": Problem, "description": "The tables cannot be read at the moment"},
+    "5XX": {"model": Problem, "description": "Not at the moment, or not in this version; the problem says why"},
 }
+_NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "What you have still is the answer"}}
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -80,8 +80,10 @@ def create_app(services: Services, *, origins: Sequence[str] = (ANY,), limits: R
         ],
     )
     app.state.services = services
-    api = APIRouter(prefix="/api/v1", responses=_ANSWERS)
-    for module in (datacenters, vms, clusters, migrations, migrate, admin, events, tickets):
+    api = APIRouter(prefix="/api/v1", responses=_PROBLEMS)
+    for module in (datacenters, vms, clusters, migrations):
+        api.include_router(module.router, responses=_NOT_MODIFIED)
+    for module in (migrate, admin, events, tickets):
         api.include_router(module.router)
     app.include_router(api)
     app.include_router(probes.router)

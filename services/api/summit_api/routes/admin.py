@@ -1,8 +1,9 @@
 """/api/v1/admin: what the original lets people change by hand, and nothing that belongs to a cluster."""
 
 import logging
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 
 from summit_api.access.scope import Scope
 from summit_api.deps import AdminDep, Now, ReadingDep, ServicesDep
@@ -21,8 +22,15 @@ logger = logging.getLogger("summit.api")
 
 router = APIRouter(prefix="/admin", tags=["admin"])
 
+DatacenterPath = Annotated[DatacenterId, Path(description="Id of the datacenter", examples=["dc-solna"])]
+VmPath = Annotated[Uid, Path(description="`id` of the VM", examples=["5f0c7c9e-3b0a-4f6e-9a51-6d1b0d2c7e11"])]
 
-@router.get("/datacenters", response_model=Datacenters)
+
+@router.get(
+    "/datacenters",
+    response_model=Datacenters,
+    responses={304: {"description": "What you have still is the answer"}},
+)
 async def list_datacenters_to_edit(reading: ReadingDep, _: AdminDep) -> Response:
     """The same as /api/v1/datacenters."""
     return await list_datacenters(reading)
@@ -35,7 +43,7 @@ async def list_datacenters_to_edit(reading: ReadingDep, _: AdminDep) -> Response
     openapi_extra=body.documented(DatacenterPatch),
 )
 async def edit_datacenter(
-    *, request: Request, services: ServicesDep, principal: AdminDep, now: Now, datacenter: DatacenterId
+    *, request: Request, services: ServicesDep, principal: AdminDep, now: Now, datacenter: DatacenterPath
 ) -> Response:
     """Name, location and coordinates of a datacenter.
 
@@ -60,7 +68,7 @@ async def edit_datacenter(
     openapi_extra=body.documented(NewVm),
 )
 async def add_vm(
-    *, request: Request, services: ServicesDep, principal: AdminDep, now: Now, datacenter: DatacenterId
+    *, request: Request, services: ServicesDep, principal: AdminDep, now: Now, datacenter: DatacenterPath
 ) -> Response:
     """Add a VM that no cluster of ours has. It is listed, counted, and sent to the feeds like all others."""
     said = await _payload(request, NewVm)
@@ -81,7 +89,7 @@ async def add_vm(
     openapi_extra=body.documented(VmPatch),
 )
 async def edit_vm(
-    *, request: Request, services: ServicesDep, principal: AdminDep, now: Now, datacenter: DatacenterId, vm_id: Uid
+    *, request: Request, services: ServicesDep, principal: AdminDep, now: Now, datacenter: DatacenterPath, vm_id: VmPath
 ) -> Response:
     """Change a VM that was added by hand. What is known of a watched VM is its cluster's, and not changed here."""
     patch = await _payload(request, VmPatch)
@@ -100,7 +108,7 @@ async def edit_vm(
     "/datacenters/{datacenter}/vms/{vm_id}", status_code=204, response_class=Response, responses=answer.NOT_YET
 )
 async def remove_vm(
-    *, services: ServicesDep, principal: AdminDep, now: Now, datacenter: DatacenterId, vm_id: Uid
+    *, services: ServicesDep, principal: AdminDep, now: Now, datacenter: DatacenterPath, vm_id: VmPath
 ) -> Response:
     """Remove a VM that was added by hand. Its history stays."""
     known = await target.vm(services.read_models, principal.scope, datacenter, vm_id)
