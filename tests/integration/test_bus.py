@@ -2,18 +2,21 @@
 
 import asyncio
 import json
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import nats
 import pytest
+from nats_server import nats_server
 from pydantic import SecretStr
 
 from summit_models.event import STREAM
 from summit_runtime import bus
 from summit_runtime.consumer import StreamMessage, consume, snapshot
-from summit_runtime.process import FatalError
+from summit_runtime.process import FatalError, end
 from summit_runtime.publisher import WINDOW_EVENTS, publishing
 from summit_standalone.child import Child, Program, kept_running
 from summit_standalone.embedded_nats import _binary, embedded_nats
@@ -301,3 +304,33 @@ async def test_a_stream_that_was_deleted_is_made_anew_and_its_writer_starts_anew
         await asyncio.wait_for(watching, DEADLINE_SECONDS)
     assert (await bus.stream_state(client)).created_at > created
     await bus.close(client)
+
+
+async def test_a_connection_outlives_a_server_that_stalls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer to a ping may come late: it must neither end the process nor the reading of nats-py."""
+    monkeypatch.setattr(bus, "PING_SECONDS", 0.05)
+    async with nats_server(tmp_path / "nats") as (address, server):
+        client = await bus.connect(SecretStr(f"nats://{address}"), name="test")
+        watching = asyncio.create_task(bus.watch_connection(client))
+        os.kill(server.pid or 0, signal.SIGSTOP)
+        await asyncio.wait({watching}, timeout=2.5)
+        os.kill(server.pid or 0, signal.SIGCONT)
+        await client.flush(timeout=10)
+        assert (client.stats["reconnects"], watching.done()) == (0, False)
+        await end(watching)
+        await bus.close(client)
+
+
+async def test_a_connection_that_is_silent_for_good_ends_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When even nats-py does not give it up, only a new start helps."""
+    monkeypatch.setattr(bus, "PING_SECONDS", 0.05)
+    monkeypatch.setattr(bus, "DEAD_SECONDS", 0.5)
+    async with nats_server(tmp_path / "nats") as (address, server):
+        client = await bus.connect(SecretStr(f"nats://{address}"), name="test")
+        os.kill(server.pid or 0, signal.SIGSTOP)
+        with pytest.raises(FatalError, match=r"not answered for 0\.5 s"):
+            await asyncio.wait_for(bus.watch_connection(client), DEADLINE_SECONDS)
+        os.kill(server.pid or 0, signal.SIGCONT)
+        await bus.close(client)

@@ -161,6 +161,25 @@ async def test_a_refused_subject_is_named_as_such(tmp_path: Path, told: Callable
             assert await stored(client) == [0, 1, 2]
 
 
+async def test_a_user_who_may_not_read_the_log_publishes_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: Callable[[str], bool]
+) -> None:
+    """Only what the server loses cannot be seen then; that is said once, and costs no waiting."""
+    monkeypatch.setattr(publisher, "CHECK_SECONDS", 0.05)
+    monkeypatch.setattr(acknowledged, "ANSWER_SECONDS", 0.3)
+    rights = 'publish: { deny: ["$JS.API.STREAM.MSG.GET.>"] }'
+    users = f"authorization {{ users: [ {{ user: few, password: p, permissions: {{ {rights} }} }} ] }}"
+    async with nats_server(tmp_path / "nats", more=users) as (address, _):  # noqa: SIM117  one needs the other
+        async with connected(f"nats://few:p@{address}") as client, publishing(client) as writer:
+            await bus.ensure_stream(client)
+            await publish(writer, range(3))
+            await asyncio.wait_for(writer.flush(), DEADLINE_SECONDS)
+            await until(lambda: told("what NATS may lose cannot be seen"))
+            await publish(writer, range(3, 6))
+            await asyncio.wait_for(writer.flush(), 3)
+            assert await stored(client) == list(range(6))
+
+
 async def test_a_full_disk_is_waited_out(tmp_path: Path, told: Callable[[str], bool]) -> None:
     """The server says 503; events wait in order, and are stored when there is room."""
     async with nats_server(tmp_path / "nats", jetstream="max_file: 1M") as (address, _):

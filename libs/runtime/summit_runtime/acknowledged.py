@@ -23,6 +23,8 @@ from summit_runtime.fast_batch import Message
 RECENT_EVENTS = 5000
 """6 MB. Of the fastest stream a second, ten times as long as a server takes to write it down; of most, minutes."""
 
+ANSWER_SECONDS = 2.0
+
 
 class LogLostError(Exception):
     """The log has lost more of its end than is remembered."""
@@ -127,7 +129,7 @@ async def _ids(client: Client, sequences: Iterable[int]) -> set[str]:
 async def _message(client: Client, sequence: int) -> RawStreamMsg | None:
     """From the leader: any other replica may be behind, and a message that is not there yet would look lost."""
     try:
-        return await client.jetstream().get_msg(STREAM, sequence)
+        return await client.jetstream(timeout=ANSWER_SECONDS).get_msg(STREAM, sequence)
     except NotFoundError:
         return None
 

@@ -10,6 +10,7 @@ import logging
 import time
 from dataclasses import replace
 from datetime import datetime
+from math import ceil
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -117,7 +118,7 @@ async def _answers(client: Client) -> bool:
     One ping, for as long as it takes: nats-py's reading dies of an answer that nobody waits for any more.
     """
     reconnects, give_up_at = client.stats["reconnects"], time.monotonic() + DEAD_SECONDS
-    ping = asyncio.create_task(client.flush(timeout=2 * round(DEAD_SECONDS)))
+    ping = asyncio.create_task(client.flush(timeout=ceil(2 * DEAD_SECONDS)))
     try:
         while not ping.done() and time.monotonic() < give_up_at:
             await asyncio.wait({ping}, timeout=1)

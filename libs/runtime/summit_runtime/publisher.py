@@ -32,7 +32,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
-from summit_models.event import ingest
+from summit_models.event import INGEST_ROOT, ingest
 from summit_runtime import metrics
 from summit_runtime.acknowledged import Acknowledged, LogLostError
 from summit_runtime.backoff import Backoff
@@ -140,6 +140,9 @@ class Publisher:
             except LogLostError as error:
                 raise FatalError(f"NATS has lost what it had stored: {error}; {STARTS_ANEW}") from error
             except (NatsError, TimeoutError):  # away, or not ready yet, as in the first moments of its start
+                if _is_denied(self.client.last_error, "$JS.API."):
+                    self._compared = reconnects, float("inf")  # each question would cost a wait for no answer
+                    logger.warning("what NATS may lose cannot be seen: %s", self.client.last_error)
                 if time.monotonic() > give_up_at:
                     break
                 await asyncio.sleep(LOOK_SECONDS)
@@ -167,8 +170,8 @@ class Publisher:
             self._stored(batch.take_stored())
             if not self.client.is_connected or self.client.stats["reconnects"] != reconnects:
                 return _failed("disconnected")
-            if self.client.last_error is not error and (denied := _denied(self.client.last_error)):
-                return _failed("denied", denied)
+            if self.client.last_error is not error and _is_denied(self.client.last_error, INGEST_ROOT):
+                return _failed("denied", f"it does not permit the user of NATS_URL to: {self.client.last_error}")
         return batch.outcome if batch.outcome.complete else _failed("refused", *batch.outcome[1:3])
 
     async def _feed(self, batch: FastBatch, *, commit: bool) -> None:
@@ -237,12 +240,9 @@ class Publisher:
         await asyncio.sleep(self._backoff.next_seconds())
 
 
-def _denied(error: Exception | None) -> str | None:
-    """What the server said if it does not let us publish: to the event itself there is no answer."""
-    text = str(error or "")
-    if "permissions violation for publish" not in text.lower():
-        return None
-    return f"it does not permit the user of NATS_URL to: {text}"
+def _is_denied(error: Exception | None, subject: str) -> bool:
+    """Whether the server said that we may not publish there: to what was published itself there is no answer."""
+    return f'permissions violation for publish to "{subject}'.lower() in str(error or "").lower()
 
 
 def _failed(reason: str, refusal: str = "", unstorable: int | None = None) -> Outcome:
