@@ -40,13 +40,18 @@ class Listener:
     def __init__(self) -> None:
         self.events: list[ServerSentEvent] = []
         self.ended = False
+        self.failure: httpx2.HTTPError | None = None
+        """Why the last connection ended, unless properly."""
         self._heard = asyncio.Condition()
 
     async def read(self, response: httpx2.Response) -> None:
         """Take what comes until the server ends it."""
+        self.failure = None
         try:
             async for event in EventSource(response, max_event_size=MAX_MESSAGE_BYTES):
                 await self._take(event)
+        except httpx2.HTTPError as error:
+            self.failure = error
         finally:
             self.ended = True
             async with self._heard:

@@ -1,6 +1,7 @@
 """What one request may take: the size of its body, the time until its answer begins, and a place among the others."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -34,7 +35,7 @@ class Limited:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request = _Request(self._limits, receive, send)
+        request = _Request(self._limits, receive, send, begun=self._leave)
         try:
             if self._under_way >= self._limits.concurrent:
                 raise unavailable("Busy", "the api answers as many requests as it can; try again shortly")
@@ -44,16 +45,21 @@ class Limited:
             try:
                 await request.run(self._app, scope)
             finally:
-                self._under_way -= 1
+                request.end()
         except ProblemError as problem:
             await problems.response(scope["path"], problem)(scope, receive, send)
+
+    def _leave(self) -> None:
+        self._under_way -= 1
 
 
 class _Request:
     """One request, and what of it has been seen."""
 
-    def __init__(self, limits: RequestLimits, receive: Receive, send: Send) -> None:
+    def __init__(self, limits: RequestLimits, receive: Receive, send: Send, *, begun: Callable[[], None]) -> None:
         self._limits = limits
+        self._begun: Callable[[], None] | None = begun
+        """Called once, when the answer begins or can no longer: a feed that is open keeps nobody from asking."""
         self._receive = receive
         self._send = send
         self._received = 0
@@ -88,7 +94,14 @@ class _Request:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._deadline.reschedule(None)
+            self.end()
         await self._send(message)
+
+    def end(self) -> None:
+        """Give the place among the others back."""
+        begun, self._begun = self._begun, None
+        if begun:
+            begun()
 
     def _too_late(self) -> ProblemError:
         seconds = f"{self._limits.seconds:g} s"
