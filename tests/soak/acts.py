@@ -2,6 +2,8 @@
 
 import asyncio
 import signal
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -32,6 +34,19 @@ async def freeze(part: Part, seconds: float) -> None:
     """A process stands still: every connection stays open, nothing is answered."""
     async with part.busy, part.frozen():
         await asyncio.sleep(seconds)
+
+
+async def rebuild(part: Part, seconds: float) -> None:
+    """The tables are made once more from the log, beside the live ones; if that takes too long, it is killed."""
+    command = (sys.executable, "-m", "summit_projector.rebuild")
+    process = await asyncio.create_subprocess_exec(
+        *command, env=part.environment, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT
+    )
+    killing = asyncio.get_running_loop().call_later(seconds, process.kill)
+    output, _ = await process.communicate()
+    killing.cancel()
+    if b"were put right" in output:
+        part.complaints.append(f"a rebuild found wrong rows: {output.decode(errors='replace')}")
 
 
 # Clusters

@@ -70,6 +70,7 @@ ACTS: Mapping[str, Entry] = {
     "freeze postgres for long": _on("postgres", acts.freeze, MINUTES, RARE),
     "freeze watcher": _on("watcher", acts.freeze, LONG, SELDOM),
     "freeze projector": _on("projector", acts.freeze, LONG, SELDOM),
+    "rebuild of the tables": _on("projector", acts.rebuild, Range(4, 25), SELDOM),
     "apiserver refuses": _on_cluster(acts.refuse, SHORT),
     "apiserver restarts": _on_cluster(acts.restart, SHORT),
     "apiserver resets": _on_cluster(acts.abort, SHORT),

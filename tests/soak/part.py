@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -40,6 +40,10 @@ class Part:
         self._child = Child(program, ignore)
         self._wanted = asyncio.Event()
         self._started_at = 0.0
+
+    @property
+    def environment(self) -> Mapping[str, str] | None:
+        return self._child.program.environment
 
     async def start(self) -> None:
         await self._child.spawn()
