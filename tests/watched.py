@@ -102,6 +102,10 @@ class Log:
         subject = f"summit.clusters.{datacenter}.{cluster}"
         return max((json.loads(m.body)["epoch"] for m in self.messages if m.subject == subject), default=0)
 
+    def newest(self, name: str) -> bytes:
+        """The last event of the VM of that name; nothing before the first."""
+        return next((m.body for m in reversed(self.messages) if m.subject.endswith(f".{name}")), b"")
+
     def told(self, collection: str) -> list[oracle.Told]:
         """The events of `vms` or `migrations`."""
         return list(oracle.told(self.messages, collection))
