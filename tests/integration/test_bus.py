@@ -1,6 +1,7 @@
 """NATS: stream, publisher and consumer against a real server that is stopped and started."""
 
 import asyncio
+import itertools
 import json
 import os
 import signal
@@ -124,6 +125,27 @@ async def test_events_of_one_subject_keep_their_order_across_restarts_of_the_ser
         order.setdefault(message.subject, []).append(json.loads(message.body)["n"])
     assert len(messages) == count
     assert all(numbers == sorted(set(numbers)) for numbers in order.values())
+
+
+async def test_a_flush_waits_for_what_was_handed_over_before_and_for_nothing_else(nats_url: str) -> None:
+    """So that one cluster can tell how far it is while the others go on."""
+    client = await bus.connect(SecretStr(nats_url), name="test")
+    await bus.ensure_stream(client)
+    async with publishing(client) as publisher:
+
+        async def publish_for_ever() -> None:
+            for n in itertools.count():
+                await publisher.publish(f"summit.vms.d.c.n.v{n % 9}", b"{}", f"id-{n}")
+
+        others = asyncio.create_task(publish_for_ever())
+        await until(lambda: publisher.unacknowledged)
+        await publisher.publish("summit.vms.d.c.n.mine", b"mine", "mine")
+        await asyncio.wait_for(publisher.flush(), DEADLINE_SECONDS)
+        assert not others.done()
+        others.cancel()
+        stored = await client.jetstream().get_last_msg(STREAM, "summit.vms.d.c.n.mine", direct=True)
+        assert stored.data == b"mine"
+    await bus.close(client)
 
 
 async def test_publishing_waits_when_too_much_is_unacknowledged(tmp_path: Path) -> None:

@@ -272,6 +272,44 @@ def test_a_migration_stays_that_of_its_vm_when_the_name_returns() -> None:
     assert [event.data.vm_id for event in moved if isinstance(event, MigrationEvent)] == ["uid-of-the-first"]
 
 
+def test_the_same_state_under_another_epoch_is_another_event() -> None:
+    """Or NATS would drop it as a repetition: a VM that returns within a minute, after an etcd restore say."""
+    clusters = [Cluster(Ledger(DatacenterId("dc-solna"), ClusterName("vulcan"), epoch=epoch)) for epoch in (1, 2)]
+    first, second = (only(cluster.list_all(virtualmachines=[vm("web")])) for cluster in clusters)
+    assert (first.epoch, second.epoch) == (1, 2)
+    assert first.id != second.id
+
+
+def test_versions_of_an_ended_history_are_forgotten() -> None:
+    """They would make an instance look older than the one before it, and the server look set back."""
+    cluster = Cluster()
+    events = cluster.list_all(
+        virtualmachines=[vm("web", version=900)], virtualmachineinstances=[vmi("web", version=800)]
+    )
+    ledger = Ledger(DatacenterId("dc-solna"), ClusterName("vulcan"), epoch=2, history=2)
+    ledger.remember(StreamMessage(1, subject_of(events[0]), events[0].model_dump_json().encode(), 0))
+    after = Cluster(ledger).list_all(
+        virtualmachines=[vm("web", version=300)], virtualmachineinstances=[vmi("web", version=310, node="node-2")]
+    )
+    versions = only(after).data.resource_versions
+    assert (only(after).type, versions.vm, versions.vmi) == (VmEventType.UPDATED, 300, 310)
+    assert set(ledger.reached.values()) == {0}
+
+
+def test_the_log_shows_how_far_each_resource_was_read() -> None:
+    """By all of its events, deletes and those of instances that stand alone included."""
+    cluster = Cluster()
+    events = cluster.list_all(
+        virtualmachines=[vm("web", version=5), vm("db", version=7)],
+        virtualmachineinstances=[vmi("web", version=40), vmi("alone", owner=None, version=41)],
+        virtualmachineinstancemigrations=[vmim("m", vmi_name="web", version=60)],
+    )
+    events += cluster.delete(VIRTUAL_MACHINES, vm("db", version=9))
+    events += cluster.delete(VIRTUAL_MACHINE_INSTANCES, vmi("alone", owner=None, version=44))
+    reached = cluster.restarted(events).ledger.reached
+    assert reached == {VIRTUAL_MACHINES.plural: 9, VIRTUAL_MACHINE_INSTANCES.plural: 44, MIGRATIONS.plural: 60}
+
+
 def test_a_migration_takes_its_nodes_from_the_instance_and_keeps_them() -> None:
     """The object itself does not know them in flight, and the instance forgets them when it stops."""
     cluster = Cluster()

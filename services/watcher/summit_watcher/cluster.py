@@ -3,6 +3,7 @@
 An epoch ends with the watcher, or when the cluster's history turns out to be another than the one that is known.
 """
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 
 from nats.aio.client import Client
 
+from summit_runtime.backoff import Backoff
 from summit_runtime.publisher import Publisher
 from summit_watcher.activity import ActivityLog
 from summit_watcher.config import ClusterConfig
@@ -49,6 +51,7 @@ class ClusterWatcher:
         cluster = self._cluster
         logger.info("Starting watcher for cluster %s (datacenter: %s)", cluster.name, cluster.datacenter)
         ended: HistoryEndedError | None = None
+        backoff = Backoff()  # two servers behind one address, of which one lags, would else be listed without end
         while True:
             try:
                 await self._watch(ended)
@@ -60,6 +63,7 @@ class ClusterWatcher:
                     ended,
                     extra={"cluster": cluster.name, "reason": str(ended)},
                 )
+            await asyncio.sleep(backoff.next_seconds())
 
     async def _watch(self, ended: HistoryEndedError | None) -> None:
         """Watch under one epoch, until its history has ended."""

@@ -4,7 +4,7 @@ It is the watcher's only memory, and the stream holds it: at start it is read ba
 state differs from the one here (see `events`).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -43,6 +43,7 @@ class Published(NamedTuple, Generic[VersionT]):
 class Ledger:
     datacenter: DatacenterId
     cluster: ClusterName
+    _: KW_ONLY
     epoch: int = 0
     """Of the events that are made from it."""
     events: int = 0
@@ -111,7 +112,7 @@ async def begin(
     """Begin an epoch, and read back what the log says: all that the earlier ones have published is in it."""
     await publisher.flush()  # else what a run before this one left in the queue came after our claim
     epoch = await claim(client, datacenter, cluster, ended=ended)
-    ledger = Ledger(datacenter, cluster, epoch.number, epoch.history)
+    ledger = Ledger(datacenter, cluster, epoch=epoch.number, history=epoch.history)
     await ledger.read(client)
     if ledger.newest_epoch >= epoch.number:
         epoch = await claim(client, datacenter, cluster, above=ledger.newest_epoch)

@@ -153,7 +153,7 @@ async def _fenced(
     epochs = await newest_epochs(client, cluster)
     here = epochs.pop(datacenter, 0)
     if any(elsewhere > here for elsewhere in epochs.values()):
-        ledger = Ledger(datacenter, cluster, here, here)
+        ledger = Ledger(datacenter, cluster, epoch=here, history=here)
         await ledger.read(client)
         return ledger, Epoch(datacenter, cluster, here, here)
     epoch, ledger = await begin(client, publisher, datacenter, cluster)
