@@ -1,6 +1,8 @@
 """The tables once more from the log: the same as the live ones, or what differs is put right, while all goes on."""
 
 import asyncio
+import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -220,3 +222,20 @@ async def test_tables_that_nobody_has_made_are_left_to_the_projector(nats_url: s
     async with publisher(nats_url) as client:
         with pytest.raises(RebuildError, match="start its projector first"):
             await rebuilt(client, database_url)
+
+
+async def test_the_projectors_image_can_do_it(nats_url: str, database_url: str) -> None:
+    """`python -m summit_projector.rebuild`, configured as the projector is; what was found goes to stdout."""
+    async with projected(nats_url, database_url) as (_, readings):
+        await readings.fetch("DELETE FROM clusters")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "summit_projector.rebuild",
+            env={"PATH": os.environ["PATH"], "NATS_URL": nats_url, "DATABASE_URL": database_url},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        output, _ = await asyncio.wait_for(process.communicate(), 30)
+        assert await readings.fetch("SELECT name FROM clusters") == [{"name": "vulcan"}]
+    assert process.returncode == 0
+    assert b"clusters: 1 rows, 1 missing, 0 surplus, 0 wrong" in output

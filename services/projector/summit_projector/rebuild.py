@@ -116,6 +116,8 @@ class Replay:
         messages = self._ahead or await self._consumer.next_batch(BATCH_EVENTS)
         self.first = self.first or messages[0].sequence
         due = [message for message in messages if message.sequence <= revision]
+        if not due:
+            raise RebuildError(f"what was applied up to revision {revision} has aged out of the log meanwhile")
         self._ahead = messages[len(due) :]
         await self._progress.apply(due)
 
