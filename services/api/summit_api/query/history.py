@@ -17,7 +17,7 @@ from summit_models.contract import Revision
 _BY_TIME = Column("observed_at", datetime, nullable=False)
 _NEWEST_FIRST: Order = parse("-time", {"time": _BY_TIME}, tie=Column("revision", int, nullable=False))
 
-_SELECT = f"SELECT {paging.selected('revision, observed_at, type, data', _NEWEST_FIRST)} FROM vm_events"  # noqa: S608
+_SELECT = f"SELECT {paging.selected('revision, observed_at, type, data::text', _NEWEST_FIRST)} FROM vm_events"  # noqa: S608
 
 
 class VmEventRow(NamedTuple):

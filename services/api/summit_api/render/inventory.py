@@ -42,7 +42,7 @@ def _vm_event(row: VmEventRow) -> dict[str, Any]:
         "revision": row.revision,
         "observedAt": row.observed_at,
         "type": row.type,
-        "changes": [{"field": name, "from": was, "to": row.data.get(name)} for name, was in changes.items()],
+        "changes": [{"field": name, "from": was, "to": row.data.get(name)} for name, was in sorted(changes.items())],
     }
 
 
