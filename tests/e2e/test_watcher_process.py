@@ -6,14 +6,20 @@ import signal
 import sys
 from pathlib import Path
 
-from pipeline import Pipeline, eventually, write_config
+import httpx2
+from pipeline import Pipeline, eventually, free_port, write_config
 
 from summit_simulator.cluster import SimulatedCluster
 
 
 async def test_a_watcher_stops_on_sigterm_also_while_nats_was_never_there(tmp_path: Path) -> None:
     """It waits for NATS for ever, and for its own end not at all."""
-    environment = os.environ | {"NATS_URL": "nats://127.0.0.1:1", "WATCHER_CONFIG": str(tmp_path / "none.yaml")}
+    port = free_port()
+    environment = os.environ | {
+        "NATS_URL": "nats://127.0.0.1:1",
+        "WATCHER_CONFIG": str(tmp_path / "none.yaml"),
+        "WATCHER_PROBE_PORT": str(port),
+    }
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "summit_watcher", env=environment, stderr=asyncio.subprocess.PIPE
     )
@@ -21,6 +27,10 @@ async def test_a_watcher_stops_on_sigterm_also_while_nats_was_never_there(tmp_pa
     async with asyncio.timeout(20):
         while b"cannot be reached" not in await process.stderr.readline():
             pass
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as probes:
+            assert (await probes.get("/livez")).status_code == 200
+            ready = await probes.get("/readyz")
+            assert (ready.status_code, ready.text) == (503, "[-]nats failed: not connected\n")
         process.send_signal(signal.SIGTERM)
         await process.stderr.read()
         assert await process.wait() == 0

@@ -6,14 +6,14 @@ that was edited carries what was declared before (`Datacenter.declared`).
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from nats.aio.client import Client
 from pydantic import ValidationError
 
-from summit_models.contract import Revision
+from summit_models.contract import ClusterName, DatacenterId, Revision
 from summit_models.datacenter import Datacenter, DatacenterValues
 from summit_models.event import DatacenterEvent, datacenter_subject, source_of
 from summit_runtime.append import Basis, ConflictError, NotStoredError, append
@@ -36,17 +36,34 @@ NOTHING = Said(None, Revision(0))
 
 async def declare(datacenters: Sequence[DatacenterConfig], client: Client) -> None:
     """Bring the log to what the configuration says, and return when it is; waits for NATS as long as it takes."""
+    await _until_stored(lambda: _declare(datacenters, client))
+
+
+async def withdraw(datacenter: DatacenterId, cluster: ClusterName, client: Client) -> None:
+    """Take a cluster out of what the log says of its datacenter; waits for NATS as long as it takes."""
+    await _until_stored(lambda: _withdraw(datacenter, cluster, client))
+
+
+async def _until_stored(work: Callable[[], Awaitable[None]]) -> None:
     backoff = Backoff()
     while True:
         try:
-            await _declare(datacenters, client)
-            return  # noqa: TRY300
+            return await work()
         except ConflictError:
             continue  # an edit, or another watcher, was faster
         except NotStoredError as error:
             if not backoff.attempt:
                 logger.warning("the datacenters cannot be declared (%s); trying again until they are", error)
             await asyncio.sleep(backoff.next_seconds())
+
+
+async def _withdraw(datacenter: DatacenterId, cluster: ClusterName, client: Client) -> None:
+    subject = datacenter_subject(datacenter)
+    said = [_said(message) async for message in snapshot(client, subject)][-1:]
+    for last, revision in said:
+        if last and cluster in last.clusters:
+            left = [name for name in last.clusters if name != cluster]
+            await append(client, [_event(last.model_copy(update={"clusters": left}))], Basis(subject, revision))
 
 
 async def _declare(datacenters: Sequence[DatacenterConfig], client: Client) -> None:

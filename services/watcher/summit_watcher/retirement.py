@@ -25,6 +25,7 @@ from summit_runtime.consumer import snapshot
 from summit_runtime.publisher import Publisher
 from summit_watcher import events
 from summit_watcher.config import DatacenterConfig
+from summit_watcher.declaration import withdraw
 from summit_watcher.epoch import Epoch, cluster_event, newest_epochs
 from summit_watcher.events import Outgoing
 from summit_watcher.health import HEARTBEAT_SECONDS
@@ -133,6 +134,7 @@ async def retire(client: Client, publisher: Publisher, datacenter: DatacenterId,
     said = cluster_event(health, epoch)
     await publisher.publish(cluster_subject(datacenter, cluster), said.model_dump_json().encode(), said.id)
     await publisher.flush()
+    await withdraw(datacenter, cluster, client)
     with contextlib.suppress(NatsError, TimeoutError):  # it would leave the bucket by itself within a day
         bucket = await client.jetstream().key_value(HEALTH_BUCKET)
         await bucket.delete(f"{datacenter}.{cluster}")

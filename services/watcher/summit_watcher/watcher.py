@@ -10,7 +10,7 @@ import logging
 from nats.aio.client import Client
 
 from summit_runtime import bus
-from summit_runtime.probes import serve_probes
+from summit_runtime.probes import Check, serve_probes
 from summit_runtime.process import end
 from summit_runtime.publisher import Publisher, publishing
 from summit_watcher.activity import ActivityLog
@@ -31,20 +31,24 @@ FLUSH_SECONDS = 3.0
 
 
 async def watch(settings: WatcherSettings, stop: asyncio.Event) -> None:
-    """Watch the configured clusters until `stop`."""
-    client = await bus.connect(settings.nats_url, name="watcher")
-    try:
-        await bus.ensure_stream(client)
-        async with publishing(client) as publisher:
-            await _watch_fleet(settings, client, publisher, stop)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(FLUSH_SECONDS):
-                    await publisher.flush()
-    finally:
-        await bus.close(client)
+    """Watch the configured clusters until `stop`. Probes are answered from the beginning, also while NATS is away."""
+    checks: dict[str, Check] = {"nats": lambda: "not connected"}
+    async with serve_probes(settings.probe_host, settings.probe_port, checks):
+        client = await bus.connect(settings.nats_url, name="watcher")
+        try:
+            await bus.ensure_stream(client)
+            async with publishing(client) as publisher:
+                await _watch_fleet(settings, client, publisher, checks, stop)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(FLUSH_SECONDS):
+                        await publisher.flush()
+        finally:
+            await bus.close(client)
 
 
-async def _watch_fleet(settings: WatcherSettings, client: Client, publisher: Publisher, stop: asyncio.Event) -> None:
+async def _watch_fleet(
+    settings: WatcherSettings, client: Client, publisher: Publisher, checks: dict[str, Check], stop: asyncio.Event
+) -> None:
     activity = ActivityLog()
     async with asyncio.TaskGroup() as tasks:
         fleet = Fleet(
@@ -52,16 +56,14 @@ async def _watch_fleet(settings: WatcherSettings, client: Client, publisher: Pub
             lambda cluster: ClusterWatcher(cluster, client, publisher, activity),
             lambda cluster: retire(client, publisher, cluster.datacenter, cluster.name),
         )
-        checks = {"nats": lambda: None if client.is_connected else "not connected", "clusters": fleet.untried}
+        checks |= {"nats": lambda: None if client.is_connected else "not connected", "clusters": fleet.untried}
         background = [
             tasks.create_task(bus.watch_connection(client)),
             tasks.create_task(bus.watch_stream(client)),
             tasks.create_task(_follow_configuration(settings, fleet, client, publisher)),
         ]
-        async with serve_probes(settings.probe_host, settings.probe_port, checks):
-            await stop.wait()
-        for task in background:
-            task.cancel()
+        await stop.wait()
+        await asyncio.gather(*map(end, background))
         await fleet.end()
 
 
