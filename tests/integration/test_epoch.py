@@ -32,9 +32,13 @@ async def newest(client: Client) -> dict[str, object]:
 async def test_each_start_begins_the_next_epoch(nats_url: str) -> None:
     """The first one is 1; it is in the log before anything is published under it, and its history goes on."""
     async with publisher(nats_url) as client:
-        assert await claim(client, DATACENTER, CLUSTER) == Epoch(DATACENTER, CLUSTER, 1, history=1)
+        first = await claim(client, DATACENTER, CLUSTER)
+        assert first == Epoch(DATACENTER, CLUSTER, 1, history=1, began=1)
+        told = cluster_event(health(State.SYNCED), first)
+        await client.jetstream().publish(ingest(SUBJECT), told.model_dump_json().encode())
         second = await claim(client, DATACENTER, CLUSTER)
         assert (second.number, second.history) == (2, 1)
+        assert second.fences == ((1, 1), (2, 3))
         event = await newest(client)
         assert (event["epoch"], event["history"], event["type"]) == (2, 1, "summit.cluster.starting")
         assert (await claim(client, DATACENTER, ClusterName("romulus"))).number == 1

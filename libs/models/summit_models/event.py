@@ -106,6 +106,7 @@ class ClusterEvent(CloudEvent):
         description="Epoch in which the present history of the cluster began; resourceVersions of earlier epochs "
         "compare with none of it",
     )
+    began: int = Field(default=0, description="Revision of the first event of this epoch; 0 in that event itself")
     data: ClusterHealth
 
 

@@ -35,6 +35,13 @@ from summit_watcher.connection_errors import HistoryEndedError, ReplacedError
 logger = logging.getLogger("summit.watcher")
 
 
+class Fence(NamedTuple):
+    """What comes after `revision` under an epoch below `epoch` is void: its watcher had lost the cluster by then."""
+
+    epoch: int
+    revision: int
+
+
 class Epoch(NamedTuple):
     datacenter: DatacenterId
     cluster: ClusterName
@@ -42,6 +49,14 @@ class Epoch(NamedTuple):
     history: int
     identity: str | None = None
     """Of the cluster, as the log remembers it."""
+    began: int = 0
+    """Revision of its first event."""
+    former: Fence = Fence(0, 0)
+    """Of the epoch before."""
+
+    @property
+    def fences(self) -> tuple[Fence, Fence]:
+        return self.former, Fence(self.number, self.began)
 
 
 class _LastHealth(msgspec.Struct):
@@ -54,6 +69,7 @@ class _Last(msgspec.Struct):
     type: str = ""
     epoch: int = 0
     history: int = 0
+    began: int = 0
     data: _LastHealth = msgspec.field(default_factory=_LastHealth)
 
 
@@ -72,6 +88,7 @@ def cluster_event(health: ClusterHealth, epoch: Epoch) -> ClusterEvent:
         type=cluster_event_type(health.state),
         epoch=epoch.number,
         history=epoch.history,
+        began=epoch.began,
         data=health,
     )
 
@@ -110,7 +127,7 @@ async def _claim(
     begins = ended is not None or last.type == _RETIRED or not last.history
     history = number if begins else last.history
     identity = ended.identity if isinstance(ended, ReplacedError) else last.data.identity
-    epoch = Epoch(datacenter, cluster, number, history, identity)
+    epoch = Epoch(datacenter, cluster, number, history, identity, former=Fence(last.epoch, last.began or revision))
     health = ClusterHealth(
         name=cluster,
         datacenter=datacenter,
@@ -118,8 +135,7 @@ async def _claim(
         since=datetime.now(UTC),
         identity=identity,
     )
-    await append(client, [cluster_event(health, epoch)], Basis(subject, revision))
-    return epoch
+    return epoch._replace(began=await append(client, [cluster_event(health, epoch)], Basis(subject, revision)))
 
 
 async def newest_epochs(client: Client, cluster: ClusterName) -> dict[DatacenterId, int]:

@@ -4,6 +4,7 @@ It is the watcher's only memory, and the stream holds it: at start it is read ba
 state differs from the one here (see `events`).
 """
 
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -18,7 +19,7 @@ from summit_models.vm import Vm
 from summit_runtime.consumer import StreamMessage, snapshot
 from summit_runtime.publisher import Publisher
 from summit_watcher.connection_errors import HistoryEndedError
-from summit_watcher.epoch import Epoch, claim
+from summit_watcher.epoch import Epoch, Fence, claim
 from summit_watcher.resources import MIGRATIONS, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES, Resource
 
 VersionT = TypeVar("VersionT")
@@ -50,6 +51,8 @@ class Ledger:
     """How many have been made in this epoch."""
     history: int = 0
     """First epoch of the present history: versions of earlier ones compare with nothing and are forgotten."""
+    fences: Sequence[Fence] = ()
+    """Of the newest epochs. Behind what is void to readers stands what they know: it is told anew, or deleted."""
     newest_epoch: int = 0
     """Of the events that were read back."""
     reached: dict[str, int] = field(default_factory=dict)
@@ -67,14 +70,20 @@ class Ledger:
         """Take in one message of the log. One that this version cannot read is left out: its VM is published anew."""
         try:
             if message.subject.startswith("summit.vms."):
-                self._remember_vm(VmEvent.model_validate_json(message.body))
+                self._remember_vm(VmEvent.model_validate_json(message.body), message.sequence)
             else:
-                self._remember_migration(MigrationEvent.model_validate_json(message.body))
+                self._remember_migration(MigrationEvent.model_validate_json(message.body), message.sequence)
         except ValidationError:
             return
 
-    def _remember_vm(self, event: VmEvent) -> None:
+    def _is_void(self, event: VmEvent | MigrationEvent, revision: int) -> bool:
+        return any(event.epoch < fence.epoch and revision > fence.revision for fence in self.fences)
+
+    def _remember_vm(self, event: VmEvent, revision: int) -> None:
         vm = event.data
+        if self._is_void(event, revision):
+            self.vms[vm.id] = Published(_unlike_any(state_of(vm, Vm)), Versions(0, 0, 0), event.time)
+            return
         self.newest_epoch = max(self.newest_epoch, event.epoch)
         made_from = vm.resource_versions
         versions = Versions(made_from.vm, made_from.vmi, made_from.instancetype)
@@ -87,8 +96,11 @@ class Ledger:
         else:
             self.vms[vm.id] = Published(state_of(vm, Vm), versions, event.time)
 
-    def _remember_migration(self, event: MigrationEvent) -> None:
+    def _remember_migration(self, event: MigrationEvent, revision: int) -> None:
         migration = event.data
+        if self._is_void(event, revision):
+            self.migrations[migration.id] = Published(_unlike_any(state_of(migration, Migration)), 0, event.time)
+            return
         self.newest_epoch = max(self.newest_epoch, event.epoch)
         version = migration.resource_version if event.epoch >= self.history else 0
         self._reach(MIGRATIONS, version)
@@ -112,12 +124,17 @@ async def begin(
     """Begin an epoch, and read back what the log says: all that the earlier ones have published is in it."""
     await publisher.flush()  # else what a run before this one left in the queue came after our claim
     epoch = await claim(client, datacenter, cluster, ended=ended)
-    ledger = Ledger(datacenter, cluster, epoch=epoch.number, history=epoch.history)
+    ledger = Ledger(datacenter, cluster, epoch=epoch.number, history=epoch.history, fences=epoch.fences)
     await ledger.read(client)
     if ledger.newest_epoch >= epoch.number:
         epoch = await claim(client, datacenter, cluster, above=ledger.newest_epoch)
         ledger.epoch = epoch.number
     return epoch, ledger
+
+
+def _unlike_any(state: bytes) -> bytes:
+    """The same JSON, and yet other bytes than those of any state that is made."""
+    return b" " + state
 
 
 def state_of(data: Vm | Migration, model: type[Vm | Migration]) -> bytes:

@@ -21,6 +21,7 @@ from summit_models.cluster import Heartbeat
 from summit_models.event import HEALTH_BUCKET
 from summit_runtime.publisher import Publisher
 from summit_watcher.epoch import Epoch
+from summit_watcher.normalize import number_of
 from summit_watcher.stream_state import Listing, ListReason
 
 RESUME_WITHIN = timedelta(minutes=5)
@@ -65,7 +66,7 @@ class Checkpoint:
         """Wait until what was handed over is stored, and note it."""
         reached, handed_over = dict(self._reached), self._handed_over
         await publisher.flush()
-        self.stored, self._settled = reached, handed_over
+        self.stored, self._settled = {**self.stored, **reached}, handed_over
 
 
 async def last_heartbeat(client: Client, epoch: Epoch) -> Heartbeat | None:
@@ -85,7 +86,7 @@ def start(resource: str, heartbeat: Heartbeat | None, told: int, now: datetime) 
     `told` is the newest resourceVersion of the resource that the log shows.
     """
     last = next((r for r in heartbeat.resources if r.resource == resource), None) if heartbeat else None
-    stored = int(last.resource_version) if last and last.resource_version else 0
+    stored = number_of(last.resource_version or "") if last else 0
     seen = str(max(stored, told)) if stored or told else ""
     last_contact = last.last_contact if last else None
     is_fresh = last_contact is not None and now - last_contact < RESUME_WITHIN
