@@ -23,7 +23,7 @@ from summit_models.vm import Vm
 
 metadata = SQLModel.metadata
 
-SCHEMA_REVISION = "0006"
+SCHEMA_REVISION = "0007"
 """alembic's newest revision of these tables: the api is ready when the database has it."""
 
 
@@ -126,6 +126,13 @@ migrations = Table(
     _tombstone(),
     Index("migrations_by_age", text("created_at DESC"), "id"),
     Index("migrations_by_vm", "vm_name", text("created_at DESC")),
+    Index("migrations_by_datacenter", "datacenter_id", text("created_at DESC")),
+    Index("migrations_by_cluster", "cluster", text("created_at DESC")),
+    Index("migrations_by_namespace", "namespace", text("created_at DESC")),
+    Index("migrations_by_phase", "phase", text("created_at DESC")),
+    Index("migrations_by_direction", "direction", text("created_at DESC")),
+    Index("migrations_by_start", text("start_time DESC")),
+    Index("migrations_by_end", text("end_time DESC")),
     Index("migrations_active", text("created_at DESC"), postgresql_where=text("NOT completed")),
 )
 

@@ -53,6 +53,13 @@ async def read(snapshot: Snapshot, listing: Listing, after: Sequence[Value] | No
     return _page(rows, listing.order, limit)
 
 
+async def read_all(snapshot: Snapshot, listing: Listing) -> list[Sequence[Any]]:
+    """Every row, in order."""
+    statement = listing.statement(lambda _: [], listing.order.order_by, None)
+    rows = await snapshot.fetch(statement.sql, *statement.arguments)
+    return _page(list(rows), listing.order, len(rows)).rows
+
+
 async def read_at_once(snapshot: Snapshot, listing: Listing, after: Sequence[Value] | None, limit: int) -> Page:
     """The same by one statement: for rows that are made first and cannot be read along an index."""
 

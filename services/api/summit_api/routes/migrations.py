@@ -1,15 +1,17 @@
 """/api/v1/migrations: live migrations, newest first, as bare arrays in the original's shape."""
 
 from typing import Annotated
+from urllib.parse import parse_qsl, urlencode
 
 from fastapi import APIRouter, Path, Query, Response
-from sqlalchemy import ColumnElement
 
 from summit_api.deps import Reading, ReadingDep
 from summit_api.problems import invalid_field, not_found
 from summit_api.query import migrations as query
+from summit_api.query.migrations import MigrationFilters, MigrationPageQuery
 from summit_api.render import original
 from summit_api.shapes.original import OriginalMigration
+from summit_models.contract import DatacenterId
 from summit_models.migration import MigrationDirection
 
 router = APIRouter(prefix="/migrations", tags=["migrations"])
@@ -19,31 +21,39 @@ _DIRECTIONS = {"enum": [direction.value for direction in MigrationDirection]}
 
 
 @router.get("", response_model=list[OriginalMigration])
-async def list_migrations(
-    reading: ReadingDep, direction: Annotated[str, Query(json_schema_extra=_DIRECTIONS)] = ""
-) -> Response:
-    """All migrations, also those whose object is gone from its cluster."""
-    if not direction:
-        return await _list(reading)
-    return await _list(reading, query.in_direction(_direction(direction, "invalid direction query parameter")))
+async def list_migrations(reading: ReadingDep, parameters: Annotated[MigrationPageQuery, Query()]) -> Response:
+    """Migrations, also those whose object is gone from its cluster: 1000 at most, the newest first.
+
+    Where more follow, the header `Link` has the address of the next page, with `rel="next"`.
+    """
+    if parameters.direction:
+        _check(parameters.direction, "invalid direction query parameter")
+    tag = reading.tag()
+    if reading.is_known(tag):
+        return reading.not_modified(tag)
+    page = await query.page(reading.snapshot, parameters, reading.scope)
+    answer = reading.answer(original.migrations(page.rows), tag)
+    if page.next:
+        answer.headers["Link"] = f'<{_following(reading.target, page.next)}>; rel="next"'
+    return answer
 
 
 @router.get("/active", response_model=list[OriginalMigration])
 async def list_active_migrations(reading: ReadingDep) -> Response:
     """Migrations that have not ended."""
-    return await _list(reading, query.ACTIVE)
+    return await _list(reading, MigrationFilters(completed=False))
 
 
 @router.get("/datacenter/{datacenter}", response_model=list[OriginalMigration])
 async def list_datacenter_migrations(reading: ReadingDep, datacenter: str) -> Response:
     """Migrations of one datacenter; none for one that does not exist."""
-    return await _list(reading, query.in_datacenter(datacenter))
+    return await _list(reading, MigrationFilters(datacenter=[DatacenterId(datacenter)]))
 
 
 @router.get("/vm/{name}", response_model=list[OriginalMigration])
 async def list_vm_migrations(reading: ReadingDep, name: str) -> Response:
     """Migrations of all VMs of this name; none if there is none."""
-    return await _list(reading, query.of_vm(name))
+    return await _list(reading, MigrationFilters(vm=[name]))
 
 
 @router.get("/direction/{direction}", response_model=list[OriginalMigration])
@@ -51,13 +61,14 @@ async def list_directed_migrations(
     reading: ReadingDep, direction: Annotated[str, Path(json_schema_extra=_DIRECTIONS)]
 ) -> Response:
     """Migrations into, out of, or within their cluster."""
-    return await _list(reading, query.in_direction(_direction(direction, "invalid direction")))
+    _check(direction, "invalid direction")
+    return await _list(reading, MigrationFilters(direction=direction))
 
 
 @router.get("/{migration_id}", response_model=OriginalMigration)
 async def get_migration(reading: ReadingDep, migration_id: str) -> Response:
     """One migration by its id."""
-    row = await query.by_id(reading.snapshot, migration_id)
+    row = await query.by_id(reading.snapshot, migration_id, reading.scope)
     if row is None:
         raise not_found("Migration", "migration not found")
     tag = reading.tag()
@@ -66,15 +77,20 @@ async def get_migration(reading: ReadingDep, migration_id: str) -> Response:
     return reading.answer(original.migration(row), tag)
 
 
-async def _list(reading: Reading, *conditions: ColumnElement[bool]) -> Response:
+async def _list(reading: Reading, filters: MigrationFilters) -> Response:
     tag = reading.tag()
     if reading.is_known(tag):
         return reading.not_modified(tag)
-    return reading.answer(original.migrations(await query.listed(reading.snapshot, *conditions)), tag)
+    return reading.answer(original.migrations(await query.every(reading.snapshot, filters, reading.scope)), tag)
 
 
-def _direction(word: str, complaint: str) -> MigrationDirection:
-    try:
-        return MigrationDirection(word)
-    except ValueError:
-        raise invalid_field("direction", f"{complaint} - must be 'incoming', 'outgoing', or 'unknown'") from None
+def _check(direction: str, complaint: str) -> None:
+    if direction not in [*MigrationDirection]:
+        raise invalid_field("direction", f"{complaint} - must be 'incoming', 'outgoing', or 'unknown'")
+
+
+def _following(target: str, cursor: str) -> str:
+    """The address of the page that begins at the cursor, with all else as it was."""
+    path, _, asked = target.partition("?")
+    parameters = [(name, value) for name, value in parse_qsl(asked, keep_blank_values=True) if name != "cursor"]
+    return f"{path}?{urlencode([*parameters, ('cursor', cursor)])}"
