@@ -217,3 +217,14 @@ async def test_edit_that_the_tables_do_not_have_yet_is_answered_so(
         read = await api.ask("GET", f"/vms/vm-001?revision={revision}")
         await lock.close()
     assert read.json()["name"] == "old-web"
+
+
+async def test_vm_that_is_moved_and_removed_at_once_is_one_of_the_two(api: Editing) -> None:
+    """Whoever is second is refused: nobody is told that a VM is gone which is somewhere else."""
+    await add(api, id="vm-001")
+    moved, removed = await asyncio.gather(
+        api.ask("POST", "/migrate", {"vmId": "vm-001", "fromDC": SOLNA, "toDC": UPPSALA}),
+        api.ask("DELETE", f"{VMS}/vm-001"),
+    )
+    there = (await names(api))[UPPSALA]
+    assert (moved.status_code, removed.status_code, there) in [(200, 409, ["old-web"]), (409, 204, [])]

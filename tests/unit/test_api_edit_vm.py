@@ -58,6 +58,13 @@ def test_move_is_an_end_there_and_a_beginning_here() -> None:
     assert ends.id != begins.id
 
 
+def test_end_by_a_move_is_not_the_end_by_a_removal() -> None:
+    """Made from one revision the two would have one id, and the log would take the second for a repetition."""
+    vm = by_hand()
+    moves = [vms.changed(vm, vms.moved(vm, to, NOW), SEVEN, NOW)[0] for to in (UPPSALA, DatacenterId("dc-kista"))]
+    assert len({event.id for event in (*moves, *vms.removed(vm, SEVEN, NOW))}) == 3
+
+
 patches = st.builds(
     VmPatch,
     name=st.none() | st.from_regex(r"[a-z]{1,9}", fullmatch=True),

@@ -61,7 +61,7 @@ def changed(before: Vm, after: Vm, basis: Revision, now: datetime) -> list[VmEve
     changes = _changes(before, after)
     if after.datacenter == before.datacenter:
         return [_event(VmEventType.UPDATED, after, basis, now, changes=changes)]
-    ends = _event(VmEventType.DELETED, before, basis, now)
+    ends = _event(VmEventType.DELETED, before, basis, now, outcome=after)
     return [ends, _event(VmEventType.CREATED, after, basis, now, changes=changes)]
 
 
@@ -74,11 +74,21 @@ def observed(vm: Vm, basis: Revision, now: datetime) -> VmEvent:
 
 
 def _event(
-    kind: VmEventType, vm: Vm, basis: Revision, now: datetime, *, changes: dict[str, JsonValue] | None = None
+    kind: VmEventType,
+    vm: Vm,
+    basis: Revision,
+    now: datetime,
+    *,
+    changes: dict[str, JsonValue] | None = None,
+    outcome: Vm | None = None,
 ) -> VmEvent:
-    """Its id names what it was made from and what it says: two people who say the same at once say it once."""
+    """Its id names what it was made from and what comes of it: two people who want the same at once have it once.
+
+    `outcome` is what comes of it where that is more than the event says: a VM that ends here goes on elsewhere, and the
+    log must not take one for the other.
+    """
     return VmEvent(
-        id=f"{vm.id}/{basis}/{digest(vm)}/{kind.rpartition('.')[2]}",
+        id=f"{vm.id}/{basis}/{digest(outcome or vm)}/{kind.rpartition('.')[2]}",
         source=source_of(vm.datacenter),
         subject=f"{vm.namespace or UNMANAGED}/{vm.name}",
         time=now,
