@@ -119,10 +119,13 @@ class Listener:
 
 
 @asynccontextmanager
-async def listening(http: httpx2.AsyncClient, *, last_event_id: str = "", **parameters: Any) -> AsyncIterator[Listener]:
+async def listening(
+    http: httpx2.AsyncClient, *, last_event_id: str = "", token: str = "", **parameters: Any
+) -> AsyncIterator[Listener]:
     """Follow the feed while the block runs."""
     listener = Listener()
     headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
+    headers |= {"Authorization": f"Bearer {token}"} if token else {}
     async with http.stream("GET", "/api/v1/events", params=parameters, headers=headers, timeout=None) as response:
         assert response.status_code == 200, await response.aread()
         reading = asyncio.create_task(listener.read(response))
@@ -135,12 +138,9 @@ async def listening(http: httpx2.AsyncClient, *, last_event_id: str = "", **para
 class FeedStack:
     """The servers of one test, and ways to make things happen there."""
 
-    def __init__(self, client: Client, http: httpx2.AsyncClient, feed: Feed, nats_url: str, database_url: str) -> None:
+    def __init__(self, client: Client, http: httpx2.AsyncClient) -> None:
         self.client = client
         self.http = http
-        self.feed = feed
-        self.nats_url = nats_url
-        self.database_url = database_url
 
     async def publish(self, *events: Event) -> int:
         """As a watcher would; the sequence of the last event."""
@@ -169,7 +169,7 @@ async def feed_stack(
         api(nats_url, database_url, access=access, buffer_bytes=buffer_bytes) as (http, feed),
     ):
         await begun(feed)
-        yield FeedStack(client, http, feed, nats_url, database_url)
+        yield FeedStack(client, http)
 
 
 async def begun(feed: Feed) -> None:

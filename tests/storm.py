@@ -8,12 +8,13 @@ from api_stack import placed_vm
 from summit_models.event import VmEvent, VmEventType
 from summit_models.vm import VmStatus
 
-PLACES = [
+PLACES: list[dict[str, Any]] = [
     {"datacenter": "dc-solna", "cluster": "vulcan", "namespace": "prod"},
     {"datacenter": "dc-solna", "cluster": "romulus", "namespace": "test"},
     {"datacenter": "dc-uppsala", "cluster": "kronos", "namespace": "prod"},
 ]
 STATUSES = [VmStatus.RUNNING, VmStatus.STOPPED, VmStatus.ERROR]
+MEMBERS = {"status": "status", "labels": "labels", "node_name": "nodeName"}
 
 
 class Fleet:
@@ -21,7 +22,7 @@ class Fleet:
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)  # noqa: S311  the same storm each time
-        self._alive: dict[int, VmEvent] = {}
+        self._alive: dict[str, dict[str, Any]] = {}
         self._created = 0
         self._version = 0
 
@@ -30,18 +31,25 @@ class Fleet:
         deed = self._random.random()
         if len(self._alive) < 5 or deed < 0.2:
             self._created += 1
-            place = self._random.choice(PLACES)
-            return self._tell(self._created, VmEventType.CREATED, place, self._random.choice(STATUSES))
-        number, last = self._random.choice(sorted(self._alive.items()))
-        place = {name: getattr(last.data, name) for name in PLACES[0]}
+            name = f"vm-{self._created}"
+            return self._tell(name, VmEventType.CREATED, self._random.choice(PLACES) | self._some_state())
+        name, state = self._random.choice(sorted(self._alive.items()))
         if deed < 0.3:
-            return self._tell(number, VmEventType.DELETED, place, last.data.status)
-        status = self._random.choice([status for status in STATUSES if status != last.data.status])
-        return self._tell(number, VmEventType.UPDATED, place, status, changes={"status": last.data.status})
+            return self._tell(name, VmEventType.DELETED, state)
+        after = state | self._some_state()
+        changes = {MEMBERS[field]: old for field, old in state.items() if after[field] != old}
+        return self._tell(name, VmEventType.UPDATED, after, changes=changes)
 
-    def _tell(self, number: int, type_: VmEventType, place: dict[str, str], status: VmStatus, **more: Any) -> VmEvent:
-        event = placed_vm(f"vm-{number}", type_=type_, versions=(self._version, 0), status=status, **place, **more)
-        self._alive[number] = event
+    def _some_state(self) -> dict[str, Any]:
+        """Of what may change."""
+        return {
+            "status": self._random.choice(STATUSES),
+            "labels": {"tier": self._random.choice("ab")},
+            "node_name": self._random.choice(["worker-1", "worker-2", None]),
+        }
+
+    def _tell(self, name: str, type_: VmEventType, state: dict[str, Any], **more: Any) -> VmEvent:
+        self._alive[name] = state
         if type_ is VmEventType.DELETED:
-            del self._alive[number]
-        return event
+            del self._alive[name]
+        return placed_vm(name, type_=type_, versions=(self._version, 0), **state, **more)

@@ -13,8 +13,8 @@ from feeding import Listener, ageless, listening
 from pipeline import free_port
 from projecting import eventually, projector, projector_settings, publish, publisher
 from published import vm_event
-
 from storm import Fleet
+
 from summit_models.event import VmEventType
 from summit_runtime.process import end
 
