@@ -118,6 +118,17 @@ async def test_cluster_that_falls_silent_is_told(nats_url: str, database_url: st
     assert again.told("cluster:updated")[0]["datacenter"] == "dc-solna"
 
 
+async def test_cluster_that_is_retired_is_removed(nats_url: str, database_url: str) -> None:
+    """It is in no list any more, and whoever follows hears of it."""
+    async with feed_stack(nats_url, database_url) as stack, listening(stack.http) as client:
+        await client.joined()
+        await stack.applied(cluster_event("vulcan", ConnectionState.SYNCED))
+        await stack.applied(cluster_event("vulcan", ConnectionState.RETIRED))
+        await client.until(lambda: client.told("cluster:removed"))
+        assert (await stack.get("/api/v1/clusters"))["items"] == []
+    assert client.told("cluster:removed") == [{"datacenter": "dc-solna", "clusterName": "vulcan"}]
+
+
 async def test_client_that_went_is_noticed(nats_url: str, database_url: str) -> None:
     """At once, not at the next message: nothing is kept for it."""
     async with feed_stack(nats_url, database_url) as stack:

@@ -7,13 +7,14 @@ NATS.
 from collections.abc import Iterable
 from datetime import datetime
 
+from summit_api.feed.change import Change
 from summit_api.feed.frame import Facts, Frame, Topic, frame
 from summit_api.freshness import Freshness
 from summit_api.render.inventory import cluster_items
 from summit_api.render.moment import Moment
 from summit_api.shapes.inventory import ClusterItem
 from summit_models.cluster import ClusterHealth
-from summit_models.contract import ClusterName, Revision
+from summit_models.contract import ClusterName, DatacenterId, Revision
 
 
 class Clusters:
@@ -35,9 +36,15 @@ class Clusters:
         """The state of each cluster."""
         return [_frame(item, now) for item in self._items(now)]
 
-    def changed(self, name: str, now: datetime, revision: Revision) -> list[Frame]:
-        """What the log's event of this revision has made of the cluster; nothing if it is no more."""
-        return [_frame(item, now, revision) for item in self._items(now) if item.name == name]
+    def changed(self, change: Change, now: datetime) -> Frame:
+        """What the log's event has made of the cluster. One that is retired is no more: lists do not show it."""
+        for item in self._items(now):
+            if item.name == change.key:
+                return _frame(item, now, change.revision)
+        datacenter = DatacenterId(change.data.get("datacenter", ""))
+        payload = {"datacenter": datacenter, "clusterName": change.key}
+        facts = Facts(datacenter, ClusterName(change.key))
+        return frame(Topic.CLUSTER, "cluster", payload, time=now, revision=change.revision, before=facts, after=None)
 
     def turned(self, now: datetime) -> list[Frame]:
         """The state of each cluster that has become stale, or fresh, or known since this was last asked."""

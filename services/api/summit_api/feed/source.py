@@ -167,13 +167,10 @@ class Source:
     def _frames(self, changes: Sequence[Change]) -> list[Frame]:
         now = datetime.now(UTC)
         moment = self._clusters.moment(now)
-        frames: list[Frame] = []
-        for change in changes:
-            if change.collection == "clusters":
-                frames += self._clusters.changed(change.key, now, change.revision)
-            else:
-                frames.append(frame_of(change, moment))
-        return frames
+        return [
+            self._clusters.changed(change, now) if change.collection == "clusters" else frame_of(change, moment)
+            for change in changes
+        ]
 
     def _check(self, snapshot: Snapshot) -> None:
         if snapshot.generation != self._generation:
