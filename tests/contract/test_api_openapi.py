@@ -1,24 +1,99 @@
 """The OpenAPI document describes every operation. (`make check` compares it with the one that is committed.)"""
 
+import ast
 import json
 import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from summit_api import app
 from summit_api.openapi import document
+from summit_api.problem_kinds import KINDS
+
+PROBLEM = re.compile("#/components/responses/[A-Za-z]+")
 
 
 @pytest.fixture(scope="module")
-def rendered() -> str:
-    return document()
+def rendered() -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(document())
+    return content
 
 
-def test_operations_are_described(rendered: str) -> None:
-    """Each operation has a description and a plain id, and under /api problems for its errors."""
-    for path, methods in json.loads(rendered)["paths"].items():
-        for operation in methods.values():
-            assert operation["description"], path
-            assert re.fullmatch(r"[a-z_]+", operation["operationId"]), path
-            if path.startswith("/api/"):
-                for status in ("4XX", "5XX"):
-                    assert list(operation["responses"][status]["content"]) == ["application/problem+json"], path
+def operations(rendered: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, methods in rendered["paths"].items():
+        for method, operation in methods.items():
+            yield f"{method.upper()} {path}", operation
+
+
+def test_operations_are_described(rendered: dict[str, Any]) -> None:
+    """Each operation has a summary, a description, a tag that is explained, and a plain id of its own."""
+    tags = {tag["name"] for tag in rendered["tags"] if tag["description"]}
+    ids = [operation["operationId"] for _, operation in operations(rendered)]
+    assert len(ids) == len(set(ids))
+    for name, operation in operations(rendered):
+        assert operation["summary"], name
+        assert operation["description"], name
+        assert set(operation["tags"]) <= tags, name
+        assert re.fullmatch(r"[a-z_]+", operation["operationId"]), name
+
+
+def test_each_status_that_an_operation_can_answer_is_told(rendered: dict[str, Any]) -> None:
+    """Each error by its number, with the kinds of problems it may be; no "4XX" that tells nothing."""
+    for name, operation in operations(rendered):
+        if "/api/" not in name:
+            continue
+        errors = {int(status) for status in operation["responses"] if int(status) >= 400}
+        assert errors >= {400, 401, 403, 429, 500, 503}, name
+        for status in errors:
+            reference = operation["responses"][str(status)]["$ref"]
+            answer = rendered["components"]["responses"][reference.rpartition("/")[2]]
+            assert list(answer["content"]) == ["application/problem+json"]
+            assert answer["content"]["application/problem+json"]["example"]["status"] == status
+            assert all(f"- {title}: {meaning}" in answer["description"] for title, meaning in KINDS[status].items())
+
+
+def test_who_may_ask_is_told(rendered: dict[str, Any]) -> None:
+    """The role in words and for programs, and how to send a token or, to a feed, a ticket."""
+    assert rendered["components"]["securitySchemes"].keys() == {"token", "ticket"}
+    for name, operation in operations(rendered):
+        if "/api/" in name:
+            assert f"Needs the role {operation['x-role']}." in operation["description"]
+            ways = [{"token": []}, {"ticket": []}] if name == "GET /api/v1/events" else [{"token": []}]
+            assert operation["security"] == ways, name
+        else:
+            assert "security" not in operation, name
+
+
+def test_bodies_have_examples(rendered: dict[str, Any]) -> None:
+    """As they look, not as their types are."""
+    for name, operation in operations(rendered):
+        for status, answer in operation["responses"].items():
+            for media_type, content in answer.get("content", {}).items():
+                assert content.get("example") or media_type == "text/plain", f"{name} {status}"
+    example = rendered["paths"]["/api/v1/vms"]["get"]["responses"]["200"]["content"]["application/json"]["example"]
+    assert (example["items"][0]["name"], example["items"][0]["memory"]) == ("erp-db-01", 8192)
+
+
+def test_every_kind_of_problem_is_explained() -> None:
+    """The `type` of each leads to its line in /docs: no route makes up a kind that is not in the list."""
+    known = {(status, title) for status, kinds in KINDS.items() for title in kinds}
+    made = {kind for path in Path(app.__file__).parent.rglob("*.py") for kind in _made(ast.parse(path.read_text()))}
+    assert made - known == set()
+    assert len(made) > 15
+
+
+def _made(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Status and title of each problem that the code makes with words of its own."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            said = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
+            match node.func.id, said:
+                case "ProblemError", [int(status), str(title), *_]:
+                    yield status, title
+                case "not_found", [str(what), *_]:
+                    yield 404, f"{what} not found"
+                case "unavailable", [str(title), *_]:
+                    yield 503, title

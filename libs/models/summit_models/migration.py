@@ -22,11 +22,14 @@ class PhaseTransition(Contract):
 
 
 class Migration(Contract):
-    id: Uid = Field(description="metadata.uid of the VirtualMachineInstanceMigration")
+    id: Uid = Field(
+        description="metadata.uid of the VirtualMachineInstanceMigration",
+        examples=["7d1f0b52-6a0e-4c39-8f0a-3a5c1f0e9d21"],
+    )
     name: str = Field(examples=["kubevirt-migrate-vm-q8v5t"])
-    namespace: str
-    cluster: ClusterName
-    datacenter_id: DatacenterId
+    namespace: str = Field(examples=["prod-finance"])
+    cluster: ClusterName = Field(examples=["vulcan"])
+    datacenter_id: DatacenterId = Field(examples=["dc-solna"])
     vm_id: Uid | None = Field(default=None, description="id of the VM, once its instance has been seen")
     vm_name: str = Field(default="", description="spec.vmiName; a VM and its instance have the same name")
 

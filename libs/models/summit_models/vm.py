@@ -35,7 +35,10 @@ VmKind = Literal["VirtualMachine", "VirtualMachineInstance"]
 class Vm(Contract):
     """One virtual machine as people see it, joined from its VirtualMachine and its VirtualMachineInstance."""
 
-    id: Uid = Field(description="Kubernetes metadata.uid; a random UUID for an unmanaged VM")
+    id: Uid = Field(
+        description="Kubernetes metadata.uid; a random UUID for an unmanaged VM",
+        examples=["0b2f6f0e-5c0d-4b8e-9f63-0d1c8f1b2a77"],
+    )
     name: str = Field(description="metadata.name, or the name given by hand", examples=["erp-db-01"])
     namespace: str | None = Field(default=None, examples=["prod-finance"])
     cluster: ClusterName | None = Field(default=None, examples=["vulcan"])
@@ -47,9 +50,13 @@ class Vm(Contract):
     managed: bool = Field(default=True, description="true: watched in a cluster; false: added by hand")
 
     status: VmStatus = Field(description="Closed set; a word that is not known is 'unknown'")
-    printable_status: str | None = Field(default=None, description="KubeVirt's status.printableStatus as it was read")
-    phase: str | None = Field(default=None, description="Phase of the instance, else the printable status")
-    ready: bool | None = Field(default=None, description="Condition Ready")
+    printable_status: str | None = Field(
+        default=None, description="KubeVirt's status.printableStatus as it was read", examples=["Running"]
+    )
+    phase: str | None = Field(
+        default=None, description="Phase of the instance, else the printable status", examples=["Running"]
+    )
+    ready: bool | None = Field(default=None, description="Condition Ready", examples=[True])
     run_strategy: str | None = Field(default=None, examples=["Always"])
 
     cpu: int | None = Field(default=None, description="Virtual CPUs of the guest", examples=[2])
@@ -58,17 +65,23 @@ class Vm(Contract):
         default=None, description="Provisioned persistent disks in GiB, rounded half up", examples=[530]
     )
     memory_bytes: int | None = Field(default=None, description="Guest memory in bytes", examples=[8589934592])
-    disk_bytes: int | None = Field(default=None, description="Provisioned persistent disks in bytes")
+    disk_bytes: int | None = Field(
+        default=None, description="Provisioned persistent disks in bytes", examples=[569083166720]
+    )
 
     ip: str | None = Field(default=None, description="Primary address", examples=["10.131.2.47"])
-    ips: list[str] = Field(default=[], description="All usable addresses, the primary one first")
+    ips: list[str] = Field(
+        default=[], description="All usable addresses, the primary one first", examples=[["10.131.2.47"]]
+    )
     node_name: str | None = Field(default=None, examples=["worker-07.example.com"])
     guest_os: str | None = Field(default=None, examples=["Red Hat Enterprise Linux 9.6 (Plow)"])
     instancetype: str | None = Field(default=None, examples=["u1.large"])
     machine_type: str | None = Field(default=None, examples=["pc-q35-rhel9.6.0"])
     firmware_uuid: str | None = Field(default=None)
 
-    labels: dict[str, str] = Field(default={}, description="metadata.labels of the VirtualMachine")
+    labels: dict[str, str] = Field(
+        default={}, description="metadata.labels of the VirtualMachine", examples=[{"app": "erp"}]
+    )
     live_migratable: bool | None = Field(default=None, description="Condition LiveMigratable of a live instance")
     agent_connected: bool | None = Field(default=None, description="Condition AgentConnected of a live instance")
 

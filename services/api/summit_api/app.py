@@ -11,10 +11,12 @@ from starlette.middleware.cors import CORSMiddleware
 
 from summit_api import problems
 from summit_api.access.pages import ANY
+from summit_api.access.requirements import roles
 from summit_api.deps import Services
 from summit_api.leniency import Leniency
 from summit_api.limits.requests import Limited, RequestLimits
 from summit_api.metrics import Timing
+from summit_api.operations import describe
 from summit_api.problems import Problem
 from summit_api.routes import (
     admin,
@@ -32,29 +34,33 @@ from summit_api.routes import (
 
 _DESCRIPTION = (
     "Inventory of KubeVirt virtual machines in many clusters. Every list carries the revision it was made at and an "
-    "ETag; ask again with If-None-Match and an unchanged list answers 304. Errors are RFC 9457 problems."
+    "ETag; ask again with If-None-Match and an unchanged list answers 304. Units: cpu is vCPU, memory MiB, disk GiB, "
+    "memoryBytes and diskBytes bytes, times UTC. Errors are RFC 9457 problems."
 )
 
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
-    "4XX": {"model": Problem, "description": "The request is wrong; the problem says what"},
-    "5XX": {"model": Problem, "description": "Not at the moment, or not in this version; the problem says why"},
-}
-_NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "What you have still is the answer"}}
+# `operations` tells which statuses each operation has; "4XX" keeps FastAPI from telling of a 422 in its own shape.
+_ANSWERS: dict[int | str, dict[str, Any]] = {500: {"model": Problem}, "4XX": {"description": "Problem"}}
+
+_TAGS = (
+    ("datacenters", "The whole fleet, as the original API shows it"),
+    ("vms", "The inventory: all that is known of each virtual machine, and what it was"),
+    ("clusters", "Connection and freshness of each cluster"),
+    ("migrations", "Live migrations, and the original's migrate"),
+    ("events", "Changes as they happen"),
+    ("admin", "What is declared by hand: datacenters, and virtual machines that no cluster has"),
+    ("health", "For people, load balancers and Kubernetes; open to everybody"),
+)
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 class Application(FastAPI):
-    """FastAPI whose OpenAPI document tells the media type of problems."""
+    """FastAPI whose OpenAPI document tells more of each operation."""
 
     def openapi(self) -> dict[str, Any]:
-        document = super().openapi()
-        for methods in document["paths"].values():
-            for operation in methods.values():
-                for status, answer in operation["responses"].items():
-                    if "application/json" in answer.get("content", {}) and status in ("4XX", "5XX"):
-                        answer["content"][problems.MEDIA_TYPE] = answer["content"].pop("application/json")
-        return document
+        if self.openapi_schema is None:
+            describe(super().openapi(), roles(self))
+        return super().openapi()
 
 
 def create_app(services: Services, *, origins: Sequence[str] = (ANY,), limits: RequestLimits | None = None) -> FastAPI:
@@ -65,6 +71,7 @@ def create_app(services: Services, *, origins: Sequence[str] = (ANY,), limits: R
         description=_DESCRIPTION,
         docs_url=None,  # both pages load their scripts from a CDN
         redoc_url=None,
+        openapi_tags=[{"name": name, "description": description} for name, description in _TAGS],
         generate_unique_id_function=_operation_id,
         middleware=[
             Middleware(
@@ -80,10 +87,8 @@ def create_app(services: Services, *, origins: Sequence[str] = (ANY,), limits: R
         ],
     )
     app.state.services = services
-    api = APIRouter(prefix="/api/v1", responses=_PROBLEMS)
-    for module in (datacenters, vms, clusters, migrations):
-        api.include_router(module.router, responses=_NOT_MODIFIED)
-    for module in (migrate, admin, events, tickets):
+    api = APIRouter(prefix="/api/v1", responses=_ANSWERS)
+    for module in (datacenters, vms, clusters, migrations, migrate, admin, events, tickets):
         api.include_router(module.router)
     app.include_router(api)
     app.include_router(probes.router)

@@ -14,6 +14,8 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.types import ExceptionHandler
 
+from summit_api.problem_kinds import anchor
+
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 2
 """A 503 here ends when Postgres is back or the projector has migrated: seconds, not minutes."""
@@ -128,7 +130,7 @@ def response(path: str, error: ProblemError, headers: Mapping[str, str] | None =
 
 def body(path: str, error: ProblemError) -> bytes:
     problem = Problem(
-        type=f"/docs#{error.title.lower().replace(' ', '-')}",
+        type=f"/docs#{anchor(error.title)}",
         title=error.title,
         status=error.status,
         detail=error.detail,

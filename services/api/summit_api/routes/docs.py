@@ -6,6 +6,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
+from summit_api.problem_kinds import KINDS, anchor
+
 router = APIRouter(include_in_schema=False)
 
 _STYLE = (
@@ -27,15 +29,26 @@ async def docs(request: Request) -> HTMLResponse:
     return HTMLResponse(
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><style>{_STYLE}</style>"
         f"<h1>{title}</h1><p>{escape(document['info']['description'])}"
-        f"<p>Complete: <a href=/openapi.json>/openapi.json</a>{operations}"
+        f"<p>Complete: <a href=/openapi.json>/openapi.json</a>{operations}<h2>Problems</h2>{_problems()}"
     )
+
+
+def _problems() -> str:
+    """Where the `type` of a problem leads to."""
+    rows = "".join(
+        f"<tr id={anchor(title)}><td>{status}<td>{escape(title)}<td>{escape(meaning)}"
+        for status, kinds in KINDS.items()
+        for title, meaning in kinds.items()
+    )
+    return f"<table>{rows}</table>"
 
 
 def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
     rows = "".join(_parameter(parameter) for parameter in operation.get("parameters", []))
     return (
         f"<h3 id={operation['operationId']}><code>{method.upper()} {escape(path)}</code></h3>"
-        f"<p>{escape(operation.get('description', ''))}</p>" + (f"<table>{rows}</table>" if rows else "")
+        f"<p>{escape(operation.get('description', ''))}</p>"
+        f"<p>Answers {', '.join(operation['responses'])}</p>" + (f"<table>{rows}</table>" if rows else "")
     )
 
 

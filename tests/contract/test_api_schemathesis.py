@@ -1,0 +1,128 @@
+"""Every operation is asked what nobody thought of, over HTTP and real tables; each answer is as the document says.
+
+The requests are schemathesis's, made from the document: valid ones, and ones that are wrong in one place.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import schemathesis
+from builders import uid_of
+from editing import editing
+from fastapi import FastAPI
+from hypothesis import HealthCheck, Phase, given, settings, strategies
+from published import cluster_event, migration_event
+from schemathesis import GenerationMode
+from schemathesis.config import SchemathesisConfig
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from summit_api.app import create_app
+from summit_api.http_protocol import ConnectionLimits
+from summit_api.server import listen, serve
+
+EXAMPLES = 25
+"""For each operation; ten times as many found nothing more."""
+
+ENDLESS = "/api/v1/events"
+"""A feed never ends; its own tests ask it."""
+
+NOT_HERE = {501}
+"""What this version cannot do is said, and is no failure of the server."""
+
+KNOWN = {
+    "datacenter": "dc-solna",
+    "cluster": "vulcan",
+    "namespace": "prod",
+    "name": "erp",
+    "vm_id": "by-hand",
+    "migration_id": uid_of("prod", "m", "migration"),
+    "vmId": "moving",
+    "fromDC": "dc-solna",
+    "toDC": "dc-uppsala",
+}
+
+NO_TOKENS = SchemathesisConfig.from_dict({"generation": {"with-security-parameters": False}})
+"""Made-up tokens would make each answer a 401; who asks without one is an admin here."""
+
+CHECKS = [
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+    response_headers_conformance,
+]
+
+
+@asynccontextmanager
+async def served(app: FastAPI) -> AsyncIterator[str]:
+    """The application on a port, as the process serves it."""
+    stop, sock = asyncio.Event(), listen("127.0.0.1", 0)
+    task = asyncio.create_task(
+        serve(app, sock, stop, before_end=lambda: None, access_log=False, limits=ConnectionLimits())
+    )
+    try:
+        yield f"http://127.0.0.1:{sock.getsockname()[1]}"
+    finally:
+        stop.set()
+        await task
+
+
+def cases(operation: Any) -> strategies.SearchStrategy[Any]:
+    """Requests that the document allows, and, where there is something to be wrong, some that it does not."""
+    allowed = operation.as_strategy(generation_mode=GenerationMode.POSITIVE)
+    if not (operation.path_parameters or operation.query or operation.body):
+        return allowed  # type: ignore[no-any-return]
+    return strategies.one_of(allowed, operation.as_strategy(generation_mode=GenerationMode.NEGATIVE))
+
+
+def asking(operation: Any, base_url: str, statuses: set[int]) -> Callable[[], None]:
+    """Ask one operation many things, half of them about what exists. Raises for the first wrong answer."""
+
+    @given(case=cases(operation), about_known=strategies.booleans())
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    def ask(case: Any, about_known: bool) -> None:
+        if about_known:
+            case.path_parameters |= {name: KNOWN[name] for name in case.path_parameters if name in KNOWN}
+            if isinstance(case.body, dict):
+                case.body |= {name: KNOWN[name] for name in case.body if name in KNOWN}
+        if str(case.query.get("revision")).isdecimal():
+            case.query["revision"] = "1"  # of the future: five seconds, and a 409, each time
+        response = case.call(base_url=base_url, timeout=30)
+        statuses.add(response.status_code)
+        case.validate_response(response, checks=CHECKS)
+        assert response.status_code < 500 or response.status_code in NOT_HERE, response.text
+
+    return ask  # type: ignore[no-any-return]
+
+
+async def test_every_operation_answers_as_the_document_says(nats_url: str, database_url: str) -> None:
+    """Whatever is asked: a status, a type, headers and a body that are told, and never a mistake of ours."""
+    async with editing(nats_url, database_url) as api:
+        await api.tell(cluster_event(), migration_event("m"))
+        app = create_app(api.services)
+        schema = schemathesis.openapi.from_dict(app.openapi(), config=NO_TOKENS)
+        statuses: dict[str, set[int]] = {}
+        async with served(app) as base_url:
+            for result in schema.get_all_operations():
+                operation = result.ok()
+                if operation.path != ENDLESS:
+                    for name in ("by-hand", "moving"):  # unless it is still there
+                        await api.ask("POST", "/admin/datacenters/dc-solna/vms", {"id": name, "name": name})
+                    seen = statuses.setdefault(operation.label, set())
+                    await asyncio.to_thread(asking(operation, base_url, seen))
+    assert len(statuses) == sum(map(len, app.openapi()["paths"].values())) - 1
+    answered = [label for label, seen in statuses.items() if any(status < 400 for status in seen)]
+    assert len(answered) > 0.8 * len(statuses)  # most were asked something that they take
