@@ -71,10 +71,10 @@ def migration_event(
     time: datetime = OBSERVED_AT,
     **state: Any,
 ) -> MigrationEvent:
+    state = {"namespace": "prod"} | state
     data = MigrationEventData(
         id=uid_of("prod", name, "migration"),
         name=name,
-        namespace="prod",
         cluster=CLUSTER,
         datacenter_id=DATACENTER,
         resource_version=version,

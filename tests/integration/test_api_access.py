@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from api_stack import NOW, Stack, api_over, api_stack, health, placed_vm
-from published import cluster_event, datacenter_event
+from builders import uid_of
+from published import cluster_event, datacenter_event, migration_event
 
 from issuer import following, issuing
 from summit_api.access import tokens
@@ -24,6 +25,16 @@ TOKENS = {role: tokens.new_token() for role in Role}
 EXPIRED = tokens.new_token()
 LIMITED = {
     name: tokens.new_token() for name in ("solna", "prod", "solna-prod", "solna-uppsala", "nothing", "everything")
+}
+VMS = {
+    "a": [uid_of("vulcan", "prod", "a")],
+    "b": [uid_of("vulcan", "test", "b")],
+    "c": [uid_of("romulus", "prod", "c")],
+}
+PLACES = {
+    "a": ["dc-solna/clusters/vulcan/namespaces/prod", "a"],
+    "b": ["dc-solna/clusters/vulcan/namespaces/test", "b"],
+    "c": ["dc-uppsala/clusters/romulus/namespaces/prod", "c"],
 }
 LIMITS = {
     "solna": "datacenters: [dc-solna]",
@@ -65,6 +76,7 @@ async def stack(database_url: str, policy: PolicyFile) -> AsyncIterator[Stack]:
             placed_vm("a"),
             placed_vm("b", namespace="test"),
             placed_vm("c", cluster="romulus", datacenter="dc-uppsala"),
+            migration_event("b", namespace="test", vm_name="b"),
         )
         stack.freshness.hear(health("romulus", datacenter="dc-uppsala"))
         yield stack
@@ -147,12 +159,30 @@ async def seen(stack: Stack, name: str) -> dict[str, Any]:
     stack.http.headers.update(bearer(LIMITED[name]))
     datacenters = (await stack.get("/api/v1/datacenters"))["datacenters"]
     status = await stack.get("/api/v1/status")
+    page = await stack.get("/api/v1/vms", count="true")
     return {
         "datacenters": [datacenter["id"][3:] for datacenter in datacenters],
         "vms": [vm["name"] for datacenter in datacenters for vm in datacenter["vms"]],
         "counts": (status["datacenters"], status["total_vms"], sum(status["byStatus"].values()), status["stale"]),
         "clusters": [cluster["name"] for cluster in (await stack.get("/api/v1/clusters"))["items"]],
+        "listed": [vm["name"] for vm in page["items"]],
+        "count": page["count"],
+        "as it was": [vm["name"] for vm in (await stack.get("/api/v1/vms", at=NOW.isoformat()))["items"]],
+        "found": await found(stack, "/api/v1/vms/{}", VMS),
+        "history": await found(stack, "/api/v1/vms/{}/events", VMS),
+        "named": await found(stack, "/api/v1/datacenters/{}/vms/{}", PLACES),
+        "migrations": [m["vmName"] for m in await stack.get("/api/v1/migrations")],
+        "of a VM": [m["vmName"] for m in await stack.get("/api/v1/migrations/vm/b")],
+        "of Solna": [m["vmName"] for m in await stack.get("/api/v1/migrations/datacenter/dc-solna")],
+        "migration": await found(stack, "/api/v1/migrations/{}", {"b": [uid_of("prod", "b", "migration")]}),
     }
+
+
+async def found(stack: Stack, path: str, places: Mapping[str, list[str]]) -> list[str]:
+    """Which of these are there: what is not for one's eyes answers as what does not exist."""
+    answers = {name: (await stack.http.get(path.format(*place))).status_code for name, place in places.items()}
+    assert set(answers.values()) <= {200, 404}, answers
+    return [name for name, status in answers.items() if status == 200]
 
 
 @pytest.mark.parametrize(
@@ -169,13 +199,16 @@ async def seen(stack: Stack, name: str) -> dict[str, Any]:
 async def test_everything_agrees_on_what_one_sees(
     stack: Stack, name: str, datacenters: list[str], vms: list[str], clusters: list[str]
 ) -> None:
-    """Lists and counts alike: what is outside of one's limits does not exist."""
+    """Lists, counts, history and the past alike: what is outside of one's limits does not exist."""
     stale = len(set(vms) - {"c"})  # only romulus was heard of
     assert await seen(stack, name) == {
         "datacenters": datacenters,
         "vms": vms,
         "counts": (len(datacenters), len(vms), len(vms), stale),
         "clusters": clusters,
+        **dict.fromkeys(("listed", "as it was", "found", "history", "named"), vms),
+        "count": len(vms),
+        **{what: [vm for vm in vms if vm == "b"] for what in ("migrations", "of a VM", "of Solna", "migration")},
     }
 
 

@@ -21,10 +21,10 @@ def sent(model: type[PayloadT], body: bytes, content_type: str = "application/js
 @pytest.mark.parametrize(
     ("model", "body", "field"),
     [
-        (DatacenterPatch, b'{"coordinates": [NaN, 18]}', "coordinates.0"),
-        (DatacenterPatch, b'{"coordinates": [1e999, 18]}', "coordinates.0"),
-        (DatacenterPatch, b'{"coordinates": [59, 181]}', "coordinates.1"),
-        (DatacenterPatch, b'{"coordinates": [59]}', "coordinates.1"),
+        (DatacenterPatch, b'{"coordinates": [NaN, 18]}', "coordinates[0]"),
+        (DatacenterPatch, b'{"coordinates": [1e999, 18]}', "coordinates[0]"),
+        (DatacenterPatch, b'{"coordinates": [59, 181]}', "coordinates[1]"),
+        (DatacenterPatch, b'{"coordinates": [59]}', "coordinates[1]"),
         (DatacenterPatch, b'{"name": ""}', "name"),
         (DatacenterPatch, b'{"name": "two\\nlines"}', "name"),
         (DatacenterPatch, b'{"location": "\\u0000"}', "location"),

@@ -142,8 +142,14 @@ def body(path: str, error: ProblemError) -> bytes:
 
 
 def _field(wrong: Mapping[str, Any]) -> str:
-    """Name of the parameter: the location without its first part, which is `query`, `path` or `body`."""
-    return ".".join(str(part) for part in wrong["loc"][1:] if not isinstance(part, int)) or str(wrong["loc"][0])
+    """The location without its first part, which is `query`, `path` or `body`."""
+    return place(wrong["loc"][1:]) or str(wrong["loc"][0])
+
+
+def place(location: Sequence[int | str]) -> str:
+    """A parameter or member, with its place in a list: `status[1]`, `labels.app`."""
+    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in location)
+    return "".join(steps).removeprefix(".")
 
 
 def _complaint(wrong: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 
 from summit_api.access.principal import RoleName
 from summit_api.access.scope import Scope
+from summit_api.problems import place
 from summit_models.contract import DatacenterId
 
 EVERYBODY = "*"
@@ -101,10 +102,5 @@ def parse(text: str) -> Policy:
         raise PolicyError("it is no YAML") from None
     except ValidationError as error:
         wrong = error.errors(include_input=False)[0]
-        raise PolicyError(f"{_place(wrong['loc'])}{wrong['msg'].removeprefix('Value error, ')}") from None
-
-
-def _place(location: tuple[int | str, ...]) -> str:
-    """`tokens[0].role: `."""
-    steps = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location)
-    return f"{steps.removeprefix('.')}: " if steps else ""
+        where = f"{place(wrong['loc'])}: " if wrong["loc"] else ""
+        raise PolicyError(f"{where}{wrong['msg'].removeprefix('Value error, ')}") from None

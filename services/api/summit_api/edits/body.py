@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
-from summit_api.problems import FieldError
+from summit_api.problems import FieldError, place
 
 FORM = "application/x-www-form-urlencoded"
 PayloadT = TypeVar("PayloadT", bound=BaseModel)
@@ -17,7 +17,7 @@ class InvalidBodyError(Exception):
 
     def __init__(self, error: ValidationError) -> None:
         self.fields = [
-            FieldError(field=".".join(map(str, wrong["loc"])) or "body", detail=wrong["msg"])
+            FieldError(field=place(wrong["loc"]) or "body", detail=wrong["msg"])
             for wrong in error.errors(include_url=False, include_context=False, include_input=False)
         ]
         super().__init__("; ".join(f"{wrong.field}: {wrong.detail}" for wrong in self.fields))
