@@ -54,8 +54,8 @@ MINUTES ?= 10
 soak: $(STAMP) ## Break everything at random for MINUTES=10, then compare all with the truth
 	@PYTHONPATH=tests exec $(PYTHON_BIN) -m soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
-bench: $(STAMP) ## Measure against the budgets
-	$(PYTHON_BIN) tests/bench/run.py
+bench: $(STAMP) ## Measure against the budgets; ONLY=api or ONLY=pipeline a part of them
+	$(PYTHON_BIN) tests/bench/run.py $(ONLY)
 
 openapi: $(STAMP) ## Render docs/openapi.json anew
 	$(PYTHON_BIN) -m summit_api.openapi > docs/openapi.json.partial

@@ -6,15 +6,15 @@ is not the bottleneck; everything on one machine. Figures vary with what else th
 
 import asyncio
 import logging
-import statistics
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
+from api import measure_api
 from floor import bare_copy, bare_download
+from measure import Measure, p99, spread
 from stack import DEADLINE_SECONDS, Stack, resident_bytes, stack
 
 from summit_simulator.blast import LABEL, Blast
@@ -35,29 +35,6 @@ _CHANGED = f"""
 SELECT revision, (data -> 'labels' ->> '{LABEL}')::bigint AS number FROM vm_events WHERE revision > $1 ORDER BY revision
 """  # noqa: S608
 _REVISION = "SELECT max(revision) FROM checkpoint"
-
-
-@dataclass(frozen=True)
-class Measure:
-    """One line of the report. `at_least`: the budget is a lower bound."""
-
-    what: str
-    value: float
-    unit: str
-    budget: float
-    at_least: bool = False
-    remark: str = ""
-
-    @property
-    def met(self) -> bool:
-        return self.value >= self.budget if self.at_least else self.value <= self.budget
-
-    def __str__(self) -> str:
-        bound = "≥" if self.at_least else "≤"
-        verdict = "met" if self.met else "MISSED"
-        ratio = f"{self.value / self.budget:5.2f}" if self.budget else "    -"
-        figures = f"{self.value:10.1f} {self.unit:<9} {bound} {self.budget:8.1f}   {ratio}  {verdict:<7}"
-        return f"{self.what:<58} {figures} {self.remark}"
 
 
 async def measure(directory: Path) -> list[Measure]:
@@ -128,8 +105,8 @@ async def latency(running: Stack, cluster: SimulatedCluster) -> list[Measure]:
         idle = await _latencies(running, blast, _one_at_a_time, IDLE_PROBES)
         busy = await _latencies(running, blast, _evenly, BUSY_EVENTS_PER_SECOND * BUSY_SECONDS)
     return [
-        Measure("latency, watch line to row, idle, p99", _p99(idle), "ms", 50.0, remark=_spread(idle)),
-        Measure("latency, watch line to row, at 500 events/s, p99", _p99(busy), "ms", 150.0, remark=_spread(busy)),
+        Measure("latency, watch line to row, idle, p99", p99(idle), "ms", 50.0, remark=spread(idle)),
+        Measure("latency, watch line to row, at 500 events/s, p99", p99(busy), "ms", 150.0, remark=spread(busy)),
     ]
 
 
@@ -203,23 +180,21 @@ def _expected(cluster: SimulatedCluster) -> set[str]:
     return truth["virtualmachines"].keys() | alone
 
 
-def _p99(seconds: list[float]) -> float:
-    return 1000 * statistics.quantiles(seconds, n=100)[98]
-
-
-def _spread(seconds: list[float]) -> str:
-    ordered = sorted(seconds)
-    return f"median {1000 * statistics.median(ordered):.1f}, max {1000 * ordered[-1]:.1f}; {len(ordered)} samples"
-
-
 def main() -> int:
+    """`run.py api` measures the api alone, `run.py pipeline` the rest; without a word both."""
     logging.disable(logging.INFO)
-    with tempfile.TemporaryDirectory(prefix="summit-bench-") as directory:
-        measures = asyncio.run(measure(Path(directory)))
+    wanted = sys.argv[1:] or list(PARTS)
+    measures: list[Measure] = []
+    for name in wanted:
+        with tempfile.TemporaryDirectory(prefix="summit-bench-") as directory:
+            measures += asyncio.run(PARTS[name](Path(directory)))
     print(f"{'':<58} {'measured':>10} {'':<9} {'budget':>10}   ratio")
     for measured in measures:
         print(measured)
     return 0 if all(measured.met for measured in measures) else 1
+
+
+PARTS = {"pipeline": measure, "api": measure_api}
 
 
 if __name__ == "__main__":

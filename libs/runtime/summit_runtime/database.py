@@ -15,6 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 CONNECT_TIMEOUT_SECONDS = 5.0
 COMMAND_TIMEOUT_SECONDS = 60.0
 
+POOL_SIZE = 10
+"""More than the cores of a small Postgres, so that a few slow queries leave room for the quick ones."""
+
 REVISION_CHANNEL = "summit_revision"
 """NOTIFY after each commit; the payload is the new revision."""
 
@@ -39,12 +42,17 @@ async def connect(url: SecretStr, *, application: str, **settings: str) -> async
     )
 
 
-def engine(url: SecretStr, *, application: str, pool_size: int = 5, **settings: str) -> AsyncEngine:
-    """A pool of connections for SQLAlchemy; nothing is opened until first use."""
+def engine(url: SecretStr, *, application: str, **settings: str) -> AsyncEngine:
+    """A pool of connections for SQLAlchemy; nothing is opened until first use.
+
+    More than `POOL_SIZE` at once wait their turn: SQLAlchemy's overflow would open a connection for each and close it
+    after, at twenty times the cost of the query, just when there is most to do.
+    """
     pool = create_async_engine(
         "postgresql+asyncpg://",
         async_creator=lambda: connect(url, application=application, **settings),
-        pool_size=pool_size,
+        pool_size=POOL_SIZE,
+        max_overflow=0,
     )
     event.listen(pool.sync_engine, "checkout", _refuse_closed)
     return pool
