@@ -63,7 +63,7 @@ async def gather(world: World) -> Evidence:
             listed=await world.vms(),
             datacenters=await world.get("/api/v1/datacenters"),
             status=await world.get("/api/v1/status"),
-            listed_migrations=await world.get("/api/v1/migrations"),
+            listed_migrations=await world.migrations(),
         )
     finally:
         await connection.close()

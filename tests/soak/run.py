@@ -147,7 +147,7 @@ async def _untrue(world: World) -> list[str]:
     vms = {vm["id"]: vm for vm in await world.vms()}
     expected = {uid: vm for site in world.sites for uid, vm in site.expected_vms().items()}
     wrong = [uid for uid in expected.keys() | vms.keys() if differing(expected.get(uid), vms.get(uid))]
-    phases = {migration["id"]: migration["phase"] for migration in await world.get("/api/v1/migrations")}
+    phases = {migration["id"]: migration["phase"] for migration in await world.migrations()}
     wrong += [uid for site in world.sites for uid, phase in site.migrations().items() if phases.get(uid) != phase]
     return [f"the API shows {len(wrong)} objects otherwise than they are, for example {wrong[0]}"] if wrong else []
 

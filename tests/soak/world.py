@@ -132,6 +132,17 @@ class World:
             if cursor is None:
                 return items
 
+    async def migrations(self) -> list[Json]:
+        """All migrations that the API lists, from one `Link` to the next. Raises httpx2.HTTPError."""
+        items: list[Json] = []
+        url = "/api/v1/migrations"
+        while url:
+            answer = await self.http.get(url)
+            answer.raise_for_status()
+            items += answer.json()
+            url = answer.links.get("next", {}).get("url", "")
+        return items
+
     async def get(self, path: str, **parameters: str) -> Any:
         answer = await self.http.get(path, params=parameters)
         answer.raise_for_status()
