@@ -1,5 +1,6 @@
 """Months of `vm_events`: one partition each, so that an operator drops a month's history by dropping a table."""
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -20,6 +21,10 @@ class Month(NamedTuple):
         return f"vm_events_{self.year:04}_{self.month:02}"
 
     @property
+    def begin(self) -> datetime:
+        return datetime(self.year, self.month, 1, tzinfo=UTC)
+
+    @property
     def start(self) -> str:
         return f"{self.year:04}-{self.month:02}-01 00:00:00+00"
 
@@ -27,6 +32,19 @@ class Month(NamedTuple):
 def month_of(time: datetime) -> Month:
     utc = time if time.tzinfo is UTC else time.astimezone(UTC)  # events' times are, and are many
     return Month(utc.year, utc.month)
+
+
+def month_before(time: datetime, months: int) -> Month:
+    """The month that is so many months before the one of `time`."""
+    this = month_of(time)
+    number = 12 * this.year + this.month - 1 - months
+    return Month(number // 12, number % 12 + 1)
+
+
+def month_in(partition: str) -> Month | None:
+    """The month that a partition is for, by its name; None for another table."""
+    found = re.fullmatch(r"vm_events_(\d{4})_(\d{2})", partition)
+    return Month(int(found[1]), int(found[2])) if found else None
 
 
 def needed_months(times: Iterable[datetime], now: datetime) -> set[Month]:

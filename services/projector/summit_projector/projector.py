@@ -113,7 +113,7 @@ class Projector:
             await sleep_unless(stop, backoff.next_seconds())
 
     async def _session(self, stop: asyncio.Event) -> None:
-        async with open_store(self._settings.database_url) as store:
+        async with open_store(self._settings.database_url, history_months=self._settings.history_months) as store:
             if not await self._lock(store, stop):
                 return
             if await store.schema_revision() != SCHEMA_REVISION:

@@ -17,6 +17,7 @@ from sqlalchemy import Table
 
 from summit_models.contract import Revision
 from summit_models.event import STREAM, source_of
+from summit_projector import retention
 from summit_projector.partitions import Month, create_statement, needed_months
 from summit_projector.project import PROJECTIONS, Batch, Epochs, HistoryRow, Projection, Row
 from summit_projector.stream_identity import Position
@@ -59,8 +60,8 @@ INSERT INTO vm_events ({", ".join(HistoryRow._fields)}) VALUES ($1, $2, $3, $4, 
 """  # noqa: S608  names are our own
 _HISTORY_LINE = """
 SELECT revision, observed_at, vm_id, type FROM vm_events
-WHERE revision <= $1 ORDER BY revision DESC, observed_at DESC LIMIT 1
-"""  # by the primary key of each partition
+WHERE revision <= $1 AND type <> 'summit.vm.observed' ORDER BY revision DESC, observed_at DESC LIMIT 1
+"""  # by the primary key of each partition; what was carried over from dropped months is no line of the log
 _FORGET_HISTORY = "DELETE FROM vm_events WHERE revision > $1 AND observed_at >= $2"
 _FORGET_SET_ASIDE = "DELETE FROM set_aside WHERE revision > $1 AND set_aside_at >= $2"
 _LAST_HISTORY = "SELECT max(revision) FROM vm_events"  # by the primary key of each partition
@@ -105,12 +106,12 @@ class UnstorableError(Exception):
 
 
 @asynccontextmanager
-async def open_store(url: SecretStr) -> AsyncIterator["Store"]:
+async def open_store(url: SecretStr, *, history_months: int = 0) -> AsyncIterator["Store"]:
     """Connect. Raises OSError, TimeoutError or asyncpg.PostgresError when the server cannot be had."""
     connection = await database.connect(url, application="summit-projector")
     try:
         await connection.execute(f"{_SESSION} SET lock_timeout = '{LOCK_TIMEOUT}'")
-        yield Store(connection)
+        yield Store(connection, history_months)
     finally:
         connection.terminate()  # nothing is open that a polite goodbye would save
 
@@ -118,8 +119,9 @@ async def open_store(url: SecretStr) -> AsyncIterator["Store"]:
 class Store:
     """The read models over one connection. Call `try_lock`, migrate, then `prepare`, before anything else."""
 
-    def __init__(self, connection: asyncpg.Connection) -> None:
+    def __init__(self, connection: asyncpg.Connection, history_months: int) -> None:
         self._connection = connection
+        self._history_months = history_months
         self._months: set[Month] = set()
         self._history_until = 0
         self._generation = 0
@@ -139,6 +141,7 @@ class Store:
         """Make the temporary table and this month's partitions, and see up to where there is history."""
         await self._connection.execute(_STAGING)
         self._months |= await self._make_partitions([])
+        await self._forget_history()
         self._history_until = await self._connection.fetchval(_LAST_HISTORY) or 0
 
     async def position(self, stream_created_at: datetime) -> Position:
@@ -176,6 +179,8 @@ class Store:
             raise UnstorableError(f"it has a value that Postgres cannot store: {error}") from error
         self._months |= months
         self._history_until = max(self._history_until, batch.revision)
+        if any(month.begin > datetime.now(UTC) for month in months):  # the next one: this one has just begun
+            await self._forget_history()
         return after
 
     async def start_over(self, position: Position, stream_created_at: datetime) -> Position:
@@ -273,6 +278,12 @@ class Store:
     def _is_new(self, rows: list[HistoryRow]) -> bool:
         """Neither a replay nor a redelivery, of which some is there."""
         return rows[0].revision > self._history_until and all(a.revision < b.revision for a, b in pairwise(rows))
+
+    async def _forget_history(self) -> None:
+        """Drop what is older than is to be kept: at the start, and when a month has begun."""
+        if self._history_months:
+            dropped = await retention.forget(self._connection, months=self._history_months, now=datetime.now(UTC))
+            self._months -= set(dropped)
 
     async def _make_partitions(self, times: Iterable[datetime]) -> set[Month]:
         """Make the partitions that are needed and not known; known are they only when the transaction has ended."""

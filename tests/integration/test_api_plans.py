@@ -1,0 +1,146 @@
+"""Each filter and each order of a list has its index: on a large table Postgres reads no other way."""
+
+import re
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+from pydantic import SecretStr
+
+from summit_api.access.scope import EVERYTHING, Scope
+from summit_api.query import migrations, vms
+from summit_api.query.migrations import MigrationPageQuery
+from summit_api.query.order import Value
+from summit_api.query.paging import Listing
+from summit_api.query.parameters import VM_COLUMNS, VmPageQuery
+from summit_projector import migrate
+
+ROWS = 20_000
+
+SEED = f"""
+INSERT INTO vms (id, name, namespace, cluster, datacenter, managed, status, cpu, memory, disk, ip, ips, node_name,
+    guest_os, labels, created_at, problems, observed_at, epoch, vm_version, vmi_version, revision)
+SELECT md5(n::text), 'vm-' || md5((n * 7)::text), 'ns-' || n % 200, 'cluster-' || n % 50, 'dc-' || n % 50, n % 500 > 0,
+    CASE WHEN n % 50 = 0 THEN 'error' ELSE 'status-' || n % 20 END, n % 700, n % 900, n % 800,
+    '10.0.' || n / 256 || '.' || n % 256,
+    '[]', 'node-' || n % 300, 'Fedora', jsonb_build_object('app', 'app-' || n % 400, 'n' || n % 300, 'x'),
+    now() - n * interval '1 minute', CASE WHEN n % 500 = 0 THEN '["p"]'::jsonb ELSE '[]' END, now(), 1, 1, 1, n
+FROM generate_series(1, {ROWS}) AS n;
+INSERT INTO migrations (id, name, namespace, cluster, datacenter_id, vm_name, phase, direction, completed, start_time,
+    end_time, created_at, observed_at, epoch, object_version, revision)
+SELECT md5(n::text), 'm-' || n, 'ns-' || n % 200, 'cluster-' || n % 50, 'dc-' || n % 50, 'vm-' || n % 5000,
+    CASE WHEN n % 90 = 0 THEN 'Failed' ELSE 'Succeeded' END, CASE WHEN n % 90 = 0 THEN 'incoming' ELSE 'unknown' END,
+    n % 900 > 0, now() - n * interval '1 minute', now() - n * interval '1 minute', now() - n * interval '1 minute',
+    now(), 1, 1, n
+FROM generate_series(1, {ROWS}) AS n;
+"""  # noqa: S608
+
+
+@pytest.fixture(scope="module")
+async def database(postgres: str) -> AsyncIterator[asyncpg.Connection]:
+    """Large tables of which the planner knows, made once."""
+    admin = await asyncpg.connect(postgres)
+    await admin.execute("CREATE SCHEMA plans")
+    url = f"{postgres}?search_path=plans"
+    await migrate.upgrade(SecretStr(url))
+    database = await asyncpg.connect(url)
+    await database.execute(SEED)
+    await database.execute("VACUUM ANALYZE vms, vm_labels, vm_words, migrations")
+    yield database
+    await database.close()
+    await admin.execute("DROP SCHEMA plans CASCADE")
+    await admin.close()
+
+
+async def indexes(database: asyncpg.Connection, listing: Listing, after: list[Value] | None) -> set[str]:
+    """The indexes that the statements of a page read; fails for one that reads a whole table."""
+    used: set[str] = set()
+    for segment in listing.order.segments(after):
+        statement = listing.statement(segment.conditions, segment.order_by, 101)
+        plan = "\n".join(row[0] for row in await database.fetch(f"EXPLAIN {statement.sql}", *statement.arguments))
+        assert "Seq Scan" not in plan, f"{statement.sql}\n{plan}"
+        used |= set(re.findall(r"(?:using|Bitmap Index Scan on) (\w+)", plan))
+    return used
+
+
+FILTERS = {
+    "datacenter": ({"datacenter": ["dc-1"]}, "vms_by_datacenter"),
+    "cluster": ({"cluster": ["cluster-1"]}, "vms_by_cluster"),
+    "namespace": ({"namespace": ["ns-1"]}, "vms_by_namespace"),
+    "name": ({"name": ["vm-1"]}, "vms_by_name"),
+    "status": ({"status": ["error"]}, "vms_by_status"),
+    "node": ({"node": ["node-1"]}, "vms_by_node"),
+    "managed": ({"managed": False}, "vms_unmanaged"),
+    "problems": ({"problems": True}, "vms_with_problems"),
+    "label=": ({"label": ["app=app-1"]}, "vm_labels_by_label"),
+    "label in": ({"label": ["app in (app-1,app-2),n1"]}, "vm_labels_by_label"),
+    "label exists": ({"label": ["n1"]}, "vm_labels_by_label"),
+    "label or": ({"label": ["n1", "app=app-2,!n2"]}, "vm_labels_by_label"),
+    "label!=": ({"label": ["app!=app-1"]}, "vms_by_name"),
+    "q": ({"q": ["10.0.7.77"]}, "vm_words_by_word"),
+    "q or": ({"q": ["10.0.7.77", "10.0.8.88"]}, "vm_words_by_word"),
+}
+
+
+@pytest.mark.parametrize("name", FILTERS)
+async def test_filter_of_vms_has_its_index(database: asyncpg.Connection, name: str) -> None:
+    """Of what is rare, as most of a fleet's filters are after; what is common is met along the order."""
+    parameters, index = FILTERS[name]
+    query = VmPageQuery.model_validate(parameters)
+    assert index in await indexes(database, vms.page_listing(query, EVERYTHING), None)
+
+
+@pytest.mark.parametrize("direction", ["", "-"])
+@pytest.mark.parametrize("name", [name for name in VM_COLUMNS if name != "id"])
+async def test_order_of_vms_has_its_index(database: asyncpg.Connection, name: str, direction: str) -> None:
+    """In both directions, on the first page and on a later one.
+
+    Equals are by name in either, so against the direction of the index each group of equals is sorted: of statuses
+    there are many here, for a group of most of the fleet is quicker sorted without.
+    """
+    query = VmPageQuery.model_validate({"sort": f"{direction}{name}"})
+    listing = vms.page_listing(query, EVERYTHING)
+    index = {"nodeName": "vms_by_node", "createdAt": "vms_by_created"}.get(name, f"vms_by_{name}")
+    assert index in await indexes(database, listing, None)
+    columns = ", ".join(column.sql for column in query.order.columns)
+    row = await database.fetchrow(f"SELECT {columns} FROM vms ORDER BY {query.order.order_by} OFFSET 9000 LIMIT 1")  # noqa: S608
+    assert index in await indexes(database, listing, list(row))
+
+
+async def test_part_of_the_fleet_is_found_by_index(database: asyncpg.Connection) -> None:
+    """What a principal may see is a filter like others."""
+    scope = Scope(datacenters=frozenset({"dc-1"}), namespaces=frozenset({"ns-1"}))
+    assert await indexes(database, vms.page_listing(VmPageQuery(), scope), None)
+
+
+MIGRATIONS = {
+    "datacenter": ({"datacenter": ["dc-1"]}, "migrations_by_datacenter"),
+    "cluster": ({"cluster": ["cluster-1"]}, "migrations_by_cluster"),
+    "namespace": ({"namespace": ["ns-1"]}, "migrations_by_namespace"),
+    "vm": ({"vm": ["vm-1"]}, "migrations_by_vm"),
+    "phase": ({"phase": ["Failed"]}, "migrations_by_phase"),
+    "direction": ({"direction": "incoming"}, "migrations_by_direction"),
+    "completed": ({"completed": False}, "migrations_active"),
+    **{
+        f"{sign}{name}": ({"sort": f"{sign}{name}"}, f"migrations_by_{index}")
+        for sign in ("", "-")
+        for name, index in {
+            "createdAt": "age",
+            "startTime": "start",
+            "endTime": "end",
+            "vmName": "vm",
+            "phase": "phase",
+            "namespace": "namespace",
+            "cluster": "cluster",
+            "datacenterId": "datacenter",
+        }.items()
+    },
+}
+
+
+@pytest.mark.parametrize("name", MIGRATIONS)
+async def test_filter_and_order_of_migrations_has_its_index(database: asyncpg.Connection, name: str) -> None:
+    """As in the list of VMs."""
+    parameters, index = MIGRATIONS[name]
+    query = MigrationPageQuery.model_validate({"limit": 100, **parameters})
+    assert index in await indexes(database, migrations.listing(query, query.order, EVERYTHING), None)
