@@ -55,7 +55,7 @@ def test_watch_line_is_an_event(event_type: str) -> None:
     assert event.object.metadata.uid == "u"
     assert event.object.spec is not None
     assert event.object.spec.run_strategy == "Always"
-    assert event.object.decode_problem is None
+    assert event.object.decode_problems == ()
 
 
 def test_bookmark_has_a_version_and_no_object() -> None:
@@ -147,7 +147,6 @@ def test_member_of_the_wrong_type_is_left_out_and_named() -> None:
         "spec.template.spec.domain.cpu.cores: expected int, got str",
         "status: expected object, got array",
     )
-    assert obj.decode_problem == "; ".join(obj.decode_problems)
     assert obj.spec is not None
     assert obj.spec.run_strategy == "Always"
     assert obj.status is None
@@ -158,7 +157,9 @@ def test_annotation_of_the_wrong_type_is_found_though_its_name_has_dots() -> Non
     template = {"metadata": {"annotations": {"vm": 1, "vm.kubevirt.io/os": 9}}, "spec": {"domain": {}}}
     event = VIRTUAL_MACHINES.decode_event(line("MODIFIED", vm(spec={"template": template})))
     assert event.object is not None
-    assert event.object.decode_problem == "spec.template.metadata.annotations.vm.kubevirt.io/os: expected str, got int"
+    assert event.object.decode_problems == (
+        "spec.template.metadata.annotations.vm.kubevirt.io/os: expected str, got int",
+    )
 
 
 def test_object_with_too_much_wrong_keeps_its_metadata() -> None:
@@ -168,7 +169,7 @@ def test_object_with_too_much_wrong_keeps_its_metadata() -> None:
     assert event.object is not None
     assert event.object.metadata.name == "a"
     assert event.object.spec is None
-    assert event.object.decode_problem == "spec: unreadable; status: unreadable"
+    assert event.object.decode_problems == ("spec: unreadable", "status: unreadable")
 
 
 def test_number_that_nothing_can_hold_costs_only_the_contents() -> None:
@@ -194,7 +195,7 @@ def test_bad_item_does_not_spoil_its_page() -> None:
     body = page(vm("a"), vm("b", spec=7), vm(None), "x", None, vm("c"), resourceVersion="12")
     found = VIRTUAL_MACHINES.decode_page(body)
     assert [item.metadata.uid for item in found.items] == ["a", "b", "c"]
-    assert [item.decode_problem for item in found.items] == [None, "spec: expected object, got int", None]
+    assert [item.decode_problems for item in found.items] == [(), ("spec: expected object, got int",), ()]
     assert found.undecodable == 3
 
 
@@ -228,4 +229,4 @@ def test_status_in_place_of_a_page_is_raised() -> None:
 
 def test_manifest_starts_without_problems() -> None:
     """The typed object of nothing is empty, not an error."""
-    assert VirtualMachine().decode_problem is None
+    assert VirtualMachine().decode_problems == ()

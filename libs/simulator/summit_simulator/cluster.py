@@ -259,10 +259,6 @@ class SimulatedCluster:
         """Pause the VMI of a VM."""
         await self._act(VIRTUALMACHINEINSTANCES, "pause", vm)
 
-    async def unpause(self, vm: Object) -> None:
-        """Unpause the VMI of a VM."""
-        await self._act(VIRTUALMACHINEINSTANCES, "unpause", vm)
-
     async def migrate(self, vm: Object) -> Manifest:
         """Migrate a VM and wait until that is done; returns the VMIM in its final phase."""
         migration = self.request_migration(vm)

@@ -60,11 +60,6 @@ class Manifest(Part):
     """`path: what is wrong` of each member that had the wrong type and was left out. Written by `repair`; no field of
     Kubernetes has its JSON name."""
 
-    @property
-    def decode_problem(self) -> str | None:
-        """All of them in one sentence; None when the manifest is as its kind says."""
-        return "; ".join(self.decode_problems) or None
-
 
 # ---------------------------------------------------------------------- the guest, in a template and in a VMI
 
