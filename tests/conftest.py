@@ -4,8 +4,9 @@ Postgres is one server for the session, with a fresh schema for each test; NATS 
 streams are its whole state and it starts in 50 ms.
 """
 
+import logging
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import asyncpg
@@ -19,6 +20,16 @@ from summit_standalone.embedded_postgres import embedded_postgres
 def anyio_backend() -> str:
     """Session-wide, so that the session's Postgres lives in the same event loop as the tests."""
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _log_of_one_test() -> Iterator[None]:
+    """A command that runs in this process sends the log to its own stderr, which is closed when the test has ended."""
+    yield
+    root = logging.getLogger()
+    for handler in root.handlers[:]:
+        if type(handler) is logging.StreamHandler:
+            root.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")
