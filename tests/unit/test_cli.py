@@ -1,5 +1,6 @@
 """The `summit-connect` command where nothing runs: its answers, sentences and exit codes."""
 
+import importlib
 import json
 import os
 import re
@@ -94,6 +95,7 @@ def test_a_data_directory_closed_to_us_is_a_sentence(subcommand: str, tmp_path: 
     """Somebody else's instance: no traceback of a PermissionError, and exit code 1."""
     closed = tmp_path / "closed"
     closed.mkdir(mode=0)
+    importlib.import_module("summit_standalone.rebuilding")  # as nobody one may not be able to read the programs either
     with _without_rights():
         result = run(subcommand, "--data-dir", closed)
     assert (result.exit_code, result.stdout) == (1, "")
