@@ -133,6 +133,7 @@ class Publisher:
             return
         give_up_at = now + (ANSWER_TIMEOUT_SECONDS if reconnects != self._compared[0] else 0)
         self._compared = reconnects, now
+        error_before = self.client.last_error  # an older denial says nothing of this question
         while self.client.stats["reconnects"] == reconnects:
             try:
                 self._take_back(await self._acknowledged.lost(self.client))
@@ -140,7 +141,7 @@ class Publisher:
             except LogLostError as error:
                 raise FatalError(f"NATS has lost what it had stored: {error}; {STARTS_ANEW}") from error
             except (NatsError, TimeoutError):  # away, or not ready yet, as in the first moments of its start
-                if _is_denied(self.client.last_error, "$JS.API."):
+                if self.client.last_error is not error_before and _is_denied(self.client.last_error, "$JS.API."):
                     self._compared = reconnects, float("inf")  # each question would cost a wait for no answer
                     logger.warning("what NATS may lose cannot be seen: %s", self.client.last_error)
                 if time.monotonic() > give_up_at:
