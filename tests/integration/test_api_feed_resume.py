@@ -181,5 +181,14 @@ async def test_log_that_was_replaced_resets_everybody(
 
 
 def names(client: Listener) -> list[str]:
-    """What a client knows that began with a snapshot."""
-    return sorted(vm["name"] for vm in client.known().values())
+    """What a client shows that began with a snapshot. Between the two resets a row of the old log may be told again."""
+    shown: dict[str, str] = {}
+    for message in client.messages:
+        match message["type"]:
+            case "reset":
+                shown.clear()
+            case "vm:added" | "vm:updated":
+                shown[message["payload"]["vm"]["id"]] = message["payload"]["vm"]["name"]
+            case "vm:removed":
+                shown.pop(message["payload"]["vmId"], None)
+    return sorted(shown.values())
