@@ -1,6 +1,7 @@
 """GET /api/v1/events against real servers: every change once, in order, when lists show it."""
 
 import asyncio
+import itertools
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.event import HEALTH_BUCKET, VmEventType
 from summit_models.migration import PhaseTransition
 from summit_models.vm import VmStatus
+from summit_runtime.process import end
 
 
 async def test_each_change_is_told_once_in_the_original_words(nats_url: str, database_url: str) -> None:
@@ -61,6 +63,25 @@ async def test_silent_feed_shows_that_it_lives_and_how_far_it_is(
         await client.until(lambda: client.last_id == str(revision))
     assert client.messages == []
     assert client.events[-1].json() == {"revision": revision}
+
+
+async def test_silent_feed_of_a_busy_log_shows_that_it_lives(
+    nats_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Changes that are no client's business come faster than its heartbeats: a proxy would take it for dead."""
+    monkeypatch.setattr(response, "HEARTBEAT_SECONDS", 0.5)
+
+    async def keep_changing() -> None:
+        for version in itertools.count(1):
+            await stack.applied(vm_event("a", versions=(version, 0)))
+
+    async with feed_stack(nats_url, database_url) as stack, listening(stack.http, cluster="no-such") as client:
+        await client.joined()
+        busy = asyncio.create_task(keep_changing())
+        await client.until(lambda: len([event for event in client.events if event.event == "bookmark"]) > 2)
+        assert not busy.done()
+        await end(busy)
+    assert client.messages == []
 
 
 async def test_what_the_tables_refuse_is_not_told(nats_url: str, database_url: str) -> None:

@@ -5,6 +5,7 @@ EventSourceResponse, which would make each message into text again for each clie
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing
 from typing import Any
@@ -58,17 +59,21 @@ class EventStream(Response):
                 task.result()
 
     async def _send(self, send: Send) -> None:
+        """Chunks, and a sign of life where the client has heard nothing for long, however busy the log is."""
         async with aclosing(self._subscription.chunks()) as chunks:
             following = asyncio.ensure_future(anext(chunks))
+            silent_until = time.monotonic() + HEARTBEAT_SECONDS
             try:
                 while True:
-                    await asyncio.wait({following}, timeout=HEARTBEAT_SECONDS)
-                    if not following.done():
-                        await send(_body(self._subscription.heartbeat()))
-                        continue
-                    if chunk := following.result():
+                    done, _ = await asyncio.wait({following}, timeout=max(0.0, silent_until - time.monotonic()))
+                    chunk = following.result() if done else b""
+                    if not chunk and time.monotonic() >= silent_until:
+                        chunk = self._subscription.heartbeat()
+                    if chunk:
                         await send(_body(chunk))
-                    following = asyncio.ensure_future(anext(chunks))
+                        silent_until = time.monotonic() + HEARTBEAT_SECONDS
+                    if done:
+                        following = asyncio.ensure_future(anext(chunks))
             except StopAsyncIteration:
                 return
             finally:
