@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from summit_models.event import STREAM
 from summit_runtime import bus
-from summit_runtime.consumer import StreamMessage, consume, snapshot
+from summit_runtime.consumer import StreamMessage, consume
 from summit_runtime.process import FatalError, end
 from summit_runtime.publisher import WINDOW_EVENTS, publishing
 from summit_standalone.child import Child, Program, kept_running
@@ -273,45 +273,6 @@ async def test_a_stream_of_before_takes_batches_after_the_update(nats_url: str) 
         await publisher.publish("summit.vms.d.c.n.web", b"{}", "id")
         await asyncio.wait_for(publisher.flush(), DEADLINE_SECONDS)
     assert (await bus.stream_state(client)).last_sequence == 1
-    await bus.close(client)
-
-
-async def test_reading_goes_on_after_a_restart_without_gap_or_repetition(tmp_path: Path) -> None:
-    """The ephemeral consumer is gone with the server; the reader makes it anew after its last message."""
-    async with embedded_nats(tmp_path / "nats") as url:
-        port = int(url.rpartition(":")[2])
-        client = await bus.connect(SecretStr(url), name="test")
-        await bus.ensure_stream(client)
-        async with publishing(client) as publisher:
-            for n in range(1500):
-                await publisher.publish(f"summit.vms.d.c.n.v{n}", b"{}", f"first-{n}")
-            await publisher.flush()
-        reading = consume(client, after=0)
-        consumer = await reading.__aenter__()
-        first = await consumer.next_batch(limit=700)
-    async with embedded_nats(tmp_path / "nats", port), publishing(client) as publisher:
-        for n in range(10):
-            await publisher.publish(f"summit.vms.d.c.n.v{n}", b"{}", f"second-{n}")
-        sequences = [m.sequence for m in first]
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            while sequences[-1] < 1510:
-                sequences += [m.sequence for m in await consumer.next_batch()]
-        await reading.__aexit__(None, None, None)
-        await bus.close(client)
-    assert sequences == list(range(1, 1511))
-
-
-async def test_a_snapshot_is_the_last_message_of_each_matching_subject(nats_url: str) -> None:
-    """It is how a starting watcher learns what was published before it, and it ends by itself, also when empty."""
-    client = await bus.connect(SecretStr(nats_url), name="test")
-    await bus.ensure_stream(client)
-    async with publishing(client) as publisher:
-        for n in range(30):
-            await publisher.publish(f"summit.vms.d.c{n % 2}.n.v{n % 10}", str(n).encode(), f"id-{n}")
-        await publisher.flush()
-    found = {m.subject: m.body async for m in snapshot(client, "summit.vms.d.c0.>")}
-    assert found == {f"summit.vms.d.c0.n.v{n % 10}": str(n).encode() for n in (20, 22, 24, 26, 28)}
-    assert [m async for m in snapshot(client, "summit.vms.nowhere.>")] == []
     await bus.close(client)
 
 

@@ -31,6 +31,8 @@ INACTIVE_SECONDS = 60.0
 """The server forgets a consumer that nobody pulls from; a reader that waits for its database makes it anew."""
 PENDING_BYTES = 1 << 30
 """Above what two pulls can hold: nats-py drops messages beyond its limits."""
+LOOK_SECONDS = 0.5
+"""How soon a reader that hears nothing sees that its connection is another one. Its pulls ended with the one before."""
 
 _PULL = msgspec.json.encode(
     {"batch": PULL_MESSAGES, "expires": 30 * 10**9, "idle_heartbeat": HEARTBEAT_SECONDS * 10**9}
@@ -105,6 +107,7 @@ class _Session:
         self._subscription = subscription
         self._pull_subject = pull_subject
         self._queue = queue
+        self._reconnects = client.stats["reconnects"]
         self._delivered = 0
         self._asked = 0
         self._broken: _Broken | None = None
@@ -137,8 +140,7 @@ class _Session:
         if self._broken:
             raise self._broken
         batch: list[StreamMessage] = []
-        async with asyncio.timeout(2.5 * HEARTBEAT_SECONDS):
-            message = await self._queue.get()
+        message = await self._next()
         try:
             await self._accept(message, batch)
             while len(batch) < limit and not self._queue.empty():
@@ -146,6 +148,16 @@ class _Session:
         except _Broken as broken:
             self._broken = broken  # what came before it is good
         return batch
+
+    async def _next(self) -> Msg:
+        """Wait for a message. Raises TimeoutError when there is not even a heartbeat, _Broken after a reconnect."""
+        async with asyncio.timeout(2.5 * HEARTBEAT_SECONDS):
+            while True:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        return await self._queue.get()
+                if self._client.stats["reconnects"] != self._reconnects:
+                    raise _Broken("the connection is another one")
 
     async def _accept(self, message: Msg, batch: list[StreamMessage]) -> None:
         if message.headers and "Status" in message.headers:
