@@ -233,7 +233,7 @@ def project(messages: Sequence[StreamMessage], epochs: Epochs = NONE_KNOWN) -> B
             if batch.oldest is None or event.time < batch.oldest:
                 batch.oldest = event.time
             _keep_newest(newest[collection], projection, event, message.sequence)
-            if projection.history and event.type != VmEventType.OBSERVED:
+            if projection.history:
                 batch.history.append(_history_row(event, message.sequence))
     for collection, kept in newest.items():
         if kept:
