@@ -18,6 +18,15 @@ COMMAND_TIMEOUT_SECONDS = 60.0
 POOL_SIZE = 10
 """More than the cores of a small Postgres, so that a few slow queries leave room for the quick ones."""
 
+OUTAGE = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # of a connection that ended while a statement was prepared (asyncpg 0.32)
+)
+"""What a server that is away, restarting, not migrated yet or out of disk makes of our calls; it passes by itself."""
+
 REVISION_CHANNEL = "summit_revision"
 """NOTIFY after each commit; the payload is the new revision."""
 

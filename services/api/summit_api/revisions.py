@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import logging
 
-import asyncpg
 from pydantic import SecretStr
 
 from summit_models.contract import Revision
@@ -22,9 +21,6 @@ LOOK_SECONDS = 5.0
 """Without a hint the checkpoint is looked at this often: a server that vanished without a word is noticed by that."""
 
 _REVISION = "SELECT revision FROM checkpoint WHERE stream = $1"
-
-_OUTAGE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
-"""Postgres is away, or the projector has not migrated yet."""
 
 
 class Revisions:
@@ -56,7 +52,7 @@ async def follow(url: SecretStr, revisions: Revisions) -> None:
     while True:
         try:
             await _listen(url, revisions)
-        except _OUTAGE as error:
+        except database.OUTAGE as error:
             logger.debug("no revisions are heard of: %s: %s", type(error).__name__, error)
         await asyncio.sleep(backoff.next_seconds())
 

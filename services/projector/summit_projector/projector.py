@@ -11,7 +11,6 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import asyncpg
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from sqlalchemy.exc import SQLAlchemyError
@@ -23,7 +22,7 @@ from summit_projector.session import Health, Session, StreamReplacedError
 from summit_projector.settings import ProjectorSettings
 from summit_projector.store import CheckpointMovedError, Store, open_store
 from summit_projector.stream_identity import Position, mismatch
-from summit_runtime import bus
+from summit_runtime import bus, database
 from summit_runtime.backoff import Backoff
 from summit_runtime.bus import StreamState
 from summit_runtime.consumer import consume
@@ -37,16 +36,8 @@ STANDBY_SECONDS = 1.0
 STOP_SECONDS = 2.5
 """The batch under way is committed within this, or left to the next start; `summit-connect` waits for 3.5 in all."""
 
-_OUTAGE = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # of a connection that ended while a statement was prepared (asyncpg 0.32)
-    SQLAlchemyError,
-    NatsError,
-)
-"""What a server that is away, restarting or out of disk makes of our calls; each passes without our doing."""
+_OUTAGE = (*database.OUTAGE, SQLAlchemyError, NatsError)
+"""Of Postgres, the migrations' way to it, and NATS; each passes without our doing."""
 
 
 async def serve(settings: ProjectorSettings, stop: asyncio.Event) -> None:

@@ -94,7 +94,7 @@ class ReadModels:
             if problem := self._problem(error):
                 raise problem from error
             raise
-        except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError, PoolTimeoutError) as error:
+        except (*database.OUTAGE, PoolTimeoutError) as error:
             raise self._unreachable(error) from error
 
     async def close(self) -> None:
@@ -139,9 +139,7 @@ async def _reading(driver: asyncpg.Connection) -> AsyncIterator[None]:
         async with driver.transaction(isolation="repeatable_read", readonly=True):
             yield
         ended = True
-    except TimeoutError:
-        raise
-    except Exception:
+    except (ProblemError, asyncpg.PostgresError):  # of all others it is not certain that Postgres has answered
         ended = not driver.is_in_transaction()
         raise
     finally:
