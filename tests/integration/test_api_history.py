@@ -150,8 +150,8 @@ async def test_vm_that_was_only_seen_again_is_as_it_was(stack: Stack) -> None:
 async def test_vm_whose_creation_the_log_had_forgotten_has_a_past(stack: Stack) -> None:
     """Tables made from a log that is older than it keeps know of most VMs by repetitions only."""
     await stack.apply(event(1, VmEventType.OBSERVED, name="c", memory=1024), event(3, name="c", memory=2048))
-    past = [(await stack.get("/api/v1/vms", at=at(hours), q="c", fields="memory"))["items"] for hours in (0.9, 1, 2.9, 3)]
-    assert [[vm["memory"] for vm in vms] for vms in past] == [[], [1024], [1024], [2048]]
+    pages = [await stack.get("/api/v1/vms", at=at(hours), q="c") for hours in (0.9, 1, 2.9, 3)]
+    assert [[vm["memory"] for vm in page["items"]] for page in pages] == [[], [1024], [1024], [2048]]
 
 
 async def test_time_that_is_none(stack: Stack) -> None:

@@ -43,7 +43,8 @@ class VmHistoryItem(Contract):
     revision: Revision = Field(description="Stream sequence of the event")
     observed_at: AwareDatetime = Field(description="When it was observed in the VM's cluster")
     type: str = Field(
-        description="As in the event stream; 'observed': it was so, unchanged, at that time", examples=["summit.vm.updated"]
+        description="As in the event stream; 'observed': it was so, unchanged, at that time",
+        examples=["summit.vm.updated"],
     )
     changes: list[VmChange] = Field(description="None of a creation, and of an end")
 
