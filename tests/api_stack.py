@@ -78,8 +78,8 @@ class Stack:
             await connection.close()
 
     async def replace_stream(self) -> None:
-        """The stream was lost and made anew: its sequences begin at 1 again."""
-        self._position = await self._store.start_over(self._position, self.now)
+        """The stream was lost and made anew: its sequences begin at 1 again. Nothing is in it yet."""
+        self._position = await self._store.disown(self._position, self.now)
 
     async def get(self, path: str, **parameters: Any) -> Any:
         """The JSON of an answer that must be a success."""

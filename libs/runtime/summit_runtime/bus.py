@@ -49,6 +49,11 @@ class StreamState(NamedTuple):
     first_sequence: int
     last_sequence: int
 
+    @property
+    def is_empty(self) -> bool:
+        """Nothing was ever stored, or all of it has aged out."""
+        return self.last_sequence < max(self.first_sequence, 1)
+
 
 async def connect(url: SecretStr, *, name: str) -> Client:
     """Connect and stay connected for ever; wait until the server is there, and check that it is new enough.

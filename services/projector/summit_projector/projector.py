@@ -18,13 +18,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from summit_models.tables import SCHEMA_REVISION
 from summit_projector import metrics, rewind
 from summit_projector.progress import Progress
-from summit_projector.session import Health, Session, StreamReplacedError
+from summit_projector.session import Health, Session
 from summit_projector.settings import ProjectorSettings
 from summit_projector.store import CheckpointMovedError, Store, open_store
-from summit_projector.stream_identity import Position, mismatch
+from summit_projector.stream_identity import Position, StreamReplacedError, mismatch
 from summit_runtime import bus, database
 from summit_runtime.backoff import Backoff
-from summit_runtime.bus import StreamState
 from summit_runtime.consumer import consume
 from summit_runtime.probes import serve_probes
 from summit_runtime.process import sleep_unless
@@ -146,17 +145,17 @@ class Projector:
         state, reason = await mismatch(self._client, position)
         if reason:
             metrics.REWINDS.inc()
-            position = await self._rewound(store, position, state, reason)
-        return position, state.last_sequence
+            told = f"the stream is not the one that was applied up to revision {position.revision}: {reason}; "
+            if common := await rewind.common_position(self._client, store, position, state):
+                logger.warning("%sgoing back to revision %d, up to which it is the same", told, common.revision)
+                return await rewind.go_back(self._client, store, position, common), state.last_sequence
+            logger.warning("%sreplaying it beside the tables, which show the old one until then", told)
+        elif position.revision or not await store.holds_rows():
+            return position, state.last_sequence
+        from summit_projector import replacement  # and with it alembic
 
-    async def _rewound(self, store: Store, position: Position, state: StreamState, reason: str) -> Position:
-        """Back to where tables and stream agree; for a stream that is another one, to its start."""
-        told = f"the stream is not the one that was applied up to revision {position.revision}: {reason}; "
-        if common := await rewind.common_position(self._client, store, position, state):
-            logger.warning("%sgoing back to revision %d, up to which it is the same", told, common.revision)
-            return await rewind.go_back(self._client, store, position, common)
-        logger.warning("%sapplying it from the start, rows it does not confirm will be removed", told)
-        return await store.start_over(position, state.created_at)
+        self._health.trouble = "the log was replaced: it is replayed beside the tables, which show the old one"
+        return await replacement.replace(self._client, store, self._settings.database_url, position), 0
 
     def _tell_trouble(self, error: Exception) -> None:
         """Once for each sort of trouble, not for each attempt."""

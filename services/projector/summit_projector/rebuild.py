@@ -26,6 +26,7 @@ from summit_projector.difference import Difference, Rebuilt
 from summit_projector.progress import Progress
 from summit_projector.project import NONE_KNOWN
 from summit_projector.settings import ProjectorSettings
+from summit_projector.shadow import shadow_schema
 from summit_projector.store import new_generation, open_store
 from summit_projector.stream_identity import Position, mismatch
 from summit_runtime import bus, database, process
@@ -38,8 +39,11 @@ BATCH_EVENTS = 2000
 MERGE_BATCHES = 10
 """History is moved to the live table after so many batches, so that it never takes its space twice."""
 
+EVENT_SECONDS = 30.0
+"""For the next event, which the log had a moment ago. Else it is cut or away, and the projector may be held."""
+
 _LOCK = "SELECT pg_try_advisory_lock(hashtext('summit-rebuild'), hashtext(current_schema()))"
-_POSITION = "SELECT stream_created_at, revision, event_id FROM checkpoint WHERE stream = $1"
+_POSITION = "SELECT stream_created_at, revision, event_id, generation FROM checkpoint WHERE stream = $1"
 
 
 class RebuildError(FatalError):
@@ -76,6 +80,8 @@ class Replay:
         self._consumer = consumer
         self._progress = progress
         self._ahead: Sequence[StreamMessage] = ()
+        self._generation = -1
+        """Of the live tables; -1 before they were looked at."""
         self._history = Difference("vm_events", 0)
 
     @property
@@ -107,13 +113,12 @@ class Replay:
                 await swap.put_right(self._live, self._shadow, twin)
             compared.append(difference)
         if any(difference.found for difference in compared):
-            generation = await self._live.fetchval("SELECT generation FROM checkpoint WHERE stream = $1", STREAM)
-            await new_generation(self._live, generation)
+            await new_generation(self._live, self._generation)
         return compared
 
     async def _next(self, revision: int) -> None:
         """Apply the next events, none after `revision`, which is in the log."""
-        messages = self._ahead or await self._consumer.next_batch(BATCH_EVENTS)
+        messages = self._ahead or await self._read()
         self.first = self.first or messages[0].sequence
         due = [message for message in messages if message.sequence <= revision]
         if not due:
@@ -121,18 +126,30 @@ class Replay:
         self._ahead = messages[len(due) :]
         await self._progress.apply(due)
 
+    async def _read(self) -> Sequence[StreamMessage]:
+        try:
+            async with asyncio.timeout(EVENT_SECONDS):
+                return await self._consumer.next_batch(BATCH_EVENTS)
+        except TimeoutError:
+            raise RebuildError(f"the log says nothing after revision {self.revision}: run it again") from None
+
     async def _merge_history(self) -> None:
         self._history = self._history + await swap.merge_history(self._live, self._shadow)
 
     async def _applied(self, *, hold: bool = False) -> Position:
         """How far the live tables are; with `hold` the projector stays there until the transaction ends.
 
-        Raises RebuildError when that is no place in the log.
+        Raises RebuildError when that is no place in the log, or when they have been of another one meanwhile: what was
+        replayed is of both then, also where the log is right again.
         """
         row = await self._live.fetchrow(_POSITION + (" FOR UPDATE" if hold else ""), STREAM)
         if row is None or row["revision"] == 0:
             raise RebuildError("no event has been applied to the tables yet: the projector fills them from the log")
-        position = Position(*row)
+        *place, generation = row
+        position = Position(*place)
+        if self._generation not in (-1, generation):
+            raise RebuildError("the log was replaced, or had lost its end, and the tables followed it: run it again")
+        self._generation = generation
         state, reason = await mismatch(self._client, position)
         if reason or position.revision < state.first_sequence:
             reason = reason or f"it begins with event {state.first_sequence}, after revision {position.revision}"
@@ -164,18 +181,11 @@ async def _live(url: SecretStr) -> AsyncIterator[asyncpg.Connection]:
 
 @asynccontextmanager
 async def _shadow(live: asyncpg.Connection) -> AsyncIterator[str]:
-    """An empty schema beside the live one; one that a killed rebuild has left is replaced."""
-    shadow = f"{await live.fetchval('SELECT current_schema()')}_rebuild"
-    drop = f'SET client_min_messages = warning; DROP SCHEMA IF EXISTS "{shadow}" CASCADE'
     try:
-        await live.execute(f'{drop}; CREATE SCHEMA "{shadow}"')
+        async with shadow_schema(live, "rebuild") as shadow:
+            yield shadow
     except asyncpg.InsufficientPrivilegeError as error:
         raise RebuildError(f"the user of DATABASE_URL needs CREATE on the database: {error}") from error
-    try:
-        yield shadow
-    finally:
-        if not live.is_closed():
-            await live.execute(drop)
 
 
 async def _serve(settings: ProjectorSettings, _: asyncio.Event) -> None:

@@ -17,7 +17,7 @@ from nats.aio.client import Client
 from summit_projector import metrics
 from summit_projector.progress import Progress
 from summit_projector.project import Batch, SetAsideRow
-from summit_projector.stream_identity import mismatch
+from summit_projector.stream_identity import StreamReplacedError, mismatch
 from summit_runtime.consumer import Consumer, StreamMessage
 from summit_runtime.process import sleep_unless
 
@@ -29,10 +29,6 @@ GATHER_SECONDS = 0.025
 """After a batch of so many, the next one is given so long to grow. Far below the 150 ms that a busy time may take."""
 READY_LAG_EVENTS = 10_000
 """Two seconds at the budget of 5 000 events a second: readers would see a picture older than that."""
-
-
-class StreamReplacedError(Exception):
-    """The stream is no longer the one that has been applied."""
 
 
 @dataclass

@@ -183,12 +183,8 @@ class Store:
             await self._forget_history()
         return after
 
-    async def start_over(self, position: Position, stream_created_at: datetime) -> Position:
-        """Go back to before the first event, keeping the rows until the stream has confirmed or replaced them.
-
-        Every row becomes older than any event, so that sequences, epochs and resourceVersions of the other stream
-        need not be greater. `sweep` removes what was not confirmed.
-        """
+    async def disown(self, position: Position, stream_created_at: datetime) -> Position:
+        """Go to before the first event of another stream, keeping rows and making them older than any event."""
         after = Position(stream_created_at, Revision(0), None)
         async with self._connection.transaction():
             await self._advance(position, after)
@@ -197,6 +193,11 @@ class Store:
                 await self._connection.execute(f"UPDATE {name} SET epoch = -1, revision = 0")  # noqa: S608
         self._generation = generation
         return after
+
+    async def holds_rows(self) -> bool:
+        """Whether the tables show anything: at revision 0 that is of another stream."""
+        exists = " OR ".join(f"EXISTS (SELECT 1 FROM {name})" for name in _UPSERTS)  # noqa: S608  names are our own
+        return bool(await self._connection.fetchval(f"SELECT {exists}"))
 
     async def rewind(self, position: Position, common: Position) -> Position:
         """Go back to `common`: rows of later events become older than any event, and their history goes.

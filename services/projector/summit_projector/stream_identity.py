@@ -17,6 +17,10 @@ from summit_runtime import bus
 from summit_runtime.bus import StreamState
 
 
+class StreamReplacedError(Exception):
+    """The stream is no longer the one that has been applied."""
+
+
 class Position(NamedTuple):
     """The checkpoint: how far which stream has been applied, and the id of the event found there."""
 

@@ -17,6 +17,8 @@ from summit_models.tables import SetAside
 from summit_projector.difference import EXAMPLES, Difference, Finding
 from summit_projector.partitions import create_statement, month_of
 from summit_projector.project import PROJECTIONS
+from summit_projector.store import CheckpointMovedError, new_generation
+from summit_projector.stream_identity import Position
 
 STATEMENT_SECONDS = 3600.0
 """To compare a million rows takes seconds; an hour is for a database that has something else to do."""
@@ -48,21 +50,39 @@ class Twin:
         return [column for column in self.columns if column not in self.ignored]
 
 
+_OF_VMS = [
+    Twin(table, "id", "EXISTS (SELECT 1 FROM vms WHERE vms.id = l.id)") for table in (tables.vm_labels, tables.vm_words)
+]
+"""After vms: triggers have followed what was put right there."""
+
+
 def twins(*, first: int, last: int, stream_created_at: datetime) -> list[Twin]:
     """The tables to compare, in the order in which to do it, for a log that reaches from `first` to `last`.
 
     What was said last before `first` has aged out of the log: ended migrations, VMs long deleted. VMs that were added
-    by hand and ended migrations may be from before the log itself (see `Store.sweep`).
+    by hand and ended migrations may be from before the log itself (see `successors`).
     """
     older = f"l.revision < {first}"  # and 0: a projector that starts over has not confirmed it yet
     kept = {"vms": f"{older} OR NOT l.managed", "migrations": f"{older} OR l.completed"}
     judged = f"l.revision BETWEEN {first} AND {last} AND l.set_aside_at >= '{stream_created_at.isoformat()}'"
-    of_a_vm = "EXISTS (SELECT 1 FROM vms WHERE vms.id = l.id)"
     return [
         *(Twin(p.table, p.key, kept.get(p.table.name, older)) for p in PROJECTIONS.values()),
-        Twin(tables.vm_labels, "id", of_a_vm),  # after vms: triggers have followed what was put right there
-        Twin(tables.vm_words, "id", of_a_vm),
+        *_OF_VMS,
         Twin(_SET_ASIDE, "revision", f"NOT ({judged})", frozenset({"set_aside_at"})),
+    ]
+
+
+def successors() -> list[Twin]:
+    """The tables of a log that takes the place of another, of which it confirms or denies every row but those below.
+
+    Migrations that had ended stay: they are history, which reaches further back than the log. VMs that were added by
+    hand stay too: no cluster tells of them again, the api does, from these rows.
+    """
+    kept = {"vms": "NOT l.managed", "migrations": "l.completed"}
+    return [
+        *(Twin(p.table, p.key, kept.get(p.table.name, "FALSE")) for p in PROJECTIONS.values()),
+        *_OF_VMS,
+        Twin(_SET_ASIDE, "revision", "TRUE"),
     ]
 
 
@@ -80,13 +100,36 @@ async def compare(live: asyncpg.Connection, shadow: str, twin: Twin) -> Differen
     return Difference(twin.name, rows + kept, **counts, kept=kept, examples=examples)
 
 
-async def put_right(live: asyncpg.Connection, shadow: str, twin: Twin) -> None:
-    """Delete what is surplus, add what is missing, replace what is wrong; rows that are right are not touched."""
-    await live.execute(
+async def put_right(live: asyncpg.Connection, shadow: str, twin: Twin) -> int:
+    """Delete what is surplus, and tell how many; add what is missing, replace what is wrong, touch nothing else."""
+    deleted: str = await live.execute(
         f"DELETE FROM {twin.name} AS l WHERE {_without_twin(shadow, twin)} AND NOT ({twin.kept})",  # noqa: S608
         timeout=STATEMENT_SECONDS,
     )
     await live.execute(_replace(shadow, twin), timeout=STATEMENT_SECONDS)
+    return int(deleted.rsplit(maxsplit=1)[-1])
+
+
+async def take_place(live: asyncpg.Connection, shadow: str, before: Position, after: Position) -> int:
+    """Let the shadow's rows, which are of another log, take the place of the live ones, in one transaction.
+
+    Gives the number of rows that went since the other log does not know them. What stays of the old one is older than
+    any event. Raises CheckpointMovedError when the live tables are not at `before`.
+    """
+    async with live.transaction():
+        generation = await live.fetchval(_FOLLOW, STREAM, before.revision, before.stream_created_at, *after)
+        if generation is None:
+            raise CheckpointMovedError(f"the checkpoint is not where it was left, at revision {before.revision}")
+        await new_generation(live, generation)
+        await merge_history(live, shadow)
+        removed = [await put_right(live, shadow, twin) for twin in successors()]
+        for projection in PROJECTIONS.values():
+            twin = Twin(projection.table, projection.key, "TRUE")
+            await live.execute(
+                f"UPDATE {twin.name} AS l SET epoch = -1, revision = 0 WHERE {_without_twin(shadow, twin)}",  # noqa: S608
+                timeout=STATEMENT_SECONDS,
+            )
+    return sum(removed[: len(PROJECTIONS)])
 
 
 async def merge_history(live: asyncpg.Connection, shadow: str) -> Difference:
@@ -107,6 +150,10 @@ async def merge_history(live: asyncpg.Connection, shadow: str) -> Difference:
     return Difference("vm_events", **counts)
 
 
+_FOLLOW = """
+UPDATE checkpoint SET stream_created_at = $4, revision = $5, event_id = $6
+WHERE stream = $1 AND revision = $2 AND stream_created_at = $3 RETURNING generation
+"""
 _COMPARE_HISTORY = """
 SELECT count(*) AS rows, count(*) FILTER (WHERE l.vm_id IS NULL) AS missing,
        count(*) FILTER (WHERE l.vm_id IS NOT NULL
