@@ -17,8 +17,9 @@ from pydantic import SecretStr
 from summit_models.event import STREAM
 from summit_runtime import bus
 from summit_runtime.consumer import StreamMessage, consume
+from summit_runtime.lanes import WINDOW_EVENTS
 from summit_runtime.process import FatalError, end
-from summit_runtime.publisher import WINDOW_EVENTS, publishing
+from summit_runtime.publisher import publishing
 from summit_standalone.child import Child, Program, kept_running
 from summit_standalone.embedded_nats import _binary, embedded_nats
 from summit_standalone.server_process import choose_port

@@ -10,21 +10,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from nats.aio.client import Client
 from nats_server import nats_server
 from pydantic import SecretStr
 
+from summit_models.contract import ClusterName, DatacenterId
 from summit_models.event import STREAM
-from summit_runtime import acknowledged, bus, publisher
+from summit_runtime import acknowledged, bus, denied, lanes, publisher
 from summit_runtime.consumer import consume
 from summit_runtime.process import FatalError
 from summit_runtime.publisher import Publisher, publishing
+from summit_standalone.child import Child
 
 DEADLINE_SECONDS = 30.0
 
 
 @asynccontextmanager
-async def connected(url: str) -> AsyncIterator[Client]:
+async def connected(url: str) -> AsyncIterator[bus.EventClient]:
     client = await bus.connect(SecretStr(url), name="test")
     try:
         yield client
@@ -43,7 +44,7 @@ async def publish(to: Publisher, numbers: Iterable[int], *, body: bytes = b"") -
         await to.publish(f"summit.vms.d.c.n.v{n % 7}", str(n).encode() + body, f"id-{n}")
 
 
-async def stored(client: Client) -> list[int]:
+async def stored(client: bus.EventClient) -> list[int]:
     """The numbers in the log, in its order."""
     last = (await bus.stream_state(client)).last_sequence
     numbers: list[int] = []
@@ -143,22 +144,82 @@ async def test_a_writer_that_wrote_nothing_notices_a_log_that_was_restored(
             await bus.close(client)
 
 
-async def test_a_refused_subject_is_named_as_such(tmp_path: Path, told: Callable[[str], bool]) -> None:
-    """To an event that the user may not publish there is no answer: without the reason it looks like a stall."""
-    rights = 'publish: { deny: ["ingest.summit.vms.>"] }'
-    users = f"authorization {{ users: [ {{ user: few, password: p, permissions: {{ {rights} }} }} ] }}"
-    async with nats_server(tmp_path / "nats", more=users) as (address, server):  # noqa: SIM117  one needs the other
+def user(rights: str) -> str:
+    return f"authorization {{ users: [ {{ user: few, password: p, permissions: {{ {rights} }} }} ] }}"
+
+
+def permit(directory: Path, server: Child, rights: str, now: str = "") -> None:
+    """Change what the user may do, in the running server."""
+    config = directory / "nats.conf"
+    config.write_text(config.read_text().replace(rights, now))
+    os.kill(server.pid or 0, signal.SIGHUP)
+
+
+async def test_events_that_may_not_be_published_wait_and_hold_up_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: Callable[[str], bool]
+) -> None:
+    """The reason is told once, with the permission that is missing; given it, they are stored, in their order."""
+    monkeypatch.setattr(denied, "RETRY_SECONDS", (0.05, 0.1))
+    directory, rights = (
+        tmp_path / "nats",
+        'publish: { deny: ["ingest.summit.vms.d.c.n.v3", "ingest.summit.vms.d.x.>"] }',
+    )
+    async with nats_server(directory, more=user(rights)) as (address, server):  # noqa: SIM117  one needs the other
         async with connected(f"nats://few:p@{address}") as client, publishing(client) as writer:
             await bus.ensure_stream(client)
-            await publish(writer, range(3))
-            await until(lambda: told("it does not permit the user of NATS_URL to: nats: permissions violation"))
-            assert told("ingest.summit.vms.d.c.n.v0")
-            assert writer.unacknowledged == 3
-            config = tmp_path / "nats" / "nats.conf"
-            config.write_text(config.read_text().replace(rights, ""))
-            os.kill(server.pid or 0, signal.SIGHUP)
+            for n in range(700):
+                place = "d.x" if n % 7 == 5 else "d.c"
+                await writer.publish(f"summit.vms.{place}.n.v{n % 7}", str(n).encode(), f"id-{n}")
+            await until(lambda: writer.published == 500)
+            assert (writer.denied, writer.unacknowledged) == (200, 200)
+            assert await stored(client) == [n for n in range(700) if n % 7 not in (3, 5)]
+            await publish(writer, range(700, 714))
+            await until(lambda: writer.published == 512)
+            assert told("such as 'ingest.summit.vms.d.c.n.v3': give that user the permission to publish "
+                        "'ingest.summit.vms.d.c.>'")  # fmt: skip
+            permit(directory, server, rights, rights.replace("v3", "other"))
+            await until(lambda: writer.denied == 100)
+            assert [n for n in await stored(client) if n % 7 == 3] == list(range(3, 714, 7))
+            permit(directory, server, rights.replace("v3", "other"))
             await asyncio.wait_for(writer.flush(), DEADLINE_SECONDS)
-            assert await stored(client) == [0, 1, 2]
+            assert [n for n in await stored(client) if n < 700 and n % 7 == 5] == list(range(5, 700, 7))
+    assert told("NATS stores events again that it did not permit before")
+
+
+async def test_what_waits_for_a_permission_is_bounded_and_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As many as wait for a NATS that is away: then their cluster waits, and only that one."""
+    monkeypatch.setattr(denied, "RETRY_SECONDS", (0.05, 0.1))
+    rights = 'publish: { deny: ["ingest.summit.vms.d.x.>"] }'
+    async with nats_server(tmp_path / "nats", more=user(rights)) as (address, _):  # noqa: SIM117  one needs the other
+        async with connected(f"nats://few:p@{address}") as client, publishing(client) as writer:
+            await bus.ensure_stream(client)
+            for n in range(lanes.WINDOW_EVENTS):
+                await writer.publish(f"summit.vms.d.x.n.v{n}", b"", f"x-{n}")
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(writer.publish("summit.vms.d.x.n.more", b"", "more"), 0.1)
+            await until(lambda: writer.denied >= lanes.WINDOW_EVENTS - denied.TRIED_AT_ONCE)
+            await publish(writer, range(3000))
+            await asyncio.wait_for(writer.lane(DatacenterId("d"), ClusterName("c")).flush(), DEADLINE_SECONDS)
+            assert await stored(client) == list(range(3000))
+    assert len([line for line in caplog.messages if "does not permit" in line]) == 1
+
+
+async def test_one_cluster_that_changes_without_end_does_not_keep_others_waiting(tmp_path: Path) -> None:
+    """They take turns: behind two thousand events of one, the event of another is among the next."""
+    async with nats_server(tmp_path / "nats") as (address, _), connected(f"nats://{address}") as client:
+        await bus.ensure_stream(client)
+        writer = Publisher(client)
+        for n in range(lanes.WINDOW_EVENTS):
+            await writer.publish(f"summit.vms.d.noisy.n.v{n % 7}", str(n).encode(), f"noisy-{n}")
+        await writer.publish("summit.vms.d.quiet.n.v", b"-1", "quiet")
+        subscription = await client.subscribe(f"{writer.inbox}.>", cb=writer.answer)
+        running = asyncio.create_task(writer.run())
+        await asyncio.wait_for(writer.flush(), DEADLINE_SECONDS)
+        assert (await stored(client)).index(-1) == 1
+        running.cancel()
+        await subscription.unsubscribe()
 
 
 async def test_a_user_who_may_not_read_the_log_publishes_all_the_same(
@@ -223,7 +284,7 @@ async def test_a_server_that_stalls_gets_everything_once_and_in_order(
             await until(lambda: writer.published > 1000)
             os.kill(server.pid or 0, signal.SIGSTOP)
             await until(lambda: told("no answer within"))
-            assert writer.unacknowledged <= publisher.WINDOW_EVENTS
+            assert writer.unacknowledged <= lanes.WINDOW_EVENTS
             os.kill(server.pid or 0, signal.SIGCONT)
             await until(lambda: writer.published == 5000)
         assert await stored(client) == list(range(5000))

@@ -10,7 +10,7 @@ from oracle import told
 from watched import configure, observing, watching
 
 from summit_models.cluster import ConnectionState as State
-from summit_runtime.publisher import WINDOW_EVENTS
+from summit_runtime.lanes import WINDOW_EVENTS
 from summit_simulator.cluster import SimulatedCluster, simulated_clusters
 from summit_simulator.manifest import Manifest
 from summit_standalone.embedded_nats import embedded_nats

@@ -7,14 +7,15 @@ nats-py gives up after 60 attempts by default, waits 2 s between them, and logs 
 import asyncio
 import contextlib
 import logging
+import re
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from math import ceil
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-import nats
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.errors import NoServersError
@@ -55,7 +56,16 @@ class StreamState(NamedTuple):
         return self.last_sequence < max(self.first_sequence, 1)
 
 
-async def connect(url: SecretStr, *, name: str) -> Client:
+class EventClient(Client):
+    """A client that tells of each event that the server did not permit: what was published itself gets no answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_denied: Callable[[str], object] = lambda _: None
+        """Called with the subject, in lower case."""
+
+
+async def connect(url: SecretStr, *, name: str) -> EventClient:
     """Connect and stay connected for ever; wait until the server is there, and check that it is new enough.
 
     Raises FatalError when the server is older than 2.14.3 or has no JetStream.
@@ -70,18 +80,19 @@ async def connect(url: SecretStr, *, name: str) -> Client:
     return client
 
 
-async def _first_connect(url: SecretStr, name: str) -> Client:
+async def _first_connect(url: SecretStr, name: str) -> EventClient:
     backoff = Backoff(initial_seconds=0.1, max_seconds=5.0)
     connection = _Connection(url)
     while True:
+        client = EventClient()
         try:
-            connection.client = await nats.connect(
+            await client.connect(
                 url.get_secret_value(),
                 name=name,
                 inbox_prefix=f"_INBOX_{name}".encode(),
                 allow_reconnect=True,
                 max_reconnect_attempts=-1,
-                reconnect_time_wait=0.2,
+                reconnect_time_wait=0.2,  # type: ignore[arg-type]  # nats-py only sleeps for so long
                 connect_timeout=5,
                 ping_interval=10,
                 max_outstanding_pings=2,
@@ -89,8 +100,9 @@ async def _first_connect(url: SecretStr, name: str) -> Client:
                 disconnected_cb=connection.lost,
                 reconnected_cb=connection.back,
             )
+            connection.client = client
             metrics.NATS_CONNECTED.set(1)
-            return connection.client  # noqa: TRY300
+            return client  # noqa: TRY300
         except (NoServersError, NatsError, OSError, TimeoutError):  # told by `failed`
             await asyncio.sleep(backoff.next_seconds())
 
@@ -238,11 +250,18 @@ def _address(url: SecretStr) -> str:
     return f"{parts.hostname}:{parts.port or 4222}"
 
 
+_DENIED_EVENT = re.compile(
+    rf'permissions violation for publish to "(?P<subject>(?P<cluster>{re.escape(INGEST_ROOT)}(\.[^."]+){{1,3}})'
+    r'(?P<rest>[^"]*))"'
+)
+"""The server's word, as nats-py hands it on: in lower case."""
+
+
 class _Connection:
     """Says when there is no connection at first, once when it is lost and once when it is back."""
 
     def __init__(self, url: SecretStr) -> None:
-        self.client: Client | None = None
+        self.client: EventClient | None = None
         self._address = _address(url)
         self._lost = False
         self._failed_attempts = 0
@@ -254,13 +273,30 @@ class _Connection:
         Later it tells here, and nowhere else, of what we may not do and of our own callbacks' failures.
         """
         if self.client is not None:
-            if self.client.is_connected and (text := str(error)) not in self._told:
-                self._told.add(text)
-                logger.warning("NATS at %s: %s", self._address, text)
+            if self.client.is_connected and not self._denied(self.client, str(error)):
+                self._tell(str(error))
             return
         self._failed_attempts += 1
         if self._failed_attempts == 1 or self._failed_attempts % 150 == 0:
             logger.warning("NATS at %s cannot be reached (%s); trying again", self._address, error)
+
+    def _denied(self, client: EventClient, error: str) -> bool:
+        """Whether the error is about an event that we may not publish; said once for all events of a cluster."""
+        if not (found := _DENIED_EVENT.search(error)):
+            return False
+        subject, needed = found["subject"], found["cluster"] + (".>" if found["rest"] else "")
+        self._tell(
+            f"it does not permit the user of NATS_URL to publish events, such as {subject!r}: give that user the "
+            f"permission to publish {needed!r}; until then these events are not stored",
+            about=needed,
+        )
+        client.on_denied(subject)
+        return True
+
+    def _tell(self, text: str, *, about: str = "") -> None:
+        if (about or text) not in self._told:
+            self._told.add(about or text)
+            logger.warning("NATS at %s: %s", self._address, text)
 
     async def lost(self) -> None:
         if self.client is None or self.client.is_closed:

@@ -131,6 +131,10 @@ class FastBatch:
         self.outcome = outcome
         self._told.set()
 
+    def wake(self) -> None:
+        """Let `hear` return, for news that no answer tells."""
+        self._told.set()
+
     async def hear(self, seconds: float) -> bool:
         """Wait for news; False when there were none in that time."""
         try:

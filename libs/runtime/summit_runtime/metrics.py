@@ -24,7 +24,11 @@ NATS_RECONNECTS = Counter("summit_nats_reconnects", "Connections to NATS that ca
 
 UNACKNOWLEDGED = Gauge(
     "summit_publish_unacknowledged_events",
-    "Events that NATS has not confirmed yet; near 2048 for long: NATS is slow or away, and watches stand still",
+    "Events that NATS has not confirmed yet; near 2048 a cluster: NATS is slow or away, and watches stand still",
+)
+DENIED = Gauge(
+    "summit_publish_denied_events",
+    "Events that the user of NATS_URL may not publish, and that wait; above 0: give it the right, the log says which",
 )
 PUBLISHED = Counter("summit_published_events", "Events that NATS has stored; 0 per minute in a busy fleet is wrong")
 RESENT = Counter("summit_publish_resent_events", "Events sent once more; rising: NATS refuses, restarts or is slow")

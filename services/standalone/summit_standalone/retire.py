@@ -8,8 +8,10 @@ import asyncio
 from typing import NamedTuple
 
 from nats.aio.client import Client
+from pydantic import SecretStr
 
 from summit_models.contract import ClusterName, DatacenterId
+from summit_runtime import bus
 from summit_runtime.publisher import publishing
 from summit_standalone.errors import StandaloneError
 from summit_standalone.subscribe import connect
@@ -23,13 +25,14 @@ class Retired(NamedTuple):
 
 async def retire_clusters(server: str, datacenter: str, cluster: str | None) -> list[Retired]:
     """Retire one cluster of a datacenter, or all. Raises StandaloneError when there is none, or one is watched."""
-    client = await connect(server, asyncio.Event())
+    await (await connect(server, asyncio.Event())).close()  # fails at once where no server is; the next one would wait
+    client = await bus.connect(SecretStr(server), name="retire")
     try:
         names = await _chosen(client, DatacenterId(datacenter), cluster)
         async with publishing(client) as publisher:
             return [Retired(name, await retire(client, publisher, DatacenterId(datacenter), name)) for name in names]
     finally:
-        await client.close()
+        await bus.close(client)
 
 
 async def _chosen(client: Client, datacenter: DatacenterId, cluster: str | None) -> list[ClusterName]:

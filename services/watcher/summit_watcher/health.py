@@ -149,11 +149,14 @@ class HealthReporter:
                 await asyncio.sleep(SETTLE_SECONDS)
                 self._changed.clear()
             health = self.snapshot()
-            await self.beat(client)  # first: to publish may have to wait for room
+            await self.beat(client)
             news = _news(health)
             if news != told or datetime.now(UTC) - told_at > OBSERVED_AFTER:
-                await self._publish(health, publisher)
-                told, told_at = news, datetime.now(UTC)
+                # To publish may have to wait for room for hours: not without a sign of life.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(HEARTBEAT_SECONDS):
+                        await self._publish(health, publisher)
+                        told, told_at = news, datetime.now(UTC)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(HEARTBEAT_SECONDS):
                     await self._changed.wait()

@@ -122,7 +122,8 @@ async def begin(
     ended: HistoryEndedError | None = None,
 ) -> tuple[Epoch, Ledger]:
     """Begin an epoch, and read back what the log says: all that the earlier ones have published is in it."""
-    await publisher.flush()  # else what a run before this one left in the queue came after our claim
+    # Else what a run before this one left in the queue came after our claim.
+    await publisher.lane(datacenter, cluster).flush()
     epoch = await claim(client, datacenter, cluster, ended=ended)
     ledger = Ledger(datacenter, cluster, epoch=epoch.number, history=epoch.history, fences=epoch.fences)
     await ledger.read(client)

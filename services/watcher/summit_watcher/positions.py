@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from summit_models.cluster import Heartbeat
 from summit_models.event import HEALTH_BUCKET
-from summit_runtime.publisher import Publisher
+from summit_runtime.lanes import Lane
 from summit_watcher.epoch import Epoch
 from summit_watcher.normalize import number_of
 from summit_watcher.stream_state import Listing, ListReason
@@ -62,10 +62,10 @@ class Checkpoint:
     def handed_over(self, events: int) -> None:
         self._handed_over += events
 
-    async def advance(self, publisher: Publisher) -> None:
+    async def advance(self, lane: Lane) -> None:
         """Wait until what was handed over is stored, and note it."""
         reached, handed_over = dict(self._reached), self._handed_over
-        await publisher.flush()
+        await lane.flush()
         self.stored, self._settled = {**self.stored, **reached}, handed_over
 
 

@@ -133,7 +133,7 @@ async def retire(client: Client, publisher: Publisher, datacenter: DatacenterId,
     )  # without its identity: another cluster may have the name next
     said = cluster_event(health, epoch)
     await publisher.publish(cluster_subject(datacenter, cluster), said.model_dump_json().encode(), said.id)
-    await publisher.flush()
+    await publisher.lane(datacenter, cluster).flush()
     await withdraw(datacenter, cluster, client)
     with contextlib.suppress(NatsError, TimeoutError):  # it would leave the bucket by itself within a day
         bucket = await client.jetstream().key_value(HEALTH_BUCKET)

@@ -65,6 +65,7 @@ class Session:
 
     def __post_init__(self) -> None:
         self._inventory = Inventory(self.ledger)
+        self._lane = self.publisher.lane(self.cluster.datacenter, self.cluster.name)
         self._intake = Intake(self._take)
         self._checkpoint = Checkpoint({plural: start.seen for plural, start in self.starts.items() if start.seen})
         self._identity = Identity(self.connection, self.epoch.identity, self.cluster.identity)
@@ -107,7 +108,7 @@ class Session:
         while True:
             await asyncio.sleep(CHECKPOINT_SECONDS)
             known = self._checkpoint.stored.keys()
-            await self._checkpoint.advance(self.publisher)
+            await self._checkpoint.advance(self._lane)
             if self._checkpoint.stored.keys() != known:  # a first position is worth more than a newer one
                 await self._health.beat(self.client)
 
@@ -115,7 +116,7 @@ class Session:
         """At the end, so that the next watcher goes on from here; what is not stored by then it finds out itself."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORD_SECONDS):
-                await self._checkpoint.advance(self.publisher)
+                await self._checkpoint.advance(self._lane)
                 await self._health.beat(self.client)
 
     def _list_watch(self, resource: Resource[Any]) -> ListWatch[Any]:
