@@ -102,6 +102,11 @@ class Log:
         subject = f"summit.clusters.{datacenter}.{cluster}"
         return max((json.loads(m.body)["epoch"] for m in self.messages if m.subject == subject), default=0)
 
+    def fences(self, cluster: str, *, datacenter: str = DATACENTER) -> list[int]:
+        """Epochs whose beginnings the newest event of a cluster names."""
+        newest = next(m for m in reversed(self.messages) if m.subject == f"summit.clusters.{datacenter}.{cluster}")
+        return [fence["epoch"] for fence in json.loads(newest.body)["fences"]]
+
     def newest(self, name: str) -> bytes:
         """The last event of the VM of that name; nothing before the first."""
         return next((m.body for m in reversed(self.messages) if m.subject.endswith(f".{name}")), b"")

@@ -11,6 +11,7 @@ from summit_models.cluster import ClusterHealth
 from summit_models.cluster import ConnectionState as State
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.event import ingest
+from summit_models.fence import Fence
 from summit_runtime.consumer import snapshot
 from summit_watcher.connection_errors import RegressedError, ReplacedError
 from summit_watcher.epoch import Epoch, claim, cluster_event
@@ -38,7 +39,7 @@ async def test_each_start_begins_the_next_epoch(nats_url: str) -> None:
         await client.jetstream().publish(ingest(SUBJECT), told.model_dump_json().encode())
         second = await claim(client, DATACENTER, CLUSTER)
         assert (second.number, second.history) == (2, 1)
-        assert second.fences == ((1, 1), (2, 3))
+        assert second.fences == (Fence(epoch=1, revision=1), Fence(epoch=2, revision=3))
         event = await newest(client)
         assert (event["epoch"], event["history"], event["type"]) == (2, 1, "summit.cluster.starting")
         assert (await claim(client, DATACENTER, ClusterName("romulus"))).number == 1

@@ -13,7 +13,6 @@ from summit_models.contract import ClusterName, DatacenterId, Uid
 from summit_models.event import MigrationEvent, MigrationEventType, VmEvent, VmEventType, subject_of
 from summit_models.vm import VmStatus
 from summit_runtime.consumer import StreamMessage
-from summit_watcher.epoch import Fence
 from summit_watcher.events import Outgoing
 from summit_watcher.inventory import Inventory
 from summit_watcher.ledger import Ledger
@@ -295,24 +294,6 @@ def test_versions_of_an_ended_history_are_forgotten() -> None:
     versions = only(after).data.resource_versions
     assert (only(after).type, versions.vm, versions.vmi) == (VmEventType.UPDATED, 300, 310)
     assert set(ledger.reached.values()) == {0}
-
-
-@pytest.mark.parametrize("kind", [VmEventType.UPDATED, VmEventType.DELETED])
-def test_what_a_watcher_said_that_had_lost_the_cluster_is_told_anew(kind: VmEventType) -> None:
-    """Readers have ignored it and know something else: so also what it said rightly, and that a VM is gone."""
-    (event,) = Cluster().list_all(virtualmachines=[vm("web")])
-    late = event.model_copy(update={"epoch": 1, "type": kind})
-    for manifests, verb in (([vm("web")], VmEventType.UPDATED), ([], VmEventType.DELETED)):
-        ledger = fenced(Fence(2, 50))
-        ledger.remember(StreamMessage(51, subject_of(late), late.model_dump_json().encode(), 0))
-        assert only(Cluster(ledger).list_all(virtualmachines=manifests)).type is verb
-    ledger = fenced(Fence(2, 50))
-    ledger.remember(StreamMessage(49, subject_of(event), event.model_dump_json().encode(), 0))
-    assert Cluster(ledger).list_all(virtualmachines=[vm("web")]) == []
-
-
-def fenced(fence: Fence) -> Ledger:
-    return Ledger(DatacenterId("dc-solna"), ClusterName("vulcan"), epoch=3, history=1, fences=[fence])
 
 
 def test_the_log_shows_how_far_each_resource_was_read() -> None:

@@ -19,6 +19,7 @@ from summit_models.event import (
     cluster_event_type,
     source_of,
 )
+from summit_models.fence import Fence
 from summit_models.migration import PhaseTransition
 from summit_models.vm import VmStatus
 
@@ -142,6 +143,9 @@ _cluster_degraded = ClusterEvent(
     subject="vulcan",
     time=_AT,
     epoch=3,
+    history=1,
+    began=48119,
+    fences=[Fence(epoch=2, revision=47903)],
     data=_health,
 )
 

@@ -227,10 +227,25 @@ async def snapshot(client: Client, filter_subject: str, *, stream: str = STREAM)
     Broken off, it goes on with later messages of the log, so a subject may appear twice; the later one is newer.
     """
     async with consume(client, after=None, filter_subject=filter_subject, stream=stream) as consumer:
-        if (await consumer.session()).initial_pending == 0:
-            return
-        while True:
-            for message in await consumer.next_batch():
-                yield message
-                if message.pending == 0:
-                    return
+        async for message in _until_now(consumer):
+            yield message
+
+
+async def history(client: Client, filter_subject: str) -> AsyncIterator[StreamMessage]:
+    """Yield every message of the log that matches, in order, as of one moment, and end.
+
+    The server looks through the whole log for them, a second for a million messages.
+    """
+    async with consume(client, after=0, filter_subject=filter_subject) as consumer:
+        async for message in _until_now(consumer):
+            yield message
+
+
+async def _until_now(consumer: Consumer) -> AsyncIterator[StreamMessage]:
+    if (await consumer.session()).initial_pending == 0:
+        return
+    while True:
+        for message in await consumer.next_batch():
+            yield message
+            if message.pending == 0:
+                return

@@ -37,6 +37,7 @@ from summit_models.event import (
     unmanaged_vm_subject,
     vm_subject,
 )
+from summit_models.fence import Fence, is_void
 from summit_models.migration import Migration
 from summit_models.vm import Vm
 from summit_projector.decode import NOT_JSON, Decode, Decoded, by_model, by_struct, decode_envelope
@@ -46,9 +47,9 @@ Row = tuple[Any, ...]
 """Values in the order of the table's columns, JSONB as text."""
 Order = tuple[int, ...]
 """Epoch, resourceVersions, revision: the greater one is the newer state."""
-Epochs = Mapping[str, int]
-"""The newest epoch of each source, as its cluster's own events tell it. What is of an older one is ignored: it is from
-a watcher that has lost the cluster to another, and its resourceVersions may be of a history that has ended."""
+Epochs = Mapping[str, Fence]
+"""The newest epoch of each source, as its cluster's own events tell it. What is of an older one is void: it is from a
+watcher that has lost the cluster to another, and its resourceVersions may be of a history that has ended."""
 NONE_KNOWN: Epochs = MappingProxyType({})
 
 SUBJECTS_REMEMBERED = 20_000
@@ -225,11 +226,12 @@ def project(messages: Sequence[StreamMessage], epochs: Epochs = NONE_KNOWN) -> B
             except _RejectedError as error:
                 batch.set_aside.append(_set_aside_row(message, str(error)))
                 continue
-            if event.epoch < epochs.get(event.source, 0):
+            fence = epochs.get(event.source)
+            if fence and is_void(event.epoch, message.sequence, (fence,)):
                 batch.outdated += 1
                 continue
             if collection == "clusters":
-                epochs[event.source] = event.epoch
+                epochs[event.source] = Fence(epoch=event.epoch, revision=message.sequence)
             if batch.oldest is None or event.time < batch.oldest:
                 batch.oldest = event.time
             _keep_newest(newest[collection], projection, event, message.sequence)

@@ -17,6 +17,7 @@ from sqlalchemy import Table
 
 from summit_models.contract import Revision
 from summit_models.event import STREAM, source_of
+from summit_models.fence import Fence
 from summit_projector import retention
 from summit_projector.partitions import Month, create_statement, needed_months
 from summit_projector.project import PROJECTIONS, Batch, Epochs, HistoryRow, Projection, Row
@@ -152,8 +153,11 @@ class Store:
 
     async def epochs(self) -> Epochs:
         """The newest epoch of each cluster, by the source of its events."""
-        rows = await self._connection.fetch("SELECT datacenter, name, epoch FROM clusters")
-        return {source_of(row["datacenter"], row["name"]): row["epoch"] for row in rows}
+        rows = await self._connection.fetch("SELECT datacenter, name, epoch, revision FROM clusters")
+        return {
+            source_of(row["datacenter"], row["name"]): Fence(epoch=row["epoch"], revision=row["revision"])
+            for row in rows
+        }
 
     async def commit(self, batch: Batch, position: Position) -> Position:
         """Apply a batch that follows `position`, in one transaction, and give the new position.

@@ -23,7 +23,7 @@ from summit_watcher.listwatch import ListWatchSettings
 from summit_watcher.positions import Start, last_heartbeat, start
 from summit_watcher.resources import WATCHED
 from summit_watcher.session import Session
-from summit_watcher.stream_state import ListReason
+from summit_watcher.stream_state import Listing, ListReason
 
 logger = logging.getLogger("summit.watcher")
 
@@ -88,6 +88,8 @@ class ClusterWatcher:
         """How to begin with each resource."""
         heartbeat, now = await last_heartbeat(self._client, epoch), datetime.now(UTC)
         starts = {r.plural: start(r.plural, heartbeat, ledger.reached.get(r.plural, 0), now) for r in WATCHED}
+        if ledger.has_doubts:  # as of the position, what is true of them may not have been so yet
+            starts = {plural: begin._replace(listing=Listing()) for plural, begin in starts.items()}
         if isinstance(ended, RegressedError):
             return {
                 plural: begin._replace(listing=replace(begin.listing, reason=ListReason.REGRESSED))

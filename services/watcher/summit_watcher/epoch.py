@@ -27,19 +27,17 @@ from summit_models.event import (
     cluster_subject,
     source_of,
 )
+from summit_models.fence import Fence
 from summit_runtime.append import Basis, ConflictError, NotStoredError, append
 from summit_runtime.backoff import Backoff
-from summit_runtime.consumer import snapshot
+from summit_runtime.consumer import history, snapshot
 from summit_watcher.connection_errors import HistoryEndedError, ReplacedError
 
 logger = logging.getLogger("summit.watcher")
 
 
-class Fence(NamedTuple):
-    """What comes after `revision` under an epoch below `epoch` is void: its watcher had lost the cluster by then."""
-
-    epoch: int
-    revision: int
+FENCES_KEPT = 128
+"""Five kilobytes in each event of a cluster. More begin only where none lasts long enough to read the log back."""
 
 
 class Epoch(NamedTuple):
@@ -51,16 +49,21 @@ class Epoch(NamedTuple):
     """Of the cluster, as the log remembers it."""
     began: int = 0
     """Revision of its first event."""
-    former: Fence = Fence(0, 0)
-    """Of the epoch before."""
+    former: tuple[Fence, ...] = ()
+    """Of epochs before, as far as what is void by them may not have been told anew."""
 
     @property
-    def fences(self) -> tuple[Fence, Fence]:
-        return self.former, Fence(self.number, self.began)
+    def fences(self) -> tuple[Fence, ...]:
+        return *self.former, Fence(epoch=self.number, revision=self.began)
 
 
 class _LastHealth(msgspec.Struct):
     identity: str | None = None
+
+
+class _Fence(msgspec.Struct):
+    epoch: int
+    revision: int
 
 
 class _Last(msgspec.Struct):
@@ -70,6 +73,7 @@ class _Last(msgspec.Struct):
     epoch: int = 0
     history: int = 0
     began: int = 0
+    fences: list[_Fence] = []
     data: _LastHealth = msgspec.field(default_factory=_LastHealth)
 
 
@@ -89,6 +93,7 @@ def cluster_event(health: ClusterHealth, epoch: Epoch) -> ClusterEvent:
         epoch=epoch.number,
         history=epoch.history,
         began=epoch.began,
+        fences=list(epoch.former),
         data=health,
     )
 
@@ -127,7 +132,7 @@ async def _claim(
     begins = ended is not None or last.type == _RETIRED or not last.history
     history = number if begins else last.history
     identity = ended.identity if isinstance(ended, ReplacedError) else last.data.identity
-    epoch = Epoch(datacenter, cluster, number, history, identity, former=Fence(last.epoch, last.began or revision))
+    epoch = Epoch(datacenter, cluster, number, history, identity, former=_fences(last, revision))
     health = ClusterHealth(
         name=cluster,
         datacenter=datacenter,
@@ -136,6 +141,32 @@ async def _claim(
         identity=identity,
     )
     return epoch._replace(began=await append(client, [cluster_event(health, epoch)], Basis(subject, revision)))
+
+
+def _fences(last: _Last, revision: Revision) -> tuple[Fence, ...]:
+    """Of the epochs before the one that begins.
+
+    Of too many the oldest two become one. That makes more void, not less: what is void is told anew, and to tell once
+    too often is not false.
+    """
+    if not revision:
+        return ()
+    before = [Fence(epoch=fence.epoch, revision=fence.revision) for fence in last.fences]
+    fences = (*before, Fence(epoch=last.epoch, revision=last.began or revision))
+    if len(fences) <= FENCES_KEPT:
+        return fences
+    oldest, second, *rest = fences
+    return Fence(epoch=second.epoch, revision=oldest.revision), *rest
+
+
+async def beginnings(client: Client, datacenter: DatacenterId, cluster: ClusterName) -> list[Fence]:
+    """Where each epoch that the log knows began, oldest first."""
+    found: list[Fence] = []
+    async for message in history(client, cluster_subject(datacenter, cluster)):
+        epoch = _read(message.body).epoch
+        if not found or epoch > found[-1].epoch:
+            found.append(Fence(epoch=epoch, revision=message.sequence))
+    return found
 
 
 async def newest_epochs(client: Client, cluster: ClusterName) -> dict[DatacenterId, int]:

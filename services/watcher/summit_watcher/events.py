@@ -10,7 +10,7 @@ with is `summit_models.event`.
 """
 
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from pydantic import JsonValue
@@ -26,10 +26,12 @@ from summit_models.event import (
 )
 from summit_models.migration import Migration
 from summit_models.vm import Vm
-from summit_watcher.ledger import Ledger, Published, Versions
+from summit_watcher.ledger import Doubt, Ledger, Published, Versions
 from summit_watcher.normalize import changes, encoded, ended_migration
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+KindT = TypeVar("KindT", VmEventType, MigrationEventType)
 
 
 class Outgoing(NamedTuple):
@@ -61,11 +63,12 @@ def vm_event(ledger: Ledger, vm: Vm, versions: Versions, now: datetime) -> Outgo
     """Enter the state into the ledger and say what changed; None when nothing did."""
     state = encoded(vm)
     last = ledger.vms.get(vm.id)
-    if last is not None and last.state == state:
+    if last is not None and last.state == state and not last.doubt:
         return None
     ledger.vms[vm.id] = Published(state, versions, now)
-    kind = VmEventType.UPDATED if last else VmEventType.CREATED
-    changed = changes(last.state, vm) if last else {}
+    known = _known_to_readers(last)
+    kind = _kind(VmEventType, known, state)
+    changed = changes(known, vm) if known else {}
     return _vm_event(ledger, kind, vm, state=state, versions=versions, now=now, changes=changed)
 
 
@@ -102,11 +105,12 @@ def migration_event(ledger: Ledger, migration: Migration, version: int, now: dat
     if last is not None:
         migration = _with_what_was_known(Migration.model_validate_json(last.state), migration)
     state = migration.model_dump_json().encode()
-    if last is not None and last.state == state:
+    if last is not None and last.state == state and not last.doubt:
         return None
     ledger.migrations[migration.id] = Published(state, version, now)
-    kind = MigrationEventType.UPDATED if last else MigrationEventType.CREATED
-    changed = _changed(last.state, state) if last else {}
+    known = _known_to_readers(last)
+    kind = _kind(MigrationEventType, known, state)
+    changed = _changed(known, state) if known else {}
     return _migration_event(ledger, kind, migration, state=state, version=version, now=now, changes=changed)
 
 
@@ -136,6 +140,17 @@ def migration_gone(ledger: Ledger, uid: Uid, version: int, now: datetime, *, by_
         now=now,
         final_state_unknown=by_comparison,
     )
+
+
+def _known_to_readers(last: Published[Any] | None) -> bytes | None:
+    return None if last is None or last.doubt is Doubt.UNKNOWN else last.state
+
+
+def _kind(kinds: type[KindT], known: bytes | None, state: bytes) -> KindT:
+    """What the state is to readers who know that one: what a void word hides is repeated even if it is the same."""
+    if known is None:
+        return kinds["CREATED"]
+    return kinds["UPDATED" if known != state else "OBSERVED"]
 
 
 _KNOWN_ONCE = ("mode", "source_node", "target_node", "source_pod", "target_pod", "start_time", "end_time")

@@ -113,6 +113,10 @@ class HealthReporter:
             self._health = self._health.model_copy(update=versions)
             self._changed.set()
 
+    def forget_fences(self) -> None:
+        """Note that the log has nothing void as the last word on anything: no later watcher need look for it."""
+        self._epoch = self._epoch._replace(former=())
+
     def snapshot(self) -> ClusterHealth:
         """The health now, with the last contact of each list-watch, and how far the log is complete."""
         resources = [

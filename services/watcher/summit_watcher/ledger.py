@@ -1,12 +1,14 @@
-"""What the log says of one cluster: the last published state of each VM and migration.
+"""What readers of the log know of one cluster: the last valid state of each VM and migration.
 
 It is the watcher's only memory, and the stream holds it: at start it is read back. An event is made only when a new
 state differs from the one here (see `events`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
+from enum import Enum, auto
+from itertools import chain
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from nats.aio.client import Client
@@ -14,12 +16,13 @@ from pydantic import ValidationError
 
 from summit_models.contract import ClusterName, DatacenterId, Uid
 from summit_models.event import MigrationEvent, MigrationEventType, VmEvent, VmEventType
+from summit_models.fence import Fence, is_void
 from summit_models.migration import Migration
 from summit_models.vm import Vm
-from summit_runtime.consumer import StreamMessage, snapshot
+from summit_runtime.consumer import StreamMessage, history, snapshot
 from summit_runtime.publisher import Publisher
 from summit_watcher.connection_errors import HistoryEndedError
-from summit_watcher.epoch import Epoch, Fence, claim
+from summit_watcher.epoch import Epoch, beginnings, claim
 from summit_watcher.resources import MIGRATIONS, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES, Resource
 
 VersionT = TypeVar("VersionT")
@@ -33,11 +36,21 @@ class Versions(NamedTuple):
     instancetype: int
 
 
+class Doubt(Enum):
+    """Why an object is told again though it may not have changed: its last word in the log is void."""
+
+    IGNORED = auto()
+    """Readers know it by an earlier word."""
+    UNKNOWN = auto()
+    """Readers do not know it at all."""
+
+
 class Published(NamedTuple, Generic[VersionT]):
     state: bytes
     """The normalized VM or migration as JSON, by `Contract.model_dump_json`: a kilobyte, where an object takes four."""
     version: VersionT
     at: datetime
+    doubt: Doubt | None = None
 
 
 @dataclass
@@ -52,7 +65,7 @@ class Ledger:
     history: int = 0
     """First epoch of the present history: versions of earlier ones compare with nothing and are forgotten."""
     fences: Sequence[Fence] = ()
-    """Of the newest epochs. Behind what is void to readers stands what they know: it is told anew, or deleted."""
+    """By which an event is void."""
     newest_epoch: int = 0
     """Of the events that were read back."""
     reached: dict[str, int] = field(default_factory=dict)
@@ -61,30 +74,56 @@ class Ledger:
     migrations: dict[Uid, Published[int]] = field(default_factory=dict)
 
     async def read(self, client: Client) -> None:
-        """Read back from the stream what was published of this cluster."""
-        for collection in ("vms", "migrations"):
-            async for message in snapshot(client, f"summit.{collection}.{self.datacenter}.{self.cluster}.>"):
-                self.remember(message)
+        """Read back from the stream what readers know of this cluster.
 
-    def remember(self, message: StreamMessage) -> None:
-        """Take in one message of the log. One that this version cannot read is left out: its VM is published anew."""
-        try:
-            if message.subject.startswith("summit.vms."):
-                self._remember_vm(VmEvent.model_validate_json(message.body), message.sequence)
-            else:
-                self._remember_migration(MigrationEvent.model_validate_json(message.body), message.sequence)
-        except ValidationError:
-            return
+        The last event of each subject says it. Where that one is void, what counts stands somewhere before it: then the
+        whole log is read, which takes long and happens seldom.
+        """
+        void = set[int]()
+        for subjects in self._subjects():
+            async for message in snapshot(client, subjects):
+                if not self.remember(message):
+                    void.add(message.sequence)
+        if void:
+            self.fences = await beginnings(client, self.datacenter, self.cluster)
+            await self._read_in_order(client, last_words=void)
 
-    def _is_void(self, event: VmEvent | MigrationEvent, revision: int) -> bool:
-        return any(event.epoch < fence.epoch and revision > fence.revision for fence in self.fences)
+    async def _read_in_order(self, client: Client, *, last_words: set[int]) -> None:
+        for memory in (self.vms, self.migrations, self.reached):
+            memory.clear()
+        for subjects in self._subjects():
+            async for message in history(client, subjects):
+                if not self.remember(message) and message.sequence in last_words:
+                    self._doubt(message)
 
-    def _remember_vm(self, event: VmEvent, revision: int) -> None:
-        vm = event.data
-        if self._is_void(event, revision):
-            self.vms[vm.id] = Published(_unlike_any(state_of(vm, Vm)), Versions(0, 0, 0), event.time)
-            return
+    def _subjects(self) -> list[str]:
+        return [f"summit.{collection}.{self.datacenter}.{self.cluster}.>" for collection in ("vms", "migrations")]
+
+    @property
+    def has_doubts(self) -> bool:
+        """Something void still is the last word on an object."""
+        everything: Iterable[Published[Any]] = chain(self.vms.values(), self.migrations.values())
+        return any(published.doubt for published in everything)
+
+    def remember(self, message: StreamMessage) -> bool:
+        """Take in one message of the log, unless it is void; tell whether it was valid.
+
+        One that this version cannot read is left out: its VM is published anew.
+        """
+        event = _event(message)
+        if event is None:
+            return True
+        if is_void(event.epoch, message.sequence, self.fences):
+            return False
         self.newest_epoch = max(self.newest_epoch, event.epoch)
+        if isinstance(event, VmEvent):
+            self._remember_vm(event)
+        else:
+            self._remember_migration(event)
+        return True
+
+    def _remember_vm(self, event: VmEvent) -> None:
+        vm = event.data
         made_from = vm.resource_versions
         versions = Versions(made_from.vm, made_from.vmi, made_from.instancetype)
         if event.epoch < self.history:
@@ -96,18 +135,26 @@ class Ledger:
         else:
             self.vms[vm.id] = Published(state_of(vm, Vm), versions, event.time)
 
-    def _remember_migration(self, event: MigrationEvent, revision: int) -> None:
+    def _remember_migration(self, event: MigrationEvent) -> None:
         migration = event.data
-        if self._is_void(event, revision):
-            self.migrations[migration.id] = Published(_unlike_any(state_of(migration, Migration)), 0, event.time)
-            return
-        self.newest_epoch = max(self.newest_epoch, event.epoch)
         version = migration.resource_version if event.epoch >= self.history else 0
         self._reach(MIGRATIONS, version)
         if event.type is MigrationEventType.DELETED:
             self.migrations.pop(migration.id, None)
         else:
             self.migrations[migration.id] = Published(state_of(migration, Migration), version, event.time)
+
+    def _doubt(self, message: StreamMessage) -> None:
+        """Note that the last word on an object is void: it is told anew, or deleted."""
+        event = _event(message)
+        if isinstance(event, VmEvent):
+            vm = event.data
+            unknown = Published(state_of(vm, Vm), Versions(0, 0, 0), event.time, Doubt.UNKNOWN)
+            self.vms[vm.id] = _doubted(self.vms.get(vm.id), unknown)
+        elif event is not None:
+            migration = event.data
+            other = Published(state_of(migration, Migration), 0, event.time, Doubt.UNKNOWN)
+            self.migrations[migration.id] = _doubted(self.migrations.get(migration.id), other)
 
     def _reach(self, resource: Resource[Any], version: int) -> None:
         self.reached[resource.plural] = max(version, self.reached.get(resource.plural, 0))
@@ -124,18 +171,27 @@ async def begin(
     """Begin an epoch, and read back what the log says: all that the earlier ones have published is in it."""
     # Else what a run before this one left in the queue came after our claim.
     await publisher.lane(datacenter, cluster).flush()
-    epoch = await claim(client, datacenter, cluster, ended=ended)
-    ledger = Ledger(datacenter, cluster, epoch=epoch.number, history=epoch.history, fences=epoch.fences)
-    await ledger.read(client)
-    if ledger.newest_epoch >= epoch.number:
-        epoch = await claim(client, datacenter, cluster, above=ledger.newest_epoch)
-        ledger.epoch = epoch.number
-    return epoch, ledger
+    above = 0
+    while True:
+        epoch = await claim(client, datacenter, cluster, above=above, ended=ended)
+        ledger = Ledger(datacenter, cluster, epoch=epoch.number, history=epoch.history, fences=epoch.fences)
+        await ledger.read(client)
+        if ledger.newest_epoch < epoch.number:
+            return epoch if ledger.has_doubts else epoch._replace(former=()), ledger
+        above = ledger.newest_epoch  # the log has lost the cluster's own events, or they are somebody else's words
 
 
-def _unlike_any(state: bytes) -> bytes:
-    """The same JSON, and yet other bytes than those of any state that is made."""
-    return b" " + state
+def _event(message: StreamMessage) -> VmEvent | MigrationEvent | None:
+    try:
+        if message.subject.startswith("summit.vms."):
+            return VmEvent.model_validate_json(message.body)
+        return MigrationEvent.model_validate_json(message.body)
+    except ValidationError:
+        return None
+
+
+def _doubted(known: Published[VersionT] | None, unknown: Published[VersionT]) -> Published[VersionT]:
+    return unknown if known is None else known._replace(doubt=Doubt.IGNORED)
 
 
 def state_of(data: Vm | Migration, model: type[Vm | Migration]) -> bytes:

@@ -107,8 +107,10 @@ class Session:
     async def _note_what_is_stored(self) -> None:
         while True:
             await asyncio.sleep(CHECKPOINT_SECONDS)
-            known = self._checkpoint.stored.keys()
+            known, doubts = self._checkpoint.stored.keys(), self.ledger.has_doubts
             await self._checkpoint.advance(self._lane)
+            if not doubts:
+                self._health.forget_fences()
             if self._checkpoint.stored.keys() != known:  # a first position is worth more than a newer one
                 await self._health.beat(self.client)
 
