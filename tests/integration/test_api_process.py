@@ -3,11 +3,12 @@
 import asyncio
 import os
 import re
+import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from summit_api.access import tokens
 from summit_models.event import HEALTH_BUCKET
 
 UNREACHABLE_NATS = "nats://user:secret-word@127.0.0.1:1"
+BACKENDS = "SELECT pid FROM pg_stat_activity WHERE application_name = 'summit-api' AND datname = current_database()"
 
 
 @asynccontextmanager
@@ -52,15 +54,27 @@ async def address(child: asyncio.subprocess.Process) -> str:
 
 
 @asynccontextmanager
-async def unfinished_request(base_url: str) -> AsyncIterator[None]:
-    """A client that began a request and never ends it."""
+async def unfinished_request(base_url: str, *, end: str = "") -> AsyncIterator[None]:
+    """A client that began a request and never ends it, or ends it and waits for the answer."""
     host, port = base_url.removeprefix("http://").split(":")
     _, writer = await asyncio.open_connection(host, int(port))
-    writer.write(b"GET /api/v1/vms HTTP/1.1\r\nHost: api\r\n")
+    writer.write(f"GET /api/v1/vms HTTP/1.1\r\nHost: api\r\n{end}".encode())
     yield
     writer.close()
     with suppress(ConnectionError):
         await writer.wait_closed()
+
+
+@contextmanager
+def frozen(pids: Sequence[int]) -> Iterator[None]:
+    """These processes stand still while the block runs."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
 
 
 @pytest.mark.parametrize("hanging", [False, True])
@@ -81,6 +95,21 @@ async def test_sigterm_ends_it_within_five_seconds(database_url: str, hanging: b
         assert (child.returncode, time.monotonic() - started < 5) == (0, True)
         assert b"secret-word" not in log
         assert b"GET /api" not in log
+
+
+async def test_sigterm_while_postgres_stands_still_is_an_orderly_end(database_url: str) -> None:
+    """A read under way is given up, its connection too, and the log tells of no failure."""
+    async with api_stack(database_url) as stack, process(database_url) as child:
+        base_url = await address(child)
+        async with httpx2.AsyncClient(base_url=base_url) as http, stack.database() as database:
+            await http.get("/api/v1/vms")
+            pids = [row["pid"] for row in await database.fetch(BACKENDS)]
+            with frozen(pids):
+                async with unfinished_request(base_url, end="\r\n"):
+                    await http.get("/livez")  # answered later than that was begun
+                    child.terminate()
+                    _, log = await asyncio.wait_for(child.communicate(), 5)
+    assert (child.returncode, b"Traceback" in log) == (0, False), log.decode()
 
 
 async def test_nobody_may_ask_unless_it_is_said_who(database_url: str) -> None:

@@ -64,6 +64,7 @@ def engine(url: SecretStr, *, application: str, **settings: str) -> AsyncEngine:
         max_overflow=0,
     )
     event.listen(pool.sync_engine, "checkout", _refuse_closed)
+    event.listen(pool.sync_engine, "close", _terminate)
     return pool
 
 
@@ -74,3 +75,8 @@ def _refuse_closed(connection: Any, *_: object) -> None:
     """
     if connection.driver_connection.is_closed():
         raise DisconnectionError
+
+
+def _terminate(connection: Any, _: object) -> None:
+    """End the connection without a goodbye, which a server that stands still would not return."""
+    connection.driver_connection.terminate()
