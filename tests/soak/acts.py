@@ -17,6 +17,13 @@ KUBEVIRT = "kubevirt.io"
 """Part of the paths of all that is watched."""
 VMS, INSTANCES, MIGRATIONS = "virtualmachines", "virtualmachineinstances", "virtualmachineinstancemigrations"
 INSTANCETYPES = "virtualmachineclusterinstancetypes"
+RESETS_EVERY_SECONDS = 1.0
+"""Connections are made anew in between, so that each reset finds some."""
+
+
+async def _lasting(seconds: float) -> None:
+    """The trouble goes on for as long as the schedule says; there is nothing to wait for."""
+    await asyncio.sleep(seconds)
 
 
 # Processes
@@ -26,14 +33,14 @@ async def end(how: signal.Signals, part: Part, seconds: float) -> None:
     """A process ends, is away for a while, and starts again."""
     async with part.busy:
         await part.end(how)
-        await asyncio.sleep(seconds)
+        await _lasting(seconds)
         await part.start()
 
 
 async def freeze(part: Part, seconds: float) -> None:
     """A process stands still: every connection stays open, nothing is answered."""
     async with part.busy, part.frozen():
-        await asyncio.sleep(seconds)
+        await _lasting(seconds)
 
 
 async def rebuild(part: Part, seconds: float) -> None:
@@ -55,29 +62,29 @@ async def rebuild(part: Part, seconds: float) -> None:
 async def refuse(site: Site, seconds: float) -> None:
     """The API server is down."""
     site.cluster.faults.refuse_connections()
-    await asyncio.sleep(seconds)
+    await _lasting(seconds)
     await site.cluster.faults.accept_connections()
 
 
 async def restart(site: Site, seconds: float) -> None:
     """The API server restarts: when it is back, it does not know the resourceVersions of before."""
     site.cluster.faults.refuse_connections()
-    await asyncio.sleep(seconds)
+    await _lasting(seconds)
     site.cluster.forget_history()
     await site.cluster.faults.accept_connections()
 
 
 async def abort(site: Site, seconds: float) -> None:
     """Every connection is reset, again and again."""
-    for _ in range(1 + int(seconds)):
+    for _ in range(1 + int(seconds / RESETS_EVERY_SECONDS)):
         site.cluster.faults.abort_connections()
-        await asyncio.sleep(1)
+        await _lasting(RESETS_EVERY_SECONDS)
 
 
 async def half_open(site: Site, seconds: float) -> None:
     """Connected, and silent in both directions."""
     site.cluster.faults.freeze()
-    await asyncio.sleep(seconds)
+    await _lasting(seconds)
     site.cluster.faults.unfreeze()
 
 
@@ -92,7 +99,7 @@ async def expire_lists(site: Site, seconds: float) -> None:
     site.cluster.faults.watch_list = False
     with answering(site, 410, verb="list", page=2):
         await expire(site, seconds)
-        await asyncio.sleep(seconds)
+        await _lasting(seconds)
     site.cluster.faults.watch_list = True
 
 
@@ -104,7 +111,7 @@ async def close_at_once(site: Site, seconds: float) -> None:
     """Each watch is answered and ends before its first event."""
     site.cluster.faults.close_watches_at_once = True
     site.cluster.faults.close_streams()
-    await asyncio.sleep(seconds)
+    await _lasting(seconds)
     site.cluster.faults.close_watches_at_once = False
 
 
@@ -126,21 +133,21 @@ async def answer(code: int, site: Site, seconds: float, *, retry_after: int | No
     """Every request is refused with this code, and no watch goes on."""
     with answering(site, code, retry_after=retry_after):
         site.cluster.faults.close_streams()
-        await asyncio.sleep(seconds)
+        await _lasting(seconds)
 
 
 async def forbid(resource: str, site: Site, seconds: float) -> None:
     """One resource may not be read for a while."""
     rule = site.cluster.access.forbid("*", resource)
     site.cluster.faults.close_streams()
-    await asyncio.sleep(seconds)
+    await _lasting(seconds)
     site.cluster.access.allow(rule)
 
 
 async def uninstall(site: Site, seconds: float) -> None:
     """KubeVirt is not there for a while."""
     site.cluster.uninstall_kubevirt()
-    await asyncio.sleep(seconds)
+    await _lasting(seconds)
     site.cluster.install_kubevirt()
 
 
@@ -149,20 +156,20 @@ async def rotate_token(site: Site, seconds: float) -> None:
     site.cluster.access.revoke("admin")
     site.cluster.access.add_token("admin")
     site.cluster.faults.close_streams()
-    await asyncio.sleep(seconds)
+    await _lasting(seconds)
     site.write_kubeconfig()
 
 
 async def slow(site: Site, seconds: float) -> None:
     site.cluster.faults.delay_seconds = 1.5
-    await asyncio.sleep(seconds)
+    await _lasting(seconds)
     site.cluster.faults.delay_seconds = 0.0
 
 
 async def edit_config(site: Site, seconds: float) -> None:
     """For a while datacenters.yaml is half saved; then the cluster's entry names another kubeconfig."""
     site.config.save_half()
-    await asyncio.sleep(seconds)
+    await _lasting(seconds)
     site.kubeconfigs += 1
     site.write_kubeconfig()
     site.config.write()

@@ -10,12 +10,15 @@ from oracle import Json, Replay, Truth, replay
 from pydantic import SecretStr
 from soak.world import World
 
+from summit_models.event import REPETITIONS
 from summit_models.tables import metadata
-from summit_projector.project import PROJECTIONS
+from summit_projector.project import PROJECTIONS, HistoryRow
 from summit_runtime import bus
 from summit_runtime.consumer import StreamMessage, consume
 
 Record = dict[str, Any]
+
+_HISTORY = f"SELECT {', '.join(HistoryRow._fields)} FROM vm_events ORDER BY revision"  # noqa: S608  names are our own
 
 
 @dataclass
@@ -31,14 +34,18 @@ class Evidence:
     migrations: Replay
     tables: Mapping[str, Mapping[str, Record]]
     """Rows by table and key."""
-    history: Sequence[int]
-    """Revisions, in order."""
+    history: Sequence[HistoryRow]
+    """In the order of their revisions."""
     set_aside: Sequence[Record]
     checkpoint: int
     listed: Sequence[Json]
     datacenters: Json
     status: Json
     listed_migrations: Sequence[Json]
+
+    def news(self) -> list[int]:
+        """Revisions of what the feed tells of VMs."""
+        return [row.revision for row in self.history if row.type not in REPETITIONS]
 
     def shown(self) -> dict[str, int]:
         """Revision of each VM that the API lists."""
@@ -57,7 +64,7 @@ async def gather(world: World) -> Evidence:
             vms=replay(messages),
             migrations=replay(messages, "migrations"),
             tables={p.table.name: await _rows(connection, p.table.name, p.key) for p in PROJECTIONS.values()},
-            history=[row["revision"] for row in await connection.fetch("SELECT revision FROM vm_events ORDER BY 1")],
+            history=[HistoryRow(*row) for row in await connection.fetch(_HISTORY)],
             set_aside=[dict(row) for row in await connection.fetch("SELECT revision, subject, reason FROM set_aside")],
             checkpoint=await connection.fetchval("SELECT revision FROM checkpoint"),
             listed=await world.vms(),

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,9 @@ RESTART_SECONDS = 0.5
 """Of a process that ended by itself, as docker's `restart: always` would."""
 
 
+TRACEBACK = "Traceback (most recent call last)"
+
+
 class Size(NamedTuple):
     """What a process takes. Resident memory in bytes."""
 
@@ -31,15 +35,25 @@ class Size(NamedTuple):
 class Part:
     """A process that runs while it is wanted. Whoever ends or freezes it holds `busy`, so that two do not at once."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, log: Path) -> None:
         self.name = program.name
         self.busy = asyncio.Lock()
         self.starts = 0
         self.complaints: list[str] = []
         """Ends that nobody asked for, and ends that were asked for and went wrong."""
-        self._child = Child(program, ignore)
+        self._log = log
+        self._child = Child(replace(program, log=log), ignore)
         self._wanted = asyncio.Event()
         self._started_at = 0.0
+
+    def unforeseen(self) -> Iterator[str]:
+        """What its log tells of with a traceback: a service has a sentence for each trouble that it knows."""
+        before = ""
+        with self._log.open(errors="replace") as lines:
+            for line in lines:
+                if line.startswith(TRACEBACK):
+                    yield f"{self.name}: {before.strip()}"
+                before = line
 
     @property
     def environment(self) -> Mapping[str, str] | None:

@@ -18,9 +18,8 @@ from soak.population import Population
 from soak.report import acts_table, findings_list, say, sizes_table
 from soak.schedule import Kind, schedule
 from soak.witness import Witness, sizes
-from soak.world import World, living_world
+from soak.world import LOOK_SECONDS, World, living_world
 
-LOOK_SECONDS = 0.5
 HEARD_SECONDS = 45.0
 """A feed that died without a word is given up after 40."""
 STILL_SECONDS = 2.0
@@ -71,9 +70,12 @@ async def soak(plan: Plan, directory: Path) -> Outcome:
             "all was well in time": trouble,
             "the API never showed an existing VM as gone": witness.false_deletes,
             "who followed the feed heard each change once, in order": list(
-                follower.complaints(seen.history, seen.shown())
+                follower.complaints(seen.news(), seen.shown())
             ),
             "processes end only when they are ended, and in order": world.complaints(),
+            "nothing failed in a way that nobody foresaw": [
+                line for part in world.parts.values() for line in part.unforeseen()
+            ],
             "memory and open files are flat": verdict.growth(before, after, world),
             **verdict.judge(seen, world),
         }
@@ -118,7 +120,7 @@ async def _until_heard(follower: Follower, seen: Evidence) -> None:
     """The feed comes after the tables, and may have to connect anew."""
     with suppress(TimeoutError):
         async with asyncio.timeout(HEARD_SECONDS):
-            while follower.last_id < max(seen.history):  # noqa: ASYNC110  it has no bell
+            while follower.last_id < max(seen.news()):  # noqa: ASYNC110  it has no bell
                 await asyncio.sleep(LOOK_SECONDS)
 
 

@@ -4,7 +4,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ BOOKMARK_SECONDS = 10.0
 """Instead of 60, so that a short soak has watches that resume from one."""
 START_SECONDS = 90.0
 """Four seconds on an idle machine."""
+LOOK_SECONDS = 0.5
+"""Between two questions to processes, which have no bell."""
 
 
 @dataclass
@@ -222,10 +224,7 @@ async def _composed(directory: Path, config: ConfigFile, http: httpx2.AsyncClien
         nats_url,
         database_url,
         http,
-        parts={
-            name: Part(replace(program, log=directory / f"{name}.log"))
-            for name, program in (servers | services).items()
-        },
+        parts={name: Part(program, directory / f"{name}.log") for name, program in (servers | services).items()},
         probes={name: f"http://127.0.0.1:{port}/readyz" for name, port in ports.items()},
     )
 
@@ -237,7 +236,7 @@ async def _start(world: World) -> None:
     wanted = sum(len(site.living()) for site in world.sites)
     async with asyncio.timeout(START_SECONDS):
         while await world.unready() or len(await world.vms()) < wanted:  # noqa: ASYNC110  processes are asked
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(LOOK_SECONDS)
 
 
 async def _end(world: World) -> None:
