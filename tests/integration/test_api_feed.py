@@ -10,13 +10,19 @@ from api_stack import placed_vm
 from feeding import ageless, feed_stack, listening
 from projecting import eventually
 from published import cluster_event, migration_event, vm_event
+from pydantic import SecretStr
 
 from summit_api.feed import response
+from summit_api.feed.feed import Feed
+from summit_api.freshness import Freshness
 from summit_api.metrics import FEED_CLIENTS
+from summit_api.query.snapshot import ReadModels
+from summit_api.revisions import Revisions
 from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.event import HEALTH_BUCKET, VmEventType
 from summit_models.migration import PhaseTransition
 from summit_models.vm import VmStatus
+from summit_runtime import bus
 from summit_runtime.process import end
 
 
@@ -82,6 +88,31 @@ async def test_silent_feed_of_a_busy_log_shows_that_it_lives(
         assert not busy.done()
         await end(busy)
     assert client.messages == []
+
+
+async def test_tables_that_are_away_are_told_once(nats_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """However often they are tried: a Postgres that is away for an hour would fill the log."""
+    attempts = itertools.count()
+    third = asyncio.Event()
+
+    async def refuse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+        if next(attempts) == 3:
+            third.set()
+
+    client = await bus.connect(SecretStr(nats_url), name="test")
+    await bus.ensure_stream(client)
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        read_models = ReadModels(SecretStr(f"postgresql://summit@127.0.0.1:{port}/x"))
+        feed = Feed(read_models, Freshness(), Revisions(), buffer_bytes=1 << 20)
+        following = asyncio.create_task(feed.follow(client))
+        await asyncio.wait_for(third.wait(), 30)
+        await end(following)
+    await bus.close(client)
+    assert [line for line in caplog.messages if line.startswith("the live feed")] == [
+        "the live feed waits: Postgres cannot be reached at the moment; try again shortly"
+    ]
 
 
 async def test_what_the_tables_refuse_is_not_told(nats_url: str, database_url: str) -> None:

@@ -1,8 +1,10 @@
 """Reading the log from a server that is stopped, killed and started again."""
 
 import asyncio
+import logging
 from pathlib import Path
 
+import pytest
 from pydantic import SecretStr
 
 from summit_models.event import ingest
@@ -55,6 +57,22 @@ async def test_reading_goes_on_as_soon_as_a_killed_server_is_back(tmp_path: Path
             await client.jetstream().publish(ingest("summit.vms.d.c.n.v"), b"{}")
             assert [m.sequence for m in await asyncio.wait_for(reading, HEARTBEAT_SECONDS)] == [1]
         await bus.close(client)
+
+
+async def test_a_log_that_cannot_be_read_is_told_once(nats_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """However often it is tried: a server that is away for an hour would fill the log."""
+    caplog.set_level(logging.DEBUG, "summit.nats")
+    client = await bus.connect(SecretStr(nats_url), name="test")
+    async with consume(client, after=None) as consumer, asyncio.timeout(DEADLINE_SECONDS):
+        reading = asyncio.create_task(consumer.next_batch())
+        while len(caplog.records) < 3:  # noqa: ASYNC110  the log has no event
+            await asyncio.sleep(0.01)
+        await bus.ensure_stream(client)
+        await client.jetstream().publish(ingest("summit.vms.d.c.n.v"), b"{}")
+        assert [m.sequence for m in await reading] == [1]
+    await bus.close(client)
+    assert [record.levelname for record in caplog.records][:3] == ["INFO", "DEBUG", "DEBUG"]
+    assert caplog.messages[0].startswith("reading stream SUMMIT anew from the beginning on: nats: NotFoundError")
 
 
 async def test_a_snapshot_is_the_last_message_of_each_matching_subject(nats_url: str) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from summit_standalone.public_address import public_address
+from summit_runtime.public_address import public_address
 
 
 @pytest.mark.parametrize(

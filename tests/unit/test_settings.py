@@ -3,7 +3,7 @@
 from typing import Self
 
 import pytest
-from pydantic import model_validator
+from pydantic import SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from summit_runtime.settings import DatabaseSettings, ProcessSettings, SettingsError
@@ -13,6 +13,8 @@ class ToasterSettings(DatabaseSettings):
     model_config = SettingsConfigDict(env_prefix="TOASTER_")
 
     slices: int = 2
+    key: SecretStr | None = None
+    breads: tuple[str, ...] = ()
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +33,9 @@ def test_a_services_own_variables_carry_its_prefix(monkeypatch: pytest.MonkeyPat
 def test_a_misspelt_variable_stops_the_start_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """pydantic-settings would ignore it, and the operator would wonder."""
     monkeypatch.setenv("TOASTER_SLICE", "4")
-    with pytest.raises(SettingsError, match="unknown variable 'TOASTER_SLICE'; known are TOASTER_SLICES"):
+    with pytest.raises(
+        SettingsError, match="unknown variable 'TOASTER_SLICE'; known are TOASTER_BREADS, TOASTER_KEY, TOASTER_SLICES"
+    ):
         ToasterSettings.from_environment()
 
 
@@ -49,10 +53,23 @@ def test_a_missing_variable_is_told_with_its_name(monkeypatch: pytest.MonkeyPatc
         ToasterSettings.from_environment()
 
 
-def test_settings_are_printed_without_secrets() -> None:
-    """They are logged at each start."""
-    assert "secret" not in str(ToasterSettings.from_environment())
-    assert isinstance(ToasterSettings.from_environment(), ProcessSettings)
+def test_an_address_that_is_not_of_postgres_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be tried for ever. The sentence does not repeat it, since it holds a password."""
+    monkeypatch.setenv("DATABASE_URL", "mysql://u:secret@h/d")
+    with pytest.raises(SettingsError, match=r"^variable DATABASE_URL: write it as postgresql://user:password@host\S+$"):
+        ToasterSettings.from_environment()
+
+
+def test_what_is_set_is_printed_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is logged at each start: variables as people know them, addresses without what opens them."""
+    monkeypatch.setenv("NATS_URL", "nats://u:secret@n:4222")
+    monkeypatch.setenv("TOASTER_KEY", "secret://")
+    monkeypatch.setenv("TOASTER_BREADS", '["white", "rye"]')
+    settings = ToasterSettings.from_environment()
+    assert str(settings) == (
+        "NATS_URL=nats://n:4222 DATABASE_URL=postgresql://h/d TOASTER_KEY=*** TOASTER_BREADS=white,rye"
+    )
+    assert isinstance(settings, ProcessSettings)
 
 
 def test_what_is_wrong_of_several_variables_together_is_their_own_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,11 +14,10 @@ from dataclasses import replace
 from datetime import datetime
 from math import ceil
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
-from nats.errors import NoServersError
+from nats.errors import NoServersError, StaleConnectionError, UnexpectedEOF
 from nats.js.api import KeyValueConfig, RePublish, StorageType, StoreCompression, StreamConfig, SubjectTransform
 from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 from pydantic import SecretStr
@@ -27,6 +26,7 @@ from summit_models.event import HEALTH_BUCKET, INGEST_ROOT, PUBLIC_ROOT, STREAM
 from summit_runtime import metrics
 from summit_runtime.backoff import Backoff
 from summit_runtime.process import FatalError
+from summit_runtime.public_address import public_address
 
 logger = logging.getLogger("summit.nats")
 
@@ -74,8 +74,8 @@ async def connect(url: SecretStr, *, name: str) -> EventClient:
     version = client.connected_server_version
     if (version.major, version.minor, version.patch) < MINIMUM_SERVER:
         raise FatalError(
-            f"NATS at {_address(url)} is version {version.major}.{version.minor}.{version.patch}; "
-            f"install {'.'.join(map(str, MINIMUM_SERVER))} or newer"
+            f"NATS at {public_address(url.get_secret_value())} is version "
+            f"{version.major}.{version.minor}.{version.patch}; install {'.'.join(map(str, MINIMUM_SERVER))} or newer"
         )
     return client
 
@@ -244,12 +244,6 @@ async def stream_state(client: Client) -> StreamState:
     )
 
 
-def _address(url: SecretStr) -> str:
-    """Host and port without user and password."""
-    parts = urlsplit(url.get_secret_value())
-    return f"{parts.hostname}:{parts.port or 4222}"
-
-
 _DENIED_EVENT = re.compile(
     rf'permissions violation for publish to "(?P<subject>(?P<cluster>{re.escape(INGEST_ROOT)}(\.[^."]+){{1,3}})'
     r'(?P<rest>[^"]*))"'
@@ -262,7 +256,7 @@ class _Connection:
 
     def __init__(self, url: SecretStr) -> None:
         self.client: EventClient | None = None
-        self._address = _address(url)
+        self._address = public_address(url.get_secret_value())
         self._lost = False
         self._failed_attempts = 0
         self._told: set[str] = set()
@@ -273,7 +267,8 @@ class _Connection:
         Later it tells here, and nowhere else, of what we may not do and of our own callbacks' failures.
         """
         if self.client is not None:
-            if self.client.is_connected and not self._denied(self.client, str(error)):
+            ended = isinstance(error, UnexpectedEOF | StaleConnectionError)  # `lost` tells of it
+            if self.client.is_connected and not ended and not self._denied(self.client, str(error)):
                 self._tell(str(error))
             return
         self._failed_attempts += 1

@@ -63,6 +63,7 @@ class Consumer:
         self.made_anew = 0
         """How often the server's consumer was made: each time, the log may be another than it was."""
         self._backoff = Backoff(initial_seconds=0.1, max_seconds=5.0)
+        self._stands_still = False
 
     async def next_batch(self, limit: int = PULL_MESSAGES) -> list[StreamMessage]:
         """Wait for at least one message, then take what is there, at most `limit`. Never returns an empty list."""
@@ -72,6 +73,7 @@ class Consumer:
                 if batch := await session.take(limit):
                     self._after = batch[-1].sequence
                     self._backoff.reset()
+                    self._stands_still = False
                     return batch
             except (_Broken, NatsError, TimeoutError, OSError) as error:
                 await self._start_anew(error)
@@ -92,7 +94,11 @@ class Consumer:
             await session.close()
 
     async def _start_anew(self, error: Exception) -> None:
-        logger.info("reading %s starts anew after %s: %s", self._stream, self._after, error or "no answer")
+        """Say so at the first attempt: a server that is away for an hour makes hundreds of them."""
+        level = logging.DEBUG if self._stands_still else logging.INFO
+        begin = "the beginning" if self._after is None else f"message {self._after}"
+        logger.log(level, "reading stream %s anew from %s on: %s", self._stream, begin, str(error) or "no answer")
+        self._stands_still = True
         await self.close()
         await asyncio.sleep(self._backoff.next_seconds())
 

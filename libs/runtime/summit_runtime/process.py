@@ -44,7 +44,7 @@ def main(
         sys.stderr.write(f"{name}: {error}\n")
         sys.exit(2)
     log.configure(settings.log_level, settings.log_format)
-    logger.info("%s starts: %s", name, settings)
+    logger.info("%s starts with %s", name, str(settings) or "all settings as they are by default")
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         sys.exit(runner.run(_run(name, settings, service)))
 

@@ -3,8 +3,10 @@
 import os
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from summit_runtime.public_address import public_address
 
 
 class SettingsError(Exception):
@@ -24,6 +26,16 @@ class ProcessSettings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", validation_alias="LOG_LEVEL")
     log_format: Literal["text", "json"] = Field(default="text", validation_alias="LOG_FORMAT")
 
+    def __str__(self) -> str:
+        """Which variables are set, for the log; of addresses where they are, of other secrets nothing."""
+        are_set = [name for name in type(self).model_fields if name in self.model_fields_set]
+        return " ".join(f"{self._variable(name)}={_shown(name, getattr(self, name))}" for name in are_set)
+
+    @classmethod
+    def _variable(cls, name: str) -> str:
+        alias = cls.model_fields[name].validation_alias
+        return alias if isinstance(alias, str) else (cls.model_config.get("env_prefix") or "") + name.upper()
+
     @classmethod
     def from_environment(cls) -> Self:
         """Read the settings of this process.
@@ -32,7 +44,7 @@ class ProcessSettings(BaseSettings):
         exist: pydantic-settings would ignore a misspelt name.
         """
         prefix = cls.model_config.get("env_prefix") or ""
-        known = {prefix + name.upper() for name, field in cls.model_fields.items() if not field.validation_alias}
+        known = {cls._variable(name) for name, field in cls.model_fields.items() if not field.validation_alias}
         unknown = sorted(v for v in os.environ if prefix and v.startswith(prefix) and v not in known)
         if unknown:
             raise SettingsError(f"unknown variable {unknown[0]!r}; known are {', '.join(sorted(known))}")
@@ -52,6 +64,16 @@ def _sentence(error: ValidationError, prefix: str) -> str:
     return f"variable {name if name.isupper() else prefix + name.upper()}: {complaint}"
 
 
+def _shown(name: str, value: object) -> str:
+    if isinstance(value, SecretStr):
+        return public_address(value.get_secret_value()) if name.endswith("_url") else "***"
+    if isinstance(value, frozenset):
+        return ",".join(sorted(value))
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return str(value)
+
+
 class DatabaseSettings(ProcessSettings):
     """Settings of a process that has a database."""
 
@@ -59,3 +81,11 @@ class DatabaseSettings(ProcessSettings):
         validation_alias="DATABASE_URL",
         description="postgresql://user:password@host:port/database?search_path=…",
     )
+
+    @field_validator("database_url")
+    @classmethod
+    def _of_postgres(cls, value: SecretStr) -> SecretStr:
+        """Else it would be waited for like a server that is away."""
+        if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("write it as postgresql://user:password@host:port/database")
+        return value

@@ -14,8 +14,8 @@ from nats.aio.msg import Msg
 from nats.errors import BadSubjectError, NoServersError
 from nats.errors import Error as NatsError
 
+from summit_runtime.public_address import public_address
 from summit_standalone.errors import StandaloneError
-from summit_standalone.public_address import public_address
 
 CONNECT_SECONDS = 5
 

@@ -73,19 +73,22 @@ class Source:
         self._client: Client | None = None
         self._generation = -1
         self._replays = asyncio.Semaphore(REPLAYS_AT_ONCE)
+        self._backoff = Backoff(initial_seconds=0.1, max_seconds=5.0)
+        self._waits = False
 
     async def follow(self, client: Client) -> None:
         """Tell all that the tables take in, for ever; a lost server is waited for."""
         self._client = client
-        backoff = Backoff(initial_seconds=0.1, max_seconds=5.0)
         while True:
             try:
                 await self._session(client)
             except GenerationError:
                 continue
             except OUTAGE as error:
-                logger.info("the live feed waits: %s: %s", type(error).__name__, error)
-            await asyncio.sleep(backoff.next_seconds())
+                if not self._waits:
+                    logger.warning("the live feed waits: %s", str(error) or type(error).__name__)
+                self._waits = True
+            await asyncio.sleep(self._backoff.next_seconds())
 
     async def replay(self, after: Revision) -> tuple[list[Frame], Revision]:
         """Read the log again after `after`, a thousand messages or up to where the ring begins.
@@ -114,6 +117,10 @@ class Source:
 
     async def _session(self, client: Client) -> None:
         after = await self._begin(client)
+        if self._waits:
+            logger.warning("the live feed goes on")
+        self._waits = False
+        self._backoff.reset()
         async with consume(client, after=after) as consumer:
             reading = asyncio.create_task(consumer.next_batch())
             try:

@@ -117,7 +117,7 @@ class ReadModels:
         return None
 
     def _unreachable(self, error: BaseException) -> ProblemError:
-        self._tell(reachable=False, reason=f"{type(error).__name__}: {error}")
+        self._tell(reachable=False, reason=f"{type(error).__name__}: {error}".removesuffix(": "))
         return unavailable("Database unavailable", "Postgres cannot be reached at the moment; try again shortly")
 
     def _tell(self, *, reachable: bool, reason: str = "") -> None:
