@@ -1,7 +1,7 @@
 """The api in this process over real tables: events go in as the projector applies them, HTTP comes out."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -103,7 +103,7 @@ async def api_stack(database_url: str, access: Access | None = None) -> AsyncIte
 
 @asynccontextmanager
 async def api_over(
-    database_url: str, access: Access | None = None
+    database_url: str, access: Access | None = None, *, origins: Sequence[str] = ("*",)
 ) -> AsyncIterator[tuple[httpx2.AsyncClient, Freshness, FastAPI]]:
     """The api over whatever is at this URL: a client of it, what it has heard, and itself.
 
@@ -112,10 +112,10 @@ async def api_over(
     read_models = ReadModels(SecretStr(database_url))
     services = Services.over(read_models, access or Access(anonymous=Role.ADMIN))
     following = asyncio.create_task(revisions.follow(SecretStr(database_url), services.revisions))
-    app = create_app(services)
+    app = create_app(services, origins=origins)
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
     try:
-        async with httpx2.AsyncClient(transport=transport, base_url="http://api") as http:
+        async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
             yield http, services.freshness, app
     finally:
         await end(following)

@@ -57,7 +57,7 @@ async def log_and_tables(nats_url: str, database_url: str, access: Access | None
     async with (
         publisher(nats_url) as client,
         projector(projector_settings(nats_url, database_url)),
-        httpx2.AsyncClient(transport=transport, base_url="http://api") as http,
+        httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http,
     ):
         services.log.client = client
         following = asyncio.create_task(revisions.follow(SecretStr(database_url), services.revisions))

@@ -267,6 +267,67 @@ async def test_page_of_elsewhere_is_a_viewer_at_most(database_url: str) -> None:
         assert (await stack.http.get("/api/v1/status", headers=evil)).status_code == 200
 
 
+WRITES = (("GET", "/migrate"), ("POST", "/migrate"), ("GET", "/admin/test-event"), ("PATCH", "/admin/datacenters/x"))
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "evil.example:3001"}, 421),
+        ({"Host": "evil.example:3001", "Origin": "http://evil.example:3001"}, 421),
+        ({"Host": "evil.example:3001", "Sec-Fetch-Site": "same-origin"}, 421),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+    ],
+)
+async def test_no_page_of_elsewhere_changes_anything(database_url: str, headers: dict[str, str], status: int) -> None:
+    """Neither by a form or a link to 127.0.0.1 nor by a name that it lets lead there; also not by the GET."""
+    async with api_stack(database_url, Access(anonymous=Role.ADMIN)) as stack:
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        for method, path in WRITES:
+            answer = await stack.http.request(method, f"/api/v1{path}", headers=headers | form, content=b"vmId=a")
+            assert (answer.status_code, answer.headers["Content-Type"]) == (status, "application/problem+json")
+
+
+async def test_name_of_the_api_is_said_by_its_settings(database_url: str) -> None:
+    """What it listens on, and the origins that are listed; the refusal says so."""
+    ours = Access(anonymous=Role.OPERATOR, origins=["https://vms.example.com"], host="fleet.example.com")
+    for host in ("vms.example.com", "fleet.example.com:3001", "localhost:3001", "[::1]:3001", "192.0.2.7"):
+        assert (await ours.identify({"host": host}, NOW)).role is Role.OPERATOR
+    assert (await Access(anonymous=Role.VIEWER).identify({"host": "any.example.com"}, NOW)).role is Role.VIEWER
+    async with api_stack(database_url, ours) as stack:
+        refused = await stack.http.get("/api/v1/status", headers={"Host": "other.example.com"})
+        assert (refused.status_code, refused.json()["title"]) == (421, "Misdirected Request")
+        assert "add http://other.example.com (or https://) to API_ORIGINS" in refused.json()["detail"]
+
+
+async def test_token_is_taken_whatever_the_host(stack: Stack) -> None:
+    """No browser sends a token by itself."""
+    headers = bearer(TOKENS[Role.ADMIN]) | {"Host": "any.example.com"}
+    assert (await stack.http.get("/api/v1/status", headers=headers)).status_code == 200
+
+
+async def test_refused_preflight_is_a_problem(database_url: str) -> None:
+    """As every other refusal, and its own headers stay."""
+    async with api_over(database_url, origins=["https://ui.example.com"]) as (http, *_):
+        asked = {"Access-Control-Request-Method": "PATCH", "Origin": "https://ui.example.com"}
+        assert (await http.options("/api/v1/vms", headers=asked)).status_code == 200
+        for wrong, words in (
+            ({"Origin": "https://evil.example"}, "pages of https://evil.example may not use this api"),
+            ({"Access-Control-Request-Method": "BREW"}, "no page may send BREW"),
+            ({"Access-Control-Request-Private-Network": "true"}, "may not reach into a private network"),
+        ):
+            refused = await http.options("/api/v1/vms", headers=asked | wrong)
+            assert (refused.status_code, refused.headers["Content-Type"]) == (400, "application/problem+json")
+            assert (refused.json()["title"], refused.json()["instance"]) == (
+                "Cross-origin request refused",
+                "/api/v1/vms",
+            )
+            assert words in refused.json()["detail"]
+            assert "Origin" in refused.headers["Vary"]
+
+
 async def test_ticket_is_for_feeds_only(stack: Stack) -> None:
     """It is in no header, so a ticket elsewhere is as good as nothing."""
     answer = await stack.http.post("/api/v1/tickets", headers=bearer(LIMITED["solna"]))

@@ -227,4 +227,5 @@ async def test_vm_that_is_moved_and_removed_at_once_is_one_of_the_two(api: Editi
         api.ask("DELETE", f"{VMS}/vm-001"),
     )
     there = (await names(api))[UPPSALA]
-    assert (moved.status_code, removed.status_code, there) in [(200, 409, ["old-web"]), (409, 204, [])]
+    outcome = (moved.status_code, removed.status_code)
+    assert outcome in ([(200, 409), (200, 404)] if there else [(409, 204), (404, 204)])

@@ -200,7 +200,7 @@ async def test_slow_client_is_reset_never_skipped(nats_url: str, database_url: s
     async with feed_stack(nats_url, database_url, buffer_bytes=1 << 20) as stack:
         port = int(stack.http.base_url.port or 0)
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 16)
-        writer.write(b"GET /api/v1/events HTTP/1.1\r\nHost: api\r\n\r\n")
+        writer.write(b"GET /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         await reader.readuntil(b"bookmark")
         for n in range(0, 80, 8):  # 16 MB: more than the kernel keeps for a connection
             labels = {"note": "x" * 200_000}

@@ -100,7 +100,7 @@ async def test_sigterm_ends_open_feeds_at_once(nats_url: str, database_url: str)
 
 async def test_a_thousand_clients_hear_of_a_change(nats_url: str, database_url: str) -> None:
     """On one process, each within seconds, for little memory."""
-    request = b"GET /api/v1/events HTTP/1.1\r\nHost: api\r\n\r\n"
+    request = b"GET /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
     async with running_api(nats_url, database_url) as (child, base_url), publisher(nats_url) as nats:
         port = int(base_url.rpartition(":")[2])
         before = resident_bytes(child.pid)

@@ -100,6 +100,7 @@ async def test_algorithm_is_never_the_tokens_choice(there: TestIssuer, ours: Iss
     for token in (
         unsigned({"alg": "none", "kid": "first"}, claims),
         unsigned({"alg": "None"}, claims),
+        unsigned({"alg": ["RS256"], "kid": "first"}, claims),
         unsigned({"alg": "HS256", "kid": "first"}, claims, mac),
         unsigned({"alg": "ES256", "kid": "first"}, claims, b"0" * 64),
         unsigned({"kid": "first"}, claims),
@@ -117,6 +118,7 @@ async def test_symmetric_key_that_an_issuer_publishes_is_not_used(there: TestIss
         {"kty": "oct", "k": secret, "kid": "shared", "alg": "HS256"},
         {"kty": "RSA", "kid": "broken"},
         {"kty": "new"},
+        {"kty": "RSA", "alg": ["RS256"], "n": "AQAB", "e": "AQAB"},
     ]
     token = jwt.encode(claims_of(there.token()), b"s" * 32, algorithm="HS256", headers={"kid": "shared"})
     async with following(there.url) as ours:

@@ -93,15 +93,30 @@ async def test_problem_has_the_members_of_rfc_9457(http: httpx2.AsyncClient) -> 
 async def test_unknown_path_and_method(http: httpx2.AsyncClient) -> None:
     """Also what the router refuses is a problem."""
     missing, refused = await http.get("/api/v1/nothing"), await http.delete("/api/v1/vms")
-    assert (missing.status_code, refused.status_code, refused.headers["Allow"]) == (404, 405, "GET")
+    assert (missing.status_code, refused.status_code) == (404, 405)
     assert {missing.headers["Content-Type"], refused.headers["Content-Type"]} == {"application/problem+json"}
-    assert refused.json()["detail"] == "/api/v1/vms does not answer DELETE; it answers GET"
+    assert refused.json()["detail"] == "/api/v1/vms does not answer DELETE; it answers GET, HEAD"
+
+
+async def test_refused_method_is_told_all_that_there_are(http: httpx2.AsyncClient) -> None:
+    """Whichever route of the path the router looked at last."""
+    for method, path, allowed in (
+        ("DELETE", "/api/v1/vms", "GET, HEAD"),
+        ("DELETE", "/api/v1/migrate", "GET, HEAD, POST"),
+        ("GET", "/api/v1/admin/datacenters/x/vms/y", "DELETE, PATCH"),
+        ("OPTIONS", "/api/v1/tickets", "POST"),
+    ):
+        assert (await http.request(method, path)).headers["Allow"] == allowed
 
 
 async def test_name_that_postgres_cannot_store(http: httpx2.AsyncClient) -> None:
     """NUL is in no name: the client's mistake, not ours."""
-    for path in ("/api/v1/vms/a%00b", "/api/v1/vms?namespace=%00", "/api/v1/migrations/vm/%00"):
-        assert (await http.get(path)).status_code == 400
+    for path, status in (("vms/a%00b", 400), ("migrations/vm/%00", 422), ("migrations/datacenter/%00", 422)):
+        assert (await http.get(f"/api/v1/{path}")).status_code == status
+    for parameter in ("namespace", "label", "q", "cursor"):
+        answer = await http.get(f"/api/v1/vms?{parameter}=%00")
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, parameter)
+    assert (await http.get("/api/v1/events?snapshot=true&name=%00")).status_code == 422
 
 
 async def test_not_ready_before_the_projector_has_migrated(database_url: str) -> None:

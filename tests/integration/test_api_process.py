@@ -58,7 +58,7 @@ async def unfinished_request(base_url: str, *, end: str = "") -> AsyncIterator[N
     """A client that began a request and never ends it, or ends it and waits for the answer."""
     host, port = base_url.removeprefix("http://").split(":")
     _, writer = await asyncio.open_connection(host, int(port))
-    writer.write(f"GET /api/v1/vms HTTP/1.1\r\nHost: api\r\n{end}".encode())
+    writer.write(f"GET /api/v1/vms HTTP/1.1\r\nHost: 127.0.0.1\r\n{end}".encode())
     yield
     writer.close()
     with suppress(ConnectionError):

@@ -116,8 +116,8 @@ async def test_filters(stack: Stack) -> None:
 async def test_refused_parameters_are_named(stack: Stack) -> None:
     """A wrong value says what is allowed; a misspelt filter does not answer with everything."""
     expected = {
-        "limit=0": (422, "limit", "greater than or equal to 1"),
-        "limit=501": (422, "limit", "less than or equal to 500"),
+        "limit=0": (422, "limit", "must be at least 1, not '0'"),
+        "limit=501": (422, "limit", "must be at most 500, not '501'"),
         "status=asleep": (422, "status[0]", "'running'"),
         "cursor=x": (400, "cursor", "start again without it"),
         "namspace=prod": (422, "namspace", "no such parameter"),

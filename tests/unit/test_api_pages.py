@@ -2,7 +2,7 @@
 
 import pytest
 
-from summit_api.access.pages import is_elsewhere, is_loopback
+from summit_api.access.pages import is_elsewhere, is_loopback, is_rebound
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,30 @@ from summit_api.access.pages import is_elsewhere, is_loopback
 def test_pages_of_elsewhere(headers: dict[str, str], elsewhere: bool) -> None:
     """Those of this machine and those that are listed are ours; a program sends no origin."""
     assert is_elsewhere(headers, ["https://ui.example.com"]) is elsewhere
+
+
+@pytest.mark.parametrize(
+    ("host", "rebound"),
+    [
+        (None, False),
+        ("localhost:3001", False),
+        ("LOCALHOST.", False),
+        ("127.0.0.1:3001", False),
+        ("10.1.2.3", False),
+        ("[::1]:3001", False),
+        ("vms.example.com:3001", False),
+        ("VMS.example.com", False),
+        ("evil.example:3001", True),
+        ("localhost.evil.example", True),
+        ("127.0.0.1.evil.example", True),
+        ("evil.example@127.0.0.1.evil.example", True),
+        (":3001", True),
+        ("[::1", True),
+    ],
+)
+def test_names_that_may_lead_here_by_somebody_elses_will(host: str | None, rebound: bool) -> None:
+    """A page that gives its own name our address is told from ours by the name: an address cannot be given away."""
+    assert is_rebound(host, ["vms.example.com"]) is rebound
 
 
 def test_loopback() -> None:

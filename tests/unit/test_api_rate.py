@@ -42,7 +42,9 @@ def test_client_is_who_has_sent_a_token_else_an_address() -> None:
     assert client_of(somebody, "10.0.0.1") == "token:ci"
     assert client_of(nobody, "10.0.0.1") == client_of(None, "10.0.0.1") == "address 10.0.0.1"
     assert client_of(nobody, "2001:db8::1") == client_of(None, "2001:db8::ffff:1") == "address 2001:db8::/64"
-    assert client_of(nobody, None) == "address None"
+    assert client_of(nobody, "fe80::1%eth0") == "address fe80::/64"
+    assert client_of(nobody, "::ffff:10.0.0.1") == "address 10.0.0.1"
+    assert client_of(nobody, None) == client_of(nobody, "made up by who sent it") == "address unknown"
 
 
 def test_places_are_given_back() -> None:

@@ -7,11 +7,11 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 
 from summit_api import problems
 from summit_api.access.pages import ANY
 from summit_api.access.requirements import roles
+from summit_api.cross_origin import CrossOrigin
 from summit_api.deps import Services
 from summit_api.leniency import Leniency
 from summit_api.limits.requests import Limited, RequestLimits
@@ -75,11 +75,11 @@ def create_app(services: Services, *, origins: Sequence[str] = (ANY,), limits: R
         generate_unique_id_function=_operation_id,
         middleware=[
             Middleware(
-                CORSMiddleware,
+                CrossOrigin,
                 allow_origins=list(origins),
                 allow_methods=_METHODS,
                 allow_headers=["*"],
-                expose_headers=["ETag", "Link", "Summit-Revision"],
+                expose_headers=["ETag", "Link", "Retry-After", "Summit-Revision"],
             ),
             Middleware(Leniency),
             Middleware(Timing),

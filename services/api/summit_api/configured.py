@@ -24,6 +24,7 @@ def access(settings: Settings) -> Access:
         issuer=_issuer(settings),
         tickets=Tickets(settings.ticket_key),
         origins=[origin for origin in settings.origins if origin != ANY],
+        host=settings.host,
     )
 
 

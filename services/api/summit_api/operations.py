@@ -4,13 +4,13 @@ Who may ask, which problems it can answer, what its headers mean, and an answer 
 rules that hold for every operation; only what an operation has of its own is declared with its route.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
 from summit_api.access.principal import Role
 from summit_api.examples import example_of
-from summit_api.problem_kinds import KINDS, anchor
+from summit_api.problem_kinds import KINDS, TABLES, anchor
 from summit_api.problems import MEDIA_TYPE
 
 Document = dict[str, Any]
@@ -42,14 +42,23 @@ _READ_HEADERS: Document = {
 }
 
 _SCHEMAS = "#/components/schemas/"
-_ALWAYS = (400, 401, 403, 414, 429, 431, 500, 503)
+
+_ALWAYS: Mapping[int, Sequence[str]] = {
+    400: ["Bad Request"],
+    **{status: list(KINDS[status]) for status in (401, 403, 414, 421, 429, 431, 500)},
+    503: ["Busy", "Timeout", "Identity provider unavailable"],
+}
+_FOLLOWING: Mapping[int, Iterable[str]] = {400: ["Invalid request"], 409: ["Revision not applied"], 503: TABLES}
+"""Which kinds follow from parameters, where not all of the status do."""
+_CHECKED_LATER = frozenset({"cursor", "at", "direction", "last-event-id"})
+"""Parameters of which not all that their schema allows is possible."""
 
 
 def describe(document: Document, roles: Mapping[tuple[str, str], Role | None]) -> None:
     """Add it to FastAPI's document, in place."""
     components = document["components"]
     components["securitySchemes"] = _SECURITY
-    components["responses"] = {_name(status): _problem(status) for status in KINDS}
+    components["responses"] = {_name(status): _problem(status, list(kinds)) for status, kinds in KINDS.items()}
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             if role := roles[method.upper(), path]:
@@ -69,8 +78,8 @@ def _describe(operation: Document, role: Role) -> None:
     if "if-none-match" in parameters:
         responses["200"]["headers"] = _READ_HEADERS
         responses["304"] = {"description": "What you have still is the answer", "headers": _READ_HEADERS}
-    for status in _statuses(operation, parameters):
-        responses[str(status)] = {"$ref": f"#/components/responses/{_name(status)}"}
+    for status, titles in _problems(operation, parameters).items():
+        responses[str(status)] = _answer(status, titles)
     operation["responses"] = dict(sorted(responses.items()))
 
 
@@ -95,36 +104,51 @@ def _add_partial(operation: Document, schemas: Document) -> None:
     content["schema"] = {"anyOf": [content["schema"], {"$ref": f"{_SCHEMAS}{partial}"}]}
 
 
-def _statuses(operation: Document, parameters: set[str]) -> Iterator[int]:
-    """Which problems it can answer: what all can, what follows from its parameters, and what its route declares."""
-    yield from _ALWAYS
-    yield from (int(status) for status in operation["responses"] if status.isdecimal() and int(status) in KINDS)
+def _problems(operation: Document, parameters: set[str]) -> Mapping[int, Sequence[str]]:
+    """Which it can answer, by status and title: what all can, what follows from its parameters, what its route has."""
+    follows = _following(operation, parameters)
+    can = {
+        status: {*_ALWAYS.get(status, ()), *follows.get(status, ()), *_declared(operation, status)} for status in KINDS
+    }
+    known = {status: [title for title in kinds if title in can[status]] for status, kinds in KINDS.items()}
+    return {status: titles for status, titles in known.items() if titles}
+
+
+def _following(operation: Document, parameters: set[str]) -> Mapping[int, Iterable[str]]:
     places = {parameter["in"] for parameter in operation.get("parameters", [])}
-    if "query" in places:
-        yield 422
-    if "path" in places and not _is_array(operation):  # a bare list of what does not exist is empty, as the original's
-        yield 404
-    if "revision" in parameters:
-        yield 409
-    if "at" in parameters:
-        yield 410
-    if "requestBody" in operation:
-        yield from (408, 413)
+    has_body = "requestBody" in operation
+    follows = {
+        400: "path" in places or bool(parameters & _CHECKED_LATER),
+        408: has_body,
+        409: "revision" in parameters,
+        410: "at" in parameters,
+        413: has_body,
+        422: "query" in places,
+        503: "if-none-match" in parameters,
+    }
+    return {status: _FOLLOWING.get(status, KINDS[status]) for status, it_does in follows.items() if it_does}
 
 
-def _is_array(operation: Document) -> bool:
-    content = operation["responses"].get("200", {}).get("content", {})
-    return bool(content.get("application/json", {}).get("schema", {}).get("type") == "array")
+def _declared(operation: Document, status: int) -> Sequence[str]:
+    """As `problem_kinds.declared` wrote them."""
+    description: str = operation["responses"].get(str(status), {}).get("description", "")
+    return description.split("\n")
+
+
+def _answer(status: int, titles: Sequence[str]) -> Document:
+    """By reference where it can be every kind of this status."""
+    if len(titles) == len(KINDS[status]):
+        return {"$ref": f"#/components/responses/{_name(status)}"}
+    return _problem(status, titles)
 
 
 def _name(status: int) -> str:
     return HTTPStatus(status).phrase.replace(" ", "")
 
 
-def _problem(status: int) -> Document:
+def _problem(status: int, titles: Sequence[str]) -> Document:
     """The answer of this status: each kind of it, and one as it looks."""
-    kinds = KINDS[status]
-    title, meaning = next(iter(kinds.items()))
+    title, meaning = titles[0], KINDS[status][titles[0]]
     example = {
         "type": f"/docs#{anchor(title)}",
         "title": title,
@@ -135,7 +159,7 @@ def _problem(status: int) -> Document:
     }
     schema = {"$ref": "#/components/schemas/Problem"}
     return {
-        "description": "\n".join(f"- {title}: {meaning}" for title, meaning in kinds.items()),
+        "description": "\n".join(f"- {title}: {KINDS[status][title]}" for title in titles),
         "content": {MEDIA_TYPE: {"schema": schema, "example": example}},
         **({"headers": _HEADERS[status]} if status in _HEADERS else {}),
     }

@@ -1,12 +1,14 @@
 """All kinds of problems, by status and title: what the documents say of them, and where a problem's `type` leads to."""
 
 from collections.abc import Mapping
+from typing import Any
 
 KINDS: Mapping[int, Mapping[str, str]] = {
     400: {
         "Bad Request": "what was sent is no HTTP request",
         "Invalid request": "a value is not possible; `errors` names it",
         "Invalid payload": "the body is not what is wanted; `errors` names its members",
+        "Cross-origin request refused": "a web page asks what it may not send; `API_ORIGINS` lists pages that may",
     },
     401: {"Unauthorized": "a token is needed, or the one that was sent is not good"},
     403: {"Forbidden": "the role of the token is too small, or none of its groups has one"},
@@ -27,6 +29,9 @@ KINDS: Mapping[int, Mapping[str, str]] = {
     410: {"History not kept": "what was at that time is no longer known, or is from before the first event"},
     413: {"Content Too Large": "the body is larger than may be"},
     414: {"URI Too Long": "the address is longer than may be"},
+    421: {
+        "Misdirected Request": "without a token: the `Host` may be anybody's name; `API_ORIGINS` lists the api's own"
+    },
     422: {"Invalid request": "a parameter is wrong; `errors` names each, and says what is allowed"},
     429: {"Too many requests": "this client has asked too often, or has too many requests or feeds under way"},
     431: {"Request Header Fields Too Large": "address and headers are larger than may be"},
@@ -42,6 +47,21 @@ KINDS: Mapping[int, Mapping[str, str]] = {
         "Identity provider unavailable": "whether the token is good cannot be known at the moment",
     },
 }
+
+
+TABLES = ("Query too long", "Database unavailable", "Schema not ready")
+"""What a look at the tables can end with."""
+EDIT = (*TABLES, "Changed meanwhile", "Log unavailable")
+"""What an edit can end with."""
+
+
+def declared(*titles: str) -> dict[int | str, dict[str, Any]]:
+    """For the `responses` of a route: the problems that it has of its own. `operations` describes them.
+
+    A title of two statuses is declared for both: who checks a body checks parameters too.
+    """
+    own = {status: [title for title in kinds if title in titles] for status, kinds in KINDS.items()}
+    return {status: {"description": "\n".join(found)} for status, found in own.items() if found}
 
 
 def anchor(title: str) -> str:

@@ -4,7 +4,7 @@ Each problem also has the member `error`, the same sentence as `detail`: clients
 """
 
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
+from http import HTTPMethod, HTTPStatus
 from typing import Any, cast
 
 import msgspec
@@ -12,20 +12,15 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import ExceptionHandler
 
+from summit_api.complaints import FieldError, complaints, sentence
 from summit_api.problem_kinds import anchor
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 2
 """A 503 here ends when Postgres is back or the projector has migrated: seconds, not minutes."""
-
-
-class FieldError(BaseModel):
-    field: str = Field(description="Parameter or member that is wrong", examples=["limit"])
-    detail: str = Field(
-        description="What is wrong and what is allowed", examples=["Input should be less than or equal to 500"]
-    )
 
 
 class Problem(BaseModel):
@@ -93,9 +88,8 @@ async def _on_problem(request: Request, error: ProblemError) -> Response:
 
 
 async def _on_invalid_request(request: Request, error: RequestValidationError) -> Response:
-    fields = [FieldError(field=_field(wrong), detail=_complaint(wrong)) for wrong in error.errors()]
-    detail = "; ".join(f"{wrong.field}: {wrong.detail}" for wrong in fields)
-    return _answer(request, ProblemError(422, "Invalid request", detail, fields=fields))
+    fields = complaints(error.errors(), below=1)  # `query`, `path` or `header`
+    return _answer(request, ProblemError(422, "Invalid request", sentence(fields), fields=fields))
 
 
 async def _on_http_error(request: Request, error: HTTPException) -> Response:
@@ -105,11 +99,21 @@ async def _on_http_error(request: Request, error: HTTPException) -> Response:
         case 404:
             detail = f"there is no {request.url.path}; /openapi.json lists what there is"
         case 405:
-            allowed = (error.headers or {}).get("Allow", "another method")
+            allowed = ", ".join(_methods(request))
             detail = f"{request.url.path} does not answer {request.method}; it answers {allowed}"
+            return _answer(request, ProblemError(405, phrase, detail), {"Allow": allowed})
         case _:
             detail = str(error.detail)
     return _answer(request, ProblemError(error.status_code, phrase, detail), error.headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """What the path answers: the router tells of its first route only, and not of HEAD."""
+    routes = request.app.router.routes
+    answered = (
+        m for m in HTTPMethod if any(r.matches({**request.scope, "method": m})[0] is Match.FULL for r in routes)
+    )
+    return [name for method in answered for name in (("GET", "HEAD") if method == "GET" else (method.value,))]
 
 
 async def _on_unforeseen(request: Request, _: Exception) -> Response:
@@ -139,20 +143,3 @@ def body(path: str, error: ProblemError) -> bytes:
         errors=list(error.fields) or None,
     )
     return msgspec.json.encode({**problem.model_dump(exclude_none=True), **error.members})
-
-
-def _field(wrong: Mapping[str, Any]) -> str:
-    """The location without its first part, which is `query`, `path` or `body`."""
-    return place(wrong["loc"][1:]) or str(wrong["loc"][0])
-
-
-def place(location: Sequence[int | str]) -> str:
-    """A parameter or member, with its place in a list: `status[1]`, `labels.app`."""
-    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in location)
-    return "".join(steps).removeprefix(".")
-
-
-def _complaint(wrong: Mapping[str, Any]) -> str:
-    if wrong["type"] == "extra_forbidden":
-        return "there is no such parameter here; see /docs"
-    return str(wrong["msg"])

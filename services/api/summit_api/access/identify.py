@@ -31,13 +31,16 @@ class Access:
         issuer: Issuer | None = None,
         tickets: Tickets | None = None,
         origins: Collection[str] = (),
+        host: str = "",
     ) -> None:
+        """`origins` are the web pages that may do what anybody may, `host` is the name that the api listens on."""
         self.anonymous = anonymous
         self.policy_file = policy
         self.issuer = issuer
         self.tickets = tickets or Tickets()
         self._own = _policy_of(admin_token) if admin_token else Policy()
         self._origins = origins
+        self._hosts = frozenset(filter(None, (host.lower(), *map(pages.host_of, origins))))
 
     async def identify(self, headers: Mapping[str, str], now: datetime, *, ticket: str | None = None) -> Principal:
         """Who has sent these headers, or this ticket. Raises ProblemError 401, 403 or 503."""
@@ -74,6 +77,8 @@ class Access:
     def _without_token(self, headers: Mapping[str, str]) -> Principal:
         if self.anonymous is None:
             raise unauthorized("this needs a token: send it as 'Authorization: Bearer …'", _REALM)
+        if self.anonymous > Role.VIEWER and pages.is_rebound(headers.get("host"), self._hosts):
+            raise _misdirected(headers["host"])
         if pages.is_elsewhere(headers, self._origins):
             return Principal(ANONYMOUS, min(self.anonymous, Role.VIEWER))
         return Principal(ANONYMOUS, self.anonymous)
@@ -110,6 +115,16 @@ class Access:
 
 def _policy_of(admin_token: str) -> Policy:
     return Policy(tokens=(TokenGrant(name="admin", role=Role.ADMIN, sha256=tokens.digest(admin_token)),))
+
+
+def _misdirected(host: str) -> ProblemError:
+    return ProblemError(
+        421,
+        "Misdirected Request",
+        f"the request is for {host!r}, which may be anybody's name: one needs no token to change things here, so a web "
+        f"page of such a name could. If it is a name of this api, add http://{host} (or https://) to API_ORIGINS; "
+        "else ask by 127.0.0.1, or send a token",
+    )
 
 
 def unauthorized(detail: str, challenge: str) -> ProblemError:

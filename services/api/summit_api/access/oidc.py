@@ -60,11 +60,11 @@ class Issuer:
         name = _claim(claims, self._name_claim)
         if not isinstance(name, str) or not name:
             raise InvalidToken(f"the token has no claim {self._name_claim!r} that tells a name")
-        return Identity(name, _names(_claim(claims, self._groups_claim)), datetime.fromtimestamp(claims["exp"], UTC))
+        return Identity(name, _names(_claim(claims, self._groups_claim)), _time(claims["exp"]))
 
     async def _verified(self, token: str) -> Mapping[str, Any]:
         header = jwt.get_unverified_header(token)
-        if header.get("alg") not in ALGORITHMS:
+        if header.get("alg") not in list(ALGORITHMS):  # of a list, since what the token names may have no hash
             raise jwt.InvalidAlgorithmError
         claims: Mapping[str, Any] = jwt.decode(
             token,
@@ -82,6 +82,14 @@ class Issuer:
             if isinstance(error, kind):
                 return sentence.format(issuer=self._issuer, audience=self._audience)
         return "the token cannot be read as a JWT"
+
+
+def _time(seconds: Any) -> datetime:
+    """When a token ends; PyJWT has looked at it. What is beyond all years ends with them."""
+    try:
+        return datetime.fromtimestamp(int(seconds), UTC)
+    except (OverflowError, ValueError, OSError):
+        return datetime.max.replace(tzinfo=UTC)
 
 
 def _claim(claims: Mapping[str, Any], name: str) -> Any:

@@ -124,10 +124,11 @@ async def _document(session: aiohttp.ClientSession, url: str) -> Mapping[str, An
 def _usable(jwks: Mapping[str, Any]) -> Mapping[str | None, jwt.PyJWK]:
     """The keys we may verify with, by their id. An issuer may have others, for encryption for example."""
     keys: dict[str | None, jwt.PyJWK] = {}
-    for described in jwks.get("keys", []):
-        if isinstance(described, dict) and described.get("use", "sig") == "sig":
-            with suppress(jwt.PyJWTError):
-                key = jwt.PyJWK(described)
+    described = jwks.get("keys")
+    for one in described if isinstance(described, list) else []:
+        if isinstance(one, dict) and one.get("use", "sig") == "sig":
+            with suppress(jwt.PyJWTError, TypeError):  # TypeError: a member is of another type than PyJWT thinks of
+                key = jwt.PyJWK(one)
                 if key.algorithm_name in ALGORITHMS:
                     keys[key.key_id] = key
     if not keys:

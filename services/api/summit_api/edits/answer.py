@@ -18,8 +18,7 @@ from summit_models.datacenter import Datacenter
 from summit_models.vm import Vm
 
 NOT_YET: dict[int | str, dict[str, Any]] = {
-    202: {"description": "It is in the log, but was not in the tables within five seconds: reads will show it"},
-    **{status: {"description": "a problem"} for status in (404, 409, 501)},
+    202: {"description": "It is in the log, but was not in the tables within five seconds: reads will show it"}
 }
 
 

@@ -6,8 +6,9 @@ from urllib.parse import parse_qs
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
-from summit_api.problems import FieldError, place
+from summit_api.complaints import FieldError, complaints, sentence
 
+JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 PayloadT = TypeVar("PayloadT", bound=BaseModel)
 
@@ -15,30 +16,39 @@ PayloadT = TypeVar("PayloadT", bound=BaseModel)
 class InvalidBodyError(Exception):
     """The body is not what the route wants; `fields` say where."""
 
-    def __init__(self, error: ValidationError) -> None:
-        self.fields = [
-            FieldError(field=place(wrong["loc"]) or "body", detail=wrong["msg"])
-            for wrong in error.errors(include_url=False, include_context=False, include_input=False)
-        ]
-        super().__init__("; ".join(f"{wrong.field}: {wrong.detail}" for wrong in self.fields))
+    def __init__(self, fields: list[FieldError]) -> None:
+        self.fields = fields
+        super().__init__(sentence(fields))
 
 
 async def read(request: Request, model: type[PayloadT]) -> PayloadT:
     """Raises InvalidBodyError. JSON is taken as it is (`"4"` is no number), a form has nothing but texts."""
     body = await request.body()
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() == FORM:
+        if media_type == FORM:
             return model.model_validate(_members(body))
         return model.model_validate_json(body, strict=True)
     except ValidationError as error:
-        raise InvalidBodyError(error) from error
+        if error.errors()[0]["type"] == "json_invalid" and (other := _no_json(body, media_type)):
+            raise InvalidBodyError([FieldError(field="body", detail=other)]) from error
+        raise InvalidBodyError(complaints(error.errors())) from error
+
+
+def _no_json(body: bytes, media_type: str) -> str | None:
+    """Why what was sent need not be JSON at all: more of a help than the place where it is none."""
+    if not body.strip():
+        return "is missing: JSON or a form is wanted"
+    if media_type and not media_type.endswith("json"):
+        return f"must be JSON or a form, {JSON} or {FORM}, not {media_type}"
+    return None
 
 
 def documented(model: type[BaseModel]) -> dict[str, Any]:
     """What OpenAPI says of such a body. The schemas it refers to are those of the answers."""
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
     schema.pop("$defs", None)
-    content = {media_type: {"schema": schema} for media_type in ("application/json", FORM)}
+    content = {media_type: {"schema": schema} for media_type in (JSON, FORM)}
     return {"requestBody": {"required": True, "content": content}}
 
 

@@ -46,15 +46,18 @@ class Clients:
 def client_of(principal: Principal | None, host: str | None) -> str:
     """Whom a limit is for: who has sent a token, wherever from; else an address.
 
-    Of IPv6 a network of 64 bits, since whoever has one address has them all.
+    Of IPv6 a network of 64 bits, since whoever has one address has them all. What a proxy says and is no address is one
+    client: a made-up one for each request would be a way around the limits, and their names fill the memory.
     """
     if principal and principal.name != ANONYMOUS:
         return principal.name
     try:
         address = ip_address(host or "")
     except ValueError:
-        return f"address {host}"
-    return f"address {ip_network((address, 64), strict=False) if isinstance(address, IPv6Address) else address}"
+        return "address unknown"
+    if isinstance(address, IPv6Address):
+        return f"address {address.ipv4_mapped or ip_network((int(address), 64), strict=False)}"
+    return f"address {address}"
 
 
 @contextmanager

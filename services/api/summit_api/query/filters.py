@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Annotated, Protocol
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from summit_api.query import search, selector
 from summit_api.query.search import Searchable
@@ -29,13 +29,38 @@ WantedRevision = Annotated[
 ]
 
 
-class Parameters(BaseModel):
-    """Query parameters of a read. What is not named is refused: a misspelt filter would answer with everything."""
+def storable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("the character NUL is in nothing that is known here")
+    return text
+
+
+Storable = Annotated[str, AfterValidator(storable)]
+"""For a part of a path."""
+
+
+class OnlyThese(BaseModel):
+    """Query parameters. What is not named is refused: a misspelt filter would answer with everything, and who asks
+    for a `dryrun` does not want the real thing.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
+
+class Parameters(OnlyThese):
+    """Query parameters of a read."""
+
     revision: WantedRevision = None
     """Named here since it would be refused otherwise; `deps.reading` waits for it."""
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _storable(cls, value: object) -> object:
+        """Refused here, where the parameter has a name: Postgres would refuse it too, in the middle of a feed even."""
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str):
+                storable(text)
+        return value
 
 
 class Filterable(Searchable, Protocol):

@@ -1,7 +1,7 @@
 """What is asked of a list beyond which rows: their order, how many, which members, and as of when."""
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Annotated
 
@@ -56,18 +56,32 @@ def _rfc_3339(value: object) -> object:
     """In a query string a `+` that was not escaped is a space: meant is the offset."""
     text = re.sub(r" (?=\d\d:\d\d$)", "+", str(value))
     if not _RFC_3339.fullmatch(text):
-        raise ValueError("not a time as RFC 3339 has it, with its offset: 2026-11-23T12:00:00Z")
+        raise ValueError("must be a time as RFC 3339 has it, with its offset: 2026-11-23T12:00:00Z")
     return text
+
+
+def _in_utc(time: datetime | None) -> datetime | None:
+    try:
+        return time and time.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("in UTC that is in no year from 1 to 9999") from None
 
 
 Past = Annotated[
     AwareDatetime | None,
     BeforeValidator(_rfc_3339),
+    AfterValidator(_in_utc),
     Field(
         description="As it was then. Before a VM's first known event and after its end it is absent",
         examples=["2026-11-23T12:00:00Z"],
     ),
 ]
+
+
+class MomentQuery(Parameters):
+    """As of when."""
+
+    at: Past = None
 
 
 class HistoryQuery(Parameters):

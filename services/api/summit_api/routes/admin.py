@@ -11,6 +11,7 @@ from summit_api.edits import answer, body, target
 from summit_api.edits import datacenter as datacenters
 from summit_api.edits import vm as vms
 from summit_api.edits.payloads import DatacenterPatch, NewVm, VmPatch
+from summit_api.problem_kinds import EDIT, declared
 from summit_api.problems import ProblemError
 from summit_api.query import datacenters as fleets
 from summit_api.routes.datacenters import list_datacenters
@@ -39,7 +40,7 @@ async def list_datacenters_to_edit(reading: ReadingDep, _: AdminDep) -> Response
 @router.patch(
     "/datacenters/{datacenter}",
     response_model=OriginalDatacenter,
-    responses=answer.NOT_YET,
+    responses=answer.NOT_YET | declared(*EDIT, "Invalid payload", "Datacenter not found"),
     openapi_extra=body.documented(DatacenterPatch),
 )
 async def edit_datacenter(
@@ -64,7 +65,7 @@ async def edit_datacenter(
 @router.post(
     "/datacenters/{datacenter}/vms",
     response_model=OriginalVm,
-    responses=answer.NOT_YET,
+    responses=answer.NOT_YET | declared(*EDIT, "Invalid payload", "Datacenter not found", "Id in use"),
     openapi_extra=body.documented(NewVm),
 )
 async def add_vm(
@@ -85,7 +86,8 @@ async def add_vm(
 @router.patch(
     "/datacenters/{datacenter}/vms/{vm_id}",
     response_model=OriginalVm,
-    responses=answer.NOT_YET,
+    responses=answer.NOT_YET
+    | declared(*EDIT, "Invalid payload", "Datacenter not found", "VM not found", "Managed VM", "Not implemented"),
     openapi_extra=body.documented(VmPatch),
 )
 async def edit_vm(
@@ -105,7 +107,10 @@ async def edit_vm(
 
 
 @router.delete(
-    "/datacenters/{datacenter}/vms/{vm_id}", status_code=204, response_class=Response, responses=answer.NOT_YET
+    "/datacenters/{datacenter}/vms/{vm_id}",
+    status_code=204,
+    response_class=Response,
+    responses=answer.NOT_YET | declared(*EDIT, "Datacenter not found", "VM not found", "Managed VM"),
 )
 async def remove_vm(
     *, services: ServicesDep, principal: AdminDep, now: Now, datacenter: DatacenterPath, vm_id: VmPath

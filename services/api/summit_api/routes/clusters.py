@@ -1,9 +1,12 @@
 """GET /api/v1/clusters: is each cluster's picture good, since when, and if not, why."""
 
-from fastapi import APIRouter, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
 
 from summit_api.deps import ReadingDep
 from summit_api.query import clusters as query
+from summit_api.query.filters import Parameters
 from summit_api.render import inventory
 from summit_api.shapes.inventory import ClusterList
 
@@ -11,7 +14,7 @@ router = APIRouter(tags=["clusters"])
 
 
 @router.get("/clusters", response_model=ClusterList)
-async def list_clusters(reading: ReadingDep) -> Response:
+async def list_clusters(reading: ReadingDep, _: Annotated[Parameters, Query()]) -> Response:
     """Connection health and freshness of all clusters, by name."""
     tag = reading.tag(staleness=True, contacts=True)
     if reading.is_known(tag):

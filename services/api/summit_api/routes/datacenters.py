@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Response
 
 from summit_api.deps import ReadingDep
 from summit_api.query import datacenters as query
-from summit_api.query.parameters import Past
+from summit_api.query.parameters import MomentQuery
 from summit_api.render import original
 from summit_api.shapes.original import Datacenters, Status
 
@@ -25,8 +25,9 @@ async def list_datacenters(reading: ReadingDep) -> Response:
 
 
 @router.get("/status", response_model=Status)
-async def get_status(reading: ReadingDep, at: Annotated[Past, Query()] = None) -> Response:
+async def get_status(reading: ReadingDep, parameters: Annotated[MomentQuery, Query()]) -> Response:
     """Counts of datacenters and VMs; with `at` of the VMs as they were then, in the datacenters of today."""
+    at = parameters.at
     moment = reading.at(at)
     tag = reading.tag(staleness=at is None)
     if reading.is_known(tag):

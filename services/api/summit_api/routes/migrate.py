@@ -9,19 +9,23 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
 
 from summit_api.access.principal import Principal
 from summit_api.access.scope import Scope
+from summit_api.complaints import FieldError
 from summit_api.deps import Now, OperatorDep, Services, ServicesDep
 from summit_api.edits import answer, body, target
 from summit_api.edits import vm as vms
 from summit_api.edits.event_log import Stored
 from summit_api.edits.payloads import Migrate
 from summit_api.leniency import HEAD_ONLY
+from summit_api.problem_kinds import EDIT, TABLES, declared
 from summit_api.problems import ProblemError, not_found
 from summit_api.query import datacenters as fleets
 from summit_api.query import editable
 from summit_api.query.editable import Editable
+from summit_api.query.filters import OnlyThese
 from summit_api.shapes.original import AutomaticMigration, MigrateAnswer
 from summit_models.contract import DatacenterId
 from summit_models.vm import Vm
@@ -30,11 +34,24 @@ logger = logging.getLogger("summit.api")
 
 router = APIRouter(prefix="/migrate", tags=["migrations"])
 
+
+class AutomaticQuery(OnlyThese):
+    dry_run: str = Field(default="0", alias="dry-run", description="Anything but 0, false, no and off: only say it")
+
+
 _NO = frozenset({"0", "false", "no", "off"})
 
 
-@router.post("", response_model=MigrateAnswer, responses=answer.NOT_YET, openapi_extra=body.documented(Migrate))
-async def migrate_vm(request: Request, services: ServicesDep, principal: OperatorDep, now: Now) -> Response:
+@router.post(
+    "",
+    response_model=MigrateAnswer,
+    responses=answer.NOT_YET
+    | declared(*EDIT, "Invalid request", "Datacenter not found", "VM not found", "Not implemented"),
+    openapi_extra=body.documented(Migrate),
+)
+async def migrate_vm(
+    *, request: Request, services: ServicesDep, principal: OperatorDep, now: Now, _: Annotated[OnlyThese, Query()]
+) -> Response:
     """Move a VM to another datacenter. Only VMs that were added by hand; others answer 501 and stay where they are."""
     try:
         asked = await _asked(request)
@@ -49,13 +66,13 @@ async def migrate_vm(request: Request, services: ServicesDep, principal: Operato
     return answer.migrated(moved, message, services.freshness, now, stored)
 
 
-@router.get("", response_model_exclude_none=True)
+@router.get("", response_model_exclude_none=True, responses=declared(*TABLES))
 async def migrate_first_vm(
     request: Request,
     services: ServicesDep,
     principal: OperatorDep,
     now: Now,
-    dry_run: Annotated[str, Query(alias="dry-run", description="Anything but 0, false, no and off: only say it")] = "0",
+    parameters: Annotated[AutomaticQuery, Query()],
 ) -> AutomaticMigration:
     """Move the first running VM of the first datacenter that has one to the first other datacenter, as the original.
 
@@ -74,7 +91,7 @@ async def migrate_first_vm(
     chosen: dict[str, Any] = {"vm_id": vm.id, "from_": vm.datacenter, "to": to.id}
     try:
         _refuse_managed(vm)
-        if request.scope.get(HEAD_ONLY) or dry_run.lower() not in _NO:
+        if request.scope.get(HEAD_ONLY) or parameters.dry_run.lower() not in _NO:
             return AutomaticMigration(ok=True, migrated=True, **chosen, reason="Dry run - migration simulated")
         await _move(services, principal, known, to.id, now)
     except ProblemError as problem:
@@ -91,8 +108,9 @@ async def _asked(request: Request) -> Migrate:
     except body.InvalidBodyError as error:
         members = {"message": "Invalid request body"}
         raise ProblemError(400, "Invalid request", str(error), fields=error.fields, members=members) from error
-    if not (asked.vm_id and asked.from_datacenter and asked.to_datacenter):
-        raise ProblemError(400, "Invalid request", "vmId, fromDC, and toDC are required")
+    if missing := [name for name, value in asked.model_dump(by_alias=True).items() if not value]:
+        fields = [FieldError(field=name, detail="is missing") for name in missing]
+        raise ProblemError(400, "Invalid request", "vmId, fromDC, and toDC are required", fields=fields)
     if asked.from_datacenter == asked.to_datacenter:
         raise ProblemError(400, "Invalid request", "Source and target datacenters cannot be the same")
     return asked

@@ -6,8 +6,10 @@ from urllib.parse import parse_qsl, urlencode
 from fastapi import APIRouter, Path, Query, Response
 
 from summit_api.deps import Reading, ReadingDep
+from summit_api.problem_kinds import declared
 from summit_api.problems import invalid_field, not_found
 from summit_api.query import migrations as query
+from summit_api.query.filters import Storable
 from summit_api.query.migrations import MigrationFilters, MigrationPageQuery
 from summit_api.render import original
 from summit_api.shapes.original import OriginalMigration
@@ -45,13 +47,13 @@ async def list_active_migrations(reading: ReadingDep) -> Response:
 
 
 @router.get("/datacenter/{datacenter}", response_model=list[OriginalMigration])
-async def list_datacenter_migrations(reading: ReadingDep, datacenter: str) -> Response:
+async def list_datacenter_migrations(reading: ReadingDep, datacenter: Storable) -> Response:
     """Migrations of one datacenter; none for one that does not exist."""
     return await _list(reading, MigrationFilters(datacenter=[DatacenterId(datacenter)]))
 
 
 @router.get("/vm/{name}", response_model=list[OriginalMigration])
-async def list_vm_migrations(reading: ReadingDep, name: str) -> Response:
+async def list_vm_migrations(reading: ReadingDep, name: Storable) -> Response:
     """Migrations of all VMs of this name; none if there is none."""
     return await _list(reading, MigrationFilters(vm=[name]))
 
@@ -65,7 +67,7 @@ async def list_directed_migrations(
     return await _list(reading, MigrationFilters(direction=direction))
 
 
-@router.get("/{migration_id}", response_model=OriginalMigration)
+@router.get("/{migration_id}", response_model=OriginalMigration, responses=declared("Migration not found"))
 async def get_migration(reading: ReadingDep, migration_id: str) -> Response:
     """One migration by its id."""
     row = await query.by_id(reading.snapshot, migration_id, reading.scope)

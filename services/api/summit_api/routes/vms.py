@@ -6,10 +6,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from summit_api.deps import Reading, ReadingDep
+from summit_api.problem_kinds import declared
 from summit_api.problems import ProblemError, not_found
 from summit_api.query import history
 from summit_api.query import vms as query
-from summit_api.query.parameters import HistoryQuery, Past, VmPageQuery
+from summit_api.query.filters import Parameters
+from summit_api.query.parameters import HistoryQuery, MomentQuery, VmPageQuery
 from summit_api.query.vms import DeletedVm, VmRow
 from summit_api.render import inventory
 from summit_api.shapes.inventory import VmHistory, VmItem, VmPage
@@ -32,9 +34,10 @@ async def list_vms(reading: ReadingDep, parameters: Annotated[VmPageQuery, Query
     return reading.answer(inventory.vm_page(page, reading.snapshot, moment, parameters.members), tag)
 
 
-@router.get("/vms/{vm_id}", response_model=VmItem)
-async def get_vm(reading: ReadingDep, vm_id: str, at: Annotated[Past, Query()] = None) -> Response:
+@router.get("/vms/{vm_id}", response_model=VmItem, responses=declared("VM not found"))
+async def get_vm(reading: ReadingDep, vm_id: str, parameters: Annotated[MomentQuery, Query()]) -> Response:
     """One VM by its id."""
+    at = parameters.at
     moment = reading.at(at)
     vm = await query.by_id(reading.snapshot, vm_id, reading.scope, at=at)
     if not isinstance(vm, VmRow):
@@ -45,7 +48,7 @@ async def get_vm(reading: ReadingDep, vm_id: str, at: Annotated[Past, Query()] =
     return reading.answer(inventory.vm_item(vm, moment).encode(), tag)
 
 
-@router.get("/vms/{vm_id}/events", response_model=VmHistory)
+@router.get("/vms/{vm_id}/events", response_model=VmHistory, responses=declared("VM not found"))
 async def list_vm_events(reading: ReadingDep, vm_id: str, parameters: Annotated[HistoryQuery, Query()]) -> Response:
     """What happened to a VM, newest first, also after its end: what changed, from what, to what, and when."""
     page = await history.page(reading.snapshot, vm_id, parameters, reading.scope)
@@ -57,8 +60,20 @@ async def list_vm_events(reading: ReadingDep, vm_id: str, parameters: Annotated[
     return reading.answer(inventory.vm_history(page, reading.snapshot), tag)
 
 
-@router.get("/datacenters/{datacenter}/clusters/{cluster}/namespaces/{namespace}/vms/{name}", response_model=VmItem)
-async def get_vm_by_name(reading: ReadingDep, datacenter: str, cluster: str, namespace: str, name: str) -> Response:
+@router.get(
+    "/datacenters/{datacenter}/clusters/{cluster}/namespaces/{namespace}/vms/{name}",
+    response_model=VmItem,
+    responses=declared("VM not found"),
+)
+async def get_vm_by_name(
+    *,
+    reading: ReadingDep,
+    datacenter: str,
+    cluster: str,
+    namespace: str,
+    name: str,
+    _: Annotated[Parameters, Query()],
+) -> Response:
     """One VM by where it is. Its name may return with another id after it was deleted."""
     place = {"datacenter": datacenter, "cluster": cluster, "namespace": namespace, "name": name}
     vm = await query.by_name(reading.snapshot, reading.scope, **place)

@@ -1,0 +1,97 @@
+"""What is wrong with a value that was sent, in a sentence for people: pydantic's words are for who writes the model.
+
+Each sentence goes on after the name of the field and a colon, and says what is allowed.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+LONGEST_SHOWN = 60
+"""Characters of a wrong value: enough to find it by."""
+
+_NUMBER = "must be a whole number, not {value}"
+_TRUTH = "must be true or false, not {value}"
+
+_SENTENCES: Mapping[str, str] = {
+    "missing": "is missing",
+    "extra_forbidden": "there is no such parameter here; see /docs",
+    "int_type": _NUMBER,
+    "int_parsing": _NUMBER,
+    "int_parsing_size": _NUMBER,
+    "int_from_float": _NUMBER,
+    "float_type": "must be a number, not {value}",
+    "float_parsing": "must be a number, not {value}",
+    "finite_number": "must be a number, not {value}",
+    "bool_type": _TRUTH,
+    "bool_parsing": _TRUTH,
+    "string_type": "must be a text, not {value}",
+    "list_type": "must be a list, not {value}",
+    "tuple_type": "must be a list, not {value}",
+    "model_type": "must be an object, not {value}",
+    "greater_than_equal": "must be at least {ge}, not {value}",
+    "less_than_equal": "must be at most {le}, not {value}",
+    "less_than": "must be less than {lt}, not {value}",
+    "enum": "must be {expected}, not {value}",
+    "literal_error": "must be {expected}, not {value}",
+    "too_long": "may have at most {max_length} values, and has more",
+    "string_too_long": "may have at most {max_length} characters, and has more",
+    "string_too_short": "must have at least {min_length} character(s)",
+    "datetime_from_date_parsing": "there is no such time: {error}",
+    "datetime_parsing": "there is no such time: {error}",
+    "timezone_aware": "must tell its offset from UTC, as Z or +01:00",
+    "json_invalid": "is no JSON: {error}",
+    "value_error": "{error}",
+}
+"""By pydantic's type of the error, with what it tells of it. A type that is not here keeps pydantic's sentence."""
+
+
+class FieldError(BaseModel):
+    field: str = Field(description="Parameter or member that is wrong", examples=["limit"])
+    detail: str = Field(description="What is wrong and what is allowed", examples=["must be at most 500, not '501'"])
+
+
+def complaints(errors: Iterable[Mapping[str, Any]], *, below: int = 0) -> list[FieldError]:
+    """Each wrong field, once: a parameter that two readers of a request look at is refused by both.
+
+    `below` is how many parts of each location only say where the value was sent, as `query` does.
+    """
+    told = dict.fromkeys(_told(errors, below))
+    return [FieldError(field=field, detail=detail) for field, detail in told]
+
+
+def place(location: Sequence[int | str]) -> str:
+    """A parameter or member, with its place in a list: `status[1]`, `labels.app`."""
+    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in location)
+    return "".join(steps).removeprefix(".")
+
+
+def sentence(fields: Iterable[FieldError]) -> str:
+    return "; ".join(f"{wrong.field}: {wrong.detail}" for wrong in fields)
+
+
+def _told(errors: Iterable[Mapping[str, Any]], below: int) -> Iterator[tuple[str, str]]:
+    for wrong in errors:
+        location = wrong["loc"]
+        yield place(location[below:]) or (str(location[0]) if location else "body"), _complaint(wrong)
+
+
+def _complaint(wrong: Mapping[str, Any]) -> str:
+    known = _SENTENCES.get(wrong["type"])
+    if known is None:
+        return str(wrong["msg"])
+    return known.format(**{"value": _shown(wrong["input"]), **wrong.get("ctx", {})})
+
+
+def _shown(value: object) -> str:
+    match value:
+        case None | bool():
+            return {None: "null", True: "true", False: "false"}[value]
+        case dict():
+            return "an object"
+        case list():
+            return "a list"
+        case _:
+            text = repr(value)
+            return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
