@@ -176,6 +176,10 @@ async def test_a_datacenter_that_was_removed_as_a_whole_is_retired_by_command(
         monkeypatch.setattr(retirement, "SILENT_AFTER", retirement.SILENT_AFTER * 0)
         with pytest.raises(StandaloneError, match=r"no cluster 'andoria' of .* \(it has: romulus, vulcan\)"):
             await retire_clusters(nats_url, "dc-solna", "andoria")
+        with pytest.raises(StandaloneError, match="no cluster of datacenter 'dc-kista' that is not retired"):
+            await retire_clusters(nats_url, "dc-kista", None)
+        with pytest.raises(StandaloneError, match=r"'\*' is not the id of a datacenter"):
+            await retire_clusters(nats_url, "*", None)
         assert await retire_clusters(nats_url, "dc-solna", "vulcan") == [("vulcan", 1)]
         assert await retire_clusters(nats_url, "dc-solna", None) == [("romulus", 1)]
         await retired(log, "romulus")

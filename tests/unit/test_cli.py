@@ -122,7 +122,10 @@ def test_serve_refuses_a_configuration_that_cannot_be_read(tmp_path: Path) -> No
     """With -w and no file there is nothing to do, and nothing is started."""
     result = run("serve", "backend", "-w", "-c", tmp_path / "none.yaml", "--data-dir", tmp_path / "data")
     assert result.exit_code == 1
-    assert "there is no such file" in result.stderr
+    assert result.stderr == (
+        f"summit-connect: {tmp_path}/none.yaml: there is no such file: "
+        "write one, config/datacenters.example.yaml shows how\n"
+    )
     assert not (tmp_path / "data").exists()
 
 
@@ -134,12 +137,26 @@ def test_serve_refuses_a_log_level_that_does_not_exist(tmp_path: Path, monkeypat
     assert result.stderr.startswith("summit-connect: variable LOG_LEVEL: ")
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("API_PRT", "3055"), ("WATCHER_PROBE_PORT", "http"), ("PROJECTOR_BATCH", "10"), ("DATABASE_URL", "mysql://h/d")],
+)
+def test_serve_refuses_what_a_service_would(
+    variable: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A setting does not heal: the service would be started again for ever, and its sentence be lost among others."""
+    monkeypatch.setenv(variable, value)
+    result = run("serve", "backend", "--data-dir", tmp_path / "data")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert variable in result.stderr
+    assert not (tmp_path / "data").exists()
+
+
 def test_sub_says_that_no_server_answers() -> None:
     """One sentence without the password, and without the client's traceback."""
     result = run("sub", "-s", "nats://someone:secret@127.0.0.1:1", "summit.>")
     assert result.exit_code == 1
-    assert result.stderr.startswith("summit-connect: no NATS server answers at nats://127.0.0.1:1: ")
-    assert result.stderr.count("\n") == 1
+    assert result.stderr == "summit-connect: no NATS server answers at nats://127.0.0.1:1: Connection refused\n"
 
 
 def test_new_token_is_printed_once_and_its_hash_is_a_line_of_the_access_file() -> None:
@@ -160,7 +177,8 @@ def test_new_token_is_printed_once_and_its_hash_is_a_line_of_the_access_file() -
 
 def test_new_token_that_the_file_could_not_say() -> None:
     """One sentence, and no token is printed."""
-    for arguments in (["--name", "", "--role", "viewer"], ["--name", "a", "--role", "viewer", "--expires", "soon"]):
+    expiring = ["--name", "a", "--role", "viewer", "--expires"]
+    for arguments in (["--name", "", "--role", "viewer"], [*expiring, "soon"], [*expiring, "2026-01-31"]):
         said = run("token", "new", *arguments)
         assert (said.exit_code, said.stdout) == (1, "")
         assert re.fullmatch(r"summit-connect: that is no token: (name|expires): .+\n", said.stderr)

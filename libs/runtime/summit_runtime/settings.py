@@ -37,8 +37,8 @@ class ProcessSettings(BaseSettings):
         return alias if isinstance(alias, str) else (cls.model_config.get("env_prefix") or "") + name.upper()
 
     @classmethod
-    def from_environment(cls) -> Self:
-        """Read the settings of this process.
+    def from_environment(cls, **given: SecretStr) -> Self:
+        """Read the settings of this process; `given` are variables that take the place of the environment's.
 
         Raises SettingsError for a missing or malformed variable and for one with the service's prefix that does not
         exist: pydantic-settings would ignore a misspelt name.
@@ -49,7 +49,7 @@ class ProcessSettings(BaseSettings):
         if unknown:
             raise SettingsError(f"unknown variable {unknown[0]!r}; known are {', '.join(sorted(known))}")
         try:
-            return cls()
+            return cls(**given)  # type: ignore[arg-type]
         except ValidationError as error:
             raise SettingsError(_sentence(error, prefix)) from error
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, date, datetime
 from typing import Any
 
 from summit_api.access import policy, tokens
@@ -18,7 +19,7 @@ def entry(
         "role": role,
         "datacenters": datacenters,
         "namespaces": namespaces,
-        "expires": expires,
+        "expires": _day(expires) if expires else None,
         "sha256": tokens.digest(token),
     }
     line = (
@@ -31,6 +32,16 @@ def entry(
     except policy.PolicyError as error:
         raise StandaloneError(f"that is no token: {str(error).removeprefix('tokens[0].')}") from error
     return token, line
+
+
+def _day(text: str) -> date:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        raise StandaloneError(f"that is no token: expires: {text!r} is no day, write it as 2027-01-31") from None
+    if day <= datetime.now(UTC).date():
+        raise StandaloneError(f"that is no token: expires: it would have ended at the beginning of {day} already")
+    return day
 
 
 def _yaml(key: str, value: Any) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
@@ -26,7 +27,8 @@ async def read_applied(url: str) -> Mapping[str, Any]:
     except asyncpg.UndefinedTableError:
         return {"error": "the projector has not made the tables yet"}
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        return {"error": f"Postgres does not answer: {str(error) or type(error).__name__}"}
+        reason = str(error) or f"not within {ANSWER_SECONDS:g} s"
+        return {"error": f"Postgres does not answer: {reason}"}
 
 
 async def _read(url: str) -> Mapping[str, Any]:
@@ -36,7 +38,7 @@ async def _read(url: str) -> Mapping[str, Any]:
         newest = await connection.fetch(_NEWEST, NEWEST)
         return {
             "revision": checkpoint["revision"] if checkpoint else 0,
-            "appliedAt": checkpoint["applied_at"].isoformat() if checkpoint else None,
+            "appliedAt": _utc(checkpoint["applied_at"]) if checkpoint else None,
             "setAside": {
                 "count": await connection.fetchval(_COUNT),
                 "newest": [
@@ -44,7 +46,7 @@ async def _read(url: str) -> Mapping[str, Any]:
                         "revision": row["revision"],
                         "subject": row["subject"],
                         "reason": row["reason"],
-                        "setAsideAt": row["set_aside_at"].isoformat(),
+                        "setAsideAt": _utc(row["set_aside_at"]),
                     }
                     for row in newest
                 ],
@@ -52,3 +54,7 @@ async def _read(url: str) -> Mapping[str, Any]:
         }
     finally:
         connection.terminate()
+
+
+def _utc(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -12,11 +12,18 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from summit_api.access.pages import is_loopback
+from summit_api.settings import Settings as ApiSettings
+from summit_projector.settings import ProjectorSettings
+from summit_runtime.settings import SettingsError
 from summit_standalone.child import Program, all_kept_running, kept_running
 from summit_standalone.embedded_nats import embedded_nats
 from summit_standalone.embedded_postgres import embedded_postgres
+from summit_standalone.errors import StandaloneError
 from summit_standalone.instance import Instance
+from summit_watcher.settings import WatcherSettings
 
 NATS_PORT = 4222
 """NATS' own default, if it is free: `nats sub` needs no address then."""
@@ -77,6 +84,19 @@ async def services(
             together += [service("watcher", nats | {"WATCHER_CONFIG": str(config)})]
         await stack.enter_async_context(all_kept_running(together, instance.report))
         yield
+
+
+def check_settings(database_url: str | None = None) -> None:
+    """Raise StandaloneError for what a service would refuse. Settings do not heal: it would be started again for ever.
+
+    `database_url` None: an embedded server's.
+    """
+    url = SecretStr(database_url or "postgresql://embedded")
+    try:
+        for settings in (ProjectorSettings, ApiSettings, WatcherSettings):
+            settings.from_environment(DATABASE_URL=url)
+    except SettingsError as error:
+        raise StandaloneError(str(error)) from error
 
 
 def api_environment(host: str, port: int, admin_token: str | None = None) -> dict[str, str]:

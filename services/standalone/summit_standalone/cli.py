@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -93,24 +94,28 @@ def serve_backend(
 
     NATS_URL and DATABASE_URL in the environment replace the embedded servers.
     """
+    from summit_standalone.backend import check_settings
     from summit_standalone.directory import default_data_dir
     from summit_standalone.serve import Options, run, serve
 
     with _sentences():
         path = _usable_config(config) if watch_vms else None
         _configure_log()
+        check_settings(os.environ.get("DATABASE_URL"))
         run(Options(data_dir or default_data_dir(), host, port, path), serve)
 
 
 @app.command()
 def demo(*, port: PortOption = DEFAULT_PORT, data_dir: DataDirOption = None, host: HostOption = "127.0.0.1") -> None:
     """Run everything against four simulated clusters in three datacenters."""
+    from summit_standalone.backend import check_settings
     from summit_standalone.demo import demo as work
     from summit_standalone.instance import demo_data_dir
     from summit_standalone.serve import Options, run
 
     with _sentences():
         _configure_log()
+        check_settings()
         run(Options(data_dir or demo_data_dir(), host, port, None), work)
 
 
@@ -125,7 +130,9 @@ def new_token(
     namespace: Annotated[
         list[str] | None, typer.Option("--namespace", help="Limit it to this namespace; repeat for more.")
     ] = None,
-    expires: Annotated[str | None, typer.Option("--expires", help="Day it ends on, as 2027-01-31.")] = None,
+    expires: Annotated[
+        str | None, typer.Option("--expires", help="First day, in UTC, on which it is no good: 2027-01-31.")
+    ] = None,
 ) -> None:
     """Make a token: print it, once, and the line for the file that API_ACCESS_FILE names, which has only its hash."""
     from summit_standalone.access import entry

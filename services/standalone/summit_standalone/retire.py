@@ -15,6 +15,7 @@ from summit_runtime import bus
 from summit_runtime.publisher import publishing
 from summit_standalone.errors import StandaloneError
 from summit_standalone.subscribe import connect
+from summit_watcher.config import IDENTIFIER_RULE, is_identifier
 from summit_watcher.retirement import is_silent, retire, unretired
 
 
@@ -36,11 +37,16 @@ async def retire_clusters(server: str, datacenter: str, cluster: str | None) -> 
 
 
 async def _chosen(client: Client, datacenter: DatacenterId, cluster: str | None) -> list[ClusterName]:
+    if not is_identifier(datacenter):  # `*` would be all
+        raise StandaloneError(f"{datacenter!r} is not the id of a datacenter: {IDENTIFIER_RULE}")
     known = await unretired(client, datacenter)
     chosen = [name for name in known if cluster in (None, name)]
+    if not known:
+        raise StandaloneError(f"the log has no cluster of datacenter {datacenter!r} that is not retired")
     if not chosen:
-        what = f"no cluster {cluster!r}" if cluster else "no clusters"
-        raise StandaloneError(f"the log has {what} of datacenter {datacenter!r} (it has: {', '.join(known) or 'none'})")
+        raise StandaloneError(
+            f"the log has no cluster {cluster!r} of datacenter {datacenter!r} (it has: {', '.join(known)})"
+        )
     for name in chosen:
         if not await is_silent(client, datacenter, name):
             raise StandaloneError(

@@ -5,6 +5,7 @@ For machines without that command: the feed is plain NATS, and any client in any
 
 import asyncio
 import itertools
+import os
 import signal
 import sys
 
@@ -68,8 +69,15 @@ async def connect(server: str, closed: asyncio.Event) -> Client:
             closed_cb=on_closed,
         )
     except (OSError, ValueError, NoServersError, NatsError) as error:
-        reason = failures[-1] if failures else error
+        reason = _reason(failures[-1] if failures else error)
         raise StandaloneError(f"no NATS server answers at {public_address(server)}: {reason}") from error
+
+
+def _reason(error: Exception) -> str:
+    """In the system's words: asyncio's are `[Errno 111] Connect call failed ('127.0.0.1', 4222)`."""
+    if isinstance(error, OSError) and error.errno and error.errno > 0:
+        return os.strerror(error.errno)
+    return str(error) or type(error).__name__
 
 
 def _print(message: Msg, number: int, *, raw: bool) -> bool:

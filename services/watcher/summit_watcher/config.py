@@ -19,7 +19,7 @@ EXAMPLE = "config/datacenters.example.yaml"
 
 # Ids and names become tokens of NATS subjects and labels of metrics. 63: a DNS label, as Kubernetes names clusters.
 _IDENTIFIER = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_IDENTIFIER_RULE = "use lower-case letters, digits and '-' inside, 63 at most"
+IDENTIFIER_RULE = "use lower-case letters, digits and '-' inside, 63 at most"
 
 _TOP_KEYS = ("datacenters",)
 _DATACENTER_KEYS = ("id", "name", "location", "coordinates", "clusters")
@@ -56,10 +56,12 @@ class Mistake:
 
     file: Path
     line: int
+    """0: the file as a whole."""
     text: str
 
     def __str__(self) -> str:
-        return f"{self.file} line {self.line}: {self.text}"
+        place = f"{self.file} line {self.line}" if self.line else str(self.file)
+        return f"{place}: {self.text}"
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,9 @@ def load(path: Path) -> Configuration:
         line = error.object.count(b"\n", 0, error.start) + 1
         return Configuration(mistakes=(Mistake(path, line, "this is not UTF-8: save the file as UTF-8 text"),))
     except FileNotFoundError:
-        return Configuration(mistakes=(Mistake(path, 1, f"there is no such file: write one, {EXAMPLE} shows how"),))
+        return Configuration(mistakes=(Mistake(path, 0, f"there is no such file: write one, {EXAMPLE} shows how"),))
     except OSError as error:
-        return Configuration(mistakes=(Mistake(path, 1, f"the file cannot be read: {error.strerror}"),))
+        return Configuration(mistakes=(Mistake(path, 0, f"the file cannot be read: {error.strerror}"),))
     return read(text, path)
 
 
@@ -99,6 +101,11 @@ def read(text: str, path: Path) -> Configuration:
         return Configuration(mistakes=tuple(reader.mistakes))
     datacenters = tuple(reader.datacenters(document))
     return Configuration(datacenters, tuple(sorted(reader.mistakes, key=lambda mistake: mistake.line)))
+
+
+def is_identifier(text: str) -> bool:
+    """Whether it may be the id of a datacenter or the name of a cluster."""
+    return bool(_IDENTIFIER.fullmatch(text))
 
 
 def readable_by_others(kubeconfig: Path) -> str | None:
@@ -236,8 +243,8 @@ class _Reader:
         text = self._text(value, f"{key!r} of a {owner}")
         if text is None:
             return None
-        if not _IDENTIFIER.fullmatch(text):
-            self.mistake(value.line, f"{owner} {key} {text!r} cannot be used: {_IDENTIFIER_RULE}")
+        if not is_identifier(text):
+            self.mistake(value.line, f"{owner} {key} {text!r} cannot be used: {IDENTIFIER_RULE}")
             return None
         if text in taken:
             first = f"{owner} {key} {text!r} is in line {taken[text]} already"
