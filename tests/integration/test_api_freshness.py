@@ -14,6 +14,8 @@ from published import CLUSTER, cluster_event, datacenter_event, unmanaged_event
 from summit_api.freshness import Freshness, follow
 from summit_models.cluster import ConnectionState, ResourceHealth
 from summit_models.event import HEALTH_BUCKET, VmEventType
+from summit_runtime import bus
+from summit_runtime.process import end
 
 SECOND = timedelta(seconds=1)
 
@@ -143,3 +145,25 @@ async def test_health_is_followed_in_the_bucket(nats_url: str) -> None:
         following.cancel()
         await asyncio.wait({following})
         await listener.close()
+
+
+async def test_what_a_bucket_made_anew_says_is_heard(nats_url: str) -> None:
+    """NATS lost its data: the numbers of the new bucket are below those that were heard before."""
+    freshness = Freshness()
+    async with publisher(nats_url) as client:
+
+        async def is_heard(contact: datetime) -> None:
+            bucket = await client.jetstream().key_value(HEALTH_BUCKET)
+            for _ in range(3):
+                await bucket.put("dc-solna.vulcan", health("vulcan", last_contact=contact).model_dump_json().encode())
+            await eventually(last_contacts, lambda found: found == [contact])
+
+        async def last_contacts() -> list[datetime | None]:
+            return [health.last_contact for health in freshness.healths()]
+
+        following = asyncio.create_task(follow(client, freshness))
+        await is_heard(NOW)
+        await client.jetstream().delete_key_value(HEALTH_BUCKET)
+        await bus.ensure_stream(client)
+        await is_heard(NOW + timedelta(seconds=10))
+        await end(following)

@@ -52,7 +52,11 @@ class _Broken(Exception):
 
 
 class Consumer:
-    """Messages of a stream in order, each once, from `after` on (or the last of each subject first)."""
+    """Messages of a stream in order, each once, from `after` on.
+
+    Or with None the last of each subject first; then that is so whenever it has to begin anew, for the stream may be
+    another one, whose numbers tell nothing of where it was.
+    """
 
     def __init__(self, client: Client, *, stream: str, filter_subject: str, after: int | None) -> None:
         self._client = client
@@ -71,7 +75,8 @@ class Consumer:
             session = await self.session()
             try:
                 if batch := await session.take(limit):
-                    self._after = batch[-1].sequence
+                    if self._after is not None:
+                        self._after = batch[-1].sequence
                     self._backoff.reset()
                     self._stands_still = False
                     return batch
@@ -230,7 +235,7 @@ async def consume(
 async def snapshot(client: Client, filter_subject: str, *, stream: str = STREAM) -> AsyncIterator[StreamMessage]:
     """Yield the last message of each subject that matches, as of one moment, and end.
 
-    Broken off, it goes on with later messages of the log, so a subject may appear twice; the later one is newer.
+    Broken off, it begins anew, so a subject may appear twice; the later one is as new or newer.
     """
     async with consume(client, after=None, filter_subject=filter_subject, stream=stream) as consumer:
         async for message in _until_now(consumer):
