@@ -7,14 +7,15 @@ from datetime import UTC, datetime
 from nats.aio.client import Client
 from projecting import publisher
 
-from summit_models.cluster import ClusterHealth
+from summit_models.cluster import ClusterHealth, Heartbeat
 from summit_models.cluster import ConnectionState as State
 from summit_models.contract import ClusterName, DatacenterId
-from summit_models.event import ingest
+from summit_models.event import HEALTH_BUCKET, ingest
 from summit_models.fence import Fence
 from summit_runtime.consumer import snapshot
 from summit_watcher.connection_errors import RegressedError, ReplacedError
 from summit_watcher.epoch import Epoch, claim, cluster_event
+from summit_watcher.positions import last_heartbeat
 
 DATACENTER, CLUSTER = DatacenterId("dc-solna"), ClusterName("vulcan")
 SUBJECT = f"summit.clusters.{DATACENTER}.{CLUSTER}"
@@ -85,3 +86,43 @@ async def test_somebody_elses_words_do_not_set_the_epoch_back(nats_url: str) -> 
         await claim(client, DATACENTER, CLUSTER)
         await client.jetstream().publish(ingest(SUBJECT), b"no JSON")
         assert (await claim(client, DATACENTER, CLUSTER, above=7)).number == 8
+
+
+async def beat(client: Client, epoch: int) -> None:
+    """Give a sign of life under an epoch, as its watcher does."""
+    heartbeat = Heartbeat(**dict(health(State.SYNCED)), epoch=epoch)
+    await client.jetstream().publish(
+        f"$KV.{HEALTH_BUCKET}.{DATACENTER}.{CLUSTER}", heartbeat.model_dump_json().encode()
+    )
+
+
+async def test_a_position_is_gone_on_from_however_many_died_since(nats_url: str) -> None:
+    """Those had no time to say anything."""
+    async with publisher(nats_url) as client:
+        await claim(client, DATACENTER, CLUSTER)
+        await beat(client, 1)
+        for _ in range(3):
+            heartbeat = await last_heartbeat(client, await claim(client, DATACENTER, CLUSTER))
+            assert heartbeat
+            assert heartbeat.epoch == 1
+
+
+async def test_a_position_of_a_watcher_that_had_lost_the_cluster_is_not_gone_on_from(nats_url: str) -> None:
+    """Nobody has heard the events that it is of."""
+    async with publisher(nats_url) as client:
+        for _ in range(2):
+            await claim(client, DATACENTER, CLUSTER)
+        await beat(client, 2)
+        await beat(client, 1)
+        assert await last_heartbeat(client, await claim(client, DATACENTER, CLUSTER)) is None
+        await beat(client, 3)
+        assert await last_heartbeat(client, await claim(client, DATACENTER, CLUSTER))
+
+
+async def test_a_position_of_another_history_is_not_gone_on_from(nats_url: str) -> None:
+    """Its resourceVersions mean something else."""
+    async with publisher(nats_url) as client:
+        await claim(client, DATACENTER, CLUSTER)
+        await beat(client, 1)
+        ended = RegressedError("vms", "9", "5")
+        assert await last_heartbeat(client, await claim(client, DATACENTER, CLUSTER, ended=ended)) is None

@@ -5,6 +5,7 @@ changing in it.
 """
 
 import json
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from watched import DATACENTER, DEADLINE_SECONDS, Log, configure, observing, wat
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.event import ingest
 from summit_simulator.cluster import SimulatedCluster
+from summit_watcher import silence
 from summit_watcher.epoch import FENCES_KEPT, claim
 
 VMS = "virtualmachines"
@@ -124,3 +126,47 @@ async def test_what_has_been_told_anew_needs_no_fence_any_more(
         async with watching(nats_url, config):
             await log.agrees(cluster)
             await until(lambda: log.fences(CLUSTER) == [], DEADLINE_SECONDS)
+
+
+async def test_of_two_watchers_the_later_one_is_heard_and_the_other_stands_back(
+    nats_url: str, cluster: SimulatedCluster, config: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Said once; what the earlier one still told is void, and neither takes the cluster back from the other."""
+    async with observing(nats_url) as (log, _), watching(nats_url, config):
+        await log.agrees(cluster)
+        async with watching(nats_url, config):
+            await until(lambda: log.epoch(CLUSTER) == 2, DEADLINE_SECONDS)
+            cluster.create_vm("new", namespace="prod")
+            await cluster.settle()
+            cluster.faults.close_streams(abort=True)  # both speak of that
+            await until(lambda: any("stands back" in line for line in told(caplog)), DEADLINE_SECONDS)
+            await log.agrees(cluster)
+        (line,) = [line for line in told(caplog) if "stands back" in line]
+        assert line.startswith("cluster vulcan: another watcher has begun to watch it, with epoch 2 after our 1; ")
+        assert own_epochs(log) == sorted(own_epochs(log))
+        assert log.epoch(CLUSTER) == 2
+
+
+async def test_who_stands_back_takes_over_when_the_other_is_silent(
+    nats_url: str, cluster: SimulatedCluster, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether that one was stopped, killed or cut off."""
+    monkeypatch.setattr(silence, "SILENT_SECONDS", 1.0)
+    monkeypatch.setattr(silence, "LISTEN_SECONDS", 0.1)
+    async with observing(nats_url) as (log, healths), watching(nats_url, config), publisher(nats_url) as client:
+        await log.agrees(cluster)
+        await claim_and_die(client)
+        cluster.faults.close_streams(abort=True)
+        await until(lambda: log.epoch(CLUSTER) == 3, DEADLINE_SECONDS)
+        cluster.create_vm("new", namespace="prod")
+        await log.agrees(cluster)
+        await until(lambda: healths.state(CLUSTER) == "synced", DEADLINE_SECONDS)
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def own_epochs(log: Log) -> list[int]:
+    """Of the cluster's own events, in their order."""
+    return [json.loads(m.body)["epoch"] for m in log.messages if m.subject.startswith("summit.clusters.")]

@@ -16,7 +16,7 @@ from summit_models.cluster import ConnectionState as State
 from summit_simulator.cluster import SimulatedCluster, simulated_clusters
 from summit_standalone.errors import StandaloneError
 from summit_standalone.retire import retire_clusters
-from summit_watcher import fleet, retirement
+from summit_watcher import fleet, retirement, silence
 
 VMS = "virtualmachines"
 
@@ -103,7 +103,7 @@ async def test_a_cluster_that_was_removed_while_no_watcher_ran_is_retired_at_the
         async with watching(nats_url, config):
             await until(lambda: states(log, "romulus")[-1] == State.SYNCED, DEADLINE_SECONDS)
             assert State.RETIRED not in states(log, "vulcan")
-            monkeypatch.setattr(retirement, "SILENT_AFTER", retirement.SILENT_AFTER * 0)
+            monkeypatch.setattr(silence, "SILENT_SECONDS", 0)
             await retired(log, "vulcan")
         assert living(log) == {"/datacenters/dc-solna/clusters/romulus"}
 
@@ -173,7 +173,7 @@ async def test_a_datacenter_that_was_removed_as_a_whole_is_retired_by_command(
             await log.agrees(*clusters)
             with pytest.raises(StandaloneError, match="a watcher has spoken of cluster 'romulus' within the last half"):
                 await retire_clusters(nats_url, "dc-solna", None)
-        monkeypatch.setattr(retirement, "SILENT_AFTER", retirement.SILENT_AFTER * 0)
+        monkeypatch.setattr(silence, "SILENT_SECONDS", 0)
         with pytest.raises(StandaloneError, match=r"no cluster 'andoria' of .* \(it has: romulus, vulcan\)"):
             await retire_clusters(nats_url, "dc-solna", "andoria")
         with pytest.raises(StandaloneError, match="no cluster of datacenter 'dc-kista' that is not retired"):

@@ -16,7 +16,8 @@ from summit_runtime.publisher import publishing
 from summit_standalone.errors import StandaloneError
 from summit_standalone.subscribe import connect
 from summit_watcher.config import IDENTIFIER_RULE, is_identifier
-from summit_watcher.retirement import is_silent, retire, unretired
+from summit_watcher.retirement import retire, unretired
+from summit_watcher.silence import is_silent
 
 
 class Retired(NamedTuple):

@@ -1,31 +1,40 @@
 """One cluster, for ever: one epoch after another, each with all that the log remembers of those before.
 
-An epoch ends with the watcher, or when the cluster's history turns out to be another than the one that is known.
+An epoch ends with the watcher, when the cluster's history turns out to be another than the one that is known, or when
+another watcher begins one.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 
 from summit_runtime.backoff import Backoff
 from summit_runtime.publisher import Publisher
+from summit_watcher import metrics
 from summit_watcher.activity import ActivityLog
+from summit_watcher.cluster_events import ClusterEvents
 from summit_watcher.config import ClusterConfig
 from summit_watcher.connection import ClusterConnection
-from summit_watcher.connection_errors import HistoryEndedError, RegressedError
+from summit_watcher.connection_errors import HistoryEndedError, RegressedError, SupersededError
 from summit_watcher.epoch import Epoch
 from summit_watcher.ledger import Ledger, begin
 from summit_watcher.listwatch import ListWatchSettings
 from summit_watcher.positions import Start, last_heartbeat, start
 from summit_watcher.resources import WATCHED
 from summit_watcher.session import Session
+from summit_watcher.silence import SILENT_SECONDS, until_silent
 from summit_watcher.stream_state import Listing, ListReason
 
 logger = logging.getLogger("summit.watcher")
+
+EndT = TypeVar("EndT", HistoryEndedError, SupersededError)
 
 
 class ClusterWatcher:
@@ -44,6 +53,8 @@ class ClusterWatcher:
         self._client = client
         self._publisher = publisher
         self._activity = activity
+        self._events: ClusterEvents | None = None
+        """Of the newest epoch that was begun here."""
         self.tried = False
         """The cluster has answered or has failed to: a process is ready when it has tried all of its clusters."""
 
@@ -63,12 +74,21 @@ class ClusterWatcher:
                     ended,
                     extra={"cluster": cluster.name, "reason": str(ended)},
                 )
+            except* SupersededError as errors:
+                await self._stand_back(_first(errors))
+                ended = None
             await asyncio.sleep(backoff.next_seconds())
 
     async def _watch(self, ended: HistoryEndedError | None) -> None:
-        """Watch under one epoch, until its history has ended."""
+        """Watch under one epoch, until its history has ended or another watcher has begun."""
         cluster = self._cluster
+        if self._events:
+            with contextlib.suppress(NatsError, TimeoutError):
+                await self._events.confirm()
         epoch, ledger = await begin(self._client, self._publisher, cluster.datacenter, cluster.name, ended=ended)
+        self._events = ClusterEvents(self._client, epoch)
+        if not ledger.has_doubts:
+            self._events.forget_fences()
         starts = await self._starts(epoch, ledger, ended)
         async with ClusterConnection(cluster.kubeconfig, cluster.context, name=cluster.name) as connection:
             await Session(
@@ -79,10 +99,28 @@ class ClusterWatcher:
                 activity=self._activity,
                 settings=self._settings,
                 epoch=epoch,
+                events=self._events,
                 ledger=ledger,
                 starts=starts,
                 on_tried=self._has_tried,
             ).run()
+
+    async def _stand_back(self, error: SupersededError) -> None:
+        """Leave the cluster to the other watcher for as long as it speaks: two would take it from each other."""
+        self._events, self.tried = None, True
+        cluster = self._cluster
+        context = {"cluster": cluster.name, "datacenter": cluster.datacenter}
+        logger.warning(
+            "cluster %s: %s; this one stands back until the other has been silent for %d s. "
+            "Do two watchers have the same configuration?",
+            cluster.name,
+            error,
+            SILENT_SECONDS,
+            extra=context,
+        )
+        metrics.stand_back(cluster.name)
+        await until_silent(self._client, cluster.datacenter, cluster.name)
+        logger.warning("cluster %s: the other watcher is silent; watching it again", cluster.name, extra=context)
 
     async def _starts(self, epoch: Epoch, ledger: Ledger, ended: HistoryEndedError | None) -> Mapping[str, Start]:
         """How to begin with each resource."""
@@ -101,7 +139,7 @@ class ClusterWatcher:
         self.tried = True
 
 
-def _first(errors: BaseExceptionGroup[HistoryEndedError]) -> HistoryEndedError:
+def _first(errors: BaseExceptionGroup[EndT]) -> EndT:
     """One of the errors; several list-watches may have found out at once."""
     error = errors.exceptions[0]
     return _first(error) if isinstance(error, BaseExceptionGroup) else error

@@ -80,6 +80,13 @@ class ReplacedError(HistoryEndedError):
         self.identity = identity
 
 
+class SupersededError(WatcherError):
+    """Another watcher has begun to watch the cluster: nobody hears this one any more."""
+
+    def __init__(self, ours: int, newest: int) -> None:
+        super().__init__(f"another watcher has begun to watch it, with epoch {newest} after our {ours}")
+
+
 class BackpressureError(WatcherError):
     """A watch that is closed on purpose: more would have to be kept than may be. `room` waits until it may go on."""
 

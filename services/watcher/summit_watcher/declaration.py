@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 from pydantic import ValidationError
 
 from summit_models.contract import ClusterName, DatacenterId, Revision
@@ -36,24 +37,26 @@ NOTHING = Said(None, Revision(0))
 
 async def declare(datacenters: Sequence[DatacenterConfig], client: Client) -> None:
     """Bring the log to what the configuration says, and return when it is; waits for NATS as long as it takes."""
-    await _until_stored(lambda: _declare(datacenters, client))
+    await until_stored(lambda: _declare(datacenters, client), what="what is configured is not in the log yet")
 
 
 async def withdraw(datacenter: DatacenterId, cluster: ClusterName, client: Client) -> None:
     """Take a cluster out of what the log says of its datacenter; waits for NATS as long as it takes."""
-    await _until_stored(lambda: _withdraw(datacenter, cluster, client))
+    what = f"that {cluster} has left datacenter {datacenter} is not in the log yet"
+    await until_stored(lambda: _withdraw(datacenter, cluster, client), what=what)
 
 
-async def _until_stored(work: Callable[[], Awaitable[None]]) -> None:
+async def until_stored(work: Callable[[], Awaitable[None]], *, what: str) -> None:
+    """Do what appends to the log, again and again until it has: somebody may be faster, and NATS may be away."""
     backoff = Backoff()
     while True:
         try:
             return await work()
         except ConflictError:
             continue  # an edit, or another watcher, was faster
-        except NotStoredError as error:
+        except (NotStoredError, NatsError, TimeoutError) as error:
             if not backoff.attempt:
-                logger.warning("the datacenters cannot be declared (%s); trying again until they are", error)
+                logger.warning("%s (%s); trying again until it is", what, error or "no answer from NATS")
             await asyncio.sleep(backoff.next_seconds())
 
 

@@ -66,7 +66,7 @@ class _Fence(msgspec.Struct):
     revision: int
 
 
-class _Last(msgspec.Struct):
+class Newest(msgspec.Struct):
     """Of the newest event of a cluster, what the next epoch follows from."""
 
     type: str = ""
@@ -78,7 +78,7 @@ class _Last(msgspec.Struct):
 
 
 _RETIRED = cluster_event_type(ConnectionState.RETIRED)
-_decode = msgspec.json.Decoder(_Last).decode
+_decode = msgspec.json.Decoder(Newest).decode
 
 
 def cluster_event(health: ClusterHealth, epoch: Epoch) -> ClusterEvent:
@@ -126,9 +126,9 @@ async def _claim(
     client: Client, datacenter: DatacenterId, cluster: ClusterName, above: int, ended: HistoryEndedError | None
 ) -> Epoch:
     subject = cluster_subject(datacenter, cluster)
-    last, revision = await _last(client, subject)
-    elsewhere = await newest_epochs(client, cluster)
-    number = max(last.epoch, above, *elsewhere.values()) + 1
+    last, revision = await newest_event(client, subject)
+    everywhere = await newest_events(client, cluster)
+    number = max(last.epoch, above, *(newest.epoch for newest in everywhere.values())) + 1
     begins = ended is not None or last.type == _RETIRED or not last.history
     history = number if begins else last.history
     identity = ended.identity if isinstance(ended, ReplacedError) else last.data.identity
@@ -143,7 +143,7 @@ async def _claim(
     return epoch._replace(began=await append(client, [cluster_event(health, epoch)], Basis(subject, revision)))
 
 
-def _fences(last: _Last, revision: Revision) -> tuple[Fence, ...]:
+def _fences(last: Newest, revision: Revision) -> tuple[Fence, ...]:
     """Of the epochs before the one that begins.
 
     Of too many the oldest two become one. That makes more void, not less: what is void is told anew, and to tell once
@@ -152,7 +152,7 @@ def _fences(last: _Last, revision: Revision) -> tuple[Fence, ...]:
     if not revision:
         return ()
     before = [Fence(epoch=fence.epoch, revision=fence.revision) for fence in last.fences]
-    fences = (*before, Fence(epoch=last.epoch, revision=last.began or revision))
+    fences = (*before, Fence(epoch=last.epoch, revision=last.began))
     if len(fences) <= FENCES_KEPT:
         return fences
     oldest, second, *rest = fences
@@ -163,32 +163,35 @@ async def beginnings(client: Client, datacenter: DatacenterId, cluster: ClusterN
     """Where each epoch that the log knows began, oldest first."""
     found: list[Fence] = []
     async for message in history(client, cluster_subject(datacenter, cluster)):
-        epoch = _read(message.body).epoch
+        epoch = _read(message.body, message.sequence).epoch
         if not found or epoch > found[-1].epoch:
             found.append(Fence(epoch=epoch, revision=message.sequence))
     return found
 
 
-async def newest_epochs(client: Client, cluster: ClusterName) -> dict[DatacenterId, int]:
+async def newest_events(client: Client, cluster: ClusterName) -> dict[DatacenterId, Newest]:
     """By datacenter: a cluster that has moved takes its VMs along, whose epochs must rise."""
-    found: dict[DatacenterId, int] = {}
+    found: dict[DatacenterId, Newest] = {}
     async for message in snapshot(client, f"summit.clusters.*.{cluster}"):
         datacenter = DatacenterId(message.subject.split(".")[2])
-        found[datacenter] = _read(message.body).epoch
+        found[datacenter] = _read(message.body, message.sequence)
     return found
 
 
-def _read(body: bytes) -> _Last:
+def _read(body: bytes, revision: int) -> Newest:
     try:
-        return _decode(body)
+        newest = _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return _Last()  # somebody else's words: the events of the VMs know the epoch as well
+        newest = Newest()  # somebody else's words: the events of the VMs know the epoch as well
+    newest.began = newest.began or revision
+    return newest
 
 
-async def _last(client: Client, subject: str) -> tuple[_Last, Revision]:
+async def newest_event(client: Client, subject: str) -> tuple[Newest, Revision]:
     """What the newest event of the subject says, and its revision: 0 where there is none."""
     try:
         message = await client.jetstream().get_last_msg(STREAM, subject, direct=True)
     except NotFoundError:
-        return _Last(), Revision(0)
-    return _read(message.data or b"{}"), Revision(message.seq or 0)
+        return Newest(), Revision(0)
+    revision = Revision(message.seq or 0)
+    return _read(message.data or b"{}", revision), revision

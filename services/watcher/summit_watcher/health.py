@@ -15,12 +15,13 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from summit_models.cluster import ClusterHealth, ConnectionState, Heartbeat, ResourceHealth
-from summit_models.event import HEALTH_BUCKET, cluster_subject
+from summit_models.event import HEALTH_BUCKET
+from summit_runtime.append import NotStoredError
 from summit_runtime.bus import MAX_AGE_SECONDS
-from summit_runtime.publisher import Publisher
 from summit_watcher import metrics
+from summit_watcher.cluster_events import ClusterEvents
 from summit_watcher.connection import ClusterConnection
-from summit_watcher.epoch import Epoch, cluster_event
+from summit_watcher.epoch import Epoch
 from summit_watcher.failure import Failure
 from summit_watcher.positions import Checkpoint
 from summit_watcher.resources import CLUSTER_INSTANCETYPES, INSTANCETYPES, VIRTUAL_MACHINES
@@ -28,6 +29,8 @@ from summit_watcher.resources import CLUSTER_INSTANCETYPES, INSTANCETYPES, VIRTU
 logger = logging.getLogger("summit.watcher")
 
 HEARTBEAT_SECONDS = 10.0
+AWAY_SECONDS = 1.0
+"""How soon it is tried again what NATS has not taken."""
 OBSERVED_AFTER = timedelta(seconds=MAX_AGE_SECONDS / 3)
 """What nothing has been said about for so long is said again, well before its last word ages out of the log."""
 SETTLE_SECONDS = 0.25
@@ -69,6 +72,7 @@ class HealthReporter:
         self,
         epoch: Epoch,
         *,
+        events: ClusterEvents,
         checkpoint: Checkpoint,
         resources: Sequence[str],
         vitals: Callable[[str], Vitals],
@@ -77,6 +81,7 @@ class HealthReporter:
     ) -> None:
         now = datetime.now(UTC)
         self._epoch = epoch
+        self._events = events
         self._checkpoint = checkpoint
         self._vitals = vitals
         self._connection = connection
@@ -113,10 +118,6 @@ class HealthReporter:
             self._health = self._health.model_copy(update=versions)
             self._changed.set()
 
-    def forget_fences(self) -> None:
-        """Note that the log has nothing void as the last word on anything: no later watcher need look for it."""
-        self._epoch = self._epoch._replace(former=())
-
     def snapshot(self) -> ClusterHealth:
         """The health now, with the last contact of each list-watch, and how far the log is complete."""
         resources = [
@@ -145,31 +146,29 @@ class HealthReporter:
         metrics.set_cluster(self._health)
         return self._health
 
-    async def run(self, client: Client, publisher: Publisher) -> None:
-        """Tell changes as they come and signs of life in between, for ever."""
+    async def run(self, client: Client) -> None:
+        """Tell changes as they come and signs of life in between, for ever.
+
+        Raises SupersededError when another watcher has the cluster: what we say is not heard then, nor should it be.
+        """
         told, told_at = _news(self.snapshot()), datetime.now(UTC)
         while True:
             if self._changed.is_set():
                 await asyncio.sleep(SETTLE_SECONDS)
                 self._changed.clear()
-            health = self.snapshot()
-            await self.beat(client)
-            news = _news(health)
-            if news != told or datetime.now(UTC) - told_at > OBSERVED_AFTER:
-                # To publish may have to wait for room for hours: not without a sign of life.
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(HEARTBEAT_SECONDS):
-                        await self._publish(health, publisher)
-                        told, told_at = news, datetime.now(UTC)
+            health, now = self.snapshot(), datetime.now(UTC)
+            news, pause_seconds = _news(health), HEARTBEAT_SECONDS
+            try:
+                is_last_word = await self._events.confirm()
+                await self.beat(client)
+                if news != told or not is_last_word or now - told_at > OBSERVED_AFTER:
+                    await self._events.tell(health)
+                    told, told_at = news, now
+            except (NotStoredError, NatsError, TimeoutError):
+                pause_seconds = AWAY_SECONDS
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(HEARTBEAT_SECONDS):
+                async with asyncio.timeout(pause_seconds):
                     await self._changed.wait()
-
-    async def _publish(self, health: ClusterHealth, publisher: Publisher) -> None:
-        event = cluster_event(health, self._epoch)
-        await publisher.publish(
-            cluster_subject(health.datacenter, health.name), event.model_dump_json().encode(), event.id
-        )
 
     async def beat(self, client: Client) -> None:
         """Give a sign of life. A lost one is nothing: the next one is ten seconds away."""

@@ -177,7 +177,7 @@ async def begin(
         ledger = Ledger(datacenter, cluster, epoch=epoch.number, history=epoch.history, fences=epoch.fences)
         await ledger.read(client)
         if ledger.newest_epoch < epoch.number:
-            return epoch if ledger.has_doubts else epoch._replace(former=()), ledger
+            return epoch, ledger
         above = ledger.newest_epoch  # the log has lost the cluster's own events, or they are somebody else's words
 
 

@@ -46,6 +46,11 @@ WAITING_EVENTS = Gauge(
     "Changes that were read and are not known to be in the log; growing: NATS is slower than the cluster, or away",
     labelnames=("cluster",),
 )
+STANDING_BACK = Gauge(
+    "summit_cluster_standing_back",
+    "1 while another watcher has the cluster and this one waits; for minutes: two watchers have one configuration",
+    labelnames=("cluster",),
+)
 EVENTS_PUBLISHED = Counter(
     "summit_cluster_events",
     "Changes of VMs and migrations that were published, by type; a storm of one cluster shows here",
@@ -99,9 +104,9 @@ REGRESSIONS = Counter(
 )
 
 _OF_A_CLUSTER = (
-    CLUSTER_SYNCED, CLUSTER_LAST_CONTACT, CREDENTIALS_EXPIRE, WAITING_EVENTS, EVENTS_PUBLISHED, STREAM_STATE,
-    STREAM_LAST_CONTACT, WATCH_EVENTS, WATCH_RESTARTS, LISTS, SYNTHETIC_DELETES, RELIST_DRIFT, DECODE_ERRORS,
-    REGRESSIONS,
+    CLUSTER_SYNCED, CLUSTER_LAST_CONTACT, CREDENTIALS_EXPIRE, WAITING_EVENTS, STANDING_BACK, EVENTS_PUBLISHED,
+    STREAM_STATE, STREAM_LAST_CONTACT, WATCH_EVENTS, WATCH_RESTARTS, LISTS, SYNTHETIC_DELETES, RELIST_DRIFT,
+    DECODE_ERRORS, REGRESSIONS,
 )  # fmt: skip
 _EVENT_TYPES = ("ADDED", "MODIFIED", "DELETED", "BOOKMARK")
 _STATES = tuple(set(ConnectionState) - {ConnectionState.DEGRADED, ConnectionState.RETIRED})  # those are a cluster's
@@ -190,12 +195,19 @@ def set_cluster(health: ClusterHealth) -> None:
     CLUSTER_LAST_CONTACT.labels(health.name).set(_timestamp(health.last_contact))
     CREDENTIALS_EXPIRE.labels(health.name).set(_timestamp(health.credentials_expire_at))
     WAITING_EVENTS.labels(health.name).set(health.waiting_events)
+    STANDING_BACK.labels(health.name).set(0)
 
 
 def forget_cluster(cluster: ClusterName) -> None:
     """Remove the series of a cluster that is no longer watched: they would stay as they were, for ever."""
     for metric in _OF_A_CLUSTER:
         metric.remove_by_labels({"cluster": cluster})
+
+
+def stand_back(cluster: ClusterName) -> None:
+    """Leave the series of a cluster to the watcher that has it now."""
+    forget_cluster(cluster)
+    STANDING_BACK.labels(cluster).set(1)
 
 
 def _timestamp(moment: datetime | None) -> float:

@@ -18,7 +18,7 @@ from nats.js.errors import NotFoundError
 from pydantic import ValidationError
 
 from summit_models.cluster import Heartbeat
-from summit_models.event import HEALTH_BUCKET
+from summit_models.event import HEALTH_BUCKET, STREAM
 from summit_runtime.lanes import Lane
 from summit_watcher.epoch import Epoch
 from summit_watcher.normalize import number_of
@@ -70,14 +70,22 @@ class Checkpoint:
 
 
 async def last_heartbeat(client: Client, epoch: Epoch) -> Heartbeat | None:
-    """What an earlier watcher of this history last said; None where there is nothing of use."""
+    """What the watcher before last said, of this history; None where there is nothing of use.
+
+    One that had lost the cluster may have said something since: its position is that of events nobody has heard.
+    """
     subject = f"$KV.{HEALTH_BUCKET}.{epoch.datacenter}.{epoch.cluster}"
+    jetstream = client.jetstream()
     try:
-        message = await client.jetstream().get_last_msg(f"KV_{HEALTH_BUCKET}", subject, direct=True)
+        message = await jetstream.get_last_msg(f"KV_{HEALTH_BUCKET}", subject, direct=True)
         heartbeat = Heartbeat.model_validate_json(message.data or b"")
+        fence = next((fence for fence in epoch.fences if fence.epoch > heartbeat.epoch), None)
+        if fence is None or heartbeat.epoch < epoch.history:
+            return None
+        next_began = await jetstream.get_msg(STREAM, seq=fence.revision, direct=True)
     except (NotFoundError, ValidationError, NatsError, TimeoutError):
         return None
-    return heartbeat if heartbeat.epoch >= epoch.history else None
+    return heartbeat if message.time and next_began.time and message.time < next_began.time else None
 
 
 def start(resource: str, heartbeat: Heartbeat | None, told: int, now: datetime) -> Start:

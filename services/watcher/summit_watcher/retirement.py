@@ -10,31 +10,31 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import msgspec
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
-from nats.js.errors import NotFoundError
 
 from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.contract import ClusterName, DatacenterId
-from summit_models.event import HEALTH_BUCKET, STREAM, cluster_event_type, cluster_subject
+from summit_models.event import HEALTH_BUCKET, cluster_event_type
 from summit_runtime.consumer import snapshot
 from summit_runtime.publisher import Publisher
 from summit_watcher import events
+from summit_watcher.cluster_events import ClusterEvents
 from summit_watcher.config import DatacenterConfig
-from summit_watcher.declaration import withdraw
-from summit_watcher.epoch import Epoch, cluster_event, newest_epochs
+from summit_watcher.connection_errors import SupersededError
+from summit_watcher.declaration import until_stored, withdraw
+from summit_watcher.epoch import Epoch, Newest, newest_events
 from summit_watcher.events import Outgoing
 from summit_watcher.health import HEARTBEAT_SECONDS
 from summit_watcher.ledger import Ledger, begin
+from summit_watcher.silence import is_silent
 
 logger = logging.getLogger("summit.watcher")
 
-SILENT_AFTER = timedelta(seconds=3 * HEARTBEAT_SECONDS)
-"""Somebody whose configuration declares it may watch a cluster that ours does not: he would be heard of by then."""
 REASON = "the configuration does not declare it any more"
 
 
@@ -97,24 +97,6 @@ async def unretired(client: Client, datacenter: DatacenterId) -> list[ClusterNam
     return sorted(ClusterName(subject.rpartition(".")[2]) for subject, retired in found.items() if not retired)
 
 
-async def is_silent(client: Client, datacenter: DatacenterId, cluster: ClusterName) -> bool:
-    """Has no watcher spoken of the cluster for a while, in the log or with a sign of life? When in doubt: it has."""
-    places = (
-        (STREAM, cluster_subject(datacenter, cluster)),
-        (f"KV_{HEALTH_BUCKET}", f"$KV.{HEALTH_BUCKET}.{datacenter}.{cluster}"),
-    )
-    for stream, subject in places:
-        try:
-            message = await client.jetstream().get_last_msg(stream, subject, direct=True)
-        except NotFoundError:
-            continue
-        except (NatsError, TimeoutError):
-            return False
-        if message.data and (message.time is None or datetime.now(UTC) - message.time < SILENT_AFTER):
-            return False
-    return True
-
-
 async def retire(client: Client, publisher: Publisher, datacenter: DatacenterId, cluster: ClusterName) -> int:
     """Take a cluster out of the lists, and tell how many VMs it had; all is stored when this returns.
 
@@ -131,9 +113,15 @@ async def retire(client: Client, publisher: Publisher, datacenter: DatacenterId,
         since=datetime.now(UTC),
         reason=REASON,
     )  # without its identity: another cluster may have the name next
-    said = cluster_event(health, epoch)
-    await publisher.publish(cluster_subject(datacenter, cluster), said.model_dump_json().encode(), said.id)
     await publisher.lane(datacenter, cluster).flush()
+    try:
+        said = ClusterEvents(client, epoch)
+        await until_stored(lambda: said.tell(health), what=f"that {cluster} is retired is not in the log yet")
+    except SupersededError as error:
+        logger.warning(
+            "cluster %s of datacenter %s is not retired: %s", cluster, datacenter, error, extra={"cluster": cluster}
+        )
+        return 0
     await withdraw(datacenter, cluster, client)
     with contextlib.suppress(NatsError, TimeoutError):  # it would leave the bucket by itself within a day
         bucket = await client.jetstream().key_value(HEALTH_BUCKET)
@@ -152,12 +140,13 @@ async def retire(client: Client, publisher: Publisher, datacenter: DatacenterId,
 async def _fenced(
     client: Client, publisher: Publisher, datacenter: DatacenterId, cluster: ClusterName
 ) -> tuple[Ledger, Epoch]:
-    epochs = await newest_epochs(client, cluster)
-    here = epochs.pop(datacenter, 0)
-    if any(elsewhere > here for elsewhere in epochs.values()):
-        ledger = Ledger(datacenter, cluster, epoch=here, history=here)
+    newest = await newest_events(client, cluster)
+    here = newest.pop(datacenter, Newest())
+    if any(elsewhere.epoch > here.epoch for elsewhere in newest.values()):
+        epoch = Epoch(datacenter, cluster, here.epoch, here.epoch, began=here.began)
+        ledger = Ledger(datacenter, cluster, epoch=here.epoch, history=here.epoch)
         await ledger.read(client)
-        return ledger, Epoch(datacenter, cluster, here, here)
+        return ledger, epoch
     epoch, ledger = await begin(client, publisher, datacenter, cluster)
     return ledger, epoch
 

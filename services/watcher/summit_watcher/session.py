@@ -14,12 +14,15 @@ from functools import partial
 from typing import Any
 
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 
 from summit_models.cluster import ConnectionState
 from summit_runtime.publisher import Publisher
 from summit_watcher.activity import ActivityLog
+from summit_watcher.cluster_events import ClusterEvents
 from summit_watcher.config import ClusterConfig
 from summit_watcher.connection import ClusterConnection
+from summit_watcher.connection_errors import SupersededError
 from summit_watcher.epoch import Epoch
 from summit_watcher.errors import WatcherError
 from summit_watcher.events import Outgoing
@@ -58,6 +61,7 @@ class Session:
     activity: ActivityLog
     settings: ListWatchSettings | None
     epoch: Epoch
+    events: ClusterEvents
     ledger: Ledger
     starts: Mapping[str, Start]
     """How the list-watch of each resource begins."""
@@ -72,6 +76,7 @@ class Session:
         self._streams = {resource.plural: self._list_watch(resource) for resource in WATCHED}
         self._health = HealthReporter(
             self.epoch,
+            events=self.events,
             checkpoint=self._checkpoint,
             resources=list(self._streams),
             vitals=self._vitals,
@@ -86,12 +91,12 @@ class Session:
         self._synced = asyncio.Event()
 
     async def run(self) -> None:
-        """Watch for ever. Raises HistoryEndedError, in a group, when this epoch's history has ended."""
+        """Watch for ever. Raises, in a group, HistoryEndedError or SupersededError when this epoch has ended."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.connection.follow_files())
                 tasks.create_task(self._intake.run())
-                tasks.create_task(self._health.run(self.client, self.publisher))
+                tasks.create_task(self._health.run(self.client))
                 tasks.create_task(self._note_what_is_stored())
                 tasks.create_task(self._repeat_unchanged())
                 tasks.create_task(self._publish_when_poked())
@@ -110,15 +115,16 @@ class Session:
             known, doubts = self._checkpoint.stored.keys(), self.ledger.has_doubts
             await self._checkpoint.advance(self._lane)
             if not doubts:
-                self._health.forget_fences()
+                self.events.forget_fences()
             if self._checkpoint.stored.keys() != known:  # a first position is worth more than a newer one
                 await self._health.beat(self.client)
 
     async def _say_how_far(self) -> None:
         """At the end, so that the next watcher goes on from here; what is not stored by then it finds out itself."""
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(SupersededError, NatsError, TimeoutError):
             async with asyncio.timeout(LAST_WORD_SECONDS):
                 await self._checkpoint.advance(self._lane)
+                await self.events.confirm()
                 await self._health.beat(self.client)
 
     def _list_watch(self, resource: Resource[Any]) -> ListWatch[Any]:

@@ -1,0 +1,58 @@
+"""Whether a watcher speaks of a cluster: in the log, or with a sign of life in the bucket."""
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js.api import RawStreamMsg
+from nats.js.errors import NotFoundError
+
+from summit_models.contract import ClusterName, DatacenterId
+from summit_models.event import HEALTH_BUCKET, STREAM, cluster_subject
+
+SILENT_SECONDS = 30.0
+"""Three signs of life that did not come."""
+LISTEN_SECONDS = 2.0
+
+
+async def is_silent(client: Client, datacenter: DatacenterId, cluster: ClusterName) -> bool:
+    """Has no watcher spoken of the cluster for a while? When in doubt, one has."""
+    try:
+        words = await _last_words(client, datacenter, cluster)
+    except (NatsError, TimeoutError):
+        return False
+    since = datetime.now(UTC) - timedelta(seconds=SILENT_SECONDS)
+    return all(word.time is not None and word.time < since for word in words)
+
+
+async def until_silent(client: Client, datacenter: DatacenterId, cluster: ClusterName) -> None:
+    """Listen until no watcher has spoken of the cluster for a while, by our own clock: the server's may differ."""
+    heard: list[int | None] | None = None
+    heard_at = time.monotonic()
+    while time.monotonic() < heard_at + SILENT_SECONDS:
+        try:
+            now = [word.seq for word in await _last_words(client, datacenter, cluster)]
+        except (NatsError, TimeoutError):
+            now = None  # it is NATS that says nothing
+        if now != heard or now is None:
+            heard, heard_at = now, time.monotonic()
+        await asyncio.sleep(LISTEN_SECONDS)
+
+
+async def _last_words(client: Client, datacenter: DatacenterId, cluster: ClusterName) -> list[RawStreamMsg]:
+    """The newest event of the cluster and the newest sign of life, as far as there are any."""
+    places = (
+        (STREAM, cluster_subject(datacenter, cluster)),
+        (f"KV_{HEALTH_BUCKET}", f"$KV.{HEALTH_BUCKET}.{datacenter}.{cluster}"),
+    )
+    words = []
+    for stream, subject in places:
+        try:
+            message = await client.jetstream().get_last_msg(stream, subject, direct=True)
+        except NotFoundError:
+            continue
+        if message.data:  # a deleted key has none
+            words.append(message)
+    return words
