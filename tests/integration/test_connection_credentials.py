@@ -7,6 +7,7 @@ import asyncio
 import base64
 import json
 import logging
+import resource
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -162,6 +163,7 @@ BROKEN = [
     pytest.param("raise SystemExit('token expired, log in again')", "exit code 1: token expired", id="fails"),
     pytest.param("time.sleep(60)", "gave no answer within 1 s", id="hangs"),
     pytest.param("print('hello'); raise SystemExit", "printed no ExecCredential", id="prints garbage"),
+    pytest.param("print('x' * 2**21); time.sleep(60)", "printed more than 1048576 bytes", id="prints without end"),
     pytest.param("status = {}", "gave neither a token nor a client certificate", id="gives nothing"),
 ]
 
@@ -216,18 +218,81 @@ async def test_a_plugin_that_breaks_under_a_running_watch_sends_nothing_anonymou
     assert not any(token in caplog.text for token in tokens)
 
 
-async def test_a_hanging_plugin_does_not_stop_the_others(cluster: SimulatedCluster, plugin: Plugin) -> None:
-    """It runs beside the event loop, and its children end with it."""
+def preemptions() -> int:
+    """How often this thread had to let others run, without having asked for it."""
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_nivcsw
+
+
+async def longest_turn(work: asyncio.Task[Any]) -> float:
+    """How long the event loop was held up at most, in seconds, until the work was done; not by other processes."""
+    longest, last, preempted = 0.0, time.monotonic(), preemptions()
+    while not work.done():
+        await asyncio.sleep(0)
+        turn, others = time.monotonic() - last, preemptions() - preempted
+        longest = max(longest, turn if not others else 0.0)
+        last, preempted = time.monotonic(), preempted + others
+    return longest
+
+
+async def test_a_hanging_plugin_does_not_hold_up_the_others(cluster: SimulatedCluster, plugin: Plugin) -> None:
+    """Neither its start nor its end takes the event loop for 50 ms; the best of five, as the machine has other work."""
     plugin.does("time.sleep(60)")
-    async with connect(plugin.kubeconfig, EAGER) as connection:
+    settings = ConnectionSettings(reload_seconds=0, credentials_seconds=0.3)
+    longest: list[float] = []
+    while len(longest) < 5 and not (longest and longest[-1] < 0.05):
+        async with connect(plugin.kubeconfig, settings) as connection:
+            asked = asyncio.create_task(connection.server_version())
+            longest.append(await longest_turn(asked))
+            with pytest.raises(AuthError, match="gave no answer within"):
+                await asked
+    assert min(longest) < 0.05
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process, other than as a name that its parent has not taken note of."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("end", ["its time is over", "the connection ends"])
+async def test_nothing_of_a_plugin_runs_on(cluster: SimulatedCluster, plugin: Plugin, *, end: str) -> None:
+    """Nor its children, that a shell as plugin has."""
+    plugin.does("import subprocess; (here / 'child').write_text(str(subprocess.Popen(['sleep', '60']).pid)); "
+                "time.sleep(60)")  # fmt: skip
+    file = plugin.kubeconfig.parent / "child"
+    settings = ConnectionSettings(credentials_seconds=1.5 if end == "its time is over" else 60)
+    async with connect(plugin.kubeconfig, settings) as connection:
         asked = asyncio.create_task(connection.server_version())
-        longest, last = 0.0, time.monotonic()
-        while not asked.done():
-            await asyncio.sleep(0)
-            longest, last = max(longest, time.monotonic() - last), time.monotonic()
-        with pytest.raises(AuthError):
-            await asked
-    assert longest < 0.5
+        await until(lambda: file.exists() and file.read_text(), 30)
+        if end == "the connection ends":
+            asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+    await until(lambda: not is_running(int(file.read_text())))
+
+
+async def test_a_plugin_hears_and_tells_no_secret(
+    cluster: SimulatedCluster, plugin: Plugin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ours are not in its environment, and what it quotes of its own is left out of what we say."""
+    monkeypatch.setenv("NATS_URL", "nats://watcher:pa55word@nats")
+    jwt = f"{'e' * 20}.{'y' * 400}.{'J' * 40}"
+    plugin.does(f"raise SystemExit('401 for Authorization: Bearer {jwt} with ' + str(os.environ.get('NATS_URL')))")
+    async with connect(plugin.kubeconfig) as connection:
+        with pytest.raises(AuthError, match="failed with exit code 1: 401 for Authorization: Bearer … with None"):
+            await connection.server_version()
+
+
+@pytest.mark.parametrize("content", ["first\nsecond\n", "to\0ken", "\x7fELF\x02"])
+async def test_a_token_that_is_none_is_told(cluster: SimulatedCluster, tmp_path: Path, content: str) -> None:
+    """No header can have it; it is not in the sentence, and nothing is sent."""
+    async with connect(cluster.write_kubeconfig(tmp_path / "kc", credential="token-file")) as connection:
+        (tmp_path / "kc.token").write_text(content)
+        with pytest.raises(AuthError, match="holds line breaks or characters that no token has") as raised:
+            await connection.server_version()
+        assert content not in str(raised.value)
+    assert list(cluster.requests) == []
 
 
 async def test_a_missing_plugin_is_named(cluster: SimulatedCluster, plugin: Plugin) -> None:

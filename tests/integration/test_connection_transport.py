@@ -1,5 +1,7 @@
 """What is between us and the API server: TLS, sockets, and servers that are not what they should be."""
 
+import asyncio
+import contextlib
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,7 +19,7 @@ from summit_simulator import kubeconfig
 from summit_simulator.cluster import SimulatedCluster
 from summit_simulator.tls import CertificateAuthority, server_context
 from summit_watcher.connection import ClusterConnection, ConnectionSettings
-from summit_watcher.connection_errors import IdleError, TlsError, UnreachableError
+from summit_watcher.connection_errors import CertificateError, IdleError, TlsError, UnreachableError
 from summit_watcher.errors import WatcherError
 from summit_watcher.failure import classify
 from summit_watcher.socket_options import KEEPALIVE_AFTER_SECONDS, keepalive_socket
@@ -61,13 +63,54 @@ async def failure(connection: ClusterConnection) -> WatcherError:
     return raised.value
 
 
-async def test_an_expired_server_certificate_is_told_in_openssls_words(tmp_path: Path) -> None:
-    """It is another person's work than a wrong name."""
-    tls = server_context(AUTHORITY, AUTHORITY.issue_server(["127.0.0.1"], valid_for=timedelta(days=-1)))
-    async with served(version, tls) as port:
+ELSEWHERE = CertificateAuthority("elsewhere")
+REFUSED = [
+    pytest.param(AUTHORITY, ["127.0.0.1"], "certificate has expired", "to {until} UTC", id="expired"),
+    pytest.param(AUTHORITY, ["api.fra.example", "10.0.0.1"], "IP address mismatch",
+                 ", for api.fra.example, 10.0.0.1, ", id="for other names"),
+    pytest.param(ELSEWHERE, ["127.0.0.1"], "was not accepted: self", "issued by CN=elsewhere, ",
+                 id="of an unknown authority"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("issuer", "names", "verdict", "words"), REFUSED)
+async def test_a_certificate_that_is_refused_is_told_with_openssls_verdict_and_what_it_is(
+    tmp_path: Path, issuer: CertificateAuthority, names: list[str], verdict: str, words: str
+) -> None:
+    """Each is another person's work: whose certificate it is, for which names, by whom, until when."""
+    pair = issuer.issue_server(names, valid_for=timedelta(days=-1 if "expired" in verdict else 1))
+    async with served(version, server_context(issuer, pair)) as port:
         error = await failure(connect(tmp_path / "kc", f"https://127.0.0.1:{port}"))
-    assert "certificate has expired" in str(error)
     assert classify(error).state is State.TLS_ERROR
+    assert verdict in str(error)
+    assert "; it shows CN=kube-apiserver, for " in str(error)
+    assert words.format(until=f"{pair.certificate.not_valid_after_utc:%Y-%m-%d %H:%M}") in str(error)
+
+
+async def test_a_server_that_is_not_trusted_gets_nothing_but_handshakes(tmp_path: Path) -> None:
+    """To know its certificate it is greeted once more: without a request, a token, or a certificate of ours."""
+    greeted: list[tuple[object, bytes]] = []
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        shown = writer.get_extra_info("ssl_object").getpeercert()
+        with contextlib.suppress(OSError):
+            greeted.append((shown, await reader.read()))
+        writer.close()
+
+    tls = server_context(AUTHORITY, AUTHORITY.issue_server(["127.0.0.1"], valid_for=timedelta(days=-1)))
+    tls.maximum_version = ssl.TLSVersion.TLSv1_2  # there the server is done before the client
+    server = await asyncio.start_server(greet, "127.0.0.1", 0, ssl=tls)
+    client = AUTHORITY.issue_client("admin")
+    user = {"token": "t", "client-certificate-data": kubeconfig.embedded(client.certificate_pem),
+            "client-key-data": kubeconfig.embedded(client.key_pem)}  # fmt: skip
+    address = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    config = kubeconfig.render(name="c", server=address, user=user, ca_pem=AUTHORITY.certificate_pem)
+    path = kubeconfig.write(tmp_path / "kc", config)
+    async with server:
+        error = await failure(ClusterConnection(path, name=ClusterName("c"), settings=IMPATIENT))
+        await until(lambda: greeted)
+    assert "it shows CN=kube-apiserver" in str(error)
+    assert greeted == [(None, b"")]
 
 
 async def test_the_server_name_is_verified_and_may_be_named(tmp_path: Path) -> None:
@@ -75,7 +118,7 @@ async def test_the_server_name_is_verified_and_may_be_named(tmp_path: Path) -> N
     tls = server_context(AUTHORITY, AUTHORITY.issue_server(["api.fra.example"]))
     async with served(version, tls) as port:
         server = f"https://127.0.0.1:{port}"
-        assert "mismatch" in str(await failure(connect(tmp_path / "kc", server))).lower()
+        assert isinstance(await failure(connect(tmp_path / "kc", server)), CertificateError)
         async with connect(tmp_path / "kc2", server, tls_server_name="api.fra.example") as connection:
             assert await connection.server_version() == "v1.36.0"
 

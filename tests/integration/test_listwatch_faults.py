@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 from mirror import Mirror, mirrored, until
+from prometheus_client import REGISTRY
 
 from summit_models.cluster import ConnectionState as State
 from summit_models.contract import ClusterName
 from summit_simulator.cluster import SimulatedCluster
 from summit_simulator.faults import INVALID_UTF8
-from summit_watcher.connection import ClusterConnection
+from summit_watcher.connection import ClusterConnection, ConnectionSettings
 from summit_watcher.connection_errors import RegressedError
 from summit_watcher.failure import Retry
 from summit_watcher.listwatch import ListWatchSettings
@@ -25,6 +26,7 @@ from summit_watcher.listwatch_events import Apply, Delete, Init, InitApply, Init
 from summit_watcher.resources import MIGRATIONS
 from summit_watcher.stream_state import Listing, ListReason
 from summit_watcher.transport import Timeouts
+from tcp_proxy import tcp_proxy
 
 SOON = Retry(0.02, 0.1)
 QUICK = ListWatchSettings(
@@ -54,6 +56,12 @@ async def connection(cluster: SimulatedCluster, tmp_path: Path) -> AsyncIterator
 
 def truth(cluster: SimulatedCluster) -> Mapping[str, str]:
     return {uid: vm["metadata"]["resourceVersion"] for uid, vm in cluster.truth(VMS)[VMS].items()}
+
+
+def idle_ends() -> float:
+    """How many watches of VMs have ended as nothing came, as Prometheus sees it."""
+    labels = {"cluster": "vulcan", "resource": VMS, "reason": "idle"}
+    return REGISTRY.get_sample_value("summit_watch_restarts_total", labels) or 0.0
 
 
 async def synced(mirror: Mirror, cluster: SimulatedCluster) -> None:
@@ -210,6 +218,30 @@ async def test_a_silent_stream_is_given_up_and_resumed(
         cluster.create_vm("unseen")
         cluster.faults.unfreeze()
         await synced(mirror, cluster)
+    assert lists(cluster) == 1
+
+
+async def test_a_connection_that_swallows_all_bytes_is_given_up_and_resumed(
+    cluster: SimulatedCluster, tmp_path: Path
+) -> None:
+    """A firewall that forgot it: each end's bytes are taken, and none arrives. So it goes with new connections too."""
+    before = idle_ends()
+    async with tcp_proxy(cluster.url) as proxy:
+        path = cluster.write_kubeconfig(tmp_path / "proxied", server=proxy.url)
+        settings = ConnectionSettings(connect_seconds=0.5)
+        connection = ClusterConnection(path, name=ClusterName("vulcan"), settings=settings)
+        async with connection, mirrored(connection, QUICK) as mirror:
+            await synced(mirror, cluster)
+            proxy.swallows = True
+            passing = cluster.create_vm("passing")
+            cluster.delete(VMS, passing)
+            await until(lambda: mirror.state is State.UNREACHABLE)
+            assert mirror.states == [State.LISTING, State.SYNCED, State.STALE, State.UNREACHABLE]
+            cluster.create_vm("staying")
+            proxy.swallows = False
+            await synced(mirror, cluster)
+    assert passing["metadata"]["uid"] in mirror.deletes
+    assert idle_ends() == before + 1
     assert lists(cluster) == 1
 
 

@@ -5,11 +5,11 @@ import asyncio
 import asyncpg
 import pytest
 from nats.aio.client import Client
-from postgres_proxy import postgres_proxy
 from projecting import Readings, eventually, projector, projector_settings, publish, publisher
 from published import vm_event
 
 from summit_projector import metrics
+from tcp_proxy import tcp_proxy
 
 TOTALS = """
 SELECT (SELECT count(*) FROM vms) AS vms, (SELECT max(vm_version) FROM vms) AS newest,
@@ -39,7 +39,7 @@ async def totals(readings: Readings) -> dict[str, int]:
 async def test_commit_whose_outcome_is_unknown_counts_once(nats_url: str, database_url: str, lost: str) -> None:
     """The connection breaks at the COMMIT: it may have happened or not, and the checkpoint tells which."""
     readings = Readings(database_url)
-    async with postgres_proxy(database_url) as proxy, publisher(nats_url) as client:
+    async with tcp_proxy(database_url) as proxy, publisher(nats_url) as client:
         async with projector(projector_settings(nats_url, proxy.url)):
             await readings.applied(await publish_versions(client, 1, 20))
             for n in range(3):

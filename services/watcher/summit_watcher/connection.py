@@ -25,7 +25,7 @@ from summit_models.contract import ClusterName
 from summit_watcher.certificates import WARN_BEFORE, Certificate
 from summit_watcher.config import readable_by_others
 from summit_watcher.connection_errors import AuthError, KubeconfigError, UnreachableError
-from summit_watcher.credentials import obtain
+from summit_watcher.credentials import obtain, written
 from summit_watcher.errors import StatusError
 from summit_watcher.failure import Failure, classify
 from summit_watcher.kubeconfig_files import KubeconfigFiles
@@ -206,14 +206,13 @@ class ClusterConnection:
         try:
             return await stack.enter_async_context(transport.request(request, connect_seconds))
         except StatusError as error:
-            raise self._refused(error) if error.code == 401 else error from error
+            raise self._refused(error, transport) if error.code == 401 else error from error
 
-    def _refused(self, refusal: StatusError | None) -> AuthError:
-        # An expired client certificate is a 401 with API servers written in Go, not a TLS error.
+    def _refused(self, refusal: StatusError | None, transport: Transport) -> AuthError:
         said = f" ({refusal.message})" if refusal and refusal.message else ""
         return AuthError(
-            f"the API server refuses the credentials of kubeconfig {self._path}{said}: replace them; a token or "
-            "certificate may have expired"
+            f"the API server refuses the credentials of kubeconfig {self._path}{said}: replace them; "
+            f"{transport.ends or 'a token or certificate may have expired'}"
         )
 
     async def _connected(self, refused: Transport | None = None, refusal: StatusError | None = None) -> Transport:
@@ -225,7 +224,7 @@ class ClusterConnection:
             if held and held is not refused and not _ends_soon(held):
                 return held  # another request has renewed it meanwhile
             if refused and held is refused and now < self._reloaded_at + self.settings.reload_seconds:
-                raise self._refused(refusal)
+                raise self._refused(refusal, refused)
             if refused:
                 self._reloaded_at = now
             return await self._renewed(None if held is refused else held)
@@ -272,7 +271,8 @@ class ClusterConnection:
     async def _made(self) -> Transport:
         try:
             kubeconfig = await self._in_thread(self._files.read)
-            credentials = await obtain(kubeconfig, self.settings.credentials_seconds)
+            found = await self._in_thread(lambda: written(kubeconfig))
+            credentials = await obtain(kubeconfig, found, self.settings.credentials_seconds, self._thread)
             client = await self._in_thread(lambda: build_client(kubeconfig, credentials))
         except AuthError as error:
             self._failure = (time.monotonic() + self.settings.reload_seconds, error)

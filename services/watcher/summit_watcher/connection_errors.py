@@ -3,7 +3,8 @@
 WatcherError
 ├── KubeconfigError    the file is missing, broken, or asks for what we do not do
 ├── AuthError          there are no credentials, or the server refuses them after they were loaded again
-├── TlsError           the server's certificate, or ours, was not accepted
+├── TlsError           there was no TLS handshake
+│   └── CertificateError   … as the server's certificate was not accepted
 ├── UnreachableError   nothing that speaks Kubernetes answers at that address
 ├── LostError          an answer broke off
 │   ├── IdleError      … or fell silent
@@ -32,6 +33,10 @@ class AuthError(WatcherError):
 
 class TlsError(WatcherError):
     """The TLS handshake failed."""
+
+
+class CertificateError(TlsError):
+    """The server's certificate was not accepted."""
 
 
 class UnreachableError(WatcherError):

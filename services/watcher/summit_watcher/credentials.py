@@ -5,12 +5,14 @@ official client would go on as `system:anonymous`.
 """
 
 from base64 import urlsafe_b64decode
+from concurrent.futures import Executor
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import msgspec
 
 from summit_watcher import exec_plugin
+from summit_watcher.connection_errors import AuthError
 from summit_watcher.kubeconfig import Kubeconfig
 
 RENEW_BEFORE = timedelta(seconds=60)
@@ -40,19 +42,34 @@ class _Claims(msgspec.Struct):
     exp: float | None = None
 
 
-async def obtain(kubeconfig: Kubeconfig, plugin_timeout_seconds: float) -> Credentials:
-    """Read the files or run the plugin. Raises KubeconfigError or AuthError. A written token wins over a plugin."""
-    token = kubeconfig.token()
-    certificate, key = kubeconfig.client_certificate(), kubeconfig.client_key()
+def written(kubeconfig: Kubeconfig) -> Credentials:
+    """What the kubeconfig and the files it names hold. Blocks. Raises KubeconfigError or AuthError."""
+    token = checked(kubeconfig.token(), f"the token of kubeconfig {kubeconfig.path}")
+    return Credentials(token, kubeconfig.client_certificate(), kubeconfig.client_key())
+
+
+async def obtain(
+    kubeconfig: Kubeconfig, written: Credentials, plugin_timeout_seconds: float, thread: Executor
+) -> Credentials:
+    """Run the plugin, where there is one. Raises AuthError. A written token wins over a plugin."""
     plugin = kubeconfig.user.exec
-    if token or plugin is None:
-        return Credentials(token, certificate, key)
-    given = await exec_plugin.run(plugin, kubeconfig, plugin_timeout_seconds)
+    if written.token or plugin is None:
+        return written
+    given = await exec_plugin.run(plugin, kubeconfig, plugin_timeout_seconds, thread)
+    certificate, key = written.certificate_pem, written.key_pem
     if given.client_certificate_data and given.client_key_data:
         certificate, key = given.client_certificate_data.encode(), given.client_key_data.encode()
     expires_at = _aware(given.expiration_timestamp)
-    token = given.token.strip() if given.token else None
+    token = checked(given.token, f"the token of credential plugin {plugin.command!r} of kubeconfig {kubeconfig.path}")
     return Credentials(token, certificate, key, expires_at, renewal(expires_at, datetime.now(UTC)))
+
+
+def checked(token: str | None, name: str) -> str | None:
+    """The token without spaces around it. Raises AuthError if it is none: two lines, or some other file."""
+    token = token.strip() if token else None
+    if token and not (token.isascii() and token.isprintable()):
+        raise AuthError(f"{name} holds line breaks or characters that no token has: is it another file?")
+    return token
 
 
 def expiry_of(token: str) -> datetime | None:

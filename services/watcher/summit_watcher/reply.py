@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import aiohttp
 
-from summit_watcher.connection_errors import IdleError, LostError, TlsError, UnreachableError
+from summit_watcher.connection_errors import CertificateError, IdleError, LostError, TlsError, UnreachableError
 from summit_watcher.errors import WatcherError
 
 
@@ -56,7 +56,7 @@ def translated(error: Exception, endpoint: str) -> WatcherError:
     """One of our errors, with a sentence, for one of aiohttp or the system."""
     match error:
         case aiohttp.ClientSSLError() | ssl.SSLError():
-            return TlsError(_tls_reason(error, endpoint))
+            return _tls_error(error, endpoint)
         case aiohttp.ClientConnectorError() | aiohttp.ClientHttpProxyError() | aiohttp.ConnectionTimeoutError():
             return UnreachableError(_connect_reason(error, endpoint))
         case aiohttp.SocketTimeoutError() | TimeoutError():
@@ -87,7 +87,10 @@ def _system_reason(error: aiohttp.ClientConnectorError) -> str:
     return error.os_error.strerror or str(error.os_error)
 
 
-def _tls_reason(error: Exception, endpoint: str) -> str:
+_TLS_REASONS = {"WRONG_VERSION_NUMBER": "it does not speak TLS"}
+
+
+def _tls_error(error: Exception, endpoint: str) -> TlsError:
     """OpenSSL's own words: an expired certificate, an unknown authority and a wrong name differ there."""
     cause = error
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
@@ -95,6 +98,7 @@ def _tls_reason(error: Exception, endpoint: str) -> str:
     elif isinstance(error, aiohttp.ClientSSLError):
         cause = error.os_error
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"the certificate of {endpoint} was not accepted: {cause.verify_message}"
+        verdict = cause.verify_message.rstrip(".")
+        return CertificateError(f"the certificate of {endpoint} was not accepted: {verdict}")
     reason = getattr(cause, "reason", None) or str(cause)
-    return f"no TLS with {endpoint}: {'it does not speak TLS' if reason == 'WRONG_VERSION_NUMBER' else reason}"
+    return TlsError(f"no TLS with {endpoint}: {_TLS_REASONS.get(reason, reason)}")

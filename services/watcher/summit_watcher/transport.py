@@ -17,9 +17,10 @@ from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.config import ConfigException, load_kube_config_from_dict
 
 from summit_watcher.certificates import Certificate, certificates
-from summit_watcher.connection_errors import AuthError, KubeconfigError
+from summit_watcher.connection_errors import AuthError, CertificateError, KubeconfigError
 from summit_watcher.credentials import Credentials
 from summit_watcher.kubeconfig import Kubeconfig
+from summit_watcher.peer_certificate import described
 from summit_watcher.reply import Reply, transport_errors
 from summit_watcher.socket_options import keepalive_socket
 from summit_watcher.status import http_error
@@ -68,6 +69,18 @@ class Transport:
         self._open: set[aiohttp.ClientResponse] = set()
         self._retired = False
 
+    @property
+    def ends(self) -> str:
+        """When what we show ends, in words; "" where that is not known.
+
+        API servers written in Go answer 401 to a client certificate that has ended: it is no TLS error.
+        """
+        client = next((c for c in self.certificates if c.kind == "client"), None)
+        if client is not None:
+            return f"the client certificate {client.subject} ends at {client.not_after:%Y-%m-%d %H:%M} UTC"
+        ends_at = self.credentials.ends_at
+        return f"the token ends at {ends_at:%Y-%m-%d %H:%M} UTC" if ends_at else ""
+
     @asynccontextmanager
     async def request(self, request: Request, connect_seconds: float) -> AsyncIterator[Reply]:
         """Send a request and hold its answer open. Raises StatusError for anything but 2xx, and WatcherErrors."""
@@ -110,8 +123,12 @@ class Transport:
         timeout = aiohttp.ClientTimeout(
             total=request.timeouts.total_seconds, sock_connect=connect_seconds, sock_read=request.timeouts.idle_seconds
         )
-        with transport_errors(self.kubeconfig.endpoint):
-            rest = await self._client.call_api(*serialized, _request_timeout=timeout)
+        try:
+            with transport_errors(self.kubeconfig.endpoint):
+                rest = await self._client.call_api(*serialized, _request_timeout=timeout)
+        except CertificateError as error:
+            seen = await described(self.kubeconfig.cluster, connect_seconds)
+            raise CertificateError(f"{error}; {seen}") if seen else error from error
         response: aiohttp.ClientResponse = rest.response
         return response
 

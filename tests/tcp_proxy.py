@@ -1,4 +1,4 @@
-"""Between a client and Postgres: breaks the connection at a COMMIT, before the server has it or before its answer."""
+"""Between a client and a server: TCP that can be made to swallow what passes, or to break at a moment that matters."""
 
 import asyncio
 import contextlib
@@ -13,27 +13,43 @@ COMMIT = b"COMMIT;"
 
 @dataclass
 class Proxy:
-    """`lose` is what happens to the next COMMIT: "it" never arrives, or its "answer" does not."""
+    """`swallows`: it takes bytes of both directions and passes none on, and the connections stand: they are half-open.
 
-    url: str
+    `lose` is what happens to the next COMMIT to Postgres: "it" never arrives, or its "answer" does not.
+    """
+
     host: str
     port: int
+    url: str = ""
+    swallows: bool = False
+    connections: int = 0
     lose: Literal["it", "answer"] | None = None
     lost: int = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         upstream_reader, upstream = await asyncio.open_connection(self.host, self.port)
-        answers = asyncio.create_task(_copy(upstream_reader, writer))
+        answers = asyncio.create_task(self._answer(upstream_reader, writer))
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(65536):
                 if COMMIT in data and self.lose:
                     await self._lose(data, upstream_reader, upstream, answers)
                     break
-                upstream.write(data)
-                await upstream.drain()
+                if not self.swallows:
+                    upstream.write(data)
+                    await upstream.drain()
         answers.cancel()
         for end in (upstream, writer):
             end.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                if not self.swallows:
+                    writer.write(data)
+                    await writer.drain()
+        if not self.swallows:
+            writer.close()
 
     async def _lose(
         self,
@@ -51,22 +67,14 @@ class Proxy:
         self.lost += 1
 
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
-
-
 @asynccontextmanager
-async def postgres_proxy(database_url: str) -> AsyncIterator[Proxy]:
-    """A proxy of the server, and its `url` for the same database."""
-    parts = urlsplit(database_url)
-    proxy = Proxy("", parts.hostname or "", parts.port or 5432)
+async def tcp_proxy(url: str) -> AsyncIterator[Proxy]:
+    """A proxy of the server of an URL, and its own `url` for the same."""
+    parts = urlsplit(url)
+    proxy = Proxy(parts.hostname or "", parts.port or 0)
     server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    proxy.url = database_url.replace(f":{parts.port}/", f":{port}/", 1)
+    proxy.url = url.replace(f":{parts.port}", f":{port}", 1)
     try:
         yield proxy
     finally:
