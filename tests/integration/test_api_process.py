@@ -145,22 +145,12 @@ async def test_secrets_are_in_no_log(database_url: str, tmp_path: Path) -> None:
         assert secret.encode() not in log
 
 
-@pytest.mark.parametrize(
-    ("variables", "words"),
-    [
-        ({"API_ADMIN_TOKEN": "password"}, "variable API_ADMIN_TOKEN: it must be a token"),
-        ({"API_ANONYMOUS_ROLE": "root"}, "variable API_ANONYMOUS_ROLE: Input should be"),
-        ({"API_OIDC_ISSUER": "http://issuer.example", "API_OIDC_AUDIENCE": "x"}, "an issuer is an https:// address"),
-        ({"API_OIDC_ISSUER": "https://issuer.example"}, "API_OIDC_ISSUER needs API_OIDC_AUDIENCE"),
-        ({"API_ACCESS_FILE": "/nowhere/access.yaml"}, "access file /nowhere/access.yaml cannot be read: No such file"),
-    ],
-)
-async def test_settings_that_would_let_in_the_wrong_ones_stop_the_start(variables: dict[str, str], words: str) -> None:
-    """With a sentence that names the variable, and without its value where it is a secret."""
-    async with process("postgresql://", **variables) as child:
+async def test_wrong_setting_stops_the_start(database_url: str) -> None:
+    """With a sentence that names the variable, without its value, and without a traceback."""
+    async with process(database_url, API_ADMIN_TOKEN="password") as child:
         _, log = await child.communicate()
-    assert child.returncode in (1, 2)
-    assert words in log.decode()
+    assert child.returncode == 2
+    assert "variable API_ADMIN_TOKEN: it must be a token" in log.decode()
     assert "password" not in log.decode()
     assert "Traceback" not in log.decode()
 

@@ -9,6 +9,7 @@ from published import vm_event
 
 from summit_api.edits.repeat import repeat
 from summit_models.event import STREAM, VmEventType
+from summit_projector import replacement, session
 from summit_runtime import bus
 
 SUBJECT = f"summit.vms.{SOLNA}.-.-.vm-001"
@@ -16,7 +17,10 @@ HAND = "SELECT id FROM vms WHERE NOT managed AND deleted_at IS NULL"
 
 
 @pytest.fixture
-async def api(nats_url: str, database_url: str) -> AsyncIterator[Editing]:
+async def api(nats_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Editing]:
+    """A VM that was added by hand, and a projector that looks at the log often."""
+    monkeypatch.setattr(session, "CHECK_SECONDS", 0.05)
+    monkeypatch.setattr(replacement, "SETTLE_SECONDS", 0.1)
     async with editing(nats_url, database_url) as api:
         answer = await api.ask("POST", f"/admin/datacenters/{SOLNA}/vms", {"id": "vm-001", "name": "old-web", "cpu": 4})
         assert answer.status_code == 200

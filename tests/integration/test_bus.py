@@ -277,8 +277,11 @@ async def test_a_stream_of_before_takes_batches_after_the_update(nats_url: str) 
     await bus.close(client)
 
 
-async def test_a_stream_that_was_deleted_is_made_anew_and_its_writer_starts_anew(nats_url: str) -> None:
+async def test_a_stream_that_was_deleted_is_made_anew_and_its_writer_starts_anew(
+    nats_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What the writer remembers having published is nowhere any more; only a new start tells it all again."""
+    monkeypatch.setattr(bus, "PING_SECONDS", 0.05)
     client = await bus.connect(SecretStr(nats_url), name="test")
     await bus.ensure_stream(client)
     watching = asyncio.create_task(bus.watch_stream(client))

@@ -1,0 +1,29 @@
+"""Settings that would let in the wrong ones, or nobody, stop the start of the api."""
+
+import re
+
+import pytest
+
+from summit_api import configured
+from summit_api.settings import Settings
+from summit_runtime.process import FatalError
+from summit_runtime.settings import SettingsError
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"API_ANONYMOUS_ROLE": "root"}, "variable API_ANONYMOUS_ROLE: Input should be"),
+        ({"API_OIDC_ISSUER": "http://issuer.example", "API_OIDC_AUDIENCE": "x"}, "an issuer is an https:// address"),
+        ({"API_OIDC_ISSUER": "https://issuer.example"}, "API_OIDC_ISSUER needs API_OIDC_AUDIENCE"),
+        ({"API_ACCESS_FILE": "/nowhere/access.yaml"}, "access file /nowhere/access.yaml cannot be read: No such file"),
+    ],
+)
+def test_who_may_ask_is_said_rightly_or_nobody_may(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], words: str
+) -> None:
+    """With a sentence that names the variable or the file."""
+    for name, value in {"DATABASE_URL": "postgresql://", **variables}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises((SettingsError, FatalError), match=re.escape(words)):
+        configured.access(Settings.from_environment())
