@@ -12,7 +12,8 @@ from summit_models.asyncapi_examples import EXAMPLES
 from summit_models.cluster import Heartbeat
 from summit_models.contract import Contract
 from summit_models.event import Event, subject_of
-from summit_projector.project import PROJECTIONS, project
+from summit_projector.project import project
+from summit_projector.projections import PROJECTIONS
 from summit_runtime.consumer import StreamMessage
 
 

@@ -12,7 +12,8 @@ from soak.world import World
 
 from summit_models.event import REPETITIONS
 from summit_models.tables import metadata
-from summit_projector.project import PROJECTIONS, HistoryRow
+from summit_projector.project import HistoryRow
+from summit_projector.projections import PROJECTIONS
 from summit_runtime import bus
 from summit_runtime.consumer import StreamMessage, consume
 

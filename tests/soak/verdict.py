@@ -9,7 +9,8 @@ from soak.part import Size
 from soak.world import World
 
 from summit_models.vm import Vm
-from summit_projector.project import PROJECTIONS, HistoryRow, project
+from summit_projector.project import HistoryRow, project
+from summit_projector.projections import PROJECTIONS
 
 GROWTH_BYTES = 36 * 1024 * 1024
 """What a process may have grown in the second half: the publisher's last 5000 confirmed events, and what waits, 15 MB;

@@ -20,7 +20,8 @@ from published import (
 
 from summit_models.event import MigrationEventType, VmEvent, VmEventType
 from summit_models.vm import VmStatus
-from summit_projector.project import PROJECTIONS, Batch, event_id, project, set_aside
+from summit_projector.project import Batch, event_id, project, set_aside
+from summit_projector.projections import PROJECTIONS
 from summit_runtime.consumer import StreamMessage
 
 

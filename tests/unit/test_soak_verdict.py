@@ -15,7 +15,8 @@ from soak.verdict import GROWTH_FILES, growth, judge
 from soak.world import ConfigFile, Site, World
 
 from summit_models.event import MigrationEventType, VmEventType
-from summit_projector.project import PROJECTIONS, project
+from summit_projector.project import project
+from summit_projector.projections import PROJECTIONS
 from summit_simulator.cluster import SimulatedCluster
 from summit_standalone.child import Program
 

@@ -5,55 +5,23 @@ one with the greater of these wins, whatever the order in which they arrive. The
 events of a batch and in SQL against the stored row, so redelivery and replay change nothing.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
-from operator import attrgetter
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import msgspec
-from pydantic import BaseModel
-from sqlalchemy import Table
-from sqlalchemy.dialects.postgresql import JSONB
-
-from summit_models import tables
-from summit_models.cluster import ClusterHealth
-from summit_models.contract import ClusterName, Contract, DatacenterId, Revision
-from summit_models.datacenter import Datacenter
-from summit_models.event import (
-    UNMANAGED,
-    ClusterEvent,
-    DatacenterEvent,
-    MigrationEvent,
-    MigrationEventType,
-    VmEvent,
-    VmEventType,
-    cluster_subject,
-    datacenter_subject,
-    migration_subject,
-    source_of,
-    unmanaged_vm_subject,
-    vm_subject,
-)
+from summit_models.contract import Revision
 from summit_models.fence import Fence, is_void
-from summit_models.migration import Migration
-from summit_models.vm import Vm
-from summit_projector.decode import NOT_JSON, Decode, Decoded, by_model, by_struct, decode_envelope
+from summit_projector.decode import NOT_JSON, Decoded, decode_envelope
+from summit_projector.projections import PROJECTIONS, Order, Projection, Row
 from summit_runtime.consumer import StreamMessage
 
-Row = tuple[Any, ...]
-"""Values in the order of the table's columns, JSONB as text."""
-Order = tuple[int, ...]
-"""Epoch, resourceVersions, revision: the greater one is the newer state."""
 Epochs = Mapping[str, Fence]
 """The newest epoch of each source, as its cluster's own events tell it. What is of an older one is void: it is from a
 watcher that has lost the cluster to another, and its resourceVersions may be of a history that has ended."""
-NONE_KNOWN: Epochs = MappingProxyType({})
 
-SUBJECTS_REMEMBERED = 20_000
-"""To make a subject and look at each of its characters takes as long as to decode an event."""
+NONE_KNOWN: Epochs = MappingProxyType({})
 
 EARLIEST_YEAR, LATEST_YEAR = 2000, 2100
 """Event times outside are nonsense, and each month that history is kept of has a partition."""
@@ -99,117 +67,6 @@ class Batch:
 
 class _RejectedError(Exception):
     """The event is not applied; the sentence is kept with it."""
-
-
-class Place(NamedTuple):
-    """Where an event belongs, by its own data."""
-
-    subject: str
-    source: str
-
-
-@dataclass(frozen=True)
-class Projection:
-    """How the events of one collection become rows of one table."""
-
-    table: Table
-    decode: Decode
-    place: Callable[[Any], Place]
-    """From the data. Raises ValueError when a name in it cannot be part of a subject."""
-    fields: Callable[[Any], tuple[Any, ...]]
-    """Values of the model's fields, which are the table's first columns."""
-    key: str
-    version_columns: tuple[str, ...] = ()
-    versions: Callable[[Any], tuple[int, ...]] = lambda _: ()
-    deleted: str | None = None
-    """Type of the event that sets `deleted_at`, for tables that keep tombstones."""
-    history: bool = False
-
-    @property
-    def order_columns(self) -> tuple[str, ...]:
-        return ("epoch", *self.version_columns, "revision")
-
-    def order(self, event: Decoded, revision: int) -> Order:
-        return (event.epoch, *self.versions(event.data), revision)
-
-    def row(self, event: Decoded, order: Order) -> Row:
-        values = list(self.fields(event.data))
-        for position in _json_positions(self.table):
-            values[position] = _json_text(values[position])
-        tombstone = () if self.deleted is None else (event.time if event.type == self.deleted else None,)
-        return (*values, event.time, *order, *tombstone)
-
-
-def _fields_of(model: type[Contract]) -> Callable[[Any], tuple[Any, ...]]:
-    return attrgetter(*model.model_fields)
-
-
-def _vm_place(vm: Any) -> Place:
-    if not vm.managed:
-        return Place(unmanaged_vm_subject(vm.datacenter, vm.id), source_of(vm.datacenter))
-    return _vm_place_by_names(vm.datacenter, vm.cluster, vm.namespace, vm.name)
-
-
-@lru_cache(maxsize=SUBJECTS_REMEMBERED)
-def _vm_place_by_names(
-    datacenter: DatacenterId, cluster: ClusterName | None, namespace: str | None, name: str
-) -> Place:
-    subject = vm_subject(datacenter, cluster or UNMANAGED, namespace or UNMANAGED, name)
-    return Place(subject, source_of(datacenter, cluster))
-
-
-def _migration_place(migration: Any) -> Place:
-    datacenter, cluster = migration.datacenter_id, migration.cluster
-    subject = migration_subject(datacenter, cluster, migration.namespace, migration.name)
-    return Place(subject, source_of(datacenter, cluster))
-
-
-def _cluster_place(cluster: ClusterHealth) -> Place:
-    return Place(cluster_subject(cluster.datacenter, cluster.name), source_of(cluster.datacenter, cluster.name))
-
-
-def _datacenter_place(datacenter: Datacenter) -> Place:
-    return Place(datacenter_subject(datacenter.id), source_of(datacenter.id))
-
-
-PROJECTIONS: Mapping[str, Projection] = {
-    "vms": Projection(
-        table=tables.vms,
-        decode=by_struct(VmEvent),
-        place=_vm_place,
-        fields=_fields_of(Vm),
-        key="id",
-        version_columns=("vm_version", "vmi_version"),
-        versions=lambda vm: (vm.resource_versions.vm, vm.resource_versions.vmi),
-        deleted=VmEventType.DELETED,
-        history=True,
-    ),
-    "migrations": Projection(
-        table=tables.migrations,
-        decode=by_struct(MigrationEvent),
-        place=_migration_place,
-        fields=_fields_of(Migration),
-        key="id",
-        version_columns=("object_version",),
-        versions=lambda migration: (migration.resource_version,),
-        deleted=MigrationEventType.DELETED,
-    ),
-    "clusters": Projection(
-        table=tables.clusters,
-        decode=by_model(ClusterEvent),
-        place=_cluster_place,
-        fields=_fields_of(ClusterHealth),
-        key="name",
-    ),
-    "datacenters": Projection(
-        table=tables.datacenters,
-        decode=by_model(DatacenterEvent),
-        place=_datacenter_place,
-        fields=_fields_of(Datacenter),
-        key="id",
-    ),
-}
-"""By collection, the second token of the subject. Collections of later versions are passed over."""
 
 
 def project(messages: Sequence[StreamMessage], epochs: Epochs = NONE_KNOWN) -> Batch:
@@ -299,29 +156,3 @@ def _storable(text: str | None) -> str | None:
 def _has_nul(body: bytes) -> bool:
     """Whether the JSON text escapes U+0000. An escaped backslash before `u0000` is no such escape."""
     return b"\\u0000" in body and b"\\u0000" in body.replace(b"\\\\", b"")
-
-
-def _json_positions(table: Table) -> Iterable[int]:
-    return _JSON_POSITIONS[table.name]
-
-
-_JSON_POSITIONS: Mapping[str, tuple[int, ...]] = {
-    projection.table.name: tuple(
-        position for position, column in enumerate(projection.table.columns) if isinstance(column.type, JSONB)
-    )
-    for projection in PROJECTIONS.values()
-}
-
-
-def _json_text(value: Any) -> str | None:
-    """JSON under the contract's names (camelCase) for a JSONB column; None stays SQL's NULL."""
-    return None if value is None else _encode_json(value).decode()
-
-
-def _model_to_json(value: Any) -> Any:
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    raise TypeError(f"no JSON for {type(value)}")
-
-
-_encode_json = msgspec.json.Encoder(enc_hook=_model_to_json).encode

@@ -13,7 +13,8 @@ from nats.js.errors import NotFoundError
 
 from summit_models.contract import Revision
 from summit_models.event import STREAM
-from summit_projector.project import PROJECTIONS, event_id, project
+from summit_projector.project import event_id, project
+from summit_projector.projections import PROJECTIONS
 from summit_projector.store import HistoryLine, Store
 from summit_projector.stream_identity import Position
 from summit_runtime.bus import StreamState

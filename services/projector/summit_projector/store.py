@@ -20,7 +20,8 @@ from summit_models.event import STREAM, source_of
 from summit_models.fence import Fence
 from summit_projector import retention
 from summit_projector.partitions import Month, create_statement, needed_months
-from summit_projector.project import PROJECTIONS, Batch, Epochs, HistoryRow, Projection, Row
+from summit_projector.project import Batch, Epochs, HistoryRow
+from summit_projector.projections import PROJECTIONS, Projection, Row
 from summit_projector.stream_identity import Position
 from summit_runtime import database
 

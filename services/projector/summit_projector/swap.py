@@ -16,7 +16,7 @@ from summit_models.event import STREAM
 from summit_models.tables import SetAside
 from summit_projector.difference import EXAMPLES, Difference, Finding
 from summit_projector.partitions import create_statement, month_of
-from summit_projector.project import PROJECTIONS
+from summit_projector.projections import PROJECTIONS
 from summit_projector.store import CheckpointMovedError, new_generation
 from summit_projector.stream_identity import Position
 
