@@ -12,7 +12,7 @@ from published import OBSERVED_AT, cluster_event, datacenter_event, migration_ev
 
 from summit_models.event import VmEventType, ingest, subject_of
 from summit_models.tables import SCHEMA_REVISION
-from summit_projector.store import MANY_ROWS
+from summit_projector.upsert import MANY_ROWS
 from summit_runtime.database import REVISION_CHANNEL
 from summit_standalone.embedded_nats import embedded_nats
 from summit_standalone.server_process import choose_port

@@ -65,7 +65,7 @@ async def test_what_was_carried_over_is_no_line_of_the_log(database_url: str) ->
         await stack.apply(vm_event("a", time=LONG_AGO), vm_event("b", time=LONG_AGO))
         async with open_store(SecretStr(database_url), history_months=2) as store:
             await store.prepare()
-            assert await store.history_line(Revision(2)) is None
+            assert await store.history.line(Revision(2)) is None
 
 
 def test_history_is_kept_for_ever_unless_it_is_said_otherwise() -> None:

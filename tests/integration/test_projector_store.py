@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from summit_models.event import Event, MigrationEventType, VmEventType
 from summit_models.vm import VmStatus
-from summit_projector import migrate, store
+from summit_projector import migrate, upsert
 from summit_projector.project import project
 from summit_projector.store import Store, open_store
 from summit_projector.stream_identity import Position
@@ -55,12 +55,12 @@ async def applied(opened: Store, connection: asyncpg.Connection, batches: list[l
     return [await connection.fetch(f"TABLE {table} ORDER BY 1") for table in TABLES]
 
 
-@pytest.mark.parametrize("many_rows", [1, store.MANY_ROWS], ids=["by COPY", "by statements"])
+@pytest.mark.parametrize("many_rows", [1, upsert.MANY_ROWS], ids=["by COPY", "by statements"])
 async def test_any_order_and_duplication_ends_in_the_same_rows(
     database_url: str, monkeypatch: pytest.MonkeyPatch, many_rows: int
 ) -> None:
     """The guard in SQL agrees with the comparison within a batch, wherever the batches are cut."""
-    monkeypatch.setattr(store, "MANY_ROWS", many_rows)
+    monkeypatch.setattr(upsert, "MANY_ROWS", many_rows)
     await migrate.upgrade(SecretStr(database_url))
     connection = await asyncpg.connect(database_url, server_settings={"synchronous_commit": "off"})
     async with open_store(SecretStr(database_url)) as opened:

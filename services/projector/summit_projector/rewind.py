@@ -13,9 +13,10 @@ from nats.js.errors import NotFoundError
 
 from summit_models.contract import Revision
 from summit_models.event import STREAM
+from summit_projector.history import HistoryLine
 from summit_projector.project import event_id, project
 from summit_projector.projections import PROJECTIONS
-from summit_projector.store import HistoryLine, Store
+from summit_projector.store import Store
 from summit_projector.stream_identity import Position
 from summit_runtime.bus import StreamState
 from summit_runtime.consumer import StreamMessage
@@ -26,12 +27,12 @@ async def common_position(client: Client, store: Store, position: Position, stat
     if state.created_at != position.stream_created_at:
         return None
     newest = min(position.revision, state.last_sequence)
-    good = await store.history_line(newest)
+    good = await store.history.line(newest)
     bad, step = newest + 1, 1
     while good and not await _agrees(client, good):
         bad, step = good.revision, 2 * step  # what is lost is little, mostly
-        good = await store.history_line(bad - step)
-    while good and (middle := await store.history_line((good.revision + bad) // 2)) != good and middle:
+        good = await store.history.line(bad - step)
+    while good and (middle := await store.history.line((good.revision + bad) // 2)) != good and middle:
         good, bad = (middle, bad) if await _agrees(client, middle) else (good, middle.revision)
     found = await _message(client, sequence=good.revision) if good else None
     return Position(state.created_at, Revision(found.seq or 0), event_id(found.data or b"")) if found else None
