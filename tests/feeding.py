@@ -72,6 +72,11 @@ class Listener:
         """What a browser would come back with."""
         return next((event.id for event in reversed(self.events) if event.id), "")
 
+    @property
+    def last_revision(self) -> int:
+        """Up to where it has heard all."""
+        return int(self.last_id.partition("-")[0] or 0)
+
     def told(self, *types: str) -> list[dict[str, Any]]:
         """Payloads of the messages of these types, in order."""
         return [message["payload"] for message in self.messages if message["type"] in types]
@@ -156,6 +161,11 @@ class FeedStack:
         revision = await self.publish(*events)
         await self.get("/api/v1/vms", revision=revision)
         return revision
+
+    async def position(self, revision: int) -> str:
+        """Where a feed goes on after a revision of the log that is there now."""
+        _, _, era = (await self.get("/api/v1/vms"))["position"].partition("-")
+        return f"{revision}-{era}"
 
 
 @asynccontextmanager

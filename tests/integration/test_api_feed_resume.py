@@ -32,7 +32,7 @@ async def reset(stack: FeedStack, **position: Any) -> dict[str, Any]:
         assert client.told("refresh") == [{}]  # what the page of the original reads anew at
         revision = await stack.publish(*created("later"))
         await client.until(lambda: added(client) == ["later"])
-        assert client.last_id == str(revision)
+        assert client.last_revision == revision
     return dict(client.told("reset")[0])
 
 
@@ -40,9 +40,9 @@ async def test_feed_continues_after_a_lists_revision(nats_url: str, database_url
     """What the list shows is not told; all that came after it is, once."""
     async with feed_stack(nats_url, database_url) as stack:
         await stack.applied(*created("a", "b"))
-        revision = (await stack.get("/api/v1/vms"))["revision"]
+        position = (await stack.get("/api/v1/vms"))["position"]
         await stack.applied(*created("c"))
-        async with listening(stack.http, since=revision) as client:
+        async with listening(stack.http, since=position) as client:
             await client.joined()
             await stack.publish(*created("d"))
             await client.until(lambda: len(client.changes()) == 2)
@@ -53,7 +53,8 @@ async def test_header_goes_before_the_address(nats_url: str, database_url: str) 
     """A browser that comes back repeats the address it began with, and adds the id of the last message."""
     async with feed_stack(nats_url, database_url) as stack:
         await stack.applied(*created("a", "b", "c"))
-        async with listening(stack.http, since=1, last_event_id="2") as client:
+        first, second = await stack.position(1), await stack.position(2)
+        async with listening(stack.http, since=first, last_event_id=second) as client:
             await client.until(client.changes)
     assert added(client) == ["c"]
 
@@ -66,12 +67,40 @@ async def test_id_of_no_message_is_refused(nats_url: str, database_url: str) -> 
     assert answer.json()["errors"][0]["field"] == "Last-Event-ID"
 
 
+@pytest.mark.parametrize("position", [{"last_event_id": "1"}, {"since": 1}], ids=["in the header", "in the address"])
+async def test_id_of_an_earlier_version_is_reset(nats_url: str, database_url: str, position: dict[str, Any]) -> None:
+    """It was a bare revision, which says nothing of the log that it is of."""
+    async with feed_stack(nats_url, database_url) as stack:
+        await stack.applied(*created("a"))
+        assert (await reset(stack, **position))["cause"] == "replaced"
+
+
+async def test_who_was_away_while_the_log_was_replaced_is_reset(nats_url: str, database_url: str) -> None:
+    """Though the new one has grown beyond the revision that the client knows, and the api is another process."""
+    async with publisher(nats_url) as client:
+        async with feed_stack(nats_url, database_url) as stack:
+            await stack.applied(*created("a", "b"))
+            before = await stack.get("/api/v1/vms")
+            tag = (await stack.http.get("/api/v1/vms")).headers["ETag"]
+        await client.jetstream().delete_stream(STREAM)
+        await bus.ensure_stream(client)
+        await publish(client, *created("c", "d"))
+        async with feed_stack(nats_url, database_url) as stack:
+            shown = await eventually(
+                lambda: stack.get("/api/v1/vms"), lambda page: [vm["name"] for vm in page["items"]] == ["c", "d"]
+            )
+            assert shown["revision"] == before["revision"]
+            assert shown["position"] != before["position"]
+            assert (await stack.http.get("/api/v1/vms", headers={"If-None-Match": tag})).status_code == 200
+            assert (await reset(stack, since=before["position"]))["cause"] == "replaced"
+
+
 async def test_each_change_is_seen_once_across_a_restart_of_the_api(nats_url: str, database_url: str) -> None:
     """List, feed, and what happened while there was no api, found in memory by the new one."""
     async with feed_stack(nats_url, database_url) as stack:
         await stack.applied(*created("a"))
-        revision = (await stack.get("/api/v1/vms"))["revision"]
-        async with listening(stack.http, since=revision) as first:
+        position = (await stack.get("/api/v1/vms"))["position"]
+        async with listening(stack.http, since=position) as first:
             await first.joined()
             await stack.publish(*created("b", "c"))
             await first.until(lambda: len(first.changes()) == 2)
@@ -91,7 +120,8 @@ async def test_client_that_was_away_for_long_reads_the_log_again(
     names = [f"vm-{n}" for n in range(30)]
     async with feed_stack(nats_url, database_url) as stack:
         await stack.applied(*created(*names))
-        async with api(nats_url, database_url) as (http, _), listening(http, since=0) as client:
+        beginning = await stack.position(0)
+        async with api(nats_url, database_url) as (http, _), listening(http, since=beginning) as client:
             await client.until(lambda: len(client.changes()) == 30)
             await stack.publish(*created("later"))
             await client.until(lambda: len(client.changes()) == 31)
@@ -102,7 +132,7 @@ async def test_revision_from_the_future_is_reset(nats_url: str, database_url: st
     """As after a log that was replaced: what the client knows is of another one."""
     async with feed_stack(nats_url, database_url) as stack:
         revision = await stack.applied(*created("a"))
-        told = await reset(stack, since=revision + 1)
+        told = await reset(stack, since=await stack.position(revision + 1))
     assert told["revision"] == revision
     assert f"revision {revision + 1} is not there yet" in told["reason"]
 
@@ -116,9 +146,11 @@ async def test_what_the_log_has_no_longer_is_reset(
         await stack.applied(*created("a", "b", "c"))
         await keep_only(stack.client, 2)
         async with api(nats_url, database_url) as (stack.http, _):
-            told = await reset(stack, since=0)
+            told = await reset(stack, since=await stack.position(0))
             assert "the log begins with revision 2" in told["reason"]
-            async with listening(stack.http, since=2) as client:  # its event 3 is the first that is kept now
+            async with listening(
+                stack.http, since=await stack.position(2)
+            ) as client:  # its event 3 is the first that is kept now
                 await client.until(lambda: added(client) == ["c", "later"])
 
 
@@ -136,7 +168,7 @@ async def test_who_missed_too_much_is_reset(nats_url: str, database_url: str, mo
     async with feed_stack(nats_url, database_url) as stack:
         await stack.applied(*created("a", "b", "c"))
         async with api(nats_url, database_url) as (stack.http, _):
-            assert "3 events have been missed" in (await reset(stack, since=0))["reason"]
+            assert "3 events have been missed" in (await reset(stack, since=await stack.position(0)))["reason"]
 
 
 async def test_client_that_comes_before_the_tables_is_told_when_they_are_there(

@@ -41,8 +41,8 @@ class Follower:
     connections: int = 0
     resets: list[str] = field(default_factory=list)
     """Their reasons."""
-    last_id: int = 0
-    """All up to this revision has been told."""
+    last_id: str = ""
+    """All up to this position has been told."""
     _is_lost: bool = True
     """Nothing can be continued: a list is needed."""
 
@@ -60,10 +60,10 @@ class Follower:
         items = page["items"] + ([] if page["next"] is None else await self.world.vms())
         self.vms = {vm["id"]: vm["revision"] for vm in items}
         self.stretches.append(Stretch(page["revision"]))
-        self.last_id, self._is_lost = page["revision"], False
+        self.last_id, self._is_lost = page["position"], False
 
     async def _listen(self) -> None:
-        headers = {"Last-Event-ID": str(self.last_id)}
+        headers = {"Last-Event-ID": self.last_id}
         async with self.world.http.stream(
             "GET", "/api/v1/events", params={"types": "vm"}, headers=headers, timeout=SILENCE_SECONDS
         ) as response:
@@ -75,20 +75,25 @@ class Follower:
                 if self._is_lost:
                     return
                 if event.id:
-                    self.last_id = int(event.id)
+                    self.last_id = event.id
 
     def _take(self, message: Json, event_id: str) -> None:
         kind, payload = message["type"], message["payload"]
         match kind:
             case "vm:added" | "vm:updated":
-                self._hear(int(event_id))
-                self.vms[payload["vm"]["id"]] = int(event_id)
+                self._hear(_revision(event_id))
+                self.vms[payload["vm"]["id"]] = _revision(event_id)
             case "vm:removed":
-                self._hear(int(event_id))
+                self._hear(_revision(event_id))
                 self.vms.pop(payload["vmId"], None)
             case "reset":
                 self.resets.append(payload["reason"])
                 self._is_lost = True
+
+    @property
+    def revision(self) -> int:
+        """All up to it has been told."""
+        return _revision(self.last_id)
 
     def _hear(self, revision: int) -> None:
         self.stretches[-1].revisions.append(revision)
@@ -104,6 +109,10 @@ class Follower:
         if self.vms != shown:
             wrong = sorted(uid for uid in self.vms.keys() | shown.keys() if self.vms.get(uid) != shown.get(uid))
             yield f"who followed has other VMs than who lists: {wrong[:5]}, {len(wrong)} in all"
+
+
+def _revision(event_id: str) -> int:
+    return int(event_id.partition("-")[0] or 0)
 
 
 def _difference(heard: list[int], wanted: list[int]) -> str:

@@ -120,7 +120,7 @@ async def _until_heard(follower: Follower, seen: Evidence) -> None:
     """The feed comes after the tables, and may have to connect anew."""
     with suppress(TimeoutError):
         async with asyncio.timeout(HEARD_SECONDS):
-            while follower.last_id < max(seen.news()):  # noqa: ASYNC110  it has no bell
+            while follower.revision < max(seen.news()):  # noqa: ASYNC110  it has no bell
                 await asyncio.sleep(LOOK_SECONDS)
 
 

@@ -13,6 +13,7 @@ from summit_api.feed.frame import Frame, Topic
 from summit_api.feed.selection import Selection
 from summit_api.feed.telling import frame_of
 from summit_api.query.filters import VmFilters
+from summit_api.query.position import Position
 from summit_api.render.moment import Moment
 from summit_models.event import Event, MigrationEventType, VmEventType
 from summit_models.vm import VmStatus
@@ -35,7 +36,7 @@ def told(event: Event, selection: Selection = ALL) -> dict[str, object] | None:
 def frame(event: Event) -> Frame:
     """The frame that an event of revision 7 makes."""
     (change,) = changes_in(messages(event, start=7))
-    return frame_of(change, MOMENT)
+    return frame_of(change, MOMENT, Position(change.revision, "e4a"))
 
 
 def types(event: Event, *selections: Selection) -> list[object]:
@@ -141,11 +142,11 @@ def test_topics_select() -> None:
     assert types(migration_event("m"), migrations) == ["migration:updated"]
 
 
-def test_message_is_one_line_with_its_revision() -> None:
+def test_message_is_one_line_with_its_position() -> None:
     """A line break in a label would end the message."""
     text = ALL.told(frame(vm_event("a", labels={"note": "a\nb\r\u2028c"})))
     assert text is not None
-    assert text.startswith(b"id: 7\ndata: {")
+    assert text.startswith(b"id: 7-e4a\ndata: {")
     assert text.endswith(b'"type":"vm:updated"}\n\n')
     assert text.count(b"\n") == 3
     assert b"\r" not in text

@@ -79,7 +79,7 @@ def create_app(services: Services, *, origins: Sequence[str] = (ANY,), limits: R
                 allow_origins=list(origins),
                 allow_methods=_METHODS,
                 allow_headers=["*"],
-                expose_headers=["ETag", "Link", "Retry-After", "Summit-Revision"],
+                expose_headers=["ETag", "Link", "Retry-After", "Summit-Position", "Summit-Revision"],
             ),
             Middleware(Leniency),
             Middleware(Timing),

@@ -180,8 +180,10 @@ class Reading:
         return Response(status_code=304, headers=self._headers(tag))
 
     def _headers(self, tag: str) -> dict[str, str]:
-        """`no-cache`: keep it, but ask each time. The revision is a header too, for answers that are bare arrays."""
-        return {"ETag": tag, "Cache-Control": "no-cache", "Summit-Revision": str(self.snapshot.revision)}
+        """`no-cache`: keep it, but ask each time. Headers tell how far it is, too, for answers that are bare arrays."""
+        position = self.snapshot.position
+        told = {"Summit-Revision": str(position.revision), "Summit-Position": str(position)}
+        return {"ETag": tag, "Cache-Control": "no-cache", **told}
 
 
 async def reading(

@@ -38,6 +38,10 @@ _HEADERS: Mapping[int, Document] = {
 }
 _READ_HEADERS: Document = {
     "ETag": {"description": "For If-None-Match", "schema": {"type": "string"}},
+    "Summit-Position": {
+        "description": "`since` of a feed that continues after this answer",
+        "schema": {"type": "string"},
+    },
     "Summit-Revision": {"description": "Last applied stream sequence", "schema": {"type": "integer"}},
 }
 

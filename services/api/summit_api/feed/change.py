@@ -23,6 +23,9 @@ class Change(NamedTuple):
     """Primary key of the row it is about."""
     type: str
     time: datetime
+    source: str
+    """Whose watcher says so, and under which epoch."""
+    epoch: int
     data: dict[str, Any]
 
 
@@ -30,6 +33,8 @@ class _Event(msgspec.Struct):
     type: str
     time: Annotated[datetime, msgspec.Meta(tz=True)]
     data: dict[str, Any]
+    source: str = ""
+    epoch: int = 0
 
 
 _decode = msgspec.json.Decoder(_Event).decode
@@ -53,4 +58,6 @@ def _change(message: StreamMessage) -> Change | None:
     key = event.data.get(KEYS[collection])
     if event.type in REPETITIONS or not isinstance(key, str):
         return None
-    return Change(Revision(message.sequence), collection, key, event.type, event.time, event.data)
+    return Change(
+        Revision(message.sequence), collection, key, event.type, event.time, event.source, event.epoch, event.data
+    )

@@ -10,11 +10,12 @@ from datetime import datetime
 from summit_api.feed.change import Change
 from summit_api.feed.frame import Facts, Frame, Topic, frame
 from summit_api.freshness import Freshness
+from summit_api.query.position import Position
 from summit_api.render.inventory import cluster_items
 from summit_api.render.moment import Moment
 from summit_api.shapes.inventory import ClusterItem
 from summit_models.cluster import ClusterHealth
-from summit_models.contract import ClusterName, DatacenterId, Revision
+from summit_models.contract import ClusterName, DatacenterId
 
 
 class Clusters:
@@ -36,15 +37,16 @@ class Clusters:
         """The state of each cluster."""
         return [_frame(item, now) for item in self._items(now)]
 
-    def changed(self, change: Change, now: datetime) -> Frame:
+    def changed(self, change: Change, now: datetime, position: Position) -> Frame:
         """What the log's event has made of the cluster. One that is retired is no more: lists do not show it."""
         for item in self._items(now):
             if item.name == change.key:
-                return _frame(item, now, change.revision)
+                self._stale[item.name] = item.stale  # told with it
+                return _frame(item, now, position)
         datacenter = DatacenterId(change.data.get("datacenter", ""))
         payload = {"datacenter": datacenter, "clusterName": change.key}
         facts = Facts(datacenter, ClusterName(change.key))
-        return frame(Topic.CLUSTER, "cluster", payload, time=now, revision=change.revision, before=facts, after=None)
+        return frame(Topic.CLUSTER, "cluster", payload, time=now, position=position, before=facts, after=None)
 
     def turned(self, now: datetime) -> list[Frame]:
         """The state of each cluster that has become stale, or fresh, or known since this was last asked."""
@@ -57,7 +59,7 @@ class Clusters:
         return cluster_items(self._declared, self._freshness.healths(), self.moment(now))
 
 
-def _frame(item: ClusterItem, now: datetime, revision: Revision | None = None) -> Frame:
+def _frame(item: ClusterItem, now: datetime, position: Position | None = None) -> Frame:
     facts = Facts(item.datacenter, item.name)
     payload = {"datacenter": item.datacenter, "cluster": item.model_dump(mode="json")}
-    return frame(Topic.CLUSTER, "cluster", payload, time=now, revision=revision, before=facts, after=facts)
+    return frame(Topic.CLUSTER, "cluster", payload, time=now, position=position, before=facts, after=facts)

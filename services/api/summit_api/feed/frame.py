@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from summit_api.query.position import Position
 from summit_models.contract import ClusterName, DatacenterId, Revision
 
 Payload = dict[str, Any]
@@ -86,7 +87,7 @@ def frame(
     present: Payload,
     *,
     time: datetime,
-    revision: Revision | None = None,
+    position: Position | None = None,
     before: Facts | None,
     after: Facts | None,
     changes: Payload | None = None,
@@ -96,10 +97,10 @@ def frame(
     told = _encode(present)[:-1]
     return Frame(
         topic=topic,
-        revision=revision,
+        revision=position and position.revision,
         before=before,
         after=after,
-        head=_head(revision),
+        head=_head(position),
         present=told,
         changes=b"" if changes is None else b',"changes":' + _encode(changes),
         gone=told if gone is None else _encode(gone)[:-1],
@@ -107,21 +108,21 @@ def frame(
     )
 
 
-def message(type_: str, payload: Payload, *, time: datetime, revision: Revision | None = None) -> bytes:
+def message(type_: str, payload: Payload, *, time: datetime, position: Position | None = None) -> bytes:
     """A message for one client, in the original's order of members. JSON has no line break: it is one `data` line."""
-    return b"".join((_head(revision), _encode(payload)[:-1], _tail(time, type_), b'"}\n\n'))
+    return b"".join((_head(position), _encode(payload)[:-1], _tail(time, type_), b'"}\n\n'))
 
 
-def bookmark(revision: Revision) -> bytes:
+def bookmark(position: Position) -> bytes:
     """How far the feed is, named so that only who asks for bookmarks sees it; a browser remembers its id.
 
     An id alone would do for browsers, but some libraries hand on a message without data for it (httpx2 2.16).
     """
-    return b'id: %d\nevent: bookmark\ndata: {"revision":%d}\n\n' % (revision, revision)
+    return f'id: {position}\nevent: bookmark\ndata: {{"revision":{position.revision}}}\n\n'.encode()
 
 
-def _head(revision: Revision | None) -> bytes:
-    return b'data: {"payload":' if revision is None else b'id: %d\ndata: {"payload":' % revision
+def _head(position: Position | None) -> bytes:
+    return b'data: {"payload":' if position is None else f'id: {position}\ndata: {{"payload":'.encode()
 
 
 def _tail(time: datetime, type_: str) -> bytes:

@@ -8,6 +8,7 @@ from summit_api.feed.frame import Frame, Topic, frame
 from summit_api.feed.reset import Cause
 from summit_api.feed.ring import Ring
 from summit_api.metrics import FEED_MESSAGES
+from summit_api.query.position import Position
 from summit_models.contract import Revision
 
 BUFFER_BYTES = 32 * 1024 * 1024
@@ -19,8 +20,8 @@ class Hub:
 
     def __init__(self, buffer_bytes: int) -> None:
         self.ring = Ring(buffer_bytes)
-        self.position = Revision(0)
-        """A client that begins here and now has seen all up to this revision in the tables."""
+        self.position = Position(Revision(0), "")
+        """A client that begins here and now has seen all up to it in the tables."""
         self.turn = 0
         """Raised whenever what clients know has become worthless; 0 until the first frames can be told."""
         self.cause, self.reason = Cause.BEGUN, ""
@@ -28,7 +29,7 @@ class Hub:
         self.closed = False
         self._bell = asyncio.Event()
 
-    def restart(self, *, since: Revision, position: Revision, cause: Cause, reason: str) -> None:
+    def restart(self, *, since: Revision, position: Position, cause: Cause, reason: str) -> None:
         """Begin anew: frames after `since` follow, and all clients are told to read anew, as of `position`."""
         self.ring.restart(since)
         self.position = position
@@ -43,7 +44,7 @@ class Hub:
             FEED_MESSAGES.labels(told.topic).inc()
         if revision is not None:
             self.ring.advance(revision)
-            self.position = max(self.position, revision)
+            self.position = self.position._replace(revision=max(self.position.revision, revision))
         self._ring_bell()
 
     def test_event(self, words: str) -> None:

@@ -13,6 +13,7 @@ from summit_api.feed import frame
 from summit_api.feed.clusters import Clusters
 from summit_api.feed.selection import Selection
 from summit_api.query import vms
+from summit_api.query.position import Position
 from summit_api.query.snapshot import ReadModels, Snapshot
 from summit_api.query.vms import VmRow
 from summit_api.render.inventory import vm_item
@@ -30,9 +31,9 @@ class TooSlowError(Exception):
 
 
 class Listing(NamedTuple):
-    """The messages that make up a list, and the revision it is as of."""
+    """The messages that make up a list, and the position it is as of."""
 
-    revision: Revision
+    position: Position
     chunks: AsyncIterator[bytes]
 
 
@@ -49,7 +50,7 @@ class Snapshots:
         """Read the client's list in one transaction. The chunks raise TooSlowError when it takes them too slowly."""
         async with self._turns, self._read_models.snapshot() as snapshot:
             moment = self._clusters.moment(datetime.now(UTC))
-            yield Listing(snapshot.revision, _chunks(snapshot, selection, moment))
+            yield Listing(snapshot.position, _chunks(snapshot, selection, moment))
 
 
 async def _chunks(snapshot: Snapshot, selection: Selection, moment: Moment) -> AsyncIterator[bytes]:
@@ -66,7 +67,7 @@ async def _chunks(snapshot: Snapshot, selection: Selection, moment: Moment) -> A
             if time.monotonic() > deadline:
                 raise TooSlowError
     done = {"revision": snapshot.revision, "vms": count}
-    yield frame.message("snapshot:done", done, time=moment.now, revision=snapshot.revision)
+    yield frame.message("snapshot:done", done, time=moment.now, position=snapshot.position)
 
 
 def _added(row: VmRow, revision: Revision, moment: Moment) -> bytes:

@@ -2,7 +2,7 @@
 
 A message of the log is told when the tables contain it, and only if they took it in: what a reader of lists cannot see
 is not told either. So list and feed never disagree, and `?since=` a list's revision continues exactly there. Each run
-of messages is looked at in one consistent snapshot of the tables, whose generation tells whether they still are what
+of messages is looked at in one consistent snapshot of the tables, whose era tells whether they still are what
 the log made of them step by step. When they are not - the log was replaced, the tables rebuilt - all clients are reset.
 
 At its start the feed looks back a few thousand messages, so that clients which come back after a restart of the api
@@ -27,11 +27,14 @@ from summit_api.feed.telling import frame_of
 from summit_api.problems import ProblemError
 from summit_api.query import clusters as cluster_query
 from summit_api.query.applied import applied
+from summit_api.query.position import Position
 from summit_api.query.snapshot import ReadModels, Snapshot
+from summit_api.render.moment import Moment
 from summit_api.revisions import Revisions
 from summit_models.contract import Revision
 from summit_runtime import bus
 from summit_runtime.backoff import Backoff
+from summit_runtime.bus import StreamState
 from summit_runtime.consumer import PULL_MESSAGES, StreamMessage, consume
 
 logger = logging.getLogger("summit.api")
@@ -58,6 +61,10 @@ class GenerationError(Exception):
     """The tables were changed otherwise than by the next event."""
 
 
+class OtherLogError(Exception):
+    """The log is not the one that the tables are of. The projector sees to that, and makes them those of the log."""
+
+
 class TooOldError(Exception):
     """What happened after that revision cannot be told any more; the sentence says why."""
 
@@ -71,7 +78,8 @@ class Source:
         self._read_models = read_models
         self._revisions = revisions
         self._client: Client | None = None
-        self._generation = -1
+        self._era = ""
+        self._stream_created_at: datetime | None = None
         self._replays = asyncio.Semaphore(REPLAYS_AT_ONCE)
         self._backoff = Backoff(initial_seconds=0.1, max_seconds=5.0)
         self._waits = False
@@ -84,7 +92,7 @@ class Source:
                 await self._session(client)
             except GenerationError:
                 continue
-            except OUTAGE as error:
+            except (OtherLogError, *OUTAGE) as error:
                 if not self._waits:
                     logger.warning("the live feed waits: %s", str(error) or type(error).__name__)
                 self._waits = True
@@ -94,12 +102,13 @@ class Source:
         """Read the log again after `after`, a thousand messages or up to where the ring begins.
 
         Gives the frames, and up to where they reach. Raises TooOldError when the log does not reach back so far,
-        GenerationError when the tables change under it, and what servers that are away make of it.
+        GenerationError when the tables change under it, OtherLogError when the log does, and what servers that are
+        away make of it.
         """
         if self._client is None:
             raise TimeoutError("NATS has not been reached yet")
         async with self._replays:
-            state = await bus.stream_state(self._client)
+            state = await self._log(self._client)
             if after + 1 < state.first_sequence:
                 raise TooOldError(f"the log begins with revision {state.first_sequence}")
             if (missed := self._hub.ring.since - after) > REPLAY_EVENTS:
@@ -108,20 +117,23 @@ class Source:
                 messages = await consumer.next_batch()
                 while len(messages) < PULL_MESSAGES and messages[-1].sequence < self._hub.ring.since:
                     messages += await consumer.next_batch()
+                await self._log(self._client)  # still the same one
                 return await self._told(messages)
 
-    async def newest(self) -> Revision:
+    async def newest(self) -> Position:
         """How far the tables are."""
         async with self._read_models.snapshot() as snapshot:
-            return snapshot.revision
+            return snapshot.position
 
     async def _session(self, client: Client) -> None:
         after = await self._begin(client)
-        if self._waits:
-            logger.warning("the live feed goes on")
-        self._waits = False
-        self._backoff.reset()
         async with consume(client, after=after) as consumer:
+            await consumer.session()
+            await self._log(client)
+            if self._waits:
+                logger.warning("the live feed goes on")
+            self._waits = False
+            self._backoff.reset()
             reading = asyncio.create_task(consumer.next_batch())
             try:
                 while True:
@@ -129,6 +141,8 @@ class Source:
                     if not reading.done():
                         await self._look()
                         continue
+                    if consumer.made_anew > 1:
+                        return  # the log may be another one than it was
                     await self._publish(reading.result())
                     reading = asyncio.create_task(consumer.next_batch())
             finally:
@@ -140,14 +154,26 @@ class Source:
         state = await bus.stream_state(client)
         async with self._read_models.snapshot() as snapshot:
             self._clusters.declare(await cluster_query.listed(snapshot, EVERYTHING))
+        if snapshot.stream_created_at is None:
+            raise OtherLogError("the tables have yet to follow the log that is there")
         last = self._hub.ring.last
-        if self._generation == snapshot.generation and state.first_sequence - 1 <= last <= snapshot.revision:
+        position = snapshot.position
+        if self._era == position.era and state.first_sequence - 1 <= last <= position.revision:
             return last
-        cause, reason = (Cause.BEGUN, "the feed has only now begun") if self._generation < 0 else _REPLACED
-        self._generation = snapshot.generation
-        since = Revision(max(state.first_sequence - 1, snapshot.revision - LOOK_BACK_EVENTS, 0))
-        self._hub.restart(since=since, position=snapshot.revision, cause=cause, reason=reason)
+        cause, reason = _REPLACED if self._era else (Cause.BEGUN, "the feed has only now begun")
+        self._era, self._stream_created_at = position.era, snapshot.stream_created_at
+        since = Revision(max(state.first_sequence - 1, position.revision - LOOK_BACK_EVENTS, 0))
+        if state.created_at != self._stream_created_at:
+            since = position.revision  # what is in that log tells nothing of these tables
+        self._hub.restart(since=since, position=position, cause=cause, reason=reason)
         return since
+
+    async def _log(self, client: Client) -> StreamState:
+        """The state of the log, which must be the one that the tables are of."""
+        state = await bus.stream_state(client)
+        if state.created_at != self._stream_created_at:
+            raise OtherLogError("the tables have yet to follow the log that is there")
+        return state
 
     async def _look(self) -> None:
         async with self._read_models.snapshot() as snapshot:
@@ -174,11 +200,14 @@ class Source:
     def _frames(self, changes: Sequence[Change]) -> list[Frame]:
         now = datetime.now(UTC)
         moment = self._clusters.moment(now)
-        return [
-            self._clusters.changed(change, now) if change.collection == "clusters" else frame_of(change, moment)
-            for change in changes
-        ]
+        return [self._frame(change, now, moment) for change in changes]
+
+    def _frame(self, change: Change, now: datetime, moment: Moment) -> Frame:
+        position = Position(change.revision, self._era)
+        if change.collection == "clusters":
+            return self._clusters.changed(change, now, position)
+        return frame_of(change, moment, position)
 
     def _check(self, snapshot: Snapshot) -> None:
-        if snapshot.generation != self._generation:
+        if snapshot.position.era != self._era:
             raise GenerationError

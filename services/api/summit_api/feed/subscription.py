@@ -17,8 +17,9 @@ from summit_api.feed.hub import Hub
 from summit_api.feed.reset import Cause
 from summit_api.feed.selection import Selection
 from summit_api.feed.snapshot import Snapshots, TooSlowError
-from summit_api.feed.source import OUTAGE, GenerationError, Source, TooOldError
+from summit_api.feed.source import OUTAGE, GenerationError, OtherLogError, Source, TooOldError
 from summit_api.metrics import FEED_RESETS
+from summit_api.query.position import Position
 from summit_models.contract import Revision
 from summit_runtime.backoff import Backoff
 
@@ -26,12 +27,12 @@ _BEGINNING = Revision(0)
 
 
 class ResetError(Exception):
-    """What the client knows is worthless; the sentence says why. `position`: if known, what a list shows at least."""
+    """What the client knows is worthless; the sentence says why. `revision`: if known, what a list shows at least."""
 
-    def __init__(self, cause: Cause, reason: str, position: Revision = _BEGINNING) -> None:
+    def __init__(self, cause: Cause, reason: str, revision: Revision = _BEGINNING) -> None:
         super().__init__(reason)
         self.cause = cause
-        self.position = position
+        self.revision = revision
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Wish:
     """What a client asked for. `after` None: from now on, or with a snapshot."""
 
     selection: Selection
-    after: Revision | None = None
+    after: Position | None = None
     snapshot: bool = False
 
 
@@ -52,8 +53,10 @@ class Subscription:
         self._source = source
         self._clusters = clusters
         self._snapshots = snapshots
-        self._after = wish.after
+        self._after = wish.after and wish.after.revision
         """Up to this revision the client has everything; None before its snapshot."""
+        self._era = wish.after.era if wish.after else ""
+        """What that is a revision of."""
         from_now_on = wish.after is None and not wish.snapshot
         self._turn = hub.turn if from_now_on else None
         """The turn that the client's knowledge belongs to; None for who has yet to be told or asked."""
@@ -61,7 +64,7 @@ class Subscription:
 
     def heartbeat(self) -> bytes:
         """A comment, and how far the feed is, so that a client whose list seldom changes resumes from here."""
-        return HEARTBEAT if self._after is None else HEARTBEAT + bookmark(self._after)
+        return HEARTBEAT if self._after is None else HEARTBEAT + bookmark(Position(self._after, self._era))
 
     async def chunks(self) -> AsyncGenerator[bytes]:
         """Chunks of whole messages. An empty one says nothing."""
@@ -88,12 +91,12 @@ class Subscription:
             async with self._snapshots.listing(self._wish.selection) as listing:
                 async for chunk in listing.chunks:
                     yield chunk
-            self._after = listing.revision
+            self._after, self._era = listing.position
         if self._after is None:
-            self._after = self._hub.position
-        elif self._after > self._hub.position:
-            await self._refuse_future(self._after)
-        yield bookmark(self._after)
+            self._after, self._era = self._hub.position
+        elif self._era != self._hub.position.era or self._after > self._hub.position.revision:
+            await self._look_at_tables(Position(self._after, self._era))
+        yield bookmark(Position(self._after, self._era))
         while (offset := self._hub.ring.offset_after(self._after)) is None:
             yield await self._replayed(self._after)
         async with aclosing(self._live(offset)) as live:
@@ -108,12 +111,18 @@ class Subscription:
             self._turn = self._hub.turn
         self._check_turn()
 
-    async def _refuse_future(self, after: Revision) -> None:
-        """A list may be a moment ahead of the feed; nothing is ahead of the tables."""
+    async def _look_at_tables(self, after: Position) -> None:
+        """A list may be a moment ahead of the feed; nothing is ahead of the tables, or of what they are not."""
         newest = await self._source.newest()
-        self._check_turn()  # else it may be a revision of another log
-        if after > newest:
-            raise ResetError(Cause.FUTURE, f"revision {after} is not there yet, the newest is {newest}", newest)
+        self._check_turn()
+        if newest.era != self._hub.position.era:
+            await self._next_turn()
+        if after.era != newest.era:
+            reason = "it is of a log that was replaced, or of tables that were rebuilt since"
+            raise ResetError(Cause.REPLACED, reason, newest.revision)
+        if after.revision > newest.revision:
+            reason = f"revision {after.revision} is not there yet, the newest is {newest.revision}"
+            raise ResetError(Cause.FUTURE, reason, newest.revision)
 
     async def _replayed(self, after: Revision) -> bytes:
         """A piece of what the ring has no longer."""
@@ -121,7 +130,7 @@ class Subscription:
             frames, reached = await self._source.replay(after)
         except TooOldError as error:
             raise ResetError(Cause.TOO_OLD, f"what followed revision {after} is not kept: {error}") from error
-        except GenerationError:
+        except (GenerationError, OtherLogError):
             await self._next_turn()
             return b""
         chunk = self._chunk(frames)
@@ -143,7 +152,7 @@ class Subscription:
             if frames := ring.take(offset):
                 offset += len(frames)
                 yield self._chunk(frames)
-            elif self._owes_clusters:
+            elif self._owes_clusters and (self._after or 0) <= self._hub.position.revision:  # a list may be ahead
                 self._owes_clusters = False
                 yield self._chunk(self._clusters.present(datetime.now(UTC)))
             else:
@@ -168,11 +177,12 @@ class Subscription:
 
     def _reset(self, error: ResetError) -> bytes:
         """Tell the client to read anew. The original's page does so when it hears `refresh`."""
-        position = max(error.position, self._hub.position)
+        revision = max(error.revision, self._hub.position.revision)
+        position = Position(revision, self._hub.position.era)
         self._turn = self._hub.turn
-        self._after = None if self._wish.snapshot else position
+        self._after, self._era = None if self._wish.snapshot else revision, position.era
         self._owes_clusters = True
         FEED_RESETS.labels(error.cause).inc()
         now = datetime.now(UTC)
-        payload = {"cause": error.cause, "reason": str(error), "revision": position}
-        return message("reset", payload, time=now, revision=position) + message("refresh", {}, time=now)
+        payload = {"cause": error.cause, "reason": str(error), "revision": revision}
+        return message("reset", payload, time=now, position=position) + message("refresh", {}, time=now)

@@ -12,6 +12,7 @@ import msgspec
 
 from summit_api.feed.change import Change
 from summit_api.feed.frame import Facts, Frame, Topic, frame
+from summit_api.query.position import Position
 from summit_api.render.moment import Moment
 from summit_api.shapes.original import OriginalMigration
 from summit_models.event import MigrationEventType, VmEventType
@@ -20,8 +21,9 @@ from summit_models.vm import Vm
 Json = Mapping[str, Any]
 
 
-def frame_of(change: Change, moment: Moment) -> Frame:
-    return _TELLING[change.collection](change, moment)
+def frame_of(change: Change, moment: Moment, position: Position) -> Frame:
+    """The frame of a change at this position."""
+    return _TELLING[change.collection](change, moment, position)
 
 
 def vm_json(data: Json, moment: Moment, *, observed_at: datetime, revision: int) -> dict[str, Any]:
@@ -36,7 +38,7 @@ def vm_json(data: Json, moment: Moment, *, observed_at: datetime, revision: int)
     }
 
 
-def _vm(change: Change, moment: Moment) -> Frame:
+def _vm(change: Change, moment: Moment, position: Position) -> Frame:
     data = change.data
     changes = data.get("changes") or {}
     now, before = _facts(data), _facts({**data, **changes})
@@ -56,7 +58,7 @@ def _vm(change: Change, moment: Moment) -> Frame:
         "vm",
         {"datacenter": now.datacenter, "vm": shown},
         time=change.time,
-        revision=change.revision,
+        position=position,
         before=None if change.type == VmEventType.CREATED else before,
         after=None if deleted else now,
         changes=changes,
@@ -64,7 +66,7 @@ def _vm(change: Change, moment: Moment) -> Frame:
     )
 
 
-def _migration(change: Change, _: Moment) -> Frame:
+def _migration(change: Change, _: Moment, position: Position) -> Frame:
     data = change.data
     deleted = change.type == MigrationEventType.DELETED
     facts = Facts(data.get("datacenterId", ""), data.get("cluster"), data.get("namespace"), name=data.get("name", ""))
@@ -75,7 +77,7 @@ def _migration(change: Change, _: Moment) -> Frame:
         "migration",
         about,
         time=change.time,
-        revision=change.revision,
+        position=position,
         before=None if change.type == MigrationEventType.CREATED else facts,
         after=None if deleted else facts,
         changes=data.get("changes") or {},
@@ -94,7 +96,7 @@ def _migration_json(data: Json, *, observed_at: datetime, deleted: bool) -> dict
     return {name: value for name, value in shown.items() if value or name not in _MIGRATION_OPTIONAL}
 
 
-def _datacenter(change: Change, _: Moment) -> Frame:
+def _datacenter(change: Change, _: Moment, position: Position) -> Frame:
     facts = Facts(change.data.get("id", ""))
     payload = {"datacenter": facts.datacenter, **{name: change.data.get(name) for name in _DATACENTER_MEMBERS}}
     return frame(
@@ -102,7 +104,7 @@ def _datacenter(change: Change, _: Moment) -> Frame:
         "datacenters",
         payload,
         time=change.time,
-        revision=change.revision,
+        position=position,
         before=facts,
         after=facts,
     )
@@ -112,7 +114,7 @@ def _facts(data: Json) -> Facts:
     return Facts(**{name: data[member] for name, member in _FACTS.items() if member in data})
 
 
-_TELLING: Mapping[str, Callable[[Change, Moment], Frame]] = {
+_TELLING: Mapping[str, Callable[[Change, Moment, Position], Frame]] = {
     "vms": _vm,
     "migrations": _migration,
     "datacenters": _datacenter,

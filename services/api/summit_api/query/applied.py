@@ -1,13 +1,16 @@
 """Which events of the log the tables have taken in.
 
-The projector passes over what is older than the row it meets, an event of a watcher that lost its cluster for example,
-and sets aside what is wrong. Its rows are the proof: an event newer than its row was not taken in.
+The projector passes over what is older than the row it meets, what is of a watcher that has lost its cluster, and sets
+aside what is wrong. Its rows are the proof: an event newer than its row was not taken in. Of one that is older than its
+row a later event may have made the row, so it is asked what else the tables say: of VMs they keep each event.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Protocol, TypeVar
 
 from summit_api.query.snapshot import Snapshot
+from summit_models.event import source_of
 
 
 class Event(Protocol):
@@ -19,6 +22,12 @@ class Event(Protocol):
     def key(self) -> str: ...
     @property
     def revision(self) -> int: ...
+    @property
+    def time(self) -> datetime: ...
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def source(self) -> str: ...
 
 
 EventT = TypeVar("EventT", bound=Event)
@@ -31,19 +40,53 @@ _ROWS = " UNION ALL ".join(
     f"SELECT '{table}', {key}, revision FROM {table} WHERE {key} = ANY(${n})"  # noqa: S608  names are our own
     for n, (table, key) in enumerate(KEYS.items(), 1)
 )
-_SET_ASIDE = "SELECT revision FROM set_aside WHERE revision = ANY($1)"
+# Its primary key. What was set aside of a log before this one stays there under its number.
+_SET_ASIDE = "SELECT revision FROM set_aside WHERE revision = ANY($1) AND set_aside_at >= $2"
+# The primary key of the partition of that time.
+_HISTORY = """
+SELECT e.revision FROM unnest($1::bigint[], $2::timestamptz[]) AS e (revision, time)
+WHERE EXISTS (SELECT 1 FROM vm_events AS l WHERE (l.revision, l.observed_at) = (e.revision, e.time))
+"""
+_EPOCHS = "SELECT datacenter, name, epoch, revision FROM clusters"
 
 
 async def applied(snapshot: Snapshot, events: Sequence[EventT]) -> list[EventT]:
-    """Those of the events that made their row what it is, or what it was before a later event."""
+    """Those of the events, which are in order, that made their row what it is, or what it was before a later event."""
     rows = await snapshot.fetch(_ROWS, *(_distinct(events, table) for table in KEYS))
     revisions = {(table, key): revision for table, key, revision in rows}
-    set_aside = {revision for (revision,) in await snapshot.fetch(_SET_ASIDE, [event.revision for event in events])}
-    return [
-        event
-        for event in events
-        if event.revision <= revisions.get((event.collection, event.key), -1) and event.revision not in set_aside
-    ]
+    newest = [event for event in events if event.revision <= revisions.get((event.collection, event.key), -1)]
+    doubtful = [event for event in newest if event.revision != revisions[event.collection, event.key]]
+    refused = await _refused(snapshot, doubtful, events) if doubtful else set()
+    return [event for event in newest if event.revision not in refused]
+
+
+async def _refused(snapshot: Snapshot, doubtful: Sequence[Event], events: Sequence[Event]) -> set[int]:
+    """Revisions of those that the tables have not taken in, though their rows are of later events."""
+    of_vms = [event for event in doubtful if event.collection == "vms" and _is_kept(snapshot, event)]
+    kept = await snapshot.fetch(_HISTORY, [event.revision for event in of_vms], [event.time for event in of_vms])
+    lost = {event.revision for event in of_vms}.difference(revision for (revision,) in kept)
+    revisions = [event.revision for event in doubtful]
+    aside = await snapshot.fetch(_SET_ASIDE, revisions, snapshot.stream_created_at)
+    rows = await snapshot.fetch(_EPOCHS)
+    claims = {source_of(datacenter, name): (epoch, revision) for datacenter, name, epoch, revision in rows}
+    outdated = {event.revision for event in doubtful if event.epoch < _epoch_before(event, claims, events)}
+    return lost | outdated | {revision for (revision,) in aside}
+
+
+def _is_kept(snapshot: Snapshot, event: Event) -> bool:
+    """Whether history reaches back to the event."""
+    return snapshot.history_since is None or event.time >= snapshot.history_since
+
+
+def _epoch_before(event: Event, claims: Mapping[str, Sequence[int]], events: Sequence[Event]) -> int:
+    """The epoch that the event's cluster had come to, as far as its row and the events before this one tell."""
+    epoch, revision = claims.get(event.source, (0, 0))
+    told = (
+        other.epoch
+        for other in events
+        if other.collection == "clusters" and other.source == event.source and other.revision < event.revision
+    )
+    return max(epoch if revision < event.revision else 0, *told, 0)
 
 
 def _distinct(events: Iterable[Event], table: str) -> list[str]:

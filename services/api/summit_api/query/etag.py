@@ -1,9 +1,9 @@
 """Entity tags: whether an answer could have changed, told from numbers, without making it.
 
 A tag is `W/"<revision>-<fingerprint>"`. The fingerprint is made of all else an answer depends on: the version of the
-api, when the revision was applied (another stream, or a restored one, may use its number again), which clusters are
-fresh, and, where ages are rendered, the minute. So a 304
-never hides a change of a row or of staleness, and an age it confirms is at most a minute old. Weak, for that minute.
+api, the era and when the revision was applied (another stream, or a restored one, may use its number again), which
+clusters are fresh, and, where ages are rendered, the minute. So a 304 never hides a change of a row or of staleness,
+and an age it confirms is at most a minute old. Weak, for that minute.
 """
 
 from datetime import datetime
@@ -17,7 +17,7 @@ _API_VERSION = version("summit-connect")
 
 def tag_of(snapshot: Snapshot, *parts: object) -> str:
     """The tag of an answer made from this snapshot and from `parts`, which must have a stable repr."""
-    dependencies = repr((_API_VERSION, snapshot.as_of, *parts))
+    dependencies = repr((_API_VERSION, snapshot.position.era, snapshot.as_of, *parts))
     fingerprint = blake2b(dependencies.encode(), digest_size=6).hexdigest()
     return f'W/"{snapshot.revision}-{fingerprint}"'
 

@@ -18,6 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from summit_api.problems import ProblemError, unavailable
+from summit_api.query.position import Position, era
 from summit_models.contract import Revision
 from summit_models.event import STREAM
 from summit_runtime import database
@@ -27,7 +28,9 @@ logger = logging.getLogger("summit.api")
 QUERY_SECONDS = 10.0
 """For one query: what takes longer keeps others waiting, and whoever asked has given up."""
 
-_POSITION = "SELECT revision, applied_at, generation, history_since FROM checkpoint WHERE stream = $1"
+_POSITION = """
+SELECT revision, applied_at, generation, stream_created_at, history_since FROM checkpoint WHERE stream = $1
+"""
 
 _NO_SCHEMA = frozenset({"42P01", "42703", "3F000", "0A000"})
 """SQLSTATE undefined_table, undefined_column, invalid_schema_name: the projector has not migrated (yet).
@@ -57,8 +60,15 @@ class Snapshot:
     """When that revision was applied; None while nothing has been."""
     generation: int
     """Another one when rows have changed otherwise than by the next event, so revisions of the two do not compare."""
+    stream_created_at: datetime | None
+    """Which stream the tables are of; None while they are of none."""
     history_since: datetime | None
     """History before this was dropped; None while all is kept."""
+
+    @property
+    def position(self) -> Position:
+        """How far they are, and of what."""
+        return Position(self.revision, era(self.generation, self.stream_created_at))
 
     async def fetch(self, sql: str, *arguments: object) -> Sequence[Sequence[Any]]:
         """The driver's own rows of a statement with `$1` for its first argument: for the hot endpoints."""
@@ -82,7 +92,7 @@ class ReadModels:
             driver = cast(asyncpg.Connection, (await connection.get_raw_connection()).driver_connection)
             async with _reading(driver):
                 position = await driver.fetchrow(_POSITION, STREAM)
-                yield Snapshot(connection, driver, *(position or (Revision(0), None, 0, None)))
+                yield Snapshot(connection, driver, *(position or (Revision(0), None, 0, None, None)))
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[AsyncConnection]:

@@ -26,14 +26,8 @@ def vm_page(page: VmPage, snapshot: Snapshot, moment: Moment, members: Collectio
 
 
 def vm_history(page: HistoryPage, snapshot: Snapshot) -> bytes:
-    return msgspec.json.encode(
-        {
-            "items": [_vm_event(row) for row in page.rows],
-            "next": page.next,
-            "revision": snapshot.revision,
-            "asOf": snapshot.as_of,
-        }
-    )
+    items = ",".join(msgspec.json.encode(_vm_event(row)).decode() for row in page.rows)
+    return _list(items, snapshot, next=page.next)
 
 
 def _vm_event(row: VmEventRow) -> dict[str, Any]:
@@ -79,7 +73,8 @@ def _newer(heard: ClusterHealth, known: ClusterHealth) -> ClusterHealth:
 
 
 def _list(items: str, snapshot: Snapshot, **members: str | int | None) -> bytes:
-    rest = msgspec.json.encode({**members, "revision": snapshot.revision, "asOf": snapshot.as_of}).decode()
+    freshness = {"revision": snapshot.revision, "position": str(snapshot.position), "asOf": snapshot.as_of}
+    rest = msgspec.json.encode({**members, **freshness}).decode()
     return f'{{"items":[{items}],{rest[1:]}'.encode()
 
 

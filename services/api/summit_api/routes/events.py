@@ -15,7 +15,7 @@ from summit_api.feed.selection import Selection
 from summit_api.feed.subscription import Wish
 from summit_api.problems import invalid_field
 from summit_api.query.filters import VmFilters
-from summit_models.contract import Revision
+from summit_api.query.position import PATTERN, Position
 
 router = APIRouter(tags=["events"])
 
@@ -23,8 +23,11 @@ router = APIRouter(tags=["events"])
 class FeedQuery(VmFilters):
     """Where the feed begins, and what of it."""
 
-    since: int | None = Field(
-        default=None, ge=0, lt=1 << 63, description="`revision` of a list, or id of a message: continue after it"
+    since: str | None = Field(
+        default=None,
+        pattern=PATTERN,
+        description="`position` of a list, or id of a message: continue after it",
+        examples=["41877-3f9a2c01"],
     )
     snapshot: bool = Field(
         default=False,
@@ -44,13 +47,13 @@ _EXAMPLE = """retry: 3000
 event: hello
 data: {"msg":"connected"}
 
-id: 41877
+id: 41877-3f9a2c01
 data: {"payload":{"datacenter":"dc-solna","vm":{"id":"0b2f6f0e-…","name":"erp-db-01","status":"stopped",…},\
 "changes":{"status":"running"}},"timestamp":"2026-08-21T02:14:22.104Z","type":"vm:updated"}
 
 : heartbeat
 
-id: 41902
+id: 41902-3f9a2c01
 event: bookmark
 data: {"revision":41902}
 
@@ -79,16 +82,20 @@ async def follow_events(
     if query.revision is not None and not await services.revisions.wait_for(query.revision, WAIT_SECONDS):
         raise not_applied(query.revision, services.revisions.current)
     selection = Selection(principal.scope, query, frozenset(query.types) or None)
-    wish = Wish(selection, _revision(last_event_id, query.since), query.snapshot)
+    wish = Wish(selection, _after(last_event_id, query.since), query.snapshot)
     by_ticket = query.ticket is not None
     ends = partial(withdrawn, services.access, principal, request.headers, by_ticket=by_ticket)
     return EventStream(services.feed.subscription(wish), ends)
 
 
-def _revision(last_event_id: str | None, since: int | None) -> Revision | None:
+def _after(last_event_id: str | None, since: str | None) -> Position | None:
     """Where to continue. A browser that comes back by itself repeats the address, and knows more than it."""
-    if not last_event_id:
-        return None if since is None else Revision(since)
-    if not (last_event_id.isascii() and last_event_id.isdecimal() and len(last_event_id) < len(str(1 << 63))):
-        raise invalid_field("Last-Event-ID", f"{last_event_id!r} is not the id of a message; list again, without it")
-    return Revision(int(last_event_id))
+    if last_event_id:
+        return _position("Last-Event-ID", last_event_id)
+    return None if since is None else _position("since", since)
+
+
+def _position(field: str, text: str) -> Position:
+    if position := Position.parse(text):
+        return position
+    raise invalid_field(field, f"{text!r} is not the id of a message; list again, without it")

@@ -20,6 +20,7 @@ class ListAnswer(Contract):
     """What every list tells of its own freshness."""
 
     revision: Revision = Field(description="Last applied stream sequence")
+    position: str = Field(description="`since` of a feed that continues after this list", examples=["41877-3f9a2c01"])
     as_of: AwareDatetime | None = Field(description="When that revision was applied; null before the first")
 
 
