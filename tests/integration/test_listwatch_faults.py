@@ -20,10 +20,11 @@ from summit_simulator.cluster import SimulatedCluster
 from summit_simulator.faults import INVALID_UTF8
 from summit_watcher.connection import ClusterConnection, ConnectionSettings
 from summit_watcher.connection_errors import RegressedError
-from summit_watcher.failure import Retry
+from summit_watcher.failure import Failure, Retry
 from summit_watcher.listwatch import ListWatchSettings
 from summit_watcher.listwatch_events import Apply, Delete, Init, InitApply, InitDone
-from summit_watcher.resources import MIGRATIONS
+from summit_watcher.resources import MIGRATIONS, VIRTUAL_MACHINES
+from summit_watcher.stream_report import StreamReport
 from summit_watcher.stream_state import Listing, ListReason
 from summit_watcher.transport import Timeouts
 from tcp_proxy import tcp_proxy
@@ -521,4 +522,26 @@ async def test_an_outage_is_logged_when_it_begins_and_when_it_ends(
     fields = vars(refused[0])
     assert (fields["cluster"], fields["resource"], fields["state"]) == ("vulcan", VMS, "unreachable")
     assert fields["attempt"] >= 1
-    assert lines[-1].getMessage() == "cluster vulcan: virtualmachines are watched again"
+    assert lines[-1].getMessage() == "cluster vulcan is watched again"
+
+
+async def test_the_end_of_an_outage_is_told_for_what_it_ends(
+    connection: ClusterConnection, caplog: pytest.LogCaptureFixture
+) -> None:
+    """For the whole cluster with its first list-watch, as its beginning was; for one resource by its name."""
+    caplog.set_level(logging.INFO, "summit.watcher")
+    reports = [StreamReport(connection, resource, lambda *_: None) for resource in (VIRTUAL_MACHINES, MIGRATIONS)]
+    for failure in (Failure(State.UNREACHABLE, "refused"), Failure(State.FORBIDDEN, "403")):
+        caplog.clear()
+        for report in reports:
+            report.failed("list", failure, 1, 1.0)
+        for report in reports:
+            report.synced()
+        ends = [line for line in caplog.messages if line.endswith("watched again")]
+        if failure.state is State.UNREACHABLE:
+            assert ends == ["cluster vulcan is watched again"]
+        else:
+            assert ends == [
+                "cluster vulcan: virtualmachines are watched again",
+                "cluster vulcan: virtualmachineinstancemigrations are watched again",
+            ]

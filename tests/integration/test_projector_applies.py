@@ -7,6 +7,7 @@ from pathlib import Path
 
 import aiohttp
 import asyncpg
+import pytest
 from projecting import Readings, eventually, projector, projector_settings, publish, publisher
 from published import OBSERVED_AT, cluster_event, datacenter_event, migration_event, vm_event
 
@@ -153,3 +154,20 @@ async def test_readyz_tells_what_is_missing(tmp_path: Path, database_url: str) -
             await eventually(readyz, lambda answer: answer[0] == 200)
         await eventually(readyz, lambda answer: "[-]nats failed: not connected" in answer[1])
         await projecting.__aexit__(None, None, None)
+
+
+async def test_many_events_set_aside_are_a_few_lines(
+    nats_url: str, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first ones by name and the number of the others: a writer that errs may err in each event."""
+    readings = Readings(database_url)
+    async with publisher(nats_url) as client:
+        for n in range(12):
+            last = await client.jetstream().publish(ingest(f"summit.vms.dc-solna.vulcan.prod.v{n}"), b"no JSON")
+        async with projector(projector_settings(nats_url, database_url)):
+            await readings.applied(last.seq)
+    lines = [line for line in caplog.messages if line.startswith(("event ", "so are"))]
+    assert [line.partition(" is set aside")[0] for line in lines[:-1]] == [
+        f"event {n + 1} on summit.vms.dc-solna.vulcan.prod.v{n}" for n in range(5)
+    ]
+    assert lines[-1] == "so are 7 more up to revision 12: see `summit-connect status`"

@@ -22,6 +22,7 @@ OnState = Callable[[str, ConnectionState, str | None], None]
 
 REPEAT_SECONDS = 300.0
 
+_CLUSTER = "cluster"
 _OF_THE_CLUSTER = frozenset(
     {
         ConnectionState.UNREACHABLE,
@@ -65,13 +66,16 @@ class StreamReport:
         self._set(ConnectionState.LISTING, None)
 
     def synced(self) -> None:
-        """Say that the list-watch works; in the log only if it was said before that it did not."""
-        recovered = bool(self._failures)
-        for key in self._failures:
-            self._logged.pop(key, None)
+        """Say that the list-watch works; in the log only if it was said before that it did not.
+
+        What was wrong with the whole cluster ended with the first of its list-watches that works.
+        """
+        ended = [key for key in self._failures if self._logged.pop(key, None) is not None]
         self._failures.clear()
         self._set(ConnectionState.SYNCED, None)
-        if recovered:
+        if any(key.startswith(_CLUSTER) for key in ended):
+            logger.info("cluster %s is watched again", self._cluster, extra=self._extra(self.state, None))
+        elif ended:
             logger.info(
                 "cluster %s: %s are watched again", self._cluster, self._resource, extra=self._extra(self.state, None)
             )
@@ -122,7 +126,7 @@ class StreamReport:
     def _concerned(self, state: ConnectionState) -> str:
         """What shares this state: one line is enough for it."""
         if state in _OF_THE_CLUSTER:
-            return "cluster"
+            return _CLUSTER
         return self._group if state is ConnectionState.CRD_MISSING else self._resource
 
     def _set(self, state: ConnectionState, reason: str | None) -> None:
