@@ -93,7 +93,9 @@ def cluster_event(
 
 def datacenter_event(**state: Any) -> DatacenterEvent:
     data = Datacenter(**{"id": DATACENTER, "name": "Solna"} | state)
-    envelope = _envelope(f"{data.id}/{data.name}", data.id, OBSERVED_AT, 0) | {"source": source_of(data.id)}
+    envelope = _envelope(f"{data.id}/{data.name}/{data.retired}", data.id, OBSERVED_AT, 0) | {
+        "source": source_of(data.id)
+    }
     return DatacenterEvent(**envelope, data=data)
 
 

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from builders import uid_of
 from editing import SOLNA, UPPSALA, Editing, editing
-from published import CLUSTER, cluster_event, vm_event
+from published import CLUSTER, cluster_event, datacenter_event, vm_event
 
 from summit_api.edits import event_log
 from summit_models.contract import DatacenterId
@@ -48,6 +48,22 @@ async def test_added_vm_is_there_with_the_answer(api: Editing) -> None:
     )  # fmt: skip
     said = (await api.said())[f"summit.vms.{SOLNA}.-.-.{vm['id']}"]
     assert (said["type"], said["source"]) == (VmEventType.CREATED, f"/datacenters/{SOLNA}")
+
+
+async def test_a_retired_datacenter_is_shown_only_while_it_has_vms(api: Editing) -> None:
+    """Those that were added by hand are not lost with it; without any it is in no list and no count."""
+    retired = datacenter_event(id=UPPSALA, name="Uppsala", retired=True)
+    of_uppsala = f"/admin/datacenters/{UPPSALA}/vms"
+    vm = (await api.ask("POST", of_uppsala, {"name": "old-web"})).json()
+    await api.tell(retired)
+    assert await names(api) == {SOLNA: ["erp"], UPPSALA: ["old-web"]}
+    assert (await api.ask("DELETE", f"{of_uppsala}/{vm['id']}")).status_code == 204
+    assert await names(api) == {SOLNA: ["erp"]}
+    assert (await api.ask("GET", "/status")).json()["datacenters"] == 1
+    assert (await api.ask("POST", of_uppsala, {"name": "new"})).status_code == 404
+    assert (await api.ask("PATCH", f"/admin/datacenters/{UPPSALA}", {"name": "Fyris"})).status_code == 404
+    history = (await api.ask("GET", f"/vms/{vm['id']}/events")).json()
+    assert [line["type"] for line in history["items"]] == [VmEventType.DELETED, VmEventType.CREATED]
 
 
 async def test_id_is_made_where_there_is_none(api: Editing) -> None:

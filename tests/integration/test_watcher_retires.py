@@ -15,7 +15,7 @@ from watched import DEADLINE_SECONDS, Log, configure, observing, watching
 from summit_models.cluster import ConnectionState as State
 from summit_simulator.cluster import SimulatedCluster, simulated_clusters
 from summit_standalone.errors import StandaloneError
-from summit_standalone.retire import retire_clusters
+from summit_standalone.retire import retire
 from summit_watcher import fleet, retirement, silence
 
 VMS = "virtualmachines"
@@ -61,6 +61,12 @@ def clusters_of(log: Log, datacenter: str) -> list[str]:
     subject = f"summit.datacenters.{datacenter}"
     said: list[str] = [json.loads(m.body)["data"]["clusters"] for m in log.messages if m.subject == subject][-1]
     return said
+
+
+def is_retired(log: Log, datacenter: str) -> bool:
+    """Whether the newest event of the datacenter says so."""
+    subject = f"summit.datacenters.{datacenter}"
+    return bool([json.loads(m.body)["data"]["retired"] for m in log.messages if m.subject == subject][-1])
 
 
 async def retired(log: Log, cluster: str, datacenter: str = "dc-solna") -> None:
@@ -172,16 +178,41 @@ async def test_a_datacenter_that_was_removed_as_a_whole_is_retired_by_command(
         async with watching(nats_url, config):
             await log.agrees(*clusters)
             with pytest.raises(StandaloneError, match="a watcher has spoken of cluster 'romulus' within the last half"):
-                await retire_clusters(nats_url, "dc-solna", None)
+                await retire(nats_url, "dc-solna", None)
         monkeypatch.setattr(silence, "SILENT_SECONDS", 0)
         with pytest.raises(StandaloneError, match=r"no cluster 'andoria' of .* \(it has: romulus, vulcan\)"):
-            await retire_clusters(nats_url, "dc-solna", "andoria")
-        with pytest.raises(StandaloneError, match="no cluster of datacenter 'dc-kista' that is not retired"):
-            await retire_clusters(nats_url, "dc-kista", None)
+            await retire(nats_url, "dc-solna", "andoria")
+        with pytest.raises(StandaloneError, match="no datacenter 'dc-kista' that is not retired"):
+            await retire(nats_url, "dc-kista", None)
         with pytest.raises(StandaloneError, match=r"'\*' is not the id of a datacenter"):
-            await retire_clusters(nats_url, "*", None)
-        assert await retire_clusters(nats_url, "dc-solna", "vulcan") == [("vulcan", 1)]
-        assert await retire_clusters(nats_url, "dc-solna", None) == [("romulus", 1)]
+            await retire(nats_url, "*", None)
+        assert await retire(nats_url, "dc-solna", "vulcan") == ([("vulcan", 1)], False)
+        assert await retire(nats_url, "dc-solna", None) == ([("romulus", 1)], True)
         await retired(log, "romulus")
         assert living(log) == set()
-        await until(lambda: clusters_of(log, "dc-solna") == [])
+        await until(lambda: (clusters_of(log, "dc-solna"), is_retired(log, "dc-solna")) == ([], True))
+        with pytest.raises(StandaloneError, match="no datacenter 'dc-solna' that is not retired"):
+            await retire(nats_url, "dc-solna", None)
+
+
+async def test_a_datacenter_that_is_removed_is_retired_and_may_return(
+    tmp_path: Path, nats_url: str, clusters: list[SimulatedCluster], kubeconfigs: Mapping[str, Path],
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    """After its clusters; not while the file has mistakes, as it may be one of them."""
+    solna = configure(tmp_path, {"romulus": kubeconfigs["romulus"]}).read_text().replace("datacenters:\n", "")
+    config = configure(tmp_path, {"vulcan": kubeconfigs["vulcan"]}, datacenter="dc-uppsala")
+    uppsala = config.read_text()
+    config.write_text(uppsala + solna)
+    async with observing(nats_url) as (log, _), watching(nats_url, config):
+        await log.lives(clusters[1])
+        config.write_text(uppsala + solna.replace("id: dc-solna", "ide: dc-solna"))
+        await until(lambda: "ide" in caplog.text, DEADLINE_SECONDS)
+        assert not is_retired(log, "dc-solna")
+        config.write_text(uppsala)
+        await until(lambda: is_retired(log, "dc-solna"), DEADLINE_SECONDS)
+        assert states(log, "romulus")[-1] == State.RETIRED
+        config.write_text(uppsala + solna)
+        await until(lambda: not is_retired(log, "dc-solna"), DEADLINE_SECONDS)
+        await log.lives(clusters[1])
+        assert not is_retired(log, "dc-uppsala")

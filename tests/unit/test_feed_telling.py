@@ -133,6 +133,8 @@ def test_datacenter_is_told_in_the_plural_that_the_original_page_knows() -> None
             "clusters": [],
         },
     }
+    gone = told(datacenter_event(name="Solna", retired=True)) or {}
+    assert gone["payload"]["retired"] is True  # type: ignore[index]
 
 
 def test_topics_select() -> None:

@@ -29,6 +29,10 @@ class Datacenter(Contract):
         default=None,
         description="What the configuration said last, if it was edited since; null: as declared",
     )
+    retired: bool = Field(
+        default=False,
+        description="The configuration does not declare it any more: it is shown only while it has virtual machines",
+    )
 
     @property
     def values(self) -> DatacenterValues:

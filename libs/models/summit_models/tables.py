@@ -23,7 +23,7 @@ from summit_models.vm import Vm
 
 metadata = SQLModel.metadata
 
-SCHEMA_REVISION = "0007"
+SCHEMA_REVISION = "0008"
 """alembic's newest revision of these tables: the api is ready when the database has it."""
 
 

@@ -209,24 +209,29 @@ def sub(
 @app.command()
 def retire(
     datacenter: Annotated[str, typer.Argument(help="Id of the datacenter.")],
-    cluster: Annotated[str | None, typer.Argument(help="Name of one of its clusters. Default: all.")] = None,
+    cluster: Annotated[
+        str | None, typer.Argument(help="Name of one of its clusters. Default: all, and itself.")
+    ] = None,
     *,
     server: ServerOption = None,
     data_dir: DataDirOption = None,
 ) -> None:
-    """Take clusters out of the lists that no configuration declares any more; their history stays.
+    """Take a datacenter and its clusters out of the lists when no configuration declares them; their history stays.
 
-    A running watcher does so by itself for a cluster that is removed from its datacenters.yaml.
+    A running watcher does so by itself for what is removed from its datacenters.yaml. VMs that were added by hand stay.
     """
     import asyncio
 
+    from summit_standalone import retire as retiring
     from summit_standalone.instance import read_state
-    from summit_standalone.retire import retire_clusters
 
     with _sentences():
         address = server or str(read_state(data_dir)["natsUrl"])
-        for retired in asyncio.run(retire_clusters(address, datacenter, cluster)):
-            typer.echo(f"cluster {retired.cluster} (datacenter: {datacenter}) is retired with {retired.vms} VMs")
+        retired = asyncio.run(retiring.retire(address, datacenter, cluster))
+        for name, vms in retired.clusters:
+            typer.echo(f"cluster {name} (datacenter: {datacenter}) is retired with {vms} VMs")
+        if retired.datacenter:
+            typer.echo(f"datacenter {datacenter} is retired")
 
 
 def _config_file(config: Path) -> Path:

@@ -1,7 +1,8 @@
-"""`summit-connect retire`: take clusters out of the lists that no configuration declares any more.
+"""`summit-connect retire`: take out of the lists what no configuration declares any more.
 
-A watcher retires what is removed from a datacenter of its file by itself. This is for a datacenter that was removed
-as a whole while no watcher ran: none can tell it from one that another watcher's file declares.
+A watcher retires what is removed from its file while it runs by itself, and clusters of its datacenters that were
+removed before. This is for a datacenter that was removed as a whole while no watcher ran: none can tell it from one
+that another watcher's file declares.
 """
 
 import asyncio
@@ -15,8 +16,8 @@ from summit_runtime import bus
 from summit_runtime.publisher import publishing
 from summit_standalone.errors import StandaloneError
 from summit_standalone.subscribe import connect
+from summit_watcher import retirement
 from summit_watcher.config import IDENTIFIER_RULE, is_identifier
-from summit_watcher.retirement import retire, unretired
 from summit_watcher.silence import is_silent
 
 
@@ -25,14 +26,28 @@ class Retired(NamedTuple):
     vms: int
 
 
-async def retire_clusters(server: str, datacenter: str, cluster: str | None) -> list[Retired]:
-    """Retire one cluster of a datacenter, or all. Raises StandaloneError when there is none, or one is watched."""
+class Retirement(NamedTuple):
+    clusters: list[Retired]
+    datacenter: bool
+    """The datacenter itself as well."""
+
+
+async def retire(server: str, datacenter: str, cluster: str | None) -> Retirement:
+    """Retire one cluster of a datacenter, or all and the datacenter itself.
+
+    Raises StandaloneError when there is nothing to retire, or a watcher speaks of it.
+    """
     await (await connect(server, asyncio.Event())).close()  # fails at once where no server is; the next one would wait
     client = await bus.connect(SecretStr(server), name="retire")
     try:
-        names = await _chosen(client, DatacenterId(datacenter), cluster)
+        id_ = DatacenterId(datacenter)
+        names = await _chosen(client, id_, cluster)
         async with publishing(client) as publisher:
-            return [Retired(name, await retire(client, publisher, DatacenterId(datacenter), name)) for name in names]
+            clusters = [Retired(name, await retirement.retire(client, publisher, id_, name)) for name in names]
+        retired = Retirement(clusters, cluster is None and await retirement.retire_empty(client, id_))
+        if not clusters and not retired.datacenter:
+            raise StandaloneError(f"the log has no datacenter {datacenter!r} that is not retired")
+        return retired
     finally:
         await bus.close(client)
 
@@ -40,13 +55,12 @@ async def retire_clusters(server: str, datacenter: str, cluster: str | None) -> 
 async def _chosen(client: Client, datacenter: DatacenterId, cluster: str | None) -> list[ClusterName]:
     if not is_identifier(datacenter):  # `*` would be all
         raise StandaloneError(f"{datacenter!r} is not the id of a datacenter: {IDENTIFIER_RULE}")
-    known = await unretired(client, datacenter)
+    known = await retirement.unretired(client, datacenter)
     chosen = [name for name in known if cluster in (None, name)]
-    if not known:
-        raise StandaloneError(f"the log has no cluster of datacenter {datacenter!r} that is not retired")
-    if not chosen:
+    if cluster and not chosen:
         raise StandaloneError(
-            f"the log has no cluster {cluster!r} of datacenter {datacenter!r} (it has: {', '.join(known)})"
+            f"the log has no cluster {cluster!r} of datacenter {datacenter!r} that is not retired "
+            f"(it has: {', '.join(known) or 'none'})"
         )
     for name in chosen:
         if not await is_silent(client, datacenter, name):

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
@@ -23,6 +23,9 @@ from summit_runtime.consumer import StreamMessage, snapshot
 from summit_watcher.config import DatacenterConfig
 
 logger = logging.getLogger("summit.watcher")
+
+
+T = TypeVar("T")
 
 
 class Said(NamedTuple):
@@ -46,7 +49,19 @@ async def withdraw(datacenter: DatacenterId, cluster: ClusterName, client: Clien
     await until_stored(lambda: _withdraw(datacenter, cluster, client), what=what)
 
 
-async def until_stored(work: Callable[[], Awaitable[None]], *, what: str) -> None:
+async def retire_datacenter(datacenter: DatacenterId, client: Client) -> bool:
+    """Tell that a datacenter is not declared any more, and whether that is news. Raises what `append` raises."""
+    subject = datacenter_subject(datacenter)
+    said = [_said(message) async for message in snapshot(client, subject)][-1:]
+    for last, revision in said:
+        if last and not last.retired:
+            gone = last.model_copy(update={"clusters": [], "retired": True})
+            await append(client, [_event(gone)], Basis(subject, revision))
+            return True
+    return False
+
+
+async def until_stored(work: Callable[[], Awaitable[T]], *, what: str) -> T:
     """Do what appends to the log, again and again until it has: somebody may be faster, and NATS may be away."""
     backoff = Backoff()
     while True:
@@ -91,7 +106,7 @@ def declared(config: DatacenterConfig, said: Datacenter | None) -> Datacenter:
         for field in DatacenterValues.model_fields
         if getattr(values, field) == getattr(before, field)
     }
-    here = said.model_copy(update={"clusters": clusters})
+    here = said.model_copy(update={"clusters": clusters, "retired": False})
     return here.with_values(values.model_copy(update=edited), declared=values)
 
 

@@ -26,7 +26,7 @@ from summit_watcher import events
 from summit_watcher.cluster_events import ClusterEvents
 from summit_watcher.config import DatacenterConfig
 from summit_watcher.connection_errors import SupersededError
-from summit_watcher.declaration import until_stored, withdraw
+from summit_watcher.declaration import retire_datacenter, until_stored, withdraw
 from summit_watcher.epoch import Epoch, Newest, newest_events
 from summit_watcher.events import Outgoing
 from summit_watcher.health import HEARTBEAT_SECONDS
@@ -135,6 +135,22 @@ async def retire(client: Client, publisher: Publisher, datacenter: DatacenterId,
         extra={"cluster": cluster, "datacenter": datacenter, "state": str(ConnectionState.RETIRED)},
     )
     return vms
+
+
+async def retire_empty(client: Client, datacenter: DatacenterId) -> bool:
+    """Take a datacenter out of the lists that is not declared any more, unless it still has clusters; tell whether.
+
+    VMs that were added to it by hand stay, and it is shown as long as there are any.
+    """
+    what = f"that datacenter {datacenter} is retired is not in the log yet"
+    retired = await until_stored(lambda: _retire_empty(client, datacenter), what=what)
+    if retired:
+        logger.info("datacenter %s is retired: %s", datacenter, REASON, extra={"datacenter": datacenter})
+    return retired
+
+
+async def _retire_empty(client: Client, datacenter: DatacenterId) -> bool:
+    return not await unretired(client, datacenter) and await retire_datacenter(datacenter, client)
 
 
 async def _fenced(

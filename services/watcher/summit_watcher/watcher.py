@@ -9,6 +9,7 @@ import logging
 
 from nats.aio.client import Client
 
+from summit_models.contract import DatacenterId
 from summit_runtime import bus
 from summit_runtime.probes import Check, serve_probes
 from summit_runtime.process import end
@@ -18,7 +19,7 @@ from summit_watcher.cluster import ClusterWatcher
 from summit_watcher.config import load
 from summit_watcher.declaration import declare
 from summit_watcher.fleet import Fleet, changes, chosen, digest
-from summit_watcher.retirement import retire, retire_undeclared
+from summit_watcher.retirement import retire, retire_empty, retire_undeclared
 from summit_watcher.settings import WatcherSettings
 
 logger = logging.getLogger("summit.watcher")
@@ -70,6 +71,7 @@ async def _watch_fleet(
 async def _follow_configuration(settings: WatcherSettings, fleet: Fleet, client: Client, publisher: Publisher) -> None:
     read = digest(settings.config)
     configuration = load(settings.config)
+    former: set[DatacenterId] = set()
     while True:
         datacenters = chosen(configuration, settings.datacenters)
         logger.info("Starting VM watcher for %d clusters", sum(len(d.clusters) for d in datacenters))
@@ -77,6 +79,10 @@ async def _follow_configuration(settings: WatcherSettings, fleet: Fleet, client:
             background = [tasks.create_task(declare(datacenters, client))]
             await fleet.watch(datacenters, keep_missing=bool(configuration.mistakes))
             if not configuration.mistakes:
+                for removed in sorted(former - {datacenter.id for datacenter in datacenters}):
+                    await retire_empty(client, removed)
+                former.clear()
                 background.append(tasks.create_task(retire_undeclared(client, publisher, datacenters)))
+            former.update(datacenter.id for datacenter in datacenters)
             configuration, read = await changes(settings.config, read)
             await asyncio.gather(*map(end, background))

@@ -99,6 +99,8 @@ def _migration_json(data: Json, *, observed_at: datetime, deleted: bool) -> dict
 def _datacenter(change: Change, _: Moment, position: Position) -> Frame:
     facts = Facts(change.data.get("id", ""))
     payload = {"datacenter": facts.datacenter, **{name: change.data.get(name) for name in _DATACENTER_MEMBERS}}
+    if change.data.get("retired"):
+        payload["retired"] = True
     return frame(
         Topic.DATACENTER,
         "datacenters",

@@ -38,15 +38,19 @@ class Count(NamedTuple):
     vms: int
 
 
+SHOWN = """(retired IS NOT TRUE OR EXISTS (
+    SELECT FROM vms WHERE vms.datacenter = datacenters.id AND vms.deleted_at IS NULL
+))"""
+"""A retired datacenter is shown while it has VMs: those that were added by hand.."""
 _DECLARED = f"SELECT json_build_array({', '.join(DatacenterRow._fields)})::text FROM datacenters"  # noqa: S608  our names
 _BELONGING = "datacenter, cluster, managed, status"
 _MEMBERS = ", ".join(name for name in OriginalVm.model_fields if name in vms.c)
 
 
 async def declared(snapshot: Snapshot, scope: Scope) -> list[DatacenterRow]:
-    """The datacenters in the order of their ids."""
+    """The datacenters that are shown, in the order of their ids."""
     arguments = Arguments()
-    visible = where(scope.conditions(arguments.bind, datacenter="id", namespace=None))
+    visible = where([SHOWN, *scope.conditions(arguments.bind, datacenter="id", namespace=None)])
     rows = await snapshot.fetch(f"{_DECLARED} {visible} ORDER BY id", *arguments)
     return [msgspec.json.decode(row, type=DatacenterRow) for (row,) in rows]
 

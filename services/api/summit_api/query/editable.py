@@ -4,6 +4,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from summit_api.access.scope import Scope
 from summit_api.query.arguments import Arguments, where
+from summit_api.query.datacenters import SHOWN
 from summit_api.query.snapshot import Snapshot
 from summit_models.contract import DatacenterId, Revision, Uid
 from summit_models.datacenter import Datacenter
@@ -26,11 +27,12 @@ class Used(NamedTuple):
 
 
 async def datacenter(snapshot: Snapshot, scope: Scope, id_: DatacenterId) -> Editable[Datacenter] | None:
-    """By the primary key."""
+    """One that is shown, by the primary key."""
     arguments = Arguments()
-    conditions = [f"id = {arguments.bind(id_)}", *scope.conditions(arguments.bind, datacenter="id", namespace=None)]
+    visible = scope.conditions(arguments.bind, datacenter="id", namespace=None)
+    conditions = [f"id = {arguments.bind(id_)}", SHOWN, *visible]
     for state, revision in await snapshot.fetch(
-        f"SELECT row_to_json(d)::text, revision FROM datacenters d {where(conditions)}",  # noqa: S608
+        f"SELECT row_to_json(datacenters)::text, revision FROM datacenters {where(conditions)}",  # noqa: S608
         *arguments,
     ):
         return Editable(Datacenter.model_validate_json(state), revision)
