@@ -217,6 +217,24 @@ async def test_tables_of_another_log_are_left_to_the_projector(nats_url: str, da
     assert len(await Readings(database_url).fetch("SELECT 1 FROM vms")) == 60
 
 
+async def test_rebuild_across_another_generation_is_given_up(nats_url: str, database_url: str) -> None:
+    """The log was replaced or cut meanwhile: what was replayed is of both, though the log is right again."""
+    async with projected(nats_url, database_url) as (client, readings):
+        before = await tables(readings)
+        other = await asyncpg.connect(database_url)
+        async with other.transaction():
+            await other.execute("UPDATE checkpoint SET generation = generation + 1")
+            rebuilding = asyncio.create_task(rebuilt(client, database_url))
+            held = (
+                "SELECT 1 FROM pg_stat_activity WHERE application_name = 'summit-rebuild' AND wait_event_type = 'Lock'"
+            )
+            await eventually(lambda: readings.fetch(held))
+        await other.close()
+        with pytest.raises(RebuildError, match="run it again"):
+            await rebuilding
+        assert await tables(readings) == before
+
+
 async def test_tables_that_nobody_has_made_are_left_to_the_projector(nats_url: str, database_url: str) -> None:
     """It brings the schema, and fills it from the log."""
     async with publisher(nats_url) as client:
