@@ -170,4 +170,4 @@ async def test_many_events_set_aside_are_a_few_lines(
     assert [line.partition(" is set aside")[0] for line in lines[:-1]] == [
         f"event {n + 1} on summit.vms.dc-solna.vulcan.prod.v{n}" for n in range(5)
     ]
-    assert lines[-1] == "so are 7 more up to revision 12: see `summit-connect status`"
+    assert lines[-1] == "so are 7 more up to revision 12: table set_aside has them"

@@ -38,6 +38,9 @@ def main(
 
     `loop_factory` makes the event loop, uvloop's for example; asyncio's own by default.
     """
+    if len(sys.argv) > 1:  # `--help`, or another command meant for the container of a service
+        sys.stderr.write(f"{name} takes no arguments, only environment variables: docs/operations.md has them\n")
+        sys.exit(2)
     try:
         settings = settings_class.from_environment()
     except SettingsError as error:

@@ -161,4 +161,4 @@ def _tell_set_aside(rows: Sequence[SetAsideRow]) -> None:
     for row in rows[:SET_ASIDE_LINES]:
         logger.warning("event %d on %s is set aside: %s", row.revision, row.subject, row.reason)
     if more := rows[SET_ASIDE_LINES:]:
-        logger.warning("so are %d more up to revision %d: see `summit-connect status`", len(more), more[-1].revision)
+        logger.warning("so are %d more up to revision %d: table set_aside has them", len(more), more[-1].revision)
