@@ -1,6 +1,8 @@
 """The schema: alembic's revisions make exactly the tables that the contract declares."""
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -60,3 +62,19 @@ async def test_schema_of_a_newer_version_is_one_sentence(database_url: str) -> N
     await connection.close()
     with pytest.raises(FatalError, match=r"9999.*newer"):
         await migrate.upgrade(SecretStr(database_url))
+
+
+async def test_a_revision_is_written_from_the_difference(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against any database, also an empty one, in which nothing stays behind."""
+    shutil.copytree(migrate.MIGRATIONS, tmp_path / "migrations", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(migrate, "MIGRATIONS", tmp_path / "migrations")
+    await migrate.new_revision(SecretStr(database_url), "nothing new")
+    (written,) = (tmp_path / "migrations/versions").glob("*_nothing_new.py")
+    assert f'down_revision = "{SCHEMA_REVISION}"' in written.read_text().replace("'", '"')
+    connection = await asyncpg.connect(database_url)
+    assert (
+        await connection.fetchval("SELECT count(*) FROM pg_tables WHERE schemaname LIKE current_schema() || '%'") == 0
+    )
+    await connection.close()

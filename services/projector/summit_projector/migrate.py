@@ -1,7 +1,7 @@
 """Bring the schema up to date: alembic's own revisions, run by the projector before it applies anything.
 
-Works in the schema that `?search_path=` selects. A new revision is made against an up-to-date database:
-`DATABASE_URL=… python -m summit_projector.migrate "add vms.host"` writes it below `migrations/versions`.
+Works in the schema that `?search_path=` selects. `DATABASE_URL=… python -m summit_projector.migrate "add vms.host"`
+writes a new revision below `migrations/versions`; the database is only where the present ones are tried.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 
 from summit_models.tables import SCHEMA_REVISION
 from summit_projector.settings import ProjectorSettings
+from summit_projector.shadow import shadow_schema
 from summit_runtime import database
 from summit_runtime.process import FatalError
 
@@ -46,13 +47,21 @@ def _upgrade(connection: Connection) -> None:
 
 
 async def new_revision(url: SecretStr, message: str) -> None:
-    """Write a revision with the difference between the database and `summit_models.tables`."""
+    """Write a revision with the difference between those there are and `summit_models.tables`.
+
+    They are tried in a schema of their own, which goes again.
+    """
     number = f"{int(SCHEMA_REVISION) + 1:04}"
-    engine = database.engine(url, application="summit-migrate")
-    async with engine.begin() as connection:
-        await connection.run_sync(lambda c: command.revision(_config(c), message, autogenerate=True, rev_id=number))
-    await engine.dispose()
-    logger.warning("revision %s is written; set SCHEMA_REVISION in summit_models/tables.py", number)
+    live = await database.connect(url, application="summit-migrate")
+    async with shadow_schema(live, "revision") as schema:
+        scratch = database.in_schema(url, schema)
+        await upgrade(scratch)
+        engine = database.engine(scratch, application="summit-migrate")
+        async with engine.begin() as connection:
+            await connection.run_sync(lambda c: command.revision(_config(c), message, autogenerate=True, rev_id=number))
+        await engine.dispose()
+    await live.close()
+    sys.stderr.write(f"set SCHEMA_REVISION = {number!r} in summit_models/tables.py\n")
 
 
 def _config(connection: Connection) -> Config:
@@ -63,4 +72,6 @@ def _config(connection: Connection) -> Config:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("what does the revision do? python -m summit_projector.migrate 'add vms.host'")
     asyncio.run(new_revision(ProjectorSettings.from_environment().database_url, sys.argv[1]))
