@@ -157,6 +157,7 @@ async def test_docs_need_no_other_server(http: httpx2.AsyncClient) -> None:
     """The page names every operation and loads nothing from anywhere."""
     page = (await http.get("/docs")).text
     assert "GET /api/v1/vms/{vm_id}" in page
+    assert "<code>ETag</code> of the answer you have" in page
     assert "src=" not in page
     assert "://" not in page
     assert "url(" not in page

@@ -1,5 +1,6 @@
 """GET /docs: the OpenAPI document as a plain page that needs no other server."""
 
+import re
 from html import escape
 from typing import Any
 
@@ -15,6 +16,7 @@ _STYLE = (
     "code{background:#8882;padding:0 .3em;border-radius:3px}td{padding:.1em 1em .1em 0;vertical-align:top}"
     ":root{color-scheme:light dark}"
 )
+_CODE = re.compile("`([^`]+)`")
 
 
 @router.get("/docs", response_class=HTMLResponse)
@@ -47,11 +49,16 @@ def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
     rows = "".join(_parameter(parameter) for parameter in operation.get("parameters", []))
     return (
         f"<h3 id={operation['operationId']}><code>{method.upper()} {escape(path)}</code></h3>"
-        f"<p>{escape(operation.get('description', ''))}</p>"
+        f"<p>{_prose(operation.get('description', ''))}</p>"
         f"<p>Answers {', '.join(operation['responses'])}</p>" + (f"<table>{rows}</table>" if rows else "")
     )
 
 
 def _parameter(parameter: dict[str, Any]) -> str:
     description = parameter.get("description", "")
-    return f"<tr><td><code>{escape(parameter['name'])}</code><td>{parameter['in']}<td>{escape(description)}"
+    return f"<tr><td><code>{escape(parameter['name'])}</code><td>{parameter['in']}<td>{_prose(description)}"
+
+
+def _prose(markdown: str) -> str:
+    """Descriptions are Markdown; of it they use code only."""
+    return _CODE.sub(r"<code>\1</code>", escape(markdown))
