@@ -26,7 +26,7 @@ async def read_applied(url: str) -> Mapping[str, Any]:
             return await _read(url)
     except asyncpg.UndefinedTableError:
         return {"error": "the projector has not made the tables yet"}
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except database.OUTAGE as error:
         reason = str(error) or f"not within {ANSWER_SECONDS:g} s"
         return {"error": f"Postgres does not answer: {reason}"}
 

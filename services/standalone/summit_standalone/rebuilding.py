@@ -3,13 +3,12 @@
 import os
 from pathlib import Path
 
-import asyncpg
 from nats.errors import Error as NatsError
 from pydantic import SecretStr
 
 from summit_projector.difference import Rebuilt
 from summit_projector.rebuild import rebuild
-from summit_runtime import bus
+from summit_runtime import bus, database
 from summit_runtime.process import FatalError
 from summit_standalone.errors import StandaloneError
 from summit_standalone.instance import read_state
@@ -33,5 +32,5 @@ async def rebuild_tables(data_dir: Path | None) -> Rebuilt:
             await bus.close(client)
     except FatalError as error:
         raise StandaloneError(str(error)) from error
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, NatsError) as error:
+    except (*database.OUTAGE, NatsError) as error:
         raise StandaloneError(f"the tables are as they were: {type(error).__name__}: {error}") from error
