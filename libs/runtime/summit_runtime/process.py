@@ -122,7 +122,7 @@ def _on_signals(name: str, stop: asyncio.Event) -> None:
         loop.add_signal_handler(number, on_signal, number)
 
 
-async def end(task: asyncio.Task[None]) -> None:
+async def end(task: asyncio.Task[object]) -> None:
     """Cancel a task and wait for its end, however often it takes.
 
     A cancellation can get lost: `asyncio.wait_for` of Python 3.11 drops it for an error of the same moment, and nats-py

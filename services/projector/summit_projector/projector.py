@@ -26,7 +26,7 @@ from summit_runtime import bus, database
 from summit_runtime.backoff import Backoff
 from summit_runtime.consumer import consume
 from summit_runtime.probes import serve_probes
-from summit_runtime.process import sleep_unless
+from summit_runtime.process import end, sleep_unless
 
 logger = logging.getLogger("summit.projector")
 
@@ -50,9 +50,8 @@ async def serve(settings: ProjectorSettings, stop: asyncio.Event) -> None:
         if health.trouble is None:  # else there is no batch to finish, but maybe a server to wait for
             await asyncio.wait({work}, timeout=STOP_SECONDS)
     finally:
-        stopped.cancel()
-        work.cancel()
-        await asyncio.wait({work, stopped})
+        await end(stopped)
+        await end(work)
     if not work.cancelled():
         work.result()
 

@@ -19,7 +19,7 @@ from summit_projector.progress import Progress
 from summit_projector.project import Batch, SetAsideRow
 from summit_projector.stream_identity import StreamReplacedError, mismatch
 from summit_runtime.consumer import Consumer, StreamMessage
-from summit_runtime.process import sleep_unless
+from summit_runtime.process import end, sleep_unless
 
 logger = logging.getLogger("summit.projector")
 
@@ -86,9 +86,8 @@ class Session:
                     reading = asyncio.create_task(self.consumer.next_batch(batch_events))
         finally:
             # What a cancelled read had taken already is read again: the consumer goes with the session.
-            stopped.cancel()
-            reading.cancel()
-            await asyncio.wait({stopped, reading})
+            await end(stopped)
+            await end(reading)
 
     async def _apply(self, messages: Sequence[StreamMessage]) -> None:
         """Apply, after a look at the log if the connection or the consumer is another one than before.
