@@ -1,6 +1,7 @@
 """Joins what is known of a VirtualMachine, its instance and its instancetype into the normalized VM."""
 
 from datetime import datetime
+from typing import NamedTuple
 
 from summit_models.contract import ClusterName, DatacenterId, Uid
 from summit_models.vm import Vm, VmStatus
@@ -13,6 +14,22 @@ from summit_watcher.normalize.status import instance_status, vm_status
 from summit_watcher.normalize.virtualmachine import VmFacts
 
 _MIGRATING = frozenset({VmStatus.MIGRATING, VmStatus.WAITING_FOR_RECEIVER})
+
+
+class _Parts(NamedTuple):
+    """What a VM is joined from, and what follows from more than one of these."""
+
+    vm: VmFacts | None
+    vmi: VmiFacts | None
+    live: VmiFacts | None
+    """The instance, unless it has ended."""
+    answering: VmiFacts | None
+    """The instance, if its node still speaks of it."""
+    status: VmStatus
+    cpu: Figure
+    memory: Figure
+    disk: Figure
+    problems: list[str]
 
 
 def join_vm(
@@ -37,6 +54,12 @@ def join_vm(
     cpu, memory = _cpu_and_memory(vm, vmi, instancetype)
     disk = _disk(vm, vmi)
     problems = _problems(vm, vmi, instancetype, (cpu, memory, disk))
+    parts = _Parts(vm, vmi, live, answering, status, cpu, memory, disk, problems)
+    return _joined(subject, parts, cluster, datacenter)
+
+
+def _joined(subject: VmFacts | VmiFacts, parts: _Parts, cluster: ClusterName, datacenter: DatacenterId) -> Vm:
+    vm, vmi, live, answering, status, cpu, memory, disk, problems = parts
     migration = live.migration if live and live.is_migrating else None
     printable = vm.printable_status if vm else None
     return unvalidated(
