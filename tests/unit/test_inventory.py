@@ -40,7 +40,7 @@ class Cluster:
 
     def told(self, resource: Resource[Any], *manifests: dict[str, Any], version: int = 100) -> None:
         applied = [InitApply(decoded(resource, m)) for m in manifests]
-        self.inventory.apply(resource, [Init(), *applied, InitDone(str(version))])
+        self.inventory.picture.apply(resource, [Init(), *applied, InitDone(str(version))])
 
     def list_all(self, **manifests: Sequence[dict[str, Any]]) -> list[VmEvent | MigrationEvent]:
         for resource in WATCHED:
@@ -48,11 +48,11 @@ class Cluster:
         return self.events()
 
     def apply(self, resource: Resource[Any], manifest: dict[str, Any]) -> list[VmEvent | MigrationEvent]:
-        self.inventory.apply(resource, [Apply(decoded(resource, manifest))])
+        self.inventory.picture.apply(resource, [Apply(decoded(resource, manifest))])
         return self.events()
 
     def delete(self, resource: Resource[Any], manifest: dict[str, Any]) -> list[VmEvent | MigrationEvent]:
-        self.inventory.apply(resource, [Delete(decoded(resource, manifest))])
+        self.inventory.picture.apply(resource, [Delete(decoded(resource, manifest))])
         return self.events()
 
     def burst(self, resource: Resource[Any], *told: Apply[Any] | Delete[Any]) -> list[VmEvent | MigrationEvent]:
@@ -105,7 +105,7 @@ def test_a_resource_that_cannot_be_read_is_not_waited_for() -> None:
     cluster = Cluster()
     cluster.told(VIRTUAL_MACHINES, vm("web"))
     for resource in (VIRTUAL_MACHINE_INSTANCES, INSTANCETYPES, CLUSTER_INSTANCETYPES):
-        cluster.inventory.set_unavailable(resource, unavailable=True)
+        cluster.inventory.picture.store_of(resource).unavailable = True
     event = only(cluster.events())
     assert event.data.status is VmStatus.RUNNING
     assert event.data.node_name is None
@@ -197,7 +197,7 @@ def test_a_list_that_breaks_off_deletes_nothing() -> None:
     cluster = Cluster()
     cluster.list_all(virtualmachines=[vm("web"), vm("db")])
     web = decoded(VIRTUAL_MACHINES, vm("web"))
-    cluster.inventory.apply(VIRTUAL_MACHINES, [Init(), InitApply(web), Init()])
+    cluster.inventory.picture.apply(VIRTUAL_MACHINES, [Init(), InitApply(web), Init()])
     assert cluster.events() == []
 
 
@@ -206,7 +206,44 @@ def test_a_list_with_unreadable_objects_deletes_nothing() -> None:
     cluster = Cluster()
     cluster.list_all(virtualmachines=[vm("web"), vm("db")])
     web = decoded(VIRTUAL_MACHINES, vm("web"))
-    cluster.inventory.apply(VIRTUAL_MACHINES, [Init(), InitApply(web), InitDone("200", undecodable=1)])
+    cluster.inventory.picture.apply(VIRTUAL_MACHINES, [Init(), InitApply(web), InitDone("200", undecodable=1)])
+    assert cluster.events() == []
+
+
+@pytest.mark.parametrize("resource", [VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES, MIGRATIONS])
+def test_a_first_list_that_leaves_something_out_ends_nothing_that_the_log_has(resource: Resource[Any]) -> None:
+    """A watcher that starts knows of it only by the log; the next list that leaves nothing out proves what is gone."""
+    manifests: dict[str, Sequence[dict[str, Any]]] = {
+        VIRTUAL_MACHINES.plural: [vm("web")],
+        VIRTUAL_MACHINE_INSTANCES.plural: [vmi("web"), vmi("alone", owner=None)],
+        MIGRATIONS.plural: [vmim("m", vmi_name="web")],
+    }
+    before = Cluster()
+    cluster = before.restarted(before.list_all(**manifests))
+    cluster.inventory.picture.apply(resource, [Init(), InitDone("100", undecodable=1)])
+    for other in WATCHED:
+        if other is not resource:
+            cluster.told(other, *manifests.get(other.plural, ()))
+    assert cluster.events() == []
+    cluster.told(resource, version=200)
+    kinds = {
+        VIRTUAL_MACHINES.plural: [VmEventType.DELETED],
+        VIRTUAL_MACHINE_INSTANCES.plural: [VmEventType.DELETED, VmEventType.UPDATED],
+        MIGRATIONS.plural: [MigrationEventType.DELETED],
+    }
+    assert [event.type for event in cluster.events() if isinstance(event, VmEvent) or resource is MIGRATIONS] == kinds[
+        resource.plural
+    ]
+
+
+def test_a_label_makes_no_virtual_machine_of_an_instance() -> None:
+    """An instance that stands alone is not gone because it is no VirtualMachine, whatever it is labelled."""
+    before = Cluster()
+    told = before.list_all(virtualmachineinstances=[vmi("alone", owner=None, labels={"kind": "VirtualMachine"})])
+    cluster = before.restarted(told)
+    cluster.inventory.picture.store_of(VIRTUAL_MACHINE_INSTANCES).unavailable = True
+    for resource in (VIRTUAL_MACHINES, INSTANCETYPES, CLUSTER_INSTANCETYPES):
+        cluster.told(resource)
     assert cluster.events() == []
 
 
@@ -468,7 +505,7 @@ def test_a_resource_that_is_in_trouble_later_holds_back_no_vm() -> None:
     for resource in (VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES):
         cluster.told(resource)
     for resource in (INSTANCETYPES, CLUSTER_INSTANCETYPES):
-        cluster.inventory.set_unavailable(resource, unavailable=True)
+        cluster.inventory.picture.store_of(resource).unavailable = True
     assert cluster.events() == []
-    cluster.inventory.set_unavailable(INSTANCETYPES, unavailable=False)
+    cluster.inventory.picture.store_of(INSTANCETYPES).unavailable = False
     assert len(cluster.apply(VIRTUAL_MACHINES, vm("web"))) == 1

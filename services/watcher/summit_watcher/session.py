@@ -145,7 +145,9 @@ class Session:
 
     def _vitals(self, resource: str) -> Vitals:
         stream = self._streams[resource]
-        return Vitals(stream.last_contact, stream.last_event, stream.last_sync, self._inventory.known(stream.resource))
+        known = self._inventory.picture.store_of(stream.resource)
+        objects = len(known.items) if known.listed else None
+        return Vitals(stream.last_contact, stream.last_event, stream.last_sync, objects)
 
     def _waiting(self) -> int:
         return self._intake.waiting + self._checkpoint.waiting
@@ -154,7 +156,7 @@ class Session:
         if state not in _TRYING:
             self.on_tried()
         self._health.set_state(resource.plural, state, reason)
-        self._inventory.set_unavailable(resource, unavailable=state in _UNAVAILABLE)
+        self._inventory.picture.store_of(resource).unavailable = state in _UNAVAILABLE
         self._poked.set()
         if state is ConnectionState.SYNCED:
             self._synced.set()
@@ -169,7 +171,7 @@ class Session:
         """Take in what a list-watch told and publish what follows from it."""
         async with self._in_turn:
             published = await self._publish(self._inventory.follow(resource, told))
-            self._checkpoint.reached(resource.plural, self._inventory.version(resource))
+            self._checkpoint.reached(resource.plural, self._inventory.picture.store_of(resource).version)
         self._see_whether_complete()
         match told[-1]:
             case InitDone(finds_drift=finds_drift):

@@ -40,7 +40,9 @@ class Store(Generic[FactsT]):
     def __init__(self, on_change: Callable[[Change[FactsT]], None]) -> None:
         self.items: dict[Uid, FactsT] = {}
         self.listed = False
-        """A complete list has been seen; before that, what is missing means nothing."""
+        """A list has been seen to its end."""
+        self.complete = False
+        """Such a list has left nothing out; before that, what is missing means nothing."""
         self.unavailable = False
         """It cannot be read in this cluster: forbidden, or not there."""
         self.list_version = 0
@@ -73,7 +75,8 @@ class Store(Generic[FactsT]):
         before, self.items, self._listing = self.items, self._listing, {}
         if not sweep:
             self.items = before | self.items
-        self.listed, self.list_version, self.version = True, version, version
+        self.listed, self.complete = True, self.complete or sweep
+        self.list_version = self.version = version
         for uid in before.keys() - self.items.keys():
             self._on_change(Change(uid, None, before[uid], version, by_comparison=True))
         for uid, facts in list(self.items.items()):
