@@ -53,6 +53,26 @@ async def test_the_stream_is_made_once_and_kept(nats_url: str) -> None:
     await bus.close(client)
 
 
+async def test_who_is_cancelled_while_an_answer_comes_ends(nats_url: str) -> None:
+    """At whichever moment: a task of a group is cancelled once."""
+    client = await bus.connect(SecretStr(nats_url), name="test")
+    await bus.ensure_stream(client)
+
+    async def ask_for_ever() -> None:
+        while True:
+            await client.jetstream().stream_info(STREAM)
+
+    for moment in range(150):
+        asking = asyncio.create_task(ask_for_ever())
+        for _ in range(moment):
+            await asyncio.sleep(0)
+        asking.cancel()
+        ended, _ = await asyncio.wait({asking}, timeout=2)
+        await end(asking)
+        assert ended
+    await bus.close(client)
+
+
 async def test_a_server_that_is_not_ready_when_the_stream_is_made_is_waited_for(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
