@@ -115,7 +115,8 @@ class Projector:
             metrics.ACTIVE.set(1)
             metrics.REVISION.set(position.revision)
             metrics.SET_ASIDE_KEPT.set(await store.count_set_aside())
-            logger.info("applying events after revision %d; the stream ends at %d", position.revision, stream_end)
+            end = max(stream_end, position.revision)
+            logger.info("applying events after revision %d; the stream ends at %d", position.revision, end)
             async with consume(self._client, after=position.revision) as consumer:
                 session = Session(
                     client=self._client,
