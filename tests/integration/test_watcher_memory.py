@@ -4,6 +4,7 @@ The oracle is the cluster's own journal and state, against the log as its reader
 """
 
 from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,18 @@ async def stored(healths: Healths, cluster: SimulatedCluster) -> None:
     await until(lambda: healths.position(cluster.name, VMS) == str(cluster.store.revision), DEADLINE_SECONDS)
 
 
+@asynccontextmanager
+async def after_a_watcher(
+    nats_url: str, cluster: SimulatedCluster, config: Path
+) -> AsyncIterator[tuple[Log, Healths, list[Told]]]:
+    """The log and the health of a cluster that a watcher has told all of and left, and what it has told of VMs."""
+    async with observing(nats_url) as (log, healths):
+        async with watching(nats_url, config):
+            await log.agrees(cluster)
+        await stored(healths, cluster)
+        yield log, healths, vm_events(log)
+
+
 async def meanwhile(cluster: SimulatedCluster) -> dict[str, Any]:
     """Deletes, makes again, changes, creates, and lets one come and go; gives that one."""
     cluster.delete(VMS, named("gone"))
@@ -74,11 +87,7 @@ async def test_a_restart_with_nothing_changed_tells_nothing_of_any_vm(
     nats_url: str, cluster: SimulatedCluster, config: Path
 ) -> None:
     """Only of the cluster, whose next epoch begins."""
-    async with observing(nats_url) as (log, healths):
-        async with watching(nats_url, config):
-            await log.agrees(cluster)
-        await stored(healths, cluster)
-        before = vm_events(log)
+    async with after_a_watcher(nats_url, cluster, config) as (log, healths, before):
         async with watching(nats_url, config):
             await until(lambda: log.epoch(cluster.name) == 2 and healths.state(cluster.name) == "synced")
             await log.agrees(cluster)
@@ -89,39 +98,31 @@ async def test_what_happened_meanwhile_is_told_step_by_step(
     nats_url: str, cluster: SimulatedCluster, config: Path
 ) -> None:
     """Also what came and went, and each as often as it happened: the stored resourceVersion is not too old."""
-    async with observing(nats_url) as (log, healths):
-        async with watching(nats_url, config):
-            await log.agrees(cluster)
-        await stored(healths, cluster)
-        before = len(vm_events(log))
+    async with after_a_watcher(nats_url, cluster, config) as (log, _, before):
         since = cluster.store.revision
         passing = await meanwhile(cluster)
         async with watching(nats_url, config):
             await log.agrees(cluster)
-            told = stories(vm_events(log)[before:])
+            told = stories(vm_events(log)[len(before) :])
         changed = [change for change in cluster.store.journal if change.resource == VMS and change.revision > since]
         assert told.keys() == {change.uid for change in changed}
         passed = told[passing["metadata"]["uid"]]
         assert (passed[0], passed[-1]) == ("created", "deleted")
         gone = {change.uid for change in changed if change.type == "DELETED"}
         assert {uid for uid, verbs in told.items() if verbs[-1] == "deleted"} == gone
-        assert not any(event.final_state_unknown for event in vm_events(log)[before:])
+        assert not any(event.final_state_unknown for event in vm_events(log)[len(before) :])
 
 
 async def test_what_happened_before_the_server_remembers_is_found_by_comparison(
     nats_url: str, cluster: SimulatedCluster, config: Path
 ) -> None:
     """Each change once; what came and went nobody can know; deletes say that their last state was not seen."""
-    async with observing(nats_url) as (log, healths):
-        async with watching(nats_url, config):
-            await log.agrees(cluster)
-        await stored(healths, cluster)
-        before = len(vm_events(log))
+    async with after_a_watcher(nats_url, cluster, config) as (log, _, before):
         passing = await meanwhile(cluster)
         cluster.forget_history()
         async with watching(nats_url, config):
             await log.agrees(cluster)
-        told = [(event.name, event.verb, event.final_state_unknown) for event in vm_events(log)[before:]]
+        told = [(event.name, event.verb, event.final_state_unknown) for event in vm_events(log)[len(before) :]]
         assert sorted(told) == [
             ("prod/again", "created", False),
             ("prod/again", "deleted", True),
