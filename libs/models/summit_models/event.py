@@ -6,6 +6,7 @@ Specification: CloudEvents 1.0.2, JSON event format and NATS protocol binding.
 """
 
 import re
+from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
@@ -126,6 +127,17 @@ Event = VmEvent | MigrationEvent | ClusterEvent | DatacenterEvent
 
 def cluster_event_type(state: ConnectionState) -> str:
     return f"summit.cluster.{state}"
+
+
+def datacenter_event(datacenter: Datacenter, *, version: str, time: datetime) -> DatacenterEvent:
+    """That a datacenter is so from now on. `version` tells one such event of it from another."""
+    return DatacenterEvent(
+        id=f"{datacenter.id}/{version}",
+        source=source_of(datacenter.id),
+        subject=datacenter.id,
+        time=time,
+        data=datacenter,
+    )
 
 
 def source_of(datacenter: DatacenterId, cluster: ClusterName | None = None) -> str:

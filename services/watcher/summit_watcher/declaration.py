@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from summit_models.contract import ClusterName, DatacenterId, Revision
 from summit_models.datacenter import Datacenter, DatacenterValues
-from summit_models.event import DatacenterEvent, datacenter_subject, source_of
+from summit_models.event import DatacenterEvent, datacenter_event, datacenter_subject
 from summit_runtime.append import Basis, ConflictError, NotStoredError, append
 from summit_runtime.backoff import Backoff
 from summit_runtime.consumer import StreamMessage, snapshot
@@ -120,10 +120,4 @@ def _said(message: StreamMessage) -> Said:
 
 def _event(datacenter: Datacenter) -> DatacenterEvent:
     now = datetime.now(UTC)
-    return DatacenterEvent(
-        id=f"{datacenter.id}/{now.isoformat()}",
-        source=source_of(datacenter.id),
-        subject=datacenter.id,
-        time=now,
-        data=datacenter,
-    )
+    return datacenter_event(datacenter, version=now.isoformat(), time=now)

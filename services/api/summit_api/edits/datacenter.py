@@ -6,7 +6,7 @@ from summit_api.edits.payloads import DatacenterPatch
 from summit_api.edits.vm import digest
 from summit_models.contract import Revision
 from summit_models.datacenter import Datacenter
-from summit_models.event import DatacenterEvent, source_of
+from summit_models.event import DatacenterEvent, datacenter_event
 
 
 def patched(datacenter: Datacenter, said: DatacenterPatch) -> Datacenter:
@@ -19,10 +19,5 @@ def patched(datacenter: Datacenter, said: DatacenterPatch) -> Datacenter:
 
 
 def said(datacenter: Datacenter, basis: Revision, now: datetime) -> DatacenterEvent:
-    return DatacenterEvent(
-        id=f"{datacenter.id}/{basis}/{digest(datacenter)}",
-        source=source_of(datacenter.id),
-        subject=datacenter.id,
-        time=now,
-        data=datacenter,
-    )
+    """Its id names what it was made from and what comes of it: two people who want the same at once have it once."""
+    return datacenter_event(datacenter, version=f"{basis}/{digest(datacenter)}", time=now)
