@@ -66,6 +66,7 @@ async def test_rows_are_again_what_the_log_says(
         ]
         assert await eventually(lambda: readings.fetch(VMS), lambda rows: rows == wanted)
         history = await readings.fetch(HISTORY)
+        assert await readings.fetch("SELECT generation FROM checkpoint") == [{"generation": 1}]  # one reset of feeds
     assert [(line["revision"], line["name"]) for line in history] == [(2, "a"), (3, "b"), (4, "c"), (5, "a"), (6, "e")]
     assert "going back to revision 5, up to which it is the same" in caplog.text
 

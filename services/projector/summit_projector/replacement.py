@@ -20,6 +20,7 @@ from summit_projector.store import Store, open_store
 from summit_projector.stream_identity import Position, StreamReplacedError, mismatch
 from summit_runtime import bus, database
 from summit_runtime.consumer import Consumer, consume
+from summit_runtime.process import end
 
 logger = logging.getLogger("summit.projector")
 
@@ -107,8 +108,7 @@ class _Replay:
                     if (batches := batches + 1) % MERGE_BATCHES == 0:
                         await swap.merge_history(self._live, self._shadow)
         finally:
-            reading.cancel()
-            await asyncio.wait({reading})
+            await end(reading)
 
     async def _is_complete(self, position: Position) -> bool:
         state, reason = await mismatch(self._client, position)

@@ -2,9 +2,10 @@
 
 The history tells how far that is: each line says what was applied under which revision. A log is append-only, so below
 the newest line that it still has under the same number nothing has changed. Rows of later events are not believed any
-more; each gets what the log now says last under its subject, at once, and the events from there on are applied again.
+more; each gets what the log now says under its subject, and the events from there on are applied again, all at once.
 """
 
+import asyncio
 from types import SimpleNamespace
 
 from nats.aio.client import Client
@@ -13,13 +14,19 @@ from nats.js.errors import NotFoundError
 
 from summit_models.contract import Revision
 from summit_models.event import STREAM
+from summit_projector import metrics
 from summit_projector.history import HistoryLine
+from summit_projector.progress import Progress
 from summit_projector.project import event_id, project
 from summit_projector.projections import PROJECTIONS
 from summit_projector.store import Store
 from summit_projector.stream_identity import Position
+from summit_runtime import bus
 from summit_runtime.bus import StreamState
-from summit_runtime.consumer import StreamMessage
+from summit_runtime.consumer import StreamMessage, consume
+
+EVENT_SECONDS = 20.0
+"""For the next event, which the log has, or had until it was cut once more: a transaction is open meanwhile."""
 
 
 async def common_position(client: Client, store: Store, position: Position, state: StreamState) -> Position | None:
@@ -39,18 +46,32 @@ async def common_position(client: Client, store: Store, position: Position, stat
 
 
 async def go_back(client: Client, store: Store, position: Position, common: Position) -> Position:
-    """Return the tables to `common`, and rows of later events to what the log says last of their objects."""
-    position = await store.rewind(position, common)
+    """Return the tables to `common`, and bring them to where the log ends now, at once; give that position.
+
+    Readers never see what is between: events that were lost are told once more, and some of them are there already.
+    Raises TimeoutError when the log does not give what it had a moment ago.
+    """
     subjects = {
         PROJECTIONS[collection].place(SimpleNamespace(**row)).subject
         for collection in PROJECTIONS
-        for row in await store.unconfirmed(collection)
+        for row in await store.later_than(collection, common.revision)
     }
     found = [await _message(client, subject=subject) for subject in sorted(subjects)]
     messages = [StreamMessage(m.seq or 0, m.subject or "", m.data or b"", 0) for m in found if m]
-    if messages:
-        await store.restore(project(sorted(messages)).rows)
-    return position
+    kept = sorted(message for message in messages if message.sequence <= common.revision)
+    end = (await bus.stream_state(client)).last_sequence
+    async with store.transaction(), consume(client, after=common.revision) as consumer:
+        position = await store.rewind(position, common)
+        if kept:
+            await store.restore(project(kept).rows)
+        progress = Progress(store, position, await store.epochs())
+        while progress.position.revision < end:
+            async with asyncio.timeout(EVENT_SECONDS):
+                messages = await consumer.next_batch()
+            await progress.apply(messages)
+        removed = await store.sweep()
+    metrics.SWEPT.inc(removed)
+    return progress.position
 
 
 async def _agrees(client: Client, line: HistoryLine) -> bool:

@@ -68,7 +68,7 @@ class Session:
 
     async def run(self, stop: asyncio.Event, batch_events: int) -> None:
         """Apply until `stop`, and then end between two batches. Raises what ends the session."""
-        await self._when_caught_up()
+        self._when_caught_up()
         stopped = asyncio.create_task(stop.wait())
         reading = asyncio.create_task(self.consumer.next_batch(batch_events))
         check_at = time.monotonic() + CHECK_SECONDS
@@ -104,7 +104,7 @@ class Session:
             self._tell(batch)
         metrics.BATCH_EVENTS.observe(len(messages))
         self._set_lag(messages[-1].pending)
-        await self._when_caught_up()
+        self._when_caught_up()
 
     def _tell(self, batch: Batch) -> None:
         metrics.REVISION.set(batch.revision)
@@ -135,17 +135,11 @@ class Session:
         self.health.lag_events = events
         metrics.LAG.set(events)
 
-    async def _when_caught_up(self) -> None:
-        """Once what was there at the start is applied, remove rows that a replay has not confirmed.
-
-        An empty stream confirms nothing and denies nothing: its writers have yet to come back.
-        """
+    def _when_caught_up(self) -> None:
+        """Once what was there at the start is applied, the picture is of now."""
         if self.caught_up or self.progress.position.revision < self.stream_end:
             return
         self.caught_up, self.replaying = True, False
-        if self.stream_end and (removed := await self.progress.store.sweep()):
-            metrics.SWEPT.inc(removed)
-            logger.warning("removed %d rows that the replayed stream does not know", removed)
         logger.info("caught up with the stream at revision %d", self.progress.position.revision)
 
 

@@ -185,9 +185,16 @@ class Store:
         self.history.was_cut(common.revision)
         return common
 
-    async def unconfirmed(self, table: str) -> Sequence[Mapping[str, Any]]:
-        """Rows that are of no event of the log."""
-        return [dict(row) for row in await self._connection.fetch(f"SELECT * FROM {table} WHERE revision = 0")]  # noqa: S608
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """Let readers see all that is done in the block at once, or nothing. After a failure the store is of no use."""
+        async with self._connection.transaction():
+            yield
+
+    async def later_than(self, table: str, revision: Revision) -> Sequence[Mapping[str, Any]]:
+        """Rows of events after `revision`."""
+        statement = f"SELECT * FROM {table} WHERE revision > $1"  # noqa: S608
+        return [dict(row) for row in await self._connection.fetch(statement, revision)]
 
     async def restore(self, rows: Mapping[str, list[Row]]) -> None:
         """Write rows that are from before the checkpoint."""
@@ -195,21 +202,16 @@ class Store:
             await upsert.write(self._connection, rows)
 
     async def sweep(self) -> int:
-        """Remove the rows that a replay from the start has not confirmed, and tell how many.
+        """Remove the rows that the log does not confirm, and tell how many.
 
-        Migrations that had ended stay: they are history, which reaches further back than the stream. VMs that were
-        added by hand stay too: no cluster tells of them again, the api does, from these rows.
+        Migrations that had ended stay: they are history, which reaches further back than the log. VMs that were added
+        by hand stay too: no cluster tells of them again, the api does, from these rows.
         """
-        generation = self._generation
-        async with self._connection.transaction():
-            statuses = [
-                await self._connection.execute(f"DELETE FROM {name} WHERE revision = 0{_EXCEPT.get(name, '')}")  # noqa: S608
-                for name in upsert.TABLES
-            ]
-            if removed := sum(int(status.split()[-1]) for status in statuses):
-                generation = await new_generation(self._connection, generation)
-        self._generation = generation
-        return removed
+        statuses = [
+            await self._connection.execute(f"DELETE FROM {name} WHERE revision = 0{_EXCEPT.get(name, '')}")  # noqa: S608
+            for name in upsert.TABLES
+        ]
+        return sum(int(status.rsplit(maxsplit=1)[-1]) for status in statuses)
 
     async def count_set_aside(self) -> int:
         return int(await self._connection.fetchval("SELECT count(*) FROM set_aside"))
