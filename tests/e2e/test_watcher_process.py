@@ -36,6 +36,27 @@ async def test_a_watcher_stops_on_sigterm_also_while_nats_was_never_there(tmp_pa
         assert await process.wait() == 0
 
 
+async def test_a_watcher_stops_on_sigterm_also_while_a_kubeconfig_cannot_be_read_to_its_end(tmp_path: Path) -> None:
+    """As on a file system that is away: a pipe that nobody writes to hangs like it."""
+    os.mkfifo(tmp_path / "hangs")
+    script = (
+        "import asyncio, sys; from pathlib import Path; from summit_watcher.connection import *\n"
+        "async def main():\n"
+        "    settings = ConnectionSettings(credentials_seconds=0.2)\n"
+        "    async with ClusterConnection(Path(sys.argv[1]), name=ClusterName('c'), settings=settings) as connection:\n"
+        "        try: await connection.server_version()\n"
+        "        except KubeconfigError as error: print(error)\n"
+        "asyncio.run(main())\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, str(tmp_path / "hangs"), stdout=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(20):
+        output, _ = await process.communicate()
+    assert "hangs took longer than 0.2 s" in output.decode()
+    assert process.returncode == 0
+
+
 async def test_a_cluster_that_is_added_to_the_configuration_is_watched(
     pipeline: Pipeline, clusters: list[SimulatedCluster], tmp_path: Path
 ) -> None:

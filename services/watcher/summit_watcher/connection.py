@@ -11,7 +11,6 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,6 +28,7 @@ from summit_watcher.credentials import obtain, written
 from summit_watcher.errors import StatusError
 from summit_watcher.failure import Failure, classify
 from summit_watcher.kubeconfig_files import KubeconfigFiles
+from summit_watcher.own_thread import OwnThread
 from summit_watcher.reply import Reply
 from summit_watcher.transport import Request, Timeouts, Transport, build_client
 
@@ -89,7 +89,7 @@ class ClusterConnection:
         self._lock = asyncio.Lock()
         self._changed = asyncio.Event()
         # Its own thread: a file system or an identity provider that hangs must not take the threads of the others.
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"kubeconfig-{name}")
+        self._thread = OwnThread(f"kubeconfig-{name}")
         self._warned: set[str] = set()
 
     async def __aenter__(self) -> Self:
@@ -98,7 +98,7 @@ class ClusterConnection:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._thread.end()
         if self._transport is not None:
             await self._transport.close()
 
