@@ -314,6 +314,33 @@ async def test_an_auth_provider_that_gives_no_token_means_no_request(cluster: Si
     assert list(cluster.requests) == []
 
 
+@pytest.mark.parametrize(
+    "user",
+    [
+        {"tokenFile": "a\0b"},
+        {"tokenFile": "~nobody-of-that-name/token"},
+        {"exec": {"command": "plug\0in", "apiVersion": "client.authentication.k8s.io/v1"}},
+        {"exec": {"command": "true", "args": ["\0"], "apiVersion": "client.authentication.k8s.io/v1"}},
+        {"exec": {"command": "~nobody-of-that-name/p", "apiVersion": "client.authentication.k8s.io/v1"}},
+        {"auth-provider": {"name": "gcp"}},
+        {"auth-provider": {"name": "gcp", "config": {"access-token": "s3cret", "expiry": "s3cret"}}},
+        {"auth-provider": {"name": "oidc", "config": {"id-token": 5}}},
+    ],
+)
+async def test_what_no_client_can_make_sense_of_is_told_and_not_sent(
+    cluster: SimulatedCluster, plugin: Plugin, user: dict[str, Any]
+) -> None:
+    """Any other error than ours would end the cluster's watcher, again and again, without a word to see."""
+    config = yaml.safe_load(plugin.kubeconfig.read_text())
+    config["users"][0]["user"] = user
+    kubeconfig.write(plugin.kubeconfig, config)
+    async with connect(plugin.kubeconfig) as connection:
+        with pytest.raises((AuthError, KubeconfigError)) as raised:
+            await connection.server_version()
+        assert "s3cret" not in str(raised.value)
+    assert list(cluster.requests) == []
+
+
 async def test_a_context_that_does_not_exist_is_told(cluster: SimulatedCluster, tmp_path: Path) -> None:
     """And what there is instead."""
     path = cluster.write_kubeconfig(tmp_path / "kc")

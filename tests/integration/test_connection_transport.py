@@ -20,7 +20,7 @@ from summit_simulator.cluster import SimulatedCluster
 from summit_simulator.tls import CertificateAuthority, server_context
 from summit_watcher.connection import ClusterConnection, ConnectionSettings
 from summit_watcher.connection_errors import CertificateError, IdleError, TlsError, UnreachableError
-from summit_watcher.errors import WatcherError
+from summit_watcher.errors import StatusError, WatcherError
 from summit_watcher.failure import classify
 from summit_watcher.socket_options import KEEPALIVE_AFTER_SECONDS, keepalive_socket
 from summit_watcher.transport import Timeouts
@@ -189,6 +189,34 @@ async def test_an_answer_that_stalls_is_given_up(tmp_path: Path) -> None:
     ):
         with pytest.raises(IdleError, match="fell silent"):
             await reply.body()
+
+
+async def test_an_error_without_an_end_is_an_error_all_the_same(tmp_path: Path) -> None:
+    """A watch has no limit to what it brings; its refusal has. So has the patience that it may ask for."""
+
+    async def refuse(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse(status=503, headers={"Retry-After": "99999999999"})
+        await response.prepare(request)
+        while request.transport is not None:
+            await response.write(b"x" * 65536)
+        return response
+
+    async with (
+        served(refuse) as port,
+        connect(tmp_path / "kc", f"http://127.0.0.1:{port}") as connection,
+    ):
+        with pytest.raises(StatusError) as raised:
+            async with connection.get("/watch", timeouts=Timeouts(idle_seconds=70)):
+                pass
+    assert raised.value.retry_after_seconds == 3600
+    assert len(str(raised.value)) < 1000
+
+
+async def test_json_that_is_no_namespace_is_no_kubernetes(tmp_path: Path) -> None:
+    """Some other API at that address, as after a mistake in a load balancer."""
+    async with served(version) as port, connect(tmp_path / "kc", f"http://127.0.0.1:{port}") as connection:
+        with pytest.raises(UnreachableError, match=f"127.0.0.1:{port} answers JSON, but not as a Kubernetes API does"):
+            await connection.identity()
 
 
 async def test_we_say_who_we_are_and_what_we_take(tmp_path: Path) -> None:

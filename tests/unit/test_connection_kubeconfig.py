@@ -41,6 +41,19 @@ DEFECTS = [
         "has interactiveMode Always",
         id="interactive plugin",
     ),
+    pytest.param(document(cluster={"server": "https://fra:port"}), "the host or the port in server", id="port"),
+    pytest.param(document(cluster={"server": "https://[::1"}), "the host or the port in server", id="broken IPv6"),
+    pytest.param(document(cluster={"server": "https://a..b"}), "the host or the port in server", id="empty label"),
+    pytest.param(document(cluster={"server": "https://u:s3cret@fra"}), "server has a user in its address", id="user"),
+    pytest.param(document(cluster={"tls-server-name": "a..b"}), "tls-server-name 'a..b' is no host", id="TLS name"),
+    pytest.param(
+        document(cluster={"proxy-url": "http://p:port"}), "the host or the port in proxy-url", id="proxy port"
+    ),
+    pytest.param(document(cluster={"proxy-url": "http://"}), "proxy-url has no host", id="proxy without host"),
+    pytest.param(document(user={"username": "a"}), "has one of username and password, and needs both", id="basic"),
+    pytest.param(document(user={"client-key": "k"}), "client-certificate-data and client-key", id="key alone"),
+    pytest.param(document(user={"auth-provider": {}}), "its auth-provider is empty", id="no auth-provider"),
+    pytest.param(document(user={"auth-provider": {"config": ["a"]}}), "is no map", id="auth-provider's config"),
 ]
 
 
@@ -53,6 +66,7 @@ def test_each_defect_is_one_sentence_that_names_the_file(text: str | dict[str, A
     assert sentence in str(raised.value)
     assert str(raised.value).startswith("kubeconfig config/fra.yaml")
     assert "\n" not in str(raised.value)
+    assert "s3cret" not in str(raised.value)
 
 
 def test_a_missing_file_and_a_directory_are_told_apart(tmp_path: Path) -> None:
@@ -84,7 +98,8 @@ def test_a_token_file_is_relative_to_the_kubeconfig_and_stripped(tmp_path: Path)
 
 def test_no_secret_is_in_the_representation() -> None:
     """What is logged by accident must not hold credentials."""
-    secret = {"token": "s3cret", "password": "s3cret", "client-key-data": "s3cret"}
+    secret = {"token": "s3cret", "username": "a", "password": "s3cret"}
+    secret |= {"client-certificate-data": "c", "client-key-data": "s3cret"}
     assert "s3cret" not in repr(kubeconfig.parse(yaml.safe_dump(document(user=secret)), PATH))
 
 

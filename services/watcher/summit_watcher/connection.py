@@ -164,7 +164,14 @@ class ClusterConnection:
             if error.code not in (403, 404):
                 raise
             return await self._in_thread((await self._connected()).kubeconfig.address_identity)
-        return str(namespace["metadata"]["uid"])
+        uid = namespace["metadata"].get("uid") if isinstance(namespace.get("metadata"), dict) else None
+        if not isinstance(uid, str):
+            raise UnreachableError(f"{self._endpoint} answers JSON, but not as a Kubernetes API does")
+        return uid
+
+    @property
+    def _endpoint(self) -> str:
+        return self._transport.kubeconfig.endpoint if self._transport else str(self._path)
 
     async def certificates(self) -> list[Certificate]:
         """The cluster's authority and our client certificate, where the kubeconfig has them."""

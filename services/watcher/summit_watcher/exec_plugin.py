@@ -122,9 +122,9 @@ class _Process:
                 env=_environment(plugin, kubeconfig.cluster),
                 start_new_session=True,  # so that its children can be ended with it
             )
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a null byte in a name or an argument
             hint = f"; {plugin.install_hint.strip()}" if plugin.install_hint else ""
-            raise AuthError(f"{self._name} cannot be run: {error.strerror}{hint}") from error
+            raise AuthError(f"{self._name} cannot be run: {getattr(error, 'strerror', error)}{hint}") from error
         with self._process as process:
             try:
                 stdout, stderr = self._read(process, 0.0 if self._ended else give_up_at)

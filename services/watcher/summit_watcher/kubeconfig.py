@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 import yaml
@@ -132,7 +132,10 @@ class Kubeconfig(msgspec.Struct, frozen=True):
 
     def resolve(self, name: str) -> Path:
         """A path in the file is relative to the directory of the file."""
-        return self.path.parent / Path(name).expanduser()
+        try:
+            return self.path.parent / Path(name).expanduser()
+        except RuntimeError as error:
+            raise KubeconfigError(f"kubeconfig {self.path}: {name}: {error}") from error
 
     def address_identity(self) -> str:
         """What tells one API server from another when it cannot be asked: its address and its authority."""
@@ -180,8 +183,12 @@ class Kubeconfig(msgspec.Struct, frozen=True):
         path = self.resolve(name)
         try:
             return path.read_bytes()
-        except OSError as error:
-            raise KubeconfigError(f"kubeconfig {self.path}: {what} {path}: {error.strerror}") from error
+        except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+            raise KubeconfigError(f"kubeconfig {self.path}: {what} {path}: {_reason(error)}") from error
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 def read(path: Path, context: str | None = None) -> Kubeconfig:
@@ -239,22 +246,76 @@ def _find(entries: Iterable[NamedT] | None, name: str, what: str, path: Path) ->
     return found[0]
 
 
+def _address(what: str, url: str, path: Path) -> SplitResult:
+    """The parts of an address. Raises KubeconfigError; the sentence does not quote it, as some hold a password."""
+    try:
+        parts = urlsplit(url)
+        if (parts.port is None or parts.port) and _is_host(parts.hostname or ""):
+            return parts
+    except ValueError:
+        pass
+    raise KubeconfigError(f"kubeconfig {path}: the host or the port in {what} is none that can be connected to")
+
+
+_PAIRS = (
+    (("username",), ("password",)),
+    (("client_certificate", "client_certificate_data"), ("client_key", "client_key_data")),
+)
+"""With one of them alone the official client asks as nobody."""
+
+
+def _words(fields: Iterable[str]) -> str:
+    return "/".join(field.replace("_", "-") for field in fields)
+
+
+def _is_host(name: str) -> bool:
+    """Whether it can be looked up and shown to a TLS server at all."""
+    try:
+        name.encode("idna")
+    except UnicodeError:
+        return False
+    return "\0" not in name
+
+
 def _checked(kubeconfig: Kubeconfig) -> Kubeconfig:
     """Refuse what we would otherwise do differently from what the file says."""
-    cluster, user, path = kubeconfig.cluster, kubeconfig.user, kubeconfig.path
-    server = urlsplit(cluster.server)
+    _check_cluster(kubeconfig.cluster, kubeconfig.path)
+    _check_user(kubeconfig.user, kubeconfig.path)
+    return kubeconfig
+
+
+def _check_cluster(cluster: ClusterSection, path: Path) -> None:
+    server = _address("server", cluster.server, path)
     if server.scheme not in ("http", "https") or not server.hostname:
         raise KubeconfigError(f"kubeconfig {path}: server {cluster.server!r} is not an http or https address")
-    if cluster.proxy_url and urlsplit(cluster.proxy_url).scheme not in ("http", "https"):
-        scheme = urlsplit(cluster.proxy_url).scheme or "no"
+    if server.username is not None:
+        raise KubeconfigError(f"kubeconfig {path}: server has a user in its address: put it into the user section")
+    proxy = _address("proxy-url", cluster.proxy_url or cluster.server, path)
+    if proxy.scheme not in ("http", "https"):
+        scheme = proxy.scheme or "no"
         raise KubeconfigError(f"kubeconfig {path}: proxy-url with {scheme} scheme is not supported: use http or https")
+    if not proxy.hostname:
+        raise KubeconfigError(f"kubeconfig {path}: proxy-url has no host")
+    if cluster.tls_server_name and not _is_host(cluster.tls_server_name):
+        raise KubeconfigError(f"kubeconfig {path}: tls-server-name {cluster.tls_server_name!r} is no host name")
+
+
+def _check_user(user: UserSection, path: Path) -> None:
     if any((user.impersonate, user.impersonate_uid, user.impersonate_groups, user.impersonate_extra)):
         raise KubeconfigError(
             f"kubeconfig {path}: impersonation ('as') is not supported, and ignoring it would use wider rights than "
             "the file says: give us a user of its own"
         )
+    for one, other in _PAIRS:
+        if any(getattr(user, field) for field in one) != any(getattr(user, field) for field in other):
+            raise KubeconfigError(
+                f"kubeconfig {path}: its user section has one of {_words(one)} and {_words(other)}, and needs both"
+            )
+    if user.auth_provider == {}:
+        raise KubeconfigError(f"kubeconfig {path}: its auth-provider is empty")
+    if user.auth_provider and not isinstance(user.auth_provider.get("config") or {}, dict):
+        raise KubeconfigError(f"kubeconfig {path}: the config of its auth-provider is no map")
     if user.exec and user.exec.interactive_mode == "Always":
         raise KubeconfigError(
             f"kubeconfig {path}: plugin {user.exec.command!r} has interactiveMode Always and nobody is there to answer"
         )
-    return kubeconfig

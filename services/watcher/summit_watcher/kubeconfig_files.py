@@ -46,5 +46,5 @@ def _content(path: Path) -> bytes:
     """A file that is not there is as good as an empty one: neither can be used."""
     try:
         return path.read_bytes()
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a null byte in the name
         return b""

@@ -4,6 +4,8 @@ Only errors of the connection are translated here, at the read itself: whatever 
 open passes through untouched.
 """
 
+import asyncio
+import contextlib
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -12,6 +14,9 @@ import aiohttp
 
 from summit_watcher.connection_errors import CertificateError, IdleError, LostError, TlsError, UnreachableError
 from summit_watcher.errors import WatcherError
+
+ERROR_BYTES = 64 * 1024
+ERROR_SECONDS = 5.0
 
 
 class Reply:
@@ -31,6 +36,17 @@ class Reply:
     async def body(self) -> bytes:
         with transport_errors(self._endpoint):
             return await self._response.read()
+
+    async def beginning(self) -> bytes:
+        """The first part of an error: it is its sentence that is wanted, and a watch has no limit to its body."""
+        body = bytearray()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ERROR_SECONDS):
+                async for chunk in self.chunks():
+                    body += chunk
+                    if len(body) >= ERROR_BYTES:
+                        break
+        return bytes(body[:ERROR_BYTES])
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Whatever the socket holds, whenever it holds something, until the answer ends."""

@@ -33,6 +33,10 @@ READ_BUFFER_BYTES = 256 * 1024
 lines are joined by us."""
 
 
+_LOADER_DEFECTS = (AttributeError, KeyError, TypeError, ValueError)
+"""What the official loader raises for an `auth-provider` that it does not understand. Their texts may hold tokens."""
+
+
 class Timeouts(NamedTuple):
     """Limits of one request, in seconds. `total_seconds` None: a watch, which ends by itself."""
 
@@ -135,7 +139,7 @@ class Transport:
     async def _accepted(self, response: aiohttp.ClientResponse) -> Reply:
         reply = Reply(response, self.kubeconfig.endpoint)
         if not response.ok:
-            raise http_error(response.status, response.reason, response.headers, await reply.body())
+            raise http_error(response.status, response.reason, response.headers, await reply.beginning())
         reply.check_content_type()
         return reply
 
@@ -160,6 +164,11 @@ def build_client(kubeconfig: Kubeconfig, credentials: Credentials) -> ApiClient:
             )
         except ConfigException as error:
             raise KubeconfigError(f"kubeconfig {kubeconfig.path}: {error}") from error
+        except _LOADER_DEFECTS as error:
+            raise KubeconfigError(
+                f"kubeconfig {kubeconfig.path}: the official client cannot read its user section "
+                f"({type(error).__name__})"
+            ) from None
         configuration.refresh_api_key_hook = None  # credentials are renewed by building anew
         # Since Python 3.13 certificate authorities without key identifiers are refused, which older EKS and microk8s
         # have and kubectl accepts.
