@@ -16,7 +16,7 @@ from summit_api.feed.reset import Cause
 from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.contract import ClusterName, DatacenterId
 from summit_runtime import metrics
-from summit_watcher.connection_errors import ErrorEvent, IdleError, LostError
+from summit_watcher.connection_errors import ErrorEvent, IdleError, LostError, ShortWatch
 from summit_watcher.errors import StatusError, UndecodableLine, WatcherError
 from summit_watcher.metrics import StreamMetrics, WatchEndReason, forget_cluster, set_cluster, watch_end_reason
 
@@ -94,6 +94,7 @@ def test_series_of_a_removed_cluster_are_removed() -> None:
         (None, WatchEndReason.EOF),
         (IdleError("silent"), WatchEndReason.IDLE),
         (LostError("broken"), WatchEndReason.LOST),
+        (ShortWatch("over at once"), WatchEndReason.SHORT),
         (ErrorEvent(410, "Expired", None), WatchEndReason.GONE),
         (ErrorEvent(500, None, None), WatchEndReason.ERROR_EVENT),
         (StatusError(410, "Gone", None), WatchEndReason.GONE),

@@ -309,9 +309,9 @@ class ListWatch(Generic[T]):
         progress.changes += changes
 
     def _after_watch(self, watching: Watching, end: WatchEnd) -> Next:
-        self._report.metrics.watch_ended(end.error)
         self._is_in_doubt = isinstance(end.error, LostError)
         following = after_watch(watching, end)
+        self._report.metrics.watch_ended(end.error or following.failure)
         if following.failure is None and time.monotonic() > self._relist_at:
             return Next(Listing(ListReason.PERIODIC, at=end.resource_version))
         return following

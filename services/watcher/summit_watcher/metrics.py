@@ -20,6 +20,7 @@ from summit_watcher.connection_errors import (
     IdleError,
     LostError,
     RegressedError,
+    ShortWatch,
     UnreachableError,
 )
 from summit_watcher.errors import StatusError, UndecodableLine, WatcherError
@@ -116,6 +117,7 @@ class WatchEndReason(StrEnum):
     """Why a watch ended. `eof`: the server closed it in good order, as it does after some minutes."""
 
     EOF = "eof"
+    SHORT = "short"
     IDLE = "idle"
     LOST = "lost"
     GONE = "gone"
@@ -182,6 +184,7 @@ _REASONS: tuple[tuple[type[WatcherError], WatchEndReason], ...] = (
     (AuthError, WatchEndReason.REFUSED),
     (UndecodableLine, WatchEndReason.UNDECODABLE),
     (RegressedError, WatchEndReason.REGRESSED),
+    (ShortWatch, WatchEndReason.SHORT),
     (IdleError, WatchEndReason.IDLE),
     (LostError, WatchEndReason.LOST),
     (UnreachableError, WatchEndReason.UNREACHABLE),
