@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs  # comes with schemathesis
 import pytest
 
 from summit_api import app
@@ -36,6 +37,35 @@ def test_operations_are_described(rendered: dict[str, Any]) -> None:
         assert operation["description"], name
         assert set(operation["tags"]) <= tags, name
         assert re.fullmatch(r"[a-z_]+", operation["operationId"]), name
+
+
+def test_every_operation_is_in_the_page(rendered: dict[str, Any]) -> None:
+    """docs/api.md names each path, or how it ends beside the path before it."""
+    page = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+    named = {re.sub(r"{\w+}", "{}", path) for path in re.findall(r"(?<=[` ])/[^`?\s\[,]*", page)}
+    for name, _ in operations(rendered):
+        path = re.sub(r"{\w+}", "{}", name.partition(" ")[2])
+        beginnings = {path.removesuffix(end) for end in named if path.endswith(end)}
+        assert beginnings & {"", *named}, name
+
+
+def test_examples_are_what_they_are_examples_of(rendered: dict[str, Any]) -> None:
+    """Each by its own schema; a schema is looked up in the document."""
+    answers = [*rendered["components"]["responses"].values()]
+    bodies = [operation["requestBody"] for _, operation in operations(rendered) if "requestBody" in operation]
+    answers += [answer for _, operation in operations(rendered) for answer in operation["responses"].values()]
+    shown = [
+        content for one in [*bodies, *answers] for content in one.get("content", {}).values() if "example" in content
+    ]
+    assert len(shown) > 50
+    for content in shown:
+        schema = content["schema"] | {"components": rendered["components"]}
+        jsonschema_rs.validator_for(schema).validate(content["example"])
+    for _, operation in operations(rendered):
+        for parameter in operation.get("parameters", []):
+            schema = parameter["schema"] | {"components": rendered["components"]}
+            for example in parameter["schema"].get("examples", []):
+                jsonschema_rs.validator_for(schema).validate(example)
 
 
 def test_each_status_that_an_operation_can_answer_is_told(rendered: dict[str, Any]) -> None:

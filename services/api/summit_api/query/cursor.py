@@ -15,6 +15,10 @@ import msgspec
 from summit_api.problems import invalid_field
 from summit_api.query.order import Column, Value
 
+MAX_LENGTH = 8000
+"""Of any cursor of ours: name, namespace, node and cluster of a VM that was added by hand have 253 characters each, of
+four bytes in some scripts; base64 makes a third more of them."""
+
 _TYPES: dict[type, Any] = {
     str: str,
     int: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)],  # BIGINT

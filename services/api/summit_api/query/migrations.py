@@ -104,7 +104,9 @@ class MigrationPageQuery(MigrationFilters):
         description=f"Members to sort by, `-` for the greatest first: of {', '.join(COLUMNS)}. Unknown comes last",
     )
     limit: int = Field(default=MAX_LIMIT, ge=1, le=MAX_LIMIT, description="Most migrations of one answer")
-    cursor: str | None = Field(default=None, max_length=4000, description="As in the `Link` of the answer before")
+    cursor: str | None = Field(
+        default=None, max_length=cursor.MAX_LENGTH, description="As in the `Link` of the answer before"
+    )
 
     @cached_property
     def order(self) -> Order:

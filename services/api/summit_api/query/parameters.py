@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
-from summit_api.query import order
+from summit_api.query import cursor, order
 from summit_api.query.filters import MAX_VALUES, Parameters, VmFilters
 from summit_api.query.order import ID, Column, Order
 from summit_api.shapes.inventory import VmItem
@@ -88,7 +88,7 @@ class HistoryQuery(Parameters):
     """Which page of a VM's history."""
 
     limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Most events of one page")
-    cursor: str | None = Field(default=None, max_length=4000, description="`next` of the page before")
+    cursor: str | None = Field(default=None, max_length=cursor.MAX_LENGTH, description="`next` of the page before")
 
 
 class VmPageQuery(VmFilters):
@@ -103,7 +103,9 @@ class VmPageQuery(VmFilters):
     )
     limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Most items of one page")
     cursor: str | None = Field(
-        default=None, max_length=4000, description="`next` of the page before, with the same sort and filters"
+        default=None,
+        max_length=cursor.MAX_LENGTH,
+        description="`next` of the page before, with the same sort and filters",
     )
     fields: list[Annotated[str, AfterValidator(_members)]] = Field(
         default=[],
