@@ -19,7 +19,9 @@ from summit_api.access.pages import is_elsewhere, is_loopback, is_rebound
         ({"origin": "null"}, True),
         ({"origin": "http://[::1"}, True),
         ({"sec-fetch-site": "cross-site"}, True),
+        ({"sec-fetch-site": "same-site"}, True),
         ({"sec-fetch-site": "same-origin"}, False),
+        ({"sec-fetch-site": "none"}, False),
     ],
 )
 def test_pages_of_elsewhere(headers: dict[str, str], elsewhere: bool) -> None:

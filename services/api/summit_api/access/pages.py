@@ -17,11 +17,12 @@ ANY = "*"
 def is_elsewhere(headers: Mapping[str, str], listed: Collection[str]) -> bool:
     """Whether a page that is neither of this machine nor listed has sent the request. Programs send no Origin.
 
-    An image or a link of such a page has no Origin either, but browsers tell of it in Sec-Fetch-Site.
+    An image or a link of such a page has no Origin either, but browsers tell of it in Sec-Fetch-Site. `same-site` is a
+    neighbour, as evil.example.com is of vms.example.com; `none` is what a person has typed.
     """
     origin = headers.get("origin")
     if origin is None:
-        return headers.get("sec-fetch-site") == "cross-site"
+        return headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
     return origin not in listed and not _is_of_this_machine(origin)
 
 
