@@ -13,6 +13,7 @@ import pytest
 from summit_api import app
 from summit_api.openapi import document
 from summit_api.problem_kinds import KINDS
+from summit_api.query.repeated import SINGLE
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +112,17 @@ def kinds(rendered: dict[str, Any], operation: dict[str, Any], status: int) -> s
     """Titles of the problems that are told of."""
     description = resolved(rendered, operation["responses"][str(status)])["description"]
     return set(re.findall("^- (.+?): ", description, re.MULTILINE))
+
+
+def test_parameter_is_a_list_or_may_be_given_once(rendered: dict[str, Any]) -> None:
+    """What takes one value is refused when it comes twice: no parameter is forgotten there."""
+    told = {
+        parameter["name"]: parameter["schema"].get("type") == "array"
+        for _, operation in operations(rendered)
+        for parameter in operation.get("parameters", [])
+        if parameter["in"] == "query"
+    }
+    assert {name for name, is_list in told.items() if not is_list} == SINGLE
 
 
 def test_who_may_ask_is_told(rendered: dict[str, Any]) -> None:

@@ -20,6 +20,8 @@ READS = {
     "/vms?at=2126-11-23T12:00:00Z": (400, "at", "is in the future"),
     "/vms?count=maybe": (422, "count", "must be true or false, not 'maybe'"),
     "/vms?namspace=prod": (422, "namspace", "there is no such parameter here"),
+    "/vms?sort=name&sort=-memory": (422, "sort", "has one value, and was given 2"),
+    "/migrate?dry-run=1&dry-run=0": (422, "dry-run", "has one value, and was given 2"),
     "/vms?revision=x": (422, "revision", "must be a whole number, not 'x'"),
     "/vms/a?att=2026-11-23T12:00:00Z": (422, "att", "there is no such parameter here"),
     "/status?datacenter=dc-solna": (422, "datacenter", "there is no such parameter here"),

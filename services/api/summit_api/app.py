@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
 
@@ -18,6 +18,7 @@ from summit_api.limits.requests import Limited, RequestLimits
 from summit_api.metrics import Timing
 from summit_api.operations import describe
 from summit_api.problems import Problem
+from summit_api.query.repeated import refuse_repeated
 from summit_api.routes import (
     admin,
     clusters,
@@ -87,7 +88,7 @@ def create_app(services: Services, *, origins: Sequence[str] = (ANY,), limits: R
         ],
     )
     app.state.services = services
-    api = APIRouter(prefix="/api/v1", responses=_ANSWERS)
+    api = APIRouter(prefix="/api/v1", responses=_ANSWERS, dependencies=[Depends(refuse_repeated)])
     for module in (datacenters, vms, clusters, migrations, migrate, admin, events, tickets):
         api.include_router(module.router)
     app.include_router(api)
