@@ -30,7 +30,11 @@ READS = {
     "/migrations?sort=age": (422, "sort", "there is no order by 'age'; known are createdAt, "),
     "/migrations?direction=up": (400, "direction", "must be 'incoming', 'outgoing', or 'unknown'"),
     "/events?types=vms": (422, "types[0]", "must be 'vm', 'migration', "),
-    "/events?since=now": (422, "since", "must be a whole number, not 'now'"),
+    "/events?since=now": (
+        422,
+        "since",
+        "must be the position of a list or the id of a message, as 41877-3f9a2c01, not 'now'",
+    ),
 }
 
 SOLNA = "/admin/datacenters/dc-solna"

@@ -157,6 +157,6 @@ async def test_no_cursor_makes_the_api_fail(database_url: str) -> None:
         def holds(text: str, sort: str) -> None:
             parameters = {"cursor": text, "sort": sort}
             answer = anyio.from_thread.run(partial(stack.http.get, "/api/v1/vms", params=parameters))
-            assert answer.status_code == 400
+            assert answer.status_code in (400, 422)  # the second for text that is none
 
         await anyio.to_thread.run_sync(holds)

@@ -144,8 +144,12 @@ def parse(text: str, known: Mapping[str, Column], *, then: Sequence[str] = (), t
         wanted[name] = part.startswith("-")
     for name in then:
         wanted.setdefault(name, False)
-    columns = [(known[name], descending) for name, descending in wanted.items()]
-    if all(column != tie for column, _ in columns):
+    columns: list[tuple[Column, bool]] = []
+    for name, descending in wanted.items():
+        columns.append((known[name], descending))
+        if known[name] == tie:  # what follows decides nothing
+            break
+    else:
         columns.append((tie, bool(columns) and columns[-1][1]))
     return Order(tuple(_keys(columns)))
 

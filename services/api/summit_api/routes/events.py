@@ -4,7 +4,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from summit_api.access.tickets import MAX_LENGTH
 from summit_api.deps import WAIT_SECONDS, FeedViewerDep, ServicesDep, not_applied
@@ -20,12 +20,18 @@ from summit_api.query.position import PATTERN, Position
 router = APIRouter(tags=["events"])
 
 
+def _told(text: str) -> str:
+    if Position.parse(text):
+        return text
+    raise ValueError(f"must be the position of a list or the id of a message, as 41877-3f9a2c01, not {text!r}")
+
+
 class FeedQuery(VmFilters):
     """Where the feed begins, and what of it."""
 
-    since: str | None = Field(
+    since: Annotated[str, AfterValidator(_told)] | None = Field(
         default=None,
-        pattern=PATTERN,
+        json_schema_extra={"pattern": PATTERN},
         description="`position` of a list, or id of a message: continue after it",
         examples=["41877-3f9a2c01"],
     )
@@ -90,12 +96,8 @@ async def follow_events(
 
 def _after(last_event_id: str | None, since: str | None) -> Position | None:
     """Where to continue. A browser that comes back by itself repeats the address, and knows more than it."""
-    if last_event_id:
-        return _position("Last-Event-ID", last_event_id)
-    return None if since is None else _position("since", since)
-
-
-def _position(field: str, text: str) -> Position:
-    if position := Position.parse(text):
-        return position
-    raise invalid_field(field, f"{text!r} is not the id of a message; list again, without it")
+    try:
+        told = _told(last_event_id) if last_event_id else since
+    except ValueError as error:
+        raise invalid_field("Last-Event-ID", str(error)) from error
+    return None if told is None else Position.parse(told)
