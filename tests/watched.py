@@ -109,7 +109,8 @@ class Log:
 
     def newest(self, name: str) -> bytes:
         """The last event of the VM of that name; nothing before the first."""
-        return next((m.body for m in reversed(self.messages) if m.subject.endswith(f".{name}")), b"")
+        vms = (m for m in reversed(self.messages) if m.subject.startswith("summit.vms."))
+        return next((m.body for m in vms if m.subject.endswith(f".{name}")), b"")
 
     def told(self, collection: str) -> list[oracle.Told]:
         """The events of `vms` or `migrations`."""
