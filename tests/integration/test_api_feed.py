@@ -205,6 +205,20 @@ async def test_cluster_that_is_retired_is_removed(nats_url: str, database_url: s
     assert client.told("cluster:removed") == [{"datacenter": "dc-solna", "clusterName": "vulcan"}]
 
 
+async def test_end_of_a_cluster_is_told_once(nats_url: str, database_url: str) -> None:
+    """Also by a feed that hears of its last days only when the tables know its end."""
+    states = (ConnectionState.SYNCED, ConnectionState.BACKOFF, ConnectionState.RETIRED)
+    async with feed_stack(nats_url, database_url) as stack:
+        before = await stack.applied(vm_event("a", VmEventType.CREATED))
+        await stack.applied(*(cluster_event("vulcan", state) for state in states))
+    async with feed_stack(nats_url, database_url) as stack:
+        await stack.applied(vm_event("b", VmEventType.CREATED))
+        async with listening(stack.http, since=await stack.position(before)) as client:
+            await client.until(lambda: client.told("vm:added"))
+    assert client.told("cluster:removed") == [{"datacenter": "dc-solna", "clusterName": "vulcan"}]
+    assert client.told("cluster:updated") == []
+
+
 async def test_client_that_went_is_noticed(nats_url: str, database_url: str) -> None:
     """At once, not at the next message: nothing is kept for it."""
     async with feed_stack(nats_url, database_url) as stack:

@@ -17,7 +17,9 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 from pydantic import SecretStr
+from sqlalchemy.exc import SQLAlchemyError
 
 from summit_models.event import STREAM
 from summit_models.tables import SCHEMA_REVISION
@@ -52,6 +54,13 @@ class RebuildError(FatalError):
 
 async def rebuild(client: Client, database_url: SecretStr) -> Rebuilt:
     """Rebuild the tables from the log and put right what differs. Raises RebuildError."""
+    try:
+        return await _rebuild(client, database_url)
+    except (*database.OUTAGE, SQLAlchemyError, NatsError) as error:
+        raise RebuildError(f"the tables are as they were: {type(error).__name__}: {error}; run it again") from error
+
+
+async def _rebuild(client: Client, database_url: SecretStr) -> Rebuilt:
     started = time.monotonic()
     async with _live(database_url) as live, _shadow(live) as shadow:
         shadow_url = database.in_schema(database_url, shadow)

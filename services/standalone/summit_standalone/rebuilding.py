@@ -3,12 +3,11 @@
 import os
 from pathlib import Path
 
-from nats.errors import Error as NatsError
 from pydantic import SecretStr
 
 from summit_projector.difference import Rebuilt
 from summit_projector.rebuild import rebuild
-from summit_runtime import bus, database
+from summit_runtime import bus
 from summit_runtime.process import FatalError
 from summit_standalone.errors import StandaloneError
 from summit_standalone.instance import read_state
@@ -32,5 +31,3 @@ async def rebuild_tables(data_dir: Path | None) -> Rebuilt:
             await bus.close(client)
     except FatalError as error:
         raise StandaloneError(str(error)) from error
-    except (*database.OUTAGE, NatsError) as error:
-        raise StandaloneError(f"the tables are as they were: {type(error).__name__}: {error}") from error

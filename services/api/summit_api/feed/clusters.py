@@ -14,7 +14,7 @@ from summit_api.query.position import Position
 from summit_api.render.inventory import cluster_items
 from summit_api.render.moment import Moment
 from summit_api.shapes.inventory import ClusterItem
-from summit_models.cluster import ClusterHealth
+from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.contract import ClusterName, DatacenterId
 
 
@@ -37,12 +37,17 @@ class Clusters:
         """The state of each cluster."""
         return [_frame(item, now) for item in self._items(now)]
 
-    def changed(self, change: Change, now: datetime, position: Position) -> Frame:
-        """What the log's event has made of the cluster. One that is retired is no more: lists do not show it."""
+    def changed(self, change: Change, now: datetime, position: Position) -> Frame | None:
+        """What the log's event has made of the cluster. One that is retired is no more: lists do not show it.
+
+        None for what came before that, when the tables are as far already: the end is told once, by its own event.
+        """
         for item in self._items(now):
             if item.name == change.key:
                 self._stale[item.name] = item.stale  # told with it
                 return _frame(item, now, position)
+        if change.data.get("state") != ConnectionState.RETIRED:
+            return None
         datacenter = DatacenterId(change.data.get("datacenter", ""))
         payload = {"datacenter": datacenter, "clusterName": change.key}
         facts = Facts(datacenter, ClusterName(change.key))

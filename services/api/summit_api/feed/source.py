@@ -36,6 +36,7 @@ from summit_runtime import bus
 from summit_runtime.backoff import Backoff
 from summit_runtime.bus import StreamState
 from summit_runtime.consumer import PULL_MESSAGES, StreamMessage, consume
+from summit_runtime.process import end
 
 logger = logging.getLogger("summit.api")
 
@@ -146,8 +147,7 @@ class Source:
                     await self._publish(reading.result())
                     reading = asyncio.create_task(consumer.next_batch())
             finally:
-                reading.cancel()
-                await asyncio.wait({reading})
+                await end(reading)
 
     async def _begin(self, client: Client) -> Revision:
         """Where to read from. What clients know is worthless if the tables or the log were replaced meanwhile."""
@@ -200,9 +200,10 @@ class Source:
     def _frames(self, changes: Sequence[Change]) -> list[Frame]:
         now = datetime.now(UTC)
         moment = self._clusters.moment(now)
-        return [self._frame(change, now, moment) for change in changes]
+        frames = (self._frame(change, now, moment) for change in changes)
+        return [frame for frame in frames if frame]
 
-    def _frame(self, change: Change, now: datetime, moment: Moment) -> Frame:
+    def _frame(self, change: Change, now: datetime, moment: Moment) -> Frame | None:
         position = Position(change.revision, self._era)
         if change.collection == "clusters":
             return self._clusters.changed(change, now, position)
