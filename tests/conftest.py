@@ -1,17 +1,21 @@
 """The servers every test may ask for: real ones, on this machine, gone afterwards.
 
-Postgres is one server for the session, with a fresh schema for each test; NATS a fresh server for each test, since
+Postgres is one server for the session, with a fresh database for each test; NATS a fresh server for each test, since
 streams are its whole state and it starts in 50 ms.
 """
 
 import logging
 import secrets
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from pydantic import SecretStr
 
+from summit_projector import migrate
 from summit_standalone.embedded_nats import embedded_nats
 from summit_standalone.embedded_postgres import embedded_postgres
 
@@ -39,13 +43,26 @@ async def postgres(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory)
         yield url
 
 
+@pytest.fixture(scope="session")
+async def migrated(postgres: str) -> str:
+    """Name of a database with empty tables; a copy of it is there in a sixth of the time that the migrations take."""
+    await _execute(postgres, "CREATE DATABASE migrated")
+    await migrate.upgrade(SecretStr(_database(postgres, "migrated")))
+    return "migrated"
+
+
 @pytest.fixture
-async def database_url(postgres: str) -> AsyncIterator[str]:
-    """URL of an empty schema of its own."""
-    schema = f"test_{secrets.token_hex(6)}"
-    await _execute(postgres, f"CREATE SCHEMA {schema}")
-    yield f"{postgres}?search_path={schema}"
-    await _execute(postgres, f"DROP SCHEMA {schema} CASCADE")
+async def database_url(postgres: str, migrated: str) -> AsyncIterator[str]:
+    """URL of a database of its own, with the tables, which are empty."""
+    async with _own_database(postgres, migrated) as url:
+        yield url
+
+
+@pytest.fixture
+async def empty_database_url(postgres: str) -> AsyncIterator[str]:
+    """URL of a database of its own, in which nothing is."""
+    async with _own_database(postgres, "template1") as url:
+        yield url
 
 
 @pytest.fixture
@@ -53,6 +70,18 @@ async def nats_url(tmp_path: Path) -> AsyncIterator[str]:
     """URL of a NATS server with JetStream and no streams."""
     async with embedded_nats(tmp_path / "nats") as url:
         yield url
+
+
+@asynccontextmanager
+async def _own_database(postgres: str, template: str) -> AsyncIterator[str]:
+    name = f"test_{secrets.token_hex(6)}"
+    await _execute(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield _database(postgres, name)
+    await _execute(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _database(postgres: str, name: str) -> str:
+    return urlsplit(postgres)._replace(path=f"/{name}").geturl()
 
 
 async def _execute(url: str, statement: str) -> None:

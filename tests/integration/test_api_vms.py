@@ -66,7 +66,7 @@ async def test_times_are_utc_whatever_the_time_zone_of_the_session(database_url:
     """A server that is set to local time does not change the answers."""
     async with api_stack(database_url) as stack:
         await stack.apply(placed_vm("a", created_at=NOW))
-        async with api_over(f"{database_url}&TimeZone=Europe/Stockholm") as (http, *_):
+        async with api_over(f"{database_url}?TimeZone=Europe/Stockholm") as (http, *_):
             (item,) = (await http.get("/api/v1/vms")).json()["items"]
     assert (item["createdAt"], item["observedAt"]) == ("2026-11-23T12:00:30Z", "2026-11-23T07:00:00Z")
 

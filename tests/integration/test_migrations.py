@@ -26,17 +26,17 @@ async def in_sync(url: str, question: Callable[[Connection], Any]) -> Any:
     return answer
 
 
-async def test_migrated_schema_is_what_the_tables_declare(database_url: str) -> None:
+async def test_migrated_schema_is_what_the_tables_declare(empty_database_url: str) -> None:
     """A field without its migration, or the other way round, is found here."""
-    await migrate.upgrade(SecretStr(database_url))
-    differences = await in_sync(database_url, lambda c: compare_metadata(MigrationContext.configure(c), metadata))
+    await migrate.upgrade(SecretStr(empty_database_url))
+    differences = await in_sync(empty_database_url, lambda c: compare_metadata(MigrationContext.configure(c), metadata))
     assert differences == []
 
 
-async def test_no_column_is_a_32_bit_integer(database_url: str) -> None:
+async def test_no_column_is_a_32_bit_integer(empty_database_url: str) -> None:
     """They overflow at 2 GiB and at 2^31 events."""
-    await migrate.upgrade(SecretStr(database_url))
-    connection = await asyncpg.connect(database_url)
+    await migrate.upgrade(SecretStr(empty_database_url))
+    connection = await asyncpg.connect(empty_database_url)
     narrow = await connection.fetch(
         "SELECT table_name, column_name FROM information_schema.columns"
         " WHERE table_schema = current_schema() AND data_type IN ('integer', 'smallint')"
@@ -45,35 +45,35 @@ async def test_no_column_is_a_32_bit_integer(database_url: str) -> None:
     assert narrow == []
 
 
-async def test_migrating_twice_is_harmless(database_url: str) -> None:
+async def test_migrating_twice_is_harmless(empty_database_url: str) -> None:
     """Each start of the projector may do it."""
-    await migrate.upgrade(SecretStr(database_url))
-    await migrate.upgrade(SecretStr(database_url))
-    connection = await asyncpg.connect(database_url)
+    await migrate.upgrade(SecretStr(empty_database_url))
+    await migrate.upgrade(SecretStr(empty_database_url))
+    connection = await asyncpg.connect(empty_database_url)
     assert await connection.fetchval("SELECT version_num FROM alembic_version") == SCHEMA_REVISION
     await connection.close()
 
 
-async def test_schema_of_a_newer_version_is_one_sentence(database_url: str) -> None:
+async def test_schema_of_a_newer_version_is_one_sentence(empty_database_url: str) -> None:
     """An older projector must not touch tables it does not know."""
-    await migrate.upgrade(SecretStr(database_url))
-    connection = await asyncpg.connect(database_url)
+    await migrate.upgrade(SecretStr(empty_database_url))
+    connection = await asyncpg.connect(empty_database_url)
     await connection.execute("UPDATE alembic_version SET version_num = '9999'")
     await connection.close()
     with pytest.raises(FatalError, match=r"9999.*newer"):
-        await migrate.upgrade(SecretStr(database_url))
+        await migrate.upgrade(SecretStr(empty_database_url))
 
 
 async def test_a_revision_is_written_from_the_difference(
-    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Against any database, also an empty one, in which nothing stays behind."""
     shutil.copytree(migrate.MIGRATIONS, tmp_path / "migrations", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(migrate, "MIGRATIONS", tmp_path / "migrations")
-    await migrate.new_revision(SecretStr(database_url), "nothing new")
+    await migrate.new_revision(SecretStr(empty_database_url), "nothing new")
     (written,) = (tmp_path / "migrations/versions").glob("*_nothing_new.py")
     assert f'down_revision = "{SCHEMA_REVISION}"' in written.read_text().replace("'", '"')
-    connection = await asyncpg.connect(database_url)
+    connection = await asyncpg.connect(empty_database_url)
     assert (
         await connection.fetchval("SELECT count(*) FROM pg_tables WHERE schemaname LIKE current_schema() || '%'") == 0
     )

@@ -235,11 +235,11 @@ async def test_rebuild_across_another_generation_is_given_up(nats_url: str, data
         assert await tables(readings) == before
 
 
-async def test_tables_that_nobody_has_made_are_left_to_the_projector(nats_url: str, database_url: str) -> None:
+async def test_tables_that_nobody_has_made_are_left_to_the_projector(nats_url: str, empty_database_url: str) -> None:
     """It brings the schema, and fills it from the log."""
     async with publisher(nats_url) as client:
         with pytest.raises(RebuildError, match="start its projector first"):
-            await rebuilt(client, database_url)
+            await rebuilt(client, empty_database_url)
 
 
 async def test_the_projectors_image_can_do_it(nats_url: str, database_url: str) -> None:

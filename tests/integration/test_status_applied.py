@@ -27,8 +27,8 @@ async def test_an_event_set_aside_is_shown_with_its_reason(nats_url: str, databa
     assert event["reason"].split()[0] in text.splitlines()[-1]
 
 
-async def test_tables_that_cannot_be_read_are_one_sentence(database_url: str) -> None:
+async def test_tables_that_cannot_be_read_are_one_sentence(empty_database_url: str) -> None:
     """The rest of the status is told all the same."""
-    assert (await read_applied(database_url))["error"] == "the projector has not made the tables yet"
+    assert (await read_applied(empty_database_url))["error"] == "the projector has not made the tables yet"
     applied = await read_applied("postgresql://127.0.0.1:1/none")
     assert as_text({**STATE, "applied": applied}).splitlines()[-1].startswith("tables: Postgres does not answer: ")
