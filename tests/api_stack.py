@@ -23,7 +23,6 @@ from summit_api.query.snapshot import ReadModels
 from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.contract import Revision
 from summit_models.event import Event, VmEvent, source_of
-from summit_projector import migrate
 from summit_projector.project import project
 from summit_projector.store import Store, open_store
 from summit_projector.stream_identity import Position
@@ -90,10 +89,8 @@ class Stack:
 
 @asynccontextmanager
 async def api_stack(database_url: str, access: Access | None = None) -> AsyncIterator[Stack]:
-    """The api over migrated, empty tables."""
-    url = SecretStr(database_url)
-    await migrate.upgrade(url)
-    async with open_store(url) as store, api_over(database_url, access) as (http, freshness, app):
+    """The api over empty tables."""
+    async with open_store(SecretStr(database_url)) as store, api_over(database_url, access) as (http, freshness, app):
         await store.prepare()
         await store.position(STREAM_CREATED_AT)
         stack = Stack(database_url, store, http, freshness, app)

@@ -88,10 +88,10 @@ async def test_revisions_are_heard_again_after_the_connection_was_lost(stack: St
     assert await known.wait_for(2, 30)
 
 
-async def test_revisions_begin_when_the_tables_do(database_url: str) -> None:
+async def test_revisions_begin_when_the_tables_do(empty_database_url: str) -> None:
     """An api that started before the first projector."""
-    async with api_over(database_url) as (http, *_):
-        await migrate.upgrade(SecretStr(database_url))
+    async with api_over(empty_database_url) as (http, *_):
+        await migrate.upgrade(SecretStr(empty_database_url))
 
         async def status() -> int:
             return (await http.get("/api/v1/vms?revision=0")).status_code

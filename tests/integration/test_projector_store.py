@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from summit_models.event import Event, MigrationEventType, VmEventType
 from summit_models.vm import VmStatus
-from summit_projector import migrate, upsert
+from summit_projector import upsert
 from summit_projector.project import project
 from summit_projector.store import Store, open_store
 from summit_projector.stream_identity import Position
@@ -61,7 +61,6 @@ async def test_any_order_and_duplication_ends_in_the_same_rows(
 ) -> None:
     """The guard in SQL agrees with the comparison within a batch, wherever the batches are cut."""
     monkeypatch.setattr(upsert, "MANY_ROWS", many_rows)
-    await migrate.upgrade(SecretStr(database_url))
     connection = await asyncpg.connect(database_url, server_settings={"synchronous_commit": "off"})
     async with open_store(SecretStr(database_url)) as opened:
         await opened.prepare()
