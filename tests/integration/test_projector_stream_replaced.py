@@ -155,15 +155,18 @@ async def test_empty_stream_denies_nothing(nats_url: str, database_url: str) -> 
             await eventually(lambda: readings.fetch(VMS), lambda rows: rows == new)
 
 
-async def test_stream_replaced_under_a_running_projector_is_noticed(nats_url: str, database_url: str) -> None:
+async def test_stream_replaced_under_a_running_projector_is_noticed(
+    nats_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The consumer alone would wait for ever for the next sequence of the old stream."""
+    assert session.CHECK_SECONDS <= 5
+    monkeypatch.setattr(session, "CHECK_SECONDS", 0.1)
     readings = Readings(database_url)
     async with publisher(nats_url) as client, projector(projector_settings(nats_url, database_url)):
         await readings.applied(await publish(client, *(vm_event(name) for name in "abc")))
         await replace_stream(client)
         await publish(client, vm_event("d"))
         await eventually(lambda: readings.fetch(VMS), lambda rows: [row["name"] for row in rows] == ["d"])
-    assert session.CHECK_SECONDS <= 5
 
 
 async def test_stream_that_lost_its_end_is_noticed_by_the_event(tmp_path: Path, database_url: str) -> None:
