@@ -71,6 +71,12 @@ class Projection:
     deleted: str | None = None
     """Type of the event that sets `deleted_at`, for tables that keep tombstones."""
     history: bool = False
+    outlives_log: str = "FALSE"
+    """SQL condition on a `{row}` that a log which does not tell of it cannot deny."""
+
+    def outlives(self, row: str) -> str:
+        """The condition on the row of this alias."""
+        return self.outlives_log.format(row=row)
 
     @property
     def order_columns(self) -> tuple[str, ...]:
@@ -130,6 +136,7 @@ PROJECTIONS: Mapping[str, Projection] = {
         versions=lambda vm: (vm.resource_versions.vm, vm.resource_versions.vmi),
         deleted=VmEventType.DELETED,
         history=True,
+        outlives_log="NOT {row}.managed",  # of what people added the api tells again, from its row
     ),
     "migrations": Projection(
         table=tables.migrations,
@@ -140,6 +147,7 @@ PROJECTIONS: Mapping[str, Projection] = {
         version_columns=("object_version",),
         versions=lambda migration: (migration.resource_version,),
         deleted=MigrationEventType.DELETED,
+        outlives_log="{row}.completed",  # they are history, which reaches further back than the log
     ),
     "clusters": Projection(
         table=tables.clusters,

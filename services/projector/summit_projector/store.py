@@ -14,7 +14,7 @@ from summit_models.fence import Fence
 from summit_projector import upsert
 from summit_projector.history import History
 from summit_projector.project import Batch, Epochs
-from summit_projector.projections import Row
+from summit_projector.projections import PROJECTIONS, Row
 from summit_projector.stream_identity import Position
 from summit_runtime import database
 
@@ -157,7 +157,7 @@ class Store:
             await self._advance(position, after)
             generation = await new_generation(self._connection, self._generation)
             for name in upsert.TABLES:
-                await self._connection.execute(f"UPDATE {name} SET epoch = -1, revision = 0")  # noqa: S608
+                await self._connection.execute(f"UPDATE {name} SET {upsert.OLDER_THAN_ANY}")  # noqa: S608
         self._generation = generation
         return after
 
@@ -176,7 +176,7 @@ class Store:
             generation = await new_generation(self._connection, self._generation)
             for name in upsert.TABLES:
                 await self._connection.execute(
-                    f"UPDATE {name} SET epoch = -1, revision = 0 WHERE revision > $1",  # noqa: S608
+                    f"UPDATE {name} SET {upsert.OLDER_THAN_ANY} WHERE revision > $1",  # noqa: S608
                     common.revision,
                 )
             await self.history.cut(common.revision, common.stream_created_at)
@@ -202,14 +202,13 @@ class Store:
             await upsert.write(self._connection, rows)
 
     async def sweep(self) -> int:
-        """Remove the rows that the log does not confirm, and tell how many.
-
-        Migrations that had ended stay: they are history, which reaches further back than the log. VMs that were added
-        by hand stay too: no cluster tells of them again, the api does, from these rows.
-        """
+        """Remove the rows that the log does not confirm, but for those which outlive it, and tell how many."""
+        unconfirmed = (
+            (p.table.name, f"revision = 0 AND NOT ({p.outlives(p.table.name)})") for p in PROJECTIONS.values()
+        )
         statuses = [
-            await self._connection.execute(f"DELETE FROM {name} WHERE revision = 0{_EXCEPT.get(name, '')}")  # noqa: S608
-            for name in upsert.TABLES
+            await self._connection.execute(f"DELETE FROM {name} WHERE {condition}")  # noqa: S608  names are our own
+            for name, condition in unconfirmed
         ]
         return sum(int(status.rsplit(maxsplit=1)[-1]) for status in statuses)
 
@@ -236,6 +235,3 @@ async def new_generation(connection: asyncpg.Connection, generation: int) -> int
     if raised is None:
         raise CheckpointMovedError(f"the tables are no longer of generation {generation}")
     return raised
-
-
-_EXCEPT = {"migrations": " AND NOT completed", "vms": " AND managed"}

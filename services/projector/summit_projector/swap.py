@@ -19,6 +19,7 @@ from summit_projector.partitions import create_statement, month_of
 from summit_projector.projections import PROJECTIONS
 from summit_projector.store import CheckpointMovedError, new_generation
 from summit_projector.stream_identity import Position
+from summit_projector.upsert import OLDER_THAN_ANY
 
 STATEMENT_SECONDS = 3600.0
 """To compare a million rows takes seconds; an hour is for a database that has something else to do."""
@@ -59,28 +60,25 @@ _OF_VMS = [
 def twins(*, first: int, last: int, stream_created_at: datetime) -> list[Twin]:
     """The tables to compare, in the order in which to do it, for a log that reaches from `first` to `last`.
 
-    What was said last before `first` has aged out of the log: ended migrations, VMs long deleted. VMs that were added
-    by hand and ended migrations may be from before the log itself (see `successors`).
+    What was said last before `first` has aged out of the log: ended migrations, VMs long deleted. What outlives a log
+    may be from before this one.
     """
-    older = f"l.revision < {first}"  # and 0: a projector that starts over has not confirmed it yet
-    kept = {"vms": f"{older} OR NOT l.managed", "migrations": f"{older} OR l.completed"}
+    older = f"l.revision < {first}"
     judged = f"l.revision BETWEEN {first} AND {last} AND l.set_aside_at >= '{stream_created_at.isoformat()}'"
     return [
-        *(Twin(p.table, p.key, kept.get(p.table.name, older)) for p in PROJECTIONS.values()),
+        *(Twin(p.table, p.key, f"{older} OR {p.outlives('l')}") for p in PROJECTIONS.values()),
         *_OF_VMS,
         Twin(_SET_ASIDE, "revision", f"NOT ({judged})", frozenset({"set_aside_at"})),
     ]
 
 
 def successors() -> list[Twin]:
-    """The tables of a log that takes the place of another, of which it confirms or denies every row but those below.
+    """The tables of a log that takes the place of another: it denies every row of which it does not tell.
 
-    Migrations that had ended stay: they are history, which reaches further back than the log. VMs that were added by
-    hand stay too: no cluster tells of them again, the api does, from these rows.
+    But for those which outlive a log.
     """
-    kept = {"vms": "NOT l.managed", "migrations": "l.completed"}
     return [
-        *(Twin(p.table, p.key, kept.get(p.table.name, "FALSE")) for p in PROJECTIONS.values()),
+        *(Twin(p.table, p.key, p.outlives("l")) for p in PROJECTIONS.values()),
         *_OF_VMS,
         Twin(_SET_ASIDE, "revision", "TRUE"),
     ]
@@ -126,7 +124,7 @@ async def take_place(live: asyncpg.Connection, shadow: str, before: Position, af
         for projection in PROJECTIONS.values():
             twin = Twin(projection.table, projection.key, "TRUE")
             await live.execute(
-                f"UPDATE {twin.name} AS l SET epoch = -1, revision = 0 WHERE {_without_twin(shadow, twin)}",  # noqa: S608
+                f"UPDATE {twin.name} AS l SET {OLDER_THAN_ANY} WHERE {_without_twin(shadow, twin)}",  # noqa: S608
                 timeout=STATEMENT_SECONDS,
             )
     return sum(removed[: len(PROJECTIONS)])
