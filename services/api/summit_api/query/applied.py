@@ -5,12 +5,14 @@ aside what is wrong. Its rows are the proof: an event newer than its row was not
 row a later event may have made the row, so it is asked what else the tables say: of VMs they keep each event.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol, TypeVar
 
 from summit_api.query.snapshot import Snapshot
 from summit_models.event import source_of
+from summit_models.fence import Fence, is_void
 
 
 class Event(Protocol):
@@ -67,9 +69,8 @@ async def _refused(snapshot: Snapshot, doubtful: Sequence[Event], events: Sequen
     lost = {event.revision for event in of_vms}.difference(revision for (revision,) in kept)
     revisions = [event.revision for event in doubtful]
     aside = await snapshot.fetch(_SET_ASIDE, revisions, snapshot.stream_created_at)
-    rows = await snapshot.fetch(_EPOCHS)
-    claims = {source_of(datacenter, name): (epoch, revision) for datacenter, name, epoch, revision in rows}
-    outdated = {event.revision for event in doubtful if event.epoch < _epoch_before(event, claims, events)}
+    fences = await _fences(snapshot, events)
+    outdated = {e.revision for e in doubtful if is_void(e.epoch, e.revision, fences.get(e.source, ()))}
     return lost | outdated | {revision for (revision,) in aside}
 
 
@@ -78,15 +79,15 @@ def _is_kept(snapshot: Snapshot, event: Event) -> bool:
     return snapshot.history_since is None or event.time >= snapshot.history_since
 
 
-def _epoch_before(event: Event, claims: Mapping[str, Sequence[int]], events: Sequence[Event]) -> int:
-    """The epoch that the event's cluster had come to, as far as its row and the events before this one tell."""
-    epoch, revision = claims.get(event.source, (0, 0))
-    told = (
-        other.epoch
-        for other in events
-        if other.collection == "clusters" and other.source == event.source and other.revision < event.revision
-    )
-    return max(epoch if revision < event.revision else 0, *told, 0)
+async def _fences(snapshot: Snapshot, events: Sequence[Event]) -> Mapping[str, Sequence[Fence]]:
+    """By source, which epochs a cluster had come to and when, as far as its row and these events tell."""
+    fences: defaultdict[str, list[Fence]] = defaultdict(list)
+    for datacenter, name, epoch, revision in await snapshot.fetch(_EPOCHS):
+        fences[source_of(datacenter, name)].append(Fence(epoch=epoch, revision=revision))
+    for event in events:
+        if event.collection == "clusters":
+            fences[event.source].append(Fence(epoch=event.epoch, revision=event.revision))
+    return fences
 
 
 def _distinct(events: Iterable[Event], table: str) -> list[str]:
