@@ -7,6 +7,7 @@ changing in it.
 import json
 import logging
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,18 @@ async def claim_and_die(client: Client, times: int = 1) -> None:
         await claim(client, DatacenterId(DATACENTER), ClusterName(CLUSTER))
 
 
+@asynccontextmanager
+async def lost_by_its_watcher(
+    nats_url: str, cluster: SimulatedCluster, config: Path
+) -> AsyncIterator[tuple[Log, Client]]:
+    """A log that tells all of a cluster, whose watcher has lost it: what that one says from now on is void."""
+    async with observing(nats_url) as (log, _), publisher(nats_url) as client:
+        async with watching(nats_url, config):
+            await log.agrees(cluster)
+        await claim_and_die(client)
+        yield log, client
+
+
 async def say_late(client: Client, log: Log, about: str, kind: str, **data: Any) -> None:
     """Say something of a VM under the epoch in which it was last spoken of, which is over."""
     event = json.loads(log.newest(about))
@@ -66,10 +79,7 @@ async def test_a_void_word_is_corrected_however_many_begin_and_die_after_it(
     nats_url: str, cluster: SimulatedCluster, config: Path, kind: str, dead: int
 ) -> None:
     """The VM does not change, and readers know it as it is: the log's last word on it must say so too."""
-    async with observing(nats_url) as (log, _), publisher(nats_url) as client:
-        async with watching(nats_url, config):
-            await log.agrees(cluster)
-        await claim_and_die(client)
+    async with lost_by_its_watcher(nats_url, cluster, config) as (log, client):
         await say_late(client, log, "same", kind, status="error")
         await claim_and_die(client, dead)
         async with watching(nats_url, config):
@@ -82,10 +92,7 @@ async def test_a_void_word_does_not_hide_the_vm_that_had_the_name_before(
     nats_url: str, cluster: SimulatedCluster, config: Path
 ) -> None:
     """Deleted and made again while only the late watcher saw it: the former one's end is told as well."""
-    async with observing(nats_url) as (log, _), publisher(nats_url) as client:
-        async with watching(nats_url, config):
-            await log.agrees(cluster)
-        await claim_and_die(client)
+    async with lost_by_its_watcher(nats_url, cluster, config) as (log, client):
         former = json.loads(log.newest("same"))["data"]["id"]
         await say_late(client, log, "same", "deleted")
         cluster.delete(VMS, {"metadata": {"namespace": "prod", "name": "same"}})
@@ -104,10 +111,7 @@ async def test_a_vm_that_only_a_void_word_knows_is_called_gone(
     nats_url: str, cluster: SimulatedCluster, config: Path
 ) -> None:
     """Who reads the last word of each subject would believe it."""
-    async with observing(nats_url) as (log, _), publisher(nats_url) as client:
-        async with watching(nats_url, config):
-            await log.agrees(cluster)
-        await claim_and_die(client)
+    async with lost_by_its_watcher(nats_url, cluster, config) as (log, client):
         await say_late(client, log, "same", "created", id="never-seen", name="ghost")
         await claim_and_die(client)
         async with watching(nats_url, config):

@@ -15,9 +15,10 @@ from summit_watcher.ledger import Ledger, Versions
 from summit_watcher.listwatch_events import ListWatchEvent, turns
 from summit_watcher.manifests import Manifest
 from summit_watcher.normalize import join_migration, join_vm
-from summit_watcher.picture import Picture
+from summit_watcher.picture import End, Picture
 from summit_watcher.remembered import with_what_was_known
 from summit_watcher.resources import VIRTUAL_MACHINES, Resource
+from summit_watcher.store import Change, Store
 
 _IS_UNDER_WAY = b'"completed":false'
 
@@ -121,15 +122,9 @@ class Inventory:
         return events.vm_event(self.ledger, vm, versions, self._clock())
 
     def _vm_gone(self, uid: Uid) -> Outgoing | None:
-        end, last = self.picture.take_end(uid), self.ledger.vms.get(uid)
-        listed = self.picture.vms if last is None or _is_vm(last.state) else self.picture.vmis
-        if end is None and not listed.complete:
-            return (
-                None  # it was not seen to go, and may be what the list left out: it is looked at again when one has not
-            )
-        version = end.version if end else listed.list_version
-        by_comparison = end.by_comparison if end else True
-        return events.vm_gone(self.ledger, uid, version, self._clock(), by_comparison=by_comparison)
+        last = self.ledger.vms.get(uid)
+        end = self._end(uid, self.picture.vms if last is None or _is_vm(last.state) else self.picture.vmis)
+        return end and events.vm_gone(self.ledger, uid, end.version, self._clock(), by_comparison=end.by_comparison)
 
     def _migration_events(self) -> Iterator[Outgoing]:
         migrations = self.picture.migrations
@@ -151,12 +146,18 @@ class Inventory:
         return events.migration_event(self.ledger, migration, facts.resource_version, self._clock())
 
     def _migration_gone(self, uid: Uid) -> Outgoing | None:
-        end, migrations = self.picture.take_end(uid), self.picture.migrations
-        if end is None and not migrations.complete:
-            return None
-        version = end.version if end else migrations.list_version
-        by_comparison = end.by_comparison if end else True
-        return events.migration_gone(self.ledger, uid, version, self._clock(), by_comparison=by_comparison)
+        end, now = self._end(uid, self.picture.migrations), self._clock()
+        return end and events.migration_gone(self.ledger, uid, end.version, now, by_comparison=end.by_comparison)
+
+    def _end(self, uid: Uid, listed: Store[Any]) -> End | None:
+        """How something has gone that is not there.
+
+        None if it was not seen to go and may be what a list has left out: it is looked at again when one has not.
+        """
+        seen = self.picture.take_end(uid)
+        if seen or not listed.complete:
+            return seen
+        return Change(uid, None, None, listed.list_version, by_comparison=True)
 
 
 def _is_vm(state: bytes) -> bool:
