@@ -16,8 +16,8 @@ import pytest
 from pydantic import SecretStr
 
 from summit_projector import migrate
-from summit_standalone.embedded_nats import embedded_nats
-from summit_standalone.embedded_postgres import embedded_postgres
+from summit_standalone.embedded.nats import embedded_nats
+from summit_standalone.embedded.postgres import embedded_postgres
 
 
 @pytest.fixture(scope="session")

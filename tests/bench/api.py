@@ -22,8 +22,8 @@ from summit_api.query import vms
 from summit_api.query.parameters import VmPageQuery
 from summit_models.tables import vms as table
 from summit_projector import migrate
-from summit_standalone.embedded_nats import embedded_nats
-from summit_standalone.embedded_postgres import embedded_postgres
+from summit_standalone.embedded.nats import embedded_nats
+from summit_standalone.embedded.postgres import embedded_postgres
 
 SMALL_FLEET, LARGE_FLEET = 10_000, 100_000
 REQUESTS_PER_SECOND = 200

@@ -17,9 +17,9 @@ from floor import bare_copy, bare_download
 from measure import Measure, p99, spread
 from stack import DEADLINE_SECONDS, Stack, resident_bytes, stack
 
-from summit_simulator.blast import LABEL, Blast
 from summit_simulator.cluster import SimulatedCluster
-from summit_simulator.fleet import seed_fleet
+from summit_simulator.fleet.blast import LABEL, Blast
+from summit_simulator.fleet.seed import seed_fleet
 
 VMS = 10_000
 LISTS = ("virtualmachines", "virtualmachineinstances")

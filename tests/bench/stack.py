@@ -13,8 +13,8 @@ import asyncpg
 
 from summit_runtime.database import REVISION_CHANNEL
 from summit_simulator.cluster import SimulatedCluster
-from summit_standalone.embedded_nats import embedded_nats
-from summit_standalone.embedded_postgres import embedded_postgres
+from summit_standalone.embedded.nats import embedded_nats
+from summit_standalone.embedded.postgres import embedded_postgres
 
 DEADLINE_SECONDS = 120.0
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import jsonschema_rs  # comes with schemathesis
 import pytest
+from support.paths import ROOT
 
 from summit_api import app
 from summit_api.openapi import document
@@ -42,7 +43,7 @@ def test_operations_are_described(rendered: dict[str, Any]) -> None:
 
 def test_every_operation_is_in_the_page(rendered: dict[str, Any]) -> None:
     """docs/api.md names each path, or how it ends beside the path before it."""
-    page = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+    page = (ROOT / "docs" / "api.md").read_text()
     named = {re.sub(r"{\w+}", "{}", path) for path in re.findall(r"(?<=[` ])/[^`?\s\[,]*", page)}
     for name, _ in operations(rendered):
         path = re.sub(r"{\w+}", "{}", name.partition(" ")[2])

@@ -9,9 +9,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from api_stack import NOW, Stack, api_stack, health, placed_vm
-from builders import uid_of
-from published import CLUSTER, DATACENTER, datacenter_event, migration_event
+from support.api_stack import NOW, Stack, api_stack, health, placed_vm
+from support.builders import uid_of
+from support.published import CLUSTER, DATACENTER, datacenter_event, migration_event
 
 from summit_models.event import MigrationEventType, VmEventType
 from summit_models.migration import MigrationDirection, PhaseTransition

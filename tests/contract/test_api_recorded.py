@@ -12,9 +12,9 @@ from uuid import uuid4
 
 import httpx2
 import pytest
-from editing import Editing, log_and_tables
-from published import datacenter_event, unmanaged_event
-from recorded import difference
+from support.editing import Editing, log_and_tables
+from support.published import datacenter_event, unmanaged_event
+from support.recorded import difference
 
 from summit_models.event import MigrationEvent, MigrationEventData, MigrationEventType, VmEvent, source_of
 

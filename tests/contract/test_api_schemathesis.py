@@ -9,11 +9,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import schemathesis
-from builders import uid_of
-from editing import editing
 from fastapi import FastAPI
 from hypothesis import HealthCheck, Phase, given, settings, strategies
-from published import cluster_event, migration_event
 from schemathesis import GenerationMode
 from schemathesis.config import SchemathesisConfig
 from schemathesis.specs.openapi.checks import (
@@ -22,10 +19,13 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
+from support.builders import uid_of
+from support.editing import editing
+from support.published import cluster_event, migration_event
 
 from summit_api.app import create_app
-from summit_api.http_protocol import ConnectionLimits
-from summit_api.server import listen, serve
+from summit_api.http.protocol import ConnectionLimits
+from summit_api.http.server import listen, serve
 
 EXAMPLES = 25
 """For each operation; ten times as many found nothing more."""

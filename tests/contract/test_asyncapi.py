@@ -14,7 +14,7 @@ from summit_models.contract import Contract
 from summit_models.event import Event, subject_of
 from summit_projector.project import project
 from summit_projector.projections import PROJECTIONS
-from summit_runtime.consumer import StreamMessage
+from summit_runtime.nats.consumer import StreamMessage
 
 
 @pytest.fixture(scope="module")

@@ -2,15 +2,15 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from support.paths import ROOT
 
 from summit_models.asyncapi import MESSAGES
 from summit_models.contract import Contract
 
-PAGE = (Path(__file__).parents[2] / "docs" / "events.md").read_text()
+PAGE = (ROOT / "docs" / "events.md").read_text()
 NAMED = {member for code in re.findall(r"`([^`\n]+)`", PAGE) for member in re.findall(r"\w+", code)}
 
 

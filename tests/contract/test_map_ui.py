@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from api_stack import NOW, Stack, api_stack, placed_vm
-from published import CLUSTER, datacenter_event, migration_event, unmanaged_event
+from support.api_stack import NOW, Stack, api_stack, placed_vm
+from support.published import CLUSTER, datacenter_event, migration_event, unmanaged_event
 
 from summit_models.migration import MigrationDirection, PhaseTransition
 from summit_models.vm import VmStatus

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recorded import difference
+from support.recorded import difference
 
 from summit_models.event import ClusterEvent, DatacenterEvent, Event, MigrationEvent, VmEvent, subject_of
 from summit_projector.project import project
-from summit_runtime.consumer import StreamMessage
+from summit_runtime.nats.consumer import StreamMessage
 
 DIRECTORY = Path(__file__).parent / "recorded"
 RECORDED: dict[str, Any] = {

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from pipeline import Pipeline, running, write_config
+from support.pipeline import Pipeline, running, write_config
 
 from summit_simulator.cluster import SimulatedCluster
 

@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 
 import httpx2
+from support.standalone_command import DEADLINE_SECONDS, command, free_port, is_running, running, until
 
-from standalone_command import DEADLINE_SECONDS, command, free_port, is_running, running, until
 from summit_standalone.directory import has_instance
 
 OURS = ("simulator", "projector", "api", "watcher")

@@ -6,7 +6,7 @@ import signal
 from typing import Any
 
 import nats
-from pipeline import Pipeline, eventually
+from support.pipeline import Pipeline, eventually
 
 from summit_simulator.cluster import SimulatedCluster
 

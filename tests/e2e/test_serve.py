@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from pipeline import eventually, write_config
+from support.pipeline import eventually, write_config
+from support.standalone_command import Standalone, running
 
-from standalone_command import Standalone, running
 from summit_simulator.cluster import SimulatedCluster
 
 Vms = dict[str, dict[str, Any]]

@@ -10,8 +10,17 @@ from pathlib import Path
 
 import nats
 import pytest
+from support.standalone_command import (
+    COMMAND,
+    DEADLINE_SECONDS,
+    Standalone,
+    command,
+    free_port,
+    is_running,
+    running,
+    until,
+)
 
-from standalone_command import COMMAND, DEADLINE_SECONDS, Standalone, command, free_port, is_running, running, until
 from summit_standalone.directory import has_instance
 
 

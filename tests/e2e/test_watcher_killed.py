@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import oracle
-from mirror import until
-from watched import DEADLINE_SECONDS, Log, configure, observing
+from support import oracle
+from support.mirror import until
+from support.watched import DEADLINE_SECONDS, Log, configure, observing
 
 from summit_simulator.cluster import SimulatedCluster
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import httpx2
-from pipeline import Pipeline, eventually, free_port, write_config
+from support.pipeline import Pipeline, eventually, free_port, write_config
 
 from summit_simulator.cluster import SimulatedCluster
 
@@ -40,7 +40,7 @@ async def test_a_watcher_stops_on_sigterm_also_while_a_kubeconfig_cannot_be_read
     """As on a file system that is away: a pipe that nobody writes to hangs like it."""
     os.mkfifo(tmp_path / "hangs")
     script = (
-        "import asyncio, sys; from pathlib import Path; from summit_watcher.connection import *\n"
+        "import asyncio, sys; from pathlib import Path; from summit_watcher.kube.connection import *\n"
         "async def main():\n"
         "    settings = ConnectionSettings(credentials_seconds=0.2)\n"
         "    async with ClusterConnection(Path(sys.argv[1]), name=ClusterName('c'), settings=settings) as connection:\n"

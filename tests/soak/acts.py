@@ -11,7 +11,7 @@ from typing import Any
 from soak.part import Part
 from soak.world import Site
 
-from summit_simulator.faults import GARBAGE, INVALID_UTF8
+from summit_simulator.api.faults import GARBAGE, INVALID_UTF8
 
 KUBEVIRT = "kubevirt.io"
 """Part of the paths of all that is watched."""

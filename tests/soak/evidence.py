@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
-from oracle import Json, Replay, Truth, replay
 from pydantic import SecretStr
 from soak.world import World
+from support.oracle import Json, Replay, Truth, replay
 
 from summit_models.event import REPETITIONS
 from summit_models.tables import metadata
 from summit_projector.project import HistoryRow
 from summit_projector.projections import PROJECTIONS
-from summit_runtime import bus
-from summit_runtime.consumer import StreamMessage, consume
+from summit_runtime.nats import bus
+from summit_runtime.nats.consumer import StreamMessage, consume
 
 Record = dict[str, Any]
 

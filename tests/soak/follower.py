@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 import httpx2
 from httpx2 import EventSource
-from oracle import Json
 from soak.world import World
+from support.oracle import Json
 
 SILENCE_SECONDS = 40.0
 """Without a heartbeat, which comes every 15 s, for so long: the connection is dead."""

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from summit_standalone.child import Child, Program, ignore
+from summit_standalone.embedded.child import Child, Program, ignore
 
 END_SECONDS = 30.0
 """Every process promises to stop within ten seconds; a busy machine takes its time."""

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from oracle import differing
 from soak import chaos, evidence, verdict
 from soak.evidence import Evidence
 from soak.follower import Follower
@@ -19,6 +18,7 @@ from soak.report import acts_table, findings_list, say, sizes_table
 from soak.schedule import Kind, schedule
 from soak.witness import Witness, sizes
 from soak.world import LOOK_SECONDS, World, living_world
+from support.oracle import differing
 
 HEARD_SECONDS = 45.0
 """A feed that died without a word is given up after 40."""

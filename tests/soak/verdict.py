@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 
-from oracle import compare, compare_migrations, compare_versions, differing
 from soak.evidence import Evidence, text_of
 from soak.part import Size
 from soak.world import World
+from support.oracle import compare, compare_migrations, compare_versions, differing
 
 from summit_models.vm import Vm
 from summit_projector.project import HistoryRow, project

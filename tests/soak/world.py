@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from oracle import Json, expected_vms, phases_of_migrations
-from pipeline import free_port
 from soak.part import Part
+from support.oracle import Json, expected_vms, phases_of_migrations
+from support.pipeline import free_port
 
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.event import source_of
+from summit_simulator.api.resources import VIRTUALMACHINEINSTANCES, VIRTUALMACHINES
 from summit_simulator.cluster import SimulatedCluster
-from summit_simulator.fleet import seed_fleet
-from summit_simulator.resources import VIRTUALMACHINEINSTANCES, VIRTUALMACHINES
+from summit_simulator.fleet.seed import seed_fleet
 from summit_standalone.backend import service
 from summit_standalone.directory import prepare_directory
-from summit_standalone.embedded_nats import nats_program
-from summit_standalone.embedded_postgres import postgres_program, postgres_url
+from summit_standalone.embedded.nats import nats_program
+from summit_standalone.embedded.postgres import postgres_program, postgres_url
 
 NAMES = ("vulcan", "romulus", "andoria", "betazed", "qonos", "risa", "trill")
 DATACENTERS = ("dc-solna", "dc-uppsala")

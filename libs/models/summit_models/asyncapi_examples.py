@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from summit_models.cluster import ClusterHealth, ConnectionState, Heartbeat, ResourceHealth
 from summit_models.contract import ClusterName, Contract, DatacenterId, Uid
 from summit_models.datacenter import Datacenter, DatacenterValues
+from summit_models.epoch import EpochStart
 from summit_models.event import (
     ClusterEvent,
     DatacenterEvent,
@@ -19,7 +20,6 @@ from summit_models.event import (
     cluster_event_type,
     source_of,
 )
-from summit_models.fence import Fence
 from summit_models.migration import PhaseTransition
 from summit_models.vm import VmStatus
 
@@ -145,7 +145,7 @@ _cluster_degraded = ClusterEvent(
     epoch=3,
     history=1,
     began=48119,
-    fences=[Fence(epoch=2, revision=47903)],
+    fences=[EpochStart(epoch=2, revision=47903)],
     data=_health,
 )
 

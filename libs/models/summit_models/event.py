@@ -15,7 +15,7 @@ from pydantic import AwareDatetime, Field, JsonValue
 from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.contract import ClusterName, Contract, DatacenterId, Uid
 from summit_models.datacenter import Datacenter
-from summit_models.fence import Fence
+from summit_models.epoch import EpochStart
 from summit_models.migration import Migration
 from summit_models.vm import Vm
 
@@ -109,7 +109,7 @@ class ClusterEvent(CloudEvent):
         "compare with none of it",
     )
     began: int = Field(default=0, description="Revision of the first event of this epoch; 0 in that event itself")
-    fences: list[Fence] = Field(
+    fences: list[EpochStart] = Field(
         default=[],
         description="Where earlier epochs began, oldest first: those after which something void may still be the last "
         "event of its subject",

@@ -20,21 +20,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from summit_simulator import infrastructure, kubeconfig
-from summit_simulator import virtual_machine_instance as instance
-from summit_simulator.access import Access
-from summit_simulator.actions import Actions
-from summit_simulator.clock import Clock
-from summit_simulator.decisions import Pace
-from summit_simulator.faults import Faults
-from summit_simulator.listener import Listener
-from summit_simulator.machines import MachineController
-from summit_simulator.manifest import Manifest, key, metadata
-from summit_simulator.migrations import MigrationController
-from summit_simulator.objects import Objects
-from summit_simulator.pages import Snapshots
-from summit_simulator.patches import merge
-from summit_simulator.resources import (
+from summit_simulator.api import kubeconfig
+from summit_simulator.api.access import Access
+from summit_simulator.api.faults import Faults
+from summit_simulator.api.listener import Listener
+from summit_simulator.api.pages import Snapshots
+from summit_simulator.api.patches import merge
+from summit_simulator.api.resources import (
     KUBEVIRT_GROUPS,
     MIGRATIONS,
     NAMESPACES,
@@ -44,10 +36,19 @@ from summit_simulator.resources import (
     Resource,
     named,
 )
-from summit_simulator.server import KEPT_REQUESTS, ApiServer, LoggedRequest
-from summit_simulator.store import Event, Saved, Store
-from summit_simulator.tls import CertificateAuthority, server_context
-from summit_simulator.virtual_machine import Disks, Size, virtual_machine
+from summit_simulator.api.server import KEPT_REQUESTS, ApiServer, LoggedRequest
+from summit_simulator.api.tls import CertificateAuthority, server_context
+from summit_simulator.controllers.actions import Actions
+from summit_simulator.controllers.clock import Clock
+from summit_simulator.controllers.decisions import Pace
+from summit_simulator.controllers.machines import MachineController
+from summit_simulator.controllers.migrations import MigrationController
+from summit_simulator.objects import infrastructure
+from summit_simulator.objects import virtual_machine_instance as instance
+from summit_simulator.objects.manifest import Manifest, key, metadata
+from summit_simulator.objects.objects import Objects
+from summit_simulator.objects.store import Event, Saved, Store
+from summit_simulator.objects.virtual_machine import Disks, Size, virtual_machine
 
 Object = Mapping[str, Any]
 

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 
 from summit_simulator.cluster import SimulatedCluster
-from summit_simulator.fleet import seed_fleet
-from summit_simulator.life import Life
+from summit_simulator.fleet.life import Life
+from summit_simulator.fleet.seed import seed_fleet
 from summit_simulator.settings import ClusterSetting, Settings
 
 # 2026-01-01. resourceVersions start at the milliseconds since then, so that a simulator that is started again

@@ -13,11 +13,11 @@ from summit_api.app import create_app
 from summit_api.deps import Services
 from summit_api.edits.repeat import keep_repeating
 from summit_api.freshness import follow
+from summit_api.http.server import listen, serve
 from summit_api.query.snapshot import ReadModels
-from summit_api.server import listen, serve
 from summit_api.settings import Settings
-from summit_runtime import bus
 from summit_runtime.backoff import Backoff
+from summit_runtime.nats import bus
 from summit_runtime.process import FatalError, end, main, supervised
 
 logger = logging.getLogger("summit.api")

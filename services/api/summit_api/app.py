@@ -11,9 +11,9 @@ from starlette.middleware import Middleware
 from summit_api import problems
 from summit_api.access.pages import ANY
 from summit_api.access.requirements import roles
-from summit_api.cross_origin import CrossOrigin
 from summit_api.deps import Services
-from summit_api.leniency import Leniency
+from summit_api.http.cross_origin import CrossOrigin
+from summit_api.http.leniency import Leniency
 from summit_api.limits.requests import Limited, RequestLimits
 from summit_api.metrics import Timing
 from summit_api.operations import describe

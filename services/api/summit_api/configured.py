@@ -7,7 +7,7 @@ from summit_api.access.policy import PolicyError
 from summit_api.access.policy_file import PolicyFile
 from summit_api.access.principal import Role
 from summit_api.access.tickets import Tickets
-from summit_api.http_protocol import ConnectionLimits
+from summit_api.http.protocol import ConnectionLimits
 from summit_api.limits.clients import Clients
 from summit_api.limits.requests import RequestLimits
 from summit_api.settings import Settings

@@ -15,8 +15,8 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from starlette.types import ExceptionHandler
 
-from summit_api.complaints import FieldError, complaints, sentence
 from summit_api.problem_kinds import anchor
+from summit_api.validation import FieldError, complaints, sentence
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 2

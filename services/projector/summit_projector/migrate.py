@@ -16,8 +16,8 @@ from pydantic import SecretStr
 from sqlalchemy import Connection
 
 from summit_models.tables import SCHEMA_REVISION
+from summit_projector.recovery.shadow import shadow_schema
 from summit_projector.settings import ProjectorSettings
-from summit_projector.shadow import shadow_schema
 from summit_runtime import database
 from summit_runtime.process import FatalError
 

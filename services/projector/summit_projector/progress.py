@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from summit_projector.project import Batch, Epochs, project, set_aside
-from summit_projector.store import Store, UnstorableError
-from summit_projector.stream_identity import Position
-from summit_runtime.consumer import StreamMessage
+from summit_projector.recovery.stream_identity import Position
+from summit_projector.tables.store import Store, UnstorableError
+from summit_runtime.nats.consumer import StreamMessage
 
 
 @dataclass

@@ -12,12 +12,12 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from summit_models.contract import Revision
-from summit_models.fence import Fence, is_void
+from summit_models.epoch import EpochStart, is_stale_epoch
 from summit_projector.decode import NOT_JSON, Decoded, decode_envelope
 from summit_projector.projections import PROJECTIONS, Order, Projection, Row
-from summit_runtime.consumer import StreamMessage
+from summit_runtime.nats.consumer import StreamMessage
 
-Epochs = Mapping[str, Fence]
+Epochs = Mapping[str, EpochStart]
 """The newest epoch of each source, as its cluster's own events tell it. What is of an older one is void: it is from a
 watcher that has lost the cluster to another, and its resourceVersions may be of a history that has ended."""
 
@@ -84,11 +84,11 @@ def project(messages: Sequence[StreamMessage], epochs: Epochs = NONE_KNOWN) -> B
                 batch.set_aside.append(_set_aside_row(message, str(error)))
                 continue
             fence = epochs.get(event.source)
-            if fence and is_void(event.epoch, message.sequence, (fence,)):
+            if fence and is_stale_epoch(event.epoch, message.sequence, (fence,)):
                 batch.outdated += 1
                 continue
             if collection == "clusters":
-                epochs[event.source] = Fence(epoch=event.epoch, revision=message.sequence)
+                epochs[event.source] = EpochStart(epoch=event.epoch, revision=message.sequence)
             if batch.oldest is None or event.time < batch.oldest:
                 batch.oldest = event.time
             _keep_newest(newest[collection], projection, event, message.sequence)

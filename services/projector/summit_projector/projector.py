@@ -16,15 +16,17 @@ from nats.errors import Error as NatsError
 from sqlalchemy.exc import SQLAlchemyError
 
 from summit_models.tables import SCHEMA_REVISION
-from summit_projector import metrics, rewind
+from summit_projector import metrics
+from summit_projector.apply_loop import Health, Session
 from summit_projector.progress import Progress
-from summit_projector.session import Health, Session
+from summit_projector.recovery import rewind
+from summit_projector.recovery.stream_identity import Position, StreamReplacedError, mismatch
 from summit_projector.settings import ProjectorSettings
-from summit_projector.store import CheckpointMovedError, Store, open_store
-from summit_projector.stream_identity import Position, StreamReplacedError, mismatch
-from summit_runtime import bus, database
+from summit_projector.tables.store import CheckpointMovedError, Store, open_store
+from summit_runtime import database
 from summit_runtime.backoff import Backoff
-from summit_runtime.consumer import consume
+from summit_runtime.nats import bus
+from summit_runtime.nats.consumer import consume
 from summit_runtime.probes import serve_probes
 from summit_runtime.process import end, sleep_unless
 
@@ -152,7 +154,7 @@ class Projector:
             logger.warning("%sreplaying it beside the tables, which show the old one until then", told)
         elif position.revision or not await store.holds_rows():
             return position, state.last_sequence
-        from summit_projector import replacement  # and with it alembic
+        from summit_projector.recovery import replacement  # and with it alembic
 
         self._health.trouble = "the log was replaced: it is replayed beside the tables, which show the old one"
         return await replacement.replace(self._client, store, self._settings.database_url, position), 0

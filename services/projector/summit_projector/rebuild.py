@@ -23,16 +23,18 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from summit_models.event import STREAM
 from summit_models.tables import SCHEMA_REVISION
-from summit_projector import migrate, swap
-from summit_projector.difference import Difference, Rebuilt
+from summit_projector import migrate
 from summit_projector.progress import Progress
 from summit_projector.project import NONE_KNOWN
+from summit_projector.recovery import swap
+from summit_projector.recovery.difference import Difference, Rebuilt
+from summit_projector.recovery.shadow import shadow_schema
+from summit_projector.recovery.stream_identity import Position, mismatch
 from summit_projector.settings import ProjectorSettings
-from summit_projector.shadow import shadow_schema
-from summit_projector.store import new_generation, open_store
-from summit_projector.stream_identity import Position, mismatch
-from summit_runtime import bus, database, process
-from summit_runtime.consumer import Consumer, StreamMessage, consume
+from summit_projector.tables.store import new_generation, open_store
+from summit_runtime import database, process
+from summit_runtime.nats import bus
+from summit_runtime.nats.consumer import Consumer, StreamMessage, consume
 from summit_runtime.process import FatalError
 
 logger = logging.getLogger("summit.projector")

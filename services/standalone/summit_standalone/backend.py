@@ -18,9 +18,9 @@ from summit_api.access.pages import is_loopback
 from summit_api.settings import Settings as ApiSettings
 from summit_projector.settings import ProjectorSettings
 from summit_runtime.settings import SettingsError
-from summit_standalone.child import Program, all_kept_running, kept_running
-from summit_standalone.embedded_nats import embedded_nats
-from summit_standalone.embedded_postgres import embedded_postgres
+from summit_standalone.embedded.child import Program, all_kept_running, kept_running
+from summit_standalone.embedded.nats import embedded_nats
+from summit_standalone.embedded.postgres import embedded_postgres
 from summit_standalone.errors import StandaloneError
 from summit_standalone.instance import Instance
 from summit_watcher.settings import WatcherSettings

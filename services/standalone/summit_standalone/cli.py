@@ -135,7 +135,7 @@ def new_token(
     ] = None,
 ) -> None:
     """Make a token: print it, once, and the line for the file that API_ACCESS_FILE names, which has only its hash."""
-    from summit_standalone.access import entry
+    from summit_standalone.commands.access import entry
 
     with _sentences():
         token, line = entry(name=name, role=role, datacenters=datacenter, namespaces=namespace, expires=expires)
@@ -147,7 +147,7 @@ def new_token(
 @app.command()
 def check(*, config: ConfigOption = DEFAULT_CONFIG, output: OutputOption = Output.TEXT) -> None:
     """Look for mistakes in datacenters.yaml and ask each cluster; exit code 1 if something is wrong."""
-    from summit_standalone import checking
+    from summit_standalone.commands import checking
 
     findings = checking.check(_config_file(config))
     typer.echo(checking.as_json(findings) if output is Output.JSON else checking.as_text(findings, datetime.now(UTC)))
@@ -159,9 +159,9 @@ def status(*, output: OutputOption = Output.TEXT, data_dir: DataDirOption = None
     """Print addresses and processes of what runs here, and how far its tables are; exit code 1 if nothing runs."""
     import asyncio
 
-    from summit_standalone.applied import read_applied
+    from summit_standalone.commands.applied import read_applied
+    from summit_standalone.commands.status import as_text
     from summit_standalone.instance import read_state
-    from summit_standalone.status import as_text
 
     with _sentences():
         state = read_state(data_dir)
@@ -178,7 +178,7 @@ def rebuild(*, output: OutputOption = Output.TEXT, data_dir: DataDirOption = Non
     """
     import asyncio
 
-    from summit_standalone.rebuilding import rebuild_tables
+    from summit_standalone.commands.rebuilding import rebuild_tables
 
     with _sentences():
         _configure_log()
@@ -198,8 +198,8 @@ def sub(
     """Print every event as it happens, as `nats sub` does."""
     import asyncio
 
+    from summit_standalone.commands.subscribe import subscribe
     from summit_standalone.instance import read_state
-    from summit_standalone.subscribe import subscribe
 
     with _sentences():
         address = server or str(read_state(data_dir)["natsUrl"])
@@ -222,7 +222,7 @@ def retire(
     """
     import asyncio
 
-    from summit_standalone import retire as retiring
+    from summit_standalone.commands import retire as retiring
     from summit_standalone.instance import read_state
 
     with _sentences():
@@ -245,7 +245,7 @@ def _usable_config(config: Path) -> Path:
 
     Raises StandaloneError when nothing in it could be watched because of what it is.
     """
-    from summit_watcher.config import EXAMPLE, load
+    from summit_watcher.config.datacenters import EXAMPLE, load
 
     path = _config_file(config)
     found = load(path)

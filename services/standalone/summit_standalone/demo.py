@@ -19,7 +19,7 @@ import yaml
 
 from summit_api.access.tokens import new_token
 from summit_standalone.backend import needs_no_token, servers, service, services
-from summit_standalone.child import kept_running
+from summit_standalone.embedded.child import kept_running
 from summit_standalone.errors import StandaloneError
 from summit_standalone.instance import OWN_FILES, Instance
 from summit_standalone.serve import Options

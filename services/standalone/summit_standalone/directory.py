@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from summit_standalone.embedded.file_lock import holder, open_lock, sign, try_lock
 from summit_standalone.errors import StandaloneError
-from summit_standalone.file_lock import holder, open_lock, sign, try_lock
 
 LOCK = "lock"
 LOCK_SECONDS = 0.3

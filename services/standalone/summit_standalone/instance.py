@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from summit_standalone.child import Child
 from summit_standalone.directory import LOCK, closed, default_data_dir, has_instance
+from summit_standalone.embedded.child import Child
 from summit_standalone.errors import StandaloneError
 
 logger = logging.getLogger("summit.standalone")

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 
 from summit_models.event import VmEventType
-from summit_watcher.config import ClusterConfig
-from summit_watcher.events import Outgoing
+from summit_watcher.config.datacenters import ClusterConfig
+from summit_watcher.inventory.events import Outgoing
 
 logger = logging.getLogger("summit.watcher")
 

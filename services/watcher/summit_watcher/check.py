@@ -11,14 +11,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from summit_models.contract import ClusterName, DatacenterId
-from summit_watcher import kubeconfig
-from summit_watcher.certificates import WARN_BEFORE, Certificate
-from summit_watcher.config import ClusterConfig, readable_by_others
-from summit_watcher.connection import ClusterConnection
-from summit_watcher.connection_errors import KubeconfigError
-from summit_watcher.errors import StatusError, WatcherError
-from summit_watcher.kubeconfig import ADDRESS_IDENTITY
-from summit_watcher.resources import WATCHED
+from summit_watcher.config.datacenters import ClusterConfig, readable_by_others
+from summit_watcher.kube.access import kubeconfig
+from summit_watcher.kube.access.certificates import WARN_BEFORE, Certificate
+from summit_watcher.kube.access.kubeconfig import ADDRESS_IDENTITY
+from summit_watcher.kube.connection import ClusterConnection
+from summit_watcher.kube.errors import KubeconfigError, StatusError, WatcherError
+from summit_watcher.kube.resources import WATCHED
 
 CHECK_SECONDS = 15.0
 """For all questions to one cluster: people wait for the answer, and a cluster that is slower will not do."""

@@ -13,7 +13,7 @@ from prometheus_client import Counter, Gauge
 
 from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.contract import ClusterName
-from summit_watcher.connection_errors import (
+from summit_watcher.kube.errors import (
     AuthError,
     BackpressureError,
     ErrorEvent,
@@ -21,9 +21,11 @@ from summit_watcher.connection_errors import (
     LostError,
     RegressedError,
     ShortWatch,
+    StatusError,
+    UndecodableLine,
     UnreachableError,
+    WatcherError,
 )
-from summit_watcher.errors import StatusError, UndecodableLine, WatcherError
 
 _STREAM = ("cluster", "resource")
 

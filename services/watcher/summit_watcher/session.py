@@ -17,25 +17,24 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from summit_models.cluster import ConnectionState
-from summit_runtime.publisher import Publisher
+from summit_runtime.nats.publisher import Publisher
 from summit_watcher.activity import ActivityLog
-from summit_watcher.cluster_events import ClusterEvents
-from summit_watcher.config import ClusterConfig
-from summit_watcher.connection import ClusterConnection
-from summit_watcher.connection_errors import SupersededError
-from summit_watcher.epoch import Epoch
-from summit_watcher.errors import WatcherError
-from summit_watcher.events import Outgoing
-from summit_watcher.health import OBSERVED_AFTER, HealthReporter, Vitals
-from summit_watcher.identity import Identity
-from summit_watcher.intake import Intake
-from summit_watcher.inventory import Inventory
-from summit_watcher.ledger import Ledger
-from summit_watcher.listwatch import ListWatch, ListWatchSettings
-from summit_watcher.listwatch_events import Init, InitApply, InitDone, ListWatchEvent
+from summit_watcher.config.datacenters import ClusterConfig
+from summit_watcher.inventory.diff import Diff
+from summit_watcher.inventory.events import Outgoing
+from summit_watcher.inventory.published import PublishedState
+from summit_watcher.kube.connection import ClusterConnection
+from summit_watcher.kube.errors import SupersededError, WatcherError
+from summit_watcher.kube.identity import Identity
+from summit_watcher.kube.resources import WATCHED, Resource
+from summit_watcher.listwatch.events import Init, InitApply, InitDone, ListWatchEvent
+from summit_watcher.listwatch.listwatch import ListWatch, ListWatchSettings
+from summit_watcher.listwatch.queue import EventQueue
+from summit_watcher.log.cluster_events import ClusterEvents
+from summit_watcher.log.epoch import Epoch
+from summit_watcher.log.health import OBSERVED_AFTER, HealthReporter, Vitals
+from summit_watcher.log.positions import CHECKPOINT_SECONDS, Checkpoint, Start
 from summit_watcher.metrics import EVENTS_PUBLISHED, RELIST_DRIFT
-from summit_watcher.positions import CHECKPOINT_SECONDS, Checkpoint, Start
-from summit_watcher.resources import WATCHED, Resource
 
 logger = logging.getLogger("summit.watcher")
 
@@ -62,15 +61,15 @@ class Session:
     settings: ListWatchSettings | None
     epoch: Epoch
     events: ClusterEvents
-    ledger: Ledger
+    published_state: PublishedState
     starts: Mapping[str, Start]
     """How the list-watch of each resource begins."""
     on_tried: Callable[[], None]
 
     def __post_init__(self) -> None:
-        self._inventory = Inventory(self.ledger)
-        self._lane = self.publisher.lane(self.cluster.datacenter, self.cluster.name)
-        self._intake = Intake(self._take)
+        self._diff = Diff(self.published_state)
+        self._lane = self.publisher.cluster_queue(self.cluster.datacenter, self.cluster.name)
+        self._queue = EventQueue(self._take)
         self._checkpoint = Checkpoint({plural: start.seen for plural, start in self.starts.items() if start.seen})
         self._identity = Identity(self.connection, self.epoch.identity, self.cluster.identity)
         self._streams = {resource.plural: self._list_watch(resource) for resource in WATCHED}
@@ -95,7 +94,7 @@ class Session:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.connection.follow_files())
-                tasks.create_task(self._intake.run())
+                tasks.create_task(self._queue.run())
                 tasks.create_task(self._health.run(self.client))
                 tasks.create_task(self._note_what_is_stored())
                 tasks.create_task(self._repeat_unchanged())
@@ -112,7 +111,7 @@ class Session:
     async def _note_what_is_stored(self) -> None:
         while True:
             await asyncio.sleep(CHECKPOINT_SECONDS)
-            known, doubts = self._checkpoint.stored.keys(), self.ledger.has_doubts
+            known, doubts = self._checkpoint.stored.keys(), self.published_state.has_doubts
             await self._checkpoint.advance(self._lane)
             if not doubts:
                 self.events.forget_fences()
@@ -132,7 +131,7 @@ class Session:
             self.connection,
             resource,
             on_state=partial(self._on_state, resource),
-            deletions=partial(self._inventory.deletions, resource),
+            deletions=partial(self._diff.deletions, resource),
             confirm=self._confirm,
             settings=self.settings,
         )
@@ -145,18 +144,18 @@ class Session:
 
     def _vitals(self, resource: str) -> Vitals:
         stream = self._streams[resource]
-        known = self._inventory.picture.store_of(stream.resource)
+        known = self._diff.cache.store_of(stream.resource)
         objects = len(known.items) if known.listed else None
         return Vitals(stream.last_contact, stream.last_event, stream.last_sync, objects)
 
     def _waiting(self) -> int:
-        return self._intake.waiting + self._checkpoint.waiting
+        return self._queue.waiting + self._checkpoint.waiting
 
     def _on_state(self, resource: Resource[Any], _: str, state: ConnectionState, reason: str | None) -> None:
         if state not in _TRYING:
             self.on_tried()
         self._health.set_state(resource.plural, state, reason)
-        self._inventory.picture.store_of(resource).unavailable = state in _UNAVAILABLE
+        self._diff.cache.store_of(resource).unavailable = state in _UNAVAILABLE
         self._poked.set()
         if state is ConnectionState.SYNCED:
             self._synced.set()
@@ -165,13 +164,13 @@ class Session:
         """Queue what a list-watch told. Changes wait until the first lists are complete: before, none can be told."""
         if not isinstance(told[0], Init | InitApply | InitDone):
             await self._complete.wait()
-        await self._intake.offer(resource, told)
+        await self._queue.offer(resource, told)
 
     async def _take(self, resource: Resource[Any], told: Sequence[ListWatchEvent[Any]]) -> None:
         """Take in what a list-watch told and publish what follows from it."""
         async with self._in_turn:
-            published = await self._publish(self._inventory.follow(resource, told))
-            self._checkpoint.reached(resource.plural, self._inventory.picture.store_of(resource).version)
+            published = await self._publish(self._diff.follow(resource, told))
+            self._checkpoint.reached(resource.plural, self._diff.cache.store_of(resource).version)
         self._see_whether_complete()
         match told[-1]:
             case InitDone(finds_drift=finds_drift):
@@ -180,7 +179,7 @@ class Session:
                 self._after_list()
 
     def _see_whether_complete(self) -> None:
-        if self._inventory.complete:
+        if self._diff.complete:
             self._complete.set()
 
     def _tell_drift(self, resource: Resource[Any], count: int) -> None:
@@ -195,7 +194,7 @@ class Session:
 
     async def _publish_changes(self) -> None:
         async with self._in_turn:
-            await self._publish(self._inventory.take_events())
+            await self._publish(self._diff.take_events())
         self._see_whether_complete()
 
     async def _publish_when_poked(self) -> None:
@@ -238,4 +237,4 @@ class Session:
         while True:
             await asyncio.sleep(OBSERVED_CHECK_SECONDS)
             async with self._in_turn:
-                await self._publish(self._inventory.observed(OBSERVED_AFTER))
+                await self._publish(self._diff.observed(OBSERVED_AFTER))

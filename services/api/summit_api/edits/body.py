@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
-from summit_api.complaints import FieldError, complaints, sentence
+from summit_api.validation import FieldError, complaints, sentence
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"

@@ -13,7 +13,7 @@ from summit_api.problems import ProblemError, unavailable
 from summit_api.revisions import Revisions
 from summit_models.contract import Revision
 from summit_models.event import Event
-from summit_runtime.append import Basis, ConflictError, NotStoredError, append
+from summit_runtime.nats.append import Basis, ConflictError, NotStoredError, append
 
 APPLY_SECONDS = 5.0
 """A projector that is alive takes milliseconds; one that was replaced takes a few seconds to go on."""

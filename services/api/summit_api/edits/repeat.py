@@ -22,8 +22,8 @@ from summit_api.query.snapshot import ReadModels
 from summit_models.datacenter import Datacenter
 from summit_models.event import Event
 from summit_models.vm import Vm
-from summit_runtime.append import Basis, ConflictError, NotStoredError, append
-from summit_runtime.bus import MAX_AGE_SECONDS
+from summit_runtime.nats.append import Basis, ConflictError, NotStoredError, append
+from summit_runtime.nats.bus import MAX_AGE_SECONDS
 
 logger = logging.getLogger("summit.api")
 

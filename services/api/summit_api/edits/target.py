@@ -12,7 +12,7 @@ from summit_models.contract import DatacenterId, Revision, Uid
 from summit_models.datacenter import Datacenter
 from summit_models.event import datacenter_subject, unmanaged_vm_subjects
 from summit_models.vm import Vm
-from summit_runtime.append import Basis
+from summit_runtime.nats.append import Basis
 
 
 async def datacenter(read_models: ReadModels, scope: Scope, id_: DatacenterId) -> Editable[Datacenter]:

@@ -12,7 +12,7 @@ import msgspec
 from summit_api.query.applied import KEYS
 from summit_models.contract import Revision
 from summit_models.event import REPETITIONS
-from summit_runtime.consumer import StreamMessage
+from summit_runtime.nats.consumer import StreamMessage
 
 
 class Change(NamedTuple):

@@ -14,7 +14,7 @@ from fastapi import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from summit_api.feed.subscription import Subscription
-from summit_api.leniency import HEAD_ONLY
+from summit_api.http.leniency import HEAD_ONLY
 from summit_api.metrics import FEED_CLIENTS
 from summit_runtime.process import end
 

@@ -22,8 +22,8 @@ from summit_api.feed.change import Change, changes_in
 from summit_api.feed.clusters import Clusters
 from summit_api.feed.frame import Frame
 from summit_api.feed.hub import Hub
+from summit_api.feed.messages import frame_of
 from summit_api.feed.reset import Cause
-from summit_api.feed.telling import frame_of
 from summit_api.problems import ProblemError
 from summit_api.query import clusters as cluster_query
 from summit_api.query.applied import applied
@@ -32,10 +32,10 @@ from summit_api.query.snapshot import ReadModels, Snapshot
 from summit_api.render.moment import Moment
 from summit_api.revisions import Revisions
 from summit_models.contract import Revision
-from summit_runtime import bus
 from summit_runtime.backoff import Backoff
-from summit_runtime.bus import StreamState
-from summit_runtime.consumer import PULL_MESSAGES, StreamMessage, consume
+from summit_runtime.nats import bus
+from summit_runtime.nats.bus import StreamState
+from summit_runtime.nats.consumer import PULL_MESSAGES, StreamMessage, consume
 from summit_runtime.process import end
 
 logger = logging.getLogger("summit.api")

@@ -11,8 +11,8 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from summit_api.query.snapshot import Snapshot
+from summit_models.epoch import EpochStart, is_stale_epoch
 from summit_models.event import source_of
-from summit_models.fence import Fence, is_void
 
 
 class Event(Protocol):
@@ -70,7 +70,7 @@ async def _refused(snapshot: Snapshot, doubtful: Sequence[Event], events: Sequen
     revisions = [event.revision for event in doubtful]
     aside = await snapshot.fetch(_SET_ASIDE, revisions, snapshot.stream_created_at)
     fences = await _fences(snapshot, events)
-    outdated = {e.revision for e in doubtful if is_void(e.epoch, e.revision, fences.get(e.source, ()))}
+    outdated = {e.revision for e in doubtful if is_stale_epoch(e.epoch, e.revision, fences.get(e.source, ()))}
     return lost | outdated | {revision for (revision,) in aside}
 
 
@@ -79,14 +79,14 @@ def _is_kept(snapshot: Snapshot, event: Event) -> bool:
     return snapshot.history_since is None or event.time >= snapshot.history_since
 
 
-async def _fences(snapshot: Snapshot, events: Sequence[Event]) -> Mapping[str, Sequence[Fence]]:
+async def _fences(snapshot: Snapshot, events: Sequence[Event]) -> Mapping[str, Sequence[EpochStart]]:
     """By source, which epochs a cluster had come to and when, as far as its row and these events tell."""
-    fences: defaultdict[str, list[Fence]] = defaultdict(list)
+    fences: defaultdict[str, list[EpochStart]] = defaultdict(list)
     for datacenter, name, epoch, revision in await snapshot.fetch(_EPOCHS):
-        fences[source_of(datacenter, name)].append(Fence(epoch=epoch, revision=revision))
+        fences[source_of(datacenter, name)].append(EpochStart(epoch=epoch, revision=revision))
     for event in events:
         if event.collection == "clusters":
-            fences[event.source].append(Fence(epoch=event.epoch, revision=event.revision))
+            fences[event.source].append(EpochStart(epoch=event.epoch, revision=event.revision))
     return fences
 
 

@@ -2,8 +2,8 @@
 
 from fastapi import Request
 
-from summit_api.complaints import FieldError
 from summit_api.problems import ProblemError
+from summit_api.validation import FieldError
 
 SINGLE = frozenset(
     (

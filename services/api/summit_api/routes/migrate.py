@@ -13,13 +13,12 @@ from pydantic import Field
 
 from summit_api.access.principal import Principal
 from summit_api.access.scope import Scope
-from summit_api.complaints import FieldError
 from summit_api.deps import Now, OperatorDep, Services, ServicesDep
 from summit_api.edits import answer, body, target
 from summit_api.edits import vm as vms
 from summit_api.edits.event_log import Stored
 from summit_api.edits.payloads import Migrate
-from summit_api.leniency import HEAD_ONLY
+from summit_api.http.leniency import HEAD_ONLY
 from summit_api.problem_kinds import EDIT, TABLES, declared
 from summit_api.problems import ProblemError, not_found
 from summit_api.query import datacenters as fleets
@@ -27,6 +26,7 @@ from summit_api.query import editable
 from summit_api.query.editable import Editable
 from summit_api.query.filters import OnlyThese
 from summit_api.shapes.original import AutomaticMigration, MigrateAnswer
+from summit_api.validation import FieldError
 from summit_models.contract import DatacenterId
 from summit_models.vm import Vm
 

@@ -1,6 +1,6 @@
 """Conditions of an object. Many are removed rather than set to False, so absence has a meaning of its own."""
 
-from summit_watcher.manifests import Condition
+from summit_watcher.kube.manifests import Condition
 
 _VALUES = {"True": True, "False": False}
 

@@ -5,7 +5,7 @@ Sources: pkg/util/hardware/hw_utils.go GetNumberOfVCPUs; pkg/defaults/defaults.g
 
 from functools import lru_cache
 
-from summit_watcher.manifests import CpuTopology, Domain, VirtualMachineInstance
+from summit_watcher.kube.manifests import CpuTopology, Domain, VirtualMachineInstance
 from summit_watcher.normalize.facts import unreadable
 from summit_watcher.normalize.figure import Figure, known, measured, shown, unknown
 

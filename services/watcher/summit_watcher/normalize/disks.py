@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from summit_watcher.manifests import (
+from summit_watcher.kube.manifests import (
     ClaimInfo,
     DataVolumeTemplate,
     InstanceSpec,
@@ -25,7 +25,7 @@ from summit_watcher.manifests import (
 )
 from summit_watcher.normalize.facts import text, unreadable
 from summit_watcher.normalize.figure import Figure, measured, shown, unknown
-from summit_watcher.quantity import MAX_VALUE
+from summit_watcher.normalize.quantity import MAX_VALUE
 
 
 class Disk(msgspec.Struct, frozen=True, gc=False):

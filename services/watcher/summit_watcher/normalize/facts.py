@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import msgspec
 
-from summit_watcher.manifests import Metadata
+from summit_watcher.kube.manifests import Metadata
 
 MAX_TEXT = 253
 """Characters; the longest name Kubernetes allows. What the guest agent says comes from the guest: not to be trusted."""

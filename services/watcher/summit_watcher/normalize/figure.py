@@ -4,8 +4,8 @@ from functools import lru_cache
 
 import msgspec
 
-from summit_watcher import quantity
-from summit_watcher.manifests import Quantity
+from summit_watcher.kube.manifests import Quantity
+from summit_watcher.normalize import quantity
 
 
 class Figure(msgspec.Struct, frozen=True, gc=False):

@@ -1,6 +1,6 @@
 """What runs in the guest, and on which machine it believes to run."""
 
-from summit_watcher.manifests import Annotations, Domain, GuestOSInfo, InstanceStatus
+from summit_watcher.kube.manifests import Annotations, Domain, GuestOSInfo, InstanceStatus
 from summit_watcher.normalize.facts import text
 
 

@@ -1,6 +1,6 @@
 """What is kept of a VirtualMachineInstance."""
 
-from summit_watcher.manifests import InstanceStatus, Metadata, VirtualMachineInstance
+from summit_watcher.kube.manifests import InstanceStatus, Metadata, VirtualMachineInstance
 from summit_watcher.normalize.conditions import conditions_of
 from summit_watcher.normalize.cpu import instance_vcpus
 from summit_watcher.normalize.disks import Disk, instance_disks

@@ -3,7 +3,7 @@
 Sources: pkg/defaults/defaults.go setGuestMemory; pkg/virt-handler/vm.go updateMemoryInfo.
 """
 
-from summit_watcher.manifests import Domain, Quantity, VirtualMachineInstance
+from summit_watcher.kube.manifests import Domain, Quantity, VirtualMachineInstance
 from summit_watcher.normalize.facts import unreadable
 from summit_watcher.normalize.figure import Figure, is_zero, measured, unknown
 

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import msgspec
 
-from summit_watcher.manifests import MigrationSide, MigrationState
+from summit_watcher.kube.manifests import MigrationSide, MigrationState
 from summit_watcher.normalize.facts import text, timestamp
 
 MAX_REASON = 1000

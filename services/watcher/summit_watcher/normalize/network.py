@@ -7,7 +7,7 @@ Sources: pkg/network/setup/netstat.go, pkg/network/controllers/vmi.go.
 
 import socket
 
-from summit_watcher.manifests import Interface, VirtualMachineInstance
+from summit_watcher.kube.manifests import Interface, VirtualMachineInstance
 from summit_watcher.normalize.figure import shown
 
 MAX_ADDRESSES = 64

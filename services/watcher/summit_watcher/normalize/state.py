@@ -49,7 +49,7 @@ def encoded(vm: Vm) -> bytes:
 
 
 def decoded(state: bytes) -> Vm:
-    """The VM whose JSON the ledger keeps; it was validated when it entered."""
+    """The VM whose JSON the published_state keeps; it was validated when it entered."""
     vm: Vm = unvalidated(**msgspec.structs.asdict(_decode(state)))
     return vm
 

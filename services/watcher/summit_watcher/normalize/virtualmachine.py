@@ -1,6 +1,6 @@
 """What is kept of a VirtualMachine."""
 
-from summit_watcher.manifests import Domain, InstancetypeMatcher, VirtualMachine, VirtualMachineSpec
+from summit_watcher.kube.manifests import Domain, InstancetypeMatcher, VirtualMachine, VirtualMachineSpec
 from summit_watcher.normalize.conditions import conditions_of
 from summit_watcher.normalize.cpu import template_vcpus
 from summit_watcher.normalize.disks import Disk, template_disks

@@ -1,0 +1,1 @@
+"""NATS JetStream: connect, publish, append and read the log."""

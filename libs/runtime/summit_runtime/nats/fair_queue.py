@@ -1,0 +1,132 @@
+"""A fair queue of events on their way to the log: one queue per cluster, and the clusters take turns.
+
+Events of one cluster leave in the order they came. A busy cluster fills its own queue only, and the event of a quiet
+one is among the next that are sent.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from summit_runtime.nats.fast_batch import Message
+
+WINDOW_EVENTS = 2048
+"""Bounds the memory of a queue: 3 MB of events of 1.3 KB. Twice what may be unanswered: while that is on its way, more
+waits."""
+
+
+@dataclass(eq=False, slots=True)
+class Entry:
+    """One event, from its place in a queue until it is stored."""
+
+    message: Message
+    queue: "ClusterQueue"
+    in_window: bool = True
+    """False: it was stored and lost again, and has left the window before."""
+    settled: bool = False
+
+
+class ClusterQueue:
+    """The events of one cluster."""
+
+    def __init__(self) -> None:
+        self._room = asyncio.Semaphore(WINDOW_EVENTS)
+        self._waiting: deque[Entry] = deque()
+        self._unsettled: deque[Entry] = deque()
+        """All that have not left, in order; one that was overtaken leaves when it is the oldest."""
+        self._flushes: deque[tuple[Entry, asyncio.Future[None]]] = deque()
+        """Who waits for which event and all before it."""
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    async def add(self, message: Message) -> Entry:
+        await self._room.acquire()
+        entry = Entry(message, self)
+        self._waiting.append(entry)
+        self._unsettled.append(entry)
+        return entry
+
+    def take(self) -> Entry:
+        """The oldest event that waits."""
+        return self._waiting.popleft()
+
+    def restore(self, message: Message) -> Entry:
+        """An event that had left already, before all that are here."""
+        entry = Entry(message, self, in_window=False)
+        self._unsettled.appendleft(entry)
+        return entry
+
+    def settle(self, entry: Entry) -> None:
+        """The event is stored, or can never be."""
+        entry.settled = True
+        if entry.in_window:
+            self._room.release()
+        while self._unsettled and self._unsettled[0].settled:
+            oldest = self._unsettled.popleft()
+            while self._flushes and self._flushes[0][0] is oldest:
+                _, stored = self._flushes.popleft()
+                if not stored.done():
+                    stored.set_result(None)
+
+    async def flush(self) -> None:
+        """Wait until all that is here now is settled, whatever comes meanwhile."""
+        if self._unsettled:
+            stored = asyncio.get_running_loop().create_future()
+            self._flushes.append((self._unsettled[-1], stored))
+            await stored
+
+
+class FairQueue:
+    """The queues of all clusters of one publisher."""
+
+    def __init__(self) -> None:
+        self._queues: dict[str, ClusterQueue] = {}
+        self._turns: deque[ClusterQueue] = deque()
+        """Those in which something waits."""
+        self.unsettled = 0
+        """Events of all clusters that have not left."""
+
+    def of(self, datacenter: str, cluster: str) -> ClusterQueue:
+        name = f"{datacenter}.{cluster}"
+        if name not in self._queues:
+            self._queues[name] = ClusterQueue()
+        return self._queues[name]
+
+    async def add(self, message: Message) -> Entry:
+        """Queue an event; waits while the queue of its cluster is full."""
+        queue = self._of_subject(message.subject)
+        entry = await queue.add(message)
+        self.unsettled += 1
+        if queue.waiting == 1:
+            self._turns.append(queue)
+        return entry
+
+    def take(self) -> Entry | None:
+        """The next event that may be sent, of the cluster whose turn it is."""
+        if not self._turns:
+            return None
+        queue = self._turns.popleft()
+        entry = queue.take()
+        if queue.waiting:
+            self._turns.append(queue)
+        return entry
+
+    def restore(self, messages: Sequence[Message]) -> Iterable[Entry]:
+        """Events that had left already and are to be sent before all others, in their order."""
+        self.unsettled += len(messages)
+        return reversed([self._of_subject(m.subject).restore(m) for m in reversed(messages)])
+
+    def settle(self, entry: Entry) -> None:
+        self.unsettled -= 1
+        entry.queue.settle(entry)
+
+    async def flush(self) -> None:
+        await asyncio.gather(*(queue.flush() for queue in list(self._queues.values())))
+
+    def _of_subject(self, subject: str) -> ClusterQueue:
+        """`ingest.summit.<collection>.<datacenter>.<cluster>…`"""
+        _, _, _, datacenter, cluster, *_ = [*subject.split(".", 5), "", ""]
+        return self.of(datacenter, cluster)

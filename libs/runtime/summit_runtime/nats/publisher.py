@@ -1,0 +1,300 @@
+"""Publishing to the log: nothing is forgotten before the server has it, and no two events of a VM change places.
+
+Events wait in a fair queue and come, cluster by cluster, into one queue. What stands there is sent as one batch (see
+fast_batch), which goes on while more comes than the server has answered and is committed with the last event that
+waits; the next begins when it is answered. So a batch is long when events come fast, and a lone event is a batch of
+one, acknowledged within a millisecond. There is no second way to publish, hence no order to keep between two, and none
+is left open and idle.
+
+After any failure (refused, no answer, connection lost) a new batch begins with the oldest unacknowledged event, under
+the same `Nats-Msg-Id`. Whatever was sent before may still arrive, even between the new messages: nats-py sends what it
+had buffered after a reconnect. That does no harm. Each try is a run of the same sequence that begins where nothing
+before it is missing and of which the server takes a prefix; whichever stores an event has passed all earlier ones, and
+the second to come is a duplicate. It holds as long as a try is not older than the stream's duplicate window.
+
+What is stored may be lost again with a server's power or disk. So after each reconnect, and every few seconds, the log
+is asked for the newest event that it has confirmed (see acknowledged); what it lost goes to the head of the queue.
+
+The first batch after a failure has one event, so that a server that stores nothing is not sent a thousand with every
+attempt. An event that we may not publish ends its batch too; it is set aside with all of its subject (see denied), and
+the others go on. (nats-py's own `publish_async` hangs for ever on an error, #985.)
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+from summit_models.contract import ClusterName, DatacenterId
+from summit_models.event import ingest
+from summit_runtime import metrics
+from summit_runtime.backoff import Backoff
+from summit_runtime.nats.acknowledged import Acknowledged, LogLostError
+from summit_runtime.nats.bus import STARTS_ANEW, EventClient
+from summit_runtime.nats.denied import Denied
+from summit_runtime.nats.fair_queue import ClusterQueue, Entry, FairQueue
+from summit_runtime.nats.fast_batch import MAX_UNANSWERED, FastBatch, Message, Outcome
+from summit_runtime.process import FatalError, end, sleep_unless
+
+logger = logging.getLogger("summit.nats")
+
+QUEUE_EVENTS = MAX_UNANSWERED + 1
+"""One more than may be on its way: whether a batch ends with an event is seen by the next one."""
+ANSWER_TIMEOUT_SECONDS = 5.0
+LOOK_SECONDS = 0.1
+"""How soon a lost connection, and its return, are seen while an answer is awaited."""
+CHECK_SECONDS = 5.0
+"""How often a log that has lost its end is looked for while the connection holds."""
+COMMIT_SECONDS = 0.5
+"""A batch under constant load is committed after so long: only a commit tells a place in the log."""
+
+
+@dataclass
+class Publisher:
+    """Publishes events of any number of clusters over one connection. Made by `publishing`."""
+
+    client: EventClient
+    inbox: str = field(init=False)
+    published: int = field(default=0, init=False)
+    _fair_queue: FairQueue = field(default_factory=FairQueue, init=False)
+    _queue: deque[Entry] = field(default_factory=deque, init=False)
+    _denied: Denied = field(default_factory=Denied, init=False)
+    _denials: set[str] = field(default_factory=set, init=False)
+    """Subjects that the server has denied since they were last looked at."""
+    _batch: FastBatch | None = field(default=None, init=False)
+    _failing: bool = field(default=False, init=False)
+    _waiting: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _backoff: Backoff = field(default_factory=lambda: Backoff(initial_seconds=0.25, max_seconds=5.0), init=False)
+    _acknowledged: Acknowledged = field(default_factory=Acknowledged, init=False)
+    _compared: tuple[int, float] = field(default=(0, float("-inf")), init=False)
+    """At which number of reconnects, and when, the log was last asked for what it has confirmed."""
+    _timed: tuple[Entry, float] | None = field(default=None, init=False)
+    """One event that has not left, and when it came."""
+
+    def __post_init__(self) -> None:
+        self.inbox = self.client.new_inbox()
+
+    async def publish(self, subject: str, body: bytes, event_id: str) -> None:
+        """Hand over one event for its public subject; returns once it has its place in the queue of its cluster.
+
+        Waits while 2048 events of that cluster are unacknowledged. An event is lost only with the process; `flush`
+        tells when all are stored.
+        """
+        entry = await self._fair_queue.add(Message(ingest(subject), body, event_id))
+        if self._timed is None:
+            self._timed = entry, time.monotonic()
+        self._waiting.set()
+
+    async def flush(self) -> None:
+        """Wait until every event that was handed over before is stored, whatever is handed over meanwhile."""
+        await self._fair_queue.flush()
+
+    def cluster_queue(self, datacenter: DatacenterId, cluster: ClusterName) -> ClusterQueue:
+        """Where the events of one cluster wait, to flush those alone."""
+        return self._fair_queue.of(datacenter, cluster)
+
+    @property
+    def unacknowledged(self) -> int:
+        return self._fair_queue.unsettled
+
+    @property
+    def denied(self) -> int:
+        """Events, of the unacknowledged, that wait for a permission."""
+        return self._denied.events
+
+    async def run(self) -> None:
+        """Publish what waits, one batch after the other, for ever.
+
+        Raises FatalError when the log has lost more than is remembered here.
+        """
+        while True:
+            while not self.client.is_connected:  # noqa: ASYNC110  nats-py has nothing to wait for
+                await asyncio.sleep(LOOK_SECONDS)
+            await self._compare()
+            self._waiting.clear()
+            self._queue += self._denied.due()
+            self._fill()
+            if self._queue:
+                self._batch = FastBatch(self.inbox)
+                await self._settle(self._batch, await self._publish_batch(self._batch))
+            else:
+                await sleep_unless(self._waiting, min(CHECK_SECONDS, self._denied.due_in_seconds))
+
+    async def answer(self, message: Msg) -> None:
+        if self._batch:
+            self._batch.answer(message)
+
+    def on_denied(self, subject: str) -> None:
+        """Take the server's word that events of a subject may not be published."""
+        self._denials.add(subject)
+        if self._batch:
+            self._batch.wake()
+
+    def _fill(self) -> None:
+        """Bring what waits in the fair queue into the queue, in turn, as far as it may be sent soon."""
+        while len(self._queue) < QUEUE_EVENTS and (entry := self._fair_queue.take()):
+            if self._denied.holds(entry):
+                self._hold(entry)
+            else:
+                self._queue.append(entry)
+
+    async def _compare(self) -> None:
+        """Ask the log for what it has confirmed, when that is due, and take back what it has lost.
+
+        After a reconnect nothing is published before it has answered, unless it does not answer at all.
+        """
+        reconnects, now = self.client.stats["reconnects"], time.monotonic()
+        if reconnects == self._compared[0] and now < self._compared[1] + CHECK_SECONDS:
+            return
+        if reconnects != self._compared[0]:
+            self._denied.hurry()
+        give_up_at = now + (ANSWER_TIMEOUT_SECONDS if reconnects != self._compared[0] else 0)
+        self._compared = reconnects, now
+        error_before = self.client.last_error  # an older denial says nothing of this question
+        while self.client.stats["reconnects"] == reconnects:
+            try:
+                self._take_back(await self._acknowledged.lost(self.client))
+                break
+            except LogLostError as error:
+                raise FatalError(f"NATS has lost what it had stored: {error}; {STARTS_ANEW}") from error
+            except (NatsError, TimeoutError):  # away, or not ready yet, as in the first moments of its start
+                if self.client.last_error is not error_before and _is_denied(self.client.last_error, "$JS.API."):
+                    self._compared = reconnects, float("inf")  # each question would cost a wait for no answer
+                    logger.warning("what NATS may lose cannot be seen: %s", self.client.last_error)
+                if time.monotonic() > give_up_at:
+                    break
+                await asyncio.sleep(LOOK_SECONDS)
+
+    def _take_back(self, lost: Sequence[Message]) -> None:
+        if lost:
+            logger.warning(
+                "NATS has lost %d events that it had confirmed, as after a loss of power; sent again", len(lost)
+            )
+            metrics.REPUBLISHED.inc(len(lost))
+            self._queue.extendleft(reversed(list(self._fair_queue.restore(lost))))
+
+    async def _publish_batch(self, batch: FastBatch) -> Outcome:
+        reconnects, heard_at = self.client.stats["reconnects"], time.monotonic()
+        commit_at = heard_at + COMMIT_SECONDS
+        while not batch.outcome:
+            await self._feed(batch, commit=time.monotonic() > commit_at)
+            if await batch.hear(LOOK_SECONDS):
+                heard_at = time.monotonic()
+            elif time.monotonic() - heard_at > ANSWER_TIMEOUT_SECONDS:
+                return _failed("unanswered", f"no answer within {ANSWER_TIMEOUT_SECONDS:g} s")
+            self._stored(batch.take_stored())
+            if self._set_denied_aside():
+                return _failed("denied")
+            if not self.client.is_connected or self.client.stats["reconnects"] != reconnects:
+                return _failed("disconnected")
+        return batch.outcome if batch.outcome.complete else _failed("refused", *batch.outcome[1:3])
+
+    async def _feed(self, batch: FastBatch, *, commit: bool) -> None:
+        """Send what waits, as far as there is room; commit when that is all, or all that this batch may have."""
+        self._fill()
+        first = batch.unanswered
+        waiting = 1 - batch.sent if self._failing else len(self._queue) - first
+        count = min(waiting, MAX_UNANSWERED - first)
+        if count and not batch.committed:
+            messages = [entry.message for entry in islice(self._queue, first, first + count)]
+            await batch.send(self.client, messages, commit=commit or count == waiting)
+
+    def _set_denied_aside(self) -> bool:
+        """Take the events of denied subjects out of the queue; tell whether there were any.
+
+        The server speaks of them before it answers the batch that they break.
+        """
+        denials, self._denials = self._denials, set()
+        denied = [e for e in self._queue if e.message.subject.lower() in denials] if denials else []
+        if not denied:
+            return False
+        for entry in denied:
+            self._hold(entry)
+        self._queue = deque(e for e in self._queue if e.message.subject.lower() not in denials)
+        return True
+
+    def _hold(self, entry: Entry) -> None:
+        self._denied.hold(entry)
+        if self._timed and self._timed[0] is entry:
+            self._timed = None
+
+    async def _settle(self, batch: FastBatch, outcome: Outcome) -> None:
+        self._failing = not outcome.complete
+        if outcome.complete:
+            self._acknowledged.committed(outcome.sequence)
+        else:
+            metrics.RESENT.inc(batch.unanswered)
+        if outcome.unstorable is not None:
+            self._drop(outcome.unstorable - 1 - batch.taken, outcome.refusal)
+        elif outcome.refusal:
+            await self._refused(outcome.refusal)
+
+    def _stored(self, count: int) -> None:
+        if not count:
+            return
+        entries = [self._queue.popleft() for _ in range(count)]
+        self._acknowledged.stored(entry.message for entry in entries)
+        for entry in entries:
+            self._leaves(entry)
+        self.published += count
+        metrics.PUBLISHED.inc(count)
+        if self._denied.stored(entries):
+            logger.warning("NATS stores events again that it did not permit before")
+        if self._backoff.attempt:
+            logger.warning("NATS stores events again")
+            self._backoff.reset()
+
+    def _drop(self, index: int, reason: str) -> None:
+        entry = self._queue[index]
+        logger.error("event %s cannot be stored and is dropped: %s", entry.message.id, reason)
+        metrics.DROPPED.inc()
+        del self._queue[index]
+        self._leaves(entry)
+
+    def _leaves(self, entry: Entry) -> None:
+        self._fair_queue.settle(entry)
+        if self._timed and self._timed[0] is entry:
+            metrics.PUBLISH_SECONDS.observe(time.monotonic() - self._timed[1])
+            self._timed = None
+
+    async def _refused(self, reason: str) -> None:
+        """Wait before the next attempt; said once, however many it takes."""
+        if not self._backoff.attempt:
+            logger.warning("NATS does not store events (%s); trying again until it does", reason)
+        await asyncio.sleep(self._backoff.next_seconds())
+
+
+def _is_denied(error: Exception | None, subject: str) -> bool:
+    """Whether the server said that we may not publish there: to what was published itself there is no answer."""
+    return f'permissions violation for publish to "{subject}'.lower() in str(error or "").lower()
+
+
+def _failed(reason: str, refusal: str = "", unstorable: int | None = None) -> Outcome:
+    metrics.PUBLISH_FAILURES.labels(reason).inc()
+    return Outcome(refusal=refusal, unstorable=unstorable)
+
+
+@asynccontextmanager
+async def publishing(client: EventClient) -> AsyncIterator[Publisher]:
+    """A publisher for the length of the block; leaving it waits for nothing, call `flush` first."""
+    publisher = Publisher(client)
+    subscription = await client.subscribe(f"{publisher.inbox}.>", cb=publisher.answer)
+    client.on_denied = publisher.on_denied
+    metrics.UNACKNOWLEDGED.set_function(lambda: publisher.unacknowledged)
+    metrics.DENIED.set_function(lambda: publisher.denied)
+    try:
+        async with asyncio.TaskGroup() as tasks:  # a sender that fails ends the block, not only itself
+            sender = tasks.create_task(publisher.run())
+            yield publisher
+            await end(sender)
+    finally:
+        with contextlib.suppress(NatsError):
+            await subscription.unsubscribe()

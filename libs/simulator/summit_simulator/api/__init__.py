@@ -1,0 +1,1 @@
+"""The API server: requests, access, lists, watches, writes."""

@@ -1,0 +1,175 @@
+"""Everything that goes wrong with real clusters, as switches.
+
+Each is one method of `cluster.faults`; `clear()` makes the cluster healthy again. They exist in-process only.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from summit_simulator.api.listener import Listener
+from summit_simulator.api.requests import RequestInfo
+from summit_simulator.api.status import REASONS, StatusError
+from summit_simulator.api.watches import Injection, WatchStream, error_line
+from summit_simulator.objects.manifest import encode
+
+HTML = b"<!DOCTYPE html>\n<html><body><h1>Sign in to the network</h1></body></html>\n"
+# A line that no JSON parser takes, and one that is no UTF-8.
+GARBAGE = b'{"type":"MODIFIED","object":{"metadata":{"name":"x",,\n'
+INVALID_UTF8 = b'{"type":"MODIFIED","object":{"metadata":{"name":"\xff\xfe"}}}\n'
+
+
+@dataclass(eq=False, slots=True)
+class Answer:
+    """What requests are answered instead of the truth."""
+
+    status: int
+    body: bytes
+    content_type: str
+    headers: dict[str, str]
+    path: str  # part of the path
+    verb: str | None
+    page: int | None  # 2: only requests with a continue token, 1: only those without
+    left: int | None  # how many times more; None is for ever
+
+    def fits(self, info: RequestInfo) -> bool:
+        """Is this request meant? Uses up one of the times if so."""
+        if self.path not in info.path or self.verb not in (None, info.verb) or self.left == 0:
+            return False
+        if self.page is not None and (self.page > 1) != ("continue" in info.query):
+            return False
+        if self.left is not None:
+            self.left -= 1
+        return True
+
+
+class Faults:
+    """The fault switches of one cluster."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._answers: list[Answer] = []
+        self._moving = asyncio.Event()  # cleared: half-open
+        self._moving.set()
+        self.streams: set[WatchStream] = set()
+        self.delay_seconds = 0.0  # before every answer
+        self.close_watches_at_once = False  # each watch ends before its first event
+        self.watch_list = True  # the WatchList feature gate: sendInitialEvents
+        self.fail_migrations: str | None = None  # the failureReason of every migration from now on
+
+    async def clear(self) -> None:
+        """Heal: every switch back to normal. What was broken stays broken, the cluster is well from now on."""
+        self._answers.clear()
+        self.delay_seconds = 0.0
+        self.close_watches_at_once = False
+        self.watch_list = True
+        self.fail_migrations = None
+        self.unfreeze()
+        await self.accept_connections()
+
+    # Connections
+
+    def refuse_connections(self) -> None:
+        """The apiserver is down: connections break, new ones are refused."""
+        self._listener.refuse()
+
+    async def present(self, tls: ssl.SSLContext | None) -> None:
+        """Serve with another certificate from now on, None: without TLS. Connections break, the port stays."""
+        self._listener.refuse()
+        self._listener.tls = tls
+        await self._listener.open()
+
+    async def accept_connections(self) -> None:
+        """The apiserver is up again, on the same port."""
+        await self._listener.open()
+
+    def abort_connections(self) -> None:
+        """Reset every connection, listening on."""
+        self._listener.abort()
+
+    def freeze(self) -> None:
+        """Half-open: connections are accepted and nothing is sent any more, neither answers nor events."""
+        self._moving.clear()
+        for stream in self.streams:
+            stream.stall()
+
+    def unfreeze(self) -> None:
+        """Send again what was held back."""
+        self._moving.set()
+        for stream in self.streams:
+            stream.resume()
+
+    # Answers
+
+    def respond(
+        self,
+        status: int,
+        path: str = "",
+        *,
+        verb: str | None = None,
+        page: int | None = None,
+        times: int | None = None,
+        retry_after: int | None = None,
+        message: str = "injected by the simulator",
+    ) -> Answer:
+        """Answer requests whose path contains `path` (and of that verb, and page) with a Status of this code."""
+        error = StatusError(status, message, reason=REASONS.get(status), retry_after=retry_after)
+        headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+        answer = Answer(status, encode(error.body()), "application/json", headers, path, verb, page, times)
+        self._answers.append(answer)
+        return answer
+
+    def respond_html(self, path: str = "", *, status: int = 200, verb: str | None = None) -> Answer:
+        """Answer with a page, as captive portals and broken proxies do."""
+        answer = Answer(status, HTML, "text/html", {}, path, verb, None, None)
+        self._answers.append(answer)
+        return answer
+
+    def stop_responding(self, answer: Answer) -> None:
+        """Take one answer back."""
+        self._answers.remove(answer)
+
+    async def before(self, info: RequestInfo) -> Answer | None:
+        """Called by the server for each request: wait as long as the faults want, then the false answer, if any."""
+        await self._moving.wait()
+        if self.delay_seconds:
+            await asyncio.sleep(self.delay_seconds)
+            await self._moving.wait()
+        return next((answer for answer in self._answers if answer.fits(info)), None)
+
+    # Streams
+
+    def close_streams(self, resource: str | None = None, *, abort: bool = False) -> None:
+        """End every watch (of a plural): cleanly, or with a reset in mid-stream."""
+        for stream in self._streams_of(resource):
+            if abort:
+                stream.abort()
+            else:
+                stream.end()
+
+    def send_bookmarks(self, resource: str | None = None) -> None:
+        """Send a bookmark into every watch that allows them, now."""
+        for stream in self._streams_of(resource):
+            stream.send_bookmark()
+
+    def send_error(self, code: int = 500, message: str = "injected", resource: str | None = None) -> None:
+        """An ERROR event in mid-stream, after which the server ends the stream."""
+        self._inject(resource, Injection(error_line(StatusError(code, message)), "end"))
+
+    def send_garbage(self, resource: str | None = None, *, line: bytes = GARBAGE) -> None:
+        """A line that cannot be read; the stream goes on after it."""
+        self._inject(resource, Injection(line))
+
+    def send_truncated(self, resource: str | None = None, *, line: bytes = GARBAGE, abort: bool = False) -> None:
+        """Half a line, then the end of the stream: a clean one, or a reset."""
+        self._inject(resource, Injection(line[: len(line) // 2], "abort" if abort else "end"))
+
+    def _inject(self, resource: str | None, injection: Injection) -> None:
+        for stream in self._streams_of(resource):
+            stream.inject(injection)
+
+    def _streams_of(self, resource: str | None) -> Iterator[WatchStream]:
+        for stream in tuple(self.streams):
+            if resource in (None, stream.resource.plural):
+                yield stream

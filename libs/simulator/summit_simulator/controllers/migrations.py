@@ -1,0 +1,193 @@
+"""The controller of live migrations: phases of the VMIM, migrationState of the VMI.
+
+While in flight the VMIM knows nothing but its source pod; where from and where to is on the VMI, and is copied to
+the VMIM only when that is final, in an event of its own (kubevirt.md 8.2).
+"""
+
+from datetime import datetime
+
+from summit_simulator.api.faults import Faults
+from summit_simulator.api.resources import MIGRATIONS, VIRTUALMACHINEINSTANCES
+from summit_simulator.controllers.clock import Clock
+from summit_simulator.controllers.decisions import (
+    NEXT_MIGRATION_PHASE,
+    Pace,
+    Step,
+    next_migration_step,
+    phase_of,
+    without_own_finalizers,
+)
+from summit_simulator.controllers.machines import CONTROLLER, HANDLER, MachineController
+from summit_simulator.controllers.workqueue import WorkQueue
+from summit_simulator.objects.manifest import Manifest, metadata, part, set_condition, timestamp
+from summit_simulator.objects.objects import Objects
+from summit_simulator.objects.store import Key
+from summit_simulator.objects.virtual_machine_instance import FINAL_PHASES, enter_phase, move_to
+
+KEPT_FINAL_MIGRATIONS = 5  # per VMI (MIG:garbageCollectFinalizedMigrations)
+_ACTIVE_PHASES = ("Scheduling", "Scheduled", "PreparingTarget", "TargetReady", "Running")
+# kubevirt's defaults, as the VMI carries them
+CONFIGURATION = {
+    "allowAutoConverge": False,
+    "allowPostCopy": False,
+    "bandwidthPerMigration": "0",
+    "completionTimeoutPerGiB": 150,
+    "nodeDrainTaintKey": "kubevirt.io/drain",
+    "parallelMigrationsPerCluster": 5,
+    "parallelOutboundMigrationsPerNode": 2,
+    "progressTimeout": 150,
+    "unsafeMigrationOverride": False,
+}
+
+
+class MigrationController:
+    """The migration controller of one cluster."""
+
+    def __init__(
+        self, objects: Objects, clock: Clock, pace: Pace, *, machines: MachineController, faults: Faults
+    ) -> None:
+        self._objects = objects
+        self._clock = clock
+        self._pace = pace
+        self._machines = machines
+        self._faults = faults
+        self._active: set[Key] = set()
+        self._pending: set[Key] = set()
+        self.queue = WorkQueue(clock, decide=self._decide, perform=self._perform)
+
+    def resume(self) -> None:
+        """Begin anew with the migrations that there are, after they changed behind our back."""
+        self._active.clear()
+        self._pending.clear()
+        for migration in list(self._objects.every(MIGRATIONS)):
+            self.queue.add((metadata(migration)["namespace"], metadata(migration)["name"]))
+
+    def vmi_changed(self, place: Key) -> None:
+        """Consider the migrations of a VMI again; delete them all if it is gone (MIG:execute)."""
+        vmi = self._objects.find(VIRTUALMACHINEINSTANCES, *place)
+        for migration in self._migrations_of(place):
+            meta = metadata(migration)
+            if vmi is None and not meta.get("deletionTimestamp"):
+                self._objects.delete(MIGRATIONS, meta["namespace"], meta["name"])
+            else:
+                self.queue.add((meta["namespace"], meta["name"]))
+
+    def _decide(self, place: Key) -> Step | None:
+        migration = self._objects.find(MIGRATIONS, *place)
+        phase = phase_of(migration or {})
+        for held, belongs in ((self._active, phase in _ACTIVE_PHASES), (self._pending, phase == "Pending")):
+            if belongs:
+                held.add(place)
+            else:
+                held.discard(place)
+        if migration is None:
+            return None
+        vmi = self._vmi_of(migration)
+        return next_migration_step(migration, vmi, active_migrations=len(self._active), pace=self._pace)
+
+    def _perform(self, place: Key, step: Step) -> None:
+        migration = self._objects.read(MIGRATIONS, *place)
+        if step.action == "release migration":
+            released = without_own_finalizers(migration)
+            self._objects.update(MIGRATIONS, released, manager=CONTROLLER, part="all")
+        elif step.action == "abort migration":
+            self._finish(migration, failure="Live migration aborted by user", aborted=True)
+        else:
+            self._advance(migration)
+
+    def _advance(self, migration: Manifest) -> None:
+        phase = NEXT_MIGRATION_PHASE[phase_of(migration)]
+        if phase == "Succeeded":
+            self._finish(migration, failure=self._faults.fail_migrations)
+            return
+        vmi = self._vmi_of(migration) or {}
+        source = metadata(vmi).get("name", "")
+        enter_phase(migration, phase, self._clock.now())
+        migration["status"].setdefault("migrationState", {"sourcePod": f"virt-launcher-{source}-7rj5c"})
+        if phase == "TargetReady":
+            try:
+                target = self._machines.least_loaded_node(apart_from=vmi["status"].get("nodeName"))
+            except LookupError:
+                self._finish(migration, failure="target pod is unschedulable")
+                return
+            self._hand_off(migration, vmi, target)
+        elif phase == "Running":
+            started = {"startTimestamp": timestamp(self._clock.now()), "mode": "PreCopy"}
+            vmi["status"]["migrationState"] = part(vmi, "status", "migrationState") | started
+            self._write_vmi(vmi)
+        self._write(migration)
+
+    def _hand_off(self, migration: Manifest, vmi: Manifest, target: str) -> None:
+        name = metadata(vmi)["name"]
+        vmi["status"]["migrationState"] = {
+            "migrationConfiguration": CONFIGURATION,
+            "migrationUid": metadata(migration)["uid"],
+            "sourceNode": vmi["status"].get("nodeName"),
+            "sourcePod": f"virt-launcher-{name}-7rj5c",
+            "targetDirectMigrationNodePorts": {"34157": 0, "42013": 49152, "45321": 49153},
+            "targetNode": target,
+            "targetNodeAddress": "10.129.2.14",
+            "targetPod": f"virt-launcher-{name}-m4k9d",
+        }
+        metadata(vmi).setdefault("labels", {})["kubevirt.io/migrationTargetNodeName"] = target
+        self._write_vmi(vmi)
+
+    def _finish(self, migration: Manifest, *, failure: str | None = None, aborted: bool = False) -> None:
+        """End the migration: the VMI first, then the phase of the VMIM, then its copy of the state."""
+        now, vmi = self._clock.now(), self._vmi_of(migration)
+        state = self._finish_on_vmi(migration, vmi, now, failure, aborted=aborted) if vmi else None
+        if aborted and metadata(migration).get("deletionTimestamp"):
+            set_condition(migration, "migrationAbortRequested", "True")
+        enter_phase(migration, "Failed" if failure else "Succeeded", now)
+        self._write(migration)
+        place = metadata(migration)["namespace"], metadata(migration)["name"]
+        current = self._objects.find(MIGRATIONS, *place)
+        if state is not None and current is not None:
+            current["status"]["migrationState"] = state
+            self._write(current)
+        self._make_room(migration)
+
+    def _finish_on_vmi(
+        self, migration: Manifest, vmi: Manifest, now: datetime, failure: str | None, *, aborted: bool
+    ) -> Manifest | None:
+        state: Manifest = part(vmi, "status", "migrationState")
+        if state.get("migrationUid") != metadata(migration)["uid"]:
+            return None  # it never came to the hand-off
+        # completed is true for a failure as well: success is completed and not failed
+        state |= {"completed": True, "endTimestamp": timestamp(now)}
+        if aborted:
+            state |= {"abortRequested": True, "abortStatus": "Succeeded"}
+        if failure:
+            state |= {"failed": True, "failureReason": failure}
+        else:
+            state |= {"targetNodeDomainDetected": True, "targetNodeDomainReadyTimestamp": timestamp(now)}
+            move_to(vmi, state["targetNode"])
+        vmi["status"]["migrationState"] = state
+        metadata(vmi).get("labels", {}).pop("kubevirt.io/migrationTargetNodeName", None)
+        self._write_vmi(vmi)
+        return state
+
+    def _make_room(self, finished: Manifest) -> None:
+        """Delete old final migrations of this VMI, and let pending ones of others go on."""
+        place = metadata(finished)["namespace"], part(finished, "spec").get("vmiName", "")
+        final = [held for held in self._migrations_of(place) if phase_of(held) in FINAL_PHASES]
+        final.sort(key=lambda held: int(metadata(held)["resourceVersion"]))
+        for held in final[:-KEPT_FINAL_MIGRATIONS]:
+            self._objects.delete(MIGRATIONS, place[0], metadata(held)["name"])
+        for other in sorted(self._pending):
+            self.queue.add(other)
+
+    def _migrations_of(self, place: Key) -> list[Manifest]:
+        namespace, name = place
+        return list(self._objects.every(MIGRATIONS, namespace, labels={"kubevirt.io/vmi-name": name}))
+
+    def _vmi_of(self, migration: Manifest) -> Manifest | None:
+        namespace = metadata(migration)["namespace"]
+        return self._objects.find(VIRTUALMACHINEINSTANCES, namespace, part(migration, "spec").get("vmiName", ""))
+
+    def _write(self, migration: Manifest) -> None:
+        metadata(migration).pop("resourceVersion", None)
+        self._objects.update(MIGRATIONS, migration, manager=CONTROLLER, part="status")
+
+    def _write_vmi(self, vmi: Manifest) -> None:
+        self._objects.update(VIRTUALMACHINEINSTANCES, vmi, manager=HANDLER, part="all")

@@ -1,0 +1,1 @@
+"""Fleets to look at, with a life of their own."""

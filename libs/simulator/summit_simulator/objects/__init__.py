@@ -1,0 +1,1 @@
+"""Kubernetes and KubeVirt objects, and the store that keeps them."""

@@ -1,0 +1,1 @@
+"""HTTP on the wire: the server, its protocol and its limits."""

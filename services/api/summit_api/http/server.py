@@ -1,0 +1,108 @@
+"""uvicorn in our event loop: our signals, our log lines, and an end that does not wait for slow clients."""
+
+import asyncio
+import contextlib
+import logging
+import re
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import cast
+
+import uvicorn
+from fastapi import FastAPI
+
+from summit_api.http.protocol import ConnectionLimits, LimitedProtocol
+from summit_runtime.process import FatalError
+
+GRACEFUL_SHUTDOWN_SECONDS = 2
+"""For requests under way at SIGTERM; then connections are closed, and `summit-connect` waits for four in all."""
+
+UNACKNOWLEDGED_MILLISECONDS = 30_000
+"""A client that vanished without a word is noticed so long after a heartbeat of its feed, not after a quarter of an
+hour of retransmissions."""
+
+_BACKLOG = 2048
+
+
+class _WithoutTickets(logging.Filter):
+    """The access log tells addresses as they were asked for, but for the ticket in one."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(_TICKET.sub(r"\1…", a) if isinstance(a, str) else a for a in record.args)
+        return True
+
+
+_TICKET = re.compile("(ticket=)[^& ]*")
+
+
+class _WithoutCancelled(logging.Filter):
+    """That a request was given up at the end is told in a sentence; uvicorn tells it as a failure too (0.54)."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+
+
+class Server(uvicorn.Server):
+    """A server that leaves signals to the process."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind before anything else is started. Raises FatalError when the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        sock = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise FatalError(
+            f"cannot listen on {host} port {port}: {error.strerror}; set API_HOST or API_PORT to another"
+        ) from error
+    # An answer is two writes; without this the second waits 40 ms for the first to be acknowledged. uvloop sets it for
+    # each connection, asyncio only for sockets that name their protocol (Python 3.11). Connections inherit it.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections inherit it
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MILLISECONDS)
+    return sock
+
+
+async def serve(
+    app: FastAPI,
+    sock: socket.socket,
+    stop: asyncio.Event,
+    *,
+    before_end: Callable[[], None],
+    access_log: bool,
+    limits: ConnectionLimits,
+) -> None:
+    """Answer requests on the socket until `stop` is set and those under way have ended.
+
+    `before_end` ends what would never end by itself: uvicorn waits for every answer under way (uvicorn 0.54).
+    """
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        log_level="info" if access_log else "warning",
+        access_log=access_log,
+        lifespan="off",
+        http=cast(type[asyncio.Protocol], partial(LimitedProtocol, limits=limits)),
+        ws="none",
+        server_header=False,
+        timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
+    )
+    server = Server(config)
+    logging.getLogger("uvicorn.access").addFilter(_WithoutTickets())
+    logging.getLogger("uvicorn.error").addFilter(_WithoutCancelled())
+    serving = asyncio.create_task(server.serve([sock]))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    before_end()
+    server.should_exit = True
+    stopping.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await stopping
+    await serving

@@ -1,0 +1,202 @@
+"""The SQL of a rebuild: compare a live table with its rebuilt twin in the shadow schema, and make it the same.
+
+Rows are exchanged, not tables. So grants, views, triggers, statistics and prepared statements stay what they are, no
+reader ever waits, and the snapshot of each reader holds either the old rows or the new ones.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+
+import asyncpg
+from sqlalchemy import Table
+
+from summit_models import tables
+from summit_models.event import STREAM
+from summit_models.tables import SetAside
+from summit_projector.projections import PROJECTIONS
+from summit_projector.recovery.difference import EXAMPLES, Difference, Finding
+from summit_projector.recovery.stream_identity import Position
+from summit_projector.tables.partitions import create_statement, month_of
+from summit_projector.tables.store import CheckpointMovedError, new_generation
+from summit_projector.tables.upsert import OLDER_THAN_ANY
+
+STATEMENT_SECONDS = 3600.0
+"""To compare a million rows takes seconds; an hour is for a database that has something else to do."""
+
+
+_SET_ASIDE = tables.metadata.tables[str(SetAside.__tablename__)]
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A live table and how its rows are compared with the rebuilt ones."""
+
+    table: Table
+    key: str
+    kept: str
+    """Condition on a live row `l` that has no rebuilt twin: the log cannot deny it."""
+    ignored: frozenset[str] = frozenset()
+
+    @property
+    def name(self) -> str:
+        return self.table.name
+
+    @property
+    def columns(self) -> list[str]:
+        return [column.name for column in self.table.columns]
+
+    @property
+    def compared(self) -> list[str]:
+        return [column for column in self.columns if column not in self.ignored]
+
+
+_OF_VMS = [
+    Twin(table, "id", "EXISTS (SELECT 1 FROM vms WHERE vms.id = l.id)") for table in (tables.vm_labels, tables.vm_words)
+]
+"""After vms: triggers have followed what was put right there."""
+
+
+def twins(*, first: int, last: int, stream_created_at: datetime) -> list[Twin]:
+    """The tables to compare, in the order in which to do it, for a log that reaches from `first` to `last`.
+
+    What was said last before `first` has aged out of the log: ended migrations, VMs long deleted. What outlives a log
+    may be from before this one.
+    """
+    older = f"l.revision < {first}"
+    judged = f"l.revision BETWEEN {first} AND {last} AND l.set_aside_at >= '{stream_created_at.isoformat()}'"
+    return [
+        *(Twin(p.table, p.key, f"{older} OR {p.outlives('l')}") for p in PROJECTIONS.values()),
+        *_OF_VMS,
+        Twin(_SET_ASIDE, "revision", f"NOT ({judged})", frozenset({"set_aside_at"})),
+    ]
+
+
+def successors() -> list[Twin]:
+    """The tables of a log that takes the place of another: it denies every row of which it does not tell.
+
+    But for those which outlive a log.
+    """
+    return [
+        *(Twin(p.table, p.key, p.outlives("l")) for p in PROJECTIONS.values()),
+        *_OF_VMS,
+        Twin(_SET_ASIDE, "revision", "TRUE"),
+    ]
+
+
+async def compare(live: asyncpg.Connection, shadow: str, twin: Twin) -> Difference:
+    """Count the rows that differ, and name the first of them."""
+    found = await live.fetch(_differences(shadow, twin), timeout=STATEMENT_SECONDS)
+    rows = await live.fetchval(f'SELECT count(*) FROM "{shadow}".{twin.name}', timeout=STATEMENT_SECONDS)  # noqa: S608
+    kept = await live.fetchval(
+        f"SELECT count(*) FROM {twin.name} AS l WHERE {_without_twin(shadow, twin)} AND ({twin.kept})",  # noqa: S608
+        timeout=STATEMENT_SECONDS,
+    )
+    kinds = Counter(kind for _, kind, _ in found)
+    examples = [Finding(key, kind, tuple(columns)) for key, kind, columns in found[:EXAMPLES]]
+    counts = {kind: kinds[kind] for kind in ("missing", "surplus", "wrong")}
+    return Difference(twin.name, rows + kept, **counts, kept=kept, examples=examples)
+
+
+async def put_right(live: asyncpg.Connection, shadow: str, twin: Twin) -> int:
+    """Delete what is surplus, and tell how many; add what is missing, replace what is wrong, touch nothing else."""
+    deleted: str = await live.execute(
+        f"DELETE FROM {twin.name} AS l WHERE {_without_twin(shadow, twin)} AND NOT ({twin.kept})",  # noqa: S608
+        timeout=STATEMENT_SECONDS,
+    )
+    await live.execute(_replace(shadow, twin), timeout=STATEMENT_SECONDS)
+    return int(deleted.rsplit(maxsplit=1)[-1])
+
+
+async def take_place(live: asyncpg.Connection, shadow: str, before: Position, after: Position) -> int:
+    """Let the shadow's rows, which are of another log, take the place of the live ones, in one transaction.
+
+    Gives the number of rows that went since the other log does not know them. What stays of the old one is older than
+    any event. Raises CheckpointMovedError when the live tables are not at `before`.
+    """
+    async with live.transaction():
+        generation = await live.fetchval(_FOLLOW, STREAM, before.revision, before.stream_created_at, *after)
+        if generation is None:
+            raise CheckpointMovedError(f"the checkpoint is not where it was left, at revision {before.revision}")
+        await new_generation(live, generation)
+        await merge_history(live, shadow)
+        removed = [await put_right(live, shadow, twin) for twin in successors()]
+        for projection in PROJECTIONS.values():
+            twin = Twin(projection.table, projection.key, "TRUE")
+            await live.execute(
+                f"UPDATE {twin.name} AS l SET {OLDER_THAN_ANY} WHERE {_without_twin(shadow, twin)}",  # noqa: S608
+                timeout=STATEMENT_SECONDS,
+            )
+    return sum(removed[: len(PROJECTIONS)])
+
+
+async def merge_history(live: asyncpg.Connection, shadow: str) -> Difference:
+    """Move the rebuilt history to the live one: lines that are missing or wrong there, and no month that was dropped.
+
+    Lines that the log does not have are of a log before this one, or older than it: they stay.
+    """
+    since = await live.fetchval("SELECT history_since FROM checkpoint WHERE stream = $1", STREAM)
+    kept = f"WHERE observed_at >= '{since.isoformat()}'" if since else ""
+    rebuilt = f'(SELECT * FROM "{shadow}".vm_events {kept}) AS s'  # noqa: S608  names are our own
+    async with live.transaction():
+        for (time,) in await live.fetch(f"SELECT DISTINCT date_trunc('month', observed_at, 'UTC') FROM {rebuilt}"):  # noqa: S608
+            await live.execute(create_statement(month_of(time)))
+        counts = await live.fetchrow(_COMPARE_HISTORY.format(rebuilt=rebuilt), timeout=STATEMENT_SECONDS)
+        if counts["missing"] or counts["wrong"]:
+            await live.execute(_MERGE_HISTORY.format(rebuilt=rebuilt), timeout=STATEMENT_SECONDS)
+        await live.execute(f'TRUNCATE "{shadow}".vm_events')
+    return Difference("vm_events", **counts)
+
+
+_FOLLOW = """
+UPDATE checkpoint SET stream_created_at = $4, revision = $5, event_id = $6
+WHERE stream = $1 AND revision = $2 AND stream_created_at = $3 RETURNING generation
+"""
+_COMPARE_HISTORY = """
+SELECT count(*) AS rows, count(*) FILTER (WHERE l.vm_id IS NULL) AS missing,
+       count(*) FILTER (WHERE l.vm_id IS NOT NULL
+           AND (l.vm_id, l.type, l.epoch, l.data) IS DISTINCT FROM (s.vm_id, s.type, s.epoch, s.data)) AS wrong
+FROM {rebuilt} LEFT JOIN vm_events AS l USING (revision, observed_at)
+"""
+_MERGE_HISTORY = """
+INSERT INTO vm_events AS l (revision, observed_at, vm_id, type, epoch, data)
+SELECT revision, observed_at, vm_id, type, epoch, data FROM {rebuilt}
+ON CONFLICT (revision, observed_at) DO UPDATE
+SET vm_id = excluded.vm_id, type = excluded.type, epoch = excluded.epoch, data = excluded.data
+WHERE (l.vm_id, l.type, l.epoch, l.data)
+    IS DISTINCT FROM (excluded.vm_id, excluded.type, excluded.epoch, excluded.data)
+"""
+
+
+def _differences(shadow: str, twin: Twin) -> str:
+    key, surplus = twin.key, f"s.{twin.key} IS NULL AND NOT ({twin.kept})"
+    both = f"l.{key} IS NOT NULL AND s.{key} IS NOT NULL"
+    wrong = ", ".join(f"CASE WHEN {both} AND l.{c} IS DISTINCT FROM s.{c} THEN '{c}' END" for c in twin.compared)
+    return (
+        f"SELECT coalesce(l.{key}, s.{key})::text,"  # noqa: S608  names are our own
+        f" CASE WHEN l.{key} IS NULL THEN 'missing' WHEN s.{key} IS NULL THEN 'surplus' ELSE 'wrong' END,"
+        f" array_remove(ARRAY[{wrong}], NULL)"
+        f' FROM {twin.name} AS l FULL JOIN "{shadow}".{twin.name} AS s ON l.{key} = s.{key}'
+        f" WHERE l.{key} IS NULL OR ({surplus}) OR ({both} AND {_distinct(twin, 'l', 's')}) ORDER BY 1"
+    )
+
+
+def _without_twin(shadow: str, twin: Twin) -> str:
+    return f'NOT EXISTS (SELECT 1 FROM "{shadow}".{twin.name} AS s WHERE s.{twin.key} = l.{twin.key})'  # noqa: S608
+
+
+def _replace(shadow: str, twin: Twin) -> str:
+    columns = ", ".join(twin.columns)
+    return (
+        f'INSERT INTO {twin.name} ({columns}) SELECT {columns} FROM "{shadow}".{twin.name}'  # noqa: S608
+        f" ON CONFLICT ({twin.key}) DO UPDATE SET {_assignments(twin)} WHERE {_distinct(twin, twin.name, 'excluded')}"
+    )
+
+
+def _assignments(twin: Twin) -> str:
+    return ", ".join(f"{column} = excluded.{column}" for column in twin.compared if column != twin.key)
+
+
+def _distinct(twin: Twin, one: str, other: str) -> str:
+    left, right = (", ".join(f"{row}.{column}" for column in twin.compared) for row in (one, other))
+    return f"({left}) IS DISTINCT FROM ({right})"

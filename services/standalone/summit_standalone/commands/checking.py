@@ -1,0 +1,104 @@
+"""`summit-connect check`: what is wrong with datacenters.yaml and its clusters, as a table or as JSON."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from summit_standalone.commands.table import render
+from summit_watcher.check import ClusterReport, check_clusters
+from summit_watcher.config.datacenters import EXAMPLE, Configuration, load
+
+_HEADER = ("CLUSTER", "DATACENTER", "STATUS", "VERSION", "USER", "KUBEVIRT", "ACCESS", "CERTIFICATE")
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The configuration and what its clusters answered."""
+
+    path: Path
+    configuration: Configuration
+    reports: Sequence[ClusterReport]
+
+    @property
+    def ok(self) -> bool:
+        """Nothing is wrong and there is something to watch. Warnings are not wrong."""
+        wrong = self.configuration.mistakes or any(report.problems for report in self.reports)
+        return not wrong and bool(self.reports)
+
+
+def check(path: Path) -> Findings:
+    configuration = load(path)
+    with _without_log():
+        reports = asyncio.run(check_clusters(configuration.clusters))
+    return Findings(path, configuration, reports)
+
+
+@contextmanager
+def _without_log() -> Iterator[None]:
+    """The report says what the connections would log."""
+    logger = logging.getLogger("summit")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def as_json(findings: Findings) -> str:
+    mistakes = [{"line": mistake.line, "text": mistake.text} for mistake in findings.configuration.mistakes]
+    clusters = [_camel_case(asdict(report)) for report in findings.reports]
+    content = {"config": str(findings.path), "ok": findings.ok, "mistakes": mistakes, "clusters": clusters}
+    return json.dumps(content, indent=2, default=str)
+
+
+def as_text(findings: Findings, now: datetime) -> str:
+    """The table of clusters, and below it every mistake, problem and warning as a sentence of its own."""
+    parts = []
+    if findings.reports:
+        parts.append(render(_HEADER, [_row(report, now) for report in findings.reports]))
+    elif not findings.configuration.mistakes:
+        parts.append(f"{findings.path} declares no cluster: add one, {EXAMPLE} shows how")
+    if sentences := _sentences(findings):
+        parts.append("\n".join(sentences))
+    return "\n\n".join(parts)
+
+
+def _row(report: ClusterReport, now: datetime) -> tuple[object, ...]:
+    status = "failed" if report.problems else "warning" if report.warnings else "ok"
+    access = {None: None, True: "list,watch", False: "denied"}[report.allowed]
+    expires = _in_days(report.certificate_expires, now)
+    found = (report.server_version, report.user, report.kubevirt, access, expires)
+    return (report.name, report.datacenter, status, *found)
+
+
+def _in_days(moment: datetime | None, now: datetime) -> str | None:
+    if moment is None:
+        return None
+    return f"{(moment - now).days}d" if moment > now else "expired"
+
+
+def _sentences(findings: Findings) -> list[str]:
+    return [
+        *(f"error: {mistake}" for mistake in findings.configuration.mistakes),
+        *(f"error: cluster {report.name}: {text}" for report in findings.reports for text in report.problems),
+        *(f"warning: cluster {report.name}: {text}" for report in findings.reports for text in report.warnings),
+    ]
+
+
+def _camel_case(report: dict[str, object]) -> dict[str, object]:
+    """JSON names, and times with their zone as Z."""
+
+    def name(key: str) -> str:
+        first, *rest = key.split("_")
+        return first + "".join(word.title() for word in rest)
+
+    def value(content: object) -> object:
+        return f"{content.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if isinstance(content, datetime) else content
+
+    return {name(key): value(content) for key, content in report.items()}

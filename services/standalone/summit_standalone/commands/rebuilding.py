@@ -1,0 +1,33 @@
+"""`summit-connect rebuild`: where the log and the tables are, and what can go wrong, in a sentence."""
+
+import os
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from summit_projector.rebuild import rebuild
+from summit_projector.recovery.difference import Rebuilt
+from summit_runtime.nats import bus
+from summit_runtime.process import FatalError
+from summit_standalone.errors import StandaloneError
+from summit_standalone.instance import read_state
+
+
+async def rebuild_tables(data_dir: Path | None) -> Rebuilt:
+    """Rebuild the tables that the environment names, else those of what runs here.
+
+    Raises StandaloneError when it cannot be done; no row has been changed then, but lines may have been added to the
+    history.
+    """
+    nats_url, database_url = os.environ.get("NATS_URL"), os.environ.get("DATABASE_URL")
+    if not (nats_url and database_url):
+        state = read_state(data_dir)
+        nats_url, database_url = nats_url or state["natsUrl"], database_url or state["databaseUrl"]
+    try:
+        client = await bus.connect(SecretStr(nats_url), name="rebuild")
+        try:
+            return await rebuild(client, SecretStr(database_url))
+        finally:
+            await bus.close(client)
+    except FatalError as error:
+        raise StandaloneError(str(error)) from error

@@ -1,0 +1,71 @@
+"""`summit-connect retire`: take out of the lists what no configuration declares any more.
+
+A watcher retires what is removed from its file while it runs by itself, and clusters of its datacenters that were
+removed before. This is for a datacenter that was removed as a whole while no watcher ran: none can tell it from one
+that another watcher's file declares.
+"""
+
+import asyncio
+from typing import NamedTuple
+
+from nats.aio.client import Client
+from pydantic import SecretStr
+
+from summit_models.contract import ClusterName, DatacenterId
+from summit_runtime.nats import bus
+from summit_runtime.nats.publisher import publishing
+from summit_standalone.commands.subscribe import connect
+from summit_standalone.errors import StandaloneError
+from summit_watcher.config.datacenters import IDENTIFIER_RULE, is_identifier
+from summit_watcher.log import retirement
+from summit_watcher.log.liveness import is_silent
+
+
+class Retired(NamedTuple):
+    cluster: ClusterName
+    vms: int
+
+
+class Retirement(NamedTuple):
+    clusters: list[Retired]
+    datacenter: bool
+    """The datacenter itself as well."""
+
+
+async def retire(server: str, datacenter: str, cluster: str | None) -> Retirement:
+    """Retire one cluster of a datacenter, or all and the datacenter itself.
+
+    Raises StandaloneError when there is nothing to retire, or a watcher speaks of it.
+    """
+    await (await connect(server, asyncio.Event())).close()  # fails at once where no server is; the next one would wait
+    client = await bus.connect(SecretStr(server), name="retire")
+    try:
+        id_ = DatacenterId(datacenter)
+        names = await _chosen(client, id_, cluster)
+        async with publishing(client) as publisher:
+            clusters = [Retired(name, await retirement.retire(client, publisher, id_, name)) for name in names]
+        retired = Retirement(clusters, cluster is None and await retirement.retire_empty(client, id_))
+        if not clusters and not retired.datacenter:
+            raise StandaloneError(f"the log has no datacenter {datacenter!r} that is not retired")
+        return retired
+    finally:
+        await bus.close(client)
+
+
+async def _chosen(client: Client, datacenter: DatacenterId, cluster: str | None) -> list[ClusterName]:
+    if not is_identifier(datacenter):  # `*` would be all
+        raise StandaloneError(f"{datacenter!r} is not the id of a datacenter: {IDENTIFIER_RULE}")
+    known = await retirement.unretired(client, datacenter)
+    chosen = [name for name in known if cluster in (None, name)]
+    if cluster and not chosen:
+        raise StandaloneError(
+            f"the log has no cluster {cluster!r} of datacenter {datacenter!r} that is not retired "
+            f"(it has: {', '.join(known) or 'none'})"
+        )
+    for name in chosen:
+        if not await is_silent(client, datacenter, name):
+            raise StandaloneError(
+                f"a watcher has spoken of cluster {name!r} within the last half minute: remove it from that watcher's "
+                "datacenters.yaml, or stop the watcher and try again"
+            )
+    return chosen

@@ -1,0 +1,145 @@
+"""A server as a child process with a directory of its own: lock, port, log, ready line, orderly end.
+
+The child inherits a file lock, so a server that outlives a killed parent is found at the next start by the lock it
+still holds, and is stopped before a second one touches the same data. Whoever starts it owns the directory.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from summit_standalone.embedded.child import Child, ChildState, Program, Report, kept_running
+from summit_standalone.embedded.file_lock import holder, open_lock, sign, try_lock
+from summit_standalone.errors import StandaloneError
+
+HOST = "127.0.0.1"
+POLL_SECONDS = 0.01
+START_SECONDS = 60.0
+"""Both servers are ready within a second; recovery after a power failure reads their logs first."""
+LEFTOVER_SECONDS = 8.0
+LOG_TAIL_BYTES = 1500
+LOG_MAX_BYTES = 10 * 1024 * 1024
+"""A longer log is begun anew at the next start; the servers write a few lines a day."""
+
+
+class ServerError(StandaloneError):
+    """An embedded server did not start; the sentence says which, why, and where its log is."""
+
+
+@asynccontextmanager
+async def exclusive(directory: Path, stop_signal: signal.Signals) -> AsyncIterator[int]:
+    """Hold the directory's lock while the block runs, and end with `stop_signal` a server that outlived its parent.
+
+    Raises ServerError when that server does not end.
+    """
+    lock = open_lock(directory / "lock")
+    try:
+        if not try_lock(lock):
+            await _stop_leftover(directory, lock, stop_signal)
+        yield lock
+    finally:
+        os.close(lock)
+
+
+@asynccontextmanager
+async def running(
+    server: Program, ready_line: bytes, *, directory: Path, lock: int, report: Report
+) -> AsyncIterator[None]:
+    """Keep the server running while the block runs; it inherits `lock` and logs to a file in `directory`.
+
+    Raises ServerError when it does not become ready.
+    """
+    log = directory / f"{server.name}.log"
+    log_start = _begin_log(log)
+
+    def on_change(child: Child) -> None:
+        if child.state is ChildState.RUNNING and child.pid:
+            sign(lock, child.pid)
+        report(child)
+
+    async def until_ready(child: Child) -> None:
+        await _until_ready(child, ready_line, log, log_start)
+
+    async with kept_running(replace(server, log=log, inherits=(lock,)), on_change, until_ready):
+        yield
+
+
+def choose_port(directory: Path, preferred: int = 0) -> int:
+    """The port of the last start, else `preferred`, else any; the first that is free, remembered in `port`.
+
+    A remembered port keeps the address that people copied from the screen alive.
+    """
+    remembered = directory / "port"
+    wishes = [wish for wish in (_read_port(remembered), preferred) if wish]
+    port = next(port for wish in (*wishes, 0) if (port := _free_port(wish)))
+    remembered.write_text(f"{port}\n")
+    return port
+
+
+def _read_port(remembered: Path) -> int:
+    """The number in the file, 0 when there is none or it was cut off by a full disk."""
+    try:
+        return int(remembered.read_text())
+    except (FileNotFoundError, ValueError):
+        return 0
+
+
+def _free_port(port: int) -> int | None:
+    """`port` if nobody listens there, any free one for 0, None if it is taken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except (OSError, OverflowError):
+            return None
+        return int(probe.getsockname()[1])
+
+
+async def _stop_leftover(directory: Path, lock: int, stop_signal: signal.Signals) -> None:
+    pid = holder(lock)
+    if pid:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, stop_signal)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LEFTOVER_SECONDS):
+            while not try_lock(lock):  # noqa: ASYNC110  a file lock has no event
+                await asyncio.sleep(POLL_SECONDS)
+            return
+    raise ServerError(f"a server already runs in {directory} (process {pid or 'unknown'}): stop it first")
+
+
+def _begin_log(log: Path) -> int:
+    """Where in the log the coming start begins."""
+    size = log.stat().st_size if log.exists() else 0
+    if size <= LOG_MAX_BYTES:
+        return size
+    os.truncate(log, 0)
+    return 0
+
+
+async def _until_ready(child: Child, ready_line: bytes, log: Path, log_start: int) -> None:
+    name = child.program.name
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            while ready_line not in (lines := _read_from(log, log_start)):
+                if child.exit_code is not None:
+                    raise ServerError(f"{name} {child.describe_end()}; {log}: {_tail(lines)}")
+                await asyncio.sleep(POLL_SECONDS)
+    except TimeoutError:
+        raise ServerError(f"{name} was not ready within {START_SECONDS:.0f} s; see {log}") from None
+
+
+def _read_from(path: Path, start: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(start)
+        return file.read()
+
+
+def _tail(lines: bytes) -> str:
+    return lines[-LOG_TAIL_BYTES:].decode(errors="replace").strip()

@@ -1,0 +1,1 @@
+"""datacenters.yaml: which clusters there are, and where."""

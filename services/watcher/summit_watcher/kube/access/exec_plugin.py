@@ -1,0 +1,186 @@
+"""Runs a kubeconfig's credential plugin (aws, gke-gcloud-auth-plugin, kubelogin …) under a time limit of our own.
+
+The official client waits for a plugin for ever, runs it for each request when its tokens are short-lived, and sends
+the request anonymously when it fails. Here it is one subprocess, killed with its children when the time is over.
+Protocol: https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins
+"""
+
+import asyncio
+import contextlib
+import os
+import re
+import selectors
+import shutil
+import signal
+import subprocess
+import time
+from concurrent.futures import Executor
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from summit_watcher.kube.access.kubeconfig import ClusterSection, ExecConfig, Kubeconfig
+from summit_watcher.kube.errors import AuthError
+
+COMPLAINT_SHOWN = 200
+"""Characters of a plugin's complaint that go into our sentence: enough for a reason, not for a traceback."""
+COMPLAINT_BYTES = 64 * 1024
+"""Its last part, in which no secret is cut in two."""
+MAX_OUTPUT_BYTES = 1024 * 1024
+"""A token and a certificate have a few thousand; one that babbles for ever must not fill our memory."""
+THREAD_SECONDS = 5.0
+"""How much later than the plugin its thread is given up: something else in it hangs."""
+OUR_SECRETS = frozenset({"NATS_URL"})
+"""What of our environment is none of a plugin's business."""
+_SECRET = re.compile(
+    r"(bearer\s+|(?:token|password|secret|key)[\"']?\s*[:=]\s*[\"']?)[^\s\"']{8,}"
+    r"|[\w-]{16,}(?:\.[\w-]{16,}){2}"  # a JWT
+    r"|[\w+=-]{40,}",
+    re.IGNORECASE,
+)
+
+
+class ExecCredential(msgspec.Struct, rename="camel", frozen=True):
+    """The `status` of what a plugin printed."""
+
+    token: str | None = None
+    client_certificate_data: str | None = None
+    client_key_data: str | None = None
+    expiration_timestamp: datetime | None = None
+
+    def __repr__(self) -> str:
+        """Without the secrets."""
+        return f"ExecCredential(expiration_timestamp={self.expiration_timestamp})"
+
+
+class _Output(msgspec.Struct, rename="camel"):
+    api_version: str
+    kind: str
+    status: ExecCredential | None = None
+
+
+async def run(plugin: ExecConfig, kubeconfig: Kubeconfig, timeout_seconds: float, thread: Executor) -> ExecCredential:
+    """Run the plugin and read its answer. Raises AuthError if it is missing, fails, hangs or prints something else.
+
+    In a thread: to start a program blocks, for as long as a slow disk takes to load it.
+    """
+    name = f"credential plugin {plugin.command!r} of kubeconfig {kubeconfig.path}"
+    process = _Process(name)
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(timeout_seconds + THREAD_SECONDS):
+            run = loop.run_in_executor(thread, process.run, plugin, kubeconfig, timeout_seconds)
+            code, stdout, stderr = await run
+    except TimeoutError:
+        raise AuthError(f"{name} was not run within {timeout_seconds:g} s: an earlier one still hangs") from None
+    finally:
+        process.end()
+    if code != 0:
+        raise AuthError(f"{name} failed with exit code {code}: {without_secrets(stderr) or 'it said nothing'}")
+    return read_output(name, plugin.api_version, stdout)
+
+
+def read_output(name: str, api_version: str, stdout: bytes) -> ExecCredential:
+    """The credential in what a plugin printed. Raises AuthError; the sentence never quotes the output."""
+    try:
+        output = msgspec.json.decode(stdout, type=_Output)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise AuthError(f"{name} printed no ExecCredential ({len(stdout)} bytes)") from None
+    if output.api_version != api_version:
+        raise AuthError(f"{name} answers with {output.api_version}, the kubeconfig asks for {api_version}")
+    credential = output.status
+    if credential is None or not (credential.token or credential.client_certificate_data):
+        raise AuthError(f"{name} gave neither a token nor a client certificate")
+    if credential.client_certificate_data and not credential.client_key_data:
+        raise AuthError(f"{name} gave a client certificate without its key")
+    return credential
+
+
+def without_secrets(said: bytes) -> str:
+    """A plugin's complaint as far as it may be shown: some quote the request that failed, with its token."""
+    return _SECRET.sub(r"\1…", said.decode(errors="replace").strip())[-COMPLAINT_SHOWN:]
+
+
+class _Process:
+    """One run of a plugin: `run` blocks, `end` may be called meanwhile by somebody else."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ended = False
+
+    def run(self, plugin: ExecConfig, kubeconfig: Kubeconfig, timeout_seconds: float) -> tuple[int, bytes, bytes]:
+        """Exit code, output and complaint. Raises AuthError. Whatever happens, nothing of it runs on."""
+        give_up_at = time.monotonic() + timeout_seconds
+        try:
+            self._process = subprocess.Popen(  # noqa: S603  what the operator's kubeconfig says
+                [_command(plugin, kubeconfig), *(plugin.args or ())],
+                stdin=subprocess.DEVNULL,  # a plugin that asks for a password must not wait for our terminal
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=_environment(plugin, kubeconfig.cluster),
+                start_new_session=True,  # so that its children can be ended with it
+            )
+        except (OSError, ValueError) as error:  # ValueError: a null byte in a name or an argument
+            hint = f"; {plugin.install_hint.strip()}" if plugin.install_hint else ""
+            raise AuthError(f"{self._name} cannot be run: {getattr(error, 'strerror', error)}{hint}") from error
+        with self._process as process:
+            try:
+                stdout, stderr = self._read(process, 0.0 if self._ended else give_up_at)
+                return process.wait(max(0.0, give_up_at - time.monotonic())), stdout, stderr
+            except (TimeoutError, subprocess.TimeoutExpired):
+                raise AuthError(f"{self._name} gave no answer within {timeout_seconds:g} s and was ended") from None
+            finally:
+                self.end()
+
+    def end(self) -> None:
+        """End the plugin with its children, if it still runs, or as soon as it does."""
+        self._ended = True
+        if self._process is not None and self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _read(self, process: subprocess.Popen[bytes], give_up_at: float) -> tuple[bytes, bytes]:
+        """What it prints until it closes both ends; of a complaint the last part."""
+        said = {process.stdout: bytearray(), process.stderr: bytearray()}
+        with selectors.DefaultSelector() as selector:
+            for pipe in said:
+                selector.register(pipe, selectors.EVENT_READ)  # type: ignore[arg-type]  # both are pipes
+            while selector.get_map():
+                if not (ready := selector.select(max(0.0, give_up_at - time.monotonic()))):
+                    raise TimeoutError
+                for key, _ in ready:
+                    chunk = os.read(key.fd, MAX_OUTPUT_BYTES)
+                    if not chunk:
+                        selector.unregister(key.fileobj)
+                    said[key.fileobj] += chunk  # type: ignore[index]
+                if len(said[process.stdout]) > MAX_OUTPUT_BYTES:
+                    raise AuthError(f"{self._name} printed more than {MAX_OUTPUT_BYTES} bytes and was ended")
+                del said[process.stderr][:-COMPLAINT_BYTES]
+        return bytes(said[process.stdout]), bytes(said[process.stderr])
+
+
+def _command(plugin: ExecConfig, kubeconfig: Kubeconfig) -> str:
+    """A command with a slash is relative to the kubeconfig, one without is looked up in PATH, as kubectl does."""
+    if os.sep in plugin.command:
+        return str(kubeconfig.resolve(plugin.command).absolute())
+    return shutil.which(plugin.command) or plugin.command
+
+
+def _environment(plugin: ExecConfig, cluster: ClusterSection) -> dict[str, str]:
+    spec: dict[str, Any] = {"interactive": False}
+    if plugin.provide_cluster_info:
+        spec["cluster"] = _cluster_info(cluster)
+    info = {"apiVersion": plugin.api_version, "kind": "ExecCredential", "spec": spec}
+    own = {variable.name: variable.value for variable in plugin.env or ()}
+    ours = {name: value for name, value in os.environ.items() if name not in OUR_SECRETS}
+    return ours | own | {"KUBERNETES_EXEC_INFO": msgspec.json.encode(info).decode()}
+
+
+def _cluster_info(cluster: ClusterSection) -> dict[str, Any]:
+    info = msgspec.to_builtins(cluster)
+    for extension in info.pop("extensions", None) or ():
+        if extension.get("name") == "client.authentication.k8s.io/exec":
+            info["config"] = extension.get("extension")
+    return {key: value for key, value in info.items() if value}

@@ -1,0 +1,118 @@
+"""Reading a manifest in which some members have the wrong type: those are left out, and named; the rest is kept.
+
+A typed decode stops at the first wrong type and says where. So: decode untyped, remove what was complained about,
+try again. Slow (a few decodes an object), and only ever done for objects that no API server with KubeVirt's own CRDs
+would serve.
+"""
+
+import re
+from typing import Any, TypeVar
+
+import msgspec
+
+from summit_watcher.kube.errors import UNREADABLE
+from summit_watcher.kube.manifests import Manifest, Part
+
+T = TypeVar("T", bound=Manifest)
+
+MAX_REPAIRS = 20
+"""Then only the metadata is kept: an object with more wrong members is not what its kind says."""
+
+_COMPLAINT = re.compile(r"(?P<complaint>.*) - at `\$(?P<path>.*)`", re.DOTALL)
+
+
+class _OnlyMetadata(Part):
+    metadata: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+def decode_leniently(data: bytes, kind: type[T]) -> T | None:
+    """Read one object, leaving out what has the wrong type: `decode_problems` says what. None if it is no object."""
+    try:
+        document = msgspec.json.decode(data)
+    except msgspec.ValidationError:  # a number such as 1e999: right JSON, but nothing can hold it
+        return _metadata_only(data, kind)
+    except UNREADABLE:
+        return None
+    manifest, problems = _read(document, kind)
+    if manifest is None:
+        return _metadata_only(data, kind)
+    manifest.decode_problems = problems
+    return manifest
+
+
+def _metadata_only(data: bytes, kind: type[T]) -> T | None:
+    try:
+        metadata = msgspec.json.decode(msgspec.json.decode(data, type=_OnlyMetadata).metadata)
+    except UNREADABLE:
+        return None
+    manifest, problems = _read({"metadata": metadata}, kind)
+    if manifest is not None:
+        manifest.decode_problems = (*problems, "spec: unreadable", "status: unreadable")
+    return manifest
+
+
+def _read(document: Any, kind: type[T]) -> tuple[T | None, tuple[str, ...]]:
+    """Convert `document`, which is changed: each member that is complained about is removed from it."""
+    problems: list[str] = []
+    while len(problems) < MAX_REPAIRS:
+        try:
+            return msgspec.convert(document, kind), tuple(problems)
+        except msgspec.ValidationError as error:
+            found = _COMPLAINT.fullmatch(str(error))
+            if not found or not _remove(document, found["path"]):
+                break
+            problems.append(f"{found['path'].lstrip('.')}: {_plain(found['complaint'])}")
+    return None, tuple(problems)
+
+
+def _plain(complaint: str) -> str:
+    """`Expected `object | null`, got `array`` as a reader of `problems` wants it."""
+    plain = complaint.replace(" | null", "").replace("`", "")
+    return plain[:1].lower() + plain[1:]
+
+
+def _remove(document: Any, path: str) -> bool:
+    """Remove the node at a path such as `.spec.volumes[0].name`; tell whether there was one."""
+    node = document
+    while path:
+        if path == "[...]" and isinstance(node, dict):  # some value of a map, such as a label
+            return _remove_values(node)
+        step = _step(node, path)
+        if step is None:
+            return False
+        key, path = step
+        if not path:
+            _leave_out(node, key)
+            return True
+        node = node[key]
+    return False
+
+
+def _step(node: Any, path: str) -> tuple[Any, str] | None:
+    """The key of the next node on the way, and the rest of the way.
+
+    Names are matched against the keys that exist, longest first, since they may hold dots (`vm.kubevirt.io/os`).
+    """
+    if isinstance(node, list):
+        found = re.match(r"\[(\d+)\]", path)
+        return (int(found[1]), path[found.end() :]) if found and int(found[1]) < len(node) else None
+    if isinstance(node, dict) and path.startswith("."):
+        path = path[1:]
+        keys = [k for k in node if path.startswith(k) and path[len(k) : len(k) + 1] in ("", ".", "[")]
+        key = max(keys, key=len, default=None)
+        return None if key is None else (key, path[len(key) :])
+    return None
+
+
+def _leave_out(node: Any, key: Any) -> None:
+    if isinstance(node, list):
+        node[key] = None  # the other elements keep their places
+    else:
+        del node[key]
+
+
+def _remove_values(node: dict[str, Any]) -> bool:
+    wrong = [key for key, value in node.items() if not isinstance(value, str)]
+    for key in wrong:
+        del node[key]
+    return bool(wrong)

@@ -1,0 +1,119 @@
+"""An open answer of the API server, and the translation of what the network does to it into sentences.
+
+Only errors of the connection are translated here, at the read itself: whatever a consumer raises while an answer is
+open passes through untouched.
+"""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+
+import aiohttp
+
+from summit_watcher.kube.errors import CertificateError, IdleError, LostError, TlsError, UnreachableError, WatcherError
+
+ERROR_BYTES = 64 * 1024
+ERROR_SECONDS = 5.0
+
+
+class Reply:
+    """A 2xx answer whose body is still to be read."""
+
+    def __init__(self, response: aiohttp.ClientResponse, endpoint: str) -> None:
+        self._response = response
+        self._endpoint = endpoint
+
+    def check_content_type(self) -> None:
+        """Raise UnreachableError unless it is JSON: captive portals and proxies answer 200 with a page."""
+        if self._response.content_type != "application/json":
+            raise UnreachableError(
+                f"{self._endpoint} answers {self._response.content_type}, not JSON: is a proxy or another server there?"
+            )
+
+    async def body(self) -> bytes:
+        with transport_errors(self._endpoint):
+            return await self._response.read()
+
+    async def beginning(self) -> bytes:
+        """The first part of an error: it is its sentence that is wanted, and a watch has no limit to its body."""
+        body = bytearray()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ERROR_SECONDS):
+                async for chunk in self.chunks():
+                    body += chunk
+                    if len(body) >= ERROR_BYTES:
+                        break
+        return bytes(body[:ERROR_BYTES])
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Whatever the socket holds, whenever it holds something, until the answer ends."""
+        content = self._response.content
+        while True:
+            with transport_errors(self._endpoint):
+                chunk = await content.readany()
+            if not chunk:
+                return
+            yield chunk
+
+
+@contextmanager
+def transport_errors(endpoint: str) -> Iterator[None]:
+    """Raise what aiohttp and the system raise as one of ours."""
+    try:
+        yield
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        raise translated(error, endpoint) from error
+
+
+def translated(error: Exception, endpoint: str) -> WatcherError:
+    """One of our errors, with a sentence, for one of aiohttp or the system."""
+    match error:
+        case aiohttp.ClientSSLError() | ssl.SSLError():
+            return _tls_error(error, endpoint)
+        case aiohttp.ClientConnectorError() | aiohttp.ClientHttpProxyError() | aiohttp.ConnectionTimeoutError():
+            return UnreachableError(_connect_reason(error, endpoint))
+        case aiohttp.SocketTimeoutError() | TimeoutError():
+            return IdleError(f"{endpoint} fell silent")
+        case aiohttp.ClientConnectionError() | aiohttp.ClientPayloadError() | OSError():
+            return LostError(f"the connection to {endpoint} broke off")
+        case _:
+            return UnreachableError(f"{endpoint} does not speak HTTP as expected: {error}")
+
+
+def _connect_reason(error: aiohttp.ClientError, endpoint: str) -> str:
+    match error:
+        case aiohttp.ClientHttpProxyError():
+            return f"the proxy to {endpoint} answered {error.status} {error.message}"
+        case aiohttp.ClientConnectorDNSError():
+            return f"the host of {endpoint} cannot be resolved: {_system_reason(error)}"
+        case aiohttp.ClientProxyConnectionError():
+            return f"the proxy to {endpoint} cannot be reached: {_system_reason(error)}"
+        case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()):
+            return f"connection refused by {endpoint}"
+        case aiohttp.ClientConnectorError():
+            return f"no connection to {endpoint}: {_system_reason(error)}"
+        case _:
+            return f"{endpoint} did not accept a connection in time"
+
+
+def _system_reason(error: aiohttp.ClientConnectorError) -> str:
+    return error.os_error.strerror or str(error.os_error)
+
+
+_TLS_REASONS = {"WRONG_VERSION_NUMBER": "it does not speak TLS"}
+
+
+def _tls_error(error: Exception, endpoint: str) -> TlsError:
+    """OpenSSL's own words: an expired certificate, an unknown authority and a wrong name differ there."""
+    cause = error
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        cause = error.certificate_error
+    elif isinstance(error, aiohttp.ClientSSLError):
+        cause = error.os_error
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        verdict = cause.verify_message.rstrip(".")
+        return CertificateError(f"the certificate of {endpoint} was not accepted: {verdict}")
+    reason = getattr(cause, "reason", None) or str(cause)
+    return TlsError(f"no TLS with {endpoint}: {_TLS_REASONS.get(reason, reason)}")

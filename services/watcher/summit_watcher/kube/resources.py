@@ -1,0 +1,216 @@
+"""The five watched resources: where they are, and how their pages and watch lines are decoded.
+
+The fast path decodes a whole page or line into types at once. Only if that fails is each object looked at alone, so
+that a bad object costs its neighbours nothing. Anything that is not an object is an error of `errors`.
+"""
+
+from dataclasses import dataclass, field
+from typing import Generic, Literal, TypeVar, cast
+
+import msgspec
+
+from summit_watcher.kube.errors import UNREADABLE, StatusError, UndecodableLine
+from summit_watcher.kube.lenient_decode import decode_leniently
+from summit_watcher.kube.manifests import (
+    Instancetype,
+    Manifest,
+    Part,
+    VirtualMachine,
+    VirtualMachineInstance,
+    VirtualMachineInstanceMigration,
+)
+
+T = TypeVar("T", bound=Manifest)
+
+EventType = Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
+_CHANGES = frozenset({"ADDED", "MODIFIED", "DELETED"})
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True, gc=False):
+    """One page of a list. With `undecodable` items the list is not complete, and must not delete anything."""
+
+    items: list[T]
+    resource_version: str
+    continue_token: str | None = None
+    undecodable: int = 0
+
+
+class WatchEvent(msgspec.Struct, Generic[T], frozen=True, gc=False):
+    """One line of a watch. A BOOKMARK has no object."""
+
+    type: EventType
+    object: T | None
+    resource_version: str
+    initial_events_end: bool = False
+    """The bookmark that ends the initial events of a streaming list (`sendInitialEvents=true`)."""
+
+
+class _ListMetadata(Part):
+    resource_version: str | None = None
+    continue_: str | None = msgspec.field(default=None, name="continue")
+
+
+class _List(Part, Generic[T]):
+    metadata: _ListMetadata = msgspec.field(default_factory=_ListMetadata)
+    items: list[T] | None = None
+
+
+class _RawList(Part):
+    kind: str | None = None
+    metadata: _ListMetadata = msgspec.field(default_factory=_ListMetadata)
+    items: list[msgspec.Raw] | None = None
+
+
+class _Event(Part, Generic[T]):
+    type: str
+    object: T
+
+
+class _RawEvent(Part):
+    type: str
+    object: msgspec.Raw
+
+
+class _StatusDetails(Part):
+    retry_after_seconds: float | None = None
+
+
+class _Status(Part):
+    code: int | None = None
+    reason: str | None = None
+    message: str | None = None
+    details: _StatusDetails | None = None
+
+
+_raw_list = msgspec.json.Decoder(_RawList)
+_raw_event = msgspec.json.Decoder(_RawEvent)
+
+
+@dataclass(frozen=True)
+class Resource(Generic[T]):
+    """A watched resource: names, path, and its typed decoders."""
+
+    path: str
+    kind: str
+    manifest: type[T]
+    _pages: msgspec.json.Decoder[_List[T]] = field(init=False, repr=False, compare=False)
+    _events: msgspec.json.Decoder[_Event[T]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        page, event = _List[self.manifest], _Event[self.manifest]  # type: ignore[name-defined]
+        object.__setattr__(self, "_pages", msgspec.json.Decoder(page))
+        object.__setattr__(self, "_events", msgspec.json.Decoder(event))
+
+    @property
+    def group(self) -> str:
+        """API group, for example "kubevirt.io"."""
+        return self.path.split("/")[2]
+
+    @property
+    def plural(self) -> str:
+        return self.path.rpartition("/")[2]
+
+    def decode_page(self, body: bytes) -> Page[T]:
+        """Decode one page of a list.
+
+        An item that has no readable uid is left out and counted. Raises StatusError if the body is a Status, and
+        UndecodableLine if it is no list or has no resourceVersion.
+        """
+        try:
+            page = self._pages.decode(body)
+        except (msgspec.ValidationError, UnicodeDecodeError):
+            return self._decode_items(body)
+        except UNREADABLE as error:
+            raise UndecodableLine(f"a page of {self.plural} is no JSON: {error}", body) from None
+        found = page.items or []
+        if page.metadata.resource_version is None or not all(item.metadata.uid for item in found):
+            return self._decode_items(body)
+        return Page(found, page.metadata.resource_version, page.metadata.continue_ or None)
+
+    def _decode_items(self, body: bytes) -> Page[T]:
+        try:
+            page = _raw_list.decode(body)
+        except UNREADABLE as error:
+            raise UndecodableLine(f"a page of {self.plural} is no list: {error}", body) from None
+        if page.kind == "Status":
+            raise status_error(body)
+        if page.metadata.resource_version is None:
+            raise UndecodableLine(f"a page of {self.plural} has no metadata.resourceVersion", body)
+        read = [decode_leniently(bytes(raw), self.manifest) for raw in page.items or []]
+        found = [item for item in read if item is not None and item.metadata.uid]
+        undecodable = len(read) - len(found)
+        return Page(found, page.metadata.resource_version, page.metadata.continue_ or None, undecodable)
+
+    def decode_event(self, line: bytes) -> WatchEvent[T]:
+        r"""Decode one line of a watch, which ends with "\n".
+
+        Raises StatusError for an ERROR event, and UndecodableLine for a line that is cut, is no JSON, has an unknown
+        type, or whose object has no uid or resourceVersion.
+        """
+        if not line.endswith(b"\n"):
+            raise UndecodableLine("a watch line is cut", line)
+        try:
+            event = self._events.decode(line)
+        except msgspec.ValidationError:
+            event = self._decode_repaired(line)
+        except UNREADABLE as error:
+            raise UndecodableLine(f"a watch line is no JSON: {error}", line) from None
+        if event.type == "ERROR":
+            raise status_error(bytes(_raw_event.decode(line).object))
+        return _watch_event(event, line)
+
+    def _decode_repaired(self, line: bytes) -> _Event[T]:
+        try:
+            raw = _raw_event.decode(line)
+        except UNREADABLE as error:
+            raise UndecodableLine(f"a watch line is no event: {error}", line) from None
+        if raw.type == "ERROR":
+            raise status_error(bytes(raw.object))
+        manifest = decode_leniently(bytes(raw.object), self.manifest)
+        if manifest is None:
+            raise UndecodableLine("the object of a watch line is unreadable", line)
+        return _Event(raw.type, manifest)
+
+
+def _watch_event(event: _Event[T], line: bytes) -> WatchEvent[T]:
+    metadata = event.object.metadata
+    if not metadata.resource_version:
+        raise UndecodableLine("the object of a watch line has no metadata.resourceVersion", line)
+    if event.type == "BOOKMARK":
+        end = metadata.annotations is not None and metadata.annotations.initial_events_end == "true"
+        return WatchEvent("BOOKMARK", None, metadata.resource_version, end)
+    if event.type not in _CHANGES:
+        raise UndecodableLine(f"unknown watch event type {event.type[:20]!r}", line)
+    if not metadata.uid:
+        raise UndecodableLine("the object of a watch line has no metadata.uid", line)
+    return WatchEvent(cast(EventType, event.type), event.object, metadata.resource_version)
+
+
+def status_error(body: bytes) -> StatusError:
+    """The error that a `Status` body tells; one without content if the body is not readable as a Status."""
+    try:
+        status = msgspec.json.decode(body, type=_Status)
+    except UNREADABLE:
+        return StatusError(None, None, None)
+    retry_after = status.details.retry_after_seconds if status.details else None
+    return StatusError(status.code, status.reason, status.message, retry_after)
+
+
+VIRTUAL_MACHINES = Resource("/apis/kubevirt.io/v1/virtualmachines", "VirtualMachine", VirtualMachine)
+VIRTUAL_MACHINE_INSTANCES = Resource(
+    "/apis/kubevirt.io/v1/virtualmachineinstances", "VirtualMachineInstance", VirtualMachineInstance
+)
+MIGRATIONS = Resource(
+    "/apis/kubevirt.io/v1/virtualmachineinstancemigrations",
+    "VirtualMachineInstanceMigration",
+    VirtualMachineInstanceMigration,
+)
+INSTANCETYPES = Resource(
+    "/apis/instancetype.kubevirt.io/v1beta1/virtualmachineinstancetypes", "VirtualMachineInstancetype", Instancetype
+)
+CLUSTER_INSTANCETYPES = Resource(
+    "/apis/instancetype.kubevirt.io/v1beta1/virtualmachineclusterinstancetypes",
+    "VirtualMachineClusterInstancetype",
+    Instancetype,
+)
+WATCHED = (VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES, MIGRATIONS, INSTANCETYPES, CLUSTER_INSTANCETYPES)

@@ -1,0 +1,232 @@
+"""One HTTP client made from one kubeconfig and one set of credentials. Replaced whole when either changes.
+
+The official package carries it: its loader for what is in the user section, its async ApiClient for requests. What it
+leaves out is set here: TCP keepalive, timeouts with names, and errors that say what happened.
+"""
+
+import ssl
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import aiohttp
+from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.config import ConfigException, load_kube_config_from_dict
+
+from summit_watcher.kube.access.certificates import Certificate, certificates
+from summit_watcher.kube.access.credentials import Credentials
+from summit_watcher.kube.access.kubeconfig import Kubeconfig
+from summit_watcher.kube.errors import AuthError, CertificateError, KubeconfigError
+from summit_watcher.kube.peer_certificate import described
+from summit_watcher.kube.reply import Reply, transport_errors
+from summit_watcher.kube.socket_options import keepalive_socket
+from summit_watcher.kube.status import http_error
+
+USER_AGENT = f"summit-connect/{version('summit-connect')}"
+"""Its own name, so that operators can write a FlowSchema for it."""
+
+READ_BUFFER_BYTES = 256 * 1024
+"""aiohttp stops reading the socket at twice this. Small enough to stay in the processor's cache, and any line fits:
+lines are joined by us."""
+
+
+_LOADER_DEFECTS = (AttributeError, KeyError, TypeError, ValueError)
+"""What the official loader raises for an `auth-provider` that it does not understand. Their texts may hold tokens."""
+
+
+class Timeouts(NamedTuple):
+    """Limits of one request, in seconds. `total_seconds` None: a watch, which ends by itself."""
+
+    idle_seconds: float
+    total_seconds: float | None = None
+
+
+class Request(NamedTuple):
+    method: str
+    path: str
+    timeouts: Timeouts
+    params: Mapping[str, str | int] = {}
+    body: Mapping[str, Any] | None = None
+    encoding: str = "identity"
+
+
+class Transport:
+    """An HTTP client that closes when it has been retired and its last request is over."""
+
+    def __init__(self, kubeconfig: Kubeconfig, credentials: Credentials, client: ApiClient) -> None:
+        self.kubeconfig = kubeconfig
+        self.credentials = credentials
+        self.certificates: list[Certificate] = certificates(kubeconfig.authority(), credentials.certificate_pem)
+        ends = (credentials.ends_at, *(c.not_after for c in self.certificates if c.kind == "client"))
+        self.credentials_expire_at = min((end for end in ends if end), default=None)
+        self._client = client
+        self._authorization = client.configuration.api_key.get("BearerToken")
+        self._connector = aiohttp.TCPConnector(ssl=client.rest_client.ssl_context, socket_factory=keepalive_socket)
+        client.configuration.client_session_kwargs = {
+            "connector": self._connector,
+            "read_bufsize": READ_BUFFER_BYTES,
+        }
+        self._users = 0
+        self._open: set[aiohttp.ClientResponse] = set()
+        self._retired = False
+
+    @property
+    def ends(self) -> str:
+        """When what we show ends, in words; "" where that is not known.
+
+        API servers written in Go answer 401 to a client certificate that has ended: it is no TLS error.
+        """
+        client = next((c for c in self.certificates if c.kind == "client"), None)
+        if client is not None:
+            return f"the client certificate {client.subject} ends at {client.not_after:%Y-%m-%d %H:%M} UTC"
+        ends_at = self.credentials.ends_at
+        return f"the token ends at {ends_at:%Y-%m-%d %H:%M} UTC" if ends_at else ""
+
+    @asynccontextmanager
+    async def request(self, request: Request, connect_seconds: float) -> AsyncIterator[Reply]:
+        """Send a request and hold its answer open. Raises StatusError for anything but 2xx, and WatcherErrors."""
+        self._users += 1
+        try:
+            response = await self._send(request, connect_seconds)
+            self._open.add(response)
+            try:
+                yield await self._accepted(response)
+            finally:
+                self._open.discard(response)
+                response.close()
+        finally:
+            self._users -= 1
+            await self._close_if_unused()
+
+    async def retire(self) -> None:
+        """Take no new requests; close once the running ones are over."""
+        self._retired = True
+        await self._close_if_unused()
+
+    async def close(self) -> None:
+        """Close at once: who reads an answer gets a LostError. Closing the session alone would leave him waiting."""
+        for response in self._open:
+            response.close()
+        await self._client.close()  # type: ignore[no-untyped-call]  # the official client has no types
+        await self._connector.close()
+
+    async def _send(self, request: Request, connect_seconds: float) -> aiohttp.ClientResponse:
+        headers = {"Accept": "application/json", "Accept-Encoding": request.encoding}
+        if self._authorization:
+            headers["Authorization"] = self._authorization
+        serialized = await self._client.param_serialize(
+            request.method,
+            request.path,
+            query_params=dict(request.params),
+            header_params=headers,
+            body=request.body,
+        )
+        timeout = aiohttp.ClientTimeout(
+            total=request.timeouts.total_seconds, sock_connect=connect_seconds, sock_read=request.timeouts.idle_seconds
+        )
+        try:
+            with transport_errors(self.kubeconfig.endpoint):
+                rest = await self._client.call_api(*serialized, _request_timeout=timeout)
+        except CertificateError as error:
+            seen = await described(self.kubeconfig.cluster, connect_seconds)
+            raise CertificateError(f"{error}; {seen}") if seen else error from error
+        response: aiohttp.ClientResponse = rest.response
+        return response
+
+    async def _accepted(self, response: aiohttp.ClientResponse) -> Reply:
+        reply = Reply(response, self.kubeconfig.endpoint)
+        if not response.ok:
+            raise http_error(response.status, response.reason, response.headers, await reply.beginning())
+        reply.check_content_type()
+        return reply
+
+    async def _close_if_unused(self) -> None:
+        if self._retired and not self._users:
+            await self.close()
+
+
+def build_client(kubeconfig: Kubeconfig, credentials: Credentials) -> ApiClient:
+    """Build the official client. Blocks (files, TLS setup, a token refresh of `auth-provider`): run it in a thread.
+
+    Raises KubeconfigError, and AuthError if an auth-provider yields no token.
+    """
+    configuration = Configuration()
+    with tempfile.TemporaryDirectory(prefix="summit-connect-") as directory:
+        # Certificates go to files for the ssl module only, and leave the disk again at once: the official loader
+        # would keep every client key it ever saw until the process ends.
+        document = _loader_input(kubeconfig, credentials, Path(directory))
+        try:
+            load_kube_config_from_dict(  # type: ignore[no-untyped-call]
+                document, kubeconfig.context, configuration, persist_config=False
+            )
+        except ConfigException as error:
+            raise KubeconfigError(f"kubeconfig {kubeconfig.path}: {error}") from error
+        except _LOADER_DEFECTS as error:
+            raise KubeconfigError(
+                f"kubeconfig {kubeconfig.path}: the official client cannot read its user section "
+                f"({type(error).__name__})"
+            ) from None
+        configuration.refresh_api_key_hook = None  # credentials are renewed by building anew
+        # Since Python 3.13 certificate authorities without key identifiers are refused, which older EKS and microk8s
+        # have and kubectl accepts.
+        configuration.disable_strict_ssl_verification = True
+        if kubeconfig.user.auth_provider and "BearerToken" not in configuration.api_key:
+            provider = kubeconfig.user.auth_provider.get("name")
+            raise AuthError(f"kubeconfig {kubeconfig.path}: auth-provider {provider!r} gave no token")
+        try:
+            client = ApiClient(configuration)
+        except (ssl.SSLError, OSError) as error:
+            raise KubeconfigError(
+                f"kubeconfig {kubeconfig.path}: a certificate or key is not readable: {error}"
+            ) from error
+    client.user_agent = USER_AGENT
+    return client
+
+
+def _loader_input(kubeconfig: Kubeconfig, credentials: Credentials, directory: Path) -> dict[str, Any]:
+    """The context alone, with resolved credentials: nothing the loader could run, re-read or pass over."""
+    cluster = {
+        "server": kubeconfig.cluster.server,
+        "tls-server-name": kubeconfig.cluster.tls_server_name,
+        "insecure-skip-tls-verify": kubeconfig.cluster.insecure_skip_tls_verify,
+        "proxy-url": kubeconfig.cluster.proxy_url,
+        "certificate-authority": _file(directory / "ca.crt", kubeconfig.authority()),
+    }
+    user = {
+        "token": credentials.token,
+        "client-certificate": _file(directory / "tls.crt", credentials.certificate_pem),
+        "client-key": _file(directory / "tls.key", credentials.key_pem),
+        "username": kubeconfig.user.username,
+        "password": kubeconfig.user.password,
+        "auth-provider": None if credentials.token else _verified(kubeconfig.user.auth_provider),
+    }
+    return {
+        "contexts": [{"name": kubeconfig.context, "context": {"cluster": "cluster", "user": "user"}}],
+        "clusters": [{"name": "cluster", "cluster": _present(cluster)}],
+        "users": [{"name": "user", "user": _present(user)}],
+    }
+
+
+def _verified(provider: dict[str, Any] | None) -> dict[str, Any] | None:
+    """An OIDC provider with an authority to verify: the loader skips verification where none is named."""
+    authorities = ("idp-certificate-authority", "idp-certificate-authority-data")
+    config = (provider or {}).get("config") or {}
+    if provider is None or any(key in config for key in authorities):
+        return provider
+    system = ssl.get_default_verify_paths()
+    return provider | {"config": config | {"idp-certificate-authority": system.cafile or system.openssl_cafile}}
+
+
+def _file(path: Path, content: bytes | None) -> str | None:
+    if content is None:
+        return None
+    path.touch(mode=0o600)
+    path.write_bytes(content)
+    return str(path)
+
+
+def _present(section: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in section.items() if value}

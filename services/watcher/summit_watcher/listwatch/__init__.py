@@ -1,0 +1,1 @@
+"""List and watch one resource of one cluster, for ever."""

@@ -1,0 +1,84 @@
+"""What a list-watch tells, in the words of kube-rs' watcher: Init, InitApply, InitDone, Apply, Delete.
+
+Between Init and InitDone comes one complete list, from one consistent snapshot. Another Init before InitDone means
+that the list broke off: forget what was applied since the last one. Apply and Delete come only after InitDone.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Generic, NamedTuple, TypeAlias, TypeVar, cast
+
+from summit_watcher.kube.manifests import Manifest
+from summit_watcher.kube.resources import WatchEvent
+
+M = TypeVar("M", bound=Manifest)
+T = TypeVar("T")
+
+
+class Init(NamedTuple):
+    """A list begins. Nothing is deleted yet."""
+
+
+class InitApply(NamedTuple, Generic[T]):
+    """An object of the list."""
+
+    object: T
+
+
+class InitDone(NamedTuple):
+    """The list is complete: what it did not contain is gone."""
+
+    resource_version: str
+    undecodable: int = 0
+    """Objects that were listed and could not be read. Above 0, absence proves nothing: keep what is known."""
+    finds_drift: bool = False
+    """The list was to change nothing: whatever it does change, no watch has told."""
+
+
+class Apply(NamedTuple, Generic[T]):
+    """An object was created or changed; the watch does not tell these apart reliably, so neither do we."""
+
+    object: T
+
+
+class Delete(NamedTuple, Generic[T]):
+    """An object was deleted; this is its last state, at the resourceVersion of the deletion."""
+
+    object: T
+
+
+class Bookmark(NamedTuple):
+    """Nothing happened up to this resourceVersion: a watch may resume from it."""
+
+    resource_version: str
+
+
+ListWatchEvent: TypeAlias = Init | InitApply[T] | InitDone | Apply[T] | Delete[T] | Bookmark
+Sink: TypeAlias = Callable[[Sequence[ListWatchEvent[T]]], Awaitable[None]]
+"""Takes events in order, a few hundred at most at a time. The list-watch reads on when it returns."""
+
+
+def told(event: WatchEvent[M]) -> ListWatchEvent[M]:
+    """What a line of a live watch tells."""
+    match event.type:
+        case "BOOKMARK":
+            return Bookmark(event.resource_version)
+        case "DELETED":
+            return Delete(cast("M", event.object))
+        case _:
+            return Apply(cast("M", event.object))
+
+
+def turns(told: Sequence[ListWatchEvent[Manifest]]) -> Iterator[Sequence[ListWatchEvent[Manifest]]]:
+    """Parts in which no object appears twice."""
+    turn: list[ListWatchEvent[Manifest]] = []
+    seen: set[str | None] = set()
+    for event in told:
+        uid = event.object.metadata.uid if isinstance(event, Apply | Delete) else None
+        if uid in seen:
+            yield turn
+            turn, seen = [], set()
+        turn.append(event)
+        if uid:
+            seen.add(uid)
+    if turn:
+        yield turn

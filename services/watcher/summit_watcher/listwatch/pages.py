@@ -1,0 +1,58 @@
+"""Lists in pages: one consistent snapshot, asked for 500 objects at a time."""
+
+from collections.abc import AsyncGenerator, Callable, Mapping
+from typing import TypeVar
+
+from summit_watcher.kube.connection import ClusterConnection
+from summit_watcher.kube.manifests import Manifest
+from summit_watcher.kube.resources import Page, Resource
+from summit_watcher.kube.transport import Timeouts
+
+T = TypeVar("T", bound=Manifest)
+
+PAGE_TIMEOUTS = Timeouts(idle_seconds=60, total_seconds=300)
+"""A page is 4 MB, but one unpaged list may be 90 MB over a slow link."""
+
+
+async def list_once(
+    connection: ClusterConnection,
+    resource: Resource[T],
+    params: Mapping[str, str | int],
+    *,
+    timeouts: Timeouts = PAGE_TIMEOUTS,
+    on_contact: Callable[[], None] = lambda: None,
+) -> Page[T]:
+    """One LIST request: the newest, consistent state, as no resourceVersion is asked for.
+
+    Raises what `ClusterConnection.get` raises, and UndecodableLine for an answer that is no list.
+    """
+    encoding = connection.list_encoding
+    async with connection.get(resource.path, params, timeouts=timeouts, encoding=encoding) as reply:
+        on_contact()
+        body = await reply.body()
+    on_contact()
+    return resource.decode_page(body)
+
+
+async def pages(
+    connection: ClusterConnection,
+    resource: Resource[T],
+    page_size: int | None,
+    *,
+    at: str | None = None,
+    timeouts: Timeouts = PAGE_TIMEOUTS,
+    on_contact: Callable[[], None] = lambda: None,
+) -> AsyncGenerator[Page[T]]:
+    """The pages of one snapshot: the newest, or the one at a resourceVersion. `page_size` None asks for all in one.
+
+    Raises as `list_once`.
+    """
+    limit: dict[str, str | int] = {"limit": page_size} if page_size else {}
+    which: dict[str, str | int] = {"resourceVersion": at, "resourceVersionMatch": "Exact"} if at else {}
+    while True:
+        page = await list_once(connection, resource, limit | which, timeouts=timeouts, on_contact=on_contact)
+        yield page
+        if not page.continue_token:
+            return
+        # The token goes without a resourceVersion: together they are refused (400).
+        which = {"continue": page.continue_token}

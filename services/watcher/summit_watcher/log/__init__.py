@@ -1,0 +1,1 @@
+"""What the log says of one cluster: epochs, positions, health, datacenters, retirement."""

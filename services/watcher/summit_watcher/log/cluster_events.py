@@ -1,0 +1,61 @@
+"""A cluster's own events of one epoch: each is stored only onto the one before it.
+
+So nothing of ours comes under the cluster's subject after another watcher has begun: its newest event is always one of
+the newest epoch. And we learn that way that there is another one. The last word on it would else be with whoever spoke
+last, and two watchers would go on side by side, of which readers hear only one.
+"""
+
+from nats.aio.client import Client
+
+from summit_models.cluster import ClusterHealth
+from summit_models.contract import Revision
+from summit_models.event import cluster_subject
+from summit_runtime.nats.append import Basis, ConflictError, append
+from summit_watcher.kube.errors import SupersededError
+from summit_watcher.log.epoch import Epoch, cluster_event, newest_event
+
+
+class ClusterEvents:
+    def __init__(self, client: Client, epoch: Epoch) -> None:
+        self._client = client
+        self._epoch = epoch
+        self._subject = cluster_subject(epoch.datacenter, epoch.cluster)
+        self._last = Revision(epoch.began)
+        self._is_due = False
+        """What is not the health has changed."""
+
+    async def tell(self, health: ClusterHealth) -> None:
+        """Store what the health of the cluster is now.
+
+        Raises SupersededError, and NotStoredError or what NATS raises when it is away.
+        """
+        while True:
+            try:
+                event = cluster_event(health, self._epoch)
+                self._last = await append(self._client, [event], Basis(self._subject, self._last))
+                break
+            except ConflictError:
+                await self.confirm()
+        self._is_due = False
+        if not self._epoch.began:
+            self._epoch = self._epoch._replace(began=self._last)
+
+    async def confirm(self) -> bool:
+        """Make sure that this epoch is the newest; tell whether the cluster's last word is ours, and still right.
+
+        Raises SupersededError, and what NATS raises when it is away.
+        """
+        newest, revision = await newest_event(self._client, self._subject)
+        ours = self._epoch
+        if newest.epoch > ours.number or (newest.epoch == ours.number and newest.began != ours.began):
+            raise SupersededError(ours.number, newest.epoch)
+        if revision < ours.began:
+            self._epoch = ours._replace(began=0)  # the log has lost its end: our next word is our first
+        before, self._last = self._last, revision
+        return revision == before and not self._is_due
+
+    def forget_fences(self) -> None:
+        """Note that the log has nothing void as the last word on anything: no later watcher need look for it."""
+        if self._epoch.former:
+            self._epoch = self._epoch._replace(former=())
+            self._is_due = True

@@ -1,0 +1,186 @@
+"""Retiring a cluster: the log is told that its VMs and migrations are not shown any more, and then that it is not.
+
+Whoever removes a cluster from the configuration means that; a cluster that cannot be reached is another matter, and
+is never retired. What the log knows of a cluster and the configuration does not declare is found at the start, so a
+cluster may also be removed while no watcher runs. History stays, and a cluster that is declared again is shown again:
+its next epoch is above that of the retirement.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import msgspec
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+
+from summit_models.cluster import ClusterHealth, ConnectionState
+from summit_models.contract import ClusterName, DatacenterId
+from summit_models.event import HEALTH_BUCKET, cluster_event_type
+from summit_runtime.nats.consumer import last_per_subject
+from summit_runtime.nats.publisher import Publisher
+from summit_watcher.config.datacenters import DatacenterConfig
+from summit_watcher.inventory import events
+from summit_watcher.inventory.events import Outgoing
+from summit_watcher.inventory.published import PublishedState, begin
+from summit_watcher.kube.errors import SupersededError
+from summit_watcher.log.cluster_events import ClusterEvents
+from summit_watcher.log.datacenters import retire_datacenter, until_stored, withdraw
+from summit_watcher.log.epoch import Epoch, Newest, newest_events
+from summit_watcher.log.health import HEARTBEAT_SECONDS
+from summit_watcher.log.liveness import is_silent
+
+logger = logging.getLogger("summit.watcher")
+
+REASON = "the configuration does not declare it any more"
+
+
+class _Type(msgspec.Struct):
+    type: str = ""
+
+
+_decode = msgspec.json.Decoder(_Type).decode
+
+
+class _Place(NamedTuple):
+    datacenter: DatacenterId
+    cluster: ClusterName
+    moved: bool
+    """It is declared, in another datacenter: nobody else can mean it here."""
+
+
+async def retire_undeclared(client: Client, publisher: Publisher, datacenters: Sequence[DatacenterConfig]) -> None:
+    """Retire each cluster that the log has in these datacenters and they do not declare, once it has fallen silent."""
+    told: set[_Place] = set()
+    while True:
+        left = []
+        for place in await _undeclared(client, datacenters):
+            if place.moved or await is_silent(client, place.datacenter, place.cluster):
+                await retire(client, publisher, place.datacenter, place.cluster)
+            else:
+                left.append(place)
+        if not left:
+            return
+        for place in set(left) - told:
+            _tell_spoken_of(place)
+        told.update(left)
+        await asyncio.sleep(HEARTBEAT_SECONDS)
+
+
+async def _undeclared(client: Client, datacenters: Sequence[DatacenterConfig]) -> list[_Place]:
+    everywhere = {cluster.name for datacenter in datacenters for cluster in datacenter.clusters}
+    return [
+        _Place(datacenter.id, name, name in everywhere)
+        for datacenter in datacenters
+        for name in await unretired(client, datacenter.id)
+        if name not in {cluster.name for cluster in datacenter.clusters}
+    ]
+
+
+def _tell_spoken_of(place: _Place) -> None:
+    logger.warning(
+        "cluster %s of datacenter %s is not declared here, but a watcher speaks of it: it is retired when that ends",
+        place.cluster,
+        place.datacenter,
+        extra={"cluster": place.cluster, "datacenter": place.datacenter},
+    )
+
+
+async def unretired(client: Client, datacenter: DatacenterId) -> list[ClusterName]:
+    """The clusters of a datacenter that the log knows and that are not retired, by name."""
+    found: dict[str, bool] = {}
+    async for message in last_per_subject(client, f"summit.clusters.{datacenter}.*"):
+        found[message.subject] = _is_retired(message.body)
+    return sorted(ClusterName(subject.rpartition(".")[2]) for subject, retired in found.items() if not retired)
+
+
+async def retire(client: Client, publisher: Publisher, datacenter: DatacenterId, cluster: ClusterName) -> int:
+    """Take a cluster out of the lists, and tell how many VMs it had; all is stored when this returns.
+
+    A cluster that is watched in another datacenter by now keeps its epoch: what lives on there has a later one.
+    """
+    published_state, epoch = await _fenced(client, publisher, datacenter, cluster)
+    vms = len(published_state.vms)
+    for event in _last_events(published_state):
+        await publisher.publish(event.subject, event.body, event.id)
+    health = ClusterHealth(
+        name=cluster,
+        datacenter=datacenter,
+        state=ConnectionState.RETIRED,
+        since=datetime.now(UTC),
+        reason=REASON,
+    )  # without its identity: another cluster may have the name next
+    await publisher.cluster_queue(datacenter, cluster).flush()
+    try:
+        said = ClusterEvents(client, epoch)
+        await until_stored(lambda: said.tell(health), what=f"that {cluster} is retired is not in the log yet")
+    except SupersededError as error:
+        logger.warning(
+            "cluster %s of datacenter %s is not retired: %s", cluster, datacenter, error, extra={"cluster": cluster}
+        )
+        return 0
+    await withdraw(datacenter, cluster, client)
+    with contextlib.suppress(NatsError, TimeoutError):  # it would leave the bucket by itself within a day
+        bucket = await client.jetstream().key_value(HEALTH_BUCKET)
+        await bucket.delete(f"{datacenter}.{cluster}")
+    logger.info(
+        "cluster %s (datacenter: %s) is retired with %d VMs: %s",
+        cluster,
+        datacenter,
+        vms,
+        REASON,
+        extra={"cluster": cluster, "datacenter": datacenter, "state": str(ConnectionState.RETIRED)},
+    )
+    return vms
+
+
+async def retire_empty(client: Client, datacenter: DatacenterId) -> bool:
+    """Take a datacenter out of the lists that is not declared any more, unless it still has clusters; tell whether.
+
+    VMs that were added to it by hand stay, and it is shown as long as there are any.
+    """
+    what = f"that datacenter {datacenter} is retired is not in the log yet"
+    retired = await until_stored(lambda: _retire_empty(client, datacenter), what=what)
+    if retired:
+        logger.info("datacenter %s is retired: %s", datacenter, REASON, extra={"datacenter": datacenter})
+    return retired
+
+
+async def _retire_empty(client: Client, datacenter: DatacenterId) -> bool:
+    return not await unretired(client, datacenter) and await retire_datacenter(datacenter, client)
+
+
+async def _fenced(
+    client: Client, publisher: Publisher, datacenter: DatacenterId, cluster: ClusterName
+) -> tuple[PublishedState, Epoch]:
+    newest = await newest_events(client, cluster)
+    here = newest.pop(datacenter, Newest())
+    if any(elsewhere.epoch > here.epoch for elsewhere in newest.values()):
+        epoch = Epoch(datacenter, cluster, here.epoch, here.epoch, began=here.began)
+        published_state = PublishedState(datacenter, cluster, epoch=here.epoch, history=here.epoch)
+        await published_state.read(client)
+        return published_state, epoch
+    epoch, published_state = await begin(client, publisher, datacenter, cluster)
+    return published_state, epoch
+
+
+def _last_events(published_state: PublishedState) -> Iterator[Outgoing]:
+    now = datetime.now(UTC)
+    gone: Iterable[Outgoing | None] = (
+        *(events.vm_gone(published_state, uid, 0, now, by_comparison=True) for uid in list(published_state.vms)),
+        *(
+            events.migration_gone(published_state, uid, 0, now, by_comparison=True)
+            for uid in list(published_state.migrations)
+        ),
+    )
+    yield from filter(None, gone)
+
+
+def _is_retired(body: bytes) -> bool:
+    try:
+        return _decode(body).type == cluster_event_type(ConnectionState.RETIRED)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False

@@ -1,0 +1,119 @@
+"""The running cluster watchers, kept equal to what `datacenters.yaml` says while it is edited."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from hashlib import blake2b
+from pathlib import Path
+
+from summit_models.contract import ClusterName
+from summit_runtime.backoff import Backoff
+from summit_runtime.process import end, supervised
+from summit_watcher import metrics
+from summit_watcher.cluster import ClusterWatcher
+from summit_watcher.config.datacenters import ClusterConfig, Configuration, DatacenterConfig, load
+
+logger = logging.getLogger("summit.watcher")
+
+LOOK_SECONDS = 5.0
+"""The file is compared by content: editors replace it, and Kubernetes swaps a symlink above it."""
+SETTLE_SECONDS = 2.0
+
+Digest = bytes | None
+MakeWatcher = Callable[[ClusterConfig], ClusterWatcher]
+Retire = Callable[[ClusterConfig], Awaitable[object]]
+
+
+def chosen(configuration: Configuration, wanted: frozenset[str]) -> Sequence[DatacenterConfig]:
+    """The datacenters to watch; mistakes of the file and of the choice are told, and cost only themselves."""
+    for mistake in configuration.mistakes:
+        logger.error("%s", mistake)
+    for unknown in sorted(wanted - {datacenter.id for datacenter in configuration.datacenters}):
+        logger.error("WATCHER_DATACENTERS names %r, which is not in the configuration", unknown)
+    return [d for d in configuration.datacenters if not wanted or d.id in wanted]
+
+
+class Supervisor:
+    """One supervised task per cluster, in the caller's task group."""
+
+    def __init__(self, tasks: asyncio.TaskGroup, make_watcher: MakeWatcher, retire: Retire) -> None:
+        self._tasks = tasks
+        self._make_watcher = make_watcher
+        self._retire = retire
+        self._running: dict[ClusterName, tuple[ClusterConfig, ClusterWatcher, asyncio.Task[None]]] = {}
+        self._started = False
+
+    def untried(self) -> str | None:
+        """Names of the clusters that have neither answered nor failed to yet, for the readiness probe."""
+        if not self._started:
+            return "the configuration has not been read yet"
+        names = [name for name, (_, watcher, _) in self._running.items() if not watcher.tried]
+        return f"not tried yet: {', '.join(names)}" if names else None
+
+    async def watch(self, datacenters: Sequence[DatacenterConfig], *, keep_missing: bool = False) -> None:
+        """Start watchers of new clusters, end those of removed ones, do both for changed ones, leave the others.
+
+        A cluster that is removed, or moved to another datacenter, is retired where it was. With `keep_missing` none is
+        removed: the file has mistakes, and what is missing may be one of them.
+        """
+        wanted = {cluster.name: cluster for datacenter in datacenters for cluster in datacenter.clusters}
+        running = {name: config for name, (config, _, _) in self._running.items()}
+        changed = {
+            name: config
+            for name, config in running.items()
+            if wanted.get(name, config if keep_missing else None) != config
+        }
+        await self._end(list(changed))
+        for name, config in changed.items():
+            if name not in wanted or wanted[name].datacenter != config.datacenter:
+                await self._retire(config)
+        self._start({name: config for name, config in wanted.items() if name not in self._running})
+        self._started = True
+
+    async def end(self) -> None:
+        await self._end(list(self._running))
+
+    def _start(self, clusters: Mapping[ClusterName, ClusterConfig]) -> None:
+        for name, config in clusters.items():
+            watcher = self._make_watcher(config)
+            work = supervised(f"watcher of cluster {name}", watcher.run, retry=Backoff())
+            self._running[name] = config, watcher, self._tasks.create_task(work, name=f"cluster {name}")
+
+    async def _end(self, names: Sequence[ClusterName]) -> None:
+        await asyncio.gather(*(end(self._running.pop(name)[2]) for name in names))
+        for name in names:
+            metrics.forget_cluster(name)
+
+
+async def changes(path: Path, since: Digest) -> tuple[Configuration, Digest]:
+    """Wait until the file's content is another and usable, and give what it says.
+
+    A file that is unreadable or declares nothing any more is told and waited out: whoever saves half a file must not
+    stop everything.
+    """
+    while True:
+        since = await _settled(path, since)
+        configuration = load(path)
+        if configuration.datacenters:
+            logger.info("%s has changed", path)
+            return configuration, since
+        for mistake in configuration.mistakes:
+            logger.error("%s; the former configuration stays in use", mistake)
+
+
+async def _settled(path: Path, since: Digest) -> Digest:
+    """Wait until the content is another and has stood for a while; half a file may well be a file."""
+    now = since
+    while True:
+        await asyncio.sleep(LOOK_SECONDS if now == since else SETTLE_SECONDS)
+        before, now = now, digest(path)
+        if now == before != since:
+            return now
+
+
+def digest(path: Path) -> Digest:
+    """Of the file's content; None when there is none. Taken before the file is read, it misses no later change."""
+    try:
+        return blake2b(path.read_bytes()).digest()
+    except OSError:
+        return None

@@ -1,0 +1,346 @@
+"""Who may do what: every operation for every kind of caller, and the part of the fleet that each sees."""
+
+import asyncio
+import contextlib
+import logging
+import re
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.api_stack import NOW, Stack, api_over, api_stack, health, placed_vm
+from support.builders import uid_of
+from support.issuer import following, issuing
+from support.published import cluster_event, datacenter_event, migration_event
+
+from summit_api.access import tokens
+from summit_api.access.identify import Access
+from summit_api.access.policy_file import PolicyFile
+from summit_api.access.principal import Role
+from summit_api.access.requirements import roles
+
+TOKENS = {role: tokens.new_token() for role in Role}
+EXPIRED = tokens.new_token()
+LIMITED = {
+    name: tokens.new_token() for name in ("solna", "prod", "solna-prod", "solna-uppsala", "nothing", "everything")
+}
+VMS = {
+    "a": [uid_of("vulcan", "prod", "a")],
+    "b": [uid_of("vulcan", "test", "b")],
+    "c": [uid_of("romulus", "prod", "c")],
+}
+PLACES = {
+    "a": ["dc-solna/clusters/vulcan/namespaces/prod", "a"],
+    "b": ["dc-solna/clusters/vulcan/namespaces/test", "b"],
+    "c": ["dc-uppsala/clusters/romulus/namespaces/prod", "c"],
+}
+LIMITS = {
+    "solna": "datacenters: [dc-solna]",
+    "prod": "namespaces: [prod]",
+    "solna-prod": "datacenters: [dc-solna], namespaces: [prod]",
+    "solna-uppsala": "datacenters: [dc-solna, dc-uppsala]",
+    "nothing": "datacenters: []",
+}
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> PolicyFile:
+    """A token for each role, one that has expired, and some with limits."""
+    lines = [f"- {{name: {r}, role: {r}, sha256: {tokens.digest(t)}}}" for r, t in TOKENS.items()]
+    lines += [f"- {{name: old, role: admin, expires: 2026-11-23, sha256: {tokens.digest(EXPIRED)}}}"]
+    lines += [
+        f"- {{name: {name}, role: viewer, {LIMITS[name] + ', ' if name in LIMITS else ''}"
+        f"sha256: {tokens.digest(token)}}}"
+        for name, token in LIMITED.items()
+    ]
+    groups = "groups: [{group: ops, role: operator, datacenters: [dc-solna]}]"
+    path = tmp_path / "access.yaml"
+    path.write_text("\n".join(["tokens:", *lines, groups]))
+    return PolicyFile(path)
+
+
+@pytest.fixture
+async def stack(database_url: str, policy: PolicyFile) -> AsyncIterator[Stack]:
+    """VMs in two datacenters and two namespaces, for callers with tokens only."""
+    async with api_stack(database_url, Access(policy=policy)) as stack:
+        await stack.apply(
+            datacenter_event(),
+            datacenter_event(id="dc-uppsala", name="Uppsala"),
+            cluster_event(),
+            placed_vm("a"),
+            placed_vm("b", namespace="test"),
+            placed_vm("c", cluster="romulus", datacenter="dc-uppsala"),
+            migration_event("b", namespace="test", vm_name="b"),
+        )
+        stack.freshness.hear(health("romulus", datacenter="dc-uppsala"))
+        yield stack
+
+
+async def status_of(app: Any, method: str, path: str, headers: Mapping[str, str]) -> int:
+    """The status of an answer, without waiting for its end: a feed has none."""
+    started: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start" and not started.done():
+            started.set_result(message["status"])
+
+    async def receive() -> Any:
+        if not started.done():
+            return {"type": "http.request", "body": b"{}", "more_body": False}
+        return await asyncio.Event().wait()
+
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+        "client": ("127.0.0.1", 1),
+        "http_version": "1.1",
+    }
+    task = asyncio.create_task(app(scope, receive, send))
+    async with asyncio.timeout(30):
+        await asyncio.wait({task, started}, return_when=asyncio.FIRST_COMPLETED)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    return started.result()
+
+
+async def test_every_operation_for_every_role(stack: Stack) -> None:
+    """401 without a token, 403 with too small a role, and otherwise neither: whatever routes there are."""
+    app = stack.app
+    for (method, template), needed in roles(app).items():
+        path = re.sub(r"{\w+}", "x", template)
+        for role in (None, *Role):
+            status = await status_of(app, method, path, bearer(TOKENS[role]) if role else {})
+            allowed = needed is None or (role is not None and role >= needed)
+            refusal = None if allowed else 401 if role is None else 403
+            seen = status if status in (401, 403) else None
+            assert seen == refusal, f"{method} {template} as {role} answers {status}"
+
+
+async def test_refusals_say_what_is_needed(stack: Stack) -> None:
+    """Problems, with the challenge of RFC 6750; nothing of the token is in them."""
+    for headers, words, challenge in (
+        ({}, "send it as 'Authorization: Bearer …'", 'Bearer realm="summit-connect"'),
+        (bearer(tokens.new_token()), "none that this api knows", 'error="invalid_token"'),
+        (bearer("x"), "none that this api knows", 'error="invalid_token"'),
+        (bearer("a.b.c"), "none that this api knows", 'error="invalid_token"'),
+        (bearer(EXPIRED), "expired at 2026-11-23T00:00:00Z", 'error="invalid_token"'),
+        ({"Authorization": "Basic YTpi"}, "must be Bearer", 'error="invalid_token"'),
+    ):
+        answer = await stack.http.get("/api/v1/status", headers=headers)
+        assert (answer.status_code, answer.headers["Content-Type"]) == (401, "application/problem+json")
+        assert words in answer.json()["detail"]
+        assert challenge in answer.headers["WWW-Authenticate"]
+        assert headers.get("Authorization", "-")[7:] not in answer.text or not headers
+
+
+async def test_viewer_is_told_which_role_it_lacks(database_url: str, policy: PolicyFile) -> None:
+    """403 names the role that is needed and the one that asks."""
+    async with api_stack(database_url, Access(policy=policy)) as stack:
+        changing = [key for key, role in roles(stack.app).items() if role and role > Role.VIEWER]
+        for method, template in changing:
+            path = re.sub(r"{\w+}", "x", template)
+            answer = await stack.http.request(method, path, headers=bearer(TOKENS[Role.VIEWER]))
+            assert "token:viewer has the role viewer" in answer.json()["detail"]
+
+
+async def seen(stack: Stack, name: str) -> dict[str, Any]:
+    """What every read says that there is, to the caller with these limits."""
+    stack.http.headers.update(bearer(LIMITED[name]))
+    datacenters = (await stack.get("/api/v1/datacenters"))["datacenters"]
+    status = await stack.get("/api/v1/status")
+    page = await stack.get("/api/v1/vms", count="true")
+    return {
+        "datacenters": [datacenter["id"][3:] for datacenter in datacenters],
+        "vms": [vm["name"] for datacenter in datacenters for vm in datacenter["vms"]],
+        "counts": (status["datacenters"], status["total_vms"], sum(status["byStatus"].values()), status["stale"]),
+        "clusters": [cluster["name"] for cluster in (await stack.get("/api/v1/clusters"))["items"]],
+        "listed": [vm["name"] for vm in page["items"]],
+        "count": page["count"],
+        "as it was": [vm["name"] for vm in (await stack.get("/api/v1/vms", at=NOW.isoformat()))["items"]],
+        "found": await found(stack, "/api/v1/vms/{}", VMS),
+        "history": await found(stack, "/api/v1/vms/{}/events", VMS),
+        "named": await found(stack, "/api/v1/datacenters/{}/vms/{}", PLACES),
+        "migrations": [m["vmName"] for m in await stack.get("/api/v1/migrations")],
+        "of a VM": [m["vmName"] for m in await stack.get("/api/v1/migrations/vm/b")],
+        "of Solna": [m["vmName"] for m in await stack.get("/api/v1/migrations/datacenter/dc-solna")],
+        "migration": await found(stack, "/api/v1/migrations/{}", {"b": [uid_of("prod", "b", "migration")]}),
+    }
+
+
+async def found(stack: Stack, path: str, places: Mapping[str, list[str]]) -> list[str]:
+    """Which of these are there: what is not for one's eyes answers as what does not exist."""
+    answers = {name: (await stack.http.get(path.format(*place))).status_code for name, place in places.items()}
+    assert set(answers.values()) <= {200, 404}, answers
+    return [name for name, status in answers.items() if status == 200]
+
+
+@pytest.mark.parametrize(
+    ("name", "datacenters", "vms", "clusters"),
+    [
+        ("everything", ["solna", "uppsala"], ["a", "b", "c"], ["romulus", "vulcan"]),
+        ("solna-uppsala", ["solna", "uppsala"], ["a", "b", "c"], ["romulus", "vulcan"]),
+        ("solna", ["solna"], ["a", "b"], ["vulcan"]),
+        ("prod", ["solna", "uppsala"], ["a", "c"], ["romulus", "vulcan"]),
+        ("solna-prod", ["solna"], ["a"], ["vulcan"]),
+        ("nothing", [], [], []),
+    ],
+)
+async def test_everything_agrees_on_what_one_sees(
+    stack: Stack, name: str, datacenters: list[str], vms: list[str], clusters: list[str]
+) -> None:
+    """Lists, counts, history and the past alike: what is outside of one's limits does not exist."""
+    stale = len(set(vms) - {"c"})  # only romulus was heard of
+    assert await seen(stack, name) == {
+        "datacenters": datacenters,
+        "vms": vms,
+        "counts": (len(datacenters), len(vms), len(vms), stale),
+        "clusters": clusters,
+        **dict.fromkeys(("listed", "as it was", "found", "history", "named"), vms),
+        "count": len(vms),
+        **{what: [vm for vm in vms if vm == "b"] for what in ("migrations", "of a VM", "of Solna", "migration")},
+    }
+
+
+async def test_entity_tag_of_one_is_not_confirmed_to_another(stack: Stack) -> None:
+    """Who sees another part of the fleet has another answer, at the same revision."""
+    tag = (await stack.http.get("/api/v1/vms", headers=bearer(LIMITED["solna"]))).headers["ETag"]
+    for name, status in (("solna", 304), ("everything", 200)):
+        answer = await stack.http.get("/api/v1/vms", headers=bearer(LIMITED[name]) | {"If-None-Match": tag})
+        assert answer.status_code == status
+
+
+async def test_token_ends_with_its_line(stack: Stack, policy: PolicyFile) -> None:
+    """No new start is needed."""
+    assert (await stack.http.get("/api/v1/status", headers=bearer(TOKENS[Role.ADMIN]))).status_code == 200
+    policy._path.write_text("tokens: []")
+    assert (await stack.http.get("/api/v1/status", headers=bearer(TOKENS[Role.ADMIN]))).status_code == 401
+
+
+async def test_person_has_the_role_of_the_first_group_in_the_file(database_url: str, policy: PolicyFile) -> None:
+    """With its limits; who is in none of them is known, and has no role here."""
+    async with (
+        issuing() as there,
+        following(there.url) as ours,
+        api_stack(database_url, Access(policy=policy, issuer=ours)) as stack,
+    ):
+        await stack.apply(placed_vm("a"), placed_vm("c", datacenter="dc-uppsala"))
+        ops, other = bearer(there.token(groups=["ops"])), bearer(there.token(groups=["others"]))
+        status = (await stack.http.get("/api/v1/status", headers=ops)).json()
+        assert (status["datacenters"], status["total_vms"]) == (1, 1)
+        refused = await stack.http.get("/api/v1/status", headers=other)
+        assert (refused.status_code, "none of your groups" in refused.text) == (403, True)
+        expired = bearer(there.token(exp=datetime(2026, 1, 1, tzinfo=UTC)))
+        assert (await stack.http.get("/api/v1/status", headers=expired)).status_code == 401
+
+
+async def test_issuer_that_is_away_is_no_fault_of_the_caller(database_url: str, policy: PolicyFile) -> None:
+    """503 with the reason: nobody can say whether the token is good."""
+    async with (
+        issuing() as there,
+        following("http://127.0.0.1:1") as ours,
+        api_over(database_url, Access(policy=policy, issuer=ours)) as (http, *_),
+    ):
+        answer = await http.get("/api/v1/status", headers=bearer(there.token(groups=["ops"])))
+    assert (answer.status_code, answer.json()["title"]) == (503, "Identity provider unavailable")
+    assert answer.headers["Retry-After"]
+
+
+async def test_page_of_elsewhere_is_a_viewer_at_most(database_url: str) -> None:
+    """On the loopback one is an admin without a token; the pages that one visits are not."""
+    pages = Access(anonymous=Role.ADMIN, origins=["https://ui.example.com"])
+    evil = {"Origin": "https://evil.example"}
+    assert (await pages.identify({}, NOW)).role is Role.ADMIN
+    assert (await pages.identify({"origin": "https://ui.example.com"}, NOW)).role is Role.ADMIN
+    assert (await pages.identify({"origin": evil["Origin"]}, NOW)).role is Role.VIEWER
+    async with api_stack(database_url, pages) as stack:
+        assert (await stack.http.get("/api/v1/status", headers=evil)).status_code == 200
+
+
+WRITES = (("GET", "/migrate"), ("POST", "/migrate"), ("GET", "/admin/test-event"), ("PATCH", "/admin/datacenters/x"))
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "evil.example:3001"}, 421),
+        ({"Host": "evil.example:3001", "Origin": "http://evil.example:3001"}, 421),
+        ({"Host": "evil.example:3001", "Sec-Fetch-Site": "same-origin"}, 421),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+    ],
+)
+async def test_no_page_of_elsewhere_changes_anything(database_url: str, headers: dict[str, str], status: int) -> None:
+    """Neither by a form or a link to 127.0.0.1 nor by a name that it lets lead there; also not by the GET."""
+    async with api_stack(database_url, Access(anonymous=Role.ADMIN)) as stack:
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        for method, path in WRITES:
+            answer = await stack.http.request(method, f"/api/v1{path}", headers=headers | form, content=b"vmId=a")
+            assert (answer.status_code, answer.headers["Content-Type"]) == (status, "application/problem+json")
+
+
+async def test_name_of_the_api_is_said_by_its_settings(database_url: str) -> None:
+    """What it listens on, and the origins that are listed; the refusal says so."""
+    ours = Access(anonymous=Role.OPERATOR, origins=["https://vms.example.com"], host="fleet.example.com")
+    for host in ("vms.example.com", "fleet.example.com:3001", "localhost:3001", "[::1]:3001", "192.0.2.7"):
+        assert (await ours.identify({"host": host}, NOW)).role is Role.OPERATOR
+    assert (await Access(anonymous=Role.VIEWER).identify({"host": "any.example.com"}, NOW)).role is Role.VIEWER
+    async with api_stack(database_url, ours) as stack:
+        refused = await stack.http.get("/api/v1/status", headers={"Host": "other.example.com"})
+        assert (refused.status_code, refused.json()["title"]) == (421, "Misdirected Request")
+        assert "add http://other.example.com (or https://) to API_ORIGINS" in refused.json()["detail"]
+
+
+async def test_token_is_taken_whatever_the_host(stack: Stack) -> None:
+    """No browser sends a token by itself."""
+    headers = bearer(TOKENS[Role.ADMIN]) | {"Host": "any.example.com"}
+    assert (await stack.http.get("/api/v1/status", headers=headers)).status_code == 200
+
+
+async def test_refused_preflight_is_a_problem(database_url: str) -> None:
+    """As every other refusal, and its own headers stay."""
+    async with api_over(database_url, origins=["https://ui.example.com"]) as (http, *_):
+        asked = {"Access-Control-Request-Method": "PATCH", "Origin": "https://ui.example.com"}
+        assert (await http.options("/api/v1/vms", headers=asked)).status_code == 200
+        for wrong, words in (
+            ({"Origin": "https://evil.example"}, "pages of https://evil.example may not use this api"),
+            ({"Access-Control-Request-Method": "BREW"}, "no page may send BREW"),
+            ({"Access-Control-Request-Private-Network": "true"}, "may not reach into a private network"),
+        ):
+            refused = await http.options("/api/v1/vms", headers=asked | wrong)
+            assert (refused.status_code, refused.headers["Content-Type"]) == (400, "application/problem+json")
+            assert (refused.json()["title"], refused.json()["instance"]) == (
+                "Cross-origin request refused",
+                "/api/v1/vms",
+            )
+            assert words in refused.json()["detail"]
+            assert "Origin" in refused.headers["Vary"]
+
+
+async def test_ticket_is_for_feeds_only(stack: Stack) -> None:
+    """It is in no header, so a ticket elsewhere is as good as nothing."""
+    answer = await stack.http.post("/api/v1/tickets", headers=bearer(LIMITED["solna"]))
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store")
+    ticket = answer.json()["ticket"]
+    for headers in ({}, bearer(ticket)):
+        refused = await stack.http.get("/api/v1/status", params={"ticket": ticket}, headers=headers)
+        assert refused.status_code == 401
+
+
+async def test_no_token_is_in_any_log(stack: Stack, caplog: pytest.LogCaptureFixture) -> None:
+    """Whether it is good or not."""
+    caplog.set_level(logging.DEBUG)
+    for token in (TOKENS[Role.ADMIN], EXPIRED, "sesame.sesame.sesame", "sesame"):
+        await stack.http.get("/api/v1/status", headers=bearer(token))
+    assert not any(token in caplog.text for token in (*TOKENS.values(), EXPIRED, "sesame"))

@@ -1,0 +1,76 @@
+"""Who may edit by hand, and where: what one may not see does not exist, for edits too."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.editing import SOLNA, UPPSALA, Editing, editing
+
+from summit_api.access import tokens
+from summit_api.access.identify import Access
+from summit_api.access.policy_file import PolicyFile
+
+CALLERS = {
+    "viewer": "role: viewer",
+    "operator": "role: operator",
+    "admin": "role: admin",
+    "solna": "role: admin, datacenters: [dc-solna]",
+    "prod": "role: admin, namespaces: [prod]",
+}
+TOKENS = {name: tokens.new_token() for name in CALLERS}
+
+ADD = ("POST", f"/admin/datacenters/{SOLNA}/vms", {"name": "new"})
+RENAME = ("PATCH", f"/admin/datacenters/{SOLNA}", {"name": "Solna"})
+EDIT = ("PATCH", f"/admin/datacenters/{SOLNA}/vms/vm-001", {"cpu": 2})
+MOVE = ("POST", "/migrate", {"vmId": "vm-001", "fromDC": SOLNA, "toDC": UPPSALA})
+CHOOSE = ("GET", "/migrate?dry-run=1", None)
+REMOVE = ("DELETE", f"/admin/datacenters/{UPPSALA}/vms/vm-001", None)
+
+
+@pytest.fixture
+async def api(nats_url: str, database_url: str, tmp_path: Path) -> AsyncIterator[Editing]:
+    """Solna has a VM added by hand, in no namespace."""
+    lines = [f"- {{name: {name}, {may}, sha256: {tokens.digest(TOKENS[name])}}}" for name, may in CALLERS.items()]
+    path = tmp_path / "access.yaml"
+    path.write_text("\n".join(["tokens:", *lines]))
+    async with editing(nats_url, database_url, Access(policy=PolicyFile(path))) as api:
+        added = await api.ask("POST", f"/admin/datacenters/{SOLNA}/vms", {"id": "vm-001", "name": "old"}, token=admin())
+        assert added.status_code == 200
+        yield api
+
+
+def admin() -> str:
+    return TOKENS["admin"]
+
+
+async def statuses(api: Editing, caller: str, *requests: tuple[str, str, Any]) -> list[int]:
+    return [(await api.ask(*request, token=TOKENS[caller])).status_code for request in requests]
+
+
+async def test_admins_edit_and_operators_move(api: Editing) -> None:
+    """Viewers do neither, and who has no token nothing at all."""
+    everything = (ADD, RENAME, EDIT, CHOOSE, MOVE, REMOVE)
+    assert await statuses(api, "viewer", *everything) == [403] * 6
+    assert (await api.ask(*ADD)).status_code == 401
+    assert await statuses(api, "operator", *everything) == [403, 403, 403, 200, 200, 403]
+    assert await statuses(api, "admin", ADD, RENAME, REMOVE) == [200, 200, 204]
+
+
+async def test_who_is_limited_to_a_datacenter_edits_only_there(api: Editing) -> None:
+    """The other one is not found, neither as a place nor as a target."""
+    elsewhere = [
+        ("POST", f"/admin/datacenters/{UPPSALA}/vms", {"name": "new"}),
+        ("PATCH", f"/admin/datacenters/{UPPSALA}", {"name": "x"}),
+        MOVE,
+    ]
+    assert await statuses(api, "solna", *elsewhere) == [404, 404, 404]
+    assert await statuses(api, "solna", ADD, RENAME, EDIT) == [200, 200, 200]
+    chosen = (await api.ask(*CHOOSE, token=TOKENS["solna"])).json()
+    assert chosen == {"ok": True, "migrated": False, "reason": "No target datacenter available"}
+
+
+async def test_who_is_limited_to_a_namespace_adds_only_there(api: Editing) -> None:
+    """A VM without a namespace could not be seen by whoever added it."""
+    inside = ("POST", ADD[1], {"name": "new", "namespace": "prod"})
+    assert await statuses(api, "prod", ADD, EDIT, inside) == [403, 404, 200]

@@ -1,0 +1,64 @@
+"""Edits by hand while NATS is away or silent: refused, or told that nobody knows; never done twice or by half."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from support.editing import SOLNA, editing
+from support.nats_server import nats_server
+from support.projecting import eventually
+
+from summit_models.event import VmEventType
+from summit_runtime.nats import append, bus
+
+VM = f"/admin/datacenters/{SOLNA}/vms/vm-001"
+NEW = {"id": "vm-001", "name": "old-web"}
+
+
+async def test_edits_are_refused_until_nats_is_back(tmp_path: Path, database_url: str) -> None:
+    """What was refused is not done later: the client must not keep it and send it when it is connected again."""
+    directory = tmp_path / "nats"
+    async with nats_server(directory) as (address, _):
+        stack = editing(f"nats://{address}", database_url)
+        api = await stack.__aenter__()
+        assert (await api.ask("POST", VM.removesuffix("/vm-001"), NEW)).status_code == 200
+        stored = (await bus.stream_state(api.client)).last_sequence
+
+    async def connected() -> bool:
+        return api.client.is_connected
+
+    await eventually(connected, lambda is_connected: not is_connected)
+    refused = await api.ask("PATCH", VM, {"cpu": 2})
+    assert (refused.status_code, "nothing was done" in refused.json()["error"]) == (503, True)
+    assert (await api.ask("GET", "/vms/vm-001")).json()["cpu"] is None
+    async with nats_server(directory):
+        await eventually(connected)
+        edited = await eventually(lambda: api.ask("PATCH", VM, {"cpu": 4}), lambda answer: answer.status_code == 200)
+        assert edited.json()["cpu"] == 4
+        assert (await bus.stream_state(api.client)).last_sequence == stored + 1
+        await stack.__aexit__(None, None, None)
+
+
+async def test_edit_without_an_answer_is_told_to_be_unsure(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server was frozen; when it goes on it may do what it was asked. Reading tells, and repeating does no harm."""
+    async with (
+        nats_server(tmp_path / "nats") as (address, server),
+        editing(f"nats://{address}", database_url) as api,
+    ):
+        assert (await api.ask("POST", VM.removesuffix("/vm-001"), NEW)).status_code == 200
+        monkeypatch.setattr(append, "ANSWER_SECONDS", 0.2)
+        assert server.pid
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            unsure = await api.ask("PATCH", VM, {"cpu": 2})
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+        assert (unsure.status_code, "may have been done" in unsure.json()["error"]) == (503, True)
+        monkeypatch.undo()
+        edited = await eventually(lambda: api.ask("PATCH", VM, {"cpu": 2}), lambda answer: answer.status_code == 200)
+        assert edited.json()["cpu"] == 2
+        (said,) = (await api.said(f"summit.vms.{SOLNA}.-.-.*")).values()
+        assert (said["type"], said["data"]["cpu"]) == (VmEventType.UPDATED, 2)

@@ -1,0 +1,169 @@
+"""A cluster that has not been heard of for 90 s is stale, and so are its VMs, in every answer."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import nats
+import pytest
+from support.api_stack import NOW, Stack, api_stack, health, placed_vm
+from support.projecting import eventually, publisher
+from support.published import CLUSTER, cluster_event, datacenter_event, unmanaged_event
+
+from summit_api.freshness import Freshness, follow
+from summit_models.cluster import ConnectionState, ResourceHealth
+from summit_models.event import HEALTH_BUCKET, VmEventType
+from summit_runtime.nats import bus
+from summit_runtime.process import end
+
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture
+async def stack(database_url: str) -> AsyncIterator[Stack]:
+    async with api_stack(database_url) as stack:
+        await stack.apply(datacenter_event(), cluster_event(), placed_vm("a"), placed_vm("b", cluster="other"))
+        yield stack
+
+
+async def stale(stack: Stack) -> list[Any]:
+    """What each endpoint says: of VM a in three answers, of its cluster, and the number of stale VMs."""
+    item = (await stack.get("/api/v1/vms", cluster=CLUSTER))["items"][0]
+    shown = (await stack.get("/api/v1/datacenters"))["datacenters"][0]["vms"][0]
+    one = await stack.get(f"/api/v1/vms/{item['id']}")
+    cluster = (await stack.get("/api/v1/clusters"))["items"][-1]
+    count = (await stack.get("/api/v1/status"))["stale"]
+    return [item["stale"], shown.get("stale", False), one["stale"], cluster["stale"], count]
+
+
+async def test_everything_is_stale_when_nothing_has_been_heard(stack: Stack) -> None:
+    """As without NATS: the api answers, and says that the picture may be old."""
+    assert await stale(stack) == [True, True, True, True, 2]
+
+
+async def test_cluster_is_fresh_for_90_seconds_after_its_last_contact(stack: Stack) -> None:
+    """In every answer alike, and of this cluster only."""
+    stack.freshness.hear(health(CLUSTER, last_contact=NOW))
+    stack.now = NOW + 90 * SECOND
+    assert await stale(stack) == [False, False, False, False, 1]
+    stack.now = NOW + 91 * SECOND
+    assert await stale(stack) == [True, True, True, True, 2]
+
+
+async def test_watcher_that_speaks_of_a_silent_cluster_keeps_it_stale(stack: Stack) -> None:
+    """What counts is the cluster's last byte, not the watcher's last word."""
+    stack.freshness.hear(health(CLUSTER, state=ConnectionState.UNREACHABLE, last_contact=NOW - 91 * SECOND))
+    assert await stale(stack) == [True, True, True, True, 2]
+
+
+async def test_clusters_tell_state_reason_and_resources(stack: Stack) -> None:
+    """The newest that is known: from the bucket while the watcher speaks, from the tables before that."""
+    (known,) = (await stack.get("/api/v1/clusters"))["items"]
+    assert (known["name"], known["state"], known["lastContact"]) == (CLUSTER, "synced", None)
+
+    refused = ResourceHealth(resource="virtualmachines", state=ConnectionState.FORBIDDEN, since=NOW, reason="no list")
+    stack.freshness.hear(
+        health(CLUSTER, state=ConnectionState.DEGRADED, since=NOW, reason="forbidden", resources=[refused])
+    )
+    (heard,) = (await stack.get("/api/v1/clusters"))["items"]
+    assert (heard["state"], heard["reason"], heard["since"]) == ("degraded", "forbidden", "2026-11-23T12:00:30Z")
+    assert heard["resources"][0]["reason"] == "no list"
+    assert (heard["lastContact"], heard["stale"]) == ("2026-11-23T12:00:30Z", False)
+
+
+async def test_clusters_tell_how_far_they_are_behind(stack: Stack) -> None:
+    """In seconds since the last byte and in changes that wait for NATS; and, by resource, what was seen and when."""
+    vms = ResourceHealth(
+        resource="virtualmachines",
+        state=ConnectionState.SYNCED,
+        since=NOW,
+        last_event=NOW - 20 * SECOND,
+        last_sync=NOW - 30 * SECOND,
+        known_objects=7,
+    )
+    more = {"kubevirt_version": "v1.8.0", "credentials_expire_at": NOW + 60 * SECOND, "waiting_events": 3}
+    stack.freshness.hear(health(CLUSTER, last_contact=NOW - 5 * SECOND, resources=[vms], **more))
+    (shown,) = (await stack.get("/api/v1/clusters"))["items"]
+    assert (shown["lagSeconds"], shown["waitingEvents"]) == (5, 3)
+    assert (shown["kubevirtVersion"], shown["credentialsExpireAt"]) == ("v1.8.0", "2026-11-23T12:01:30Z")
+    resource = shown["resources"][0]
+    assert (resource["knownObjects"], resource["lastEvent"]) == (7, "2026-11-23T12:00:10Z")
+    assert resource["lastSync"] == "2026-11-23T12:00:00Z"
+
+
+async def test_change_of_state_in_the_tables_is_newer_than_an_older_word(stack: Stack) -> None:
+    """Events tell of a change before the next regular word in the bucket does."""
+    before = cluster_event().data.since - SECOND
+    stack.freshness.hear(health(CLUSTER, state=ConnectionState.LISTING, since=before, last_contact=NOW))
+    (shown,) = (await stack.get("/api/v1/clusters"))["items"]
+    assert (shown["state"], shown["lastContact"]) == ("synced", "2026-11-23T12:00:30Z")
+
+
+async def test_a_retired_cluster_is_not_shown_until_it_returns(stack: Stack) -> None:
+    """Nor are its VMs, whatever was last heard of it; under its next epoch both are back."""
+    stack.freshness.hear(health(CLUSTER, last_contact=NOW))
+    gone = placed_vm("a", type_=VmEventType.DELETED, epoch=1)
+    await stack.apply(gone, cluster_event(state=ConnectionState.RETIRED, since=NOW))
+    assert (await stack.get("/api/v1/clusters"))["items"] == []
+    assert (await stack.get("/api/v1/vms", cluster=CLUSTER))["items"] == []
+    assert (await stack.get("/api/v1/status"))["total_vms"] == 1
+    await stack.apply(placed_vm("a", epoch=2), cluster_event(since=NOW + SECOND))
+    assert [item["name"] for item in (await stack.get("/api/v1/clusters"))["items"]] == [CLUSTER]
+    assert [item["name"] for item in (await stack.get("/api/v1/vms", cluster=CLUSTER))["items"]] == ["a"]
+
+
+async def test_vm_added_by_hand_is_never_stale(stack: Stack) -> None:
+    """It has no cluster that could fall silent."""
+    await stack.apply(unmanaged_event("c", cluster="by-hand"))
+    (item,) = (await stack.get("/api/v1/vms", cluster="by-hand"))["items"]
+    assert item["stale"] is False
+
+
+async def test_health_is_followed_in_the_bucket(nats_url: str) -> None:
+    """What was written before and after the api began to listen; entries that are something else are passed over."""
+    now = datetime.now(UTC)
+    freshness = Freshness()
+    async with publisher(nats_url) as client:
+        bucket = await client.jetstream().key_value(HEALTH_BUCKET)
+
+        async def write(name: str, text: str = "") -> None:
+            body = text or health(name, last_contact=now).model_dump_json()
+            await bucket.put(f"dc-solna.{name}", body.encode())
+
+        async def heard() -> frozenset[str]:
+            return freshness.fresh_clusters(now)
+
+        await write("early")
+        listener = await nats.connect(nats_url)
+        following = asyncio.create_task(follow(listener, freshness))
+        await eventually(heard, lambda names: names == {"early"})
+        await write("odd", "not a health")
+        await bucket.delete("dc-solna.early")
+        await write("late")
+        await eventually(heard, lambda names: names == {"early", "late"})
+        following.cancel()
+        await asyncio.wait({following})
+        await listener.close()
+
+
+async def test_what_a_bucket_made_anew_says_is_heard(nats_url: str) -> None:
+    """NATS lost its data: the numbers of the new bucket are below those that were heard before."""
+    freshness = Freshness()
+    async with publisher(nats_url) as client:
+
+        async def is_heard(contact: datetime) -> None:
+            bucket = await client.jetstream().key_value(HEALTH_BUCKET)
+            for _ in range(3):
+                await bucket.put("dc-solna.vulcan", health("vulcan", last_contact=contact).model_dump_json().encode())
+            await eventually(last_contacts, lambda found: found == [contact])
+
+        async def last_contacts() -> list[datetime | None]:
+            return [health.last_contact for health in freshness.healths()]
+
+        following = asyncio.create_task(follow(client, freshness))
+        await is_heard(NOW)
+        await client.jetstream().delete_key_value(HEALTH_BUCKET)
+        await bus.ensure_stream(client)
+        await is_heard(NOW + timedelta(seconds=10))
+        await end(following)

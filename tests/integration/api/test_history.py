@@ -1,0 +1,193 @@
+"""What was: each VM's events, and the lists as they were at some time."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from support.api_stack import NOW, Stack, api_stack, health, placed_vm
+from support.builders import uid_of
+from support.published import CLUSTER, OBSERVED_AT
+
+from summit_api.shapes.inventory import VmHistory
+from summit_models.event import VmEvent, VmEventType
+from summit_models.vm import VmStatus
+
+HOUR = timedelta(hours=1)
+ID = uid_of(CLUSTER, "prod", "a")
+
+
+def at(hours: float) -> str:
+    return (OBSERVED_AT + hours * HOUR).isoformat()
+
+
+def event(hours: float, type_: VmEventType = VmEventType.UPDATED, *, name: str = "a", **more: Any) -> VmEvent:
+    """What happened to VM a so long after it was first observed, with what it was before among `changes`."""
+    changes = more.pop("changes", {})
+    event = placed_vm(name, type_=type_, versions=(1 + int(10 * hours), 0), time=OBSERVED_AT + hours * HOUR, **more)
+    return event.model_copy(update={"data": event.data.model_copy(update={"changes": changes})})
+
+
+@pytest.fixture
+async def stack(database_url: str) -> AsyncIterator[Stack]:
+    """VM a: created, moved and stopped an hour later, deleted after three. VM b: there all the while."""
+    async with api_stack(database_url) as stack:
+        await stack.apply(
+            event(0, VmEventType.CREATED, node_name="worker-1", memory=1024, labels={"app": "web"}),
+            event(0, VmEventType.CREATED, name="b", created_at=OBSERVED_AT - HOUR),
+            event(
+                1,
+                status=VmStatus.STOPPED,
+                node_name=None,
+                memory=2048,
+                labels={"app": "db"},
+                changes={"status": "running", "nodeName": "worker-1", "memory": 1024, "labels": {"app": "web"}},
+            ),
+            event(3, VmEventType.DELETED, status=VmStatus.STOPPED, memory=2048, labels={"app": "db"}),
+        )
+        stack.freshness.hear(health(CLUSTER))
+        yield stack
+
+
+def names(page: dict[str, Any]) -> list[str]:
+    return [item["name"] for item in page["items"]]
+
+
+async def test_events_tell_what_changed_from_what_to_what(stack: Stack) -> None:
+    """Newest first, also of a VM that is no more."""
+    answer = await stack.get(f"/api/v1/vms/{ID}/events")
+    VmHistory.model_validate(answer)
+    assert [(item["type"], item["revision"]) for item in answer["items"]] == [
+        ("summit.vm.deleted", 4),
+        ("summit.vm.updated", 3),
+        ("summit.vm.created", 1),
+    ]
+    assert answer["items"][1]["observedAt"] == "2026-11-23T08:00:00Z"
+    assert answer["items"][1]["changes"] == [
+        {"field": "labels", "from": {"app": "web"}, "to": {"app": "db"}},
+        {"field": "memory", "from": 1024, "to": 2048},
+        {"field": "nodeName", "from": "worker-1", "to": None},
+        {"field": "status", "from": "running", "to": "stopped"},
+    ]
+    assert (answer["revision"], answer["next"]) == (4, None)
+
+
+async def test_events_come_in_pages(stack: Stack) -> None:
+    """A page goes on where the one before ended, though events have come since; a cursor belongs to its VM."""
+    first = await stack.get(f"/api/v1/vms/{ID}/events", limit=2)
+    await stack.apply(event(4, VmEventType.CREATED))
+    second = await stack.get(f"/api/v1/vms/{ID}/events", limit=2, cursor=first["next"])
+    assert [item["revision"] for item in first["items"] + second["items"]] == [4, 3, 1]
+    other = uid_of(CLUSTER, "prod", "b")
+    refused = await stack.http.get(f"/api/v1/vms/{other}/events", params={"cursor": first["next"]})
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (400, "cursor")
+
+
+async def test_events_of_a_vm_that_never_was(stack: Stack) -> None:
+    """A 404, as of the VM itself."""
+    assert (await stack.http.get("/api/v1/vms/none/events")).status_code == 404
+
+
+async def test_vm_as_it_was(stack: Stack) -> None:
+    """Absent before its first known event and after its end; in between it is what the last event before told."""
+    path = f"/api/v1/vms/{ID}"
+    answers = {hours: await stack.http.get(path, params={"at": at(hours)}) for hours in (-0.01, 0, 0.99, 1, 2.99, 3)}
+    assert [answer.status_code for answer in answers.values()] == [404, 200, 200, 200, 200, 404]
+    assert [answers[hours].json()["memory"] for hours in (0, 0.99, 1, 2.99)] == [1024, 1024, 2048, 2048]
+    assert answers[0.99].json() | {"status": "running", "nodeName": "worker-1", "revision": 1} == answers[0].json()
+    assert "at 2026-11-23T10:00:00+00:00" in answers[3].json()["detail"]
+
+
+async def test_vm_as_it_was_has_the_age_it_had(stack: Stack) -> None:
+    """And is not stale: that tells of the picture one has now."""
+    stack.now = NOW + 24 * HOUR
+    vm = await stack.get(f"/api/v1/vms/{uid_of(CLUSTER, 'prod', 'b')}", at=at(0.5))
+    assert (vm["age"], vm["stale"]) == ("90m", False)
+
+
+async def test_list_as_it_was(stack: Stack) -> None:
+    """Filters, sort, fields and count see the VMs of then, and not those of now."""
+    expected = {
+        (-1, ""): [],
+        (0, ""): ["a", "b"],
+        (0.5, "status=running"): ["a", "b"],
+        (1.5, "status=running"): ["b"],
+        (0.5, "node=worker-1"): ["a"],
+        (1.5, "node=worker-1"): [],
+        (0.5, "label=app=web"): ["a"],
+        (1.5, "label=app=web"): [],
+        (1.5, "label=app in (db)"): ["a"],
+        (0.5, "q=worker"): ["a"],
+        (1.5, "q=worker"): [],
+        (1.5, "sort=-memory"): ["a", "b"],
+        (1.5, "sort=-name"): ["b", "a"],
+        (3.5, ""): ["b"],
+    }
+    answers = {
+        (hours, query): await stack.get(f"/api/v1/vms?{query}&count=true&at={at(hours)}") for hours, query in expected
+    }
+    assert {key: names(page) for key, page in answers.items()} == expected
+    assert all(page["count"] == len(page["items"]) for page in answers.values())
+
+
+async def test_counts_as_they_were(stack: Stack) -> None:
+    """GET /status knows the same past."""
+    answers = [await stack.get("/api/v1/status", at=at(hours)) for hours in (-1, 0.5, 1.5, 3.5)]
+    assert [(a["total_vms"], a["running_vms"], a["stale"]) for a in answers] == [
+        (0, 0, 0),
+        (2, 2, 0),
+        (2, 1, 0),
+        (1, 1, 0),
+    ]
+
+
+async def test_vm_that_was_only_seen_again_is_as_it_was(stack: Stack) -> None:
+    """An event that says nothing new moves the row's time, and is no change."""
+    await stack.apply(event(4, VmEventType.OBSERVED, name="b", created_at=OBSERVED_AT - HOUR))
+    assert names(await stack.get("/api/v1/vms", at=at(0.5))) == ["a", "b"]
+
+
+async def test_vm_whose_creation_the_log_had_forgotten_has_a_past(stack: Stack) -> None:
+    """Tables made from a log that is older than it keeps know of most VMs by repetitions only."""
+    await stack.apply(event(1, VmEventType.OBSERVED, name="c", memory=1024), event(3, name="c", memory=2048))
+    pages = [await stack.get("/api/v1/vms", at=at(hours), q="c") for hours in (0.9, 1, 2.9, 3)]
+    assert [[vm["memory"] for vm in page["items"]] for page in pages] == [[], [1024], [1024], [2048]]
+
+
+async def test_time_that_is_none(stack: Stack) -> None:
+    """Of the future nothing is known, and a time without its offset is two dozen times."""
+    wrong = {
+        (NOW + timedelta(seconds=1)).isoformat(): (400, "is in the future"),
+        "2026-11-23": (422, "RFC 3339"),
+        "2026-11-23T07:00:00": (422, "RFC 3339"),
+        "1700000000": (422, "RFC 3339"),
+        "2026-13-23T07:00:00Z": (422, "month"),
+        "yesterday": (422, "RFC 3339"),
+    }
+    for path in ("/api/v1/vms", f"/api/v1/vms/{ID}", "/api/v1/status"):
+        answers = {time: await stack.http.get(path, params={"at": time}) for time in wrong}
+        for time, (status, words) in wrong.items():
+            problem = answers[time].json()
+            assert (answers[time].status_code, problem["errors"][0]["field"]) == (status, "at")
+            assert words in problem["detail"]
+        assert (await stack.http.get(f"{path}?at=2026-11-23T09:00:00+01:00")).status_code == 200  # the + is a space
+
+
+async def test_time_before_what_is_kept_says_so(stack: Stack) -> None:
+    """Nothing would look as if there had been no VMs."""
+    since = datetime.fromisoformat(at(0.5))
+    async with stack.database() as database:
+        await database.execute("UPDATE checkpoint SET history_since = $1", since)
+    for path in ("/api/v1/vms", f"/api/v1/vms/{ID}", "/api/v1/status"):
+        answer = await stack.http.get(path, params={"at": at(0.4)})
+        assert (answer.status_code, answer.json()["title"]) == (410, "History not kept")
+        assert (await stack.http.get(path, params={"at": at(0.5)})).status_code == 200
+
+
+async def test_past_is_confirmed_while_nothing_is_applied(stack: Stack) -> None:
+    """It gets no older: its tag is the same an hour later, and that of another time or list is not."""
+    first = await stack.http.get("/api/v1/vms", params={"at": at(1)})
+    stack.now = NOW + HOUR
+    known = {"If-None-Match": first.headers["ETag"]}
+    assert (await stack.http.get("/api/v1/vms", params={"at": at(1)}, headers=known)).status_code == 304
+    assert (await stack.http.get("/api/v1/vms", params={"at": at(2)}, headers=known)).status_code == 200

@@ -1,0 +1,165 @@
+"""Whatever goes wrong is answered with a problem that says what, and passes when its cause does."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import httpx2
+import pytest
+from pydantic import SecretStr
+from support.api_stack import api_over, api_stack, placed_vm
+from support.projecting import eventually
+
+from summit_projector import migrate
+
+EVERYTHING = ["/datacenters", "/status", "/vms", "/vms/x", "/clusters", "/migrations", "/migrations/x"]
+
+
+class Door:
+    """A TCP port before Postgres that can be shut: a server that goes away, as its clients see it."""
+
+    def __init__(self, target: tuple[str, int]) -> None:
+        self._target = target
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.StreamWriter] = set()
+        self.port = 0
+
+    async def open(self) -> None:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def shut(self) -> None:
+        assert self._server
+        self._server.close()
+        for connection in self._connections:
+            connection.transport.abort()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(*self._target)
+        self._connections |= {writer, back}
+        await asyncio.gather(_pump(reader, back), _pump(there, writer))
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+    except ConnectionError:
+        pass
+    finally:
+        writer.close()
+
+
+@asynccontextmanager
+async def door_to(database_url: str) -> AsyncIterator[tuple[Door, str]]:
+    """An open door, and the database's URL through it."""
+    parts = urlsplit(database_url)
+    assert parts.hostname
+    assert parts.port
+    door = Door((parts.hostname, parts.port))
+    await door.open()
+    yield door, database_url.replace(f":{parts.port}/", f":{door.port}/")
+    await door.shut()
+
+
+@pytest.fixture
+async def http(database_url: str) -> AsyncIterator[httpx2.AsyncClient]:
+    async with api_stack(database_url) as stack:
+        yield stack.http
+
+
+async def statuses(http: httpx2.AsyncClient) -> set[int]:
+    answers = [await http.get(f"/api/v1{path}") for path in EVERYTHING]
+    for answer in answers:
+        if answer.status_code >= 400:
+            assert answer.headers["Content-Type"] == "application/problem+json"
+    return {answer.status_code for answer in answers}
+
+
+async def test_problem_has_the_members_of_rfc_9457(http: httpx2.AsyncClient) -> None:
+    """And `error`, which clients of the original API read."""
+    answer = await http.get("/api/v1/vms/none")
+    assert answer.json() == {
+        "type": "/docs#vm-not-found",
+        "title": "VM not found",
+        "status": 404,
+        "detail": "there is no VM with the id 'none'",
+        "instance": "/api/v1/vms/none",
+        "error": "there is no VM with the id 'none'",
+    }
+
+
+async def test_unknown_path_and_method(http: httpx2.AsyncClient) -> None:
+    """Also what the router refuses is a problem."""
+    missing, refused = await http.get("/api/v1/nothing"), await http.delete("/api/v1/vms")
+    assert (missing.status_code, refused.status_code) == (404, 405)
+    assert {missing.headers["Content-Type"], refused.headers["Content-Type"]} == {"application/problem+json"}
+    assert refused.json()["detail"] == "/api/v1/vms does not answer DELETE; it answers GET, HEAD"
+
+
+async def test_refused_method_is_told_all_that_there_are(http: httpx2.AsyncClient) -> None:
+    """Whichever route of the path the router looked at last."""
+    for method, path, allowed in (
+        ("DELETE", "/api/v1/vms", "GET, HEAD"),
+        ("DELETE", "/api/v1/migrate", "GET, HEAD, POST"),
+        ("GET", "/api/v1/admin/datacenters/x/vms/y", "DELETE, PATCH"),
+        ("OPTIONS", "/api/v1/tickets", "POST"),
+    ):
+        assert (await http.request(method, path)).headers["Allow"] == allowed
+
+
+async def test_name_that_postgres_cannot_store(http: httpx2.AsyncClient) -> None:
+    """NUL is in no name: the client's mistake, not ours."""
+    for path, status in (("vms/a%00b", 400), ("migrations/vm/%00", 422), ("migrations/datacenter/%00", 422)):
+        assert (await http.get(f"/api/v1/{path}")).status_code == status
+    for parameter in ("namespace", "label", "q", "cursor"):
+        answer = await http.get(f"/api/v1/vms?{parameter}=%00")
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, parameter)
+    assert (await http.get("/api/v1/events?snapshot=true&name=%00")).status_code == 422
+
+
+async def test_not_ready_before_the_projector_has_migrated(empty_database_url: str) -> None:
+    """Requests and readiness say so, liveness does not care; it passes when the tables are there."""
+    async with api_over(empty_database_url) as (http, *_):
+        assert await statuses(http) == {503}
+        answer = await http.get("/api/v1/vms")
+        assert (answer.json()["title"], answer.headers["Retry-After"]) == ("Schema not ready", "2")
+        ready = await http.get("/readyz")
+        assert (ready.status_code, "[-]schema failed" in ready.text) == (503, True)
+        assert (await http.get("/livez")).status_code == 200
+
+        await migrate.upgrade(SecretStr(empty_database_url))
+        assert await statuses(http) == {200, 404}
+        assert (await http.get("/readyz")).text == "ok\n"
+        assert (await http.get("/readyz?verbose")).text == "[+]postgres ok\n[+]schema ok\nreadyz check passed\n"
+
+
+async def test_postgres_goes_away_and_comes_back(database_url: str) -> None:
+    """503 while it is away, also on connections that were open before; no new start is needed."""
+    async with (
+        api_stack(database_url) as stack,
+        door_to(database_url) as (door, url),
+        api_over(url) as (http, *_),
+    ):
+        await stack.apply(placed_vm("a"))
+        assert await statuses(http) == {200, 404}
+        await door.shut()
+        assert await statuses(http) == {503}
+        assert (await http.get("/api/v1/vms")).json()["title"] == "Database unavailable"
+        assert "[-]postgres failed" in (await http.get("/readyz")).text
+        assert (await http.get("/health")).status_code == 200
+        await door.open()
+        await eventually(lambda: statuses(http), lambda seen: seen == {200, 404})
+
+
+async def test_docs_need_no_other_server(http: httpx2.AsyncClient) -> None:
+    """The page names every operation and loads nothing from anywhere."""
+    page = (await http.get("/docs")).text
+    assert "GET /api/v1/vms/{vm_id}" in page
+    assert "<code>ETag</code> of the answer you have" in page
+    assert "src=" not in page
+    assert "://" not in page
+    assert "url(" not in page
+    assert "<tr id=vm-not-found>" in page  # where the type of that problem leads to
+    assert (await http.get("/openapi.json")).json()["info"]["title"] == "summit-connect"

@@ -1,0 +1,63 @@
+"""What was said by hand is said again before the log forgets it, and when the log was lost."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from support.editing import SOLNA, Editing, editing
+from support.projecting import eventually, publish
+from support.published import vm_event
+
+from summit_api.edits.repeat import repeat
+from summit_models.event import STREAM, VmEventType
+from summit_projector import apply_loop as session
+from summit_projector.recovery import replacement
+from summit_runtime.nats import bus
+
+SUBJECT = f"summit.vms.{SOLNA}.-.-.vm-001"
+HAND = "SELECT id FROM vms WHERE NOT managed AND deleted_at IS NULL"
+
+
+@pytest.fixture
+async def api(nats_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Editing]:
+    """A VM that was added by hand, and a projector that looks at the log often."""
+    monkeypatch.setattr(session, "CHECK_SECONDS", 0.05)
+    monkeypatch.setattr(replacement, "SETTLE_SECONDS", 0.1)
+    async with editing(nats_url, database_url) as api:
+        answer = await api.ask("POST", f"/admin/datacenters/{SOLNA}/vms", {"id": "vm-001", "name": "old-web", "cpu": 4})
+        assert answer.status_code == 200
+        await api.readings.fetch("UPDATE datacenters SET observed_at = now()")  # tests' events have a fixed time
+        yield api
+
+
+async def test_what_was_said_lately_is_not_repeated(api: Editing) -> None:
+    """Nor what a watcher says, who does so himself."""
+    await api.readings.fetch("UPDATE vms SET observed_at = now() - INTERVAL '31 days' WHERE managed")
+    before = await bus.stream_state(api.client)
+    await repeat(api.client, api.services.read_models)
+    assert await bus.stream_state(api.client) == before
+
+
+async def test_silent_vm_is_repeated_once(api: Editing) -> None:
+    """After a month, so that it is in the log after three. Two apis do it at once, and one repetition is stored."""
+    await api.readings.fetch("UPDATE vms SET observed_at = now() - INTERVAL '31 days' WHERE NOT managed")
+    before = (await bus.stream_state(api.client)).last_sequence
+    await repeat(api.client, api.services.read_models)
+    await repeat(api.client, api.services.read_models)
+    await api.readings.applied(before + 1)
+    said = (await api.said())[SUBJECT]
+    assert (said["type"], said["data"]["cpu"]) == (VmEventType.OBSERVED, 4)
+    (vm,) = await api.readings.fetch("SELECT observed_at > now() - INTERVAL '1 day' AS seen FROM vms WHERE NOT managed")
+    assert vm["seen"]
+
+
+async def test_vm_outlives_the_log_that_had_it(api: Editing) -> None:
+    """The log was lost: watchers tell of their clusters again, and the api of what nobody else knows."""
+    await api.client.jetstream().delete_stream(STREAM)
+    await bus.ensure_stream(api.client)
+    await publish(api.client, vm_event("other"))
+    watched = "SELECT name FROM vms WHERE managed AND deleted_at IS NULL"
+    await eventually(lambda: api.readings.fetch(watched), lambda rows: [row["name"] for row in rows] == ["other"])
+    assert await api.readings.fetch(HAND) == [{"id": "vm-001"}]
+    await repeat(api.client, api.services.read_models)
+    assert (await api.said())[SUBJECT]["data"]["cpu"] == 4
+    assert (await api.ask("PATCH", f"/admin/datacenters/{SOLNA}/vms/vm-001", {"cpu": 8})).status_code in {200, 409}

@@ -1,0 +1,56 @@
+"""Reads that are broken off while Postgres stands still: who reads next sees the tables as they are."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+
+import pytest
+from pydantic import SecretStr
+from support.api_stack import Stack, api_stack
+from support.published import vm_event
+
+from summit_api.query.snapshot import ReadModels
+from summit_runtime.process import end
+
+
+@pytest.fixture
+async def stack(database_url: str) -> AsyncIterator[Stack]:
+    """The api over empty tables."""
+    async with api_stack(database_url) as stack:
+        yield stack
+
+
+@pytest.fixture
+async def read_models(stack: Stack, database_url: str) -> AsyncIterator[ReadModels]:
+    """A pool of connections of its own, of which one read after the other uses the same."""
+    read_models = ReadModels(SecretStr(database_url))
+    yield read_models
+    await read_models.close()
+
+
+@pytest.mark.parametrize("moment", ["in a query", "at the end"])
+async def test_a_read_that_is_broken_off_leaves_no_old_picture_in_the_pool(
+    stack: Stack, read_models: ReadModels, moment: str
+) -> None:
+    """Cancelled again and again, as the feed of a client that has gone is: the next read sees the newest revision."""
+    await stack.apply(vm_event("a"))
+    stopped = asyncio.get_running_loop().create_future()
+
+    async def read() -> None:
+        async with read_models.snapshot() as snapshot:
+            ((pid,),) = await snapshot.fetch("SELECT pg_backend_pid()")
+            os.kill(pid, signal.SIGSTOP)
+            stopped.set_result(pid)
+            if moment == "in a query":
+                await snapshot.fetch("SELECT 1")
+
+    reading = asyncio.create_task(read())
+    pid = await stopped
+    await asyncio.sleep(0)  # it waits for Postgres now
+    await end(reading)
+    os.kill(pid, signal.SIGCONT)
+    await stack.apply(vm_event("b"))
+    for _ in range(10):  # whichever connection of the pool
+        async with read_models.snapshot() as snapshot:
+            assert snapshot.revision == 2

@@ -1,0 +1,129 @@
+"""Who may follow what: the feed agrees with the lists, and ends with the token that let its client in."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from support.api_stack import placed_vm
+from support.feeding import FeedStack, feed_stack, listening
+from support.published import cluster_event, migration_event
+
+from summit_api.access import tokens
+from summit_api.access.identify import Access
+from summit_api.access.policy_file import PolicyFile
+from summit_api.feed import admission
+from summit_models.event import VmEventType
+
+CALLERS = {
+    "all": "role: viewer",
+    "uppsala": "role: viewer, datacenters: [dc-uppsala]",
+    "test": "role: viewer, namespaces: [test]",
+}
+TOKENS = {name: tokens.new_token() for name in CALLERS}
+
+
+def policy(*names: str) -> str:
+    """An access file with the tokens of these callers."""
+    return "tokens:\n" + "".join(
+        f"- {{name: {name}, {CALLERS[name]}, sha256: {tokens.digest(TOKENS[name])}}}\n" for name in names
+    )
+
+
+def rewrite(path: Path, text: str) -> None:
+    path.write_text(text)
+
+
+@pytest.fixture
+def access_file(tmp_path: Path) -> Path:
+    """Says who may ask."""
+    path = tmp_path / "access.yaml"
+    path.write_text(policy(*CALLERS))
+    return path
+
+
+@pytest.fixture
+async def stack(nats_url: str, database_url: str, access_file: Path) -> AsyncIterator[FeedStack]:
+    """Asks with the token of a caller who sees everything, unless another is given."""
+    async with feed_stack(nats_url, database_url, access=Access(policy=PolicyFile(access_file))) as stack:
+        stack.http.headers["Authorization"] = f"Bearer {TOKENS['all']}"
+        yield stack
+
+
+async def test_what_one_may_not_see_is_told_to_nobody_but_who_may(stack: FeedStack) -> None:
+    """In the snapshot as in what follows, for VMs, migrations and clusters."""
+    there = {"datacenter": "dc-uppsala", "cluster": "kronos"}
+    await stack.applied(
+        placed_vm("solna-1", type_=VmEventType.CREATED),
+        placed_vm("uppsala-1", type_=VmEventType.CREATED, **there),
+        placed_vm("test-1", type_=VmEventType.CREATED, namespace="test"),
+        cluster_event(),
+    )
+    seen = {}
+    for name in CALLERS:
+        async with listening(stack.http, token=TOKENS[name], snapshot="true") as client:
+            await client.until(lambda client=client: client.told("snapshot:done"))
+            await stack.applied(
+                placed_vm(f"solna-{name}", type_=VmEventType.CREATED),
+                migration_event(f"m-{name}"),
+                placed_vm(f"uppsala-{name}", type_=VmEventType.CREATED, namespace="test", **there),
+            )
+            await client.until(lambda client=client, name=name: ("vm:added", f"uppsala-{name}") in client.changes())
+            seen[name] = [vm for _, vm in client.changes()]
+            assert bool(client.told("migration:updated")) is (name == "all")
+            if name == "uppsala":
+                assert not client.told("cluster:updated")
+            else:
+                await client.until(lambda client=client: client.told("cluster:updated"))
+    assert sorted(seen["all"][:3]) == ["solna-1", "test-1", "uppsala-1"]
+    assert seen["all"][3:] == ["solna-all", "uppsala-all"]
+    assert seen["uppsala"] == ["uppsala-1", "uppsala-all", "uppsala-uppsala"]
+    assert sorted(seen["test"]) == ["test-1", "uppsala-all", "uppsala-test", "uppsala-uppsala"]
+
+
+async def test_nobody_follows_without_a_token(stack: FeedStack) -> None:
+    """A browser can send none: it gets a ticket first, which is good for the same part of the fleet."""
+    headers = {"Authorization": f"Bearer {TOKENS['uppsala']}"}
+    ticket = (await stack.http.post("/api/v1/tickets", headers=headers)).json()["ticket"]
+    del stack.http.headers["Authorization"]
+    assert (await stack.http.get("/api/v1/events")).status_code == 401
+    assert (await stack.http.get("/api/v1/events?ticket=x.y")).status_code == 401
+    async with listening(stack.http, ticket=ticket) as client:
+        await client.joined()
+        await stack.publish(
+            placed_vm("solna", type_=VmEventType.CREATED),
+            placed_vm("uppsala", type_=VmEventType.CREATED, datacenter="dc-uppsala", cluster="kronos"),
+        )
+        await client.until(client.changes)
+    assert client.changes() == [("vm:added", "uppsala")]
+
+
+async def test_feed_ends_with_its_token(stack: FeedStack, access_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Properly, within seconds of the line in the access file; that of another goes on."""
+    monkeypatch.setattr(admission, "LOOK_SECONDS", 0.05)
+    async with (
+        listening(stack.http, token=TOKENS["uppsala"]) as withdrawn,
+        listening(stack.http, token=TOKENS["test"]) as narrowed,
+        listening(stack.http) as kept,
+    ):
+        for client in (withdrawn, narrowed, kept):
+            await client.joined()
+        rewrite(access_file, policy("all", "test").replace("[test]", "[other]"))
+        for client in (withdrawn, narrowed):
+            await client.until(lambda client=client: client.ended)
+            assert client.failure is None
+        await stack.publish(placed_vm("a", type_=VmEventType.CREATED))
+        await kept.until(kept.changes)
+
+
+async def test_feed_opened_by_a_ticket_ends_after_an_hour(stack: FeedStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ticket does not tell whether the token that it was got with is still good."""
+    monkeypatch.setattr(admission, "LOOK_SECONDS", 0.05)
+    ticket = (await stack.http.post("/api/v1/tickets")).json()["ticket"]
+    del stack.http.headers["Authorization"]
+    async with listening(stack.http, ticket=ticket) as client:
+        await client.joined()
+        assert not client.ended
+    monkeypatch.setattr(admission, "TICKET_SECONDS", 0.0)
+    async with listening(stack.http, ticket=ticket) as client:
+        await client.until(lambda: client.ended)
+        assert client.failure is None

@@ -1,0 +1,253 @@
+"""GET /api/v1/events against real servers: every change once, in order, when lists show it."""
+
+import asyncio
+import itertools
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from support.api_stack import placed_vm
+from support.feeding import ageless, api, feed_stack, listening
+from support.projecting import eventually
+from support.published import OBSERVED_AT, cluster_event, migration_event, vm_event
+
+from summit_api.feed import response
+from summit_api.feed.feed import Feed
+from summit_api.freshness import Freshness
+from summit_api.metrics import FEED_CLIENTS
+from summit_api.query.snapshot import ReadModels
+from summit_api.revisions import Revisions
+from summit_models.cluster import ClusterHealth, ConnectionState
+from summit_models.event import HEALTH_BUCKET, MigrationEventType, VmEventType
+from summit_models.migration import PhaseTransition
+from summit_models.vm import VmStatus
+from summit_runtime.nats import bus
+from summit_runtime.process import end
+
+
+async def test_each_change_is_told_once_in_the_original_words(nats_url: str, database_url: str) -> None:
+    """Added, updated with the old values of what changed, removed; unnamed, so that `onmessage` sees them."""
+    async with feed_stack(nats_url, database_url) as stack, listening(stack.http) as client:
+        await client.joined()
+        await stack.publish(
+            vm_event("a", VmEventType.CREATED),
+            vm_event("a", versions=(2, 0), status=VmStatus.STOPPED, changes={"status": "running"}),
+            vm_event("a", VmEventType.DELETED, versions=(3, 0), status=VmStatus.STOPPED),
+        )
+        await client.until(lambda: client.told("vm:removed"))
+    assert client.events[0].event == "hello"
+    assert client.events[0].json() == {"msg": "connected"}
+    assert client.changes() == [("vm:added", "a"), ("vm:updated", "a"), ("vm:removed", "a")]
+    added, updated, removed = (m["payload"] for m in client.messages if m["type"].startswith("vm:"))
+    assert (added["datacenter"], added["vm"]["status"]) == ("dc-solna", "running")
+    assert (updated["vm"]["status"], updated["changes"]) == ("stopped", {"status": "running"})
+    assert (removed["datacenter"], removed["vmName"], removed["vmId"]) == ("dc-solna", "a", added["vm"]["id"])
+    assert removed["deleted"] is True
+    assert [event.id[:2] for event in client.events if event.event == "message"][-3:] == ["1-", "2-", "3-"]
+    assert client.messages[-1]["timestamp"] == "2026-11-23T07:00:00.000Z"
+
+
+async def test_head_is_answered_and_ends(nats_url: str, database_url: str) -> None:
+    """With the headers that keep proxies from collecting or keeping the feed."""
+    async with feed_stack(nats_url, database_url) as stack:
+        answer = await stack.http.head("/api/v1/events")
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"] == "text/event-stream; charset=utf-8"
+    assert answer.headers["Cache-Control"] == "no-cache"
+    assert answer.headers["X-Accel-Buffering"] == "no"
+
+
+async def test_silent_feed_shows_that_it_lives_and_how_far_it_is(
+    nats_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client whose list never changes comes back to where the log is, not to where its list last changed."""
+    monkeypatch.setattr(response, "HEARTBEAT_SECONDS", 0.05)
+    async with feed_stack(nats_url, database_url) as stack, listening(stack.http, cluster="no-such") as client:
+        await client.joined()
+        revision = await stack.applied(vm_event("a", VmEventType.CREATED))
+        await client.until(lambda: client.last_revision == revision)
+    assert client.messages == []
+    assert client.events[-1].json() == {"revision": revision}
+
+
+async def test_silent_feed_of_a_busy_log_shows_that_it_lives(
+    nats_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Changes that are no client's business come faster than its heartbeats: a proxy would take it for dead."""
+    monkeypatch.setattr(response, "HEARTBEAT_SECONDS", 0.5)
+
+    async def keep_changing() -> None:
+        for version in itertools.count(1):
+            await stack.applied(vm_event("a", versions=(version, 0)))
+
+    async with feed_stack(nats_url, database_url) as stack, listening(stack.http, cluster="no-such") as client:
+        await client.joined()
+        busy = asyncio.create_task(keep_changing())
+        await client.until(lambda: len([event for event in client.events if event.event == "bookmark"]) > 2)
+        assert not busy.done()
+        await end(busy)
+    assert client.messages == []
+
+
+async def test_tables_that_are_away_are_told_once(nats_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """However often they are tried: a Postgres that is away for an hour would fill the log."""
+    attempts = itertools.count()
+    third = asyncio.Event()
+
+    async def refuse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+        if next(attempts) == 3:
+            third.set()
+
+    client = await bus.connect(SecretStr(nats_url), name="test")
+    await bus.ensure_stream(client)
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        read_models = ReadModels(SecretStr(f"postgresql://summit@127.0.0.1:{port}/x"))
+        feed = Feed(read_models, Freshness(), Revisions(), buffer_bytes=1 << 20)
+        following = asyncio.create_task(feed.follow(client))
+        await asyncio.wait_for(third.wait(), 30)
+        await end(following)
+    await bus.close(client)
+    assert [line for line in caplog.messages if line.startswith("the live feed")] == [
+        "the live feed waits: Postgres cannot be reached at the moment; try again shortly"
+    ]
+
+
+async def test_what_the_tables_refuse_is_not_told(nats_url: str, database_url: str) -> None:
+    """A watcher that lost its cluster, and a writer that errs: lists do not show what they say, nor does the feed."""
+    async with feed_stack(nats_url, database_url) as stack, listening(stack.http) as client:
+        await client.joined()
+        await stack.applied(vm_event("a", VmEventType.CREATED, epoch=7))
+        await stack.applied(vm_event("a", VmEventType.DELETED, epoch=6, versions=(9, 0)))
+        body = vm_event("b", VmEventType.CREATED).model_dump_json().encode()
+        await stack.client.jetstream().publish("ingest.summit.vms.dc-solna.vulcan.prod.c", body)
+        await stack.applied(vm_event("d", VmEventType.CREATED, epoch=7))
+        await client.until(lambda: len(client.changes()) == 2)
+    assert client.changes() == [("vm:added", "a"), ("vm:added", "d")]
+
+
+async def test_what_the_tables_refused_is_not_told_though_they_took_in_a_later_event(
+    nats_url: str, database_url: str
+) -> None:
+    """Who catches up reads both at once, when the row is of the later one."""
+    wrong = OBSERVED_AT.replace(year=1999)
+    async with feed_stack(nats_url, database_url) as stack:
+        await stack.applied(
+            cluster_event(epoch=7),
+            vm_event("a", VmEventType.CREATED, epoch=7),
+            vm_event("a", epoch=6, versions=(9, 0), cpu=66),
+            vm_event("a", epoch=7, versions=(9, 0), cpu=66, time=wrong),
+            vm_event("a", epoch=7, versions=(2, 0), cpu=2),
+            migration_event("m", MigrationEventType.CREATED, epoch=7),
+            migration_event("m", epoch=6, version=9),
+            migration_event("m", epoch=7, version=2),
+        )
+        beginning = await stack.position(0)
+        async with api(nats_url, database_url) as (http, _), listening(http, since=beginning) as client:
+            await client.until(lambda: client.told("migration:updated"))
+    assert client.changes() == [("vm:added", "a"), ("vm:updated", "a")]
+    assert client.told("vm:updated")[0]["vm"]["cpu"] == 2
+    assert len(client.told("migration:added", "migration:updated")) == 2
+
+
+async def test_vms_and_migrations_are_told_as_lists_show_them(nats_url: str, database_url: str) -> None:
+    """Every member, but for the digits of a second and what depends on the moment."""
+    began = datetime(2026, 11, 23, 6, 59, 30, tzinfo=UTC)
+    vm = placed_vm("a", cpu=2, memory_bytes=4096, ips=["10.0.0.7"], created_at=began, ready=True, problems=["x"])
+    transition = PhaseTransition(phase="Running", timestamp=began)
+    migration = migration_event("m", phase="Running", vm_name="a", created_at=began, phase_transitions=[transition])
+    async with feed_stack(nats_url, database_url) as stack, listening(stack.http) as client:
+        await client.joined()
+        await stack.applied(vm, migration, migration_event("bare", version=2))
+        await client.until(lambda: len(client.told("migration:updated")) == 2)
+        (told,) = (payload["vm"] for payload in client.told("vm:updated"))
+        shown = await stack.get(f"/api/v1/vms/{vm.data.id}")
+        migrations = await stack.get("/api/v1/migrations")
+    assert ageless(told) == ageless(shown)
+    assert sorted((p["migration"] for p in client.told("migration:updated")), key=by_name) == sorted(
+        migrations, key=by_name
+    )
+
+
+def by_name(thing: dict[str, Any]) -> str:
+    return str(thing["name"])
+
+
+async def test_cluster_that_falls_silent_is_told(nats_url: str, database_url: str) -> None:
+    """A change of its connection comes from the log, its staleness from the clock; and who comes back hears of both."""
+    async with feed_stack(nats_url, database_url) as stack, listening(stack.http) as client:
+        await client.joined()
+        revision = await stack.applied(cluster_event("vulcan", ConnectionState.SYNCED))
+        await client.until(lambda: [told["cluster"]["stale"] for told in client.told("cluster:updated")] == [True])
+        heard = ClusterHealth.model_validate(client.told("cluster:updated")[0]["cluster"])
+        bucket = await stack.client.jetstream().key_value(HEALTH_BUCKET)
+        fresh = heard.model_copy(update={"last_contact": datetime.now(UTC)})
+        await bucket.put("dc-solna.vulcan", fresh.model_dump_json().encode())
+        await client.until(lambda: client.told("cluster:updated")[-1]["cluster"]["stale"] is False)
+        silent = fresh.model_copy(update={"last_contact": datetime.now(UTC) - timedelta(seconds=91)})
+        await bucket.put("dc-solna.vulcan", silent.model_dump_json().encode())
+        await client.until(lambda: client.told("cluster:updated")[-1]["cluster"]["stale"] is True)
+        async with listening(stack.http, since=await stack.position(revision)) as again:
+            await again.until(lambda: again.told("cluster:updated"))
+    assert again.told("cluster:updated")[0]["datacenter"] == "dc-solna"
+
+
+async def test_cluster_that_is_retired_is_removed(nats_url: str, database_url: str) -> None:
+    """It is in no list any more, and whoever follows hears of it."""
+    async with feed_stack(nats_url, database_url) as stack, listening(stack.http) as client:
+        await client.joined()
+        await stack.applied(cluster_event("vulcan", ConnectionState.SYNCED))
+        await stack.applied(cluster_event("vulcan", ConnectionState.RETIRED))
+        await client.until(lambda: client.told("cluster:removed"))
+        assert (await stack.get("/api/v1/clusters"))["items"] == []
+    assert client.told("cluster:removed") == [{"datacenter": "dc-solna", "clusterName": "vulcan"}]
+
+
+async def test_end_of_a_cluster_is_told_once(nats_url: str, database_url: str) -> None:
+    """Also by a feed that hears of its last days only when the tables know its end."""
+    states = (ConnectionState.SYNCED, ConnectionState.BACKOFF, ConnectionState.RETIRED)
+    async with feed_stack(nats_url, database_url) as stack:
+        before = await stack.applied(vm_event("a", VmEventType.CREATED))
+        await stack.applied(*(cluster_event("vulcan", state) for state in states))
+    async with feed_stack(nats_url, database_url) as stack:
+        await stack.applied(vm_event("b", VmEventType.CREATED))
+        async with listening(stack.http, since=await stack.position(before)) as client:
+            await client.until(lambda: client.told("vm:added"))
+    assert client.told("cluster:removed") == [{"datacenter": "dc-solna", "clusterName": "vulcan"}]
+    assert client.told("cluster:updated") == []
+
+
+async def test_client_that_went_is_noticed(nats_url: str, database_url: str) -> None:
+    """At once, not at the next message: nothing is kept for it."""
+    async with feed_stack(nats_url, database_url) as stack:
+        before = FEED_CLIENTS._value.get()
+        async with listening(stack.http) as client:
+            await client.joined()
+            assert FEED_CLIENTS._value.get() == before + 1
+
+        async def clients() -> float:
+            return FEED_CLIENTS._value.get()
+
+        await eventually(clients, lambda now: now == before)
+
+
+async def test_slow_client_is_reset_never_skipped(nats_url: str, database_url: str) -> None:
+    """It reads nothing while more happens than is kept; then it is told so, and what comes after."""
+    async with feed_stack(nats_url, database_url, buffer_bytes=1 << 20) as stack:
+        port = int(stack.http.base_url.port or 0)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 16)
+        writer.write(b"GET /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        await reader.readuntil(b"bookmark")
+        for n in range(0, 80, 8):  # 16 MB: more than the kernel keeps for a connection
+            labels = {"note": "x" * 200_000}
+            await stack.applied(*(vm_event(f"vm-{n + i}", VmEventType.CREATED, labels=labels) for i in range(8)))
+        await stack.applied(vm_event("last", VmEventType.CREATED))
+        heard = b""
+        async with asyncio.timeout(30):
+            while b'"type":"reset"' not in heard[-400_000:]:
+                heard += await reader.read(1 << 20)
+        writer.close()
+    assert b'"cause":"too_slow"' in heard
+    assert heard.count(b'"type":"vm:added"') < 81

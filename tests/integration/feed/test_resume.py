@@ -1,0 +1,216 @@
+"""A client that was away goes on where it was, or is told that it cannot: never a gap, never a change twice."""
+
+from typing import Any
+
+import pytest
+from nats.aio.client import Client
+from support.feeding import FeedStack, Listener, api, feed_stack, listening
+from support.projecting import eventually, projector, projector_settings, publish, publisher
+from support.published import vm_event
+
+from summit_api.feed import source
+from summit_models.event import STREAM, VmEvent, VmEventType
+from summit_projector import apply_loop as session
+from summit_runtime.nats import bus
+
+
+def created(*names: str) -> list[VmEvent]:
+    """The creation of a VM for each name."""
+    return [vm_event(name, VmEventType.CREATED) for name in names]
+
+
+def added(client: Listener) -> list[str]:
+    """Names of the VMs that the client was told of."""
+    return [name for type_, name in client.changes() if type_ == "vm:added"]
+
+
+async def reset(stack: FeedStack, **position: Any) -> dict[str, Any]:
+    """The reset that a client gets who continues from there; a VM created later follows it."""
+    async with listening(stack.http, **position) as client:
+        await client.until(lambda: client.told("reset"))
+        assert client.changes() == []
+        assert client.told("refresh") == [{}]  # what the page of the original reads anew at
+        revision = await stack.publish(*created("later"))
+        await client.until(lambda: added(client) == ["later"])
+        assert client.last_revision == revision
+    return dict(client.told("reset")[0])
+
+
+async def test_feed_continues_after_a_lists_revision(nats_url: str, database_url: str) -> None:
+    """What the list shows is not told; all that came after it is, once."""
+    async with feed_stack(nats_url, database_url) as stack:
+        await stack.applied(*created("a", "b"))
+        position = (await stack.get("/api/v1/vms"))["position"]
+        await stack.applied(*created("c"))
+        async with listening(stack.http, since=position) as client:
+            await client.joined()
+            await stack.publish(*created("d"))
+            await client.until(lambda: len(client.changes()) == 2)
+    assert added(client) == ["c", "d"]
+
+
+async def test_header_goes_before_the_address(nats_url: str, database_url: str) -> None:
+    """A browser that comes back repeats the address it began with, and adds the id of the last message."""
+    async with feed_stack(nats_url, database_url) as stack:
+        await stack.applied(*created("a", "b", "c"))
+        first, second = await stack.position(1), await stack.position(2)
+        async with listening(stack.http, since=first, last_event_id=second) as client:
+            await client.until(client.changes)
+    assert added(client) == ["c"]
+
+
+async def test_id_of_no_message_is_refused(nats_url: str, database_url: str) -> None:
+    """With a problem that names the header: no browser makes up an id."""
+    async with feed_stack(nats_url, database_url) as stack:
+        answer = await stack.http.get("/api/v1/events", headers={"Last-Event-ID": "x7"})
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["field"] == "Last-Event-ID"
+
+
+@pytest.mark.parametrize("position", [{"last_event_id": "1"}, {"since": 1}], ids=["in the header", "in the address"])
+async def test_id_of_an_earlier_version_is_reset(nats_url: str, database_url: str, position: dict[str, Any]) -> None:
+    """It was a bare revision, which says nothing of the log that it is of."""
+    async with feed_stack(nats_url, database_url) as stack:
+        await stack.applied(*created("a"))
+        assert (await reset(stack, **position))["cause"] == "replaced"
+
+
+async def test_who_was_away_while_the_log_was_replaced_is_reset(nats_url: str, database_url: str) -> None:
+    """Though the new one has grown beyond the revision that the client knows, and the api is another process."""
+    async with publisher(nats_url) as client:
+        async with feed_stack(nats_url, database_url) as stack:
+            await stack.applied(*created("a", "b"))
+            before = await stack.get("/api/v1/vms")
+            tag = (await stack.http.get("/api/v1/vms")).headers["ETag"]
+        await client.jetstream().delete_stream(STREAM)
+        await bus.ensure_stream(client)
+        await publish(client, *created("c", "d"))
+        async with feed_stack(nats_url, database_url) as stack:
+            shown = await eventually(
+                lambda: stack.get("/api/v1/vms"), lambda page: [vm["name"] for vm in page["items"]] == ["c", "d"]
+            )
+            assert shown["revision"] == before["revision"]
+            assert shown["position"] != before["position"]
+            assert (await stack.http.get("/api/v1/vms", headers={"If-None-Match": tag})).status_code == 200
+            assert (await reset(stack, since=before["position"]))["cause"] == "replaced"
+
+
+async def test_each_change_is_seen_once_across_a_restart_of_the_api(nats_url: str, database_url: str) -> None:
+    """List, feed, and what happened while there was no api, found in memory by the new one."""
+    async with feed_stack(nats_url, database_url) as stack:
+        await stack.applied(*created("a"))
+        position = (await stack.get("/api/v1/vms"))["position"]
+        async with listening(stack.http, since=position) as first:
+            await first.joined()
+            await stack.publish(*created("b", "c"))
+            await first.until(lambda: len(first.changes()) == 2)
+        await stack.publish(*created("d"))
+        async with api(nats_url, database_url) as (http, _), listening(http, last_event_id=first.last_id) as second:
+            await second.joined()
+            await stack.publish(*created("e"))
+            await second.until(lambda: len(second.changes()) == 2)
+    assert added(first) + added(second) == ["b", "c", "d", "e"]
+
+
+async def test_client_that_was_away_for_long_reads_the_log_again(
+    nats_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the process has not in memory is read from the log; then it goes on live."""
+    monkeypatch.setattr(source, "LOOK_BACK_EVENTS", 0)
+    names = [f"vm-{n}" for n in range(30)]
+    async with feed_stack(nats_url, database_url) as stack:
+        await stack.applied(*created(*names))
+        beginning = await stack.position(0)
+        async with api(nats_url, database_url) as (http, _), listening(http, since=beginning) as client:
+            await client.until(lambda: len(client.changes()) == 30)
+            await stack.publish(*created("later"))
+            await client.until(lambda: len(client.changes()) == 31)
+    assert added(client) == [*names, "later"]
+
+
+async def test_revision_from_the_future_is_reset(nats_url: str, database_url: str) -> None:
+    """As after a log that was replaced: what the client knows is of another one."""
+    async with feed_stack(nats_url, database_url) as stack:
+        revision = await stack.applied(*created("a"))
+        told = await reset(stack, since=await stack.position(revision + 1))
+    assert told["revision"] == revision
+    assert f"revision {revision + 1} is not there yet" in told["reason"]
+
+
+async def test_what_the_log_has_no_longer_is_reset(
+    nats_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log keeps 90 days; what is older cannot be told without a gap."""
+    monkeypatch.setattr(source, "LOOK_BACK_EVENTS", 1)
+    async with feed_stack(nats_url, database_url) as stack:
+        await stack.applied(*created("a", "b", "c"))
+        await keep_only(stack.client, 2)
+        async with api(nats_url, database_url) as (stack.http, _):
+            told = await reset(stack, since=await stack.position(0))
+            assert "the log begins with revision 2" in told["reason"]
+            async with listening(
+                stack.http, since=await stack.position(2)
+            ) as client:  # its event 3 is the first that is kept now
+                await client.until(lambda: added(client) == ["c", "later"])
+
+
+async def keep_only(client: Client, messages: int) -> None:
+    """The oldest events age out."""
+    config = (await client.jetstream().stream_info(STREAM)).config
+    config.max_msgs = messages
+    await client.jetstream().update_stream(config)
+
+
+async def test_who_missed_too_much_is_reset(nats_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To list again is cheaper then."""
+    monkeypatch.setattr(source, "LOOK_BACK_EVENTS", 0)
+    monkeypatch.setattr(source, "REPLAY_EVENTS", 2)
+    async with feed_stack(nats_url, database_url) as stack:
+        await stack.applied(*created("a", "b", "c"))
+        async with api(nats_url, database_url) as (stack.http, _):
+            assert "3 events have been missed" in (await reset(stack, since=await stack.position(0)))["reason"]
+
+
+async def test_client_that_comes_before_the_tables_is_told_when_they_are_there(
+    nats_url: str, database_url: str
+) -> None:
+    """It is greeted and waits; what happened meanwhile it reads anew, unless it begins with a snapshot."""
+    async with (
+        api(nats_url, database_url) as (http, _),
+        listening(http) as live,
+        listening(http, snapshot="true") as whole,
+    ):
+        await live.until(lambda: live.events)
+        async with publisher(nats_url) as client, projector(projector_settings(nats_url, database_url)):
+            await live.until(lambda: live.told("reset"))
+            await publish(client, *created("a"))
+            await live.until(lambda: added(live) == ["a"])
+            await whole.until(lambda: names(whole) == ["a"])
+    assert live.told("reset")[0]["cause"] == "begun"
+    assert not whole.told("reset")
+
+
+async def test_log_that_was_replaced_resets_everybody(
+    nats_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its numbers begin again; clients end up with what lists show, and go on from there."""
+    monkeypatch.setattr(source, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(session, "CHECK_SECONDS", 0.1)
+    async with feed_stack(nats_url, database_url) as stack:
+        await stack.applied(*created("a", "b", "c"))
+        async with listening(stack.http) as live, listening(stack.http, snapshot="true") as whole:
+            await live.joined()
+            await whole.until(lambda: len(whole.known()) == 3)
+            await stack.client.jetstream().delete_stream(STREAM)
+            await bus.ensure_stream(stack.client)
+            await stack.publish(*created("b"))
+            await whole.until(lambda: names(whole) == ["b"])
+            await eventually(lambda: stack.get("/api/v1/vms"), lambda page: len(page["items"]) == 1)
+            await stack.publish(*created("d"))
+            await whole.until(lambda: names(whole) == ["b", "d"])
+            await live.until(lambda: any("the log was replaced" in told["reason"] for told in live.told("reset")))
+
+
+def names(client: Listener) -> list[str]:
+    """What a client knows that began with a snapshot."""
+    return sorted(vm["name"] for vm in client.known().values())

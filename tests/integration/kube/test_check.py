@@ -1,0 +1,151 @@
+"""`check` asks a cluster everything that would stop the watcher, and says what to do."""
+
+import base64
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+
+from summit_simulator.cluster import SimulatedCluster
+from summit_watcher.check import check_cluster, check_clusters
+from summit_watcher.config.datacenters import ClusterConfig
+
+
+@pytest.fixture
+async def cluster() -> AsyncIterator[SimulatedCluster]:
+    """A cluster with KubeVirt whose admin may do everything."""
+    async with SimulatedCluster("vulcan") as simulated:
+        yield simulated
+
+
+@pytest.fixture
+def config(cluster: SimulatedCluster, tmp_path: Path) -> ClusterConfig:
+    """The cluster as datacenters.yaml would declare it, with a token."""
+    return ClusterConfig("vulcan", "dc-solna", cluster.write_kubeconfig(tmp_path / "vulcan.yaml"))
+
+
+def edit(path: Path, section: str, key: str, value: object) -> None:
+    """Change one member of the only cluster or user of a kubeconfig."""
+    content = yaml.safe_load(path.read_text())
+    content[f"{section}s"][0][section][key] = value
+    path.write_text(yaml.safe_dump(content))
+
+
+async def test_a_good_cluster_has_no_problem(config: ClusterConfig) -> None:
+    """Version, user, KubeVirt and the end of the first certificate are found out; nothing is wrong."""
+    report = await check_cluster(config)
+    assert (report.problems, report.warnings) == ([], [])
+    assert report.reachable
+    assert report.allowed
+    assert report.user == "admin"
+    assert report.server_version
+    assert report.server_version.startswith("v1.")
+    assert report.kubevirt
+    assert "v1" in report.kubevirt.split(",")
+    assert report.certificate_expires
+    assert report.certificate_expires > datetime.now(UTC) + timedelta(days=300)
+
+
+async def test_a_missing_kubeconfig_is_a_problem(tmp_path: Path) -> None:
+    """The sentence names the file."""
+    report = await check_cluster(ClusterConfig("vulcan", "dc-solna", tmp_path / "none.yaml"))
+    assert report.problems == [f"kubeconfig not found at {tmp_path / 'none.yaml'}"]
+    assert not report.reachable
+
+
+async def test_an_unreachable_cluster_is_a_problem(cluster: SimulatedCluster, config: ClusterConfig) -> None:
+    """The sentence names the address, and nothing else is asked."""
+    cluster.faults.refuse_connections()
+    report = await check_cluster(config)
+    assert len(report.problems) == 1
+    assert f"127.0.0.1:{cluster.port}" in report.problems[0]
+    assert report.user is None
+
+
+async def test_a_refused_token_is_a_problem(cluster: SimulatedCluster, config: ClusterConfig) -> None:
+    """A token the server does not know is told as such."""
+    cluster.access.revoke("admin")
+    report = await check_cluster(config)
+    assert len(report.problems) == 1
+    assert "refuses the credentials" in report.problems[0]
+
+
+async def test_an_unknown_identity_is_warned_of(cluster: SimulatedCluster, config: ClusterConfig) -> None:
+    """Watching works without, but another cluster at the same address would pass for this one."""
+    cluster.access.forbid("get", "namespaces")
+    report = await check_cluster(config)
+    (warning,) = report.warnings
+    assert "user 'admin' may not get namespaces/kube-system" in warning
+    assert report.problems == []
+
+
+async def test_another_cluster_than_declared_is_a_problem(cluster: SimulatedCluster, config: ClusterConfig) -> None:
+    """The watcher would publish nothing of it."""
+    assert (await check_cluster(replace(config, identity=cluster.uid))).problems == []
+    (problem,) = (await check_cluster(replace(config, identity="another", line=7))).problems
+    assert problem.startswith(f"its identity is {cluster.uid}, and datacenters.yaml line 7 says another")
+
+
+async def test_a_missing_right_is_a_problem_that_names_it(cluster: SimulatedCluster, config: ClusterConfig) -> None:
+    """Each resource that may not be listed or watched is named with its group."""
+    cluster.access.forbid("watch", "virtualmachines")
+    cluster.access.forbid("*", "virtualmachineclusterinstancetypes")
+    report = await check_cluster(config)
+    assert report.allowed is False
+    (problem,) = report.problems
+    assert problem == (
+        "user 'admin' may not watch virtualmachines.kubevirt.io; "
+        "list and watch virtualmachineclusterinstancetypes.instancetype.kubevirt.io: "
+        "grant it, config/rbac/watcher.yaml does"
+    )
+
+
+async def test_a_cluster_without_kubevirt_is_a_problem(cluster: SimulatedCluster, config: ClusterConfig) -> None:
+    """The API group is looked for, since rights can be granted for resources that do not exist."""
+    cluster.uninstall_kubevirt()
+    report = await check_cluster(config)
+    assert report.kubevirt is None
+    assert ["KubeVirt is not there" in problem for problem in report.problems] == [True]
+
+
+async def test_an_expired_client_certificate_is_a_problem(cluster: SimulatedCluster, config: ClusterConfig) -> None:
+    """It is told with its date even where the server's own words are vague."""
+    assert cluster.authority
+    pair = cluster.authority.issue_client("admin", valid_for=timedelta(days=-1))
+    edit(config.kubeconfig, "user", "client-certificate-data", base64.b64encode(pair.certificate_pem).decode())
+    edit(config.kubeconfig, "user", "client-key-data", base64.b64encode(pair.key_pem).decode())
+    report = await check_cluster(config)
+    assert any("the client certificate of the kubeconfig ended on" in problem for problem in report.problems)
+
+
+async def test_a_certificate_that_ends_within_a_week_is_warned_of(
+    cluster: SimulatedCluster, config: ClusterConfig
+) -> None:
+    """Nothing is wrong yet, and someone has to ask for a new one."""
+    assert cluster.authority
+    pair = cluster.authority.issue_client("admin", valid_for=timedelta(days=6))
+    edit(config.kubeconfig, "user", "client-certificate-data", base64.b64encode(pair.certificate_pem).decode())
+    edit(config.kubeconfig, "user", "client-key-data", base64.b64encode(pair.key_pem).decode())
+    report = await check_cluster(config)
+    assert report.problems == []
+    assert ["client certificate of the kubeconfig ends on" in warning for warning in report.warnings] == [True]
+
+
+async def test_a_kubeconfig_that_is_open_to_others_is_warned_of(config: ClusterConfig) -> None:
+    """Readable secrets and a server that is not verified are warnings: both work."""
+    edit(config.kubeconfig, "cluster", "insecure-skip-tls-verify", value=True)
+    edit(config.kubeconfig, "cluster", "certificate-authority-data", value=None)
+    config.kubeconfig.chmod(0o644)
+    report = await check_cluster(config)
+    assert report.problems == []
+    assert ["chmod 600" in report.warnings[0], "insecure-skip-tls-verify" in report.warnings[1]] == [True, True]
+
+
+async def test_clusters_are_checked_side_by_side_and_reported_in_order(config: ClusterConfig, tmp_path: Path) -> None:
+    """A broken cluster leaves the report of the others alone."""
+    broken = ClusterConfig("broken", "dc-solna", tmp_path / "none.yaml")
+    reports = await check_clusters([broken, config])
+    assert [(report.name, bool(report.problems)) for report in reports] == [("broken", True), ("vulcan", False)]

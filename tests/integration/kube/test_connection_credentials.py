@@ -1,0 +1,349 @@
+"""Credentials: loaded again when the server refuses them, never left out, and plugins run no more often than needed.
+
+"Nothing on the wire" is asked of the server, which logs every request with the user it was made by.
+"""
+
+import asyncio
+import base64
+import json
+import logging
+import resource
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from support.credential_plugin import Plugin
+from support.mirror import mirrored, until
+
+from summit_models.cluster import ConnectionState as State
+from summit_models.contract import ClusterName
+from summit_simulator.api import kubeconfig
+from summit_simulator.cluster import SimulatedCluster
+from summit_watcher.kube.connection import ClusterConnection, ConnectionSettings
+from summit_watcher.kube.errors import AuthError, KubeconfigError
+from summit_watcher.kube.failure import Retry
+from summit_watcher.listwatch.listwatch import ListWatchSettings
+
+NAME = ClusterName("vulcan")
+SOON = Retry(0.05, 0.2)
+QUICK = ListWatchSettings(default_retry=SOON, retries=dict.fromkeys(State, SOON))
+EAGER = ConnectionSettings(reload_seconds=0, credentials_seconds=1)
+
+
+@pytest.fixture
+async def cluster() -> AsyncIterator[SimulatedCluster]:
+    async with SimulatedCluster("vulcan") as simulated:
+        simulated.create_vm("vm-0")
+        yield simulated
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, cluster: SimulatedCluster) -> Plugin:
+    made = Plugin(tmp_path, cluster)
+    made.gives({"token": cluster.token})
+    made.write_kubeconfig()
+    return made
+
+
+def connect(path: Path, settings: ConnectionSettings | None = None) -> ClusterConnection:
+    return ClusterConnection(path, name=NAME, settings=settings)
+
+
+async def whoami(connection: ClusterConnection) -> str:
+    review = await connection.post(
+        "/apis/authentication.k8s.io/v1/selfsubjectreviews",
+        {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"},
+    )
+    return str(review["status"]["userInfo"]["username"])
+
+
+@pytest.mark.parametrize("credential", ["token", "token-file", "certificate"])
+async def test_each_credential_says_who_we_are(cluster: SimulatedCluster, tmp_path: Path, credential: Any) -> None:
+    """Static token, token file, client certificate."""
+    async with connect(cluster.write_kubeconfig(tmp_path / "kc", credential=credential)) as connection:
+        assert await whoami(connection) == "admin"
+        assert await connection.identity() == cluster.uid
+        assert (await connection.server_version()).startswith("v1.")
+
+
+async def test_a_rotated_token_file_is_read_again(cluster: SimulatedCluster, tmp_path: Path) -> None:
+    """On a 401 at once: the request succeeds."""
+    async with connect(cluster.write_kubeconfig(tmp_path / "kc", credential="token-file")) as connection:
+        await connection.server_version()
+        cluster.access.revoke("admin")
+        (tmp_path / "kc.token").write_text(cluster.access.add_token("admin") + "\n")
+        assert await whoami(connection) == "admin"
+
+
+async def test_a_refusal_after_reloading_is_told(cluster: SimulatedCluster, tmp_path: Path) -> None:
+    """A static token that expired stays expired until a person replaces it; the token is not in the sentence."""
+    token = cluster.token
+    async with connect(cluster.write_kubeconfig(tmp_path / "kc")) as connection:
+        await connection.server_version()
+        cluster.access.revoke("admin")
+        with pytest.raises(AuthError, match="refuses the credentials of kubeconfig") as raised:
+            await whoami(connection)
+        assert token not in str(raised.value)
+
+
+async def test_one_plugin_run_serves_all_streams(cluster: SimulatedCluster, plugin: Plugin) -> None:
+    """Ten requests at once, one run; and none for the next ten."""
+    async with connect(plugin.kubeconfig) as connection:
+        for _ in range(2):
+            assert await asyncio.gather(*(whoami(connection) for _ in range(10))) == ["admin"] * 10
+    assert plugin.runs == 1
+
+
+async def test_a_401_runs_the_plugin_once_for_all_and_resumes_without_a_list(
+    cluster: SimulatedCluster, plugin: Plugin
+) -> None:
+    """The token was revoked early: the new one serves every request that was refused."""
+    async with connect(plugin.kubeconfig) as connection, mirrored(connection, QUICK) as mirror:
+        await until(lambda: mirror.state is State.SYNCED)
+        cluster.access.revoke("admin")
+        plugin.gives({"token": cluster.access.add_token("admin")})
+        assert await asyncio.gather(*(whoami(connection) for _ in range(10))) == ["admin"] * 10
+        cluster.faults.close_streams(abort=True)
+        cluster.create_vm("vm-1")
+        await until(lambda: len(mirror.objects) == 2)
+    assert plugin.runs == 2
+    assert len([r for r in cluster.requests if "sendInitialEvents" in r.query]) == 1
+
+
+async def test_an_expiring_token_is_renewed_before_it_ends(cluster: SimulatedCluster, plugin: Plugin) -> None:
+    """Also one that lives for seconds, and not for each request."""
+    ends = datetime.now(UTC) + timedelta(seconds=2)
+    plugin.gives({"token": cluster.token, "expirationTimestamp": ends.isoformat().replace("+00:00", "Z")})
+    async with connect(plugin.kubeconfig) as connection:
+        await asyncio.gather(*(whoami(connection) for _ in range(5)))
+        assert plugin.runs == 1
+        plugin.gives({"token": cluster.access.add_token("other")})
+        await until(lambda: datetime.now(UTC) > ends - timedelta(seconds=0.3))
+        assert await whoami(connection) == "other"
+    assert plugin.runs == 2
+
+
+async def test_a_plugin_may_give_a_client_certificate(cluster: SimulatedCluster, plugin: Plugin) -> None:
+    """Instead of a token."""
+    assert cluster.authority is not None
+    pair = cluster.authority.issue_client("robot")
+    plugin.gives(
+        {"clientCertificateData": pair.certificate_pem.decode(), "clientKeyData": pair.key_pem.decode()},
+    )
+    async with connect(plugin.kubeconfig) as connection:
+        assert await whoami(connection) == "robot"
+        assert [c.subject for c in await connection.certificates() if c.kind == "client"] == ["CN=robot"]
+
+
+async def test_the_end_of_what_we_show_is_known(cluster: SimulatedCluster, plugin: Plugin, tmp_path: Path) -> None:
+    """Of a plugin's token, of a token that says so itself (JWT), of a client certificate; of others nothing is."""
+    ends = datetime(2030, 1, 1, tzinfo=UTC)
+    claims = base64.urlsafe_b64encode(json.dumps({"exp": ends.timestamp()}).encode()).decode().rstrip("=")
+    cluster.access.add_token("robot", f"e30.{claims}.signature")
+    plugin.gives({"token": cluster.token, "expirationTimestamp": ends.isoformat().replace("+00:00", "Z")})
+    for path in (plugin.kubeconfig, cluster.write_kubeconfig(tmp_path / "jwt", user="robot")):
+        async with connect(path) as connection:
+            await connection.server_version()
+            assert connection.credentials_expire_at == ends
+    async with connect(cluster.write_kubeconfig(tmp_path / "cert", credential="certificate")) as connection:
+        await connection.server_version()
+        assert connection.credentials_expire_at == min(
+            c.not_after for c in await connection.certificates() if c.kind == "client"
+        )
+    async with connect(cluster.write_kubeconfig(tmp_path / "token")) as connection:
+        await connection.server_version()
+        assert connection.credentials_expire_at is None
+
+
+BROKEN = [
+    pytest.param("raise SystemExit('token expired, log in again')", "exit code 1: token expired", id="fails"),
+    pytest.param("time.sleep(60)", "gave no answer within 1 s", id="hangs"),
+    pytest.param("print('hello'); raise SystemExit", "printed no ExecCredential", id="prints garbage"),
+    pytest.param("print('x' * 2**21); time.sleep(60)", "printed more than 1048576 bytes", id="prints without end"),
+    pytest.param("status = {}", "gave neither a token nor a client certificate", id="gives nothing"),
+]
+
+
+@pytest.mark.parametrize(("action", "sentence"), BROKEN)
+async def test_a_broken_plugin_means_no_request_at_all(
+    cluster: SimulatedCluster, plugin: Plugin, action: str, sentence: str
+) -> None:
+    """The official client would go on as system:anonymous. Asked again at once, the plugin is not run again."""
+    plugin.does(action)
+    settings = ConnectionSettings(credentials_seconds=1)
+    async with connect(plugin.kubeconfig, settings) as connection:
+        for _ in range(3):
+            with pytest.raises(AuthError) as raised:
+                await connection.server_version()
+            assert sentence in str(raised.value)
+    assert plugin.runs == 1
+    assert list(cluster.requests) == []
+
+
+async def test_a_plugin_that_is_mended_heals_the_streams(cluster: SimulatedCluster, plugin: Plugin) -> None:
+    """Nothing has to be restarted."""
+    plugin.does("raise SystemExit(1)")
+    settings = ConnectionSettings(reload_seconds=0.1)
+    async with connect(plugin.kubeconfig, settings) as connection, mirrored(connection, QUICK) as mirror:
+        await until(lambda: mirror.state is State.AUTH_FAILED)
+        plugin.does("")
+        await until(lambda: mirror.state is State.SYNCED)
+
+
+@pytest.mark.parametrize(("action", "sentence"), BROKEN)
+async def test_a_plugin_that_breaks_under_a_running_watch_sends_nothing_anonymous(
+    cluster: SimulatedCluster, plugin: Plugin, caplog: pytest.LogCaptureFixture, action: str, sentence: str
+) -> None:
+    """The token is refused and there is no other: the watch waits, and resumes without a list. No token in any log."""
+    caplog.set_level(logging.DEBUG)
+    settings = ConnectionSettings(credentials_seconds=1, reload_seconds=0.1)
+    tokens = [cluster.token]
+    async with connect(plugin.kubeconfig, settings) as connection, mirrored(connection, QUICK) as mirror:
+        await until(lambda: mirror.state is State.SYNCED)
+        cluster.access.revoke("admin")
+        plugin.does(action)
+        cluster.faults.close_streams(abort=True)
+        await until(lambda: mirror.state is State.AUTH_FAILED and sentence in (mirror.reason or ""))
+        tokens.append(cluster.access.add_token("admin"))
+        plugin.gives({"token": tokens[1]})
+        plugin.does("")
+        cluster.create_vm("vm-1")
+        await until(lambda: mirror.state is State.SYNCED and len(mirror.objects) == 2)
+    assert {request.user for request in cluster.requests} == {"admin", None}
+    assert len([request for request in cluster.requests if "sendInitialEvents" in request.query]) == 1
+    assert not any(token in caplog.text for token in tokens)
+
+
+def preemptions() -> int:
+    """How often this thread had to let others run, without having asked for it."""
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_nivcsw
+
+
+async def longest_turn(work: asyncio.Task[Any]) -> float:
+    """How long the event loop was held up at most, in seconds, until the work was done; not by other processes."""
+    longest, last, preempted = 0.0, time.monotonic(), preemptions()
+    while not work.done():
+        await asyncio.sleep(0)
+        turn, others = time.monotonic() - last, preemptions() - preempted
+        longest = max(longest, turn if not others else 0.0)
+        last, preempted = time.monotonic(), preempted + others
+    return longest
+
+
+async def test_a_hanging_plugin_does_not_hold_up_the_others(cluster: SimulatedCluster, plugin: Plugin) -> None:
+    """Neither its start nor its end takes the event loop for 50 ms; the best of five, as the machine has other work."""
+    plugin.does("time.sleep(60)")
+    settings = ConnectionSettings(reload_seconds=0, credentials_seconds=0.3)
+    longest: list[float] = []
+    while len(longest) < 5 and not (longest and longest[-1] < 0.05):
+        async with connect(plugin.kubeconfig, settings) as connection:
+            asked = asyncio.create_task(connection.server_version())
+            longest.append(await longest_turn(asked))
+            with pytest.raises(AuthError, match="gave no answer within"):
+                await asked
+    assert min(longest) < 0.05
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process, other than as a name that its parent has not taken note of."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("end", ["its time is over", "the connection ends"])
+async def test_nothing_of_a_plugin_runs_on(cluster: SimulatedCluster, plugin: Plugin, *, end: str) -> None:
+    """Nor its children, that a shell as plugin has."""
+    plugin.does("import subprocess; (here / 'child').write_text(str(subprocess.Popen(['sleep', '60']).pid)); "
+                "time.sleep(60)")  # fmt: skip
+    file = plugin.kubeconfig.parent / "child"
+    settings = ConnectionSettings(credentials_seconds=1.5 if end == "its time is over" else 60)
+    async with connect(plugin.kubeconfig, settings) as connection:
+        asked = asyncio.create_task(connection.server_version())
+        await until(lambda: file.exists() and file.read_text(), 30)
+        if end == "the connection ends":
+            asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+    await until(lambda: not is_running(int(file.read_text())))
+
+
+async def test_a_plugin_hears_and_tells_no_secret(
+    cluster: SimulatedCluster, plugin: Plugin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ours are not in its environment, and what it quotes of its own is left out of what we say."""
+    monkeypatch.setenv("NATS_URL", "nats://watcher:pa55word@nats")
+    jwt = f"{'e' * 20}.{'y' * 400}.{'J' * 40}"
+    plugin.does(f"raise SystemExit('401 for Authorization: Bearer {jwt} with ' + str(os.environ.get('NATS_URL')))")
+    async with connect(plugin.kubeconfig) as connection:
+        with pytest.raises(AuthError, match="failed with exit code 1: 401 for Authorization: Bearer … with None"):
+            await connection.server_version()
+
+
+@pytest.mark.parametrize("content", ["first\nsecond\n", "to\0ken", "\x7fELF\x02"])
+async def test_a_token_that_is_none_is_told(cluster: SimulatedCluster, tmp_path: Path, content: str) -> None:
+    """No header can have it; it is not in the sentence, and nothing is sent."""
+    async with connect(cluster.write_kubeconfig(tmp_path / "kc", credential="token-file")) as connection:
+        (tmp_path / "kc.token").write_text(content)
+        with pytest.raises(AuthError, match="holds line breaks or characters that no token has") as raised:
+            await connection.server_version()
+        assert content not in str(raised.value)
+    assert list(cluster.requests) == []
+
+
+async def test_a_missing_plugin_is_named(cluster: SimulatedCluster, plugin: Plugin) -> None:
+    """Its binary must be in our image."""
+    (plugin.kubeconfig.parent / "plugin").unlink()
+    async with connect(plugin.kubeconfig) as connection:
+        with pytest.raises(AuthError, match=r"plugin './plugin' of kubeconfig .* cannot be run: No such file"):
+            await connection.server_version()
+
+
+async def test_an_auth_provider_that_gives_no_token_means_no_request(cluster: SimulatedCluster, plugin: Plugin) -> None:
+    """Providers that only kubectl knew are gone from it, and from the loader, without a word."""
+    config = yaml.safe_load(plugin.kubeconfig.read_text())
+    config["users"][0]["user"] = {"auth-provider": {"name": "azure", "config": {}}}
+    kubeconfig.write(plugin.kubeconfig, config)
+    async with connect(plugin.kubeconfig) as connection:
+        with pytest.raises(AuthError, match="auth-provider 'azure' gave no token"):
+            await connection.server_version()
+    assert list(cluster.requests) == []
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        {"tokenFile": "a\0b"},
+        {"tokenFile": "~nobody-of-that-name/token"},
+        {"exec": {"command": "plug\0in", "apiVersion": "client.authentication.k8s.io/v1"}},
+        {"exec": {"command": "true", "args": ["\0"], "apiVersion": "client.authentication.k8s.io/v1"}},
+        {"exec": {"command": "~nobody-of-that-name/p", "apiVersion": "client.authentication.k8s.io/v1"}},
+        {"auth-provider": {"name": "gcp"}},
+        {"auth-provider": {"name": "gcp", "config": {"access-token": "s3cret", "expiry": "s3cret"}}},
+        {"auth-provider": {"name": "oidc", "config": {"id-token": 5}}},
+    ],
+)
+async def test_what_no_client_can_make_sense_of_is_told_and_not_sent(
+    cluster: SimulatedCluster, plugin: Plugin, user: dict[str, Any]
+) -> None:
+    """Any other error than ours would end the cluster's watcher, again and again, without a word to see."""
+    config = yaml.safe_load(plugin.kubeconfig.read_text())
+    config["users"][0]["user"] = user
+    kubeconfig.write(plugin.kubeconfig, config)
+    async with connect(plugin.kubeconfig) as connection:
+        with pytest.raises((AuthError, KubeconfigError)) as raised:
+            await connection.server_version()
+        assert "s3cret" not in str(raised.value)
+    assert list(cluster.requests) == []
+
+
+async def test_a_context_that_does_not_exist_is_told(cluster: SimulatedCluster, tmp_path: Path) -> None:
+    """And what there is instead."""
+    path = cluster.write_kubeconfig(tmp_path / "kc")
+    async with ClusterConnection(path, "prod", name=NAME) as connection:
+        with pytest.raises(KubeconfigError, match=r"has no context 'prod' \(it has: vulcan\)"):
+            await connection.server_version()

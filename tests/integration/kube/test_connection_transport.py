@@ -1,0 +1,263 @@
+"""What is between us and the API server: TLS, sockets, and servers that are not what they should be."""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from support.mirror import until
+
+from summit_models.cluster import ConnectionState as State
+from summit_models.contract import ClusterName
+from summit_simulator.api import kubeconfig
+from summit_simulator.api.tls import CertificateAuthority, server_context
+from summit_simulator.cluster import SimulatedCluster
+from summit_watcher.kube.connection import ClusterConnection, ConnectionSettings
+from summit_watcher.kube.errors import (
+    CertificateError,
+    IdleError,
+    StatusError,
+    TlsError,
+    UnreachableError,
+    WatcherError,
+)
+from summit_watcher.kube.failure import classify
+from summit_watcher.kube.socket_options import KEEPALIVE_AFTER_SECONDS, keepalive_socket
+from summit_watcher.kube.transport import Timeouts
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+AUTHORITY = CertificateAuthority("test-ca")
+IMPATIENT = ConnectionSettings(connect_seconds=1)
+
+
+async def version(_: web.BaseRequest) -> web.StreamResponse:
+    return web.json_response({"gitVersion": "v1.36.0"})
+
+
+@asynccontextmanager
+async def served(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """An HTTP server of a few lines, for what the simulator does not do wrong."""
+    runner = web.ServerRunner(web.Server(handler))
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+def connect(
+    path: Path, server: str, settings: ConnectionSettings | None = None, **cluster: object
+) -> ClusterConnection:
+    ca_pem = AUTHORITY.certificate_pem if "certificate-authority" not in cluster else None
+    config = kubeconfig.render(name="c", server=server, user={"token": "t"}, ca_pem=ca_pem)
+    config["clusters"][0]["cluster"] |= {key.replace("_", "-"): value for key, value in cluster.items()}
+    return ClusterConnection(kubeconfig.write(path, config), name=ClusterName("c"), settings=settings or IMPATIENT)
+
+
+async def failure(connection: ClusterConnection) -> WatcherError:
+    async with connection:
+        with pytest.raises(WatcherError) as raised:
+            await connection.server_version()
+    return raised.value
+
+
+ELSEWHERE = CertificateAuthority("elsewhere")
+REFUSED = [
+    pytest.param(AUTHORITY, ["127.0.0.1"], "certificate has expired", "to {until} UTC", id="expired"),
+    pytest.param(AUTHORITY, ["api.fra.example", "10.0.0.1"], "IP address mismatch",
+                 ", for api.fra.example, 10.0.0.1, ", id="for other names"),
+    pytest.param(ELSEWHERE, ["127.0.0.1"], "was not accepted: self", "issued by CN=elsewhere, ",
+                 id="of an unknown authority"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("issuer", "names", "verdict", "words"), REFUSED)
+async def test_a_certificate_that_is_refused_is_told_with_openssls_verdict_and_what_it_is(
+    tmp_path: Path, issuer: CertificateAuthority, names: list[str], verdict: str, words: str
+) -> None:
+    """Each is another person's work: whose certificate it is, for which names, by whom, until when."""
+    pair = issuer.issue_server(names, valid_for=timedelta(days=-1 if "expired" in verdict else 1))
+    async with served(version, server_context(issuer, pair)) as port:
+        error = await failure(connect(tmp_path / "kc", f"https://127.0.0.1:{port}"))
+    assert classify(error).state is State.TLS_ERROR
+    assert verdict in str(error)
+    assert "; it shows CN=kube-apiserver, for " in str(error)
+    assert words.format(until=f"{pair.certificate.not_valid_after_utc:%Y-%m-%d %H:%M}") in str(error)
+
+
+async def test_a_server_that_is_not_trusted_gets_nothing_but_handshakes(tmp_path: Path) -> None:
+    """To know its certificate it is greeted once more: without a request, a token, or a certificate of ours."""
+    greeted: list[tuple[object, bytes]] = []
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        shown = writer.get_extra_info("ssl_object").getpeercert()
+        with contextlib.suppress(OSError):
+            greeted.append((shown, await reader.read()))
+        writer.close()
+
+    tls = server_context(AUTHORITY, AUTHORITY.issue_server(["127.0.0.1"], valid_for=timedelta(days=-1)))
+    tls.maximum_version = ssl.TLSVersion.TLSv1_2  # there the server is done before the client
+    server = await asyncio.start_server(greet, "127.0.0.1", 0, ssl=tls)
+    client = AUTHORITY.issue_client("admin")
+    user = {"token": "t", "client-certificate-data": kubeconfig.embedded(client.certificate_pem),
+            "client-key-data": kubeconfig.embedded(client.key_pem)}  # fmt: skip
+    address = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    config = kubeconfig.render(name="c", server=address, user=user, ca_pem=AUTHORITY.certificate_pem)
+    path = kubeconfig.write(tmp_path / "kc", config)
+    async with server:
+        error = await failure(ClusterConnection(path, name=ClusterName("c"), settings=IMPATIENT))
+        await until(lambda: greeted)
+    assert "it shows CN=kube-apiserver" in str(error)
+    assert greeted == [(None, b"")]
+
+
+async def test_the_server_name_is_verified_and_may_be_named(tmp_path: Path) -> None:
+    """`tls-server-name` is for servers behind an address that their certificate does not have."""
+    tls = server_context(AUTHORITY, AUTHORITY.issue_server(["api.fra.example"]))
+    async with served(version, tls) as port:
+        server = f"https://127.0.0.1:{port}"
+        assert isinstance(await failure(connect(tmp_path / "kc", server)), CertificateError)
+        async with connect(tmp_path / "kc2", server, tls_server_name="api.fra.example") as connection:
+            assert await connection.server_version() == "v1.36.0"
+
+
+async def test_skipping_verification_works_and_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As the kubeconfig says, but not in silence."""
+    other = CertificateAuthority("other")
+    async with served(version, server_context(other, other.issue_server(["x"]))) as port:
+        path = tmp_path / "kc"
+        config = kubeconfig.render(name="c", server=f"https://127.0.0.1:{port}", user={"token": "t"}, ca_pem=None)
+        config["clusters"][0]["cluster"]["insecure-skip-tls-verify"] = True
+        kubeconfig.write(path, config)
+        async with ClusterConnection(path, name=ClusterName("c")) as connection:
+            for _ in range(2):
+                assert await connection.server_version() == "v1.36.0"
+    assert len([message for message in caplog.messages if "insecure-skip-tls-verify" in message]) == 1
+
+
+async def test_plain_http_on_the_port_is_a_tls_error(tmp_path: Path) -> None:
+    """Some proxy, or the wrong port."""
+    async with served(version) as port:
+        error = await failure(connect(tmp_path / "kc", f"https://127.0.0.1:{port}"))
+    assert isinstance(error, TlsError)
+    assert str(error) == f"no TLS with 127.0.0.1:{port}: it does not speak TLS"
+
+
+async def test_a_refused_connection_names_the_address(tmp_path: Path) -> None:
+    """The first thing to look at."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    error = await failure(connect(tmp_path / "kc", f"https://127.0.0.1:{port}"))
+    assert isinstance(error, UnreachableError)
+    assert str(error) == f"connection refused by 127.0.0.1:{port}"
+
+
+async def test_a_port_that_accepts_and_says_nothing_is_given_up(tmp_path: Path) -> None:
+    """The TLS handshake is within the time for connecting."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        server = f"https://127.0.0.1:{silent.getsockname()[1]}"
+        error = await failure(connect(tmp_path / "kc", server, ConnectionSettings(connect_seconds=0.2)))
+    assert isinstance(error, UnreachableError)
+    assert "did not accept a connection in time" in str(error)
+
+
+async def test_a_host_that_does_not_exist_is_told(tmp_path: Path) -> None:
+    """`.invalid` never resolves (RFC 2606)."""
+    error = await failure(connect(tmp_path / "kc", "https://nowhere.invalid:6443"))
+    assert str(error).startswith("the host of nowhere.invalid:6443 cannot be resolved")
+
+
+async def test_an_answer_that_stalls_is_given_up(tmp_path: Path) -> None:
+    """Timeouts are ours: the official client waits five minutes, or for ever."""
+
+    async def stall(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        await response.write(b"{")
+        await until(lambda: request.transport is None)
+        return response
+
+    async with (
+        served(stall) as port,
+        connect(tmp_path / "kc", f"http://127.0.0.1:{port}") as connection,
+        connection.get("/version", timeouts=Timeouts(idle_seconds=0.2)) as reply,
+    ):
+        with pytest.raises(IdleError, match="fell silent"):
+            await reply.body()
+
+
+async def test_an_error_without_an_end_is_an_error_all_the_same(tmp_path: Path) -> None:
+    """A watch has no limit to what it brings; its refusal has. So has the patience that it may ask for."""
+
+    async def refuse(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse(status=503, headers={"Retry-After": "99999999999"})
+        await response.prepare(request)
+        while request.transport is not None:
+            await response.write(b"x" * 65536)
+        return response
+
+    async with (
+        served(refuse) as port,
+        connect(tmp_path / "kc", f"http://127.0.0.1:{port}") as connection,
+    ):
+        with pytest.raises(StatusError) as raised:
+            async with connection.get("/watch", timeouts=Timeouts(idle_seconds=70)):
+                pass
+    assert raised.value.retry_after_seconds == 3600
+    assert len(str(raised.value)) < 1000
+
+
+async def test_json_that_is_no_namespace_is_no_kubernetes(tmp_path: Path) -> None:
+    """Some other API at that address, as after a mistake in a load balancer."""
+    async with served(version) as port, connect(tmp_path / "kc", f"http://127.0.0.1:{port}") as connection:
+        with pytest.raises(UnreachableError, match=f"127.0.0.1:{port} answers JSON, but not as a Kubernetes API does"):
+            await connection.identity()
+
+
+async def test_we_say_who_we_are_and_what_we_take(tmp_path: Path) -> None:
+    """Operators write FlowSchemas by our name; watches are never compressed, lists when it is wanted."""
+    seen: list[tuple[str, str, str]] = []
+
+    async def note(request: web.BaseRequest) -> web.StreamResponse:
+        headers = request.headers
+        seen.append((headers["User-Agent"], headers["Accept-Encoding"], headers["Authorization"]))
+        return await version(request)
+
+    settings = ConnectionSettings(list_encoding="gzip")
+    async with served(note) as port, connect(tmp_path / "kc", f"http://127.0.0.1:{port}", settings) as connection:
+        await connection.server_version()
+        async with connection.get("/version", encoding=connection.list_encoding) as reply:
+            await reply.body()
+    assert [encoding for _, encoding, _ in seen] == ["identity", "gzip"]
+    assert seen[0][0].startswith("summit-connect/")
+    assert seen[0][2] == "Bearer t"
+
+
+async def test_nothing_of_a_client_key_stays_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The official loader would keep every key it ever saw in the temporary directory."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    async with SimulatedCluster("vulcan") as cluster:
+        path = cluster.write_kubeconfig(tmp_path / "kc", credential="certificate")
+        async with ClusterConnection(path, name=ClusterName("vulcan")) as connection:
+            await connection.server_version()
+            assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_sockets_notice_a_dead_peer() -> None:
+    """Aiohttp sets no keepalive by itself."""
+    with keepalive_socket((socket.AF_INET, socket.SOCK_STREAM, 0, "", None)) as made:
+        assert made.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        if hasattr(socket, "TCP_KEEPIDLE"):
+            assert made.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == KEEPALIVE_AFTER_SECONDS

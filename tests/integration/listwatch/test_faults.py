@@ -1,0 +1,548 @@
+"""A list-watch against a cluster that misbehaves: nothing is lost, nothing wrongly deleted, nobody hammered.
+
+The oracle is the simulated cluster's own store, never a log line.
+"""
+
+import logging
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+from support.mirror import Mirror, mirrored, until
+from support.tcp_proxy import tcp_proxy
+
+from summit_models.cluster import ConnectionState as State
+from summit_models.contract import ClusterName
+from summit_simulator.api.faults import INVALID_UTF8
+from summit_simulator.cluster import SimulatedCluster
+from summit_watcher.kube.connection import ClusterConnection, ConnectionSettings
+from summit_watcher.kube.errors import RegressedError
+from summit_watcher.kube.failure import Failure, Retry
+from summit_watcher.kube.resources import MIGRATIONS, VIRTUAL_MACHINES
+from summit_watcher.kube.transport import Timeouts
+from summit_watcher.listwatch.events import Apply, Delete, Init, InitApply, InitDone
+from summit_watcher.listwatch.listwatch import ListWatchSettings
+from summit_watcher.listwatch.report import StreamReport
+from summit_watcher.listwatch.state import Listing, ListReason
+
+SOON = Retry(0.02, 0.1)
+QUICK = ListWatchSettings(
+    page_size=3,
+    page_timeouts=Timeouts(idle_seconds=1, total_seconds=5),
+    idle_seconds=1,
+    default_retry=SOON,
+    retries=dict.fromkeys(State, SOON),
+)
+VMS = "virtualmachines"
+
+
+@pytest.fixture
+async def cluster() -> AsyncIterator[SimulatedCluster]:
+    async with SimulatedCluster("vulcan", bookmark_seconds=0.3) as simulated:
+        for number in range(8):
+            simulated.create_vm(f"vm-{number}")
+        yield simulated
+
+
+@pytest.fixture
+async def connection(cluster: SimulatedCluster, tmp_path: Path) -> AsyncIterator[ClusterConnection]:
+    path = cluster.write_kubeconfig(tmp_path / "vulcan.yaml")
+    async with ClusterConnection(path, name=ClusterName("vulcan")) as connected:
+        yield connected
+
+
+def truth(cluster: SimulatedCluster) -> Mapping[str, str]:
+    return {uid: vm["metadata"]["resourceVersion"] for uid, vm in cluster.truth(VMS)[VMS].items()}
+
+
+def ends(reason: str) -> float:
+    """How many watches of VMs have ended for this reason, as Prometheus sees it."""
+    labels = {"cluster": "vulcan", "resource": VMS, "reason": reason}
+    return REGISTRY.get_sample_value("summit_watch_restarts_total", labels) or 0.0
+
+
+async def synced(mirror: Mirror, cluster: SimulatedCluster) -> None:
+    await until(lambda: mirror.state is State.SYNCED and mirror.objects == truth(cluster))
+
+
+def lists(cluster: SimulatedCluster) -> int:
+    """Lists asked for, streaming or paged; the pages of one count once, and a look at the newest version does not."""
+    lists = cluster.requests_for(VMS, verb="list")
+    paged = [r for r in lists if "continue" not in r.query and r.query.get("limit") != "1"]
+    return len(paged) + sum("sendInitialEvents" in r.query for r in cluster.requests_for(VMS, verb="watch"))
+
+
+@pytest.mark.parametrize("streams", [True, False])
+async def test_a_list_is_complete_and_the_watch_goes_on_from_it(
+    cluster: SimulatedCluster, connection: ClusterConnection, *, streams: bool
+) -> None:
+    """Streamed where the server can (WatchList), in pages where it answers 422: the same events."""
+    cluster.faults.watch_list = streams
+    async with mirrored(connection, QUICK) as mirror:
+        await synced(mirror, cluster)
+        assert (mirror.count(Init), mirror.count(InitApply), mirror.count(InitDone)) == (1, 8, 1)
+        vm = cluster.create_vm("later")
+        await synced(mirror, cluster)
+        cluster.delete(VMS, vm)
+        await synced(mirror, cluster)
+    assert mirror.deletes == [vm["metadata"]["uid"]]
+    assert bool(cluster.requests_for(VMS, verb="list")) is not streams
+    assert mirror.states == [State.LISTING, State.SYNCED]
+
+
+async def test_a_server_without_streaming_lists_is_asked_once_per_connection(
+    cluster: SimulatedCluster, connection: ClusterConnection
+) -> None:
+    """The refusal is remembered for all resources."""
+    cluster.faults.watch_list = False
+    async with mirrored(connection, QUICK) as first:
+        await synced(first, cluster)
+    async with mirrored(connection, QUICK) as second:
+        await synced(second, cluster)
+    assert sum("sendInitialEvents" in request.query for request in cluster.requests) == 1
+
+
+async def test_an_empty_cluster_is_listed_in_pages_too(
+    cluster: SimulatedCluster, connection: ClusterConnection
+) -> None:
+    """A page without items is a list, and nothing to hand on."""
+    cluster.faults.watch_list = False
+    async with mirrored(connection, QUICK, resource=MIGRATIONS) as mirror:
+        await until(lambda: mirror.count(InitDone))
+    assert mirror.objects == {}
+
+
+async def test_pages_carry_no_resource_version(cluster: SimulatedCluster, connection: ClusterConnection) -> None:
+    """Each list is the newest, consistent state; `continue` with a resourceVersion would be a 400."""
+    cluster.faults.watch_list = False
+    async with mirrored(connection, QUICK) as mirror:
+        await synced(mirror, cluster)
+    queries = [request.query for request in cluster.requests_for(VMS, verb="list")]
+    assert [query["limit"] for query in queries] == ["3", "3", "3"]
+    assert not any("resourceVersion" in query for query in queries)
+
+
+async def test_a_broken_watch_is_resumed_where_it_stopped(
+    cluster: SimulatedCluster, connection: ClusterConnection
+) -> None:
+    """What happened meanwhile arrives, including what came and went, and without a list."""
+    async with mirrored(connection, QUICK) as mirror:
+        await synced(mirror, cluster)
+        cluster.faults.refuse_connections()
+        await until(lambda: mirror.state is State.UNREACHABLE)
+        passing = cluster.create_vm("passing")
+        cluster.delete(VMS, passing)
+        cluster.create_vm("staying")
+        await cluster.faults.accept_connections()
+        await synced(mirror, cluster)
+    assert passing["metadata"]["uid"] in mirror.deletes
+    assert lists(cluster) == 1
+    assert mirror.states == [State.LISTING, State.SYNCED, State.BACKOFF, State.UNREACHABLE, State.SYNCED]
+
+
+async def test_an_expired_watch_relists_and_sweeps(cluster: SimulatedCluster, connection: ClusterConnection) -> None:
+    """An ERROR event of code 410 inside HTTP 200, as real servers answer: deletes are found by the list."""
+    async with mirrored(connection, QUICK) as mirror:
+        await synced(mirror, cluster)
+        cluster.faults.refuse_connections()
+        gone = cluster.vm({"metadata": {"namespace": "default", "name": "vm-3"}}) or {}
+        cluster.delete(VMS, gone)
+        await cluster.settle()
+        cluster.create_vm("new")
+        cluster.forget_history()
+        await cluster.faults.accept_connections()
+        await synced(mirror, cluster)
+    assert lists(cluster) == 2
+    assert mirror.count(Delete) == 0
+    assert mirror.deletes == [gone["metadata"]["uid"]]
+
+
+async def test_an_http_410_relists_as_well(cluster: SimulatedCluster, connection: ClusterConnection) -> None:
+    """Not seen on real servers, but allowed."""
+    async with mirrored(connection, QUICK) as mirror:
+        await synced(mirror, cluster)
+        cluster.faults.respond(410, VMS, verb="watch", times=1)
+        cluster.faults.watch_list = False
+        cluster.faults.close_streams(abort=True)
+        await until(lambda: mirror.count(InitDone) == 2)
+    assert mirror.deletes == []
+
+
+async def test_pages_that_expire_in_the_middle_sweep_nothing(
+    cluster: SimulatedCluster, connection: ClusterConnection
+) -> None:
+    """The partial set is thrown away; the second time the list is asked for without pages."""
+    cluster.faults.watch_list = False
+    async with mirrored(connection, QUICK) as mirror:
+        await synced(mirror, cluster)
+        cluster.faults.respond(410, VMS, verb="list", page=2, times=2)
+        cluster.forget_history()
+        cluster.create_vm("new")
+        cluster.forget_history()
+        cluster.faults.close_streams(abort=True)
+        await synced(mirror, cluster)
+    assert mirror.deletes == []
+    assert (mirror.count(Init), mirror.count(InitDone)) == (4, 2)
+    assert "limit" not in cluster.requests_for(VMS, verb="list")[-1].query
+
+
+async def test_a_server_that_closes_each_watch_at_once_is_not_hammered(
+    cluster: SimulatedCluster, connection: ClusterConnection
+) -> None:
+    """Ten requests in thirty seconds with the default pauses; here all of it runs thirty times faster."""
+    faster = ListWatchSettings(default_retry=Retry(0.8 / 30, 30 / 30), page_size=500)
+    async with mirrored(connection, faster) as mirror:
+        await synced(mirror, cluster)
+        cluster.faults.close_watches_at_once = True
+        cluster.faults.close_streams()
+        before, short, start = len(cluster.requests), ends("short"), time.monotonic()
+        await until(lambda: time.monotonic() - start > 1.0)
+        assert 3 <= len(cluster.requests) - before <= 10
+        assert ends("short") - short >= 2
+        cluster.faults.close_watches_at_once = False
+        cluster.create_vm("later")
+        await synced(mirror, cluster)
+    assert lists(cluster) == 1
+
+
+async def test_a_silent_stream_is_given_up_and_resumed(
+    cluster: SimulatedCluster, connection: ClusterConnection
+) -> None:
+    """Half-open: the connection stands and nothing comes. Only a timer on bytes notices."""
+    async with mirrored(connection, QUICK) as mirror:
+        await synced(mirror, cluster)
+        cluster.faults.freeze()
+        await until(lambda: State.STALE in mirror.states)
+        cluster.create_vm("unseen")
+        cluster.faults.unfreeze()
+        await synced(mirror, cluster)
+    assert lists(cluster) == 1
+
+
+async def test_a_connection_that_swallows_all_bytes_is_given_up_and_resumed(
+    cluster: SimulatedCluster, tmp_path: Path
+) -> None:
+    """A firewall that forgot it: each end's bytes are taken, and none arrives. So it goes with new connections too."""
+    before = ends("idle")
+    async with tcp_proxy(cluster.url) as proxy:
+        path = cluster.write_kubeconfig(tmp_path / "proxied", server=proxy.url)
+        settings = ConnectionSettings(connect_seconds=0.5)
+        connection = ClusterConnection(path, name=ClusterName("vulcan"), settings=settings)
+        async with connection, mirrored(connection, QUICK) as mirror:
+            await synced(mirror, cluster)
+            proxy.swallows = True
+            passing = cluster.create_vm("passing")
+            cluster.delete(VMS, passing)
+            await until(lambda: mirror.state is State.UNREACHABLE)
+            assert mirror.states == [State.LISTING, State.SYNCED, State.STALE, State.UNREACHABLE]
+            cluster.create_vm("staying")
+            proxy.swallows = False
+            await synced(mirror, cluster)
+    assert passing["metadata"]["uid"] in mirror.deletes
+    assert ends("idle") == before + 1
+    assert lists(cluster) == 1
+
+
+async def test_bookmarks_keep_a_quiet_stream_alive(cluster: SimulatedCluster, connection: ClusterConnection) -> None:
+    """Nothing happens for longer than the idle limit, and nothing is wrong."""
+    start = time.monotonic()
+    async with mirrored(connection, QUICK) as mirror:
+        await synced(mirror, cluster)
+        await until(lambda: time.monotonic() - start > 1.5)
+    assert mirror.states == [State.LISTING, State.SYNCED]
+    assert len(cluster.requests_for(VMS)) == 1
+
+
+@pytest.mark.parametrize("line", [b'{"type":"MODIFIED","object":{"metadata":{"name":"x",,\n', INVALID_UTF8])
+async def test_an_unreadable_line_loses_nothing(
+    cluster: SimulatedCluster, connection: ClusterConnection, line: bytes
+) -> None:
+    """The resourceVersion is not advanced past it: what follows is asked for again."""
+    async with mirrored(connection, QUICK) as mirror:
+        await synced(mirror, cluster)
+        cluster.faults.send_garbage(VMS, line=line)
+        cluster.create_vm("behind")
+        await synced(mirror, cluster)
+    assert mirror.deletes == []
+
+
+@pytest.mark.parametrize("abort", [True, False])
+async def test_half_a_line_is_dropped(cluster: SimulatedCluster, connection: ClusterConnection, *, abort: bool) -> None:
+    """Whether the stream was reset or ended politely in the middle of a line."""
+    async with mirrored(connection, QUICK) as mirror:
+        await synced(mirror, cluster)
+        cluster.faults.send_truncated(VMS, abort=abort)
+        cluster.create_vm("behind")
+        await synced(mirror, cluster)
+    assert lists(cluster) == 1
+
+
+async def test_an_error_event_ends_the_watch_and_keeps_the_place(
+    cluster: SimulatedCluster, connection: ClusterConnection
+) -> None:
+    """A 500 in mid-stream says nothing against the resourceVersion."""
+    async with mirrored(connection, QUICK) as mirror:
+        await synced(mirror, cluster)
+        cluster.faults.send_error(500)
+        await until(lambda: State.BACKOFF in mirror.states)
+        cluster.create_vm("behind")
+        await synced(mirror, cluster)
+    assert lists(cluster) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "state"), [(403, State.FORBIDDEN), (404, State.CRD_MISSING), (500, State.BACKOFF), (429, State.THROTTLED)]
+)
+async def test_a_refusal_deletes_nothing(
+    cluster: SimulatedCluster, connection: ClusterConnection, code: int, state: State
+) -> None:
+    """Rights and CRDs come and go; what is known stays known until a complete list says otherwise."""
+    async with mirrored(connection, QUICK) as mirror:
+        await synced(mirror, cluster)
+        cluster.faults.respond(code, VMS)
+        cluster.faults.close_streams(abort=True)
+        await until(lambda: mirror.state is state)
+        assert len(mirror.objects) == 8
+        await cluster.faults.clear()
+        await synced(mirror, cluster)
+    assert mirror.deletes == []
+    assert lists(cluster) == 1
+
+
+async def test_kubevirt_may_come_later(cluster: SimulatedCluster, connection: ClusterConnection) -> None:
+    """A 404 with a text body: a cluster without KubeVirt is not broken."""
+    cluster.uninstall_kubevirt()
+    async with mirrored(connection, QUICK) as mirror:
+        await until(lambda: mirror.state is State.CRD_MISSING)
+        assert mirror.count(Init) == 0
+        cluster.install_kubevirt()
+        await synced(mirror, cluster)
+
+
+async def test_the_server_is_left_alone_as_long_as_it_asks(
+    cluster: SimulatedCluster, connection: ClusterConnection
+) -> None:
+    """429 with Retry-After is neither a reason to list nor to hurry."""
+    async with mirrored(connection, QUICK) as mirror:
+        await synced(mirror, cluster)
+        cluster.faults.respond(429, VMS, retry_after=1, times=1)
+        cluster.faults.close_streams(abort=True)
+        await until(lambda: mirror.state is State.THROTTLED)
+        asked, start = len(cluster.requests), time.monotonic()
+        await synced(mirror, cluster)
+        assert time.monotonic() - start > 0.9
+    assert len(cluster.requests) <= asked + 2
+    assert lists(cluster) == 1
+
+
+@pytest.mark.parametrize("streams", [True, False])
+@pytest.mark.parametrize(
+    ("code", "message"), [(429, "too many requests"), (503, "busy"), (429, "storage is (re)initializing")]
+)
+async def test_a_list_waits_as_long_as_the_server_asks(
+    cluster: SimulatedCluster, connection: ClusterConnection, *, code: int, message: str, streams: bool
+) -> None:
+    """An API server that starts, or protects itself: it is asked once more when it said so, and for the same."""
+    cluster.faults.watch_list = streams
+    cluster.faults.respond(code, VMS, retry_after=1, message=message, times=1)
+    start = time.monotonic()
+    async with mirrored(connection, QUICK) as mirror:
+        await until(lambda: mirror.state is State.THROTTLED)
+        assert message in (mirror.reason or "")
+        asked = len(cluster.requests)
+        await synced(mirror, cluster)
+        assert time.monotonic() - start > 0.9
+    assert asked == 1
+    assert lists(cluster) == (2 if streams else 3)
+
+
+async def test_a_page_of_a_proxy_is_no_list(cluster: SimulatedCluster, connection: ClusterConnection) -> None:
+    """Captive portals answer 200 with HTML."""
+    cluster.faults.respond_html(VMS)
+    async with mirrored(connection, QUICK) as mirror:
+        await until(lambda: mirror.state is State.UNREACHABLE)
+        assert mirror.reason is not None
+        assert "text/html, not JSON" in mirror.reason
+        await cluster.faults.clear()
+        await synced(mirror, cluster)
+
+
+def as_of(cluster: SimulatedCluster) -> Listing:
+    """How a watcher begins that stored the resourceVersion of now."""
+    return Listing(ListReason.RESUMED, at=str(cluster.store.revision))
+
+
+async def test_what_happened_after_a_stored_resource_version_is_told_step_by_step(
+    cluster: SimulatedCluster, connection: ClusterConnection
+) -> None:
+    """The state is listed as it was then, in pages, and the watch goes on from there: nothing is skipped."""
+    before, start = truth(cluster), as_of(cluster)
+    passing = cluster.create_vm("passing")
+    cluster.patch(VMS, passing, {"metadata": {"labels": {"a": "b"}}})
+    cluster.delete(VMS, passing)
+    journal = [change.revision for change in cluster.store.journal if change.resource == VMS]
+    async with mirrored(connection, QUICK, start=start) as mirror:
+        await until(lambda: passing["metadata"]["uid"] in mirror.deletes)
+    listed = {e.object.metadata.uid: e.object.metadata.resource_version for e in mirror.told if type(e) is InitApply}
+    assert listed == before
+    told = [int(e.object.metadata.resource_version) for e in mirror.told if isinstance(e, Apply | Delete)]
+    assert told == [revision for revision in journal if revision > int(start.at or 0)]
+    assert len(told) >= 3
+    assert mirror.deletes == [passing["metadata"]["uid"]]
+    assert lists(cluster) == 1
+
+
+async def test_a_stored_resource_version_that_is_forgotten_leads_to_the_newest_list(
+    cluster: SimulatedCluster, connection: ClusterConnection
+) -> None:
+    """410: what came and went is lost, what is there is not."""
+    start = as_of(cluster)
+    cluster.create_vm("later")
+    cluster.forget_history()
+    async with mirrored(connection, QUICK, start=start) as mirror:
+        await synced(mirror, cluster)
+    assert mirror.count(InitDone) == 1
+
+
+async def test_a_stored_state_that_is_out_of_reach_for_the_watch_is_compared_with_the_newest(
+    cluster: SimulatedCluster, connection: ClusterConnection
+) -> None:
+    """Lists reach further back than watches: etcd keeps five minutes, the API server 75 seconds."""
+    start = as_of(cluster)
+    cluster.faults.respond(410, VMS, verb="watch", times=1)
+    cluster.faults.watch_list = False
+    gone = cluster.vm({"metadata": {"namespace": "default", "name": "vm-3"}}) or {}
+    cluster.delete(VMS, gone)
+    async with mirrored(connection, QUICK, start=start) as mirror:
+        await synced(mirror, cluster)
+    assert (mirror.count(InitDone), mirror.deletes) == (2, [gone["metadata"]["uid"]])
+
+
+async def regression(
+    cluster: SimulatedCluster, connection: ClusterConnection, trouble: Callable[[], object], **start: Any
+) -> str:
+    """What a list-watch says at its end, which `trouble` brings about."""
+    said = ""
+    try:
+        async with mirrored(connection, QUICK, **start) as mirror:
+            await until(lambda: mirror.state is State.SYNCED)
+            trouble()
+            await until(lambda: False)
+    except* RegressedError as errors:
+        said = str(errors.exceptions[0])
+    return said
+
+
+async def test_a_server_below_the_stored_resource_version_ends_the_list_watch(
+    cluster: SimulatedCluster, connection: ClusterConnection
+) -> None:
+    """A watch from the future would be silent for ever (an etcd restore)."""
+    future = str(cluster.store.revision + 1000)
+    said = await regression(
+        cluster, connection, lambda: None, start=Listing(ListReason.RESUMED, at=future), seen=future
+    )
+    assert said.startswith(f"resource version regressed: virtualmachines were at {future}, and the server is at")
+
+
+async def test_a_bookmark_from_the_past_ends_the_list_watch(
+    cluster: SimulatedCluster, connection: ClusterConnection
+) -> None:
+    """Etcd was restored under a watch that did not notice."""
+    line = b'{"type":"BOOKMARK","object":{"kind":"VirtualMachine","metadata":{"resourceVersion":"3"}}}\n'
+    said = await regression(cluster, connection, lambda: cluster.faults.send_garbage(VMS, line=line))
+    assert said.endswith("and the server is at 3; etcd was restored from a backup")
+
+
+async def test_a_watch_that_fell_silent_on_a_restored_server_ends_the_list_watch(
+    cluster: SimulatedCluster, connection: ClusterConnection
+) -> None:
+    """Such a server sends nothing, not even bookmarks, until it has come as far as we are."""
+    backup = cluster.backup()
+    cluster.create_vm("lost")
+    said = await regression(cluster, connection, lambda: cluster.restore(backup))
+    assert f"and the server is at {backup.revision};" in said
+
+
+async def test_a_list_that_would_delete_most_is_confirmed_by_a_second_one(
+    cluster: SimulatedCluster, connection: ClusterConnection
+) -> None:
+    """Only two complete lists that agree sweep more than half of a larger set."""
+    for number in range(30):
+        cluster.create_vm(f"more-{number}")
+    async with mirrored(connection, QUICK) as mirror:
+        await synced(mirror, cluster)
+        cluster.faults.refuse_connections()
+        for vm in list(cluster.truth(VMS)[VMS].values())[:30]:
+            cluster.delete(VMS, vm)
+        cluster.tick(60)
+        cluster.forget_history()
+        await cluster.faults.accept_connections()
+        await synced(mirror, cluster)
+    assert (mirror.count(Init), mirror.count(InitDone)) == (3, 2)
+    assert len(mirror.deletes) == 30
+
+
+async def test_it_is_listed_again_from_time_to_time(cluster: SimulatedCluster, connection: ClusterConnection) -> None:
+    """What no watch told is found by a slow list; it is looked for when a watch has ended in good order.
+
+    It shows the state that the watch had come to, so a difference is drift, and what has happened since is not.
+    """
+    slow = ListWatchSettings(relist_seconds=(0.1, 0.1), watch_seconds=(1, 1), default_retry=SOON)
+    async with mirrored(connection, slow) as mirror:
+        await until(lambda: mirror.count(InitDone) == 2)
+    assert mirror.deletes == []
+    assert [event.finds_drift for event in mirror.told if type(event) is InitDone] == [False, True]
+    assert cluster.requests_for(VMS, verb="list")[-1].query["resourceVersionMatch"] == "Exact"
+
+
+async def test_an_outage_is_logged_when_it_begins_and_when_it_ends(
+    cluster: SimulatedCluster, connection: ClusterConnection, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One clear line for people, with all of it as extra for machines; not one for each attempt."""
+    caplog.set_level(logging.INFO, "summit.watcher")
+    async with mirrored(connection, QUICK) as mirror:
+        await synced(mirror, cluster)
+        cluster.faults.refuse_connections()
+        await until(lambda: mirror.state is State.UNREACHABLE)
+        start = time.monotonic()
+        await until(lambda: time.monotonic() - start > 0.5)
+        await cluster.faults.accept_connections()
+        await synced(mirror, cluster)
+    lines = [r for r in caplog.records if r.name == "summit.watcher"]
+    refused = [r for r in lines if "refused" in r.getMessage()]
+    assert len(refused) == 1
+    assert re.fullmatch(
+        r"cluster vulcan: cannot watch virtualmachines: connection refused by 127\.0\.0\.1:\d+; "
+        r"next attempt in \d\.\d s",
+        refused[0].getMessage(),
+    )
+    fields = vars(refused[0])
+    assert (fields["cluster"], fields["resource"], fields["state"]) == ("vulcan", VMS, "unreachable")
+    assert fields["attempt"] >= 1
+    assert lines[-1].getMessage() == "cluster vulcan is watched again"
+
+
+async def test_the_end_of_an_outage_is_told_for_what_it_ends(
+    connection: ClusterConnection, caplog: pytest.LogCaptureFixture
+) -> None:
+    """For the whole cluster with its first list-watch, as its beginning was; for one resource by its name."""
+    caplog.set_level(logging.INFO, "summit.watcher")
+    reports = [StreamReport(connection, resource, lambda *_: None) for resource in (VIRTUAL_MACHINES, MIGRATIONS)]
+    for failure in (Failure(State.UNREACHABLE, "refused"), Failure(State.FORBIDDEN, "403")):
+        caplog.clear()
+        for report in reports:
+            report.failed("list", failure, 1, 1.0)
+        for report in reports:
+            report.synced()
+        ends = [line for line in caplog.messages if line.endswith("watched again")]
+        if failure.state is State.UNREACHABLE:
+            assert ends == ["cluster vulcan is watched again"]
+        else:
+            assert ends == [
+                "cluster vulcan: virtualmachines are watched again",
+                "cluster vulcan: virtualmachineinstancemigrations are watched again",
+            ]

@@ -1,0 +1,95 @@
+"""Appending to the log by hand: all or none, and only onto what the decision was made from."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from nats.aio.client import Client
+from support.projecting import publisher
+from support.published import unmanaged_event
+
+from summit_models.contract import Revision, Uid
+from summit_models.event import VmEvent, VmEventType, subject_of, unmanaged_vm_subjects
+from summit_runtime.nats import bus
+from summit_runtime.nats.append import Basis, ConflictError, NotStoredError, append
+from summit_runtime.nats.consumer import last_per_subject
+from summit_standalone.embedded.nats import embedded_nats
+
+DELETED, UPDATED = VmEventType.DELETED, VmEventType.UPDATED
+
+
+def basis(revision: int, vm_id: str = "vm-001") -> Basis:
+    return Basis(unmanaged_vm_subjects(Uid(vm_id)), Revision(revision))
+
+
+def event(number: int, type_: VmEventType = UPDATED, datacenter: str = "dc-solna") -> VmEvent:
+    return unmanaged_event(type_=type_, datacenter=datacenter).model_copy(update={"id": f"event-{number}"})
+
+
+@pytest.fixture
+async def client(nats_url: str) -> AsyncIterator[Client]:
+    async with publisher(nats_url) as client:
+        yield client
+
+
+async def last_words(client: Client) -> dict[str, int]:
+    return {message.subject: message.sequence async for message in last_per_subject(client, "summit.vms.>")}
+
+
+async def test_event_is_stored_onto_the_revision_it_was_made_from(client: Client) -> None:
+    """0 stands for nothing yet."""
+    assert await append(client, [event(1)], basis(0)) == 1
+    assert await append(client, [event(2)], basis(1)) == 2
+
+
+async def test_of_two_made_from_one_revision_the_second_is_refused(client: Client) -> None:
+    """It is told the revision that it has not seen; also where that is in another datacenter."""
+    await append(client, [event(1)], basis(0))
+    with pytest.raises(ConflictError) as conflict:
+        await append(client, [event(2, datacenter="dc-uppsala")], basis(0))
+    assert conflict.value.newest == 1
+    assert (await bus.stream_state(client)).last_sequence == 1
+
+
+async def test_two_events_are_stored_together_or_not_at_all(client: Client) -> None:
+    """A VM that moves ends under one subject and goes on under the other, for every reader."""
+    await append(client, [event(1)], basis(0))
+    moved = [event(2, DELETED), event(3, datacenter="dc-uppsala")]
+    assert await append(client, moved, basis(1)) == 3
+    assert await last_words(client) == {subject_of(event): n for n, event in enumerate(moved, 2)}
+    with pytest.raises(ConflictError):
+        await append(client, [event(4), event(5, datacenter="dc-uppsala")], basis(1))
+    assert (await bus.stream_state(client)).last_sequence == 3
+
+
+async def test_plain_subscriber_sees_both_events_of_a_batch(client: Client) -> None:
+    """What is stored together is republished like everything else."""
+    seen: asyncio.Queue[str] = asyncio.Queue()
+
+    async def hear(message: object) -> None:
+        seen.put_nowait(message.subject)  # type: ignore[attr-defined]
+
+    await client.subscribe("summit.>", cb=hear)
+    await append(client, [event(1, DELETED), event(2, datacenter="dc-uppsala")], basis(0))
+    async with asyncio.timeout(10):
+        assert [await seen.get(), await seen.get()] == [
+            "summit.vms.dc-solna.-.-.vm-001",
+            "summit.vms.dc-uppsala.-.-.vm-001",
+        ]
+
+
+async def test_refusal_is_told_in_the_servers_words(client: Client) -> None:
+    """An event that is too large for the stream, for example."""
+    large = unmanaged_event(name="x" * 300_000)
+    with pytest.raises(NotStoredError, match="exceeds maximum") as refused:
+        await append(client, [large], basis(0))
+    assert not refused.value.unsure
+
+
+async def test_nothing_is_kept_for_a_server_that_is_away(tmp_path: Path) -> None:
+    """The client would buffer it and send it after a reconnect, long after the failure was told."""
+    async with embedded_nats(tmp_path / "nats") as url, publisher(url) as client:
+        pass
+    with pytest.raises(NotStoredError, match="not connected"):
+        await append(client, [event(1)], basis(0))

@@ -1,0 +1,343 @@
+"""NATS: stream, publisher and consumer against a real server that is stopped and started."""
+
+import asyncio
+import itertools
+import json
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import nats
+import pytest
+from pydantic import SecretStr
+from support.nats_server import nats_server
+
+from summit_models.event import STREAM
+from summit_runtime.nats import bus
+from summit_runtime.nats.consumer import StreamMessage, consume
+from summit_runtime.nats.fair_queue import WINDOW_EVENTS
+from summit_runtime.nats.publisher import publishing
+from summit_runtime.process import FatalError, end
+from summit_standalone.embedded.child import Child, Program, kept_running
+from summit_standalone.embedded.nats import _binary, embedded_nats
+from summit_standalone.embedded.server_process import choose_port
+
+DEADLINE_SECONDS = 20.0
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while not condition():  # noqa: ASYNC110  the publisher counts, it does not call
+            await asyncio.sleep(0.01)
+
+
+async def read(url: str, count: int, *, after: int = 0) -> list[StreamMessage]:
+    client = await bus.connect(SecretStr(url), name="reader")
+    messages: list[StreamMessage] = []
+    async with asyncio.timeout(DEADLINE_SECONDS), consume(client, after=after) as consumer:
+        while len(messages) < count:
+            messages += await consumer.next_batch()
+    await bus.close(client)
+    return messages
+
+
+async def test_the_stream_is_made_once_and_kept(nats_url: str) -> None:
+    """Each process makes sure of it at its start; the second finds what the first made."""
+    client = await bus.connect(SecretStr(nats_url), name="test")
+    await bus.ensure_stream(client)
+    created = (await bus.stream_state(client)).created_at
+    await bus.ensure_stream(client)
+    assert (await bus.stream_state(client)).created_at == created
+    await bus.close(client)
+
+
+async def test_who_is_cancelled_while_an_answer_comes_ends(nats_url: str) -> None:
+    """At whichever moment: a task of a group is cancelled once."""
+    client = await bus.connect(SecretStr(nats_url), name="test")
+    await bus.ensure_stream(client)
+
+    async def ask_for_ever() -> None:
+        while True:
+            await client.jetstream().stream_info(STREAM)
+
+    for moment in range(150):
+        asking = asyncio.create_task(ask_for_ever())
+        for _ in range(moment):
+            await asyncio.sleep(0)
+        asking.cancel()
+        ended, _ = await asyncio.wait({asking}, timeout=2)
+        await end(asking)
+        assert ended
+    await bus.close(client)
+
+
+async def test_a_server_that_is_not_ready_when_the_stream_is_made_is_waited_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No process ends because NATS restarts while it starts."""
+    port = choose_port(tmp_path)
+    without_jetstream = Program("nats", (_binary(), "--addr", "127.0.0.1", "--port", str(port)))
+    async with kept_running(replace(without_jetstream, log=tmp_path / "nats.log")):
+        client = await bus.connect(SecretStr(f"nats://127.0.0.1:{port}"), name="test")
+        making = asyncio.create_task(bus.ensure_stream(client))
+        await until(lambda: "says nothing of the stream" in caplog.text)
+    async with embedded_nats(tmp_path / "nats", port):
+        await asyncio.wait_for(making, DEADLINE_SECONDS)
+        assert (await bus.stream_state(client)).last_sequence == 0
+        await bus.close(client)
+
+
+async def test_what_an_operator_changed_of_the_stream_stays(nats_url: str) -> None:
+    """A year of history is not cut to ninety days by the next start."""
+    client = await bus.connect(SecretStr(nats_url), name="test")
+    await bus.ensure_stream(client)
+    year = 365 * 24 * 3600
+    await client.jetstream().update_stream(replace(bus.stream_config(), max_age=year))
+    await bus.ensure_stream(client)
+    assert (await client.jetstream().stream_info(STREAM)).config.max_age == year
+    await bus.close(client)
+
+
+async def test_a_plain_subscriber_sees_exactly_the_log(nats_url: str) -> None:
+    """A duplicate is stored once and told once, under the public name, with its sequence."""
+    client = await bus.connect(SecretStr(nats_url), name="test")
+    await bus.ensure_stream(client)
+    outsider = await nats.connect(nats_url)
+    feed = await outsider.subscribe("summit.vms.dc-solna.>")
+    await outsider.flush()
+    async with publishing(client) as publisher:
+        for event_id in ("a", "a", "b"):
+            await publisher.publish("summit.vms.dc-solna.vulcan.prod.web", event_id.encode(), event_id)
+        await publisher.flush()
+    seen = [await feed.next_msg(timeout=5) for _ in range(2)]
+    assert [(m.data, (m.headers or {})["Nats-Sequence"]) for m in seen] == [(b"a", "1"), (b"b", "2")]
+    assert feed.pending_msgs == 0
+    await outsider.close()
+    await bus.close(client)
+
+
+async def test_events_of_one_subject_keep_their_order_across_restarts_of_the_server(tmp_path: Path) -> None:
+    """Nothing is lost, nothing is stored twice, nothing overtakes: kill the server twice while publishing."""
+    count, subjects = 6000, 20
+    async with embedded_nats(tmp_path / "nats") as url:
+        port = int(url.rpartition(":")[2])
+        client = await bus.connect(SecretStr(url), name="test")
+        await bus.ensure_stream(client)
+    async with publishing(client) as publisher:
+
+        async def publish_all() -> None:
+            for n in range(count):
+                body = json.dumps({"n": n}).encode()
+                await publisher.publish(f"summit.vms.d.c.n.v{n % subjects}", body, f"id-{n}")
+
+        writer = asyncio.create_task(publish_all())
+        for done in (count // 3, 2 * count // 3):
+            async with embedded_nats(tmp_path / "nats", port):
+                await until(lambda done=done: publisher.published >= done)  # type: ignore[misc]
+        async with embedded_nats(tmp_path / "nats", port) as url:
+            await asyncio.wait_for(writer, DEADLINE_SECONDS)
+            await asyncio.wait_for(publisher.flush(), DEADLINE_SECONDS)
+            messages = await read(url, count)
+            await bus.close(client)
+    order: dict[str, list[int]] = {}
+    for message in messages:
+        order.setdefault(message.subject, []).append(json.loads(message.body)["n"])
+    assert len(messages) == count
+    assert all(numbers == sorted(set(numbers)) for numbers in order.values())
+
+
+async def test_a_flush_waits_for_what_was_handed_over_before_and_for_nothing_else(nats_url: str) -> None:
+    """So that one cluster can tell how far it is while the others go on."""
+    client = await bus.connect(SecretStr(nats_url), name="test")
+    await bus.ensure_stream(client)
+    async with publishing(client) as publisher:
+
+        async def publish_for_ever() -> None:
+            for n in itertools.count():
+                await publisher.publish(f"summit.vms.d.c.n.v{n % 9}", b"{}", f"id-{n}")
+
+        others = asyncio.create_task(publish_for_ever())
+        await until(lambda: publisher.unacknowledged)
+        await publisher.publish("summit.vms.d.c.n.mine", b"mine", "mine")
+        await asyncio.wait_for(publisher.flush(), DEADLINE_SECONDS)
+        assert not others.done()
+        others.cancel()
+        stored = await client.jetstream().get_last_msg(STREAM, "summit.vms.d.c.n.mine", direct=True)
+        assert stored.data == b"mine"
+    await bus.close(client)
+
+
+async def test_publishing_waits_when_too_much_is_unacknowledged(tmp_path: Path) -> None:
+    """A NATS that is away is felt by the publisher's caller; memory stays bounded."""
+    async with embedded_nats(tmp_path / "nats") as url:
+        client = await bus.connect(SecretStr(url), name="test")
+        await bus.ensure_stream(client)
+    async with publishing(client) as publisher:
+        for n in range(WINDOW_EVENTS):
+            await publisher.publish(f"summit.vms.d.c.n.v{n}", b"{}", f"id-{n}")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(publisher.publish("summit.vms.d.c.n.more", b"{}", "more"), 0.1)
+        assert publisher.unacknowledged == WINDOW_EVENTS
+    await bus.close(client)
+
+
+async def test_an_event_that_is_too_large_is_dropped_and_stops_nobody(
+    nats_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No retry can mend it; it is told with its id."""
+    client = await bus.connect(SecretStr(nats_url), name="test")
+    await bus.ensure_stream(client)
+    async with publishing(client) as publisher:
+        await publisher.publish("summit.vms.d.c.n.big", b"x" * (bus.MAX_EVENT_BYTES + 1), "too-big")
+        await publisher.publish("summit.vms.d.c.n.small", b"{}", "small")
+        await asyncio.wait_for(publisher.flush(), DEADLINE_SECONDS)
+    assert (await bus.stream_state(client)).last_sequence == 1
+    assert "too-big" in caplog.text
+    await bus.close(client)
+
+
+async def test_all_events_keep_their_order_when_the_server_is_killed(tmp_path: Path) -> None:
+    """Three times SIGKILL in mid-stream: the log is what was published, across subjects, in strict order."""
+    count = 12_000
+    servers: list[Child] = []
+    async with embedded_nats(tmp_path / "nats") as url:
+        port = int(url.rpartition(":")[2])
+        client = await bus.connect(SecretStr(url), name="test")
+        await bus.ensure_stream(client)
+    async with publishing(client) as publisher, asyncio.TaskGroup() as tasks:
+
+        async def publish_all() -> None:
+            for n in range(count):
+                await publisher.publish(f"summit.vms.d.c.n.v{n % 500}", str(n).encode(), f"id-{n}")
+
+        tasks.create_task(publish_all())
+        for done in (count // 4, count // 2, 3 * count // 4):
+            async with embedded_nats(tmp_path / "nats", port, servers.append):
+                await until(lambda done=done: publisher.published >= done)  # type: ignore[misc]
+                servers[-1].kill()
+                await servers[-1].ended()
+        async with embedded_nats(tmp_path / "nats", port) as url:
+            await until(lambda: publisher.published == count)
+            messages = await read(url, count)
+            assert (await bus.stream_state(client)).last_sequence == count
+    await bus.close(client)
+    assert [int(m.body) for m in messages] == list(range(count))
+
+
+async def test_an_event_that_is_too_large_within_a_burst_moves_no_other(
+    nats_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither one that the stream refuses nor one that the server itself would close the connection for."""
+    client = await bus.connect(SecretStr(nats_url), name="test")
+    await bus.ensure_stream(client)
+    too_large = {300: bus.MAX_EVENT_BYTES, 700: client.max_payload + 1, 1499: bus.MAX_EVENT_BYTES}
+    async with publishing(client) as publisher:
+        for n in range(1500):
+            await publisher.publish(f"summit.vms.d.c.n.v{n}", str(n).encode().ljust(too_large.get(n, 0)), f"id-{n}")
+        await asyncio.wait_for(publisher.flush(), DEADLINE_SECONDS)
+        assert publisher.published == 1497
+    messages = await read(nats_url, 1497)
+    assert [int(m.body) for m in messages] == [n for n in range(1500) if n not in too_large]
+    dropped = {r.getMessage().split()[1] for r in caplog.records if r.levelname == "ERROR"}
+    assert dropped == {f"id-{n}" for n in too_large}
+    await bus.close(client)
+
+
+async def test_a_burst_is_stored_after_the_single_events_before_it(nats_url: str) -> None:
+    """Whether an event goes alone or among many is the publisher's business, also when some were stored before."""
+    client = await bus.connect(SecretStr(nats_url), name="test")
+    await bus.ensure_stream(client)
+    async with publishing(client) as publisher:
+        for start in range(0, 3000, 1000):
+            for n in range(start, start + 10):
+                await publisher.publish("summit.vms.d.c.n.single", str(n).encode(), f"id-{n}")
+                await publisher.flush()
+            for n in range(max(0, start - 5), start + 1000):
+                await publisher.publish(f"summit.vms.d.c.n.v{n % 7}", str(n).encode(), f"id-{n}")
+        await asyncio.wait_for(publisher.flush(), DEADLINE_SECONDS)
+    assert [int(m.body) for m in await read(nats_url, 3000)] == list(range(3000))
+    assert (await bus.stream_state(client)).last_sequence == 3000
+    await bus.close(client)
+
+
+async def test_a_log_that_takes_nothing_is_tried_for_ever_and_told_once(
+    nats_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without the stream the server answers 503; when it is there the events are stored in order."""
+    client = await bus.connect(SecretStr(nats_url), name="test")
+    async with publishing(client) as publisher:
+        for n in range(100):
+            await publisher.publish(f"summit.vms.d.c.n.v{n}", str(n).encode(), f"id-{n}")
+        await until(lambda: publisher._backoff.attempt >= 2)  # nothing else tells of a second attempt
+        assert publisher.unacknowledged == 100
+        await bus.ensure_stream(client)
+        await asyncio.wait_for(publisher.flush(), DEADLINE_SECONDS)
+    assert [int(m.body) for m in await read(nats_url, 100)] == list(range(100))
+    told = [r.getMessage() for r in caplog.records if "store" in r.getMessage()]
+    assert told == [
+        "NATS does not store events (no stream takes them: JetStream is not ready); trying again until it does",
+        "NATS stores events again",
+    ]
+    await bus.close(client)
+
+
+async def test_a_stream_of_before_takes_batches_after_the_update(nats_url: str) -> None:
+    """Streams made without `allow_batched` get it at the next start; nothing is stored anew."""
+    client = await bus.connect(SecretStr(nats_url), name="test")
+    before = bus.stream_config()
+    before.allow_batched = None
+    await client.jetstream().add_stream(before)
+    await bus.ensure_stream(client)
+    async with publishing(client) as publisher:
+        await publisher.publish("summit.vms.d.c.n.web", b"{}", "id")
+        await asyncio.wait_for(publisher.flush(), DEADLINE_SECONDS)
+    assert (await bus.stream_state(client)).last_sequence == 1
+    await bus.close(client)
+
+
+async def test_a_stream_that_was_deleted_is_made_anew_and_its_writer_starts_anew(
+    nats_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the writer remembers having published is nowhere any more; only a new start tells it all again."""
+    monkeypatch.setattr(bus, "PING_SECONDS", 0.05)
+    client = await bus.connect(SecretStr(nats_url), name="test")
+    await bus.ensure_stream(client)
+    watching = asyncio.create_task(bus.watch_stream(client))
+    created = (await bus.stream_state(client)).created_at
+    await client.jetstream().delete_stream(STREAM)
+    with pytest.raises(FatalError, match="replaced by a new one"):
+        await asyncio.wait_for(watching, DEADLINE_SECONDS)
+    assert (await bus.stream_state(client)).created_at > created
+    await bus.close(client)
+
+
+async def test_a_connection_outlives_a_server_that_stalls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer to a ping may come late: it must neither end the process nor the reading of nats-py."""
+    monkeypatch.setattr(bus, "PING_SECONDS", 0.05)
+    async with nats_server(tmp_path / "nats") as (address, server):
+        client = await bus.connect(SecretStr(f"nats://{address}"), name="test")
+        watching = asyncio.create_task(bus.watch_connection(client))
+        os.kill(server.pid or 0, signal.SIGSTOP)
+        await asyncio.wait({watching}, timeout=2.5)
+        os.kill(server.pid or 0, signal.SIGCONT)
+        await client.flush(timeout=10)
+        assert (client.stats["reconnects"], watching.done()) == (0, False)
+        await end(watching)
+        await bus.close(client)
+
+
+async def test_a_connection_that_is_silent_for_good_ends_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When even nats-py does not give it up, only a new start helps."""
+    monkeypatch.setattr(bus, "PING_SECONDS", 0.05)
+    monkeypatch.setattr(bus, "DEAD_SECONDS", 0.5)
+    async with nats_server(tmp_path / "nats") as (address, server):
+        client = await bus.connect(SecretStr(f"nats://{address}"), name="test")
+        os.kill(server.pid or 0, signal.SIGSTOP)
+        with pytest.raises(FatalError, match=r"not answered for 0\.5 s"):
+            await asyncio.wait_for(bus.watch_connection(client), DEADLINE_SECONDS)
+        os.kill(server.pid or 0, signal.SIGCONT)
+        await bus.close(client)

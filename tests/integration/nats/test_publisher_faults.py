@@ -1,0 +1,290 @@
+"""Publishing to a server that refuses, forgets, stalls or is full: nothing lost, nothing overtaken, said why."""
+
+import asyncio
+import os
+import shutil
+import signal
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from support.nats_server import nats_server
+
+from summit_models.contract import ClusterName, DatacenterId
+from summit_models.event import STREAM
+from summit_runtime.nats import acknowledged, bus, denied, fair_queue, publisher
+from summit_runtime.nats.consumer import consume
+from summit_runtime.nats.publisher import Publisher, publishing
+from summit_runtime.process import FatalError
+from summit_standalone.embedded.child import Child
+
+DEADLINE_SECONDS = 30.0
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[bus.EventClient]:
+    client = await bus.connect(SecretStr(url), name="test")
+    try:
+        yield client
+    finally:
+        await bus.close(client)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while not condition():  # noqa: ASYNC110  the publisher counts, it does not call
+            await asyncio.sleep(0.01)
+
+
+async def publish(to: Publisher, numbers: Iterable[int], *, body: bytes = b"") -> None:
+    for n in numbers:
+        await to.publish(f"summit.vms.d.c.n.v{n % 7}", str(n).encode() + body, f"id-{n}")
+
+
+async def stored(client: bus.EventClient) -> list[int]:
+    """The numbers in the log, in its order."""
+    last = (await bus.stream_state(client)).last_sequence
+    numbers: list[int] = []
+    async with asyncio.timeout(DEADLINE_SECONDS), consume(client, after=0) as consumer:
+        while len(numbers) < last:
+            numbers += [int(m.body.split()[0]) for m in await consumer.next_batch()]
+    return numbers
+
+
+@pytest.fixture
+def told(caplog: pytest.LogCaptureFixture) -> Callable[[str], bool]:
+    """Whether a log line contains a text."""
+    return lambda text: text in caplog.text
+
+
+async def test_what_a_server_lost_with_its_last_moments_is_sent_again_in_its_place(
+    tmp_path: Path, told: Callable[[str], bool]
+) -> None:
+    """A power failure cuts the log's end: confirmed events go before those that came since, and nothing restarts."""
+    directory = tmp_path / "nats"
+    async with nats_server(directory) as (address, _):
+        client = await bus.connect(SecretStr(f"nats://{address}"), name="test")
+        await bus.ensure_stream(client)
+        publishing_all = publishing(client)
+        writer = await publishing_all.__aenter__()
+        await publish(writer, range(100))
+        await writer.flush()
+    shutil.copytree(directory / "jetstream", tmp_path / "older")
+    async with nats_server(directory):
+        await publish(writer, range(100, 300))
+        await asyncio.wait_for(writer.flush(), DEADLINE_SECONDS)
+    shutil.rmtree(directory / "jetstream")
+    shutil.move(tmp_path / "older", directory / "jetstream")
+    await publish(writer, range(300, 310))
+    async with nats_server(directory):
+        await asyncio.wait_for(writer.flush(), DEADLINE_SECONDS)
+        assert await stored(client) == list(range(310))
+        await publishing_all.__aexit__(None, None, None)
+        await bus.close(client)
+    assert told("NATS has lost 200 events that it had confirmed")
+
+
+async def test_a_log_that_lost_more_than_is_remembered_makes_its_writer_start_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one restored from a backup: only a new start, which compares lists with the log, tells all that is missing."""
+    monkeypatch.setattr(acknowledged, "RECENT_EVENTS", 20)
+    monkeypatch.setattr(publisher, "CHECK_SECONDS", 0.05)
+    directory = tmp_path / "nats"
+    async with nats_server(directory) as (address, _):
+        client = await bus.connect(SecretStr(f"nats://{address}"), name="test")
+        await bus.ensure_stream(client)
+    shutil.copytree(directory / "jetstream", tmp_path / "older")
+    writer = Publisher(client)
+    subscription = None
+    async with nats_server(directory):
+        await until(lambda: client.is_connected)
+        subscription = await client.subscribe(f"{writer.inbox}.>", cb=writer.answer)
+        running = asyncio.create_task(writer.run())
+        for start in range(0, 100, 5):
+            await publish(writer, range(start, start + 5))
+            await asyncio.wait_for(writer.flush(), DEADLINE_SECONDS)
+    shutil.rmtree(directory / "jetstream")
+    shutil.move(tmp_path / "older", directory / "jetstream")
+    async with nats_server(directory):
+        with pytest.raises(FatalError, match=r"lost what it had stored.*starts anew"):
+            await asyncio.wait_for(running, DEADLINE_SECONDS)
+        await subscription.unsubscribe()
+        await bus.close(client)
+
+
+async def test_a_writer_that_wrote_nothing_notices_a_log_that_was_restored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it remembers of its cluster is newer than the log, though nothing has happened there since."""
+    monkeypatch.setattr(publisher, "CHECK_SECONDS", 0.05)
+    directory = tmp_path / "nats"
+    async with nats_server(directory) as (address, _):
+        url = f"nats://{address}"
+        async with connected(url) as client:
+            await bus.ensure_stream(client)
+    shutil.copytree(directory / "jetstream", tmp_path / "older")
+    async with nats_server(directory):
+        other = await bus.connect(SecretStr(url), name="other")
+        idle = Publisher(await bus.connect(SecretStr(url), name="idle"))
+        async with publishing(other) as writer:
+            await publish(writer, range(3))
+            await writer.flush()
+        running = asyncio.create_task(idle.run())
+        await until(lambda: idle._acknowledged._receipts)  # nothing else tells that it has looked
+    shutil.rmtree(directory / "jetstream")
+    shutil.move(tmp_path / "older", directory / "jetstream")
+    async with nats_server(directory):
+        with pytest.raises(FatalError, match="starts anew"):
+            await asyncio.wait_for(running, DEADLINE_SECONDS)
+        for client in (other, idle.client):
+            await bus.close(client)
+
+
+def user(rights: str) -> str:
+    return f"authorization {{ users: [ {{ user: few, password: p, permissions: {{ {rights} }} }} ] }}"
+
+
+def permit(directory: Path, server: Child, rights: str, now: str = "") -> None:
+    """Change what the user may do, in the running server."""
+    config = directory / "nats.conf"
+    config.write_text(config.read_text().replace(rights, now))
+    os.kill(server.pid or 0, signal.SIGHUP)
+
+
+async def test_events_that_may_not_be_published_wait_and_hold_up_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: Callable[[str], bool]
+) -> None:
+    """The reason is told once, with the permission that is missing; given it, they are stored, in their order."""
+    monkeypatch.setattr(denied, "RETRY_SECONDS", (0.05, 0.1))
+    directory, rights = (
+        tmp_path / "nats",
+        'publish: { deny: ["ingest.summit.vms.d.c.n.v3", "ingest.summit.vms.d.x.>"] }',
+    )
+    async with nats_server(directory, more=user(rights)) as (address, server):  # noqa: SIM117  one needs the other
+        async with connected(f"nats://few:p@{address}") as client, publishing(client) as writer:
+            await bus.ensure_stream(client)
+            for n in range(700):
+                place = "d.x" if n % 7 == 5 else "d.c"
+                await writer.publish(f"summit.vms.{place}.n.v{n % 7}", str(n).encode(), f"id-{n}")
+            await until(lambda: writer.published == 500)
+            assert (writer.denied, writer.unacknowledged) == (200, 200)
+            assert await stored(client) == [n for n in range(700) if n % 7 not in (3, 5)]
+            await publish(writer, range(700, 714))
+            await until(lambda: writer.published == 512)
+            assert told("such as 'ingest.summit.vms.d.c.n.v3': give that user the permission to publish "
+                        "'ingest.summit.vms.d.c.>'")  # fmt: skip
+            permit(directory, server, rights, rights.replace("v3", "other"))
+            await until(lambda: writer.denied == 100)
+            assert [n for n in await stored(client) if n % 7 == 3] == list(range(3, 714, 7))
+            permit(directory, server, rights.replace("v3", "other"))
+            await asyncio.wait_for(writer.flush(), DEADLINE_SECONDS)
+            assert [n for n in await stored(client) if n < 700 and n % 7 == 5] == list(range(5, 700, 7))
+    assert told("NATS stores events again that it did not permit before")
+
+
+async def test_what_waits_for_a_permission_is_bounded_and_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As many as wait for a NATS that is away: then their cluster waits, and only that one."""
+    monkeypatch.setattr(denied, "RETRY_SECONDS", (0.05, 0.1))
+    rights = 'publish: { deny: ["ingest.summit.vms.d.x.>"] }'
+    async with nats_server(tmp_path / "nats", more=user(rights)) as (address, _):  # noqa: SIM117  one needs the other
+        async with connected(f"nats://few:p@{address}") as client, publishing(client) as writer:
+            await bus.ensure_stream(client)
+            for n in range(fair_queue.WINDOW_EVENTS):
+                await writer.publish(f"summit.vms.d.x.n.v{n}", b"", f"x-{n}")
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(writer.publish("summit.vms.d.x.n.more", b"", "more"), 0.1)
+            await until(lambda: writer.denied >= fair_queue.WINDOW_EVENTS - denied.TRIED_AT_ONCE)
+            await publish(writer, range(3000))
+            await asyncio.wait_for(writer.cluster_queue(DatacenterId("d"), ClusterName("c")).flush(), DEADLINE_SECONDS)
+            assert await stored(client) == list(range(3000))
+    assert len([line for line in caplog.messages if "does not permit" in line]) == 1
+
+
+async def test_one_cluster_that_changes_without_end_does_not_keep_others_waiting(tmp_path: Path) -> None:
+    """They take turns: behind two thousand events of one, the event of another is among the next."""
+    async with nats_server(tmp_path / "nats") as (address, _), connected(f"nats://{address}") as client:
+        await bus.ensure_stream(client)
+        writer = Publisher(client)
+        for n in range(fair_queue.WINDOW_EVENTS):
+            await writer.publish(f"summit.vms.d.noisy.n.v{n % 7}", str(n).encode(), f"noisy-{n}")
+        await writer.publish("summit.vms.d.quiet.n.v", b"-1", "quiet")
+        subscription = await client.subscribe(f"{writer.inbox}.>", cb=writer.answer)
+        running = asyncio.create_task(writer.run())
+        await asyncio.wait_for(writer.flush(), DEADLINE_SECONDS)
+        assert (await stored(client)).index(-1) == 1
+        running.cancel()
+        await subscription.unsubscribe()
+
+
+async def test_a_user_who_may_not_read_the_log_publishes_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: Callable[[str], bool]
+) -> None:
+    """Only what the server loses cannot be seen then; that is said once, and costs no waiting."""
+    monkeypatch.setattr(publisher, "CHECK_SECONDS", 0.05)
+    monkeypatch.setattr(acknowledged, "ANSWER_SECONDS", 0.3)
+    rights = 'publish: { deny: ["$JS.API.STREAM.MSG.GET.>"] }'
+    users = f"authorization {{ users: [ {{ user: few, password: p, permissions: {{ {rights} }} }} ] }}"
+    async with nats_server(tmp_path / "nats", more=users) as (address, _):  # noqa: SIM117  one needs the other
+        async with connected(f"nats://few:p@{address}") as client, publishing(client) as writer:
+            await bus.ensure_stream(client)
+            await publish(writer, range(3))
+            await asyncio.wait_for(writer.flush(), DEADLINE_SECONDS)
+            await until(lambda: told("what NATS may lose cannot be seen"))
+            await publish(writer, range(3, 6))
+            await asyncio.wait_for(writer.flush(), 3)
+            assert await stored(client) == list(range(6))
+
+
+async def test_a_full_disk_is_waited_out(tmp_path: Path, told: Callable[[str], bool]) -> None:
+    """The server says 503; events wait in order, and are stored when there is room."""
+    async with nats_server(tmp_path / "nats", jetstream="max_file: 1M") as (address, _):
+        client = await bus.connect(SecretStr(f"nats://{address}"), name="test")
+        await bus.ensure_stream(client)
+        writing = publishing(client)
+        writer = await writing.__aenter__()
+        await publish(writer, range(60), body=b" " + os.urandom(16_000).hex().encode())
+        await until(lambda: told("NATS does not store events (insufficient resources"))
+    async with nats_server(tmp_path / "nats"):
+        await asyncio.wait_for(writer.flush(), DEADLINE_SECONDS)
+        assert await stored(client) == list(range(60))
+        await writing.__aexit__(None, None, None)
+        await bus.close(client)
+
+
+async def test_a_stream_that_may_take_no_more_is_waited_out(tmp_path: Path, told: Callable[[str], bool]) -> None:
+    """An operator who forbade the stream to drop old events has to give it room; until then they wait."""
+    async with nats_server(tmp_path / "nats") as (address, _), connected(f"nats://{address}") as client:
+        await bus.ensure_stream(client)
+        small = replace(bus.stream_config(), max_msgs=10, discard="new")
+        await client.jetstream().update_stream(small)
+        async with publishing(client) as writer:
+            await publish(writer, range(25))
+            await until(lambda: told("NATS does not store events (maximum messages exceeded)"))
+            await client.jetstream().update_stream(replace(small, max_msgs=100))
+            await asyncio.wait_for(writer.flush(), DEADLINE_SECONDS)
+        assert (await client.jetstream().stream_info(STREAM)).state.messages == 25
+        assert await stored(client) == list(range(25))
+
+
+async def test_a_server_that_stalls_gets_everything_once_and_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: Callable[[str], bool]
+) -> None:
+    """Stopped and continued: what was sent before and what was sent again meet there."""
+    monkeypatch.setattr(publisher, "ANSWER_TIMEOUT_SECONDS", 0.3)
+    async with nats_server(tmp_path / "nats") as (address, server), connected(f"nats://{address}") as client:
+        await bus.ensure_stream(client)
+        async with publishing(client) as writer, asyncio.TaskGroup() as tasks:
+            tasks.create_task(publish(writer, range(5000)))
+            await until(lambda: writer.published > 1000)
+            os.kill(server.pid or 0, signal.SIGSTOP)
+            await until(lambda: told("no answer within"))
+            assert writer.unacknowledged <= fair_queue.WINDOW_EVENTS
+            os.kill(server.pid or 0, signal.SIGCONT)
+            await until(lambda: writer.published == 5000)
+        assert await stored(client) == list(range(5000))

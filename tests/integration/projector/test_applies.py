@@ -1,0 +1,173 @@
+"""From the stream to the tables: what is published is there after one commit, once, with its history."""
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import aiohttp
+import asyncpg
+import pytest
+from support.projecting import Readings, eventually, projector, projector_settings, publish, publisher
+from support.published import OBSERVED_AT, cluster_event, datacenter_event, migration_event, vm_event
+
+from summit_models.event import VmEventType, ingest, subject_of
+from summit_models.tables import SCHEMA_REVISION
+from summit_projector.tables.upsert import MANY_ROWS
+from summit_runtime.database import REVISION_CHANNEL
+from summit_standalone.embedded.nats import embedded_nats
+from summit_standalone.embedded.server_process import choose_port
+
+# Too long for a row of the index on vm_name; what repeats would be compressed below the limit.
+REFUSED = migration_event("m", vm_name="".join(chr(0x4E00 + n * 7919 % 20000) for n in range(9000)))
+
+
+async def test_published_events_become_rows_and_history(nats_url: str, database_url: str) -> None:
+    """All four collections, the history of the VM, and the checkpoint at the last sequence."""
+    readings = Readings(database_url)
+    async with publisher(nats_url) as client, projector(projector_settings(nats_url, database_url)):
+        last = await publish(
+            client,
+            datacenter_event(),
+            cluster_event(),
+            vm_event("erp", VmEventType.CREATED, cpu=2),
+            vm_event("erp", versions=(2, 1), cpu=4, labels={"app": "erp"}),
+            migration_event("m", vm_name="erp", phase="Running"),
+        )
+        await readings.applied(last)
+    (vm,) = await readings.fetch("SELECT name, cpu, labels, revision, deleted_at FROM vms")
+    assert vm == {"name": "erp", "cpu": 4, "labels": '{"app": "erp"}', "revision": 4, "deleted_at": None}
+    history = await readings.fetch("SELECT revision, type, data FROM vm_events ORDER BY revision")
+    assert [(line["revision"], line["type"]) for line in history] == [
+        (3, "summit.vm.created"),
+        (4, "summit.vm.updated"),
+    ]
+    assert json.loads(history[1]["data"])["cpu"] == 4
+    assert await readings.fetch("SELECT vm_name, phase, revision FROM migrations") == [
+        {"vm_name": "erp", "phase": "Running", "revision": 5}
+    ]
+    assert await readings.fetch("SELECT name, state FROM clusters") == [{"name": "vulcan", "state": "synced"}]
+    assert await readings.fetch("SELECT id, name FROM datacenters") == [{"id": "dc-solna", "name": "Solna"}]
+    assert await readings.fetch("SELECT version_num FROM alembic_version") == [{"version_num": SCHEMA_REVISION}]
+
+
+async def test_each_commit_is_notified_with_its_revision(nats_url: str, database_url: str) -> None:
+    """The api hears of a revision when the tables hold it."""
+    heard: asyncio.Queue[str] = asyncio.Queue()
+    listener = await asyncpg.connect(database_url)
+    await listener.add_listener(REVISION_CHANNEL, lambda *call: heard.put_nowait(call[-1]))
+    async with publisher(nats_url) as client, projector(projector_settings(nats_url, database_url)):
+        last = await publish(client, vm_event("a"), vm_event("b"))
+        async with asyncio.timeout(10):
+            while await heard.get() != str(last):
+                pass
+        assert await listener.fetchval("SELECT count(*) FROM vms") == 2
+    await listener.close()
+
+
+async def test_events_that_cannot_be_applied_are_set_aside(nats_url: str, database_url: str) -> None:
+    """One is no event at all, one the database refuses: both are kept, and what is around them is applied."""
+    readings = Readings(database_url)
+    async with publisher(nats_url) as client:
+        await publish(client, vm_event("a"), REFUSED)
+        await client.jetstream().publish(ingest(subject_of(vm_event("b"))), b"no JSON")
+        last = await publish(client, vm_event("c"))
+        async with projector(projector_settings(nats_url, database_url)):
+            await readings.applied(last)
+    kept = await readings.fetch("SELECT revision, reason, body FROM set_aside ORDER BY revision")
+    assert [row["revision"] for row in kept] == [2, 3]
+    assert "the database refuses it" in kept[0]["reason"]
+    assert kept[1]["body"] == b"no JSON"
+    assert await readings.fetch("SELECT name FROM vms ORDER BY name") == [{"name": "a"}, {"name": "c"}]
+
+
+async def test_refused_event_takes_no_neighbour_with_it(nats_url: str, database_url: str) -> None:
+    """Also not one that needs a partition which the failed transaction had made."""
+    readings = Readings(database_url)
+    old = vm_event("old", time=OBSERVED_AT.replace(year=2023))
+    many = [vm_event(f"vm-{n}") for n in range(MANY_ROWS)]
+    async with publisher(nats_url) as client:
+        last = await publish(client, old, *many, REFUSED, vm_event("last"))
+        async with projector(projector_settings(nats_url, database_url)):
+            await readings.applied(last)
+    assert [row["revision"] for row in await readings.fetch("SELECT revision FROM set_aside")] == [last - 1]
+    assert await readings.fetch("SELECT count(*) AS n FROM vms") == [{"n": MANY_ROWS + 2}]
+    assert await readings.fetch("SELECT count(*) AS n FROM vm_events") == [{"n": MANY_ROWS + 2}]
+
+
+async def test_number_that_no_column_holds_is_set_aside(nats_url: str, database_url: str) -> None:
+    """The client refuses to send it; that must not look like a lost connection."""
+    readings = Readings(database_url)
+    async with publisher(nats_url) as client, projector(projector_settings(nats_url, database_url)):
+        last = await publish(client, vm_event("a", memory_bytes=2**63), vm_event("b"))
+        await readings.applied(last)
+    assert [row["revision"] for row in await readings.fetch("SELECT revision FROM set_aside")] == [1]
+    assert await readings.fetch("SELECT name FROM vms") == [{"name": "b"}]
+
+
+async def test_history_goes_to_the_month_it_was_observed_in(nats_url: str, database_url: str) -> None:
+    """This month's and the next one's partition are there before they are needed, others when they are."""
+    readings = Readings(database_url)
+    async with publisher(nats_url) as client, projector(projector_settings(nats_url, database_url)):
+        await readings.applied(0)
+        partitions = "SELECT relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
+        partitions += " WHERE relispartition AND relkind = 'r' AND n.nspname = current_schema()"
+        assert len(await eventually(lambda: readings.fetch(partitions))) == 2
+        old = vm_event("a")
+        old = old.model_copy(update={"time": old.time.replace(year=2024, month=12, day=31)})
+        await readings.applied(await publish(client, old))
+        assert "vm_events_2024_12" in {row["relname"] for row in await readings.fetch(partitions)}
+    assert await readings.fetch("SELECT vm_id FROM vm_events_2024_12") == [{"vm_id": old.data.id}]
+
+
+async def test_metrics_tell_how_far_and_how_fast(nats_url: str, database_url: str, tmp_path: Path) -> None:
+    """`/metrics` beside the probes: the revision, nothing behind, and an event that became a row in good time."""
+    port = choose_port(tmp_path, 0)
+    readings = Readings(database_url)
+    settings = projector_settings(nats_url, database_url, probe_port=port)
+    async with publisher(nats_url) as client, projector(settings), aiohttp.ClientSession() as http:
+        await readings.applied(0)
+        last = await publish(client, vm_event("a", time=datetime.now(UTC)))
+        await readings.applied(last)
+        async with http.get(f"http://127.0.0.1:{port}/metrics") as answer:
+            told = (await answer.text()).splitlines()
+    assert "summit_projector_active 1.0" in told
+    assert f"summit_projector_revision {last}.0" in told
+    assert "summit_projector_lag_messages 0.0" in told
+
+
+async def test_readyz_tells_what_is_missing(tmp_path: Path, database_url: str) -> None:
+    """Ready while it applies events; not, with the reason, when NATS is away."""
+    port = choose_port(tmp_path, 0)
+    async with aiohttp.ClientSession() as http:
+
+        async def readyz() -> tuple[int, str]:
+            try:
+                async with http.get(f"http://127.0.0.1:{port}/readyz") as answer:
+                    return answer.status, await answer.text()
+            except aiohttp.ClientError:
+                return 0, "no answer"
+
+        async with embedded_nats(tmp_path / "nats") as url:
+            projecting = projector(projector_settings(url, database_url, probe_port=port))
+            await projecting.__aenter__()
+            await eventually(readyz, lambda answer: answer[0] == 200)
+        await eventually(readyz, lambda answer: "[-]nats failed: not connected" in answer[1])
+        await projecting.__aexit__(None, None, None)
+
+
+async def test_many_events_set_aside_are_a_few_lines(
+    nats_url: str, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first ones by name and the number of the others: a writer that errs may err in each event."""
+    readings = Readings(database_url)
+    async with publisher(nats_url) as client:
+        for n in range(12):
+            last = await client.jetstream().publish(ingest(f"summit.vms.dc-solna.vulcan.prod.v{n}"), b"no JSON")
+        async with projector(projector_settings(nats_url, database_url)):
+            await readings.applied(last.seq)
+    lines = [line for line in caplog.messages if line.startswith(("event ", "so are"))]
+    assert [line.partition(" is set aside")[0] for line in lines[:-1]] == [
+        f"event {n + 1} on summit.vms.dc-solna.vulcan.prod.v{n}" for n in range(5)
+    ]
+    assert lines[-1] == "so are 7 more up to revision 12: table set_aside has them"

@@ -1,0 +1,73 @@
+"""Months of history are dropped when the operator says so, and what is left still tells how everything was."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pydantic import SecretStr
+from support.api_stack import api_stack
+from support.published import vm_event
+
+from summit_models.contract import Revision
+from summit_models.event import VmEventType
+from summit_projector.settings import ProjectorSettings
+from summit_projector.tables import retention
+from summit_projector.tables.partitions import Month, month_before, month_in, month_of
+from summit_projector.tables.store import open_store
+
+NOW = datetime.now(UTC)
+LONG_AGO, SINCE = NOW - timedelta(days=200), month_before(NOW, 2).begin
+"""The months of the two are apart, whatever the day."""
+
+
+@pytest.mark.parametrize(("month", "before", "expected"), [(3, 2, (2026, 1)), (3, 3, (2025, 12)), (3, 15, (2024, 12))])
+def test_months_are_counted_back(month: int, before: int, expected: tuple[int, int]) -> None:
+    """Across years."""
+    assert month_before(datetime(2026, month, 31, tzinfo=UTC), before) == Month(*expected)
+
+
+def test_partition_tells_its_month() -> None:
+    """And no other table does."""
+    assert month_in(month_of(NOW).partition) == month_of(NOW)
+    assert month_in("vm_events_old") is None
+
+
+async def test_dropped_months_leave_what_was_true_at_their_end(database_url: str) -> None:
+    """A VM unchanged for months, one that changed since, one that ended since; not one that had ended before."""
+    ended = {"type_": VmEventType.DELETED, "versions": (2, 0)}
+    async with api_stack(database_url) as stack:
+        stack.now = NOW
+        await stack.apply(
+            *(vm_event(name, time=LONG_AGO, memory=1) for name in ("same", "changed", "ended", "gone")),
+            vm_event("gone", time=LONG_AGO + timedelta(days=1), **ended),
+            vm_event("same", VmEventType.OBSERVED, time=NOW, memory=1),
+            vm_event("changed", time=NOW - timedelta(hours=1), versions=(2, 0), memory=2),
+            vm_event("ended", time=NOW - timedelta(hours=1), **ended),
+        )
+        async with stack.database() as database:
+            dropped = await retention.forget(database, months=2, now=NOW)
+            assert dropped
+            assert all(month.begin < SINCE for month in dropped)
+            assert await retention.forget(database, months=2, now=NOW) == []
+
+        early = await stack.http.get("/api/v1/vms", params={"at": (SINCE - timedelta(seconds=1)).isoformat()})
+        assert early.status_code == 410
+        then = await stack.get("/api/v1/vms", at=SINCE.isoformat())
+        assert [(vm["name"], vm["memory"]) for vm in then["items"]] == [("changed", 1), ("ended", 1), ("same", 1)]
+        now = await stack.get("/api/v1/vms", at=NOW.isoformat())
+        assert [(vm["name"], vm["memory"]) for vm in now["items"]] == [("changed", 2), ("same", 1)]
+        *_, first = (await stack.get(f"/api/v1/vms/{vm_event('same').data.id}/events"))["items"]
+        assert (first["type"], first["changes"]) == ("summit.vm.observed", [])
+
+
+async def test_what_was_carried_over_is_no_line_of_the_log(database_url: str) -> None:
+    """By lines of history a log is compared with the tables: it has none of this time and type."""
+    async with api_stack(database_url) as stack:
+        await stack.apply(vm_event("a", time=LONG_AGO), vm_event("b", time=LONG_AGO))
+        async with open_store(SecretStr(database_url), history_months=2) as store:
+            await store.prepare()
+            assert await store.history.line(Revision(2)) is None
+
+
+def test_history_is_kept_for_ever_unless_it_is_said_otherwise() -> None:
+    """Nothing is lost by default."""
+    assert ProjectorSettings(DATABASE_URL=SecretStr("postgresql://")).history_months == 0

@@ -1,0 +1,158 @@
+"""Restarts, outages and rivals: whatever happens between two commits, the outcome is the same."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import asyncpg
+from support.projecting import Readings, eventually, projector, projector_settings, publish, publisher
+from support.published import vm_event
+
+from summit_models.event import VmEventType
+from summit_standalone.embedded.child import Child
+from summit_standalone.embedded.nats import embedded_nats
+from summit_standalone.embedded.postgres import embedded_postgres
+
+NAMES = "SELECT name FROM vms WHERE deleted_at IS NULL ORDER BY name"
+
+
+async def names(readings: Readings) -> list[str]:
+    return [row["name"] for row in await readings.fetch(NAMES)]
+
+
+async def test_restarted_projector_goes_on_after_its_checkpoint(nats_url: str, database_url: str) -> None:
+    """What came while it was away is applied, and nothing twice."""
+    readings = Readings(database_url)
+    settings = projector_settings(nats_url, database_url)
+    async with publisher(nats_url) as client:
+        first = await publish(client, vm_event("a", VmEventType.CREATED))
+        async with projector(settings):
+            await readings.applied(first)
+        second = await publish(client, vm_event("b", VmEventType.CREATED))
+        async with projector(settings):
+            await readings.applied(second)
+    assert await names(readings) == ["a", "b"]
+    assert [r["revision"] for r in await readings.fetch("SELECT revision FROM vm_events ORDER BY 1")] == [1, 2]
+
+
+async def test_postgres_that_restarts_is_waited_for(nats_url: str, tmp_path: Path) -> None:
+    """Events published meanwhile wait in the stream."""
+    async with publisher(nats_url) as client:
+        async with embedded_postgres(tmp_path) as url:
+            readings = Readings(url)
+            projecting = projector(projector_settings(nats_url, url))
+            await projecting.__aenter__()
+            await readings.applied(await publish(client, vm_event("a")))
+        last = await publish(client, vm_event("b"))
+        async with embedded_postgres(tmp_path):
+            await readings.applied(last)
+            assert await names(readings) == ["a", "b"]
+            await projecting.__aexit__(None, None, None)
+
+
+async def test_what_was_seen_is_still_there_after_a_crash_of_postgres(nats_url: str, tmp_path: Path) -> None:
+    """Without anybody applying it again: a commit that can be seen is on the disk."""
+    servers: list[Child] = []
+    async with publisher(nats_url) as client, embedded_postgres(tmp_path, servers.append) as url:
+        readings = Readings(url)
+        async with projector(projector_settings(nats_url, url)):
+            await readings.applied(await publish(client, *[vm_event(name) for name in "abc"]))
+            last = await publish(client, vm_event("d"))
+            await readings.applied(last)
+            os.kill(servers[-1].pid or 0, signal.SIGQUIT)
+        await eventually(readings.revision, lambda revision: revision >= 0)
+        assert await readings.revision() == last
+
+
+async def test_postgres_that_comes_back_empty_is_filled_again(nats_url: str, database_url: str) -> None:
+    """The tables are a picture of the stream: dropped ones are made anew from it."""
+    readings = Readings(database_url)
+    async with publisher(nats_url) as client, projector(projector_settings(nats_url, database_url)):
+        await readings.applied(await publish(client, vm_event("a")))
+        schema = (await readings.fetch("SELECT current_schema() AS name"))[0]["name"]
+        await readings.fetch(f"DROP SCHEMA {schema} CASCADE")
+        await readings.fetch(f"CREATE SCHEMA {schema}")
+        await readings.applied(await publish(client, vm_event("b")))
+    assert await names(readings) == ["a", "b"]
+
+
+async def test_nats_that_restarts_is_waited_for(tmp_path: Path, database_url: str) -> None:
+    """The same projector goes on when the server is back."""
+    readings = Readings(database_url)
+    async with embedded_nats(tmp_path) as url:
+        async with publisher(url) as client:
+            await publish(client, vm_event("a"))
+        projecting = projector(projector_settings(url, database_url))
+        await projecting.__aenter__()
+        await readings.applied(1)
+    async with embedded_nats(tmp_path) as url:
+        async with publisher(url) as client:
+            await readings.applied(await publish(client, vm_event("b")))
+        await projecting.__aexit__(None, None, None)
+    assert await names(readings) == ["a", "b"]
+
+
+async def test_only_one_projector_is_active_and_the_other_takes_over(nats_url: str, database_url: str) -> None:
+    """The second waits for the lock, and has it within a second or two of the first one's end."""
+    readings = Readings(database_url)
+    locks = "SELECT 1 FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND granted"
+    waiting = "SELECT count(*) AS n FROM pg_stat_activity WHERE application_name = 'summit-projector'"
+    settings = projector_settings(nats_url, database_url)
+    async with publisher(nats_url) as client, projector(settings):
+        async with projector(settings):
+            await eventually(lambda: readings.fetch(waiting), lambda rows: rows[0]["n"] == 2)
+            await readings.applied(await publish(client, vm_event("a")))
+            assert len(await readings.fetch(locks)) == 1
+        await readings.applied(await publish(client, vm_event("b")))
+    assert await names(readings) == ["a", "b"]
+
+
+async def test_killed_process_leaves_nothing_half_done(nats_url: str, database_url: str) -> None:
+    """`python -m summit_projector`, killed with SIGKILL in the middle and started again: each event once."""
+    readings = Readings(database_url)
+    async with publisher(nats_url) as client:
+        last = await publish(client, *(vm_event(f"vm-{n % 50}", versions=(n, 0)) for n in range(1, 201)))
+        first = await start_process(nats_url, database_url, PROJECTOR_BATCH_EVENTS="7")
+        await eventually(readings.revision, lambda revision: revision > 0)
+        first.kill()
+        await first.wait()
+        second = await start_process(nats_url, database_url)
+        await readings.applied(last)
+        second.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(second.wait(), 5) == 0
+    assert len(await names(readings)) == 50
+    (history,) = await readings.fetch("SELECT count(*) AS n, count(DISTINCT revision) AS distinct FROM vm_events")
+    assert history == {"n": 200, "distinct": 200}
+
+
+async def test_sigterm_ends_it_also_while_nothing_can_be_reached() -> None:
+    """Waiting for a server must not keep a pod from ending."""
+    process = await start_process("nats://127.0.0.1:1", "postgresql://127.0.0.1:1/none")
+    assert process.stderr
+    await asyncio.wait_for(process.stderr.readuntil(b"cannot be reached"), 10)
+    process.send_signal(signal.SIGTERM)
+    assert await asyncio.wait_for(process.wait(), 5) == 0
+
+
+async def test_checkpoint_that_another_moved_stops_the_commit(nats_url: str, database_url: str) -> None:
+    """Even without the lock two projectors cannot both apply an event: the second starts anew."""
+    readings = Readings(database_url)
+    async with publisher(nats_url) as client, projector(projector_settings(nats_url, database_url)):
+        await readings.applied(await publish(client, vm_event("a"), vm_event("b")))
+        connection = await asyncpg.connect(database_url)
+        await connection.execute("UPDATE checkpoint SET revision = 1, event_id = $1", vm_event("a").id)
+        await connection.close()
+        await readings.applied(await publish(client, vm_event("c")))
+    assert await names(readings) == ["a", "b", "c"]
+
+
+async def start_process(nats_url: str, database_url: str, **variables: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "summit_projector",
+        env={"PATH": os.environ["PATH"], "HOME": "/", "NATS_URL": nats_url, "DATABASE_URL": database_url} | variables,
+        stderr=asyncio.subprocess.PIPE,
+    )

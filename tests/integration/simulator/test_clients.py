@@ -1,0 +1,121 @@
+"""Real clients work against a simulated cluster: kubectl, and the official Python client."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
+
+import pytest
+from kubernetes import client as kubernetes
+from kubernetes import config
+from support.simulator_client import until
+
+from summit_simulator import SimulatedCluster
+
+VM = """
+apiVersion: kubevirt.io/v1
+kind: VirtualMachine
+metadata: {name: applied, namespace: prod, labels: {app: one}}
+spec:
+  runStrategy: Always
+  template: {spec: {domain: {cpu: {cores: 2}, memory: {guest: 1Gi}, devices: {}}}}
+"""
+
+Kubectl = Callable[..., Coroutine[None, None, str]]
+
+
+@pytest.fixture
+async def cluster() -> AsyncIterator[SimulatedCluster]:
+    """A cluster with one stopped VM."""
+    async with SimulatedCluster("vulcan") as cluster:
+        cluster.create_vm("web", namespace="prod")
+        yield cluster
+
+
+@pytest.fixture
+def kubectl(cluster: SimulatedCluster, tmp_path: Path) -> Kubectl:
+    """Run kubectl and return what it printed."""
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not installed")
+    kubeconfig = cluster.write_kubeconfig(tmp_path / "kubeconfig")
+    environment = {"KUBECONFIG": str(kubeconfig), "HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+
+    async def run(*arguments: str, stdin: str = "", code: int = 0) -> str:
+        process = await asyncio.create_subprocess_exec(
+            *("kubectl", "--request-timeout=20s", *arguments),
+            env=environment,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        printed, _ = await process.communicate(stdin.encode())
+        assert process.returncode == code, printed.decode()
+        return printed.decode()
+
+    return run
+
+
+async def test_kubectl_gets_tables_by_short_name(kubectl: Kubectl, cluster: SimulatedCluster) -> None:
+    """Discovery, short names and printer columns."""
+    await cluster.start({"metadata": {"namespace": "prod", "name": "web"}})
+    header, row = (await kubectl("get", "vm", "-A")).splitlines()
+    assert header.split() == ["NAMESPACE", "NAME", "AGE", "STATUS", "READY"]
+    assert (row.split()[:2], row.split()[-2:]) == (["prod", "web"], ["Running", "True"])
+    assert "NODENAME" in await kubectl("get", "vmi", "-A")
+    assert "u1.large" in await kubectl("get", "virtualmachineclusterinstancetypes")
+
+
+async def test_kubectl_applies_patches_and_deletes(kubectl: Kubectl, cluster: SimulatedCluster) -> None:
+    """Three-way apply with validation left to the server, merge patch, delete that waits for finalizers."""
+    assert await kubectl("apply", "-f", "-", stdin=VM) == "virtualmachine.kubevirt.io/applied created\n"
+    changed = VM.replace("one", "two")
+    assert await kubectl("apply", "-f", "-", stdin=changed) == "virtualmachine.kubevirt.io/applied configured\n"
+    assert await kubectl("apply", "-f", "-", stdin=changed) == "virtualmachine.kubevirt.io/applied unchanged\n"
+    await kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=VM)
+    await kubectl("patch", "vm", "applied", "-n", "prod", "--type=merge", "-p", '{"spec":{"runStrategy":"Halted"}}')
+    assert (await kubectl("get", "vm", "-n", "prod", "-l", "app=one", "-o", "name")).strip().endswith("/applied")
+    deleting = asyncio.ensure_future(kubectl("delete", "vm", "applied", "-n", "prod"))
+    place = {"metadata": {"namespace": "prod", "name": "applied"}}
+    await until(lambda: "deletionTimestamp" in (cluster.vm(place) or {"metadata": {}})["metadata"])
+    await cluster.settle()
+    assert 'virtualmachine.kubevirt.io "applied" deleted' in await deleting
+
+
+async def test_kubectl_watches(kubectl: Kubectl, cluster: SimulatedCluster) -> None:
+    """-w shows a row for each change."""
+    watching = asyncio.ensure_future(kubectl("get", "vm", "-n", "prod", "-w", "--output-watch-events"))
+    await until(lambda: cluster.faults.streams)
+    await cluster.start({"metadata": {"namespace": "prod", "name": "web"}})
+    await until(lambda: cluster.faults.streams)
+    cluster.faults.close_streams()
+    printed = await watching
+    assert printed.splitlines()[1].split()[:2] == ["ADDED", "web"]
+    assert "Starting" in printed
+    assert "Running" in printed
+
+
+async def test_kubectl_explains_errors(kubectl: Kubectl, cluster: SimulatedCluster) -> None:
+    """Status bodies become its messages."""
+    assert "NotFound" in await kubectl("get", "vm", "nope", "-n", "prod", code=1)
+    cluster.access.forbid("list", "virtualmachines")
+    assert "Forbidden" in await kubectl("get", "vm", "-A", code=1)
+    assert "yes" in await kubectl("auth", "can-i", "watch", "virtualmachines.kubevirt.io")
+    assert "no" in await kubectl("auth", "can-i", "list", "virtualmachines.kubevirt.io", code=1)
+
+
+async def test_the_python_client_lists_and_deletes(cluster: SimulatedCluster, tmp_path: Path) -> None:
+    """Kubeconfig, CA and token are understood by the official client."""
+    path = cluster.write_kubeconfig(tmp_path / "kubeconfig")
+
+    def talk() -> tuple[int, list[str], str]:
+        with config.new_client_from_config(str(path)) as api:
+            custom = kubernetes.CustomObjectsApi(api)
+            listed = custom.list_cluster_custom_object("kubevirt.io", "v1", "virtualmachines")
+            names = [item["metadata"]["name"] for item in listed["items"]]
+            with pytest.raises(kubernetes.ApiException) as raised:
+                custom.get_namespaced_custom_object("kubevirt.io", "v1", "prod", "virtualmachines", "nope")
+            system = kubernetes.CoreV1Api(api).read_namespace("kube-system")
+            return raised.value.status, names, system.metadata.uid
+
+    assert await asyncio.to_thread(talk) == (404, ["web"], cluster.uid)

@@ -1,0 +1,318 @@
+"""VMs of a simulated cluster start, stop, pause and migrate as KubeVirt lets them, asked by its subresources."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from support.paths import SAMPLES
+from support.simulator_client import SUBRESOURCES, Client, client_of
+
+from summit_simulator import SimulatedCluster
+
+NASTY = SAMPLES / "nasty-watch-events.ndjson"
+MIGRATIONS = "/apis/kubevirt.io/v1/namespaces/prod/virtualmachineinstancemigrations"
+
+
+@pytest.fixture
+async def cluster() -> AsyncIterator[SimulatedCluster]:
+    """An empty cluster."""
+    async with SimulatedCluster("vulcan", tls=False) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+async def client(cluster: SimulatedCluster) -> AsyncIterator[Client]:
+    """A client of the cluster."""
+    async with client_of(cluster) as client:
+        yield client
+
+
+async def _ask(client: Client, action: str, name: str = "web", body: Any = None) -> tuple[int, str]:
+    plural = "virtualmachineinstances" if action in ("pause", "unpause") else "virtualmachines"
+    answer = await client.request("PUT", f"{SUBRESOURCES}/{plural}/{name}/{action}", body)
+    return answer.code, answer.json()["message"].partition(": ")[2] if answer.code >= 400 else ""
+
+
+def _status(cluster: SimulatedCluster, vm: dict[str, Any]) -> Any:
+    return ((cluster.vm(vm) or {}).get("status") or {}).get("printableStatus")
+
+
+async def test_a_start_goes_through_every_phase(client: Client, cluster: SimulatedCluster) -> None:
+    """202 at once; then a VMI with its own uid, owned by the VM, on its way to Running with agent and addresses."""
+    vm = cluster.create_vm("web", namespace="prod", cores=2, memory="4Gi")
+    assert await _ask(client, "start") == (202, "")
+    assert _status(cluster, vm) == "Provisioning"
+    cluster.tick(20)
+    assert _status(cluster, vm) == "Starting"
+    phases = []
+    for seconds in (0, 1, 12, 3):
+        cluster.tick(seconds)
+        phases.append((cluster.vmi(vm) or {})["status"]["phase"])
+    assert phases == ["Pending", "Scheduling", "Scheduled", "Running"]
+    await cluster.settle()
+    vmi = cluster.vmi(vm) or {}
+    owner = vmi["metadata"]["ownerReferences"][0]
+    assert (owner["kind"], owner["uid"], owner["controller"]) == ("VirtualMachine", vm["metadata"]["uid"], True)
+    assert vmi["metadata"]["uid"] != vm["metadata"]["uid"]
+    assert vmi["status"]["currentCPUTopology"] == {"cores": 2, "sockets": 1, "threads": 1}
+    assert vmi["status"]["memory"]["guestCurrent"] == "4Gi"
+    assert vmi["status"]["guestOSInfo"]["id"] == "fedora"
+    assert vmi["metadata"]["labels"]["kubevirt.io/nodeName"] == vmi["status"]["nodeName"]
+    assert vmi["status"]["interfaces"][0]["ipAddress"].startswith("10.1")
+    root = next(volume for volume in vmi["status"]["volumeStatus"] if volume["name"] == "rootdisk")
+    assert root["persistentVolumeClaimInfo"]["capacity"] == {"storage": "20Gi"}
+    status = (cluster.vm(vm) or {})["status"]
+    assert (status["printableStatus"], status["ready"], status["created"]) == ("Running", True, True)
+
+
+async def test_a_stop_removes_the_instance(client: Client, cluster: SimulatedCluster) -> None:
+    """Stopping, then no VMI; the VM keeps stale conditions and says so only by Ready."""
+    vm = cluster.create_vm("web", namespace="prod")
+    await cluster.start(vm)
+    assert await _ask(client, "stop") == (202, "")
+    assert _status(cluster, vm) == "Stopping"
+    await cluster.settle()
+    assert cluster.vmi(vm) is None
+    status = (cluster.vm(vm) or {})["status"]
+    found = {condition["type"]: condition for condition in status["conditions"]}
+    assert status["printableStatus"] == "Stopped"
+    assert found["Ready"]["reason"] == "VMINotExists"
+    assert found["AgentConnected"]["status"] == "True"
+    assert not status.keys() & {"created", "ready"}
+
+
+async def test_each_start_has_a_new_instance(cluster: SimulatedCluster) -> None:
+    """A restart changes the VMI's uid and leaves the VM's."""
+    vm = cluster.create_vm("web", namespace="prod")
+    await cluster.start(vm)
+    before = (cluster.vmi(vm) or {})["metadata"]["uid"]
+    await cluster.restart(vm)
+    after = cluster.vmi(vm) or {}
+    assert after["status"]["phase"] == "Running"
+    assert after["metadata"]["uid"] != before
+
+
+async def test_pause_is_a_condition(client: Client, cluster: SimulatedCluster) -> None:
+    """200, Paused is present and then absent again, on the VM as well."""
+    vm = cluster.create_vm("web", namespace="prod")
+    await cluster.start(vm)
+    assert await _ask(client, "pause") == (200, "")
+    assert _status(cluster, vm) == "Paused"
+    assert await _ask(client, "pause") == (409, "VMI is already paused")
+    assert await _ask(client, "unpause") == (200, "")
+    assert await _ask(client, "unpause") == (409, "VMI is not paused")
+    kinds = {condition["type"] for condition in (cluster.vm(vm) or {})["status"]["conditions"]}
+    assert (_status(cluster, vm), "Paused" in kinds) == ("Running", False)
+
+
+async def test_what_cannot_be_done_is_said_in_kubevirts_words(client: Client, cluster: SimulatedCluster) -> None:
+    """Codes and messages of virt-api."""
+    vm = cluster.create_vm("web", namespace="prod")
+    assert await _ask(client, "stop") == (409, "VM is not running")
+    assert await _ask(client, "restart") == (
+        409,
+        "RunStategy Halted does not support manual restart requests",
+    )
+    assert (await _ask(client, "start", "nope"))[0] == 404
+    assert (await _ask(client, "pause"))[0] == 404
+    assert (await _ask(client, "migrate"))[0] == 404
+    await cluster.start(vm)
+    assert await _ask(client, "start") == (409, "VM is already running")
+    assert (await _ask(client, "restart", body={"gracePeriodSeconds": 5}))[0] == 400
+    answer = await client.request("PUT", f"{SUBRESOURCES}/virtualmachines/web/start")
+    assert answer.json()["details"] == {"name": "web", "group": "kubevirt.io", "kind": "virtualmachine"}
+
+
+async def test_dry_runs_of_actions_change_nothing(client: Client, cluster: SimulatedCluster) -> None:
+    """The code is the one it would be."""
+    cluster.create_vm("web", namespace="prod")
+    before = cluster.store.revision
+    assert await _ask(client, "start", body={"dryRun": ["All"]}) == (202, "")
+    assert cluster.store.revision == before
+
+
+async def test_waiting_as_receiver_accepts_a_stop_and_ignores_it(client: Client, cluster: SimulatedCluster) -> None:
+    """WaitAsReceiver has no case in virt-api: 202 with no effect."""
+    vm = cluster.create_vm("web", namespace="prod", run_strategy="WaitAsReceiver")
+    await cluster.settle()
+    assert _status(cluster, vm) == "WaitingForReceiver"
+    assert await _ask(client, "stop") == (202, "")
+    await cluster.settle()
+    assert _status(cluster, vm) == "WaitingForReceiver"
+
+
+async def test_manual_machines_start_and_stop_on_request(cluster: SimulatedCluster) -> None:
+    """The run strategy stays Manual, requests are taken from status.stateChangeRequests."""
+    vm = cluster.create_vm("web", namespace="prod", run_strategy="Manual")
+    await cluster.start(vm)
+    assert _status(cluster, vm) == "Running"
+    await cluster.stop(vm)
+    found = cluster.vm(vm) or {}
+    assert (found["status"]["printableStatus"], found["spec"]["runStrategy"]) == ("Stopped", "Manual")
+    assert "stateChangeRequests" not in found["status"]
+
+
+async def test_a_migration_takes_its_course(client: Client, cluster: SimulatedCluster) -> None:
+    """Phases in order; nodes are on the VMI under the migration's uid; the VMI moves and keeps its uid."""
+    vm = cluster.create_vm("web", namespace="prod")
+    await cluster.start(vm)
+    before = cluster.vmi(vm) or {}
+    created = await client.request("POST", MIGRATIONS, {"metadata": {"name": "m"}, "spec": {"vmiName": "web"}})
+    assert created.code == 201
+    cluster.tick(15)
+    moving = cluster.vmi(vm) or {}
+    state = moving["status"]["migrationState"]
+    assert _status(cluster, vm) == "Migrating"
+    assert state["migrationUid"] == created.json()["metadata"]["uid"]
+    assert state["sourceNode"] == moving["status"]["nodeName"] != state["targetNode"]
+    flying = (await client.get(f"{MIGRATIONS}/m")).json()
+    assert flying["status"]["migrationState"].keys() == {"sourcePod"}
+    await cluster.settle()
+    after = cluster.vmi(vm) or {}
+    final = (await client.get(f"{MIGRATIONS}/m")).json()["status"]
+    assert [entry["phase"] for entry in final["phaseTransitionTimestamps"]] == [
+        *("Pending", "Scheduling", "Scheduled", "PreparingTarget", "TargetReady", "Running", "Succeeded")
+    ]
+    assert final["migrationState"]["completed"]
+    assert after["status"]["nodeName"] == state["targetNode"] != before["status"]["nodeName"]
+    assert after["metadata"]["uid"] == before["metadata"]["uid"]
+    assert _status(cluster, vm) == "Running"
+
+
+async def test_a_failed_migration_leaves_the_instance_where_it_is(cluster: SimulatedCluster) -> None:
+    """Completed is true and failed as well."""
+    vm = cluster.create_vm("web", namespace="prod")
+    await cluster.start(vm)
+    node = (cluster.vmi(vm) or {})["status"]["nodeName"]
+    cluster.faults.fail_migrations = "Connection reset by peer"
+    final = (await cluster.migrate(vm))["status"]
+    assert (final["phase"], final["migrationState"]["failureReason"]) == ("Failed", "Connection reset by peer")
+    assert final["migrationState"]["completed"]
+    assert (cluster.vmi(vm) or {})["status"]["nodeName"] == node
+
+
+async def test_a_deleted_migration_is_aborted(client: Client, cluster: SimulatedCluster) -> None:
+    """DELETE in flight keeps it by its finalizer until it has failed."""
+    vm = cluster.create_vm("web", namespace="prod")
+    await cluster.start(vm)
+    migration = cluster.request_migration(vm)
+    path = f"{MIGRATIONS}/{migration['metadata']['name']}"
+    cluster.tick(20)
+    assert (await client.request("DELETE", path)).json()["metadata"]["deletionTimestamp"]
+    await cluster.settle()
+    assert (await client.get(path)).code == 404
+    assert (cluster.vmi(vm) or {})["status"]["migrationState"]["abortStatus"] == "Succeeded"
+    assert _status(cluster, vm) == "Running"
+
+
+async def test_the_webhook_denies_impossible_migrations(client: Client, cluster: SimulatedCluster) -> None:
+    """No VMI, or a migration under way; /migrate hides the reason behind a 500."""
+    cluster.objects.ensure_namespace("prod")
+    body = {"metadata": {"generateName": "m-"}, "spec": {"vmiName": "web"}}
+    missing = await client.request("POST", MIGRATIONS, body)
+    assert missing.code == 400
+    assert missing.json()["message"] == (
+        'admission webhook "migration-create-validator.kubevirt.io" denied the request: '
+        'the VMI "prod/web" does not exist'
+    )
+    vm = cluster.create_vm("web", namespace="prod")
+    await cluster.start(vm)
+    assert (await _ask(client, "migrate"))[0] == 202
+    again = await client.request("POST", MIGRATIONS, body)
+    assert (again.code, "in-flight migration detected" in again.json()["message"]) == (400, True)
+    assert (await _ask(client, "migrate"))[0] == 500
+
+
+async def test_old_migrations_are_forgotten(cluster: SimulatedCluster) -> None:
+    """Five final ones are kept for each VMI, none without one."""
+    vm = cluster.create_vm("web", namespace="prod")
+    await cluster.start(vm)
+    plural = "virtualmachineinstancemigrations"
+    last = [(await cluster.migrate(vm))["metadata"]["uid"] for _ in range(7)]
+    assert set(cluster.truth(plural)[plural]) == set(last[-5:])
+    await cluster.stop(vm)
+    assert not cluster.truth(plural)[plural]
+
+
+async def test_five_migrations_run_at_a_time(cluster: SimulatedCluster) -> None:
+    """The sixth stays Pending until there is room, and then takes its course."""
+    vms = [cluster.create_vm(f"web-{number}", namespace="prod", run_strategy="Always") for number in range(6)]
+    await cluster.settle()
+    for vm in vms:
+        cluster.request_migration(vm)
+    cluster.tick(10)
+    plural = "virtualmachineinstancemigrations"
+    phases = [migration["status"]["phase"] for migration in cluster.truth(plural)[plural].values()]
+    assert phases.count("Pending") == 1
+    await cluster.settle()
+    assert {migration["status"]["phase"] for migration in cluster.truth(plural)[plural].values()} == {"Succeeded"}
+
+
+async def test_a_crash_is_restarted_after_a_pause(cluster: SimulatedCluster) -> None:
+    """Always: the failed VMI goes, the VM is in CrashLoopBackOff, then a new VMI runs."""
+    vm = cluster.create_vm("web", namespace="prod")
+    await cluster.start(vm)
+    cluster.crash(vm)
+    cluster.tick(3)
+    assert _status(cluster, vm) == "CrashLoopBackOff"
+    await cluster.settle()
+    assert _status(cluster, vm) == "Running"
+
+
+async def test_a_deleted_instance_comes_back(client: Client, cluster: SimulatedCluster) -> None:
+    """Of a VM that should run."""
+    vm = cluster.create_vm("web", namespace="prod")
+    await cluster.start(vm)
+    before = (cluster.vmi(vm) or {})["metadata"]["uid"]
+    cluster.delete("virtualmachineinstances", vm)
+    await cluster.settle()
+    assert (cluster.vmi(vm) or {})["metadata"]["uid"] != before
+
+
+async def test_a_deleted_machine_takes_its_instance_along(cluster: SimulatedCluster) -> None:
+    """Terminating while the guest shuts down, then both are gone; the name returns with another uid."""
+    vm = cluster.create_vm("web", namespace="prod")
+    await cluster.start(vm)
+    cluster.delete("virtualmachines", vm)
+    assert _status(cluster, vm) == "Terminating"
+    await cluster.settle()
+    assert (cluster.vm(vm), cluster.vmi(vm)) == (None, None)
+    assert cluster.create_vm("web", namespace="prod")["metadata"]["uid"] != vm["metadata"]["uid"]
+
+
+async def test_a_missing_instancetype_is_a_failure(cluster: SimulatedCluster) -> None:
+    """The VM says Stopped with Failure, until it is edited."""
+    vm = cluster.create_vm("web", namespace="prod", instancetype="u1.retired", run_strategy="Always")
+    await cluster.settle()
+    found = {condition["type"]: condition for condition in (cluster.vm(vm) or {})["status"]["conditions"]}
+    assert (_status(cluster, vm), found["Failure"]["reason"]) == ("Stopped", "FailedFindInstancetype")
+    cluster.patch("virtualmachines", vm, {"spec": {"instancetype": {"name": "u1.large"}}})
+    await cluster.settle()
+    assert _status(cluster, vm) == "Running"
+    assert (cluster.vmi(vm) or {})["status"]["currentCPUTopology"]["sockets"] == 2
+
+
+async def test_no_shape_of_object_stops_the_controllers(cluster: SimulatedCluster) -> None:
+    """Old, odd and half-empty objects are served as they are and lived with."""
+    known: set[str] = set()
+    for line in NASTY.read_text(encoding="utf-8").splitlines():
+        obj = json.loads(line)["object"]
+        name = obj.get("metadata", {}).get("name")
+        if name and name not in known:
+            known.add(name)
+            created = cluster.create(f"{obj['kind'].lower()}s", obj)
+            assert created.get("status") == obj.get("status")
+            cluster.machines.queue.add((obj["metadata"].get("namespace", ""), name))
+    await cluster.settle()
+    assert len(known) > 10
+
+
+async def test_an_accelerated_cluster_moves_by_itself(client: Client) -> None:
+    """With a speed nobody needs to move the clock."""
+    async with SimulatedCluster("fast", tls=False, speed=2000) as cluster, client_of(cluster) as fast:
+        cluster.create_vm("web", namespace="prod", run_strategy="Always")
+        path = "/apis/kubevirt.io/v1/virtualmachines"
+        async with fast.watch(path) as watch:
+            while (await watch.event())[1]["status"].get("printableStatus") != "Running":
+                pass

@@ -1,0 +1,115 @@
+"""Embedded NATS and Postgres: they keep what they hold, their address, and leave nothing behind."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+import nats
+import pytest
+from support.pipeline import free_port
+
+from summit_standalone.embedded.nats import embedded_nats
+from summit_standalone.embedded.postgres import embedded_postgres
+from summit_standalone.embedded.server_process import ServerError, choose_port
+
+
+async def test_postgres_keeps_tables_and_address_over_a_restart(tmp_path: Path) -> None:
+    """What was committed is there after a restart, under the same URL."""
+    async with embedded_postgres(tmp_path) as url:
+        first = await asyncpg.connect(url)
+        await first.execute("CREATE TABLE kept AS SELECT 1 AS x")
+        await first.close()
+    async with embedded_postgres(tmp_path) as again:
+        second = await asyncpg.connect(again)
+        assert again == url
+        assert await second.fetchval("SELECT x FROM kept") == 1
+        await second.close()
+
+
+async def test_postgres_asks_for_its_password(postgres: str) -> None:
+    """Another user of the machine gets nothing by knowing the port."""
+    password = urlsplit(postgres).password
+    assert password
+    stranger = postgres.replace(password, "guess")
+    with pytest.raises(asyncpg.InvalidPasswordError):
+        await asyncpg.connect(stranger)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="who starts Postgres as root gets it as another user")
+async def test_a_superuser_of_the_database_of_root_cannot_write_files_of_root(postgres: str, tmp_path: Path) -> None:
+    """COPY TO PROGRAM runs what it likes, as nobody, who may pass closed directories and write nothing there."""
+    files_of_root = tmp_path / "cron.d"
+    files_of_root.write_text("as it was")
+    superuser = await asyncpg.connect(postgres)
+    with pytest.raises(asyncpg.ExternalRoutineError):
+        await superuser.execute(f"COPY (SELECT 'mine') TO PROGRAM 'cat > {files_of_root}'")
+    await superuser.close()
+    assert files_of_root.read_text() == "as it was"
+
+
+async def test_nats_keeps_streams_and_address_over_a_restart(tmp_path: Path) -> None:
+    """A published message is there after a restart, under the same URL."""
+    async with embedded_nats(tmp_path) as url:
+        client = await nats.connect(url)
+        stream = client.jetstream()
+        await stream.add_stream(name="KEPT", subjects=["kept"])
+        await stream.publish("kept", b"x")
+        await client.close()
+    async with embedded_nats(tmp_path) as again:
+        client = await nats.connect(again)
+        assert again == url
+        assert (await client.jetstream().get_msg("KEPT", 1)).data == b"x"
+        await client.close()
+
+
+async def test_server_left_by_a_killed_parent_is_stopped_first(tmp_path: Path) -> None:
+    """A parent killed with SIGKILL leaves its server; the next start ends it and takes the data over."""
+    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", _PARENT, str(tmp_path), stdout=-1)
+    assert parent.stdout
+    url = (await parent.stdout.readline()).decode().strip()
+    parent.kill()
+    await parent.wait()
+    async with embedded_nats(tmp_path) as again:
+        assert again == url
+        client = await nats.connect(again)
+        assert client.connected_url
+        await client.close()
+
+
+def test_the_first_start_takes_the_preferred_port_and_later_ones_keep_it(tmp_path: Path) -> None:
+    """NATS' own default needs no address on any command line; an address that people copied stays alive."""
+    preferred = free_port()
+    assert choose_port(tmp_path, preferred) == preferred
+    assert choose_port(tmp_path, free_port()) == preferred
+
+
+async def test_a_taken_port_is_replaced_by_a_free_one(tmp_path: Path, nats_url: str) -> None:
+    """The preferred port of a server is a wish: the URL tells which one it is."""
+    taken = int(nats_url.rsplit(":", 1)[1])
+    async with embedded_nats(tmp_path / "second", preferred_port=taken) as url:
+        assert url != nats_url
+
+
+async def test_server_that_ends_at_once_tells_its_log(tmp_path: Path) -> None:
+    """The error carries the server's own words."""
+    (tmp_path / "jetstream").write_text("a file where the server wants a directory")
+    with pytest.raises(ServerError, match="storage directory is not a directory"):
+        async with embedded_nats(tmp_path):
+            pass
+
+
+_PARENT = """
+import asyncio, sys
+from pathlib import Path
+from summit_standalone.embedded.nats import embedded_nats
+
+async def main():
+    async with embedded_nats(Path(sys.argv[1])) as url:
+        print(url, flush=True)
+        await asyncio.sleep(60)
+
+asyncio.run(main())
+"""

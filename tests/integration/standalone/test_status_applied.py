@@ -1,0 +1,34 @@
+"""What `summit-connect status` says of the tables: how far they are, and which events could not be applied and why."""
+
+import json
+
+from support.projecting import Readings, projector, projector_settings, publisher
+from support.published import vm_event
+
+from summit_models.event import ingest, subject_of
+from summit_standalone.commands.applied import read_applied
+from summit_standalone.commands.status import as_text
+
+STATE = {"api": "http://127.0.0.1:3001", "dataDir": "/data", "processes": []}
+
+
+async def test_an_event_set_aside_is_shown_with_its_reason(nats_url: str, database_url: str) -> None:
+    """In JSON and for people: where it was published and what is wrong with it."""
+    async with publisher(nats_url) as client, projector(projector_settings(nats_url, database_url)):
+        subject = subject_of(vm_event("erp"))
+        ack = await client.jetstream().publish(ingest(subject), b"no JSON")
+        await Readings(database_url).applied(ack.seq)
+    applied = await read_applied(database_url)
+    (event,) = json.loads(json.dumps(applied))["setAside"]["newest"]
+    assert (applied["revision"], applied["setAside"]["count"]) == (1, 1)
+    assert (event["revision"], event["subject"]) == (1, subject)
+    text = as_text({**STATE, "applied": applied})
+    assert subject in text
+    assert event["reason"].split()[0] in text.splitlines()[-1]
+
+
+async def test_tables_that_cannot_be_read_are_one_sentence(empty_database_url: str) -> None:
+    """The rest of the status is told all the same."""
+    assert (await read_applied(empty_database_url))["error"] == "the projector has not made the tables yet"
+    applied = await read_applied("postgresql://127.0.0.1:1/none")
+    assert as_text({**STATE, "applied": applied}).splitlines()[-1].startswith("tables: Postgres does not answer: ")

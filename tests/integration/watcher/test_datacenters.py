@@ -1,0 +1,47 @@
+"""The watcher declares its datacenters in the log, beside people who edit them."""
+
+from nats.aio.client import Client
+from support.projecting import publish, publisher
+from support.published import DATACENTER, datacenter_event
+
+from summit_models.contract import DatacenterId
+from summit_models.datacenter import Datacenter, DatacenterValues
+from summit_models.event import DatacenterEvent
+from summit_runtime.nats import bus
+from summit_runtime.nats.consumer import last_per_subject
+from summit_watcher.config.datacenters import DatacenterConfig
+from summit_watcher.log.datacenters import declare
+
+CONFIG = [DatacenterConfig(DatacenterId(DATACENTER), "Solna"), DatacenterConfig(DatacenterId("dc-uppsala"), "Uppsala")]
+
+
+async def said(client: Client) -> dict[str, Datacenter]:
+    events = [
+        DatacenterEvent.model_validate_json(m.body) async for m in last_per_subject(client, "summit.datacenters.*")
+    ]
+    return {event.data.id: event.data for event in events}
+
+
+async def test_each_datacenter_is_declared_once(nats_url: str) -> None:
+    """The second start has nothing to say."""
+    async with publisher(nats_url) as client:
+        await declare(CONFIG, client)
+        assert {id_: datacenter.name for id_, datacenter in (await said(client)).items()} == {
+            DATACENTER: "Solna",
+            "dc-uppsala": "Uppsala",
+        }
+        await declare(CONFIG, client)
+        assert (await bus.stream_state(client)).last_sequence == 2
+
+
+async def test_start_does_not_undo_an_edit(nats_url: str) -> None:
+    """A later change of the configuration does, for the field that it changes."""
+    async with publisher(nats_url) as client:
+        await declare(CONFIG, client)
+        solna = DatacenterValues(name="Solna")
+        await publish(client, datacenter_event(name="Solna North", location="Hall 3", declared=solna))
+        await declare(CONFIG, client)
+        assert (await said(client))[DATACENTER].name == "Solna North"
+        await declare([DatacenterConfig(DatacenterId(DATACENTER), "Solna South")], client)
+        datacenter = (await said(client))[DATACENTER]
+        assert (datacenter.name, datacenter.location) == ("Solna South", "Hall 3")

@@ -1,0 +1,51 @@
+"""A user of NATS who may not publish what happens in one cluster: the others do not notice."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from support.mirror import until
+from support.nats_server import nats_server
+from support.watched import DEADLINE_SECONDS, configure, observing, watching
+
+from summit_models.cluster import ConnectionState as State
+from summit_runtime.nats import denied
+from summit_simulator.cluster import simulated_clusters
+
+VMS = "virtualmachines"
+USERS = """authorization {{ users: [
+  {{ user: all, password: p }}
+  {{ user: few, password: p, permissions: {{ publish: {{ deny: [{denied}] }} }} }}
+] }}"""
+
+
+async def test_a_cluster_that_may_not_be_published_holds_up_no_other_and_heals(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The other's events and positions are stored; its own wait, are counted, and come when they may."""
+    monkeypatch.setattr(denied, "RETRY_SECONDS", (0.05, 0.2))
+    rights = USERS.format(denied='"ingest.summit.vms.dc-solna.vulcan.>"')
+    async with simulated_clusters("vulcan", "romulus") as (vulcan, romulus):
+        for cluster in (vulcan, romulus):
+            cluster.create_vm("web", namespace="prod")
+        config = configure(tmp_path, {c.name: c.write_kubeconfig(tmp_path / c.name) for c in (vulcan, romulus)})
+        async with (
+            nats_server(tmp_path / "nats", more=rights) as (address, server),
+            observing(f"nats://all:p@{address}") as (log, healths),
+            watching(f"nats://few:p@{address}", config),
+        ):
+            await log.lives(romulus)
+            await until(lambda: healths.position("romulus", VMS), DEADLINE_SECONDS)
+            vulcan.create_vm("db", namespace="prod")
+            await until(lambda: healths.newest["vulcan"].waiting_events, DEADLINE_SECONDS)
+            assert healths.state("vulcan") == State.SYNCED
+            assert healths.position("vulcan", VMS) is None
+            file = tmp_path / "nats" / "nats.conf"
+            file.write_text(file.read_text().replace(rights, USERS.format(denied="")))
+            os.kill(server.pid or 0, signal.SIGHUP)
+            await log.agrees(vulcan, romulus)
+            await until(lambda: healths.position("vulcan", VMS), DEADLINE_SECONDS)
+            assert len(romulus.requests_for(VMS)) == 1
+    needed = "give that user the permission to publish 'ingest.summit.vms.dc-solna.vulcan.>'"
+    assert len([line for line in caplog.messages if needed in line]) == 1

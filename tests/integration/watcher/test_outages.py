@@ -1,0 +1,209 @@
+"""An API server that restarts, forgets, or falls silent: the log has each change once, as the cluster's journal says.
+
+What a list-watch does about each is in `test_listwatch_faults`; here the whole of a cluster goes through it.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from support import oracle
+from support.mirror import until
+from support.watched import DATACENTER, DEADLINE_SECONDS, Healths, Log, observing
+
+from summit_models.cluster import ConnectionState as State
+from summit_models.contract import ClusterName, DatacenterId
+from summit_runtime.nats import bus
+from summit_runtime.nats.publisher import publishing
+from summit_simulator.cluster import SimulatedCluster
+from summit_watcher.activity import ActivityLog
+from summit_watcher.cluster import ClusterWatcher
+from summit_watcher.config.datacenters import ClusterConfig
+from summit_watcher.kube.failure import Retry
+from summit_watcher.kube.resources import WATCHED
+from summit_watcher.kube.transport import Timeouts
+from summit_watcher.listwatch.listwatch import ListWatchSettings
+
+VMS = "virtualmachines"
+SOON = Retry(0.02, 0.1)
+QUICK = ListWatchSettings(
+    page_size=3,
+    page_timeouts=Timeouts(idle_seconds=1, total_seconds=5),
+    idle_seconds=1,
+    default_retry=SOON,
+    retries=dict.fromkeys(State, SOON),
+)
+FIND_HALF_OPEN_SECONDS = 75
+"""What the API server's window of history spans at least: a watch that is found dead later cannot be resumed."""
+
+
+@dataclass
+class Scene:
+    cluster: SimulatedCluster
+    log: Log
+    healths: Healths
+    known: int
+    """Events of VMs that were told before the trouble."""
+
+    def told(self) -> list[tuple[str, str]]:
+        """Names and verbs of what was told since, in order."""
+        return [(event.name, event.verb) for event in list(oracle.told(self.log.messages, "vms"))[self.known :]]
+
+    def final_states_unknown(self) -> list[str]:
+        events = list(oracle.told(self.log.messages, "vms"))[self.known :]
+        return [event.name for event in events if event.final_state_unknown]
+
+    def lists(self, plural: str = VMS) -> int:
+        """Lists asked for, streaming or in pages, of which the first counts; a look at the newest version does not."""
+        paged = self.cluster.requests_for(plural, verb="list")
+        whole = [r for r in paged if "continue" not in r.query and r.query.get("limit") != "1"]
+        return len(whole) + sum("sendInitialEvents" in r.query for r in self.cluster.requests_for(plural, verb="watch"))
+
+    async def becomes(self, state: State) -> None:
+        await until(lambda: self.healths.state("vulcan") == state, DEADLINE_SECONDS)
+
+    async def recovers(self) -> None:
+        await self.log.agrees(self.cluster)
+        await self.becomes(State.SYNCED)
+
+
+@asynccontextmanager
+async def watched(
+    nats_url: str, directory: Path, cluster: SimulatedCluster, settings: ListWatchSettings = QUICK
+) -> AsyncIterator[Scene]:
+    """Watch the cluster until it is known."""
+    config = ClusterConfig(
+        ClusterName("vulcan"), DatacenterId(DATACENTER), cluster.write_kubeconfig(directory / "vulcan.yaml")
+    )
+    client = await bus.connect(SecretStr(nats_url), name="watcher")
+    async with observing(nats_url) as (log, healths), publishing(client) as publisher, asyncio.TaskGroup() as tasks:
+        watcher = tasks.create_task(ClusterWatcher(config, client, publisher, ActivityLog(), settings).run())
+        scene = Scene(cluster, log, healths, 0)
+        await scene.recovers()
+        scene.known = len(scene.told())
+        yield scene
+        watcher.cancel()
+    await bus.close(client)
+
+
+@pytest.fixture
+async def cluster() -> AsyncIterator[SimulatedCluster]:
+    async with SimulatedCluster("vulcan", bookmark_seconds=0.3) as simulated:
+        for name in ("gone", "grown", "same", "other"):
+            simulated.create_vm(name, namespace="prod")
+        await simulated.settle()
+        yield simulated
+
+
+def named(name: str) -> dict[str, Any]:
+    return {"metadata": {"namespace": "prod", "name": name}}
+
+
+async def change(cluster: SimulatedCluster) -> None:
+    """One VM less, one larger, one more."""
+    cluster.delete(VMS, named("gone"))
+    size = {"spec": {"template": {"spec": {"domain": {"cpu": {"cores": 4, "sockets": 1, "threads": 1}}}}}}
+    cluster.patch(VMS, named("grown"), size)
+    cluster.create_vm("new", namespace="prod")
+    await cluster.settle()
+
+
+COMPARED = [("prod/gone", "deleted"), ("prod/grown", "updated"), ("prod/new", "created")]
+
+
+async def test_an_api_server_that_restarts_and_has_forgotten_costs_one_list_for_each_resource(
+    nats_url: str, tmp_path: Path, cluster: SimulatedCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What changed meanwhile is told once; the outage is told by one line when it begins."""
+    async with watched(nats_url, tmp_path, cluster) as scene:
+        cluster.faults.refuse_connections()
+        await scene.becomes(State.UNREACHABLE)
+        await change(cluster)
+        cluster.forget_history()
+        cluster.create_vm("last", namespace="prod")
+        await cluster.faults.accept_connections()
+        await scene.recovers()
+        assert sorted(set(scene.told())) == sorted([*COMPARED, ("prod/last", "created")])
+        assert scene.final_states_unknown() == ["prod/gone"]
+        assert [scene.lists(resource.plural) for resource in WATCHED] == [2] * len(WATCHED)
+    lost = [r for r in caplog.records if r.levelno == logging.WARNING and "refused" in r.getMessage()]
+    assert len(lost) == 1
+
+
+async def test_an_api_server_that_restarts_and_remembers_is_resumed(
+    nats_url: str, tmp_path: Path, cluster: SimulatedCluster
+) -> None:
+    """Without a list, and with what came and went."""
+    async with watched(nats_url, tmp_path, cluster) as scene:
+        cluster.faults.refuse_connections()
+        await scene.becomes(State.UNREACHABLE)
+        cluster.delete(VMS, cluster.create_vm("passing", namespace="prod"))
+        await change(cluster)
+        await cluster.faults.accept_connections()
+        await scene.recovers()
+        await until(lambda: ("prod/passing", "deleted") in scene.told(), DEADLINE_SECONDS)
+        assert ("prod/passing", "created") in scene.told()
+        assert scene.final_states_unknown() == []
+        assert scene.lists() == 1
+
+
+@pytest.mark.parametrize("place", ["the answer to a watch", "a watch", "the second page of a list"])
+async def test_410_in_any_place_leads_to_a_list_and_deletes_nothing_by_itself(
+    nats_url: str, tmp_path: Path, cluster: SimulatedCluster, place: str
+) -> None:
+    """A partial set is never compared: only what has really gone is deleted."""
+    async with watched(nats_url, tmp_path, cluster) as scene:
+        if place == "the answer to a watch":
+            cluster.faults.respond(410, VMS, verb="watch", times=1)
+        if place == "the second page of a list":
+            cluster.faults.watch_list = False
+            cluster.faults.respond(410, VMS, verb="list", page=2, times=1)
+        with cluster.in_silence():
+            await change(cluster)
+        cluster.forget_history()
+        cluster.faults.close_streams(abort=True)
+        await scene.recovers()
+        assert sorted(set(scene.told())) == COMPARED
+        assert scene.final_states_unknown() == ["prod/gone"]
+
+
+async def test_frozen_connections_are_found_and_nothing_of_what_they_held_back_is_lost(
+    nats_url: str, tmp_path: Path, cluster: SimulatedCluster
+) -> None:
+    """Half-open: they stand, and nothing comes. The watch is resumed where it was, without a list."""
+    async with watched(nats_url, tmp_path, cluster) as scene:
+        cluster.faults.freeze()
+        await scene.becomes(State.STALE)
+        cluster.delete(VMS, cluster.create_vm("passing", namespace="prod"))
+        await change(cluster)
+        cluster.faults.unfreeze()
+        await scene.recovers()
+        await until(lambda: ("prod/passing", "deleted") in scene.told(), DEADLINE_SECONDS)
+        assert scene.lists() == 1
+
+
+def test_by_default_a_frozen_connection_is_found_while_the_server_still_remembers() -> None:
+    """Later than a bookmark must have come, sooner than the window of history ends."""
+    assert 60 < ListWatchSettings().idle_seconds <= FIND_HALF_OPEN_SECONDS
+
+
+async def test_what_no_watch_has_told_is_found_counted_and_told(
+    nats_url: str, tmp_path: Path, cluster: SimulatedCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A periodic list is compared with what is known: a difference is a defect of somebody, and mended."""
+    often = ListWatchSettings(relist_seconds=(0.1, 0.1), watch_seconds=(1, 1), default_retry=SOON)
+    async with watched(nats_url, tmp_path, cluster, often) as scene:
+        with cluster.in_silence():
+            await change(cluster)
+        await scene.recovers()
+        assert sorted(set(scene.told())) == COMPARED
+    drift = [r.getMessage() for r in caplog.records if "no watch had told" in r.getMessage()]
+    line = r"cluster vulcan: the list of virtualmachines has shown \d changes that no watch had told"
+    assert any(re.fullmatch(line, told) for told in drift)

@@ -1,0 +1,220 @@
+"""A cluster that is taken out of the configuration leaves the lists, its history stays, and it may return.
+
+Judged by the log, as any reader of it replays it.
+"""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+import pytest
+from support.mirror import until
+from support.oracle import replay
+from support.watched import DEADLINE_SECONDS, Log, configure, observing, watching
+
+from summit_models.cluster import ConnectionState as State
+from summit_simulator.cluster import SimulatedCluster, simulated_clusters
+from summit_standalone.commands.retire import retire
+from summit_standalone.errors import StandaloneError
+from summit_watcher import supervisor as fleet
+from summit_watcher.log import liveness as silence
+from summit_watcher.log import retirement
+
+VMS = "virtualmachines"
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Edits are seen at once."""
+    monkeypatch.setattr(fleet, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(fleet, "SETTLE_SECONDS", 0.05)
+    monkeypatch.setattr(retirement, "HEARTBEAT_SECONDS", 0.2)
+
+
+@pytest.fixture
+async def clusters() -> AsyncIterator[list[SimulatedCluster]]:
+    async with simulated_clusters("vulcan", "romulus") as simulated:
+        for cluster in simulated:
+            cluster.create_vm("web", namespace="prod")
+        yield simulated
+
+
+@pytest.fixture
+def kubeconfigs(clusters: list[SimulatedCluster], tmp_path: Path) -> Mapping[str, Path]:
+    return {cluster.name: cluster.write_kubeconfig(tmp_path / cluster.name) for cluster in clusters}
+
+
+def without(kubeconfigs: Mapping[str, Path], name: str) -> Mapping[str, Path]:
+    return {cluster: path for cluster, path in kubeconfigs.items() if cluster != name}
+
+
+def living(log: Log) -> set[str]:
+    """Clusters of the VMs that a reader of the log shows."""
+    return {event.source for event in replay(log.messages).living.values()}
+
+
+def states(log: Log, cluster: str, datacenter: str = "dc-solna") -> list[str]:
+    subject = f"summit.clusters.{datacenter}.{cluster}"
+    return [json.loads(message.body)["data"]["state"] for message in log.messages if message.subject == subject]
+
+
+def clusters_of(log: Log, datacenter: str) -> list[str]:
+    """Those that the datacenter has by its newest event."""
+    subject = f"summit.datacenters.{datacenter}"
+    said: list[str] = [json.loads(m.body)["data"]["clusters"] for m in log.messages if m.subject == subject][-1]
+    return said
+
+
+def is_retired(log: Log, datacenter: str) -> bool:
+    """Whether the newest event of the datacenter says so."""
+    subject = f"summit.datacenters.{datacenter}"
+    return bool([json.loads(m.body)["data"]["retired"] for m in log.messages if m.subject == subject][-1])
+
+
+async def retired(log: Log, cluster: str, datacenter: str = "dc-solna") -> None:
+    await until(lambda: states(log, cluster, datacenter)[-1:] == [State.RETIRED], DEADLINE_SECONDS)
+
+
+async def test_a_removed_cluster_is_retired_and_returns_when_it_is_declared_again(
+    tmp_path: Path, nats_url: str, clusters: list[SimulatedCluster], kubeconfigs: Mapping[str, Path]
+) -> None:
+    """Its VMs are deleted, as nobody has seen them go; then the cluster says that it is retired. The other goes on."""
+    vulcan, romulus = clusters
+    config = configure(tmp_path, kubeconfigs)
+    async with observing(nats_url) as (log, _), watching(nats_url, config):
+        await log.agrees(vulcan, romulus)
+        configure(tmp_path, without(kubeconfigs, "vulcan"))
+        await retired(log, "vulcan")
+        assert living(log) == {"/datacenters/dc-solna/clusters/romulus"}
+        (gone,) = [json.loads(m.body) for m in log.messages if json.loads(m.body)["type"] == "summit.vm.deleted"]
+        assert gone["data"]["finalStateUnknown"] is True
+        assert gone["epoch"] == log.epoch("vulcan")
+        assert [m.subject for m in log.messages if ".vulcan" in m.subject][-1] == "summit.clusters.dc-solna.vulcan"
+        vulcan.create_vm("later", namespace="prod")
+        configure(tmp_path, kubeconfigs)
+        await log.lives(vulcan, romulus)
+        await until(lambda: states(log, "vulcan")[-1] == State.SYNCED, DEADLINE_SECONDS)
+        assert len(romulus.requests_for(VMS)) == 1
+    assert set(states(log, "romulus")) <= {State.STARTING, State.LISTING, State.SYNCED}
+
+
+async def test_a_cluster_that_was_removed_while_no_watcher_ran_is_retired_at_the_start(
+    tmp_path: Path, nats_url: str, clusters: list[SimulatedCluster], kubeconfigs: Mapping[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Once nobody has spoken of it for a while: somebody else's configuration may declare it."""
+    config = configure(tmp_path, kubeconfigs)
+    async with observing(nats_url) as (log, _):
+        async with watching(nats_url, config):
+            await log.agrees(*clusters)
+        configure(tmp_path, without(kubeconfigs, "vulcan"))
+        async with watching(nats_url, config):
+            await until(lambda: states(log, "romulus")[-1] == State.SYNCED, DEADLINE_SECONDS)
+            assert State.RETIRED not in states(log, "vulcan")
+            monkeypatch.setattr(silence, "SILENT_SECONDS", 0)
+            await retired(log, "vulcan")
+        assert living(log) == {"/datacenters/dc-solna/clusters/romulus"}
+
+
+async def test_what_another_configuration_declares_is_left_alone(
+    tmp_path: Path, nats_url: str, clusters: list[SimulatedCluster], kubeconfigs: Mapping[str, Path],
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    """Of another datacenter always, and of this one while a watcher speaks of it."""
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+    mine = configure(tmp_path / "a", {"vulcan": kubeconfigs["vulcan"]})
+    theirs = configure(tmp_path / "b", {"romulus": kubeconfigs["romulus"]}, datacenter="dc-uppsala")
+    also = configure(tmp_path / "c", {"romulus": kubeconfigs["romulus"]})
+    vulcan = clusters[0]
+    async with observing(nats_url) as (log, healths):
+        async with watching(nats_url, theirs):
+            await until(lambda: healths.state("romulus") == State.SYNCED, DEADLINE_SECONDS)
+        async with watching(nats_url, also):
+            await until(lambda: State.SYNCED in states(log, "romulus"), DEADLINE_SECONDS)
+            async with watching(nats_url, mine):
+                await log.lives(vulcan)
+                await until(lambda: "cluster romulus of datacenter dc-solna is not declared here" in caplog.text)
+        assert State.RETIRED not in states(log, "romulus", "dc-uppsala") + states(log, "romulus")
+
+
+async def test_a_file_with_mistakes_retires_nothing(
+    tmp_path: Path, nats_url: str, clusters: list[SimulatedCluster], kubeconfigs: Mapping[str, Path],
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    """What is missing may be what is mistaken."""
+    config = configure(tmp_path, kubeconfigs)
+    vulcan, romulus = clusters
+    async with observing(nats_url) as (log, _), watching(nats_url, config):
+        await log.agrees(vulcan, romulus)
+        config.write_text(configure(tmp_path, without(kubeconfigs, "vulcan")).read_text() + "      - nmae: vulcan\n")
+        await until(lambda: "nmae" in caplog.text)
+        vulcan.create_vm("later", namespace="prod")
+        await log.agrees(vulcan, romulus)
+        assert State.RETIRED not in states(log, "vulcan")
+
+
+async def test_a_cluster_that_moves_to_another_datacenter_takes_its_vms_along(
+    tmp_path: Path, nats_url: str, clusters: list[SimulatedCluster], kubeconfigs: Mapping[str, Path]
+) -> None:
+    """Their epochs rise across datacenters, so the move is newer than the retirement for every reader."""
+    vulcan = clusters[0]
+    config = configure(tmp_path, {"vulcan": kubeconfigs["vulcan"]})
+    async with observing(nats_url) as (log, _), watching(nats_url, config):
+        await log.agrees(vulcan)
+        configure(tmp_path, {"vulcan": kubeconfigs["vulcan"]}, datacenter="dc-uppsala")
+        await retired(log, "vulcan")
+        await log.lives(vulcan, datacenter="dc-uppsala")
+        await until(lambda: clusters_of(log, "dc-solna") == [], DEADLINE_SECONDS)
+        assert log.epoch("vulcan", datacenter="dc-uppsala") > log.epoch("vulcan")
+        assert living(log) == {"/datacenters/dc-uppsala/clusters/vulcan"}
+
+
+async def test_a_datacenter_that_was_removed_as_a_whole_is_retired_by_command(
+    tmp_path: Path, nats_url: str, clusters: list[SimulatedCluster], kubeconfigs: Mapping[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Not while a watcher speaks of its clusters; and what is not there is told with what is."""
+    config = configure(tmp_path, kubeconfigs)
+    async with observing(nats_url) as (log, _):
+        async with watching(nats_url, config):
+            await log.agrees(*clusters)
+            with pytest.raises(StandaloneError, match="a watcher has spoken of cluster 'romulus' within the last half"):
+                await retire(nats_url, "dc-solna", None)
+        monkeypatch.setattr(silence, "SILENT_SECONDS", 0)
+        with pytest.raises(StandaloneError, match=r"no cluster 'andoria' of .* \(it has: romulus, vulcan\)"):
+            await retire(nats_url, "dc-solna", "andoria")
+        with pytest.raises(StandaloneError, match="no datacenter 'dc-kista' that is not retired"):
+            await retire(nats_url, "dc-kista", None)
+        with pytest.raises(StandaloneError, match=r"'\*' is not the id of a datacenter"):
+            await retire(nats_url, "*", None)
+        assert await retire(nats_url, "dc-solna", "vulcan") == ([("vulcan", 1)], False)
+        assert await retire(nats_url, "dc-solna", None) == ([("romulus", 1)], True)
+        await retired(log, "romulus")
+        assert living(log) == set()
+        await until(lambda: (clusters_of(log, "dc-solna"), is_retired(log, "dc-solna")) == ([], True))
+        with pytest.raises(StandaloneError, match="no datacenter 'dc-solna' that is not retired"):
+            await retire(nats_url, "dc-solna", None)
+
+
+async def test_a_datacenter_that_is_removed_is_retired_and_may_return(
+    tmp_path: Path, nats_url: str, clusters: list[SimulatedCluster], kubeconfigs: Mapping[str, Path],
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    """After its clusters; not while the file has mistakes, as it may be one of them."""
+    solna = configure(tmp_path, {"romulus": kubeconfigs["romulus"]}).read_text().replace("datacenters:\n", "")
+    config = configure(tmp_path, {"vulcan": kubeconfigs["vulcan"]}, datacenter="dc-uppsala")
+    uppsala = config.read_text()
+    config.write_text(uppsala + solna)
+    async with observing(nats_url) as (log, _), watching(nats_url, config):
+        await log.lives(clusters[1])
+        config.write_text(uppsala + solna.replace("id: dc-solna", "ide: dc-solna"))
+        await until(lambda: "ide" in caplog.text, DEADLINE_SECONDS)
+        assert not is_retired(log, "dc-solna")
+        config.write_text(uppsala)
+        await until(lambda: is_retired(log, "dc-solna"), DEADLINE_SECONDS)
+        assert states(log, "romulus")[-1] == State.RETIRED
+        config.write_text(uppsala + solna)
+        await until(lambda: not is_retired(log, "dc-solna"), DEADLINE_SECONDS)
+        await log.lives(clusters[1])
+        assert not is_retired(log, "dc-uppsala")

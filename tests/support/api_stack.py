@@ -1,0 +1,119 @@
+"""The api in this process over real tables: events go in as the projector applies them, HTTP comes out."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import httpx2
+from fastapi import FastAPI
+from pydantic import SecretStr
+from support.builders import uid_of
+from support.published import CLUSTER, DATACENTER, messages, vm_event
+
+from summit_api import revisions
+from summit_api.access.identify import Access
+from summit_api.access.principal import Role
+from summit_api.app import create_app
+from summit_api.deps import Services, now
+from summit_api.freshness import Freshness
+from summit_api.query.snapshot import ReadModels
+from summit_models.cluster import ClusterHealth, ConnectionState
+from summit_models.contract import Revision
+from summit_models.event import Event, VmEvent, source_of
+from summit_projector.project import project
+from summit_projector.recovery.stream_identity import Position
+from summit_projector.tables.store import Store, open_store
+from summit_runtime.process import end
+
+NOW = datetime(2026, 11, 23, 12, 0, 30, tzinfo=UTC)
+STREAM_CREATED_AT = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def placed_vm(
+    name: str, *, namespace: str = "prod", cluster: str = CLUSTER, datacenter: str = DATACENTER, **state: Any
+) -> VmEvent:
+    """An event of a VM somewhere; its id says where."""
+    event = vm_event(name, **state)
+    where = {"namespace": namespace, "cluster": cluster, "datacenter": datacenter}
+    data = event.data.model_copy(update={"id": uid_of(cluster, namespace, name), **where})
+    source = source_of(data.datacenter, data.cluster if data.managed else None)
+    return event.model_copy(update={"source": source, "data": data})
+
+
+def health(name: str = CLUSTER, **more: Any) -> ClusterHealth:
+    """What the watcher of a cluster that is well writes to the bucket just now, unless told otherwise."""
+    state = {"datacenter": DATACENTER, "state": ConnectionState.SYNCED, "since": NOW - timedelta(hours=1)}
+    return ClusterHealth(**{"name": name, "last_contact": NOW, **state, **more})
+
+
+class Stack:
+    """Tables, and the api that reads them at the moment `now`."""
+
+    def __init__(self, url: str, store: Store, http: httpx2.AsyncClient, freshness: Freshness, app: FastAPI) -> None:
+        self._url = url
+        self._store = store
+        self._position = Position(STREAM_CREATED_AT, Revision(0), None)
+        self.http = http
+        self.app = app
+        self.freshness = freshness
+        self.now = NOW
+
+    async def apply(self, *events: Event) -> None:
+        """Apply events as the projector does, each under the next stream sequence."""
+        batch = project(messages(*events, start=self._position.revision + 1))
+        assert not batch.set_aside, batch.set_aside
+        self._position = await self._store.commit(batch, self._position)
+
+    @asynccontextmanager
+    async def database(self) -> AsyncIterator[asyncpg.Connection]:
+        """The database itself, to look behind the answers."""
+        connection = await asyncpg.connect(self._url)
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+    async def replace_stream(self) -> None:
+        """The stream was lost and made anew: its sequences begin at 1 again. Nothing is in it yet."""
+        self._position = await self._store.disown(self._position, self.now)
+
+    async def get(self, path: str, **parameters: Any) -> Any:
+        """The JSON of an answer that must be a success."""
+        answer = await self.http.get(path, params=parameters or None)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+
+@asynccontextmanager
+async def api_stack(database_url: str, access: Access | None = None) -> AsyncIterator[Stack]:
+    """The api over empty tables."""
+    async with open_store(SecretStr(database_url)) as store, api_over(database_url, access) as (http, freshness, app):
+        await store.prepare()
+        await store.position(STREAM_CREATED_AT)
+        stack = Stack(database_url, store, http, freshness, app)
+        app.dependency_overrides[now] = lambda: stack.now
+        yield stack
+
+
+@asynccontextmanager
+async def api_over(
+    database_url: str, access: Access | None = None, *, origins: Sequence[str] = ("*",)
+) -> AsyncIterator[tuple[httpx2.AsyncClient, Freshness, FastAPI]]:
+    """The api over whatever is at this URL: a client of it, what it has heard, and itself.
+
+    Everybody is an admin unless `access` says otherwise.
+    """
+    read_models = ReadModels(SecretStr(database_url))
+    services = Services.over(read_models, access or Access(anonymous=Role.ADMIN))
+    following = asyncio.create_task(revisions.follow(SecretStr(database_url), services.revisions))
+    app = create_app(services, origins=origins)
+    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
+    try:
+        async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
+            yield http, services.freshness, app
+    finally:
+        await end(following)
+        await read_models.close()

@@ -1,0 +1,80 @@
+"""The api with all that an edit goes through: NATS, a projector, Postgres. Made by hand, not watched."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx2
+from nats.aio.client import Client
+from pydantic import SecretStr
+from support.projecting import Readings, projector, projector_settings, publish, publisher
+from support.published import datacenter_event, vm_event
+
+from summit_api import revisions
+from summit_api.access.identify import Access
+from summit_api.access.principal import Role
+from summit_api.app import create_app
+from summit_api.deps import Services
+from summit_api.query.snapshot import ReadModels
+from summit_models.event import Event
+from summit_runtime.nats.consumer import last_per_subject
+from summit_runtime.process import end
+
+SOLNA, UPPSALA = "dc-solna", "dc-uppsala"
+
+
+class Editing:
+    """One api over a log and its tables."""
+
+    def __init__(self, services: Services, http: httpx2.AsyncClient, client: Client, readings: Readings) -> None:
+        self.services = services
+        self.http = http
+        self.client = client
+        self.readings = readings
+
+    async def tell(self, *events: Event) -> None:
+        """Publish as a watcher would, and wait until it is applied."""
+        await self.readings.applied(await publish(self.client, *events))
+
+    async def ask(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, token: str = ""
+    ) -> httpx2.Response:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return await self.http.request(method, f"/api/v1{path}", json=body, headers=headers)
+
+    async def said(self, subject: str = "summit.vms.>") -> dict[str, dict[str, Any]]:
+        """The newest event of each subject."""
+        return {message.subject: json.loads(message.body) async for message in last_per_subject(self.client, subject)}
+
+
+@asynccontextmanager
+async def log_and_tables(nats_url: str, database_url: str, access: Access | None = None) -> AsyncIterator[Editing]:
+    """Nothing is known yet. Everybody is an administrator, unless `access` says else."""
+    services = Services.over(ReadModels(SecretStr(database_url)), access or Access(anonymous=Role.ADMIN))
+    transport = httpx2.ASGITransport(app=create_app(services), raise_app_exceptions=False)
+    async with (
+        publisher(nats_url) as client,
+        projector(projector_settings(nats_url, database_url)),
+        httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http,
+    ):
+        services.log.client = client
+        following = asyncio.create_task(revisions.follow(SecretStr(database_url), services.revisions))
+        try:
+            yield Editing(services, http, client, Readings(database_url))
+        finally:
+            await end(following)
+            await services.read_models.close()
+
+
+@asynccontextmanager
+async def editing(nats_url: str, database_url: str, access: Access | None = None) -> AsyncIterator[Editing]:
+    """Solna and Uppsala are declared; Solna has the watched VM `erp`."""
+    async with log_and_tables(nats_url, database_url, access) as api:
+        await api.tell(
+            datacenter_event(id=SOLNA, name="Solna", clusters=["vulcan"]),
+            datacenter_event(id=UPPSALA, name="Uppsala"),
+            vm_event("erp", cpu=2, memory=4096, memory_bytes=4096 * 2**20 + 1),
+        )
+        yield api

@@ -1,0 +1,229 @@
+"""The live feed over real servers: a projector fills the tables, an api tells, and clients keep what they heard."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx2
+from httpx2 import EventSource, ServerSentEvent
+from nats.aio.client import Client
+from pydantic import SecretStr
+from support.projecting import eventually, projector, projector_settings, publish, publisher
+
+from summit_api import freshness, revisions
+from summit_api.access.identify import Access
+from summit_api.access.principal import Role
+from summit_api.app import create_app
+from summit_api.deps import Services
+from summit_api.feed.feed import Feed
+from summit_api.feed.hub import BUFFER_BYTES
+from summit_api.http.protocol import ConnectionLimits
+from summit_api.http.server import listen, serve
+from summit_api.query.snapshot import ReadModels
+from summit_models.event import Event
+from summit_runtime.process import end
+
+DEADLINE_SECONDS = 30.0
+MAX_MESSAGE_BYTES = 10_000_000
+
+
+def ageless(vm: dict[str, Any]) -> dict[str, Any]:
+    """A VM without what depends on the moment at which it is shown."""
+    return {name: value for name, value in vm.items() if name != "age"}
+
+
+class Listener:
+    """One client of the feed, and all that it heard."""
+
+    def __init__(self) -> None:
+        self.events: list[ServerSentEvent] = []
+        self.ended = False
+        self.failure: httpx2.HTTPError | None = None
+        """Why the last connection ended, unless properly."""
+        self._heard = asyncio.Condition()
+
+    async def read(self, response: httpx2.Response) -> None:
+        """Take what comes until the server ends it."""
+        self.failure = None
+        try:
+            async for event in EventSource(response, max_event_size=MAX_MESSAGE_BYTES):
+                await self._take(event)
+        except httpx2.HTTPError as error:
+            self.failure = error
+        finally:
+            self.ended = True
+            async with self._heard:
+                self._heard.notify_all()
+
+    async def _take(self, event: ServerSentEvent) -> None:
+        async with self._heard:
+            self.events.append(event)
+            self._heard.notify_all()
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """What a page's `onmessage` is called with: messages without a name."""
+        return [json.loads(event.data) for event in self.events if event.event == "message"]
+
+    @property
+    def last_id(self) -> str:
+        """What a browser would come back with."""
+        return next((event.id for event in reversed(self.events) if event.id), "")
+
+    @property
+    def last_revision(self) -> int:
+        """Up to where it has heard all."""
+        return int(self.last_id.partition("-")[0] or 0)
+
+    def told(self, *types: str) -> list[dict[str, Any]]:
+        """Payloads of the messages of these types, in order."""
+        return [message["payload"] for message in self.messages if message["type"] in types]
+
+    def changes(self) -> list[tuple[str, str]]:
+        """Type and VM of each message about a VM, in order."""
+        return [
+            (message["type"], message["payload"].get("vmName") or message["payload"]["vm"]["name"])
+            for message in self.messages
+            if message["type"].startswith("vm:")
+        ]
+
+    def known(self) -> dict[str, Any]:
+        """What a client knows that began with a snapshot: each VM by its id, without its age.
+
+        Nothing may be added that is there, nor changed or removed that is not: that would be a gap, or a repetition.
+        """
+        known: dict[str, Any] = {}
+        for message in self.messages:
+            payload = message["payload"]
+            match message["type"]:
+                case "vm:added":
+                    assert payload["vm"]["id"] not in known
+                    known[payload["vm"]["id"]] = ageless(payload["vm"])
+                case "vm:updated":
+                    assert payload["vm"]["id"] in known
+                    known[payload["vm"]["id"]] = ageless(payload["vm"])
+                case "vm:removed":
+                    del known[payload["vmId"]]
+                case "reset":
+                    known = {}
+        return known
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait until what was heard meets the condition. The deadline's error tells what was heard."""
+        try:
+            async with asyncio.timeout(DEADLINE_SECONDS), self._heard:
+                await self._heard.wait_for(condition)
+        except TimeoutError:
+            raise AssertionError(f"heard only {self.events[-20:]!r:.4000}") from None
+
+    async def joined(self) -> None:
+        """Wait until nothing can be missed any more."""
+        await self.until(lambda: any(event.event == "bookmark" for event in self.events))
+
+
+@asynccontextmanager
+async def listening(
+    http: httpx2.AsyncClient, *, last_event_id: str = "", token: str = "", **parameters: Any
+) -> AsyncIterator[Listener]:
+    """Follow the feed while the block runs."""
+    listener = Listener()
+    headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
+    headers |= {"Authorization": f"Bearer {token}"} if token else {}
+    async with http.stream("GET", "/api/v1/events", params=parameters, headers=headers, timeout=None) as response:
+        assert response.status_code == 200, await response.aread()
+        reading = asyncio.create_task(listener.read(response))
+        try:
+            yield listener
+        finally:
+            await end(reading)
+
+
+class FeedStack:
+    """The servers of one test, and ways to make things happen there."""
+
+    def __init__(self, client: Client, http: httpx2.AsyncClient) -> None:
+        self.client = client
+        self.http = http
+
+    async def publish(self, *events: Event) -> int:
+        """As a watcher would; the sequence of the last event."""
+        return await publish(self.client, *events)
+
+    async def get(self, path: str, **parameters: Any) -> Any:
+        answer = await self.http.get(path, params=parameters)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def applied(self, *events: Event) -> int:
+        """Publish, and wait until lists show it."""
+        revision = await self.publish(*events)
+        await self.get("/api/v1/vms", revision=revision)
+        return revision
+
+    async def position(self, revision: int) -> str:
+        """Where a feed goes on after a revision of the log that is there now."""
+        _, _, era = (await self.get("/api/v1/vms"))["position"].partition("-")
+        return f"{revision}-{era}"
+
+
+@asynccontextmanager
+async def feed_stack(
+    nats_url: str, database_url: str, *, access: Access | None = None, buffer_bytes: int = BUFFER_BYTES
+) -> AsyncIterator[FeedStack]:
+    """A projector, and an api at a real address whose feed has begun."""
+    async with (
+        publisher(nats_url) as client,
+        projector(projector_settings(nats_url, database_url)),
+        api(nats_url, database_url, access=access, buffer_bytes=buffer_bytes) as (http, feed),
+    ):
+        await begun(feed)
+        yield FeedStack(client, http)
+
+
+async def begun(feed: Feed) -> None:
+    """Wait until the feed can tell something."""
+
+    async def turn() -> int:
+        return feed.hub.turn
+
+    await eventually(turn)
+
+
+@asynccontextmanager
+async def api(
+    nats_url: str, database_url: str, *, access: Access | None = None, buffer_bytes: int = BUFFER_BYTES
+) -> AsyncIterator[tuple[httpx2.AsyncClient, Feed]]:
+    """An api in this process, with sockets; ended as SIGTERM would. Everybody is an admin unless `access` says else."""
+    read_models = ReadModels(SecretStr(database_url))
+    services = Services.over(read_models, access or Access(anonymous=Role.ADMIN), feed_buffer_bytes=buffer_bytes)
+    feed, applied = services.feed, services.revisions
+    app = create_app(services)
+    sock = listen("127.0.0.1", 0)
+    stop = asyncio.Event()
+    async with publisher(nats_url) as client:
+        services.log.client = client
+        tasks = [
+            asyncio.create_task(work)
+            for work in (
+                feed.follow(client),
+                feed.watch_clusters(),
+                revisions.follow(SecretStr(database_url), applied),
+                freshness.follow(client, services.freshness),
+            )
+        ]
+        serving = asyncio.create_task(
+            serve(app, sock, stop, before_end=feed.hub.close, access_log=False, limits=ConnectionLimits())
+        )
+        try:
+            limits = httpx2.Limits(max_connections=None)
+            base_url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+            async with httpx2.AsyncClient(base_url=base_url, timeout=DEADLINE_SECONDS, limits=limits) as http:
+                yield http, feed
+        finally:
+            stop.set()
+            await serving
+            for task in tasks:
+                await end(task)
+            await read_models.close()

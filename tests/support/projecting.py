@@ -1,0 +1,94 @@
+"""A projector at work on real servers: run it, publish to it, and look at what it made."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import asyncpg
+from nats.aio.client import Client
+from pydantic import SecretStr
+
+from summit_models.event import Event, ingest, subject_of
+from summit_projector.projector import serve
+from summit_projector.settings import ProjectorSettings
+from summit_runtime.nats import bus
+
+DEADLINE_SECONDS = 20.0
+
+T = TypeVar("T")
+
+
+async def eventually(question: Callable[[], Awaitable[T]], wanted: Callable[[T], bool] = bool) -> T:
+    """Ask until the answer is as wanted; the deadline's error tells the last answer."""
+    answer: Any = None
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while not wanted(answer := await question()):  # noqa: ASYNC110  a database is asked
+                await asyncio.sleep(0.03)
+    except TimeoutError:
+        raise AssertionError(f"still {answer!r} after {DEADLINE_SECONDS} s") from None
+    return answer
+
+
+class Readings:
+    """Looks at the database as the api would, over a connection of its own each time."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    async def fetch(self, sql: str) -> list[dict[str, Any]]:
+        connection = await asyncpg.connect(self._url)
+        try:
+            return [dict(row) for row in await connection.fetch(sql)]
+        finally:
+            await connection.close()
+
+    async def revision(self) -> int:
+        """The checkpoint; -1 while there is no table of it."""
+        away = (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError)
+        with contextlib.suppress(asyncpg.UndefinedTableError, *away):
+            for row in await self.fetch("SELECT revision FROM checkpoint"):
+                return int(row["revision"])
+        return -1
+
+    async def applied(self, revision: int) -> None:
+        await eventually(self.revision, lambda now: now == revision)
+
+
+def projector_settings(nats_url: str, database_url: str, **more: Any) -> ProjectorSettings:
+    return ProjectorSettings(NATS_URL=SecretStr(nats_url), DATABASE_URL=SecretStr(database_url), **more)
+
+
+@asynccontextmanager
+async def projector(settings: ProjectorSettings) -> AsyncIterator[asyncio.Task[None]]:
+    """Run a projector for the length of the block, and stop it as SIGTERM would."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(serve(settings, stop))
+    try:
+        yield task
+    finally:
+        stop.set()
+        async with asyncio.timeout(5):
+            await task
+
+
+@asynccontextmanager
+async def publisher(nats_url: str) -> AsyncIterator[Client]:
+    """A client of a server whose stream exists."""
+    client = await bus.connect(SecretStr(nats_url), name="test")
+    try:
+        await bus.ensure_stream(client)
+        yield client
+    finally:
+        await bus.close(client)
+
+
+async def publish(client: Client, *events: Event) -> int:
+    """Publish in order, each stored before the next, and give the sequence of the last."""
+    sequence = 0
+    for event in events:
+        ack = await client.jetstream().publish(ingest(subject_of(event)), event.model_dump_json().encode())
+        sequence = ack.seq
+    return sequence

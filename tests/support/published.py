@@ -1,0 +1,113 @@
+"""Events as a watcher would publish them, and as the stream hands them on."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from support.builders import uid_of
+
+from summit_models.cluster import ClusterHealth, ConnectionState
+from summit_models.datacenter import Datacenter
+from summit_models.event import (
+    ClusterEvent,
+    DatacenterEvent,
+    Event,
+    MigrationEvent,
+    MigrationEventData,
+    MigrationEventType,
+    ResourceVersions,
+    VmEvent,
+    VmEventData,
+    VmEventType,
+    cluster_event_type,
+    source_of,
+    subject_of,
+)
+from summit_models.vm import VmStatus
+from summit_runtime.nats.consumer import StreamMessage
+
+DATACENTER, CLUSTER = "dc-solna", "vulcan"
+OBSERVED_AT = datetime(2026, 11, 23, 7, 0, tzinfo=UTC)
+
+
+def vm_event(
+    name: str,
+    type_: VmEventType = VmEventType.UPDATED,
+    *,
+    versions: tuple[int, int] = (1, 0),
+    epoch: int = 0,
+    time: datetime = OBSERVED_AT,
+    **state: Any,
+) -> VmEvent:
+    """An event of the VM `prod/<name>` in cluster vulcan; `versions` are those of VM and instance."""
+    state = {"status": VmStatus.RUNNING, "labels": {"app": name}} | state
+    data = VmEventData(
+        id=uid_of("prod", name),
+        name=name,
+        namespace="prod",
+        cluster=CLUSTER,
+        datacenter=DATACENTER,
+        resource_versions=ResourceVersions(vm=versions[0], vmi=versions[1]),
+        **state,
+    )
+    return VmEvent(**_envelope(f"{data.id}/{epoch}/{versions}/{type_}", name, time, epoch), type=type_, data=data)
+
+
+def unmanaged_event(
+    vm_id: str = "vm-001", type_: VmEventType = VmEventType.UPDATED, *, time: datetime = OBSERVED_AT, **state: Any
+) -> VmEvent:
+    """An event of a VM that was added by hand in Solna."""
+    state = {"name": vm_id, "datacenter": DATACENTER, "status": VmStatus.RUNNING} | state
+    data = VmEventData(id=vm_id, managed=False, **state)
+    envelope = _envelope(f"{vm_id}/{type_}/{time}", vm_id, time, 0) | {"source": source_of(data.datacenter)}
+    return VmEvent(**envelope, type=type_, data=data)
+
+
+def migration_event(
+    name: str,
+    type_: MigrationEventType = MigrationEventType.UPDATED,
+    *,
+    version: int = 1,
+    epoch: int = 0,
+    time: datetime = OBSERVED_AT,
+    **state: Any,
+) -> MigrationEvent:
+    state = {"namespace": "prod"} | state
+    data = MigrationEventData(
+        id=uid_of("prod", name, "migration"),
+        name=name,
+        cluster=CLUSTER,
+        datacenter_id=DATACENTER,
+        resource_version=version,
+        **state,
+    )
+    return MigrationEvent(**_envelope(f"{data.id}/{epoch}/{version}/{type_}", name, time, epoch), type=type_, data=data)
+
+
+def cluster_event(
+    name: str = CLUSTER, state: ConnectionState = ConnectionState.SYNCED, *, epoch: int = 0, **more: Any
+) -> ClusterEvent:
+    data = ClusterHealth(name=name, datacenter=DATACENTER, state=state, **({"since": OBSERVED_AT} | more))
+    envelope = _envelope(f"{name}/{state}", name, OBSERVED_AT, epoch) | {"source": source_of(DATACENTER, name)}
+    return ClusterEvent(**envelope, type=cluster_event_type(state), data=data)
+
+
+def datacenter_event(**state: Any) -> DatacenterEvent:
+    data = Datacenter(**{"id": DATACENTER, "name": "Solna"} | state)
+    envelope = _envelope(f"{data.id}/{data.name}/{data.retired}", data.id, OBSERVED_AT, 0) | {
+        "source": source_of(data.id)
+    }
+    return DatacenterEvent(**envelope, data=data)
+
+
+def message(event: Event, sequence: int = 1) -> StreamMessage:
+    return StreamMessage(sequence, subject_of(event), event.model_dump_json().encode(), 0)
+
+
+def messages(*events: Event, start: int = 1) -> list[StreamMessage]:
+    """The events one after another in the stream."""
+    return [message(event, sequence) for sequence, event in enumerate(events, start)]
+
+
+def _envelope(event_id: str, subject: str, time: datetime, epoch: int) -> dict[str, Any]:
+    source = source_of(DATACENTER, CLUSTER)
+    return {"id": f"{CLUSTER}/{event_id}", "source": source, "subject": subject, "time": time, "epoch": epoch}

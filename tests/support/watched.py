@@ -1,0 +1,166 @@
+"""A watcher at work in this process: simulated clusters in, a real log out, and what the log must say."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from nats.aio.client import Client
+from pydantic import SecretStr
+from support import oracle
+from support.mirror import until
+
+from summit_models.cluster import ClusterHealth
+from summit_models.event import HEALTH_BUCKET
+from summit_runtime.nats import bus
+from summit_runtime.nats.consumer import StreamMessage, consume
+from summit_simulator.cluster import SimulatedCluster
+from summit_watcher.main import watch
+from summit_watcher.settings import WatcherSettings
+
+DATACENTER = "dc-solna"
+DEADLINE_SECONDS = 30.0
+
+
+def configure(directory: Path, clusters: Mapping[str, Path], *, datacenter: str = DATACENTER) -> Path:
+    """Write datacenters.yaml: one datacenter with these clusters, by name the kubeconfig of each."""
+    lines = ["datacenters:", f"  - id: {datacenter}", "    clusters:" + ("" if clusters else " []")]
+    for name, kubeconfig in clusters.items():
+        lines += [f"      - name: {name}", f"        kubeconfig: {kubeconfig}"]
+    config = directory / "datacenters.yaml"
+    config.write_text("\n".join(lines) + "\n")
+    return config
+
+
+@asynccontextmanager
+async def watching(nats_url: str, config: Path, **settings: object) -> AsyncIterator[asyncio.Task[None]]:
+    """Run a watcher for the length of the block, and stop it as SIGTERM would."""
+    stop = asyncio.Event()
+    chosen = WatcherSettings.model_validate({"NATS_URL": SecretStr(nats_url), "config": config, **settings})
+    task = asyncio.create_task(watch(chosen, stop))
+    try:
+        yield task
+    finally:
+        stop.set()
+        async with asyncio.timeout(10):
+            await task
+
+
+class Log:
+    """The whole log, read as it grows."""
+
+    def __init__(self) -> None:
+        self.messages: list[StreamMessage] = []
+
+    async def follow(self, client: Client) -> None:
+        async with consume(client, after=0) as consumer:
+            while True:
+                self.messages += await consumer.next_batch()
+
+    def differences(self, cluster: SimulatedCluster, *, datacenter: str = DATACENTER) -> Sequence[str]:
+        """What is wrong with the log, by the cluster's own truth; nothing when all is well."""
+        source = f"/datacenters/{datacenter}/clusters/{cluster.name}"
+        truth = cluster.truth()
+        replay = oracle.replay(self.messages)
+        expected = oracle.expected_vms(truth, cluster=cluster.name, datacenter=datacenter)
+        return [*replay.violations, *replay.returned, *oracle.compare(expected, replay.living, source=source)]
+
+    async def lives(self, *clusters: SimulatedCluster, datacenter: str = DATACENTER) -> None:
+        """Wait until the log says what is true of these clusters now: what had been retired may have returned."""
+
+        def right() -> bool:
+            shown = oracle.replay(self.messages).living
+            return not [
+                sentence
+                for cluster in clusters
+                for sentence in oracle.compare(
+                    oracle.expected_vms(cluster.truth(), cluster=cluster.name, datacenter=datacenter),
+                    shown,
+                    source=f"/datacenters/{datacenter}/clusters/{cluster.name}",
+                )
+            ]
+
+        await until(right, DEADLINE_SECONDS)
+
+    async def agrees(self, *clusters: SimulatedCluster) -> None:
+        """Wait until the log says what is true of these clusters."""
+        wrong: Sequence[str] = ()
+
+        def right() -> bool:
+            nonlocal wrong
+            wrong = [sentence for cluster in clusters for sentence in self.differences(cluster)]
+            return not wrong
+
+        try:
+            await until(right, DEADLINE_SECONDS)
+        except TimeoutError:
+            raise AssertionError("\n".join(wrong)) from None
+
+    def epoch(self, cluster: str, *, datacenter: str = DATACENTER) -> int:
+        """The newest epoch of a cluster, by its own events."""
+        subject = f"summit.clusters.{datacenter}.{cluster}"
+        return max((json.loads(m.body)["epoch"] for m in self.messages if m.subject == subject), default=0)
+
+    def fences(self, cluster: str, *, datacenter: str = DATACENTER) -> list[int]:
+        """Epochs whose beginnings the newest event of a cluster names."""
+        newest = next(m for m in reversed(self.messages) if m.subject == f"summit.clusters.{datacenter}.{cluster}")
+        return [fence["epoch"] for fence in json.loads(newest.body)["fences"]]
+
+    def newest(self, name: str) -> bytes:
+        """The last event of the VM of that name; nothing before the first."""
+        vms = (m for m in reversed(self.messages) if m.subject.startswith("summit.vms."))
+        return next((m.body for m in vms if m.subject.endswith(f".{name}")), b"")
+
+    def told(self, collection: str) -> list[oracle.Told]:
+        """The events of `vms` or `migrations`."""
+        return list(oracle.told(self.messages, collection))
+
+    def deletes(self, collection: str) -> int:
+        return sum(event.verb == "deleted" for event in self.told(collection))
+
+
+class Healths:
+    """The newest health of each cluster, as the api hears it."""
+
+    def __init__(self) -> None:
+        self.newest: dict[str, ClusterHealth] = {}
+
+    async def follow(self, client: Client) -> None:
+        subjects = f"$KV.{HEALTH_BUCKET}.>"
+        async with consume(client, after=None, filter_subject=subjects, stream=f"KV_{HEALTH_BUCKET}") as consumer:
+            while True:
+                for message in await consumer.next_batch():
+                    name = message.subject.rpartition(".")[2]
+                    if message.body:
+                        self.newest[name] = ClusterHealth.model_validate_json(message.body)
+                    else:
+                        self.newest.pop(name, None)
+
+    def state(self, cluster: str, resource: str | None = None) -> str | None:
+        """Of the cluster, or of one of its list-watches; None before the first word."""
+        health = self.newest.get(cluster)
+        if health is None or resource is None:
+            return health and health.state
+        return next(r.state for r in health.resources if r.resource == resource)
+
+    def position(self, cluster: str, resource: str) -> str | None:
+        """Up to which resourceVersion the log is complete, as the watcher notes."""
+        health = self.newest.get(cluster)
+        return next(r.resource_version for r in health.resources if r.resource == resource) if health else None
+
+
+@asynccontextmanager
+async def observing(nats_url: str) -> AsyncIterator[tuple[Log, Healths]]:
+    """Follow the log and the healths while the block runs."""
+    client = await bus.connect(SecretStr(nats_url), name="test")
+    try:
+        await bus.ensure_stream(client)
+        log, healths = Log(), Healths()
+        async with asyncio.TaskGroup() as tasks:
+            following = [tasks.create_task(each.follow(client)) for each in (log, healths)]
+            yield log, healths
+            for task in following:
+                task.cancel()
+    finally:
+        await bus.close(client)

@@ -1,0 +1,189 @@
+"""Every mistake in datacenters.yaml is one sentence with file, line, what is wrong and what to do."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from summit_watcher.config import datacenters as config
+
+FILE = Path("datacenters.yaml")
+
+
+def mistakes(text: str) -> list[str]:
+    return [str(mistake).removeprefix("datacenters.yaml line ") for mistake in config.read(text, FILE).mistakes]
+
+
+def of_datacenter(entry: str) -> list[str]:
+    return mistakes(f"datacenters:\n- {entry}\n")
+
+
+def of_cluster(entry: str) -> list[str]:
+    return mistakes(f"datacenters:\n- id: a\n  clusters:\n  - {entry}\n")
+
+
+NOT_A_CONFIGURATION = {
+    "": "1: the file is empty: declare 'datacenters', config/datacenters.example.yaml shows how",
+    "# only a comment\n": "1: the file is empty: declare 'datacenters', config/datacenters.example.yaml shows how",
+    "- id: a": "1: the file holds a list: begin with the key 'datacenters'",
+    "datacenter: []": "1: the file has an unknown key 'datacenter': did you mean 'datacenters'?",
+    "{}": "1: the file has no 'datacenters': add it",
+    "datacenters: {id: a}": "1: datacenters is a mapping, not a list: begin each entry with '- '",
+    "datacenters:\n\t- id: a": (
+        "2: this is not YAML: there is a tab, and YAML indents with spaces only: replace it by spaces"
+    ),
+    "datacenters:\n- id: 'a": ("2: this is not YAML: while scanning a quoted scalar: found unexpected end of stream"),
+    "datacenters: [\x01]": "1: this is not YAML: the character '\\x01' is not allowed",
+    "datacenters: []\n---\nmore: 1": (
+        "2: this is not YAML: expected a single document in the stream: but found another document"
+    ),
+    '"\\U00110000"': "1: this is not YAML: it has an escape that is no character",
+}
+
+
+@pytest.mark.parametrize(("text", "sentence"), NOT_A_CONFIGURATION.items())
+def test_a_text_that_is_no_configuration_is_told_in_one_sentence(text: str, sentence: str) -> None:
+    """The whole file is unusable; the line is YAML's own."""
+    assert mistakes(text) == [sentence]
+
+
+DATACENTER_MISTAKES = {
+    "just-text": "2: a datacenter is text: write '- id: …' and its other keys below it",
+    "name: Solna": "2: a datacenter without 'id' has no 'id': add it",
+    "id:": "2: 'id' of a datacenter is empty: give it a name",
+    "id: 17": "2: 'id' of a datacenter is a number, not text: put it in quotes",
+    "id: no": "2: 'id' of a datacenter is true or false, not text: put it in quotes",
+    "id: [a]": "2: 'id' of a datacenter is a list, not text: write text",
+    "id: Solna": ("2: datacenter id 'Solna' cannot be used: use lower-case letters, digits and '-' inside, 63 at most"),
+    "id: dc.solna": (
+        "2: datacenter id 'dc.solna' cannot be used: use lower-case letters, digits and '-' inside, 63 at most"
+    ),
+    "{id: a, locaton: x}": "2: datacenter 'a' has an unknown key 'locaton': did you mean 'location'?",
+    "{id: a, 7: x}": ("2: datacenter 'a' has an unknown key '7': known are id, name, location, coordinates, clusters"),
+    "{id: a, [x]: x}": (
+        "2: datacenter 'a' has an unknown key that is a list: known are id, name, location, coordinates, clusters"
+    ),
+    "{id: a, id: b}": "2: 'id' of datacenter 'a' is given twice: keep one, the first is used",
+    "{id: a, name: 1}": "2: 'name' of datacenter 'a' is a number, not text: put it in quotes",
+    "{id: a, name: {}}": "2: 'name' of datacenter 'a' is a mapping, not text: write text",
+    '{id: a, name: "x\\e"}': "2: 'name' of datacenter 'a' has a character that cannot be printed: remove it",
+    "{id: a, coordinates: [91, 0]}": (
+        "2: 'coordinates' of datacenter 'a' are out of range: latitude is -90 to 90, longitude -180 to 180"
+    ),
+    "{id: a, coordinates: [.nan, 0]}": (
+        "2: 'coordinates' of datacenter 'a' are not two numbers: "
+        "write [latitude, longitude] in degrees, for example [59.36, 18.00]"
+    ),
+    "{id: a, clusters: {b: }}": (
+        "2: 'clusters' of datacenter 'a' is a mapping, not a list: begin each entry with '- '"
+    ),
+}
+
+
+@pytest.mark.parametrize(("entry", "sentence"), DATACENTER_MISTAKES.items())
+def test_a_mistake_in_a_datacenter_is_told_in_one_sentence(entry: str, sentence: str) -> None:
+    """What is wrong with a datacenter's own keys."""
+    assert of_datacenter(entry) == [sentence]
+
+
+@pytest.mark.parametrize("value", ["17", "text", "[1]", "[1, 2, 3]", "['1', '2']", "[1, .inf]", "{lat: 1, lon: 2}"])
+def test_coordinates_are_two_numbers(value: str) -> None:
+    """Anything but a list of two finite numbers is left out, and the datacenter is kept."""
+    found = config.read(f"datacenters: [{{id: a, coordinates: {value}}}]", FILE)
+    assert "are not two numbers" in str(found.mistakes[0])
+    assert found.datacenters == (config.DatacenterConfig("a", "a"),)
+
+
+CLUSTER_MISTAKES = {
+    "vulcan": "4: a cluster is text: write '- name: …' and 'kubeconfig: …' below it",
+    "name: vulcan": "4: cluster 'vulcan' has no 'kubeconfig': add it",
+    "vulcan:": "4: cluster 'vulcan' has no 'kubeconfig': add it",
+    "kubeconfig: k": "4: a cluster without 'name' has no 'name': add it",
+    "{name: vulcan, kubconfig: k}": ("4: cluster 'vulcan' has an unknown key 'kubconfig': did you mean 'kubeconfig'?"),
+    "{name: vulcan, kubeconfig: }": ("4: 'kubeconfig' of cluster 'vulcan' is empty: write the path of its kubeconfig"),
+    "{name: vulcan, kubeconfig: ''}": (
+        "4: 'kubeconfig' of cluster 'vulcan' is empty: write the path of its kubeconfig"
+    ),
+    "{name: vulcan, kubeconfig: ~nobody-here/k}": (
+        "4: 'kubeconfig' of cluster 'vulcan': there is no home directory for '~nobody-here/k': write it out"
+    ),
+    "{name: vulcan, kubeconfig: k, context: 1}": (
+        "4: 'context' of cluster 'vulcan' is a number, not text: put it in quotes"
+    ),
+    "{name: -vulcan, kubeconfig: k}": (
+        "4: cluster name '-vulcan' cannot be used: use lower-case letters, digits and '-' inside, 63 at most"
+    ),
+    "{name: vulcan, kubeconfig: k, token: secret}": (
+        "4: cluster 'vulcan' has an unknown key 'token': known are name, kubeconfig, context, identity"
+    ),
+}
+
+
+@pytest.mark.parametrize(("entry", "sentence"), CLUSTER_MISTAKES.items())
+def test_a_mistake_in_a_cluster_is_told_in_one_sentence(entry: str, sentence: str) -> None:
+    """What is wrong with a cluster's own keys, in the newer and the older form."""
+    assert of_cluster(entry) == [sentence]
+
+
+def test_a_name_of_64_characters_is_too_long() -> None:
+    """63 characters are the longest DNS label, and the longest name of ours."""
+    assert of_cluster(f"{{name: {'x' * 63}, kubeconfig: k}}") == []
+    assert "cannot be used" in of_cluster(f"{{name: {'x' * 64}, kubeconfig: k}}")[0]
+
+
+def test_a_datacenter_id_is_taken_once() -> None:
+    """The first keeps the id; the second is told the line of the first and left out."""
+    text = "datacenters:\n- {id: a, name: first}\n- {id: a, name: second}\n"
+    assert mistakes(text) == ["3: datacenter id 'a' is in line 2 already: choose another, this one is left out"]
+    assert [datacenter.name for datacenter in config.read(text, FILE).datacenters] == ["first"]
+
+
+def test_a_cluster_name_is_taken_once_in_the_whole_file() -> None:
+    """Log lines, metrics and migrations name a cluster without its datacenter."""
+    text = """datacenters:
+- {id: a, clusters: [{name: vulcan, kubeconfig: 1st}]}
+- id: b
+  clusters:
+  - vulcan:
+    kubeconfig: 2nd
+"""
+    assert mistakes(text) == ["5: cluster name 'vulcan' is in line 2 already: choose another, this one is left out"]
+
+
+def test_all_mistakes_are_told_at_once_in_the_order_of_lines() -> None:
+    """One run of check is enough to mend a file."""
+    found = mistakes("""datacenters:
+- id: a
+  clusters:
+  - name: UPPER
+    kubeconfig: k
+  - name: b
+  coordinates: here
+""")
+    assert [sentence.split(":")[0] for sentence in found] == ["4", "6", "7"]
+
+
+YAML_LIKE = st.lists(
+    st.sampled_from(
+        [*"abn:-[]{},&*!|>'\"%@`?#~<= \n\t\x00\ud800é", "\n  ", "\n- ", ": ", "- id: ", "datacenters:\n", "clusters:\n",
+         "kubeconfig: ", "name: ", "!!int ", "!!binary ", "&a ", "*a", "<<: ", "---\n", "...\n", "%YAML 9.9\n",
+         '"\\xff"', '"\\uD800"', '"\\UFFFFFFFF"', "1e999", ".inf", "59:21", "0x", "2026-01-01", "coordinates: [1, 2]"]
+    ),
+    max_size=40,
+).map("".join)  # fmt: skip
+
+
+@given(YAML_LIKE | st.text())
+def test_reading_never_raises_whatever_the_text(text: str) -> None:
+    """Any text yields a configuration; an unusable one yields a mistake, and no mistake means it is usable."""
+    found = config.read(text, FILE)
+    assert found.mistakes or found == config.read(text + "\n", FILE)
+    for mistake in found.mistakes:
+        assert str(mistake).encode("utf-8")
+        assert "\n" not in str(mistake)
+
+
+def test_deep_nesting_is_a_mistake_and_no_crash() -> None:
+    """A text that would exhaust the stack of the YAML parser is refused in a sentence."""
+    assert mistakes("[" * 1000) == ["1: this is not YAML: it is nested too deeply"]

@@ -1,0 +1,154 @@
+"""A change of the log as a message: who sees it as what, and what it says."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from support.api_stack import placed_vm
+from support.published import datacenter_event, messages, migration_event, vm_event
+
+from summit_api.access.scope import EVERYTHING, Scope
+from summit_api.feed.change import changes_in
+from summit_api.feed.frame import Frame, Topic
+from summit_api.feed.messages import frame_of
+from summit_api.feed.selection import Selection
+from summit_api.query.filters import VmFilters
+from summit_api.query.position import Position
+from summit_api.render.moment import Moment
+from summit_models.event import Event, MigrationEventType, VmEventType
+from summit_models.vm import VmStatus
+
+MOMENT = Moment(datetime(2026, 11, 23, 12, tzinfo=UTC), frozenset({"vulcan"}))
+ALL = Selection(EVERYTHING, VmFilters())
+RUNNING = Selection(EVERYTHING, VmFilters(status=[VmStatus.RUNNING]))
+
+
+def told(event: Event, selection: Selection = ALL) -> dict[str, object] | None:
+    """The message that a client gets of an event, without its time; None for none."""
+    text = selection.told(frame(event))
+    if text is None:
+        return None
+    message = json.loads(text.decode().split("data: ", 1)[1])
+    assert list(message) == ["payload", "timestamp", "type"]
+    return {name: message[name] for name in ("type", "payload")}
+
+
+def frame(event: Event) -> Frame:
+    """The frame that an event of revision 7 makes."""
+    (change,) = changes_in(messages(event, start=7))
+    return frame_of(change, MOMENT, Position(change.revision, "e4a"))
+
+
+def types(event: Event, *selections: Selection) -> list[object]:
+    """The type that each client gets."""
+    return [message and message["type"] for message in (told(event, selection) for selection in selections)]
+
+
+def test_change_of_status_enters_and_leaves_a_filtered_list() -> None:
+    """What a list of running VMs gains was added, what it loses was removed, though nothing was created or deleted."""
+    stopped = vm_event("a", status=VmStatus.STOPPED, changes={"status": "running"})
+    started = vm_event("a", status=VmStatus.RUNNING, changes={"status": "stopped"})
+    moved = vm_event("a", status=VmStatus.RUNNING, changes={"nodeName": "node-1"})
+    never = vm_event("a", status=VmStatus.ERROR, changes={"status": "stopped"})
+    assert types(stopped, ALL, RUNNING) == ["vm:updated", "vm:removed"]
+    assert types(started, ALL, RUNNING) == ["vm:updated", "vm:added"]
+    assert types(moved, ALL, RUNNING) == ["vm:updated", "vm:updated"]
+    assert types(never, ALL, RUNNING) == ["vm:updated", None]
+    left = told(stopped, RUNNING)
+    assert left is not None
+    assert left["payload"] == {
+        "datacenter": "dc-solna",
+        "vmName": "a",
+        "vmId": stopped.data.id,
+        "cluster": "vulcan",
+        "namespace": "prod",
+        "deleted": False,
+        "finalStateUnknown": False,
+    }
+
+
+def test_creation_and_deletion_concern_only_lists_that_show_the_vm() -> None:
+    """A VM that is deleted was in the list by its last state."""
+    created = vm_event("a", VmEventType.CREATED, status=VmStatus.STOPPED)
+    deleted = vm_event("a", VmEventType.DELETED, status=VmStatus.STOPPED, final_state_unknown=True)
+    assert types(created, ALL, RUNNING) == ["vm:added", None]
+    assert types(deleted, ALL, RUNNING) == ["vm:removed", None]
+
+
+def test_repeated_state_is_no_change() -> None:
+    """`observed` keeps a state in the log; nobody is told."""
+    assert list(changes_in(messages(vm_event("a", VmEventType.OBSERVED)))) == []
+
+
+@pytest.mark.parametrize(
+    ("scope", "visible"),
+    [
+        (EVERYTHING, True),
+        (Scope(datacenters=frozenset({"dc-solna"})), True),
+        (Scope(datacenters=frozenset({"dc-uppsala"})), False),
+        (Scope(namespaces=frozenset({"prod"})), True),
+        (Scope(namespaces=frozenset({"test"})), False),
+        (Scope(datacenters=frozenset({"dc-solna"}), namespaces=frozenset()), False),
+    ],
+)
+def test_what_one_may_not_see_is_not_told(scope: Scope, visible: bool) -> None:
+    """Neither VMs nor their migrations."""
+    selection = Selection(scope, VmFilters())
+    assert types(placed_vm("a"), selection) == ["vm:updated" if visible else None]
+    assert types(migration_event("m"), selection) == ["migration:updated" if visible else None]
+
+
+def test_vm_that_moves_out_of_sight_is_removed_by_its_old_place() -> None:
+    """The message says where it was, not where it went; and where it came to nobody hears where it was."""
+    solna = Selection(Scope(datacenters=frozenset({"dc-solna"})), VmFilters())
+    uppsala = Selection(Scope(datacenters=frozenset({"dc-uppsala"})), VmFilters())
+    moved = placed_vm("a", datacenter="dc-uppsala", changes={"datacenter": "dc-solna"})
+    assert types(moved, ALL, solna, uppsala) == ["vm:updated", "vm:removed", "vm:added"]
+    assert "dc-uppsala" not in str(told(moved, solna))
+    assert "dc-solna" not in str(told(moved, uppsala))
+    assert "'changes': {'datacenter': 'dc-solna'}" in str(told(moved))
+
+
+def test_migrations_follow_their_place_and_no_status() -> None:
+    """A filter for VMs of one status says nothing about migrations."""
+    created = migration_event("m", MigrationEventType.CREATED)
+    elsewhere = Selection(EVERYTHING, VmFilters(namespace=["test"]))
+    assert types(created, ALL, RUNNING, elsewhere) == ["migration:added", "migration:added", None]
+    message = told(migration_event("m", MigrationEventType.DELETED))
+    assert message is not None
+    assert message["type"] == "migration:removed"
+    assert message["payload"]["migrationName"] == "m"  # type: ignore[index]
+
+
+def test_datacenter_is_told_in_the_plural_that_the_original_page_knows() -> None:
+    """Its page reloads at `datacenters:updated`."""
+    message = told(datacenter_event(name="Solna", coordinates=(59.36, 18.0)))
+    assert message == {
+        "type": "datacenters:updated",
+        "payload": {
+            "datacenter": "dc-solna",
+            "name": "Solna",
+            "location": None,
+            "coordinates": [59.36, 18.0],
+            "clusters": [],
+        },
+    }
+    gone = told(datacenter_event(name="Solna", retired=True)) or {}
+    assert gone["payload"]["retired"] is True  # type: ignore[index]
+
+
+def test_topics_select() -> None:
+    """`types=migration` is told of nothing else."""
+    migrations = Selection(EVERYTHING, VmFilters(), frozenset({Topic.MIGRATION}))
+    assert types(vm_event("a"), migrations) == [None]
+    assert types(migration_event("m"), migrations) == ["migration:updated"]
+
+
+def test_message_is_one_line_with_its_position() -> None:
+    """A line break in a label would end the message."""
+    text = ALL.told(frame(vm_event("a", labels={"note": "a\nb\r\u2028c"})))
+    assert text is not None
+    assert text.startswith(b"id: 7-e4a\ndata: {")
+    assert text.endswith(b'"type":"vm:updated"}\n\n')
+    assert text.count(b"\n") == 3
+    assert b"\r" not in text

@@ -1,0 +1,176 @@
+"""What each outcome of a request leads to: resume, pause, or list. Rules of client-go's reflector."""
+
+import pytest
+
+from summit_watcher.kube.errors import (
+    AuthError,
+    ErrorEvent,
+    IdleError,
+    LostError,
+    ShortWatch,
+    StatusError,
+    StreamingListError,
+    UndecodableLine,
+    UnreachableError,
+    WatcherError,
+)
+from summit_watcher.listwatch.state import (
+    Listing,
+    ListReason,
+    Next,
+    WatchEnd,
+    Watching,
+    after_list,
+    after_streaming_list,
+    after_watch,
+    has_regressed,
+    is_doubtful,
+)
+
+EXPIRED = StatusError(410, "Expired", "too old resource version: 5 (9)")
+CUT = UndecodableLine("cut", b"{")
+
+
+def watched(error: WatcherError | None, *, changes: int = 1, lasted: float = 60.0) -> WatchEnd:
+    return WatchEnd("7", changes, lasted, error)
+
+
+def test_a_watch_that_ends_in_good_order_is_resumed_at_once() -> None:
+    """The server ends every watch after timeoutSeconds; nothing is wrong then."""
+    assert after_watch(Watching("5"), watched(None, changes=0)) == Next(Watching("7"))
+
+
+def test_a_very_short_watch_earns_a_pause() -> None:
+    """A server that closes each watch at once would otherwise be asked thousands of times."""
+    following = after_watch(Watching("5"), watched(None, changes=0, lasted=0.1))
+    assert following.state == Watching("7")
+    assert isinstance(following.failure, ShortWatch)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        LostError("reset"),
+        IdleError("silent"),
+        UnreachableError("refused"),
+        AuthError("401"),
+        StatusError(429, None, None, 3),
+        StatusError(500, None, None),
+        StatusError(403, "Forbidden", None),
+        StatusError(404, None, None),
+    ],
+)
+def test_a_failure_keeps_the_resource_version(error: WatcherError) -> None:
+    """Nothing of it makes the history unusable: after a pause the watch is resumed, without a list."""
+    assert after_watch(Watching("5"), watched(error)) == Next(Watching("7"), error)
+
+
+@pytest.mark.parametrize("error", [EXPIRED, ErrorEvent(410, "Expired", None), StatusError(None, "Gone", None)])
+def test_an_expired_resource_version_is_listed_at_once_the_first_time(error: StatusError) -> None:
+    """As an HTTP status or, on real servers, as an ERROR event."""
+    assert after_watch(Watching("5"), watched(error)) == Next(Listing(ListReason.EXPIRED, expiries=1))
+
+
+def test_expiring_again_and_again_earns_a_pause() -> None:
+    """A list for each watch would be the heaviest thing we can do to a sick server."""
+    again = after_watch(Watching("5", expiries=1), watched(EXPIRED, changes=0, lasted=0.1))
+    assert again == Next(Listing(ListReason.EXPIRED, expiries=2), EXPIRED)
+
+
+def test_three_unreadable_watches_at_one_place_lead_to_a_list() -> None:
+    """A list steps over what cannot be read; until then the line is asked for again."""
+    state: Watching | Listing = Watching("7")
+    for _ in range(3):
+        assert isinstance(state, Watching)
+        state = after_watch(state, watched(CUT, changes=0, lasted=0.1)).state
+    assert state == Listing(ListReason.UNREADABLE)
+
+
+def test_progress_forgives_setbacks() -> None:
+    """Three failures in a row count, not three in a week."""
+    state = after_watch(Watching("5", setbacks=2), watched(ErrorEvent(500, None, "etcd"))).state
+    assert state == Watching("7", setbacks=1)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [StatusError(400, "BadRequest", "Invalid value"), StatusError(504, "Timeout", "Too large resource version: 9")],
+)
+def test_a_resource_version_that_means_nothing_to_the_server_is_dropped(error: StatusError) -> None:
+    """It is not a number, or from the future: another cluster answers."""
+    assert isinstance(after_watch(Watching("5"), watched(error)).state, Listing)
+
+
+def test_pages_that_expire_are_listed_again_and_then_without_pages() -> None:
+    """The snapshot died while it was read; client-go's pager gives up on pages as well."""
+    once = after_list(Listing(), EXPIRED)
+    assert once.failure is None
+    twice = after_list(once.state, EXPIRED)  # type: ignore[arg-type]
+    assert twice.failure is EXPIRED
+    assert isinstance(twice.state, Listing)
+    assert (once.state.in_pages, twice.state.in_pages) == (True, False)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        EXPIRED,
+        StatusError(400, "BadRequest", None),
+        StatusError(500, "InternalError", "etcdserver: mvcc: required revision is a future revision"),
+        StatusError(504, "Timeout", "Too large resource version: 9, current: 5"),
+    ],
+)
+def test_a_past_state_that_cannot_be_had_leads_to_the_newest_at_once(error: StatusError) -> None:
+    """Forgotten by the server, or of another history, or unknown to an old server."""
+    assert after_list(Listing(ListReason.RESUMED, at="7"), error) == Next(Listing(ListReason.EXPIRED))
+
+
+@pytest.mark.parametrize("error", [UnreachableError("refused"), StatusError(429, None, None, 3), AuthError("401")])
+def test_a_past_state_is_asked_for_until_the_server_answers(error: WatcherError) -> None:
+    """An outage at the start must not cost what came and went before it."""
+    begin = Listing(ListReason.RESUMED, at="7")
+    assert after_list(begin, error) == Next(begin, error)
+
+
+@pytest.mark.parametrize(
+    ("listing", "finds_drift"),
+    [
+        (Listing(ListReason.PERIODIC, at="7"), True),
+        (Listing(ListReason.PERIODIC), False),
+        (Listing(ListReason.REGRESSED), True),
+        (Listing(ListReason.RESUMED, at="7"), False),
+    ],
+)
+def test_only_a_list_that_was_to_change_nothing_finds_drift(listing: Listing, *, finds_drift: bool) -> None:
+    """The newest list also shows what has happened since the watch ended, and a start what happened before it."""
+    assert listing.finds_drift is finds_drift
+
+
+def test_two_broken_streaming_lists_lead_to_pages() -> None:
+    """A busy server that cuts the stream would get the same load again."""
+    state: object = Listing()
+    for error in (LostError("cut"), StreamingListError("no end")):
+        assert isinstance(state, Listing)
+        assert state.may_stream
+        state = after_streaming_list(state, error).state
+    assert isinstance(state, Listing)
+    assert not state.may_stream
+
+
+@pytest.mark.parametrize("error", [UnreachableError("refused"), StatusError(403, None, None), AuthError("401")])
+def test_what_keeps_a_streaming_list_from_beginning_is_not_held_against_it(error: WatcherError) -> None:
+    """After an outage of a day streaming is still the cheapest way."""
+    assert after_streaming_list(Listing(), error) == Next(Listing(), error)
+
+
+def test_resource_versions_are_compared_as_numbers_of_any_length() -> None:
+    """KEP-5504; what is no number is not compared."""
+    assert has_regressed("100", "99")
+    assert not has_regressed("99", "100")
+    assert not has_regressed("abc", "1")
+
+
+@pytest.mark.parametrize(("known", "deleted", "doubtful"), [(100, 51, True), (100, 50, False), (20, 20, False)])
+def test_a_list_that_deletes_most_of_many_is_doubted(known: int, deleted: int, *, doubtful: bool) -> None:
+    """Half of a larger set vanishing at once is rather a defect somewhere than the truth."""
+    assert is_doubtful(known, deleted) is doubtful

@@ -1,0 +1,182 @@
+"""The rules of normalizing as a table: tests/samples/normalize/*.yaml, each row an input, what is expected, and why.
+
+A row's manifests are recorded objects (a file's name), parts of an object, or a file with parts replaced. They go the
+way of a watch line: encoded, decoded by the resource, read into facts, joined.
+"""
+
+import json
+from copy import deepcopy
+from typing import Any
+
+import pytest
+import yaml
+from support.paths import SAMPLES
+
+from summit_models.contract import ClusterName, DatacenterId
+from summit_models.migration import Migration
+from summit_models.vm import Vm
+from summit_watcher.kube.errors import StatusError
+from summit_watcher.kube.resources import (
+    CLUSTER_INSTANCETYPES,
+    MIGRATIONS,
+    VIRTUAL_MACHINE_INSTANCES,
+    VIRTUAL_MACHINES,
+    WATCHED,
+    Resource,
+)
+from summit_watcher.normalize import (
+    instancetype_facts,
+    instancetype_key,
+    join_migration,
+    join_vm,
+    migration_facts,
+    vm_facts,
+    vmi_facts,
+)
+
+CLUSTER, DATACENTER = ClusterName("vulcan"), DatacenterId("dc-solna")
+
+
+def rows(*tables: str) -> list[Any]:
+    return [
+        pytest.param(row, id=f"{table}: {row['reason']}")
+        for table in tables
+        for row in yaml.safe_load((SAMPLES / "normalize" / f"{table}.yaml").read_text())
+    ]
+
+
+def merged(below: Any, above: Any) -> Any:
+    if not (isinstance(below, dict) and isinstance(above, dict)):
+        return above
+    return below | {key: merged(below.get(key), value) for key, value in above.items()}
+
+
+def manifest(part: Any, kind: str, owner: str | None = None) -> dict[str, Any]:
+    """A whole object of a row's words for it; an instance is owned by the row's VM unless it says otherwise."""
+    if isinstance(part, str):
+        part = {"file": part}
+    part = deepcopy(part)
+    if file := part.pop("file", None):
+        return merged(json.loads((SAMPLES / file).read_text()), part)
+    metadata: dict[str, Any] = {"uid": f"{kind}-uid", "name": "a", "namespace": "t", "resourceVersion": "100"}
+    if owner:
+        metadata["ownerReferences"] = [{"kind": "VirtualMachine", "uid": owner, "controller": True}]
+    return merged({"kind": kind, "metadata": metadata}, part)
+
+
+def decoded(resource: Resource[Any], document: dict[str, Any]) -> Any:
+    line = json.dumps({"type": "MODIFIED", "object": document}).encode() + b"\n"
+    return resource.decode_event(line).object
+
+
+def normalized(row: dict[str, Any]) -> Vm:
+    vm = vmi = instancetype = None
+    if "vm" in row:
+        base = {"spec": {"template": {"spec": {"domain": {}}}}} if isinstance(row["vm"], dict) else {}
+        vm = vm_facts(decoded(VIRTUAL_MACHINES, merged(base, manifest(row["vm"], "VirtualMachine"))))
+    if "vmi" in row:
+        part = manifest(row["vmi"], "VirtualMachineInstance", vm.uid if vm else None)
+        vmi = vmi_facts(decoded(VIRTUAL_MACHINE_INSTANCES, merged({"spec": {"domain": {}}}, part)))
+        assert vmi.owner_uid == (vm.uid if vm else None)
+    if "instancetype" in row:
+        instancetype = instancetype_facts(decoded(CLUSTER_INSTANCETYPES, manifest(row["instancetype"], "Instancetype")))
+    return join_vm(vm, vmi, instancetype, cluster=CLUSTER, datacenter=DATACENTER)
+
+
+def normalized_migration(row: dict[str, Any]) -> Migration:
+    migration = migration_facts(decoded(MIGRATIONS, manifest(row["migration"], "Migration")))
+    vmi = vmi_facts(decoded(VIRTUAL_MACHINE_INSTANCES, manifest(row["vmi"], "Instance"))) if "vmi" in row else None
+    owner = vmi.owner_uid if vmi else None
+    return join_migration(migration, vmi, owner, cluster=CLUSTER, datacenter=DATACENTER)
+
+
+def picked(model: Vm | Migration, expected: dict[str, Any]) -> dict[str, Any]:
+    state = model.model_dump(mode="json")
+    return {name: state[{"lastMigratedAt": "_lastMigratedAt"}.get(name, name)] for name in expected}
+
+
+@pytest.mark.parametrize(
+    "row", rows("samples", "cpu", "instancetype", "memory", "disks", "network", "status", "identity")
+)
+def test_vm_is_normalized_by_the_table(row: dict[str, Any]) -> None:
+    """Each rule gives the VM that its row expects."""
+    assert picked(normalized(row), row["expect"]) == row["expect"]
+
+
+@pytest.mark.parametrize("row", rows("migrations"))
+def test_migration_is_normalized_by_the_table(row: dict[str, Any]) -> None:
+    """Each rule gives the migration that its row expects."""
+    assert picked(normalized_migration(row), row["expect"]) == row["expect"]
+
+
+NASTY = yaml.safe_load((SAMPLES / "normalize" / "nasty.yaml").read_text())
+
+
+@pytest.mark.parametrize("line", (SAMPLES / "nasty-watch-events.ndjson").read_bytes().splitlines(keepends=True))
+def test_nasty_watch_line_becomes_what_could_be_read_of_it(line: bytes) -> None:
+    """No recorded nasty line is lost, stops the others, or is given a made-up value."""
+    event = json.loads(line)
+    expected, kind = NASTY[event["_note"].split()[0]], event["object"]["kind"]
+    resource: Any = {resource.kind: resource for resource in WATCHED}.get(kind, VIRTUAL_MACHINES)
+    if event["type"] == "ERROR":
+        with pytest.raises(StatusError) as error:
+            resource.decode_event(line)
+        assert {"code": error.value.code, "reason": error.value.reason} == expected
+        return
+    decoded_event = resource.decode_event(line)
+    if event["type"] == "BOOKMARK":
+        assert decoded_event.object is None
+        assert decoded_event.resource_version == expected["resourceVersion"]
+        assert decoded_event.initial_events_end is expected["initialEventsEnd"]
+        return
+    row = {{"VirtualMachine": "vm", "VirtualMachineInstance": "vmi"}.get(kind, "migration"): event["object"]}
+    made = normalized_migration(row) if "migration" in row else normalized_raw(decoded_event.object, kind)
+    assert picked(made, expected) == expected
+
+
+def normalized_raw(obj: Any, kind: str) -> Vm:
+    """The line as it stands: nothing that the line does not say is added."""
+    vm = vm_facts(obj) if kind == "VirtualMachine" else None
+    vmi = vmi_facts(obj) if kind == "VirtualMachineInstance" else None
+    return join_vm(vm, vmi, None, cluster=CLUSTER, datacenter=DATACENTER)
+
+
+def test_secrets_of_a_manifest_are_not_kept() -> None:
+    """Cloud-init user data and annotations are in no facts and no VM."""
+    document = manifest({"metadata": {"annotations": {"note": "hunter2"}}}, "VirtualMachine")
+    volume = {"name": "init", "cloudInitNoCloud": {"userData": "password: hunter2"}}
+    document["spec"] = {"template": {"spec": {"domain": {}, "volumes": [volume]}}}
+    facts = vm_facts(decoded(VIRTUAL_MACHINES, document))
+    assert "hunter2" not in repr(facts)
+    vm = join_vm(facts, None, None, cluster=CLUSTER, datacenter=DATACENTER)
+    assert "hunter2" not in vm.model_dump_json()
+
+
+def test_guest_only_interfaces_change_nothing() -> None:
+    """The order and the number of interfaces that only the guest agent knows do not show."""
+    named = {"name": "default", "ipAddress": "10.0.0.1"}
+    bridges = [{"interfaceName": f"br-{n}", "ipAddress": f"172.18.{n}.1"} for n in range(10)]
+    shown = [
+        normalized({"vmi": {"status": {"phase": "Running", "interfaces": interfaces}}})
+        for interfaces in ([named], [named, *bridges], [*reversed(bridges), named])
+    ]
+    assert shown[0] == shown[1] == shown[2]
+
+
+def test_key_of_a_namespaced_instancetype_has_its_namespace() -> None:
+    """The key finds the instancetype's own facts, and an instancetype of the cluster has none."""
+    for kind, namespace in (("VirtualMachineInstancetype", "t"), (None, "")):
+        vm = manifest({"spec": {"instancetype": {"name": "small", "kind": kind}}}, "VirtualMachine")
+        facts = vm_facts(decoded(VIRTUAL_MACHINES, vm))
+        assert instancetype_key(facts) == (namespace, "small")
+
+
+def test_equal_facts_share_their_values() -> None:
+    """Repeated strings and figures are one object, so that 10 000 VMs cost a kilobyte each."""
+    one, two = (
+        vmi_facts(decoded(VIRTUAL_MACHINE_INSTANCES, manifest("vmi-running-agent.json", "Instance"))) for _ in range(2)
+    )
+    assert one.node_name is two.node_name
+    assert one.cpu is two.cpu
+    assert one.memory is two.memory
+    assert one.guest_os is two.guest_os

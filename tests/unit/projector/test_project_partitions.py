@@ -1,0 +1,31 @@
+"""Months of history: in UTC, made before they are needed."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+from summit_projector.tables.partitions import Month, create_statement, month_of, needed_months
+
+
+def test_month_is_counted_in_utc() -> None:
+    """An event just after midnight in Stockholm may belong to the month before."""
+    stockholm = timezone(timedelta(hours=1))
+    assert month_of(datetime(2026, 12, 1, 0, 30, tzinfo=stockholm)) == Month(2026, 11)
+
+
+def test_december_is_followed_by_january() -> None:
+    """The year goes on with the month."""
+    assert Month(2026, 12).next == Month(2027, 1)
+
+
+def test_this_month_and_the_next_are_always_needed() -> None:
+    """And so is any month of which a batch has an event, in the past or not."""
+    now = datetime(2026, 12, 31, 23, 59, tzinfo=UTC)
+    assert needed_months([], now) == {Month(2026, 12), Month(2027, 1)}
+    assert Month(2024, 2) in needed_months([datetime(2024, 2, 29, tzinfo=UTC)], now)
+
+
+def test_partition_ends_where_the_next_begins() -> None:
+    """Its bounds are the first instants of two months, in UTC whatever the server's time zone."""
+    assert create_statement(Month(2026, 9)) == (
+        "CREATE TABLE IF NOT EXISTS vm_events_2026_09 PARTITION OF vm_events "
+        "FOR VALUES FROM ('2026-09-01 00:00:00+00') TO ('2026-10-01 00:00:00+00')"
+    )

@@ -1,0 +1,30 @@
+"""Which tables a rebuild compares: all of them, so that a table of tomorrow is not forgotten."""
+
+from datetime import UTC, datetime
+
+from summit_models.tables import metadata
+from summit_projector.recovery.difference import Difference, Finding, Rebuilt
+from summit_projector.recovery.swap import twins
+
+CREATED_AT = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def test_every_table_is_compared() -> None:
+    """But the history, which is merged, and the checkpoint, which is what both are compared at."""
+    compared = {twin.name for twin in twins(first=1, last=9, stream_created_at=CREATED_AT)}
+    assert compared | {"vm_events", "checkpoint"} == set(metadata.tables)
+
+
+def test_what_is_found_is_said_by_table_and_row() -> None:
+    """A person reads it: how many, and the first of them by key and column."""
+    vms = Difference(
+        "vms", 5, missing=1, wrong=1, kept=2, examples=[Finding("a", "missing"), Finding("b", "wrong", ("cpu",))]
+    )
+    text = Rebuilt(3, 9, 1.25, [Difference("clusters", 1), vms]).as_text()
+    assert text.splitlines() == [
+        "rebuilt from the log, revisions 3 to 9, in 1.2 s: 2 rows were put right",
+        "clusters: 1 rows, all right",
+        "vms: 5 rows, 1 missing, 0 surplus, 1 wrong; 2 of them the log does not tell of",
+        "  vms a was missing",
+        "  vms b was wrong: cpu",
+    ]

@@ -1,0 +1,150 @@
+"""What Prometheus reads: one name and one help text for each thing, series from the start, none left behind."""
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+from support.paths import ROOT
+
+import summit_api.metrics
+import summit_projector.metrics
+import summit_watcher.metrics
+from summit_api.feed.reset import Cause
+from summit_models.cluster import ClusterHealth, ConnectionState
+from summit_models.contract import ClusterName, DatacenterId
+from summit_runtime import metrics
+from summit_watcher.kube.errors import (
+    ErrorEvent,
+    IdleError,
+    LostError,
+    ShortWatch,
+    StatusError,
+    UndecodableLine,
+    WatcherError,
+)
+from summit_watcher.metrics import StreamMetrics, WatchEndReason, forget_cluster, set_cluster, watch_end_reason
+
+OPERATIONS = ROOT / "docs" / "operations.md"
+ALERTS = ROOT / "config" / "prometheus" / "alerts.yaml"
+SERVICES = (summit_api.metrics, summit_projector.metrics, summit_watcher.metrics)
+
+
+def health(name: str) -> ClusterHealth:
+    now = datetime(2026, 11, 23, tzinfo=UTC)
+    return ClusterHealth(name=ClusterName(name), datacenter=DatacenterId("dc"), state=ConnectionState.SYNCED, since=now)
+
+
+def samples() -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """All series of ours, by name and labels."""
+    families = text_string_to_metric_families(metrics.exposition().decode())
+    found = [s for family in families for s in family.samples if s.name.startswith("summit_")]
+    return {(s.name, frozenset(s.labels.items())): s.value for s in found}
+
+
+def of_cluster(name: str) -> set[str]:
+    return {series for series, labels in samples() if ("cluster", name) in labels}
+
+
+def test_each_series_says_what_a_change_of_it_means() -> None:
+    """A name alone wakes people without telling them why."""
+    families = [
+        f for f in text_string_to_metric_families(metrics.exposition().decode()) if f.name.startswith("summit_")
+    ]
+    assert len(families) > 20
+    assert [f.name for f in families if len(f.documentation) < 30] == []
+
+
+def test_labels_are_clusters_resources_and_small_enums() -> None:
+    """A label with the name of a VM would make a series for each of a hundred thousand."""
+    StreamMetrics("labels", "virtualmachines")
+    labels = {name for _, pairs in samples() for name, _ in pairs} - {"le"}
+    assert labels <= {"cluster", "resource", "state", "type", "reason", "method", "route", "code", "version", "kind"}
+
+
+def test_series_of_a_cluster_exist_with_0_from_the_start() -> None:
+    """`rate()` sees the first error only if there was a 0 before it."""
+    StreamMetrics("fresh", "virtualmachines")
+    at = {(series, dict(labels).get("reason")): value for (series, labels), value in samples().items()
+          if ("cluster", "fresh") in labels}  # fmt: skip
+    assert at["summit_watch_restarts_total", "idle"] == 0
+    assert at["summit_decode_errors_total", None] == 0
+    assert at["summit_synthetic_deletes_total", None] == 0
+
+
+def test_exactly_one_state_of_a_list_watch_is_1() -> None:
+    """Alerts compare with 1, dashboards add up."""
+    stream = StreamMetrics("states", "virtualmachines")
+    stream.set_state(ConnectionState.SYNCED)
+    stream.set_state(ConnectionState.FORBIDDEN)
+    states = {dict(labels)["state"]: value for (series, labels), value in samples().items()
+              if series == "summit_stream_state" and ("cluster", "states") in labels}  # fmt: skip
+    assert [state for state, value in states.items() if value] == ["forbidden"]
+
+
+def test_series_of_a_removed_cluster_are_removed() -> None:
+    """Else a cluster that nobody has any more would be unsynced for ever."""
+    StreamMetrics("removed", "virtualmachines").received(["ADDED", "ADDED"])
+    set_cluster(health("removed"))
+    StreamMetrics("kept", "virtualmachines")
+    forget_cluster(ClusterName("removed"))
+    assert of_cluster("removed") == set()
+    assert of_cluster("kept")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (None, WatchEndReason.EOF),
+        (IdleError("silent"), WatchEndReason.IDLE),
+        (LostError("broken"), WatchEndReason.LOST),
+        (ShortWatch("over at once"), WatchEndReason.SHORT),
+        (ErrorEvent(410, "Expired", None), WatchEndReason.GONE),
+        (ErrorEvent(500, None, None), WatchEndReason.ERROR_EVENT),
+        (StatusError(410, "Gone", None), WatchEndReason.GONE),
+        (StatusError(429, None, None), WatchEndReason.THROTTLED),
+        (StatusError(403, "Forbidden", None), WatchEndReason.REFUSED),
+        (UndecodableLine("no JSON", b"x"), WatchEndReason.UNDECODABLE),
+    ],
+)
+def test_end_of_a_watch_is_counted_by_its_reason(error: WatcherError | None, reason: WatchEndReason) -> None:
+    """Few reasons, so that a dashboard can show all of them."""
+    assert watch_end_reason(error) is reason
+
+
+def named(text: str) -> set[str]:
+    """Metrics that a text names, without the suffixes of their samples."""
+    return {re.sub(r"_(total|bucket|sum|count)$", "", name) for name in re.findall(r"summit_\w+[a-z]", text)}
+
+
+def metrics_section() -> str:
+    return OPERATIONS.read_text().partition("## Metrics")[2].partition("\n## ")[0]
+
+
+def rules() -> list[dict[str, Any]]:
+    groups: list[dict[str, Any]] = yaml.safe_load(ALERTS.read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def test_each_metric_that_is_named_somewhere_exists() -> None:
+    """An alert on a name that was never there is silent."""
+    StreamMetrics("documented", "virtualmachines")
+    set_cluster(health("documented"))
+    exposed = {family.name for family in text_string_to_metric_families(metrics.exposition().decode())}
+    elsewhere = re.findall(r"`(summit_[a-z_]+_total)", OPERATIONS.read_text())
+    assert named(metrics_section()) | named(ALERTS.read_text()) | named(" ".join(elsewhere)) <= exposed
+
+
+def test_each_alert_of_the_documentation_is_a_rule() -> None:
+    """The table explains what the file makes Prometheus say."""
+    assert all(rule["annotations"]["summary"] for rule in rules())
+    assert named(metrics_section()) - {"summit_stream_state"} == named(" ".join(rule["expr"] for rule in rules()))
+
+
+def test_causes_of_resets_are_there_before_the_first() -> None:
+    """Feeds are the api's: how many are open, and how many had to read anew."""
+    found = samples()
+    assert found["summit_feed_clients", frozenset()] >= 0
+    assert {dict(labels)["reason"] for series, labels in found if series == "summit_feed_resets_total"} == set(Cause)

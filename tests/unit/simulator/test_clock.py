@@ -1,0 +1,33 @@
+"""The simulator's clock only moves as it is told."""
+
+from datetime import UTC, datetime, timedelta
+
+from summit_simulator.controllers.clock import Clock
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def test_timers_fire_in_order_at_their_own_time() -> None:
+    """Also those that a timer sets on the way."""
+    clock = Clock(epoch=EPOCH)
+    fired: list[tuple[str, datetime]] = []
+
+    def first() -> None:
+        fired.append(("first", clock.now()))
+        clock.call_after(1, lambda: fired.append(("second", clock.now())))
+
+    clock.call_after(5, lambda: fired.append(("third", clock.now())))
+    clock.call_after(2, first)
+    clock.call_after(4, lambda: fired.append(("never", clock.now()))).cancel()
+    clock.advance(10)
+    assert fired == [(name, EPOCH + timedelta(seconds=at)) for name, at in (("first", 2), ("second", 3), ("third", 5))]
+    assert clock.now() == EPOCH + timedelta(seconds=10)
+
+
+def test_nothing_is_due_when_nothing_is_set() -> None:
+    """A cancelled timer does not count."""
+    clock = Clock()
+    timer = clock.call_after(3, lambda: None)
+    assert round(clock.next_due() or 0) == 3
+    timer.cancel()
+    assert clock.next_due() is None

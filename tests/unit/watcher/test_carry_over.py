@@ -1,0 +1,62 @@
+"""What is kept of the last state of a VM while its instance, or its instancetype, may not be read."""
+
+from typing import Any
+
+import msgspec
+from support.builders import instancetype, vm, vmi
+
+from summit_models.contract import ClusterName, DatacenterId
+from summit_models.vm import Vm
+from summit_watcher.inventory.carry_over import carried_over
+from summit_watcher.kube.manifests import Instancetype, VirtualMachine, VirtualMachineInstance
+from summit_watcher.normalize import encoded, instancetype_facts, join_vm, vm_facts, vmi_facts
+
+Json = dict[str, Any]
+
+
+def joined(machine: Json, instance: Json | None = None, kind: Json | None = None) -> Vm:
+    return join_vm(
+        vm_facts(msgspec.convert(machine, VirtualMachine)),
+        vmi_facts(msgspec.convert(instance, VirtualMachineInstance)) if instance else None,
+        instancetype_facts(msgspec.convert(kind, Instancetype)) if kind else None,
+        cluster=ClusterName("vulcan"),
+        datacenter=DatacenterId("dc-solna"),
+    )
+
+
+def seen(present: Vm, last: Vm, *, instances: bool = True, instancetypes: bool = True) -> Vm:
+    return carried_over(
+        present, None, encoded(last), instances_were_read=instances, instancetypes_were_read=instancetypes
+    )
+
+
+def test_running_vms_keep_node_and_address_when_instances_are_forbidden_at_a_start() -> None:
+    """A watcher that starts with a 403 on instances knows less than the log: it makes no event of that."""
+    last = joined(vm("web"), vmi("web"))
+    assert last.node_name
+    assert last.ip
+    assert seen(joined(vm("web")), last, instances=False) == last
+
+
+def test_what_the_vm_itself_tells_is_followed_meanwhile() -> None:
+    """Its labels and its status, and with it that there is no instance any more."""
+    last = joined(vm("web"), vmi("web"))
+    renamed = seen(joined(vm("web", labels={"app": "shop"})), last, instances=False)
+    assert (renamed.labels, renamed.node_name) == ({"app": "shop"}, last.node_name)
+    stopped = seen(joined(vm("web", status="Stopped")), last, instances=False)
+    assert (stopped.status, stopped.node_name, stopped.ip, stopped.started_at) == ("stopped", None, None, None)
+
+
+def test_an_instance_that_is_seen_to_be_gone_takes_node_and_address_with_it() -> None:
+    """Only what cannot be read is remembered."""
+    last = joined(vm("web"), vmi("web"))
+    assert seen(joined(vm("web")), last).node_name is None
+
+
+def test_stopped_vms_keep_their_size_when_instancetypes_are_forbidden_at_a_start() -> None:
+    """Unless they name another one by now."""
+    last = joined(vm("web", status="Stopped", instancetype="u1.large"), kind=instancetype("u1.large", cpu=2))
+    assert last.cpu == 2
+    assert seen(joined(vm("web", status="Stopped", instancetype="u1.large")), last, instancetypes=False) == last
+    changed = seen(joined(vm("web", status="Stopped", instancetype="u1.small")), last, instancetypes=False)
+    assert (changed.cpu, changed.instancetype) == (None, "u1.small")

@@ -1,0 +1,513 @@
+"""One cluster's inventory: what the watches tell, joined, and the events that it makes."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from support.builders import instancetype, uid_of, vm, vmi, vmim
+
+from summit_models.contract import ClusterName, DatacenterId, Uid
+from summit_models.event import MigrationEvent, MigrationEventType, VmEvent, VmEventType, subject_of
+from summit_models.vm import VmStatus
+from summit_runtime.nats.consumer import StreamMessage
+from summit_watcher.inventory.diff import Diff
+from summit_watcher.inventory.events import Outgoing
+from summit_watcher.inventory.published import PublishedState
+from summit_watcher.kube.resources import (
+    CLUSTER_INSTANCETYPES,
+    INSTANCETYPES,
+    MIGRATIONS,
+    VIRTUAL_MACHINE_INSTANCES,
+    VIRTUAL_MACHINES,
+    WATCHED,
+    Resource,
+)
+from summit_watcher.listwatch.events import Apply, Delete, Init, InitApply, InitDone
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+
+
+class Cluster:
+    """An inventory that is told things, and whose events are collected."""
+
+    def __init__(self, published_state: PublishedState | None = None) -> None:
+        self.now = NOW
+        self.published_state = published_state or PublishedState(DatacenterId("dc-solna"), ClusterName("vulcan"))
+        self.diff = Diff(self.published_state, clock=lambda: self.now)
+
+    def told(self, resource: Resource[Any], *manifests: dict[str, Any], version: int = 100) -> None:
+        applied = [InitApply(decoded(resource, m)) for m in manifests]
+        self.diff.cache.apply(resource, [Init(), *applied, InitDone(str(version))])
+
+    def list_all(self, **manifests: Sequence[dict[str, Any]]) -> list[VmEvent | MigrationEvent]:
+        for resource in WATCHED:
+            self.told(resource, *manifests.get(resource.plural, ()))
+        return self.events()
+
+    def apply(self, resource: Resource[Any], manifest: dict[str, Any]) -> list[VmEvent | MigrationEvent]:
+        self.diff.cache.apply(resource, [Apply(decoded(resource, manifest))])
+        return self.events()
+
+    def delete(self, resource: Resource[Any], manifest: dict[str, Any]) -> list[VmEvent | MigrationEvent]:
+        self.diff.cache.apply(resource, [Delete(decoded(resource, manifest))])
+        return self.events()
+
+    def burst(self, resource: Resource[Any], *told: Apply[Any] | Delete[Any]) -> list[VmEvent | MigrationEvent]:
+        """What follows when these arrive together."""
+        return [read(event) for event in self.diff.follow(resource, told)]
+
+    def events(self) -> list[VmEvent | MigrationEvent]:
+        return [read(event) for event in self.diff.take_events()]
+
+    def restarted(self, events: Sequence[VmEvent | MigrationEvent]) -> "Cluster":
+        """A watcher that starts and reads these events back from the stream."""
+        published_state = PublishedState(self.published_state.datacenter, self.published_state.cluster)
+        for sequence, event in enumerate(events, start=1):
+            published_state.remember(StreamMessage(sequence, subject_of(event), event.model_dump_json().encode(), 0))
+        return Cluster(published_state)
+
+
+def read(event: Outgoing) -> VmEvent | MigrationEvent:
+    """The event as a consumer reads it; what it was published under agrees with what it says."""
+    model = VmEvent if event.subject.startswith("summit.vms.") else MigrationEvent
+    document = model.model_validate_json(event.body)
+    assert (event.subject, event.id, event.type) == (subject_of(document), document.id, document.type)
+    return document
+
+
+def decoded(resource: Resource[Any], manifest: dict[str, Any]) -> Any:
+    line = msgspec.json.encode({"type": "ADDED", "object": manifest}) + b"\n"
+    return resource.decode_event(line).object
+
+
+def only(events: Sequence[Any]) -> Any:
+    (event,) = events
+    return event
+
+
+def test_nothing_is_told_before_the_first_lists_are_complete() -> None:
+    """A VM whose instance has not been listed yet would look like one without a node."""
+    cluster = Cluster()
+    cluster.told(VIRTUAL_MACHINES, vm("web"))
+    assert cluster.events() == []
+    for resource in (VIRTUAL_MACHINE_INSTANCES, INSTANCETYPES, CLUSTER_INSTANCETYPES):
+        cluster.told(resource, *([vmi("web")] if resource is VIRTUAL_MACHINE_INSTANCES else []))
+    event = only(cluster.events())
+    assert event.type is VmEventType.CREATED
+    assert (event.data.node_name, event.data.ip, event.data.cpu) == ("node-1", "10.0.0.7", 2)
+
+
+def test_a_resource_that_cannot_be_read_is_not_waited_for() -> None:
+    """Forbidden instances cost their values, not the whole cluster."""
+    cluster = Cluster()
+    cluster.told(VIRTUAL_MACHINES, vm("web"))
+    for resource in (VIRTUAL_MACHINE_INSTANCES, INSTANCETYPES, CLUSTER_INSTANCETYPES):
+        cluster.diff.cache.store_of(resource).unavailable = True
+    event = only(cluster.events())
+    assert event.data.status is VmStatus.RUNNING
+    assert event.data.node_name is None
+
+
+def test_an_event_carries_the_whole_state_and_what_changed() -> None:
+    """A consumer that sees only the newest event knows everything."""
+    cluster = Cluster()
+    cluster.list_all(virtualmachines=[vm("web")], virtualmachineinstances=[vmi("web")])
+    event = only(cluster.apply(VIRTUAL_MACHINE_INSTANCES, vmi("web", node="node-2", version=7)))
+    assert event.type is VmEventType.UPDATED
+    assert event.data.node_name == "node-2"
+    assert event.data.changes == {"nodeName": "node-1"}
+    assert (event.data.resource_versions.vm, event.data.resource_versions.vmi) == (1, 7)
+    assert event.source == "/datacenters/dc-solna/clusters/vulcan"
+
+
+def test_a_change_that_changes_nothing_we_publish_makes_no_event() -> None:
+    """Heartbeats and other people's annotations are not news."""
+    cluster = Cluster()
+    cluster.list_all(virtualmachines=[vm("web")])
+    assert cluster.apply(VIRTUAL_MACHINES, vm("web", version=9, annotations={"x": "y"})) == []
+
+
+def test_an_instance_may_come_before_its_vm() -> None:
+    """The two watches are not ordered; an owned instance waits for its VM."""
+    cluster = Cluster()
+    cluster.list_all()
+    assert cluster.apply(VIRTUAL_MACHINE_INSTANCES, vmi("web")) == []
+    assert only(cluster.apply(VIRTUAL_MACHINES, vm("web"))).data.node_name == "node-1"
+
+
+def test_an_instance_that_no_vm_owns_is_a_vm_of_its_own() -> None:
+    """Its end is a delete."""
+    cluster = Cluster()
+    created = only(cluster.list_all(virtualmachineinstances=[vmi("alone", owner=None)]))
+    assert created.data.kind == "VirtualMachineInstance"
+    deleted = only(cluster.delete(VIRTUAL_MACHINE_INSTANCES, vmi("alone", owner=None, version=5)))
+    assert deleted.type is VmEventType.DELETED
+
+
+def test_an_edited_instancetype_changes_the_stopped_vms_that_name_it() -> None:
+    """No VM has a new resourceVersion then, so the event's id must differ by what it says."""
+    cluster = Cluster()
+    first = only(
+        cluster.list_all(
+            virtualmachines=[vm("web", status="Stopped", instancetype="u1.large")],
+            virtualmachineclusterinstancetypes=[instancetype("u1.large", cpu=2)],
+        )
+    )
+    second = only(cluster.apply(CLUSTER_INSTANCETYPES, instancetype("u1.large", cpu=4, version=2)))
+    assert (first.data.cpu, second.data.cpu) == (2, 4)
+    assert first.id.rpartition("/")[0] != second.id.rpartition("/")[0]
+
+
+def test_a_stopped_vm_is_newer_than_the_running_one() -> None:
+    """The instance is gone, and with it its version: the version at which it went stays."""
+    cluster = Cluster()
+    cluster.list_all(virtualmachines=[vm("web")], virtualmachineinstances=[vmi("web", version=50)])
+    event = only(cluster.delete(VIRTUAL_MACHINE_INSTANCES, vmi("web", version=60)))
+    assert event.data.node_name is None
+    assert event.data.resource_versions.vmi == 60
+
+
+def test_a_watched_delete_carries_the_last_state() -> None:
+    """And the version of the deletion, so that no late update can undo it."""
+    cluster = Cluster()
+    cluster.list_all(virtualmachines=[vm("web")])
+    event = only(cluster.delete(VIRTUAL_MACHINES, vm("web", version=12)))
+    assert event.type is VmEventType.DELETED
+    assert (event.data.name, event.data.cpu) == ("web", 2)
+    assert event.data.resource_versions.vm == 12
+    assert not event.data.final_state_unknown
+
+
+def test_a_delete_nobody_saw_is_found_by_the_next_list() -> None:
+    """And says that its last state may have been another."""
+    cluster = Cluster()
+    cluster.list_all(virtualmachines=[vm("web"), vm("db")])
+    cluster.told(VIRTUAL_MACHINES, vm("db"), version=200)
+    event = only(cluster.events())
+    assert (event.data.name, event.type) == ("web", VmEventType.DELETED)
+    assert event.data.final_state_unknown
+    assert event.data.resource_versions.vm == 200
+
+
+def test_a_list_that_breaks_off_deletes_nothing() -> None:
+    """Another Init before InitDone means: forget the half of it."""
+    cluster = Cluster()
+    cluster.list_all(virtualmachines=[vm("web"), vm("db")])
+    web = decoded(VIRTUAL_MACHINES, vm("web"))
+    cluster.diff.cache.apply(VIRTUAL_MACHINES, [Init(), InitApply(web), Init()])
+    assert cluster.events() == []
+
+
+def test_a_list_with_unreadable_objects_deletes_nothing() -> None:
+    """What could not be read may be the one that is missing."""
+    cluster = Cluster()
+    cluster.list_all(virtualmachines=[vm("web"), vm("db")])
+    web = decoded(VIRTUAL_MACHINES, vm("web"))
+    cluster.diff.cache.apply(VIRTUAL_MACHINES, [Init(), InitApply(web), InitDone("200", undecodable=1)])
+    assert cluster.events() == []
+
+
+@pytest.mark.parametrize("resource", [VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES, MIGRATIONS])
+def test_a_first_list_that_leaves_something_out_ends_nothing_that_the_log_has(resource: Resource[Any]) -> None:
+    """A watcher that starts knows of it only by the log; the next list that leaves nothing out proves what is gone."""
+    manifests: dict[str, Sequence[dict[str, Any]]] = {
+        VIRTUAL_MACHINES.plural: [vm("web")],
+        VIRTUAL_MACHINE_INSTANCES.plural: [vmi("web"), vmi("alone", owner=None)],
+        MIGRATIONS.plural: [vmim("m", vmi_name="web")],
+    }
+    before = Cluster()
+    cluster = before.restarted(before.list_all(**manifests))
+    cluster.diff.cache.apply(resource, [Init(), InitDone("100", undecodable=1)])
+    for other in WATCHED:
+        if other is not resource:
+            cluster.told(other, *manifests.get(other.plural, ()))
+    assert cluster.events() == []
+    cluster.told(resource, version=200)
+    kinds = {
+        VIRTUAL_MACHINES.plural: [VmEventType.DELETED],
+        VIRTUAL_MACHINE_INSTANCES.plural: [VmEventType.DELETED, VmEventType.UPDATED],
+        MIGRATIONS.plural: [MigrationEventType.DELETED],
+    }
+    assert [event.type for event in cluster.events() if isinstance(event, VmEvent) or resource is MIGRATIONS] == kinds[
+        resource.plural
+    ]
+
+
+def test_a_label_makes_no_virtual_machine_of_an_instance() -> None:
+    """An instance that stands alone is not gone because it is no VirtualMachine, whatever it is labelled."""
+    before = Cluster()
+    told = before.list_all(virtualmachineinstances=[vmi("alone", owner=None, labels={"kind": "VirtualMachine"})])
+    cluster = before.restarted(told)
+    cluster.diff.cache.store_of(VIRTUAL_MACHINE_INSTANCES).unavailable = True
+    for resource in (VIRTUAL_MACHINES, INSTANCETYPES, CLUSTER_INSTANCETYPES):
+        cluster.told(resource)
+    assert cluster.events() == []
+
+
+def test_a_name_that_returned_with_another_uid_ends_the_old_vm_first() -> None:
+    """The newest event of the subject must speak of the VM that exists."""
+    cluster = Cluster()
+    cluster.list_all(virtualmachines=[vm("web")])
+    ended, created = cluster.apply(VIRTUAL_MACHINES, vm("web", uid=uid_of("new"), version=8))
+    assert (ended.data.id, ended.type) == (uid_of("prod", "web"), VmEventType.DELETED)
+    assert (created.data.id, created.type) == (uid_of("new"), VmEventType.CREATED)
+    assert cluster.delete(VIRTUAL_MACHINES, vm("web", version=7)) == []
+
+
+def test_a_restart_with_nothing_changed_makes_no_event() -> None:
+    """The memory of what was published is the stream."""
+    cluster = Cluster()
+    manifests = {
+        "virtualmachines": [vm("web"), vm("db", status="Stopped")],
+        "virtualmachineinstances": [vmi("web"), vmi("alone", owner=None)],
+        "virtualmachineinstancemigrations": [vmim("m", vmi_name="web")],
+    }
+    events = cluster.list_all(**manifests)
+    assert len(events) == 4
+    assert cluster.restarted(events).list_all(**manifests) == []
+
+
+def test_what_happened_during_a_restart_is_found() -> None:
+    """Deleted, changed, deleted and made again, created: each once."""
+    cluster = Cluster()
+    events = cluster.list_all(virtualmachines=[vm("gone"), vm("changed"), vm("again")])
+    after = cluster.restarted(events).list_all(
+        virtualmachines=[
+            vm("changed", cores=8, version=50),
+            vm("again", uid=uid_of("again-2"), version=51),
+            vm("new", version=52),
+        ]
+    )
+    told = sorted((e.data.name, e.type.value.rpartition(".")[2]) for e in after)
+    assert told == [
+        ("again", "created"), ("again", "deleted"), ("changed", "updated"), ("gone", "deleted"), ("new", "created"),
+    ]  # fmt: skip
+    assert all(e.data.final_state_unknown for e in after if isinstance(e, VmEvent) and e.type is VmEventType.DELETED)
+
+
+def test_no_two_events_have_the_same_id() -> None:
+    """NATS drops an event whose id it has seen in the last minute, whatever it says."""
+    cluster = Cluster()
+    events = cluster.list_all(virtualmachines=[vm("web")])
+    for _ in range(2):
+        cluster.now += timedelta(seconds=2)
+        events += [read(event) for event in cluster.diff.observed(timedelta(seconds=1))]
+    assert len({event.id for event in events}) == len(events) == 3
+
+
+def test_a_migration_stays_that_of_its_vm_when_the_name_returns() -> None:
+    """Another VM of the same name had no part in it."""
+    cluster = Cluster()
+    first = vm("web", uid="uid-of-the-first")
+    cluster.list_all(virtualmachines=[first], virtualmachineinstancemigrations=[vmim("web-move", vmi_name="web")])
+    cluster.delete(VIRTUAL_MACHINES, first)
+    cluster.apply(VIRTUAL_MACHINES, vm("web", uid="uid-of-the-second", version=5))
+    moved = cluster.apply(MIGRATIONS, vmim("web-move", vmi_name="web", phase="Succeeded", version=6))
+    assert [event.data.vm_id for event in moved if isinstance(event, MigrationEvent)] == ["uid-of-the-first"]
+
+
+def test_the_same_state_under_another_epoch_is_another_event() -> None:
+    """Or NATS would drop it as a repetition: a VM that returns within a minute, after an etcd restore say."""
+    clusters = [
+        Cluster(PublishedState(DatacenterId("dc-solna"), ClusterName("vulcan"), epoch=epoch)) for epoch in (1, 2)
+    ]
+    first, second = (only(cluster.list_all(virtualmachines=[vm("web")])) for cluster in clusters)
+    assert (first.epoch, second.epoch) == (1, 2)
+    assert first.id != second.id
+
+
+def test_versions_of_an_ended_history_are_forgotten() -> None:
+    """They would make an instance look older than the one before it, and the server look set back."""
+    cluster = Cluster()
+    events = cluster.list_all(
+        virtualmachines=[vm("web", version=900)], virtualmachineinstances=[vmi("web", version=800)]
+    )
+    published_state = PublishedState(DatacenterId("dc-solna"), ClusterName("vulcan"), epoch=2, history=2)
+    published_state.remember(StreamMessage(1, subject_of(events[0]), events[0].model_dump_json().encode(), 0))
+    after = Cluster(published_state).list_all(
+        virtualmachines=[vm("web", version=300)], virtualmachineinstances=[vmi("web", version=310, node="node-2")]
+    )
+    versions = only(after).data.resource_versions
+    assert (only(after).type, versions.vm, versions.vmi) == (VmEventType.UPDATED, 300, 310)
+    assert set(published_state.reached.values()) == {0}
+
+
+def test_the_log_shows_how_far_each_resource_was_read() -> None:
+    """By all of its events, deletes and those of instances that stand alone included."""
+    cluster = Cluster()
+    events = cluster.list_all(
+        virtualmachines=[vm("web", version=5), vm("db", version=7)],
+        virtualmachineinstances=[vmi("web", version=40), vmi("alone", owner=None, version=41)],
+        virtualmachineinstancemigrations=[vmim("m", vmi_name="web", version=60)],
+    )
+    events += cluster.delete(VIRTUAL_MACHINES, vm("db", version=9))
+    events += cluster.delete(VIRTUAL_MACHINE_INSTANCES, vmi("alone", owner=None, version=44))
+    reached = cluster.restarted(events).published_state.reached
+    assert reached == {VIRTUAL_MACHINES.plural: 9, VIRTUAL_MACHINE_INSTANCES.plural: 44, MIGRATIONS.plural: 60}
+
+
+def test_a_migration_takes_its_nodes_from_the_instance_and_keeps_them() -> None:
+    """The object itself does not know them in flight, and the instance forgets them when it stops."""
+    cluster = Cluster()
+    migrating = vmi("web", version=20)
+    migration = vmim("m", vmi_name="web")
+    state = {
+        "migrationUid": migration["metadata"]["uid"],
+        "sourceNode": "node-1",
+        "targetNode": "node-2",
+        "startTimestamp": "2026-11-23T00:00:00Z",
+    }
+    migrating["status"]["migrationState"] = state
+    created = cluster.list_all(
+        virtualmachines=[vm("web")],
+        virtualmachineinstances=[migrating],
+        virtualmachineinstancemigrations=[migration],
+    )
+    (first,) = (e for e in created if isinstance(e, MigrationEvent))
+    assert (first.data.source_node, first.data.target_node, first.data.vm_id) == (
+        "node-1",
+        "node-2",
+        uid_of("prod", "web"),
+    )
+    cluster.delete(VIRTUAL_MACHINE_INSTANCES, vmi("web", version=30))
+    (last,) = (e for e in cluster.delete(MIGRATIONS, vmim("m", vmi_name="web", version=31)))
+    assert last.type is MigrationEventType.DELETED
+    assert (last.data.source_node, last.data.phase, last.data.completed) == ("node-1", "Aborted", True)
+
+
+def test_a_stopped_vm_keeps_the_disk_size_that_was_seen_while_it_ran() -> None:
+    """A claim's size is only told by the instance; a restart of the watcher must not lose it."""
+    claim = {"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "c"}}]}
+    machine = vm("web")
+    machine["spec"]["template"]["spec"] |= claim
+    instance = vmi("web")
+    instance["spec"] |= claim
+    size = {"claimName": "c", "capacity": {"storage": "10Gi"}, "requests": {"storage": "10Gi"}}
+    instance["status"]["volumeStatus"] = [{"name": "data", "persistentVolumeClaimInfo": size}]
+    cluster = Cluster()
+    events = cluster.list_all(virtualmachines=[machine], virtualmachineinstances=[instance])
+    assert only(events).data.disk == 10
+    after = cluster.restarted(events).list_all(virtualmachines=[machine])
+    assert only(after).data.disk == 10
+    assert not any("disk" in problem for problem in only(after).data.problems)
+
+
+def test_an_unchanged_vm_is_repeated_before_it_ages_out_of_the_log() -> None:
+    """`observed` says nothing new; its id is new each day."""
+    cluster = Cluster()
+    created = only(cluster.list_all(virtualmachines=[vm("web")]))
+    assert list(cluster.diff.observed(timedelta(days=30))) == []
+    cluster.now += timedelta(days=31)
+    repeated = read(only(list(cluster.diff.observed(timedelta(days=30)))))
+    assert repeated.type is VmEventType.OBSERVED
+    assert repeated.id != created.id
+    assert list(cluster.diff.observed(timedelta(days=30))) == []
+
+
+def test_a_migration_under_way_is_repeated_and_one_that_has_ended_is_not() -> None:
+    """What has ended does not change any more."""
+    cluster = Cluster()
+    under_way, ended = vmim("m", vmi_name="web"), vmim("n", vmi_name="db", phase="Succeeded")
+    cluster.list_all(virtualmachineinstancemigrations=[under_way, ended])
+    cluster.now += timedelta(days=31)
+    repeated = read(only(list(cluster.diff.observed(timedelta(days=30)))))
+    assert (repeated.type, repeated.data.name) == (MigrationEventType.OBSERVED, "m")
+    assert list(cluster.diff.observed(timedelta(days=30))) == []
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"data": 1}', b"\xff"])
+def test_a_message_the_watcher_cannot_read_is_left_out_of_its_memory(body: bytes) -> None:
+    """Its VM is published anew, which mends the log."""
+    published_state = PublishedState(DatacenterId("d"), ClusterName("c"))
+    published_state.remember(StreamMessage(1, "summit.vms.d.c.n.v", body, 0))
+    assert published_state.vms == {}
+
+
+def test_an_event_is_readable_json_with_the_originals_names() -> None:
+    """People read it with `nats sub`."""
+    cluster = Cluster()
+    event = only(cluster.list_all(virtualmachines=[vm("web")]))
+    document = json.loads(event.model_dump_json())
+    assert document["specversion"] == "1.0"
+    assert document["data"]["printableStatus"] == "Running"
+    assert document["data"]["memory"] == 4096
+    assert subject_of(event) == "summit.vms.dc-solna.vulcan.prod.web"
+    assert Uid(document["data"]["id"]) == uid_of("prod", "web")
+
+
+def test_what_comes_in_one_burst_is_told_step_by_step() -> None:
+    """A VM that lived for a moment was created and deleted; a delete carries the last state there was."""
+    cluster = Cluster()
+    cluster.list_all(virtualmachines=[vm("web")])
+    short = [decoded(VIRTUAL_MACHINES, vm("short", version=version)) for version in (5, 6)]
+    grown = decoded(VIRTUAL_MACHINES, vm("web", cores=8, version=7))
+    gone = decoded(VIRTUAL_MACHINES, vm("web", cores=8, version=8))
+    told = cluster.burst(VIRTUAL_MACHINES, Apply(short[0]), Delete(short[1]), Apply(grown), Delete(gone))
+    assert [(e.data.name, e.type.value.rpartition(".")[2], e.data.cpu) for e in told if isinstance(e, VmEvent)] == [
+        ("short", "created", 2),
+        ("short", "deleted", 2),
+        ("web", "updated", 8),
+        ("web", "deleted", 8),
+    ]
+
+
+def test_a_migration_that_succeeds_and_is_deleted_in_one_burst_has_succeeded() -> None:
+    """KubeVirt deletes the object with its instance."""
+    cluster = Cluster()
+    cluster.list_all(virtualmachines=[vm("web")], virtualmachineinstancemigrations=[vmim("m", vmi_name="web")])
+    done = decoded(MIGRATIONS, vmim("m", vmi_name="web", phase="Succeeded", version=5))
+    gone = decoded(MIGRATIONS, vmim("m", vmi_name="web", phase="Succeeded", version=6))
+    told = cluster.burst(MIGRATIONS, Apply(done), Delete(gone))
+    assert [e.data.phase for e in told if isinstance(e, MigrationEvent)] == ["Succeeded", "Succeeded"]
+
+
+def test_how_a_migration_ended_that_was_only_found_missing_is_not_known() -> None:
+    """It may have succeeded and been removed by KubeVirt, which keeps five."""
+    cluster = Cluster()
+    manifests = {"virtualmachines": [vm("web")], "virtualmachineinstancemigrations": [vmim("m", vmi_name="web")]}
+    after = cluster.restarted(cluster.list_all(**manifests))
+    event = only(after.list_all(virtualmachines=[vm("web")]))
+    assert (event.data.phase, event.data.completed) == ("Unknown", True)
+    assert "before its end was seen" in event.data.failure_reason
+
+
+def test_a_standalone_instance_that_a_vm_adopts_is_no_vm_of_its_own_any_more() -> None:
+    """One machine is one VM."""
+    cluster = Cluster()
+    cluster.list_all(virtualmachineinstances=[vmi("web", owner=None)])
+    cluster.apply(VIRTUAL_MACHINES, vm("web", version=5))
+    told = cluster.apply(VIRTUAL_MACHINE_INSTANCES, vmi("web", version=6))
+    assert sorted((e.data.kind, e.type.value.rpartition(".")[2]) for e in told if isinstance(e, VmEvent)) == [
+        ("VirtualMachine", "updated"),
+        ("VirtualMachineInstance", "deleted"),
+    ]
+
+
+def test_the_time_of_the_last_migration_outlives_the_instance() -> None:
+    """A VM that was restarted was still migrated then."""
+    migrated = vmi("web", version=20)
+    migrated["status"]["migrationState"] = {
+        "migrationUid": "x",
+        "completed": True,
+        "startTimestamp": "2026-11-22T00:00:00Z",
+        "endTimestamp": "2026-11-22T00:01:00Z",
+    }
+    cluster = Cluster()
+    first = only(cluster.list_all(virtualmachines=[vm("web")], virtualmachineinstances=[migrated]))
+    stopped = only(cluster.delete(VIRTUAL_MACHINE_INSTANCES, vmi("web", version=30)))
+    assert stopped.data.last_migrated_at == first.data.last_migrated_at == datetime(2026, 11, 22, 0, 1, tzinfo=UTC)
+
+
+def test_a_resource_that_is_in_trouble_later_holds_back_no_vm() -> None:
+    """What was complete once stays so."""
+    cluster = Cluster()
+    for resource in (VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES):
+        cluster.told(resource)
+    for resource in (INSTANCETYPES, CLUSTER_INSTANCETYPES):
+        cluster.diff.cache.store_of(resource).unavailable = True
+    assert cluster.events() == []
+    cluster.diff.cache.store_of(INSTANCETYPES).unavailable = False
+    assert len(cluster.apply(VIRTUAL_MACHINES, vm("web"))) == 1

@@ -1,0 +1,63 @@
+"""State of a cluster, made of the states of its list-watches."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from summit_models.cluster import ConnectionState as State
+from summit_models.cluster import ResourceHealth
+from summit_watcher.kube.failure import Failure
+from summit_watcher.kube.resources import WATCHED
+from summit_watcher.log.health import overall
+
+NAMES = [resource.plural for resource in WATCHED]
+VMS, VMIS, MIGRATIONS, INSTANCETYPES, CLUSTER_INSTANCETYPES = NAMES
+
+
+def healths(**states: State) -> list[ResourceHealth]:
+    """All synced but for the named ones, whose reason is their own name."""
+    now = datetime(2026, 11, 23, tzinfo=UTC)
+    return [
+        ResourceHealth(
+            resource=name,
+            state=states.get(name, State.SYNCED),
+            since=now,
+            reason=f"because of {name}" if name in states else None,
+        )
+        for name in NAMES
+    ]
+
+
+def test_a_cluster_is_synced_when_all_of_its_list_watches_are() -> None:
+    """Nothing to explain then."""
+    assert overall(healths()) == (State.SYNCED, None)
+
+
+def test_one_list_watch_in_trouble_degrades_the_cluster_and_is_named() -> None:
+    """The others go on, so it is not the cluster that is forbidden."""
+    state, reason = overall(healths(**{MIGRATIONS: State.FORBIDDEN}))
+    assert (state, reason) == (State.DEGRADED, f"{MIGRATIONS}: because of {MIGRATIONS}")
+
+
+@pytest.mark.parametrize("state", [State.UNREACHABLE, State.AUTH_FAILED, State.CRD_MISSING])
+def test_what_all_list_watches_suffer_from_is_the_state_of_the_cluster(state: State) -> None:
+    """With the reason in words."""
+    assert overall(healths(**dict.fromkeys(NAMES, state))) == (state, f"because of {VMS}")
+
+
+def test_a_cluster_without_instancetypes_is_whole() -> None:
+    """Older KubeVirt has none."""
+    missing = dict.fromkeys((INSTANCETYPES, CLUSTER_INSTANCETYPES), State.CRD_MISSING)
+    assert overall(healths(**missing)) == (State.SYNCED, None)
+
+
+def test_a_cluster_that_still_lists_says_so() -> None:
+    """Neither synced nor in trouble yet."""
+    assert overall(healths(**{VMS: State.LISTING}))[0] is State.LISTING
+
+
+def test_new_files_that_cannot_be_used_are_told_while_the_old_ones_serve() -> None:
+    """All is well with the list-watches; what is wrong with them now goes before what will be."""
+    trouble = Failure(State.CONFIG_ERROR, "the kubeconfig is not YAML")
+    assert overall(healths(), trouble) == (State.CONFIG_ERROR, "the kubeconfig is not YAML")
+    assert overall(healths(**{MIGRATIONS: State.FORBIDDEN}), trouble)[0] is State.DEGRADED
