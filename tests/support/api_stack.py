@@ -19,7 +19,7 @@ from summit_api.access.principal import Role
 from summit_api.app import create_app
 from summit_api.deps import Services, now
 from summit_api.freshness import Freshness
-from summit_api.query.snapshot import ReadModels
+from summit_api.query.read_transaction import ReadModels
 from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.contract import Revision
 from summit_models.event import Event, VmEvent, source_of

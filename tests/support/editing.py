@@ -17,7 +17,7 @@ from summit_api.access.identify import Access
 from summit_api.access.principal import Role
 from summit_api.app import create_app
 from summit_api.deps import Services
-from summit_api.query.snapshot import ReadModels
+from summit_api.query.read_transaction import ReadModels
 from summit_models.event import Event
 from summit_runtime.nats.consumer import last_per_subject
 from summit_runtime.process import end

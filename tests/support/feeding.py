@@ -21,7 +21,7 @@ from summit_api.feed.feed import Feed
 from summit_api.feed.hub import BUFFER_BYTES
 from summit_api.http.protocol import ConnectionLimits
 from summit_api.http.server import listen, serve
-from summit_api.query.snapshot import ReadModels
+from summit_api.query.read_transaction import ReadModels
 from summit_models.event import Event
 from summit_runtime.process import end
 

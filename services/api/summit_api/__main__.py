@@ -14,7 +14,7 @@ from summit_api.deps import Services
 from summit_api.edits.repeat import keep_repeating
 from summit_api.freshness import follow
 from summit_api.http.server import listen, serve
-from summit_api.query.snapshot import ReadModels
+from summit_api.query.read_transaction import ReadModels
 from summit_api.settings import Settings
 from summit_runtime.backoff import Backoff
 from summit_runtime.nats import bus

@@ -19,7 +19,7 @@ from summit_api.limits.clients import Clients, client_of
 from summit_api.problems import ProblemError
 from summit_api.query import etag, past
 from summit_api.query.filters import WantedRevision
-from summit_api.query.snapshot import ReadModels, Snapshot
+from summit_api.query.read_transaction import ReadModels, ReadTransaction
 from summit_api.render.moment import Moment
 from summit_api.revisions import Revisions
 from summit_models.contract import Revision
@@ -138,7 +138,7 @@ IfNoneMatch = Annotated[str | None, Header(description="`ETag` of the answer you
 class Reading:
     """One conditional request for a consistent picture."""
 
-    snapshot: Snapshot
+    transaction: ReadTransaction
     moment: Moment
     freshness: Freshness
     if_none_match: str | None
@@ -154,7 +154,7 @@ class Reading:
     def tag(self, *, ages: bool = False, staleness: bool = False, contacts: bool = False) -> str:
         """The entity tag of an answer that shows ages, staleness, or the clusters' last contacts."""
         return etag.tag_of(
-            self.snapshot,
+            self.transaction,
             self.target,
             self.scope.fingerprint(),
             etag.minute(self.moment.now) if ages else None,
@@ -167,7 +167,7 @@ class Reading:
         """The moment an answer shows: this one, or that time. Raises ProblemError when it cannot be shown."""
         if time is None:
             return self.moment
-        past.check(self.snapshot, time, self.moment.now)
+        past.check(self.transaction, time, self.moment.now)
         return Moment(time, None)
 
     def is_known(self, tag: str) -> bool:
@@ -181,7 +181,7 @@ class Reading:
 
     def _headers(self, tag: str) -> dict[str, str]:
         """`no-cache`: keep it, but ask each time. Headers tell how far it is, too, for answers that are bare arrays."""
-        position = self.snapshot.position
+        position = self.transaction.position
         told = {"Summit-Revision": str(position.revision), "Summit-Position": str(position)}
         return {"ETag": tag, "Cache-Control": "no-cache", **told}
 
@@ -198,15 +198,15 @@ async def reading(
     if revision is not None:  # before a connection is taken: who waits must not keep others from reading
         await services.revisions.wait_for(revision, WAIT_SECONDS)
     moment = Moment(now, services.freshness.fresh_clusters(now))
-    async with services.read_models.snapshot() as snapshot:
-        _refuse_older(snapshot, revision)
+    async with services.read_models.transaction() as transaction:
+        _refuse_older(transaction, revision)
         target = f"{request.url.path}?{request.url.query}"
-        yield Reading(snapshot, moment, services.freshness, if_none_match, principal, target)
+        yield Reading(transaction, moment, services.freshness, if_none_match, principal, target)
 
 
-def _refuse_older(snapshot: Snapshot, revision: int | None) -> None:
-    if revision is not None and snapshot.revision < revision:
-        raise not_applied(revision, snapshot.revision)
+def _refuse_older(transaction: ReadTransaction, revision: int | None) -> None:
+    if revision is not None and transaction.revision < revision:
+        raise not_applied(revision, transaction.revision)
 
 
 def not_applied(revision: int, current: Revision) -> ProblemError:

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from summit_api.app import create_app
 from summit_api.deps import Services
-from summit_api.query.snapshot import ReadModels
+from summit_api.query.read_transaction import ReadModels
 
 
 def application() -> FastAPI:

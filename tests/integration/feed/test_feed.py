@@ -16,7 +16,7 @@ from summit_api.feed import response
 from summit_api.feed.feed import Feed
 from summit_api.freshness import Freshness
 from summit_api.metrics import FEED_CLIENTS
-from summit_api.query.snapshot import ReadModels
+from summit_api.query.read_transaction import ReadModels
 from summit_api.revisions import Revisions
 from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.event import HEALTH_BUCKET, MigrationEventType, VmEventType

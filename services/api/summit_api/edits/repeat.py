@@ -18,7 +18,7 @@ from summit_api.edits import vm as vms
 from summit_api.problems import ProblemError
 from summit_api.query import editable
 from summit_api.query.editable import Editable
-from summit_api.query.snapshot import ReadModels
+from summit_api.query.read_transaction import ReadModels
 from summit_models.datacenter import Datacenter
 from summit_models.event import Event
 from summit_models.vm import Vm
@@ -43,9 +43,9 @@ async def keep_repeating(client: Client, read_models: ReadModels) -> None:
 
 async def repeat(client: Client, read_models: ReadModels) -> None:
     """Repeat once. Raises ProblemError without Postgres, NotStoredError without NATS."""
-    async with read_models.snapshot() as snapshot:
-        silent_vms = await editable.silent_vms(snapshot, REPEAT_AFTER_SECONDS)
-        silent_datacenters = await editable.silent_datacenters(snapshot, REPEAT_AFTER_SECONDS)
+    async with read_models.transaction() as transaction:
+        silent_vms = await editable.silent_vms(transaction, REPEAT_AFTER_SECONDS)
+        silent_datacenters = await editable.silent_datacenters(transaction, REPEAT_AFTER_SECONDS)
     now = datetime.now(UTC)
     for event, basis in (*_of_vms(silent_vms, now), *_of_datacenters(silent_datacenters, now)):
         with contextlib.suppress(ConflictError):  # something newer was said

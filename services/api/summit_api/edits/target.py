@@ -1,13 +1,13 @@
 """What an edit is about, as the principal sees it, and the revision that the edit rests on.
 
-Each opens and closes its own snapshot: none is held while an event is on its way.
+Each opens and closes its own transaction: none is held while an event is on its way.
 """
 
 from summit_api.access.scope import Scope
 from summit_api.problems import ProblemError, not_found
 from summit_api.query import editable
 from summit_api.query.editable import Editable
-from summit_api.query.snapshot import ReadModels
+from summit_api.query.read_transaction import ReadModels
 from summit_models.contract import DatacenterId, Revision, Uid
 from summit_models.datacenter import Datacenter
 from summit_models.event import datacenter_subject, unmanaged_vm_subjects
@@ -17,8 +17,8 @@ from summit_runtime.nats.append import Basis
 
 async def datacenter(read_models: ReadModels, scope: Scope, id_: DatacenterId) -> Editable[Datacenter]:
     """Raises ProblemError 404 with the original's sentence."""
-    async with read_models.snapshot() as snapshot:
-        known = await editable.datacenter(snapshot, scope, id_)
+    async with read_models.transaction() as transaction:
+        known = await editable.datacenter(transaction, scope, id_)
     if known is None:
         raise not_found("Datacenter", f"datacenter {id_} not found")
     return known
@@ -26,8 +26,8 @@ async def datacenter(read_models: ReadModels, scope: Scope, id_: DatacenterId) -
 
 async def vm(read_models: ReadModels, scope: Scope, datacenter_id: DatacenterId, uid: Uid) -> Editable[Vm]:
     """Raises ProblemError 404 with the original's sentence."""
-    async with read_models.snapshot() as snapshot:
-        known = await editable.vm(snapshot, scope, datacenter_id, uid)
+    async with read_models.transaction() as transaction:
+        known = await editable.vm(transaction, scope, datacenter_id, uid)
     if known is None:
         await datacenter(read_models, scope, datacenter_id)
         raise not_found("VM", f"vm {uid} not found in datacenter {datacenter_id}")
@@ -36,8 +36,8 @@ async def vm(read_models: ReadModels, scope: Scope, datacenter_id: DatacenterId,
 
 async def unused_id(read_models: ReadModels, uid: Uid) -> Basis:
     """What the first event of a VM with this id rests on. Raises ProblemError 409 when the id is another VM's."""
-    async with read_models.snapshot() as snapshot:
-        used = await editable.used_id(snapshot, uid)
+    async with read_models.transaction() as transaction:
+        used = await editable.used_id(transaction, uid)
     if used and not used.free:
         raise ProblemError(409, "Id in use", f"the id {uid} is another VM's: ids are unique in all datacenters")
     return Basis(unmanaged_vm_subjects(uid), used.revision if used else Revision(0))

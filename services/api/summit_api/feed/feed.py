@@ -11,7 +11,7 @@ from summit_api.feed.snapshot import Snapshots
 from summit_api.feed.source import Source
 from summit_api.feed.subscription import Subscription, Wish
 from summit_api.freshness import Freshness
-from summit_api.query.snapshot import ReadModels
+from summit_api.query.read_transaction import ReadModels
 from summit_api.revisions import Revisions
 
 TURNED_SECONDS = 1.0

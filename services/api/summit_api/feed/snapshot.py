@@ -14,7 +14,7 @@ from summit_api.feed.clusters import Clusters
 from summit_api.feed.selection import Selection
 from summit_api.query import vms
 from summit_api.query.position import Position
-from summit_api.query.snapshot import ReadModels, Snapshot
+from summit_api.query.read_transaction import ReadModels, ReadTransaction
 from summit_api.query.vms import VmRow
 from summit_api.render.inventory import vm_item
 from summit_api.render.moment import Moment
@@ -48,12 +48,12 @@ class Snapshots:
     @asynccontextmanager
     async def listing(self, selection: Selection) -> AsyncIterator[Listing]:
         """Read the client's list in one transaction. The chunks raise TooSlowError when it takes them too slowly."""
-        async with self._turns, self._read_models.snapshot() as snapshot:
+        async with self._turns, self._read_models.transaction() as transaction:
             moment = self._clusters.moment(datetime.now(UTC))
-            yield Listing(snapshot.position, _chunks(snapshot, selection, moment))
+            yield Listing(transaction.position, _chunks(transaction, selection, moment))
 
 
-async def _chunks(snapshot: Snapshot, selection: Selection, moment: Moment) -> AsyncIterator[bytes]:
+async def _chunks(transaction: ReadTransaction, selection: Selection, moment: Moment) -> AsyncIterator[bytes]:
     """Each VM as `vm:added`, then `snapshot:done`.
 
     Only that one has an id: who loses the connection before it has no list to go on from.
@@ -61,13 +61,13 @@ async def _chunks(snapshot: Snapshot, selection: Selection, moment: Moment) -> A
     deadline = time.monotonic() + SNAPSHOT_SECONDS
     count = 0
     if selection.shows_vms:
-        async for rows in vms.every(snapshot, selection.filters, selection.scope):
+        async for rows in vms.every(transaction, selection.filters, selection.scope):
             count += len(rows)
-            yield b"".join(_added(row, snapshot.revision, moment) for row in rows)
+            yield b"".join(_added(row, transaction.revision, moment) for row in rows)
             if time.monotonic() > deadline:
                 raise TooSlowError
-    done = {"revision": snapshot.revision, "vms": count}
-    yield frame.message("snapshot:done", done, time=moment.now, position=snapshot.position)
+    done = {"revision": transaction.revision, "vms": count}
+    yield frame.message("snapshot:done", done, time=moment.now, position=transaction.position)
 
 
 def _added(row: VmRow, revision: Revision, moment: Moment) -> bytes:

@@ -2,7 +2,7 @@
 
 A message of the log is told when the tables contain it, and only if they took it in: what a reader of lists cannot see
 is not told either. So list and feed never disagree, and `?since=` a list's revision continues exactly there. Each run
-of messages is looked at in one consistent snapshot of the tables, whose era tells whether they still are what
+of messages is looked at in one transaction, whose era tells whether they still are what
 the log made of them step by step. When they are not - the log was replaced, the tables rebuilt - all clients are reset.
 
 At its start the feed looks back a few thousand messages, so that clients which come back after a restart of the api
@@ -28,7 +28,7 @@ from summit_api.problems import ProblemError
 from summit_api.query import clusters as cluster_query
 from summit_api.query.applied import applied
 from summit_api.query.position import Position
-from summit_api.query.snapshot import ReadModels, Snapshot
+from summit_api.query.read_transaction import ReadModels, ReadTransaction
 from summit_api.render.moment import Moment
 from summit_api.revisions import Revisions
 from summit_models.contract import Revision
@@ -123,8 +123,8 @@ class Source:
 
     async def newest(self) -> Position:
         """How far the tables are."""
-        async with self._read_models.snapshot() as snapshot:
-            return snapshot.position
+        async with self._read_models.transaction() as transaction:
+            return transaction.position
 
     async def _session(self, client: Client) -> None:
         after = await self._begin(client)
@@ -152,16 +152,16 @@ class Source:
     async def _begin(self, client: Client) -> Revision:
         """Where to read from. What clients know is worthless if the tables or the log were replaced meanwhile."""
         state = await bus.stream_state(client)
-        async with self._read_models.snapshot() as snapshot:
-            self._clusters.declare(await cluster_query.listed(snapshot, EVERYTHING))
-        if snapshot.stream_created_at is None:
+        async with self._read_models.transaction() as transaction:
+            self._clusters.declare(await cluster_query.listed(transaction, EVERYTHING))
+        if transaction.stream_created_at is None:
             raise OtherLogError("the tables have yet to follow the log that is there")
         last = self._hub.ring.last
-        position = snapshot.position
+        position = transaction.position
         if self._era == position.era and state.first_sequence - 1 <= last <= position.revision:
             return last
         cause, reason = _REPLACED if self._era else (Cause.BEGUN, "the feed has only now begun")
-        self._era, self._stream_created_at = position.era, snapshot.stream_created_at
+        self._era, self._stream_created_at = position.era, transaction.stream_created_at
         since = Revision(max(state.first_sequence - 1, position.revision - LOOK_BACK_EVENTS, 0))
         if state.created_at != self._stream_created_at:
             since = position.revision  # what is in that log tells nothing of these tables
@@ -176,8 +176,8 @@ class Source:
         return state
 
     async def _look(self) -> None:
-        async with self._read_models.snapshot() as snapshot:
-            self._check(snapshot)
+        async with self._read_models.transaction() as transaction:
+            self._check(transaction)
 
     async def _publish(self, messages: Sequence[StreamMessage]) -> None:
         while messages:
@@ -189,12 +189,12 @@ class Source:
         """The frames of those messages that the tables have reached, at least one, and the last one's revision."""
         while True:
             await self._revisions.wait_for(messages[0].sequence, LOOK_SECONDS)
-            async with self._read_models.snapshot() as snapshot:
-                self._check(snapshot)
-                if reached := [message for message in messages if message.sequence <= snapshot.revision]:
-                    changes = await applied(snapshot, list(changes_in(reached)))
+            async with self._read_models.transaction() as transaction:
+                self._check(transaction)
+                if reached := [message for message in messages if message.sequence <= transaction.revision]:
+                    changes = await applied(transaction, list(changes_in(reached)))
                     if any(change.collection == "clusters" for change in changes):
-                        self._clusters.declare(await cluster_query.listed(snapshot, EVERYTHING))
+                        self._clusters.declare(await cluster_query.listed(transaction, EVERYTHING))
                     return self._frames(changes), Revision(reached[-1].sequence)
 
     def _frames(self, changes: Sequence[Change]) -> list[Frame]:
@@ -209,6 +209,6 @@ class Source:
             return self._clusters.changed(change, now, position)
         return frame_of(change, moment, position)
 
-    def _check(self, snapshot: Snapshot) -> None:
-        if snapshot.position.era != self._era:
+    def _check(self, transaction: ReadTransaction) -> None:
+        if transaction.position.era != self._era:
             raise GenerationError

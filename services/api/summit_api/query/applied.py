@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol, TypeVar
 
-from summit_api.query.snapshot import Snapshot
+from summit_api.query.read_transaction import ReadTransaction
 from summit_models.epoch import EpochStart, is_stale_epoch
 from summit_models.event import source_of
 
@@ -52,37 +52,37 @@ WHERE EXISTS (SELECT 1 FROM vm_events AS l WHERE (l.revision, l.observed_at) = (
 _EPOCHS = "SELECT datacenter, name, epoch, revision FROM clusters"
 
 
-async def applied(snapshot: Snapshot, events: Sequence[EventT]) -> list[EventT]:
+async def applied(transaction: ReadTransaction, events: Sequence[EventT]) -> list[EventT]:
     """Those of the events, which are in order, that made their row what it is, or what it was before a later event."""
-    rows = await snapshot.fetch(_ROWS, *(_distinct(events, table) for table in KEYS))
+    rows = await transaction.fetch(_ROWS, *(_distinct(events, table) for table in KEYS))
     revisions = {(table, key): revision for table, key, revision in rows}
     newest = [event for event in events if event.revision <= revisions.get((event.collection, event.key), -1)]
     doubtful = [event for event in newest if event.revision != revisions[event.collection, event.key]]
-    refused = await _refused(snapshot, doubtful, events) if doubtful else set()
+    refused = await _refused(transaction, doubtful, events) if doubtful else set()
     return [event for event in newest if event.revision not in refused]
 
 
-async def _refused(snapshot: Snapshot, doubtful: Sequence[Event], events: Sequence[Event]) -> set[int]:
+async def _refused(transaction: ReadTransaction, doubtful: Sequence[Event], events: Sequence[Event]) -> set[int]:
     """Revisions of those that the tables have not taken in, though their rows are of later events."""
-    of_vms = [event for event in doubtful if event.collection == "vms" and _is_kept(snapshot, event)]
-    kept = await snapshot.fetch(_HISTORY, [event.revision for event in of_vms], [event.time for event in of_vms])
+    of_vms = [event for event in doubtful if event.collection == "vms" and _is_kept(transaction, event)]
+    kept = await transaction.fetch(_HISTORY, [event.revision for event in of_vms], [event.time for event in of_vms])
     lost = {event.revision for event in of_vms}.difference(revision for (revision,) in kept)
     revisions = [event.revision for event in doubtful]
-    aside = await snapshot.fetch(_SET_ASIDE, revisions, snapshot.stream_created_at)
-    fences = await _fences(snapshot, events)
+    aside = await transaction.fetch(_SET_ASIDE, revisions, transaction.stream_created_at)
+    fences = await _fences(transaction, events)
     outdated = {e.revision for e in doubtful if is_stale_epoch(e.epoch, e.revision, fences.get(e.source, ()))}
     return lost | outdated | {revision for (revision,) in aside}
 
 
-def _is_kept(snapshot: Snapshot, event: Event) -> bool:
+def _is_kept(transaction: ReadTransaction, event: Event) -> bool:
     """Whether history reaches back to the event."""
-    return snapshot.history_since is None or event.time >= snapshot.history_since
+    return transaction.history_since is None or event.time >= transaction.history_since
 
 
-async def _fences(snapshot: Snapshot, events: Sequence[Event]) -> Mapping[str, Sequence[EpochStart]]:
+async def _fences(transaction: ReadTransaction, events: Sequence[Event]) -> Mapping[str, Sequence[EpochStart]]:
     """By source, which epochs a cluster had come to and when, as far as its row and these events tell."""
     fences: defaultdict[str, list[EpochStart]] = defaultdict(list)
-    for datacenter, name, epoch, revision in await snapshot.fetch(_EPOCHS):
+    for datacenter, name, epoch, revision in await transaction.fetch(_EPOCHS):
         fences[source_of(datacenter, name)].append(EpochStart(epoch=epoch, revision=revision))
     for event in events:
         if event.collection == "clusters":

@@ -2,16 +2,16 @@
 
 from summit_api.access.scope import Scope
 from summit_api.query.arguments import Arguments, where
-from summit_api.query.snapshot import Snapshot
+from summit_api.query.read_transaction import ReadTransaction
 from summit_models.cluster import ClusterHealth
 
 _MEMBERS = ", ".join(f"'{name}', {name}" for name in ClusterHealth.model_fields)
 _SELECT = f"SELECT json_build_object({_MEMBERS})::text FROM clusters"  # noqa: S608  names are our own
 
 
-async def listed(snapshot: Snapshot, scope: Scope) -> list[ClusterHealth]:
+async def listed(transaction: ReadTransaction, scope: Scope) -> list[ClusterHealth]:
     """By name. A cluster is in no namespace: who is limited to some sees the clusters of its datacenters."""
     arguments = Arguments()
     visible = where(scope.conditions(arguments.bind, namespace=None))
-    rows = await snapshot.fetch(f"{_SELECT} {visible} ORDER BY name", *arguments)
+    rows = await transaction.fetch(f"{_SELECT} {visible} ORDER BY name", *arguments)
     return [ClusterHealth.model_validate_json(row) for (row,) in rows]

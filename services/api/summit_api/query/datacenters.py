@@ -13,7 +13,7 @@ import msgspec
 from summit_api.access.scope import Scope
 from summit_api.query.arguments import Arguments, where
 from summit_api.query.past import vms_at
-from summit_api.query.snapshot import Snapshot
+from summit_api.query.read_transaction import ReadTransaction
 from summit_api.shapes.original import OriginalVm
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.tables import vms
@@ -47,31 +47,31 @@ _BELONGING = "datacenter, cluster, managed, status"
 _MEMBERS = ", ".join(name for name in OriginalVm.model_fields if name in vms.c)
 
 
-async def declared(snapshot: Snapshot, scope: Scope) -> list[DatacenterRow]:
+async def declared(transaction: ReadTransaction, scope: Scope) -> list[DatacenterRow]:
     """The datacenters that are shown, in the order of their ids."""
     arguments = Arguments()
     visible = where([SHOWN, *scope.conditions(arguments.bind, datacenter="id", namespace=None)])
-    rows = await snapshot.fetch(f"{_DECLARED} {visible} ORDER BY id", *arguments)
+    rows = await transaction.fetch(f"{_DECLARED} {visible} ORDER BY id", *arguments)
     return [msgspec.json.decode(row, type=DatacenterRow) for (row,) in rows]
 
 
-async def fleet(snapshot: Snapshot, scope: Scope) -> Sequence[Sequence[Any]]:
+async def fleet(transaction: ReadTransaction, scope: Scope) -> Sequence[Sequence[Any]]:
     """The living VMs by name: datacenter, managed, created_at, then the stored members of OriginalVm in their order.
 
     One scan of the table, whatever its indexes. The driver's own rows: SQLAlchemy's double the time of 10 000.
     """
     arguments = Arguments()
-    return await snapshot.fetch(
+    return await transaction.fetch(
         f"SELECT datacenter, managed, created_at, {_MEMBERS} FROM vms {_living(scope, arguments)} ORDER BY name, id",  # noqa: S608
         *arguments,
     )
 
 
-async def counts(snapshot: Snapshot, scope: Scope, *, at: datetime | None = None) -> list[Count]:
+async def counts(transaction: ReadTransaction, scope: Scope, *, at: datetime | None = None) -> list[Count]:
     """Living VMs per datacenter, cluster and status, now or as it was: one scan of the table."""
     arguments = Arguments()
     then = "" if at is None else vms_at(at, arguments.bind)
-    rows = await snapshot.fetch(
+    rows = await transaction.fetch(
         f"{then} SELECT {_BELONGING}, count(*) FROM vms {_living(scope, arguments)} GROUP BY {_BELONGING}",  # noqa: S608
         *arguments,
     )

@@ -5,7 +5,7 @@ from typing import Generic, NamedTuple, TypeVar
 from summit_api.access.scope import Scope
 from summit_api.query.arguments import Arguments, where
 from summit_api.query.datacenters import SHOWN
-from summit_api.query.snapshot import Snapshot
+from summit_api.query.read_transaction import ReadTransaction
 from summit_models.contract import DatacenterId, Revision, Uid
 from summit_models.datacenter import Datacenter
 from summit_models.vm import Vm
@@ -26,12 +26,12 @@ class Used(NamedTuple):
     """Of a VM that was added by hand and removed again: the id may return."""
 
 
-async def datacenter(snapshot: Snapshot, scope: Scope, id_: DatacenterId) -> Editable[Datacenter] | None:
+async def datacenter(transaction: ReadTransaction, scope: Scope, id_: DatacenterId) -> Editable[Datacenter] | None:
     """One that is shown, by the primary key."""
     arguments = Arguments()
     visible = scope.conditions(arguments.bind, datacenter="id", namespace=None)
     conditions = [f"id = {arguments.bind(id_)}", SHOWN, *visible]
-    for state, revision in await snapshot.fetch(
+    for state, revision in await transaction.fetch(
         f"SELECT row_to_json(datacenters)::text, revision FROM datacenters {where(conditions)}",  # noqa: S608
         *arguments,
     ):
@@ -39,49 +39,49 @@ async def datacenter(snapshot: Snapshot, scope: Scope, id_: DatacenterId) -> Edi
     return None
 
 
-async def vm(snapshot: Snapshot, scope: Scope, datacenter: DatacenterId, uid: Uid) -> Editable[Vm] | None:
+async def vm(transaction: ReadTransaction, scope: Scope, datacenter: DatacenterId, uid: Uid) -> Editable[Vm] | None:
     """The living VM of that id in that datacenter, by the primary key."""
     arguments = Arguments()
     conditions = [f"id = {arguments.bind(uid)}", f"datacenter = {arguments.bind(datacenter)}", "deleted_at IS NULL"]
-    return await _first_vm(snapshot, scope, arguments, conditions)
+    return await _first_vm(transaction, scope, arguments, conditions)
 
 
-async def first_to_migrate(snapshot: Snapshot, scope: Scope) -> Editable[Vm] | None:
+async def first_to_migrate(transaction: ReadTransaction, scope: Scope) -> Editable[Vm] | None:
     """The first running VM by datacenter and name, else the first one. One scan: nobody asks this often."""
     order = "ORDER BY (status = 'running') DESC, datacenter, name, id LIMIT 1"
-    return await _first_vm(snapshot, scope, Arguments(), ["deleted_at IS NULL"], order)
+    return await _first_vm(transaction, scope, Arguments(), ["deleted_at IS NULL"], order)
 
 
 async def _first_vm(
-    snapshot: Snapshot, scope: Scope, arguments: Arguments, conditions: list[str], order: str = ""
+    transaction: ReadTransaction, scope: Scope, arguments: Arguments, conditions: list[str], order: str = ""
 ) -> Editable[Vm] | None:
     visible = where([*conditions, *scope.conditions(arguments.bind)])
     statement = f"SELECT row_to_json(v)::text, revision FROM vms v {visible} {order}"  # noqa: S608
-    for state, revision in await snapshot.fetch(statement, *arguments):
+    for state, revision in await transaction.fetch(statement, *arguments):
         return Editable(Vm.model_validate_json(state), revision)
     return None
 
 
-async def used_id(snapshot: Snapshot, uid: Uid) -> Used | None:
+async def used_id(transaction: ReadTransaction, uid: Uid) -> Used | None:
     """Whether any VM, also one that the principal may not see, has or had this id. By the primary key."""
     statement = "SELECT revision, deleted_at IS NOT NULL AND NOT managed FROM vms WHERE id = $1"
-    for row in await snapshot.fetch(statement, uid):
+    for row in await transaction.fetch(statement, uid):
         return Used(*row)
     return None
 
 
-async def silent_vms(snapshot: Snapshot, seconds: float) -> list[Editable[Vm]]:
+async def silent_vms(transaction: ReadTransaction, seconds: float) -> list[Editable[Vm]]:
     """VMs added by hand of which nothing was said for so long, or which the log may not have. Index vms_unmanaged."""
     statement = (
         f"SELECT row_to_json(v)::text, revision FROM vms v WHERE NOT managed AND deleted_at IS NULL AND {_SILENT}"  # noqa: S608
     )
-    return [Editable(Vm.model_validate_json(state), row) for state, row in await snapshot.fetch(statement, seconds)]
+    return [Editable(Vm.model_validate_json(state), row) for state, row in await transaction.fetch(statement, seconds)]
 
 
-async def silent_datacenters(snapshot: Snapshot, seconds: float) -> list[Editable[Datacenter]]:
+async def silent_datacenters(transaction: ReadTransaction, seconds: float) -> list[Editable[Datacenter]]:
     """The same of datacenters, of which there are few."""
     conditions = where([_SILENT])
-    rows = await snapshot.fetch(f"SELECT row_to_json(d)::text, revision FROM datacenters d {conditions}", seconds)  # noqa: S608
+    rows = await transaction.fetch(f"SELECT row_to_json(d)::text, revision FROM datacenters d {conditions}", seconds)  # noqa: S608
     return [Editable(Datacenter.model_validate_json(state), revision) for state, revision in rows]
 
 

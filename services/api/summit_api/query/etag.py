@@ -10,16 +10,16 @@ from datetime import datetime
 from hashlib import blake2b
 from importlib.metadata import version
 
-from summit_api.query.snapshot import Snapshot
+from summit_api.query.read_transaction import ReadTransaction
 
 _API_VERSION = version("summit-connect")
 
 
-def tag_of(snapshot: Snapshot, *parts: object) -> str:
-    """The tag of an answer made from this snapshot and from `parts`, which must have a stable repr."""
-    dependencies = repr((_API_VERSION, snapshot.position.era, snapshot.as_of, *parts))
+def tag_of(transaction: ReadTransaction, *parts: object) -> str:
+    """The tag of an answer made from this transaction and from `parts`, which must have a stable repr."""
+    dependencies = repr((_API_VERSION, transaction.position.era, transaction.as_of, *parts))
     fingerprint = blake2b(dependencies.encode(), digest_size=6).hexdigest()
-    return f'W/"{snapshot.revision}-{fingerprint}"'
+    return f'W/"{transaction.revision}-{fingerprint}"'
 
 
 def minute(now: datetime) -> int:

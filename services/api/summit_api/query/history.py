@@ -11,7 +11,7 @@ from summit_api.query.arguments import Arguments, where
 from summit_api.query.order import Bind, Column, Order, parse
 from summit_api.query.paging import Listing
 from summit_api.query.parameters import HistoryQuery
-from summit_api.query.snapshot import Snapshot
+from summit_api.query.read_transaction import ReadTransaction
 from summit_models.contract import Revision
 
 _BY_TIME = Column("observed_at", datetime, nullable=False)
@@ -33,13 +33,13 @@ class HistoryPage(NamedTuple):
     next: str | None
 
 
-async def page(snapshot: Snapshot, vm_id: str, query: HistoryQuery, scope: Scope) -> HistoryPage | None:
+async def page(transaction: ReadTransaction, vm_id: str, query: HistoryQuery, scope: Scope) -> HistoryPage | None:
     """One page of a VM's history; None when there is no such VM and never was, as far as one may know."""
     belongs = cursor.digest("events", vm_id)
     columns = _NEWEST_FIRST.columns
     after = None if query.cursor is None else cursor.decode(query.cursor, belongs, columns)
-    rows, last = await paging.read(snapshot, _listing(vm_id, scope), after, query.limit)
-    if not rows and after is None and not await _is_known(snapshot, vm_id, scope):
+    rows, last = await paging.read(transaction, _listing(vm_id, scope), after, query.limit)
+    if not rows and after is None and not await _is_known(transaction, vm_id, scope):
         return None
     events = [VmEventRow(revision, time, type_, msgspec.json.decode(data)) for revision, time, type_, data in rows]
     return HistoryPage(events, None if last is None else cursor.encode(belongs, last))
@@ -55,8 +55,8 @@ def _listing(vm_id: str, scope: Scope) -> Listing:
     return Listing(_SELECT, conditions, _NEWEST_FIRST)
 
 
-async def _is_known(snapshot: Snapshot, vm_id: str, scope: Scope) -> bool:
+async def _is_known(transaction: ReadTransaction, vm_id: str, scope: Scope) -> bool:
     """Whether there is a row of the VM, dead or alive: its history may be older than what is kept."""
     arguments = Arguments()
     visible = where([f"id = {arguments.bind(vm_id)}", *scope.conditions(arguments.bind)])
-    return bool(await snapshot.fetch(f"SELECT FROM vms {visible}", *arguments))
+    return bool(await transaction.fetch(f"SELECT FROM vms {visible}", *arguments))

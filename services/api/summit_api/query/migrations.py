@@ -14,7 +14,7 @@ from summit_api.query.arguments import Arguments, where
 from summit_api.query.filters import MAX_VALUES, Parameters
 from summit_api.query.order import ID, Bind, Column, Order
 from summit_api.query.paging import Listing
-from summit_api.query.snapshot import Snapshot
+from summit_api.query.read_transaction import ReadTransaction
 from summit_api.shapes.original import OriginalMigration
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.migration import MigrationDirection
@@ -119,16 +119,16 @@ class MigrationPage(NamedTuple):
     next: str | None
 
 
-async def page(snapshot: Snapshot, query: MigrationPageQuery, scope: Scope) -> MigrationPage:
+async def page(transaction: ReadTransaction, query: MigrationPageQuery, scope: Scope) -> MigrationPage:
     belongs = cursor.digest("migrations", str(query.order), query.fingerprint())
     after = None if query.cursor is None else cursor.decode(query.cursor, belongs, query.order.columns)
-    rows, last = await paging.read(snapshot, listing(query, query.order, scope), after, query.limit)
+    rows, last = await paging.read(transaction, listing(query, query.order, scope), after, query.limit)
     return MigrationPage(rows, None if last is None else cursor.encode(belongs, last))
 
 
-async def every(snapshot: Snapshot, filters: MigrationFilters, scope: Scope) -> list[Sequence[Any]]:
+async def every(transaction: ReadTransaction, filters: MigrationFilters, scope: Scope) -> list[Sequence[Any]]:
     """All of a selection at once, as the original's paths have it, newest first."""
-    return await paging.read_all(snapshot, listing(filters, order.parse("-createdAt", COLUMNS), scope))
+    return await paging.read_all(transaction, listing(filters, order.parse("-createdAt", COLUMNS), scope))
 
 
 def listing(filters: MigrationFilters, wanted: Order, scope: Scope) -> Listing:
@@ -140,10 +140,10 @@ def listing(filters: MigrationFilters, wanted: Order, scope: Scope) -> Listing:
     return Listing(f"SELECT {paging.selected(_MEMBERS, wanted)} FROM migrations", conditions, wanted)  # noqa: S608
 
 
-async def by_id(snapshot: Snapshot, migration_id: str, scope: Scope) -> Sequence[Any] | None:
+async def by_id(transaction: ReadTransaction, migration_id: str, scope: Scope) -> Sequence[Any] | None:
     arguments = Arguments()
     one = f"id = {arguments.bind(migration_id)}"
     visible = where([one, *scope.conditions(arguments.bind, datacenter="datacenter_id")])
-    for row in await snapshot.fetch(f"SELECT {_MEMBERS} FROM migrations {visible}", *arguments):  # noqa: S608
+    for row in await transaction.fetch(f"SELECT {_MEMBERS} FROM migrations {visible}", *arguments):  # noqa: S608
         return row
     return None

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from summit_api.query.arguments import Arguments, where
 from summit_api.query.order import Bind, Order, Value
-from summit_api.query.snapshot import Snapshot
+from summit_api.query.read_transaction import ReadTransaction
 
 
 class Statement(NamedTuple):
@@ -42,32 +42,34 @@ def selected(select: str, order: Order) -> str:
     return ", ".join([select, *(column.sql for column in order.columns)])
 
 
-async def read(snapshot: Snapshot, listing: Listing, after: Sequence[Value] | None, limit: int) -> Page:
+async def read(transaction: ReadTransaction, listing: Listing, after: Sequence[Value] | None, limit: int) -> Page:
     """The first `limit` rows after a place in the order. What `select` gives must end with the order's columns."""
     rows: list[Sequence[Any]] = []
     for segment in listing.order.segments(after):
         statement = listing.statement(segment.conditions, segment.order_by, limit + 1 - len(rows))
-        rows += await snapshot.fetch(statement.sql, *statement.arguments)
+        rows += await transaction.fetch(statement.sql, *statement.arguments)
         if len(rows) > limit:
             break
     return _page(rows, listing.order, limit)
 
 
-async def read_all(snapshot: Snapshot, listing: Listing) -> list[Sequence[Any]]:
+async def read_all(transaction: ReadTransaction, listing: Listing) -> list[Sequence[Any]]:
     """Every row, in order."""
     statement = listing.statement(lambda _: [], listing.order.order_by, None)
-    rows = await snapshot.fetch(statement.sql, *statement.arguments)
+    rows = await transaction.fetch(statement.sql, *statement.arguments)
     return _page(list(rows), listing.order, len(rows)).rows
 
 
-async def read_at_once(snapshot: Snapshot, listing: Listing, after: Sequence[Value] | None, limit: int) -> Page:
+async def read_at_once(
+    transaction: ReadTransaction, listing: Listing, after: Sequence[Value] | None, limit: int
+) -> Page:
     """The same by one statement: for rows that are made first and cannot be read along an index."""
 
     def beyond(bind: Bind) -> list[str]:
         return [] if after is None else [listing.order.after(after, bind)]
 
     statement = listing.statement(beyond, listing.order.order_by, limit + 1)
-    return _page(list(await snapshot.fetch(statement.sql, *statement.arguments)), listing.order, limit)
+    return _page(list(await transaction.fetch(statement.sql, *statement.arguments)), listing.order, limit)
 
 
 def _page(rows: list[Sequence[Any]], order: Order, limit: int) -> Page:

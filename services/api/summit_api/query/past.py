@@ -12,7 +12,7 @@ from sqlalchemy.types import BigInteger, Boolean, DateTime
 
 from summit_api.problems import ProblemError, invalid_field
 from summit_api.query.order import Bind
-from summit_api.query.snapshot import Snapshot
+from summit_api.query.read_transaction import ReadTransaction
 from summit_models.event import VmEventType
 from summit_models.tables import vms
 from summit_models.vm import Vm
@@ -28,12 +28,12 @@ _MEMBERS = ", ".join(f'"{member}" {_TYPES.get(type(vms.c[name].type), "text")}' 
 _THEN = ", ".join("changed.id" if name == "id" else f'state."{member}"' for name, member in _STATE.items())
 
 
-def check(snapshot: Snapshot, at: datetime, now: datetime) -> None:
+def check(transaction: ReadTransaction, at: datetime, now: datetime) -> None:
     """Raises ProblemError for a time that has not come, and for one before what is kept of history."""
     if at > now:
         raise invalid_field("at", f"{at.isoformat()} is in the future: it is {now.isoformat(timespec='seconds')}")
-    if snapshot.history_since and at < snapshot.history_since:
-        since = snapshot.history_since.isoformat()
+    if transaction.history_since and at < transaction.history_since:
+        since = transaction.history_since.isoformat()
         raise ProblemError(410, "History not kept", f"history before {since} has been dropped; ask for a later time")
 
 

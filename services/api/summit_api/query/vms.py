@@ -19,7 +19,7 @@ from summit_api.query.order import Bind
 from summit_api.query.paging import Listing, Statement
 from summit_api.query.parameters import VmPageQuery
 from summit_api.query.past import vms_at
-from summit_api.query.snapshot import Snapshot
+from summit_api.query.read_transaction import ReadTransaction
 from summit_api.shapes.inventory import VmItem
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.tables import vms
@@ -69,17 +69,17 @@ def _columns(members: Sequence[str]) -> str:
 _ALL = _columns(tuple(VmItem.model_fields))
 
 
-async def page(snapshot: Snapshot, query: VmPageQuery, scope: Scope) -> VmPage:
+async def page(transaction: ReadTransaction, query: VmPageQuery, scope: Scope) -> VmPage:
     """One page of the living VMs, or of those that lived at `query.at`."""
     listing = page_listing(query, scope)
     belongs = cursor.digest("vms", str(query.order), query.fingerprint(), query.at)
     after = None if query.cursor is None else cursor.decode(query.cursor, belongs, query.order.columns)
     read = paging.read if query.at is None else paging.read_at_once
-    rows, last = await read(snapshot, listing, after, query.limit)
+    rows, last = await read(transaction, listing, after, query.limit)
     return VmPage(
         [VmRow(*row) for row in rows],
         None if last is None else cursor.encode(belongs, last),
-        await _count(snapshot, query, scope) if query.count else None,
+        await _count(transaction, query, scope) if query.count else None,
     )
 
 
@@ -104,34 +104,34 @@ def count_statement(query: VmPageQuery, scope: Scope) -> Statement:
     return Statement(f"{then} SELECT count(*) FROM vms {matching}", arguments)  # noqa: S608
 
 
-async def _count(snapshot: Snapshot, query: VmPageQuery, scope: Scope) -> int:
+async def _count(transaction: ReadTransaction, query: VmPageQuery, scope: Scope) -> int:
     statement = count_statement(query, scope)
-    ((count,),) = await snapshot.fetch(statement.sql, *statement.arguments)
+    ((count,),) = await transaction.fetch(statement.sql, *statement.arguments)
     return int(count)
 
 
 async def by_id(
-    snapshot: Snapshot, vm_id: str, scope: Scope, *, at: datetime | None = None
+    transaction: ReadTransaction, vm_id: str, scope: Scope, *, at: datetime | None = None
 ) -> VmRow | DeletedVm | None:
     """The VM with this id, or that it is no more. Index: the primary key."""
     arguments = Arguments()
     then = _as_of(at)(arguments.bind)
     visible = where([f"id = {arguments.bind(vm_id)}", "deleted_at IS NULL", *scope.conditions(arguments.bind)])
-    for row in await snapshot.fetch(f"{then} SELECT {_ALL} FROM vms {visible}", *arguments):  # noqa: S608
+    for row in await transaction.fetch(f"{then} SELECT {_ALL} FROM vms {visible}", *arguments):  # noqa: S608
         return VmRow(*row)
-    return None if at else await _deleted(snapshot, vm_id, scope)
+    return None if at else await _deleted(transaction, vm_id, scope)
 
 
-async def _deleted(snapshot: Snapshot, vm_id: str, scope: Scope) -> DeletedVm | None:
+async def _deleted(transaction: ReadTransaction, vm_id: str, scope: Scope) -> DeletedVm | None:
     arguments = Arguments()
     visible = where([f"id = {arguments.bind(vm_id)}", *scope.conditions(arguments.bind)])
-    for row in await snapshot.fetch(f"SELECT name, deleted_at FROM vms {visible}", *arguments):  # noqa: S608
+    for row in await transaction.fetch(f"SELECT name, deleted_at FROM vms {visible}", *arguments):  # noqa: S608
         return DeletedVm(*row)
     return None
 
 
 async def by_name(
-    snapshot: Snapshot, scope: Scope, *, datacenter: str, cluster: str, namespace: str, name: str
+    transaction: ReadTransaction, scope: Scope, *, datacenter: str, cluster: str, namespace: str, name: str
 ) -> VmRow | None:
     """The living VM of this name; the newest, should the end of its predecessor not be known yet. Index vms_by_name."""
     arguments = Arguments()
@@ -139,18 +139,18 @@ async def by_name(
     equal = [f"{column} = {arguments.bind(value)}" for column, value in place.items()]
     visible = where(["deleted_at IS NULL", *equal, *scope.conditions(arguments.bind)])
     statement = f"SELECT {_ALL} FROM vms {visible} ORDER BY revision DESC LIMIT 1"  # noqa: S608
-    for row in await snapshot.fetch(statement, *arguments):
+    for row in await transaction.fetch(statement, *arguments):
         return VmRow(*row)
     return None
 
 
-async def every(snapshot: Snapshot, filters: VmFilters, scope: Scope) -> AsyncIterator[list[VmRow]]:
+async def every(transaction: ReadTransaction, filters: VmFilters, scope: Scope) -> AsyncIterator[list[VmRow]]:
     """All VMs that a list of these filters has, in no order, piece by piece: the rest stays on the server.
 
     One scan of the table, or the index of a filter.
     """
     arguments = Arguments()
     conditions = ["deleted_at IS NULL", *filters.conditions(arguments.bind), *scope.conditions(arguments.bind)]
-    pieces = await snapshot.driver.cursor(f"SELECT {_ALL} FROM vms {where(conditions)}", *arguments)  # noqa: S608
+    pieces = await transaction.driver.cursor(f"SELECT {_ALL} FROM vms {where(conditions)}", *arguments)  # noqa: S608
     while rows := await pieces.fetch(PIECE_ROWS):
         yield [VmRow(*row) for row in rows]

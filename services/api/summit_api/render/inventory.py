@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from summit_api.query.history import HistoryPage, VmEventRow
-from summit_api.query.snapshot import Snapshot
+from summit_api.query.read_transaction import ReadTransaction
 from summit_api.query.vms import VmPage, VmRow
 from summit_api.render.moment import Moment
 from summit_api.shapes.inventory import ClusterItem, VmItem
@@ -20,14 +20,14 @@ def vm_item(row: VmRow, moment: Moment, members: Collection[str] = VmItem.model_
     return f"{row.json[:-1]}{age}{stale}}}"
 
 
-def vm_page(page: VmPage, snapshot: Snapshot, moment: Moment, members: Collection[str]) -> bytes:
+def vm_page(page: VmPage, transaction: ReadTransaction, moment: Moment, members: Collection[str]) -> bytes:
     items = ",".join(vm_item(row, moment, members) for row in page.rows)
-    return _list(items, snapshot, next=page.next, **({} if page.total is None else {"count": page.total}))
+    return _list(items, transaction, next=page.next, **({} if page.total is None else {"count": page.total}))
 
 
-def vm_history(page: HistoryPage, snapshot: Snapshot) -> bytes:
+def vm_history(page: HistoryPage, transaction: ReadTransaction) -> bytes:
     items = ",".join(msgspec.json.encode(_vm_event(row)).decode() for row in page.rows)
-    return _list(items, snapshot, next=page.next)
+    return _list(items, transaction, next=page.next)
 
 
 def _vm_event(row: VmEventRow) -> dict[str, Any]:
@@ -41,10 +41,10 @@ def _vm_event(row: VmEventRow) -> dict[str, Any]:
 
 
 def clusters(
-    declared: Iterable[ClusterHealth], heard: Iterable[ClusterHealth], snapshot: Snapshot, moment: Moment
+    declared: Iterable[ClusterHealth], heard: Iterable[ClusterHealth], transaction: ReadTransaction, moment: Moment
 ) -> bytes:
     items = [item.model_dump_json() for item in cluster_items(declared, heard, moment)]
-    return _list(",".join(items), snapshot)
+    return _list(",".join(items), transaction)
 
 
 def cluster_items(
@@ -72,8 +72,8 @@ def _newer(heard: ClusterHealth, known: ClusterHealth) -> ClusterHealth:
     return known.model_copy(update={"last_contact": heard.last_contact})
 
 
-def _list(items: str, snapshot: Snapshot, **members: str | int | None) -> bytes:
-    freshness = {"revision": snapshot.revision, "position": str(snapshot.position), "asOf": snapshot.as_of}
+def _list(items: str, transaction: ReadTransaction, **members: str | int | None) -> bytes:
+    freshness = {"revision": transaction.revision, "position": str(transaction.position), "asOf": transaction.as_of}
     rest = msgspec.json.encode({**members, **freshness}).decode()
     return f'{{"items":[{items}],{rest[1:]}'.encode()
 

@@ -8,7 +8,7 @@ import msgspec
 from pydantic import BaseModel
 
 from summit_api.query.datacenters import Count, DatacenterRow
-from summit_api.query.snapshot import Snapshot
+from summit_api.query.read_transaction import ReadTransaction
 from summit_api.render.moment import Moment
 from summit_api.shapes.original import OriginalMigration, OriginalVm
 from summit_models.contract import DatacenterId
@@ -36,7 +36,7 @@ _Migration = _encodable(OriginalMigration)
 
 
 def datacenters(
-    declared: Iterable[DatacenterRow], fleet: Iterable[Sequence[Any]], snapshot: Snapshot, moment: Moment
+    declared: Iterable[DatacenterRow], fleet: Iterable[Sequence[Any]], transaction: ReadTransaction, moment: Moment
 ) -> bytes:
     """All datacenters by id, each with its VMs as `query.datacenters.fleet` gave them."""
     by_id = {row.id: _datacenter(row) for row in declared}
@@ -47,8 +47,8 @@ def datacenters(
     return msgspec.json.encode(
         {
             "datacenters": [datacenter for _, datacenter in sorted(by_id.items())],
-            "revision": snapshot.revision,
-            "asOf": snapshot.as_of,
+            "revision": transaction.revision,
+            "asOf": transaction.as_of,
         }
     )
 
@@ -85,7 +85,9 @@ def _datacenter(row: DatacenterRow) -> dict[str, Any]:
     }
 
 
-def status(declared: Iterable[DatacenterId], counts: Sequence[Count], snapshot: Snapshot, moment: Moment) -> bytes:
+def status(
+    declared: Iterable[DatacenterId], counts: Sequence[Count], transaction: ReadTransaction, moment: Moment
+) -> bytes:
     by_status = dict.fromkeys(VmStatus, 0)
     for count in counts:
         by_status[VmStatus(count.status)] += count.vms
@@ -98,8 +100,8 @@ def status(declared: Iterable[DatacenterId], counts: Sequence[Count], snapshot: 
             "total_vms": total,
             "byStatus": by_status,
             "stale": sum(c.vms for c in counts if moment.is_stale(c.cluster, managed=c.managed)),
-            "revision": snapshot.revision,
-            "asOf": snapshot.as_of,
+            "revision": transaction.revision,
+            "asOf": transaction.as_of,
         }
     )
 

@@ -57,8 +57,8 @@ async def edit_datacenter(
         event = datacenters.said(edited, known.revision, now)
         stored = await services.log.append([event], target.datacenter_basis(known))
         logger.info("%s edited datacenter %s", principal.name, datacenter)
-    async with services.read_models.snapshot() as snapshot:
-        fleet = await fleets.fleet(snapshot, Scope(frozenset([datacenter]), principal.scope.namespaces))
+    async with services.read_models.transaction() as transaction:
+        fleet = await fleets.fleet(transaction, Scope(frozenset([datacenter]), principal.scope.namespaces))
     return answer.datacenter(edited, fleet, services.freshness, now, stored)
 
 

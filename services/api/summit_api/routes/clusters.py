@@ -19,6 +19,6 @@ async def list_clusters(reading: ReadingDep, _: Annotated[Parameters, Query()]) 
     tag = reading.tag(staleness=True, contacts=True)
     if reading.is_known(tag):
         return reading.not_modified(tag)
-    declared = await query.listed(reading.snapshot, reading.scope)
+    declared = await query.listed(reading.transaction, reading.scope)
     heard = (h for h in reading.freshness.healths() if reading.scope.allows_datacenter(h.datacenter))
-    return reading.answer(inventory.clusters(declared, heard, reading.snapshot, reading.moment), tag)
+    return reading.answer(inventory.clusters(declared, heard, reading.transaction, reading.moment), tag)

@@ -19,9 +19,9 @@ async def list_datacenters(reading: ReadingDep) -> Response:
     tag = reading.tag(ages=True, staleness=True)
     if reading.is_known(tag):
         return reading.not_modified(tag)
-    declared = await query.declared(reading.snapshot, reading.scope)
-    fleet = await query.fleet(reading.snapshot, reading.scope)
-    return reading.answer(original.datacenters(declared, fleet, reading.snapshot, reading.moment), tag)
+    declared = await query.declared(reading.transaction, reading.scope)
+    fleet = await query.fleet(reading.transaction, reading.scope)
+    return reading.answer(original.datacenters(declared, fleet, reading.transaction, reading.moment), tag)
 
 
 @router.get("/status", response_model=Status)
@@ -32,6 +32,6 @@ async def get_status(reading: ReadingDep, parameters: Annotated[MomentQuery, Que
     tag = reading.tag(staleness=at is None)
     if reading.is_known(tag):
         return reading.not_modified(tag)
-    declared = [row.id for row in await query.declared(reading.snapshot, reading.scope)]
-    counts = await query.counts(reading.snapshot, reading.scope, at=at)
-    return reading.answer(original.status(declared, counts, reading.snapshot, moment), tag)
+    declared = [row.id for row in await query.declared(reading.transaction, reading.scope)]
+    counts = await query.counts(reading.transaction, reading.scope, at=at)
+    return reading.answer(original.status(declared, counts, reading.transaction, moment), tag)

@@ -79,9 +79,9 @@ async def migrate_first_vm(
     It does so although it is a GET, because clients of the original rely on it; with `dry-run`, and for a HEAD, it only
     says what it would do.
     """
-    async with services.read_models.snapshot() as snapshot:
-        known = await editable.first_to_migrate(snapshot, principal.scope)
-        declared = await fleets.declared(snapshot, principal.scope)
+    async with services.read_models.transaction() as transaction:
+        known = await editable.first_to_migrate(transaction, principal.scope)
+        declared = await fleets.declared(transaction, principal.scope)
     if known is None:
         return AutomaticMigration(ok=True, migrated=False, reason="No VMs available for migration")
     vm = known.state
@@ -118,9 +118,9 @@ async def _asked(request: Request) -> Migrate:
 
 async def _source(services: Services, scope: Scope, asked: Migrate) -> Editable[Vm]:
     """The VM. Raises ProblemError 404 in the original's words, also for an unknown target: before anything is done."""
-    async with services.read_models.snapshot() as snapshot:
-        known = await editable.vm(snapshot, scope, asked.from_datacenter, asked.vm_id)
-        to = await editable.datacenter(snapshot, scope, asked.to_datacenter)
+    async with services.read_models.transaction() as transaction:
+        known = await editable.vm(transaction, scope, asked.from_datacenter, asked.vm_id)
+        to = await editable.datacenter(transaction, scope, asked.to_datacenter)
     if known is None:
         raise not_found("VM", f"VM {asked.vm_id} not found in datacenter {asked.from_datacenter}")
     if to is None:

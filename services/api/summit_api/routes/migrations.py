@@ -33,7 +33,7 @@ async def list_migrations(reading: ReadingDep, parameters: Annotated[MigrationPa
     tag = reading.tag()
     if reading.is_known(tag):
         return reading.not_modified(tag)
-    page = await query.page(reading.snapshot, parameters, reading.scope)
+    page = await query.page(reading.transaction, parameters, reading.scope)
     answer = reading.answer(original.migrations(page.rows), tag)
     if page.next:
         answer.headers["Link"] = f'<{_following(reading.target, page.next)}>; rel="next"'
@@ -70,7 +70,7 @@ async def list_directed_migrations(
 @router.get("/{migration_id}", response_model=OriginalMigration, responses=declared("Migration not found"))
 async def get_migration(reading: ReadingDep, migration_id: str) -> Response:
     """One migration by its id."""
-    row = await query.by_id(reading.snapshot, migration_id, reading.scope)
+    row = await query.by_id(reading.transaction, migration_id, reading.scope)
     if row is None:
         raise not_found("Migration", "migration not found")
     tag = reading.tag()
@@ -83,7 +83,7 @@ async def _list(reading: Reading, filters: MigrationFilters) -> Response:
     tag = reading.tag()
     if reading.is_known(tag):
         return reading.not_modified(tag)
-    return reading.answer(original.migrations(await query.every(reading.snapshot, filters, reading.scope)), tag)
+    return reading.answer(original.migrations(await query.every(reading.transaction, filters, reading.scope)), tag)
 
 
 def _check(direction: str, complaint: str) -> None:

@@ -5,8 +5,8 @@ from fastapi.responses import PlainTextResponse
 
 from summit_api.deps import ServicesDep
 from summit_api.problems import ProblemError
+from summit_api.query.read_transaction import ReadModels
 from summit_api.query.schema import schema_revision
-from summit_api.query.snapshot import ReadModels
 from summit_api.shapes.original import Health
 from summit_models.tables import SCHEMA_REVISION
 

@@ -30,8 +30,8 @@ async def list_vms(reading: ReadingDep, parameters: Annotated[VmPageQuery, Query
     tag = _tag(reading, parameters.at)
     if reading.is_known(tag):
         return reading.not_modified(tag)
-    page = await query.page(reading.snapshot, parameters, reading.scope)
-    return reading.answer(inventory.vm_page(page, reading.snapshot, moment, parameters.members), tag)
+    page = await query.page(reading.transaction, parameters, reading.scope)
+    return reading.answer(inventory.vm_page(page, reading.transaction, moment, parameters.members), tag)
 
 
 @router.get("/vms/{vm_id}", response_model=VmItem, responses=declared("VM not found"))
@@ -39,7 +39,7 @@ async def get_vm(reading: ReadingDep, vm_id: str, parameters: Annotated[MomentQu
     """One VM by its id."""
     at = parameters.at
     moment = reading.at(at)
-    vm = await query.by_id(reading.snapshot, vm_id, reading.scope, at=at)
+    vm = await query.by_id(reading.transaction, vm_id, reading.scope, at=at)
     if not isinstance(vm, VmRow):
         raise _no_vm(vm_id, vm, at)
     tag = _tag(reading, at)
@@ -51,13 +51,13 @@ async def get_vm(reading: ReadingDep, vm_id: str, parameters: Annotated[MomentQu
 @router.get("/vms/{vm_id}/events", response_model=VmHistory, responses=declared("VM not found"))
 async def list_vm_events(reading: ReadingDep, vm_id: str, parameters: Annotated[HistoryQuery, Query()]) -> Response:
     """What happened to a VM, newest first, also after its end: what changed, from what, to what, and when."""
-    page = await history.page(reading.snapshot, vm_id, parameters, reading.scope)
+    page = await history.page(reading.transaction, vm_id, parameters, reading.scope)
     if page is None:
         raise _no_vm(vm_id, None, None)
     tag = reading.tag()
     if reading.is_known(tag):
         return reading.not_modified(tag)
-    return reading.answer(inventory.vm_history(page, reading.snapshot), tag)
+    return reading.answer(inventory.vm_history(page, reading.transaction), tag)
 
 
 @router.get(
@@ -76,7 +76,7 @@ async def get_vm_by_name(
 ) -> Response:
     """One VM by where it is. Its name may return with another id after it was deleted."""
     place = {"datacenter": datacenter, "cluster": cluster, "namespace": namespace, "name": name}
-    vm = await query.by_name(reading.snapshot, reading.scope, **place)
+    vm = await query.by_name(reading.transaction, reading.scope, **place)
     if vm is None:
         raise not_found("VM", f"there is no VM {namespace}/{name} in cluster {cluster!r} of datacenter {datacenter!r}")
     tag = _tag(reading, None)

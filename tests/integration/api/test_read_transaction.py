@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from support.api_stack import Stack, api_stack
 from support.published import vm_event
 
-from summit_api.query.snapshot import ReadModels
+from summit_api.query.read_transaction import ReadModels
 from summit_runtime.process import end
 
 
@@ -38,12 +38,12 @@ async def test_a_read_that_is_broken_off_leaves_no_old_picture_in_the_pool(
     stopped = asyncio.get_running_loop().create_future()
 
     async def read() -> None:
-        async with read_models.snapshot() as snapshot:
-            ((pid,),) = await snapshot.fetch("SELECT pg_backend_pid()")
+        async with read_models.transaction() as transaction:
+            ((pid,),) = await transaction.fetch("SELECT pg_backend_pid()")
             os.kill(pid, signal.SIGSTOP)
             stopped.set_result(pid)
             if moment == "in a query":
-                await snapshot.fetch("SELECT 1")
+                await transaction.fetch("SELECT 1")
 
     reading = asyncio.create_task(read())
     pid = await stopped
@@ -52,5 +52,5 @@ async def test_a_read_that_is_broken_off_leaves_no_old_picture_in_the_pool(
     os.kill(pid, signal.SIGCONT)
     await stack.apply(vm_event("b"))
     for _ in range(10):  # whichever connection of the pool
-        async with read_models.snapshot() as snapshot:
-            assert snapshot.revision == 2
+        async with read_models.transaction() as transaction:
+            assert transaction.revision == 2

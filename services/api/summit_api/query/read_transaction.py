@@ -50,7 +50,7 @@ _CONNECTION_LOST = "08006"
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class ReadTransaction:
     """A transaction, and how far the stream had been applied when it began."""
 
     connection: AsyncConnection
@@ -86,13 +86,13 @@ class ReadModels:
         self._reachable = True
 
     @asynccontextmanager
-    async def snapshot(self) -> AsyncIterator[Snapshot]:
+    async def transaction(self) -> AsyncIterator[ReadTransaction]:
         """Read the tables as of one moment. Raises ProblemError 503 while Postgres or its schema is not there."""
         async with self.connect() as connection:
             driver = cast(asyncpg.Connection, (await connection.get_raw_connection()).driver_connection)
             async with _reading(driver):
                 position = await driver.fetchrow(_POSITION, STREAM)
-                yield Snapshot(connection, driver, *(position or (Revision(0), None, 0, None, None)))
+                yield ReadTransaction(connection, driver, *(position or (Revision(0), None, 0, None, None)))
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[AsyncConnection]:
