@@ -1,9 +1,10 @@
 """A thread of one's own for work that may hang, such as reading from a file system that is away.
 
-Work is done one after the other, so at most one thread hangs. Unlike those of a ThreadPoolExecutor it is a daemon: a
-process that stops does not wait for it, or it would stand until it is killed.
+It does one piece of work after the other, so at most one thread hangs. Unlike the threads of a ThreadPoolExecutor it is
+a daemon: a process that stops does not wait for it.
 """
 
+import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from functools import partial
@@ -16,7 +17,7 @@ T = TypeVar("T")
 
 
 class OwnThread(Executor):
-    """The thread begins with the first work, and ends after `end`, once what it does is done."""
+    """The thread starts with the first work, and ends after `end`, when its present work is done."""
 
     def __init__(self, name: str) -> None:
         self._work: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
@@ -29,8 +30,13 @@ class OwnThread(Executor):
         self._work.put((future, partial(work, *args, **kwargs)))
         return future
 
+    async def run(self, work: Callable[[], T], seconds: float) -> T:
+        """Do the work and wait for its result. Raises TimeoutError after `seconds`, and leaves the work behind."""
+        async with asyncio.timeout(seconds):
+            return await asyncio.get_running_loop().run_in_executor(self, work)
+
     def end(self) -> None:
-        """Take no new work; what is being done may go on, and nobody waits for it."""
+        """Take no new work. The present work may go on; nobody waits for it."""
         self._work.put(None)
 
     def _run(self) -> None:
@@ -40,5 +46,5 @@ class OwnThread(Executor):
                 continue
             try:
                 future.set_result(work())
-            except BaseException as error:  # noqa: BLE001  it is raised where the result is awaited
+            except BaseException as error:  # noqa: BLE001  raised where the result is awaited
                 future.set_exception(error)

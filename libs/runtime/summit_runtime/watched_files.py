@@ -1,0 +1,84 @@
+"""Files that are read again when their content changes.
+
+Content is compared, not times: editors replace a file, and Kubernetes swaps a symlink above a mounted secret. A change
+counts when it has stood for a while, since files are written bit by bit, and several of them one after the other. Note
+the files *before* you read them, and no later change is missed::
+
+    files.note(path)
+    while True:
+        use(load(path))
+        await files.changed()
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+from summit_runtime.own_thread import OwnThread
+
+
+@dataclass(frozen=True)
+class FileTimes:
+    """When files are looked at."""
+
+    look_seconds: float = 5.0
+    settle_seconds: float = 2.0
+    """A change counts when it has stood for so long."""
+    read_seconds: float = 30.0
+    """A file system that takes longer is away; the next look is another try."""
+
+
+Digests = Mapping[Path, bytes | None]
+
+
+class WatchedFiles:
+    """Some files, and what they held when they were noted. Files that cannot be read are compared as such."""
+
+    def __init__(self, thread: OwnThread, times: FileTimes | None = None) -> None:
+        """`thread` is where `changed` reads, since a file system may hang."""
+        self._thread = thread
+        self._times = times or FileTimes()
+        self._noted: Digests = {}
+
+    def note(self, *paths: Path) -> None:
+        """Watch these files only, and compare with what they hold now. Blocks."""
+        self._noted = _digests(paths)
+
+    def note_also(self, *paths: Path) -> None:
+        """Watch these files besides, and compare with what they hold now. Blocks."""
+        self._noted = {**self._noted, **_digests(paths)}
+
+    def has_changed(self) -> bool:
+        """Whether a file holds something else than when it was noted. Blocks."""
+        return _digests(self._noted) != self._noted
+
+    async def changed(self) -> None:
+        """Wait until a file holds something else, and has not changed for `settle_seconds`; that is noted."""
+        seen = self._noted
+        while True:
+            await asyncio.sleep(self._times.look_seconds if seen == self._noted else self._times.settle_seconds)
+            before, seen = seen, await self._look()
+            if before == seen != self._noted:
+                self._noted = seen
+                return
+
+    async def _look(self) -> Digests:
+        """What the files hold now; what was noted while the file system does not answer."""
+        noted = self._noted
+        with contextlib.suppress(TimeoutError):
+            return await self._thread.run(lambda: _digests(noted), self._times.read_seconds)
+        return noted
+
+
+def _digests(paths: Iterable[Path]) -> Digests:
+    return {path: _digest(path) for path in paths}
+
+
+def _digest(path: Path) -> bytes | None:
+    try:
+        return blake2b(path.read_bytes()).digest()
+    except (OSError, ValueError):  # ValueError: a null byte in the name
+        return None
