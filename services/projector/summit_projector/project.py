@@ -11,9 +11,10 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import NamedTuple
 
+from summit_models.codec import Decoded, decode_leniently
 from summit_models.contract import Revision
 from summit_models.epoch import EpochStart, is_stale_epoch
-from summit_projector.decode import NOT_JSON, Decoded, decode_envelope
+from summit_models.event import CloudEvent
 from summit_projector.projections import PROJECTIONS, Order, Projection, Row
 from summit_runtime.nats.consumer import StreamMessage
 
@@ -109,10 +110,7 @@ def set_aside(message: StreamMessage, reason: str, epochs: Epochs = NONE_KNOWN) 
 
 def event_id(body: bytes) -> str | None:
     """The CloudEvents id of a body; None when it has none."""
-    try:
-        return _storable(decode_envelope(body).id)
-    except NOT_JSON:
-        return None
+    return _storable(decode_leniently(CloudEvent, body).id)
 
 
 def _keep_newest(kept: dict[str, tuple[Order, Decoded]], projection: Projection, event: Decoded, revision: int) -> None:

@@ -11,12 +11,12 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
-from pydantic import BaseModel
 from sqlalchemy import Table
 from sqlalchemy.dialects.postgresql import JSONB
 
 from summit_models import tables
 from summit_models.cluster import ClusterHealth
+from summit_models.codec import Decode, Decoded, decoder
 from summit_models.contract import ClusterName, Contract, DatacenterId
 from summit_models.datacenter import Datacenter
 from summit_models.event import (
@@ -35,8 +35,8 @@ from summit_models.event import (
     vm_subject,
 )
 from summit_models.migration import Migration
+from summit_models.structs import to_json
 from summit_models.vm import Vm
-from summit_projector.decode import Decode, Decoded, by_model, by_struct
 
 Row = tuple[Any, ...]
 """Values in the order of the table's columns, JSONB as text."""
@@ -128,7 +128,7 @@ def _datacenter_place(datacenter: Datacenter) -> Place:
 PROJECTIONS: Mapping[str, Projection] = {
     "vms": Projection(
         table=tables.vms,
-        decode=by_struct(VmEvent),
+        decode=decoder(VmEvent),
         place=_vm_place,
         fields=_fields_of(Vm),
         key="id",
@@ -140,7 +140,7 @@ PROJECTIONS: Mapping[str, Projection] = {
     ),
     "migrations": Projection(
         table=tables.migrations,
-        decode=by_struct(MigrationEvent),
+        decode=decoder(MigrationEvent),
         place=_migration_place,
         fields=_fields_of(Migration),
         key="id",
@@ -151,14 +151,14 @@ PROJECTIONS: Mapping[str, Projection] = {
     ),
     "clusters": Projection(
         table=tables.clusters,
-        decode=by_model(ClusterEvent),
+        decode=decoder(ClusterEvent),
         place=_cluster_place,
         fields=_fields_of(ClusterHealth),
         key="name",
     ),
     "datacenters": Projection(
         table=tables.datacenters,
-        decode=by_model(DatacenterEvent),
+        decode=decoder(DatacenterEvent),
         place=_datacenter_place,
         fields=_fields_of(Datacenter),
         key="id",
@@ -184,10 +184,4 @@ def _json_text(value: Any) -> str | None:
     return None if value is None else _encode_json(value).decode()
 
 
-def _model_to_json(value: Any) -> Any:
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    raise TypeError(f"no JSON for {type(value)}")
-
-
-_encode_json = msgspec.json.Encoder(enc_hook=_model_to_json).encode
+_encode_json = msgspec.json.Encoder(enc_hook=to_json).encode

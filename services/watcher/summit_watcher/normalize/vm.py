@@ -9,7 +9,7 @@ from summit_watcher.normalize.disks import disk_bytes
 from summit_watcher.normalize.figure import Figure, shown, unknown
 from summit_watcher.normalize.instance import VmiFacts
 from summit_watcher.normalize.instancetype import InstancetypeFacts, was_edited_since
-from summit_watcher.normalize.state import unvalidated
+from summit_watcher.normalize.state import make_vm
 from summit_watcher.normalize.status import instance_status, vm_status
 from summit_watcher.normalize.virtualmachine import VmFacts
 
@@ -62,7 +62,7 @@ def _joined(subject: VmFacts | VmiFacts, parts: _Parts, cluster: ClusterName, da
     vm, vmi, live, answering, status, cpu, memory, disk, problems = parts
     migration = live.migration if live and live.is_migrating else None
     printable = vm.printable_status if vm else None
-    return unvalidated(
+    return make_vm(
         id=Uid(subject.uid),
         name=subject.name,
         namespace=subject.namespace or None,
