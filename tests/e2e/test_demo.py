@@ -3,21 +3,21 @@
 import re
 import shlex
 import signal
-import subprocess
 from pathlib import Path
 
 import httpx2
-from support.standalone_command import DEADLINE_SECONDS, command, free_port, is_running, running, until
+from support.standalone_command import command, free_port, is_running, run, running
+from support.waiting import until
 
 from summit_standalone.directory import has_instance
 
 OURS = ("simulator", "projector", "api", "watcher")
 
 
-def test_demo_shows_virtual_machines_and_lines_that_work(tmp_path: Path) -> None:
+async def test_demo_shows_virtual_machines_and_lines_that_work(tmp_path: Path) -> None:
     """The curl lines answer, the subscribe line prints an event, and Ctrl-C ends it all."""
     with running(tmp_path / "demo", "demo") as demo:
-        until(lambda: "Ctrl-C stops everything" in demo.log.read_text())
+        await until(lambda: "Ctrl-C stops everything" in demo.log.read_text())
         screen = demo.log.read_text()
         addresses = re.findall(r"^  curl -s '?(http[^\s']+)'?$", screen, re.MULTILINE)
         assert len(addresses) == 3
@@ -25,10 +25,7 @@ def test_demo_shows_virtual_machines_and_lines_that_work(tmp_path: Path) -> None
             assert httpx2.get(address).status_code == 200
         assert httpx2.get(f"{demo.api}/api/v1/status").json()["datacenters"] == 3
         (subscribe,) = re.findall(r"^  (\S*summit-connect sub .*)$", screen, re.MULTILINE)
-        event = subprocess.run(
-            [*shlex.split(subscribe), "--count", "1", "--raw"], capture_output=True, text=True, check=True,
-            timeout=DEADLINE_SECONDS,
-        )  # fmt: skip
+        event = run(*shlex.split(subscribe), "--count", "1", "--raw")
         assert '"source":"/datacenters/dc-solna/clusters/' in event.stdout.replace(" ", "")
         pids = demo.pids()
         assert demo.stop(signal.SIGINT) == 0
@@ -56,14 +53,18 @@ def test_demo_does_not_overwrite_the_datacenters_of_an_ordinary_directory(tmp_pa
     assert (tmp_path / "datacenters.yaml").read_text() == "datacenters: []\n"
 
 
-def test_demo_writes_nothing_into_servers_that_the_environment_names(tmp_path: Path) -> None:
+def environment_of(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/environ").read_bytes()
+
+
+async def test_demo_writes_nothing_into_servers_that_the_environment_names(tmp_path: Path) -> None:
     """NATS_URL and DATABASE_URL may be real: it starts its own servers, and no service hears of the others."""
     real = {"NATS_URL": "nats://real.invalid:4222", "DATABASE_URL": "postgresql://real.invalid/summit"}
     with running(tmp_path / "demo", "demo", servers=real) as demo:
-        until(lambda: (tmp_path / "demo/state.json").exists() and has_instance(tmp_path / "demo"))
-        until(lambda: demo.process.poll() is not None or "watcher" in demo.children())
+        await until(lambda: (tmp_path / "demo/state.json").exists() and has_instance(tmp_path / "demo"))
+        await until(lambda: demo.process.poll() is not None or "watcher" in demo.children())
         state, pids = demo.state(), demo.pids()
-        environments = [Path(f"/proc/{pids[name]}/environ").read_bytes() for name in OURS]
+        environments = [environment_of(pids[name]) for name in OURS]
         assert demo.stop(signal.SIGINT) == 0
     assert state["natsUrl"].startswith("nats://127.0.0.1:")
     assert "@127.0.0.1:" in state["databaseUrl"]

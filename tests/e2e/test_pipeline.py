@@ -6,7 +6,8 @@ import signal
 from typing import Any
 
 import nats
-from support.pipeline import Pipeline, eventually
+from support.pipeline import Pipeline
+from support.waiting import until
 
 from summit_simulator.cluster import SimulatedCluster
 
@@ -26,7 +27,7 @@ async def test_vms_of_all_clusters_are_served_with_their_values(pipeline: Pipeli
     async def both() -> list[dict[str, Any]]:
         return (await pipeline.get("/api/v1/vms?namespace=prod"))["items"]
 
-    items = await eventually(
+    items = await until(
         both,
         lambda items: sorted(i["status"] for i in items) == ["running", "stopped"] and all(i["disk"] for i in items),
     )
@@ -44,14 +45,14 @@ async def test_creates_changes_and_deletes_are_followed(pipeline: Pipeline, clus
     """As they happen, one after the other."""
     vulcan = clusters[0]
     vm = vulcan.create_vm("web", namespace="prod")
-    await eventually(pipeline.vms, lambda vms: "web" in vms)
+    await until(pipeline.vms, lambda vms: "web" in vms)
     await vulcan.start(vm)
-    await eventually(pipeline.vms, lambda vms: vms["web"]["status"] == "running")
+    await until(pipeline.vms, lambda vms: vms["web"]["status"] == "running")
     await vulcan.pause(vm)
-    await eventually(pipeline.vms, lambda vms: vms["web"]["status"] == "paused")
+    await until(pipeline.vms, lambda vms: vms["web"]["status"] == "paused")
     vulcan.delete("virtualmachines", vm)
     await vulcan.settle()
-    await eventually(pipeline.vms, lambda vms: vms == {})
+    await until(pipeline.vms, lambda vms: vms == {})
     answer = await pipeline.api.get(f"/api/v1/vms/{vm['metadata']['uid']}")
     assert answer.status_code == 404
 
@@ -61,18 +62,18 @@ async def test_a_migration_takes_its_course(pipeline: Pipeline, clusters: Cluste
     vulcan = clusters[0]
     vm = vulcan.create_vm("web", namespace="prod")
     await vulcan.start(vm)
-    before = (await eventually(pipeline.vms, lambda vms: bool(vms.get("web", {}).get("nodeName"))))["web"]["nodeName"]
+    before = (await until(pipeline.vms, lambda vms: bool(vms.get("web", {}).get("nodeName"))))["web"]["nodeName"]
     await vulcan.migrate(vm)
 
     async def migrations() -> list[dict[str, Any]]:
         return list(await pipeline.get("/api/v1/migrations"))
 
     # KubeVirt says Succeeded first and copies the nodes afterwards.
-    (migration,) = await eventually(
+    (migration,) = await until(
         migrations, lambda found: bool(found) and found[0]["completed"] and found[0]["targetNode"]
     )
     assert (migration["phase"], migration["vmName"], migration["sourceNode"]) == ("Succeeded", "web", before)
-    after = await eventually(pipeline.vms, lambda vms: vms["web"]["nodeName"] == migration["targetNode"])
+    after = await until(pipeline.vms, lambda vms: vms["web"]["nodeName"] == migration["targetNode"])
     assert after["web"]["nodeName"] != before
     assert after["web"]["_lastMigratedAt"]
 
@@ -81,20 +82,20 @@ async def test_an_unreachable_cluster_disturbs_no_other(pipeline: Pipeline, clus
     """Its VMs stay, the API says what is wrong with it, and it is back by itself."""
     vulcan, romulus = clusters
     vulcan.create_vm("kept", namespace="prod")
-    await eventually(pipeline.vms, lambda vms: "kept" in vms)
+    await until(pipeline.vms, lambda vms: "kept" in vms)
     vulcan.faults.refuse_connections()
     romulus.create_vm("new", namespace="prod")
-    await eventually(pipeline.vms, lambda vms: {"kept", "new"} <= vms.keys())
+    await until(pipeline.vms, lambda vms: {"kept", "new"} <= vms.keys())
 
     async def states() -> dict[str, Any]:
         return {c["name"]: c for c in await _clusters(pipeline)}
 
-    found = await eventually(states, lambda states: states["vulcan"]["state"] == "unreachable")
+    found = await until(states, lambda states: states["vulcan"]["state"] == "unreachable")
     assert found["romulus"]["state"] == "synced"
     assert found["vulcan"]["reason"]
     vulcan.create_vm("meanwhile", namespace="prod")
     await vulcan.faults.accept_connections()
-    await eventually(pipeline.vms, lambda vms: "meanwhile" in vms)
+    await until(pipeline.vms, lambda vms: "meanwhile" in vms)
 
 
 async def test_what_happened_while_the_watcher_was_killed_is_found(pipeline: Pipeline, clusters: Clusters) -> None:
@@ -103,7 +104,7 @@ async def test_what_happened_while_the_watcher_was_killed_is_found(pipeline: Pip
     for name in ("gone", "same", "grown"):
         vulcan.create_vm(name, namespace="prod")
     await vulcan.settle()
-    await eventually(pipeline.vms, lambda vms: len(vms) == 3 and all(vm["disk"] for vm in vms.values()))
+    await until(pipeline.vms, lambda vms: len(vms) == 3 and all(vm["disk"] for vm in vms.values()))
     same = (await pipeline.vms())["same"]
     assert await pipeline.stop("watcher", signal.SIGKILL) == -signal.SIGKILL
     vulcan.delete("virtualmachines", {"metadata": {"namespace": "prod", "name": "gone"}})
@@ -112,7 +113,7 @@ async def test_what_happened_while_the_watcher_was_killed_is_found(pipeline: Pip
     vulcan.create_vm("new", namespace="prod")
     await vulcan.settle()
     await pipeline.start("watcher")
-    vms = await eventually(pipeline.vms, lambda vms: vms.keys() == {"same", "grown", "new"})
+    vms = await until(pipeline.vms, lambda vms: vms.keys() == {"same", "grown", "new"})
     assert vms["grown"]["cpu"] == 4
     assert vms["same"]["revision"] == same["revision"]
 
@@ -141,7 +142,7 @@ async def test_bad_data_costs_a_value_and_not_the_vm(pipeline: Pipeline, cluster
     }
     vulcan.create("virtualmachines", {"metadata": {"name": "odd", "namespace": "prod"}, "spec": spec})
     vulcan.create_vm("fine", namespace="prod")
-    vms = await eventually(pipeline.vms, lambda vms: {"odd", "fine"} <= vms.keys())
+    vms = await until(pipeline.vms, lambda vms: {"odd", "fine"} <= vms.keys())
     assert (vms["odd"]["cpu"], vms["odd"]["memory"]) == (2, None)
     assert any("memory" in problem for problem in vms["odd"]["problems"])
 
@@ -149,7 +150,7 @@ async def test_bad_data_costs_a_value_and_not_the_vm(pipeline: Pipeline, cluster
 async def test_every_service_stops_in_order_on_sigterm(pipeline: Pipeline, clusters: Clusters) -> None:
     """Exit code 0, in seconds, with an open connection too."""
     clusters[0].create_vm("web", namespace="prod")
-    await eventually(pipeline.vms, lambda vms: "web" in vms)
+    await until(pipeline.vms, lambda vms: "web" in vms)
     async with asyncio.timeout(10):
         assert [await pipeline.stop(name) for name in ("watcher", "api", "projector")] == [0, 0, 0]
 
@@ -166,8 +167,8 @@ async def test_what_was_edited_by_hand_outlives_a_start(pipeline: Pipeline, clus
     async def datacenters() -> dict[str, str]:
         return {dc["id"]: dc["name"] for dc in (await pipeline.get("/api/v1/datacenters"))["datacenters"]}
 
-    await eventually(datacenters, lambda names: "dc-solna" in names)
-    edited = await eventually(
+    await until(datacenters, lambda names: "dc-solna" in names)
+    edited = await until(
         lambda: pipeline.api.patch(declared, json={"name": "Solna North"}), lambda answer: answer.status_code == 200
     )
     assert edited.json()["name"] == "Solna North"
@@ -176,6 +177,6 @@ async def test_what_was_edited_by_hand_outlives_a_start(pipeline: Pipeline, clus
     await pipeline.stop("watcher", signal.SIGKILL)
     await pipeline.start("watcher")
     clusters[0].create_vm("web", namespace="prod")
-    vms = await eventually(pipeline.vms, lambda vms: "web" in vms)
+    vms = await until(pipeline.vms, lambda vms: "web" in vms)
     assert vms.keys() == {"web", "by-hand"}
     assert (await datacenters())["dc-solna"] == "Solna North"

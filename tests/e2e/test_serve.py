@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from support.pipeline import eventually, write_config
+from support.pipeline import write_config
 from support.standalone_command import Standalone, running
+from support.waiting import until
 
 from summit_simulator.cluster import SimulatedCluster
 
@@ -21,16 +22,16 @@ async def test_what_was_served_before_sigterm_is_served_without_watching(tmp_pat
         await vulcan.settle()
         config = write_config(tmp_path, [vulcan])
         with running(tmp_path / "data", "serve", "backend", "-w", "-c", config) as watching:
-            before = await eventually(
+            before = await until(
                 lambda: _vms(watching), lambda vms: len(vms) == 3 and all(vm["disk"] for vm in vms.values())
             )
             size = {"spec": {"template": {"spec": {"domain": {"cpu": {"cores": 4, "sockets": 1, "threads": 1}}}}}}
             vulcan.patch("virtualmachines", {"metadata": {"namespace": "prod", "name": "web"}}, size)
-            changed = await eventually(lambda: _vms(watching), lambda vms: vms["web"]["cpu"] == 4)
+            changed = await until(lambda: _vms(watching), lambda vms: vms["web"]["cpu"] == 4)
             assert await asyncio.to_thread(watching.stop) == 0
     assert changed["web"]["revision"] > before["web"]["revision"]
     with running(tmp_path / "data", "serve", "backend") as serving:
-        kept = await eventually(lambda: _vms(serving), lambda vms: len(vms) == 3)
+        kept = await until(lambda: _vms(serving), lambda vms: len(vms) == 3)
         assert "watcher" not in serving.children()
         assert kept == changed
         assert await asyncio.to_thread(serving.stop) == 0

@@ -5,21 +5,13 @@ import json
 import os
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import nats
 import pytest
-from support.standalone_command import (
-    COMMAND,
-    DEADLINE_SECONDS,
-    Standalone,
-    command,
-    free_port,
-    is_running,
-    running,
-    until,
-)
+from support.standalone_command import COMMAND, DEADLINE_SECONDS, Standalone, command, free_port, is_running, running
+from support.waiting import until
 
 from summit_standalone.directory import has_instance
 
@@ -33,14 +25,14 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def served(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
+async def served(config: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Standalone]:
     """A backend that watches, ready to answer."""
     with running(tmp_path_factory.mktemp("served"), "serve", "backend", "--watch-vms", "-c", config) as standalone:
-        until(standalone.answers)
+        await until(standalone.answers)
         yield standalone
 
 
-def test_status_names_addresses_and_processes(served: Standalone) -> None:
+async def test_status_names_addresses_and_processes(served: Standalone) -> None:
     """What scripts need: natsUrl, databaseUrl and api, and each process with pid and state."""
     answer = command("status", "-o", "json", "--data-dir", served.data_dir)
     assert answer.returncode == 0
@@ -54,16 +46,16 @@ def test_status_names_addresses_and_processes(served: Standalone) -> None:
     assert all(is_running(process["pid"]) for process in state["processes"])
 
 
-def test_status_for_people_has_no_password(served: Standalone) -> None:
+async def test_status_for_people_has_no_password(served: Standalone) -> None:
     """Tables are for screens, which others see."""
     answer = command("status", "--data-dir", served.data_dir)
     assert re.search(r"^database +postgresql://127\.0\.0\.1:\d+/postgres$", answer.stdout, re.MULTILINE)
     assert re.search(r"^watcher +\d+ +running +0$", answer.stdout, re.MULTILINE)
 
 
-def test_rebuild_finds_the_tables_of_what_runs(served: Standalone) -> None:
+async def test_rebuild_finds_the_tables_of_what_runs(served: Standalone) -> None:
     """While it runs: the watcher has told of its datacenter and cluster, and the tables say so, too."""
-    until(lambda: json.loads(status_of(served))["applied"]["revision"] > 0)
+    await until(lambda: json.loads(status_of(served))["applied"]["revision"] > 0)
     answer = command("rebuild", "-o", "json", "--data-dir", served.data_dir)
     assert answer.returncode == 0, answer.stderr
     rebuilt = json.loads(answer.stdout)
@@ -75,14 +67,14 @@ def status_of(served: Standalone) -> str:
     return command("status", "-o", "json", "--data-dir", served.data_dir).stdout
 
 
-def test_second_instance_is_refused(served: Standalone) -> None:
+async def test_second_instance_is_refused(served: Standalone) -> None:
     """One instance per data directory; the sentence says which process has it."""
     answer = command("serve", "backend", "--data-dir", served.data_dir, "--port", str(free_port()))
     assert answer.returncode == 1
     assert f"another summit-connect (process {served.process.pid}) already runs" in answer.stderr
 
 
-def test_port_in_use_is_told_before_anything_is_started(served: Standalone, tmp_path: Path) -> None:
+async def test_port_in_use_is_told_before_anything_is_started(served: Standalone, tmp_path: Path) -> None:
     """A taken port is one sentence, and leaves no data directory behind."""
     port = served.api.rpartition(":")[2]
     answer = command("serve", "backend", "--data-dir", tmp_path / "data", "--port", port)
@@ -109,19 +101,19 @@ async def test_sub_prints_what_is_published(served: Standalone) -> None:
     assert output.decode() == '[#1] Received on "test.subject"\n{"a": 1}\n\n'
 
 
-def test_servers_in_the_environment_replace_the_embedded_ones(tmp_path: Path, served: Standalone) -> None:
+async def test_servers_in_the_environment_replace_the_embedded_ones(tmp_path: Path, served: Standalone) -> None:
     """With NATS_URL and DATABASE_URL only the services are started."""
     first = served.state()
     servers = {"NATS_URL": first["natsUrl"], "DATABASE_URL": first["databaseUrl"]}
     with running(tmp_path / "data", "serve", "backend", servers=servers) as standalone:
-        until(standalone.answers)
+        await until(standalone.answers)
         second = standalone.state()
         assert list(standalone.children()) == ["projector", "api"]
         assert (second["natsUrl"], second["databaseUrl"]) == (first["natsUrl"], first["databaseUrl"])
         assert standalone.stop() == 0
 
 
-def test_killed_processes_are_started_again(served: Standalone) -> None:
+async def test_killed_processes_are_started_again(served: Standalone) -> None:
     """A crash is told, mended, and leaves the others running."""
     before = served.pids()
     crashed = ("nats", "postgres", "api")
@@ -132,25 +124,25 @@ def test_killed_processes_are_started_again(served: Standalone) -> None:
         children = served.children()
         return all(children[name]["restarts"] and children[name]["state"] == "running" for name in crashed)
 
-    until(mended)
-    until(served.answers)
+    await until(mended)
+    await until(served.answers)
     assert all(f"{name} was ended by SIGKILL; it starts again in" in served.log.read_text() for name in crashed)
     assert {name for name, pid in served.pids().items() if pid == before[name]} == {"projector", "watcher"}
 
 
-def test_killed_instance_leaves_no_orphan_and_the_next_one_stops_in_order(tmp_path: Path, config: Path) -> None:
+async def test_killed_instance_leaves_no_orphan_and_the_next_one_stops_in_order(tmp_path: Path, config: Path) -> None:
     """After kill -9 no process is left, and the same addresses serve the same data again.
 
     SIGTERM then stops first who produces and who asks, last who keeps: exit code 0, within ten seconds, nothing left.
     """
     arguments = (tmp_path / "data", "serve", "backend", "-w", "-c", config)
     with running(*arguments) as first:
-        until(lambda: has_instance(first.data_dir) and "watcher" in first.children())
+        await until(lambda: has_instance(first.data_dir) and "watcher" in first.children())
         before, pids = first.state(), first.pids()
         first.process.kill()
-        until(lambda: not any(is_running(pid) for pid in pids.values()))
+        await until(lambda: not any(is_running(pid) for pid in pids.values()))
     with running(*arguments) as second:
-        until(second.answers)
+        await until(second.answers)
         after, pids = second.state(), second.pids()
         assert second.stop() == 0
         stops = re.findall(r"INFO +summit\.process +(\w+) stopped$", second.log.read_text(), re.MULTILINE)
@@ -161,8 +153,8 @@ def test_killed_instance_leaves_no_orphan_and_the_next_one_stops_in_order(tmp_pa
     assert not has_instance(second.data_dir)
 
 
-def test_signal_during_the_start_ends_it(tmp_path: Path) -> None:
+async def test_signal_during_the_start_ends_it(tmp_path: Path) -> None:
     """Ctrl-C does not wait until everything runs."""
     with running(tmp_path / "data", "serve", "backend") as standalone:
-        until((tmp_path / "data/state.json").exists)
+        await until((tmp_path / "data/state.json").exists)
         assert standalone.stop(signal.SIGINT) == 0

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from support import oracle
-from support.mirror import until
-from support.watched import DEADLINE_SECONDS, Log, configure, observing
+from support.waiting import until
+from support.watched import Log, configure, observing
 
 from summit_simulator.cluster import SimulatedCluster
 
@@ -44,18 +44,18 @@ async def test_a_watcher_that_is_killed_between_two_events_loses_nothing_and_rep
         lives = Lives(cluster)
         async with killed(nats_url, config):
             await log.agrees(cluster)
-            await until(lambda: healths.position("vulcan", VMS), DEADLINE_SECONDS)
+            await until(lambda: healths.position("vulcan", VMS))
         for _ in range(2):
             await lives.go_on()
             before = told(log)
             async with killed(nats_url, config):
-                await until(lambda before=before: told(log) > before, DEADLINE_SECONDS)  # type: ignore[misc]
+                await until(lambda before=before: told(log) > before)  # type: ignore[misc]
                 await lives.go_on()
                 seen = told(log)
-                await until(lambda seen=seen: told(log) > seen + 3, DEADLINE_SECONDS)  # type: ignore[misc]
+                await until(lambda seen=seen: told(log) > seen + 3)  # type: ignore[misc]
         async with killed(nats_url, config):
             await log.agrees(cluster)
-            await until(lambda: oracle.replay(log.messages).ended.keys() == lives.ended, DEADLINE_SECONDS)
+            await until(lambda: oracle.replay(log.messages).ended.keys() == lives.ended)
         replay = oracle.replay(log.messages)
         assert (replay.violations, replay.returned) == ([], [])
 

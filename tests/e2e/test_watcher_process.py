@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import httpx2
-from support.pipeline import Pipeline, eventually, free_port, write_config
+from support.pipeline import Pipeline, free_port, write_config
+from support.waiting import until
 
 from summit_simulator.cluster import SimulatedCluster
 
@@ -64,8 +65,8 @@ async def test_a_cluster_that_is_added_to_the_configuration_is_watched(
     async with SimulatedCluster("andoria") as added:
         added.create_vm("newcomer", namespace="prod")
         clusters[0].create_vm("resident", namespace="prod")
-        await eventually(pipeline.vms, lambda vms: "resident" in vms)
+        await until(pipeline.vms, lambda vms: "resident" in vms)
         lists = len(clusters[0].requests_for("virtualmachines"))
         write_config(tmp_path, [*clusters, added])
-        await eventually(pipeline.vms, lambda vms: {"resident", "newcomer"} <= vms.keys())
+        await until(pipeline.vms, lambda vms: {"resident", "newcomer"} <= vms.keys())
         assert len(clusters[0].requests_for("virtualmachines")) == lists

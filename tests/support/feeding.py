@@ -10,7 +10,8 @@ import httpx2
 from httpx2 import EventSource, ServerSentEvent
 from nats.aio.client import Client
 from pydantic import SecretStr
-from support.projecting import eventually, projector, projector_settings, publish, publisher
+from support.projecting import projector, projector_settings, publish, publisher
+from support.waiting import until
 
 from summit_api import freshness, revisions
 from summit_api.access.identify import Access
@@ -42,25 +43,17 @@ class Listener:
         self.ended = False
         self.failure: httpx2.HTTPError | None = None
         """Why the last connection ended, unless properly."""
-        self._heard = asyncio.Condition()
 
     async def read(self, response: httpx2.Response) -> None:
         """Take what comes until the server ends it."""
         self.failure = None
         try:
             async for event in EventSource(response, max_event_size=MAX_MESSAGE_BYTES):
-                await self._take(event)
+                self.events.append(event)
         except httpx2.HTTPError as error:
             self.failure = error
         finally:
             self.ended = True
-            async with self._heard:
-                self._heard.notify_all()
-
-    async def _take(self, event: ServerSentEvent) -> None:
-        async with self._heard:
-            self.events.append(event)
-            self._heard.notify_all()
 
     @property
     def messages(self) -> list[dict[str, Any]]:
@@ -111,12 +104,8 @@ class Listener:
         return known
 
     async def until(self, condition: Callable[[], object]) -> None:
-        """Wait until what was heard meets the condition. The deadline's error tells what was heard."""
-        try:
-            async with asyncio.timeout(DEADLINE_SECONDS), self._heard:
-                await self._heard.wait_for(condition)
-        except TimeoutError:
-            raise AssertionError(f"heard only {self.events[-20:]!r:.4000}") from None
+        """Wait until the received messages meet the condition; the failure shows the last of them."""
+        await until(condition, shown=lambda: self.events[-20:])
 
     async def joined(self) -> None:
         """Wait until nothing can be missed any more."""
@@ -188,7 +177,7 @@ async def begun(feed: Feed) -> None:
     async def turn() -> int:
         return feed.hub.turn
 
-    await eventually(turn)
+    await until(turn)
 
 
 @asynccontextmanager

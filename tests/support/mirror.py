@@ -1,7 +1,7 @@
 """A consumer of a list-watch for tests: keeps the set of objects as Init … InitDone say, and all that was told."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,15 +11,6 @@ from summit_watcher.kube.resources import VIRTUAL_MACHINES, Resource
 from summit_watcher.listwatch.events import Apply, Delete, Init, InitApply, InitDone
 from summit_watcher.listwatch.listwatch import NEWEST, ListWatch, ListWatchSettings
 from summit_watcher.listwatch.state import Listing
-
-DEADLINE_SECONDS = 10.0
-
-
-async def until(condition: Callable[[], object], seconds: float = DEADLINE_SECONDS) -> None:
-    """Wait for a condition. Raises TimeoutError when it does not come true in time."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110  the condition is on the other side of a socket
-            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager

@@ -6,19 +6,18 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx2
-import pytest
+from support.waiting import until
 
 from summit_simulator.cluster import SimulatedCluster
 
 DEADLINE_SECONDS = 30.0
-T = TypeVar("T")
 
 
 @dataclass
@@ -52,21 +51,6 @@ class Pipeline:
         answer = await self.api.get("/api/v1/vms", params={"limit": "500", **filters})
         answer.raise_for_status()
         return {item["name"]: item for item in answer.json()["items"]}
-
-
-async def eventually(question: Callable[[], Awaitable[T]], holds: Callable[[T], bool]) -> T:
-    """Ask until the answer holds; fail with the last answer after the deadline."""
-    answer: T | None = None
-    try:
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            while True:
-                with contextlib.suppress(httpx2.HTTPError):
-                    answer = await question()
-                    if holds(answer):
-                        return answer
-                await asyncio.sleep(0.02)
-    except TimeoutError:
-        pytest.fail(f"not so within {DEADLINE_SECONDS:.0f} s; last answer: {answer!r:.2000}")
 
 
 def write_config(directory: Path, clusters: Sequence[SimulatedCluster]) -> Path:
@@ -107,7 +91,7 @@ async def running(directory: Path, nats_url: str, database_url: str, config: Pat
         try:
             for name in ("projector", "api", "watcher"):
                 await pipeline.start(name)
-            await eventually(lambda: client.get("/readyz"), lambda answer: answer.status_code == 200)
+            await until(lambda: client.get("/readyz"), lambda answer: answer.status_code == 200)
             yield pipeline
         finally:
             for name in list(pipeline.processes):

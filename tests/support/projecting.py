@@ -2,34 +2,19 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 import asyncpg
 from nats.aio.client import Client
 from pydantic import SecretStr
+from support.waiting import until
 
 from summit_models.event import Event, ingest, subject_of
 from summit_projector.projector import serve
 from summit_projector.settings import ProjectorSettings
 from summit_runtime.nats import bus
-
-DEADLINE_SECONDS = 20.0
-
-T = TypeVar("T")
-
-
-async def eventually(question: Callable[[], Awaitable[T]], wanted: Callable[[T], bool] = bool) -> T:
-    """Ask until the answer is as wanted; the deadline's error tells the last answer."""
-    answer: Any = None
-    try:
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            while not wanted(answer := await question()):  # noqa: ASYNC110  a database is asked
-                await asyncio.sleep(0.03)
-    except TimeoutError:
-        raise AssertionError(f"still {answer!r} after {DEADLINE_SECONDS} s") from None
-    return answer
 
 
 class Readings:
@@ -54,7 +39,7 @@ class Readings:
         return -1
 
     async def applied(self, revision: int) -> None:
-        await eventually(self.revision, lambda now: now == revision)
+        await until(self.revision, lambda now: now == revision)
 
 
 def projector_settings(nats_url: str, database_url: str, **more: Any) -> ProjectorSettings:

@@ -94,10 +94,3 @@ async def client_of(cluster: SimulatedCluster) -> AsyncIterator[Client]:
         trust.verify_flags |= ssl.VERIFY_X509_STRICT
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust)) as session:
         yield Client(cluster, session)
-
-
-async def until(condition: Any) -> None:
-    """Let the loop turn until a condition holds, five seconds at most."""
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - the condition is in the simulator, which signals nobody
-            await asyncio.sleep(0.001)

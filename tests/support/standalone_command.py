@@ -5,12 +5,11 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx2
 
@@ -19,8 +18,6 @@ from summit_standalone.instance import read_state
 DEADLINE_SECONDS = 40.0
 STOP_SECONDS = 10.0
 COMMAND = Path(sys.executable).with_name("summit-connect")
-
-T = TypeVar("T")
 
 
 @dataclass
@@ -56,9 +53,11 @@ class Standalone:
 
 def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Run the command to its end, from a directory that is not the checkout."""
-    return subprocess.run(
-        [COMMAND, *arguments], capture_output=True, text=True, check=False, timeout=DEADLINE_SECONDS, cwd="/"
-    )
+    return run(COMMAND, *arguments)
+
+
+def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=DEADLINE_SECONDS, cwd="/")
 
 
 @contextmanager
@@ -81,15 +80,6 @@ def running(data_dir: Path, *arguments: str | Path, servers: Mapping[str, str] |
     finally:
         process.kill()
         process.wait()
-
-
-def until(question: Callable[[], T]) -> T:
-    """Ask until the answer is true, with a deadline."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not (answer := question()):
-        assert time.monotonic() < deadline, f"not within {DEADLINE_SECONDS} s"
-        time.sleep(0.05)
-    return answer
 
 
 def free_port() -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from nats.aio.client import Client
 from pydantic import SecretStr
 from support import oracle
-from support.mirror import until
+from support.waiting import until
 
 from summit_models.cluster import ClusterHealth
 from summit_models.event import HEALTH_BUCKET
@@ -20,7 +20,6 @@ from summit_watcher.main import watch
 from summit_watcher.settings import WatcherSettings
 
 DATACENTER = "dc-solna"
-DEADLINE_SECONDS = 30.0
 
 
 def configure(directory: Path, clusters: Mapping[str, Path], *, datacenter: str = DATACENTER) -> Path:
@@ -69,9 +68,9 @@ class Log:
     async def lives(self, *clusters: SimulatedCluster, datacenter: str = DATACENTER) -> None:
         """Wait until the log says what is true of these clusters now: what had been retired may have returned."""
 
-        def right() -> bool:
+        def wrong() -> list[str]:
             shown = oracle.replay(self.messages).living
-            return not [
+            return [
                 sentence
                 for cluster in clusters
                 for sentence in oracle.compare(
@@ -81,21 +80,14 @@ class Log:
                 )
             ]
 
-        await until(right, DEADLINE_SECONDS)
+        await until(wrong, lambda sentences: not sentences)
 
     async def agrees(self, *clusters: SimulatedCluster) -> None:
         """Wait until the log says what is true of these clusters."""
-        wrong: Sequence[str] = ()
-
-        def right() -> bool:
-            nonlocal wrong
-            wrong = [sentence for cluster in clusters for sentence in self.differences(cluster)]
-            return not wrong
-
-        try:
-            await until(right, DEADLINE_SECONDS)
-        except TimeoutError:
-            raise AssertionError("\n".join(wrong)) from None
+        await until(
+            lambda: [sentence for cluster in clusters for sentence in self.differences(cluster)],
+            lambda sentences: not sentences,
+        )
 
     def epoch(self, cluster: str, *, datacenter: str = DATACENTER) -> int:
         """The newest epoch of a cluster, by its own events."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.editing import SOLNA, editing
 from support.nats_server import nats_server
-from support.projecting import eventually
+from support.waiting import until
 
 from summit_models.event import VmEventType
 from summit_runtime.nats import append, bus
@@ -28,13 +28,13 @@ async def test_edits_are_refused_until_nats_is_back(tmp_path: Path, database_url
     async def connected() -> bool:
         return api.client.is_connected
 
-    await eventually(connected, lambda is_connected: not is_connected)
+    await until(connected, lambda is_connected: not is_connected)
     refused = await api.ask("PATCH", VM, {"cpu": 2})
     assert (refused.status_code, "nothing was done" in refused.json()["error"]) == (503, True)
     assert (await api.ask("GET", "/vms/vm-001")).json()["cpu"] is None
     async with nats_server(directory):
-        await eventually(connected)
-        edited = await eventually(lambda: api.ask("PATCH", VM, {"cpu": 4}), lambda answer: answer.status_code == 200)
+        await until(connected)
+        edited = await until(lambda: api.ask("PATCH", VM, {"cpu": 4}), lambda answer: answer.status_code == 200)
         assert edited.json()["cpu"] == 4
         assert (await bus.stream_state(api.client)).last_sequence == stored + 1
         await stack.__aexit__(None, None, None)
@@ -58,7 +58,7 @@ async def test_edit_without_an_answer_is_told_to_be_unsure(
             os.kill(server.pid, signal.SIGCONT)
         assert (unsure.status_code, "may have been done" in unsure.json()["error"]) == (503, True)
         monkeypatch.undo()
-        edited = await eventually(lambda: api.ask("PATCH", VM, {"cpu": 2}), lambda answer: answer.status_code == 200)
+        edited = await until(lambda: api.ask("PATCH", VM, {"cpu": 2}), lambda answer: answer.status_code == 200)
         assert edited.json()["cpu"] == 2
         (said,) = (await api.said(f"summit.vms.{SOLNA}.-.-.*")).values()
         assert (said["type"], said["data"]["cpu"]) == (VmEventType.UPDATED, 2)

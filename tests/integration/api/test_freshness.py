@@ -8,8 +8,9 @@ from typing import Any
 import nats
 import pytest
 from support.api_stack import NOW, Stack, api_stack, health, placed_vm
-from support.projecting import eventually, publisher
+from support.projecting import publisher
 from support.published import CLUSTER, cluster_event, datacenter_event, unmanaged_event
+from support.waiting import until
 
 from summit_api.freshness import Freshness, follow
 from summit_models.cluster import ConnectionState, ResourceHealth
@@ -137,11 +138,11 @@ async def test_health_is_followed_in_the_bucket(nats_url: str) -> None:
         await write("early")
         listener = await nats.connect(nats_url)
         following = asyncio.create_task(follow(listener, freshness))
-        await eventually(heard, lambda names: names == {"early"})
+        await until(heard, lambda names: names == {"early"})
         await write("odd", "not a health")
         await bucket.delete("dc-solna.early")
         await write("late")
-        await eventually(heard, lambda names: names == {"early", "late"})
+        await until(heard, lambda names: names == {"early", "late"})
         following.cancel()
         await asyncio.wait({following})
         await listener.close()
@@ -156,7 +157,7 @@ async def test_what_a_bucket_made_anew_says_is_heard(nats_url: str) -> None:
             bucket = await client.jetstream().key_value(HEALTH_BUCKET)
             for _ in range(3):
                 await bucket.put("dc-solna.vulcan", health("vulcan", last_contact=contact).model_dump_json().encode())
-            await eventually(last_contacts, lambda found: found == [contact])
+            await until(last_contacts, lambda found: found == [contact])
 
         async def last_contacts() -> list[datetime | None]:
             return [health.last_contact for health in freshness.healths()]

@@ -10,7 +10,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from support.issuer import TestIssuer, following, issuing
-from support.projecting import eventually
+from support.waiting import until
 
 from summit_api.access.oidc import Identity, InvalidToken, Issuer
 from summit_api.access.signing_keys import IssuerUnavailable
@@ -140,7 +140,7 @@ async def test_rotated_keys_are_met_at_once(there: TestIssuer, ours: Issuer) -> 
             return False
         return True
 
-    await eventually(lambda: taken(there.token("second")), bool)
+    await until(lambda: taken(there.token("second")), bool)
     assert not await taken(old)
 
 
@@ -169,7 +169,7 @@ async def test_known_keys_go_on_while_the_issuer_is_away(there: TestIssuer, ours
             return str(error)
         raise AssertionError
 
-    await eventually(outcome, lambda said: "openid-configuration answered 500" in said)
+    await until(outcome, lambda said: "openid-configuration answered 500" in said)
     assert (await ours.identify(there.token())).name == "alice"
 
 

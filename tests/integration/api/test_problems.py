@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from pydantic import SecretStr
 from support.api_stack import api_over, api_stack, placed_vm
-from support.projecting import eventually
+from support.waiting import until
 
 from summit_projector import migrate
 
@@ -150,7 +150,7 @@ async def test_postgres_goes_away_and_comes_back(database_url: str) -> None:
         assert "[-]postgres failed" in (await http.get("/readyz")).text
         assert (await http.get("/health")).status_code == 200
         await door.open()
-        await eventually(lambda: statuses(http), lambda seen: seen == {200, 404})
+        await until(lambda: statuses(http), lambda seen: seen == {200, 404})
 
 
 async def test_docs_need_no_other_server(http: httpx2.AsyncClient) -> None:

@@ -15,7 +15,8 @@ from pathlib import Path
 import httpx2
 import pytest
 from support.api_stack import api_stack, health, placed_vm
-from support.projecting import eventually, publisher
+from support.projecting import publisher
+from support.waiting import until
 
 from summit_api.access import tokens
 from summit_models.event import HEALTH_BUCKET
@@ -169,7 +170,7 @@ async def test_clusters_are_fresh_as_soon_as_nats_says_so(database_url: str, nat
 
             assert await stale()
             await bucket.put("dc-solna.vulcan", health(last_contact=datetime.now(UTC)).model_dump_json().encode())
-            await eventually(stale, lambda answer: answer is False)
+            await until(stale, lambda answer: answer is False)
 
 
 async def test_port_in_use_is_one_sentence(database_url: str) -> None:

@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 from support.editing import SOLNA, Editing, editing
-from support.projecting import eventually, publish
+from support.projecting import publish
 from support.published import vm_event
+from support.waiting import until
 
 from summit_api.edits.repeat import repeat
 from summit_models.event import STREAM, VmEventType
@@ -56,7 +57,7 @@ async def test_vm_outlives_the_log_that_had_it(api: Editing) -> None:
     await bus.ensure_stream(api.client)
     await publish(api.client, vm_event("other"))
     watched = "SELECT name FROM vms WHERE managed AND deleted_at IS NULL"
-    await eventually(lambda: api.readings.fetch(watched), lambda rows: [row["name"] for row in rows] == ["other"])
+    await until(lambda: api.readings.fetch(watched), lambda rows: [row["name"] for row in rows] == ["other"])
     assert await api.readings.fetch(HAND) == [{"id": "vm-001"}]
     await repeat(api.client, api.services.read_models)
     assert (await api.said())[SUBJECT]["data"]["cpu"] == 4

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from pydantic import SecretStr
 from support.api_stack import Stack, api_over, api_stack, placed_vm
-from support.projecting import eventually
+from support.waiting import until
 
 from summit_api import deps, revisions
 from summit_api.revisions import Revisions
@@ -96,7 +96,7 @@ async def test_revisions_begin_when_the_tables_do(empty_database_url: str) -> No
         async def status() -> int:
             return (await http.get("/api/v1/vms?revision=0")).status_code
 
-        await eventually(status, lambda code: code == 200)
+        await until(status, lambda code: code == 200)
 
 
 async def test_replaced_log_takes_revisions_back(stack: Stack, known: Revisions) -> None:
@@ -108,7 +108,7 @@ async def test_replaced_log_takes_revisions_back(stack: Stack, known: Revisions)
     async def current() -> int:
         return known.current
 
-    await eventually(current, lambda revision: revision == 0)
+    await until(current, lambda revision: revision == 0)
 
 
 async def test_waiting_ends_at_the_deadline() -> None:

@@ -9,8 +9,8 @@ import pytest
 from pydantic import SecretStr
 from support.api_stack import placed_vm
 from support.feeding import ageless, api, feed_stack, listening
-from support.projecting import eventually
 from support.published import OBSERVED_AT, cluster_event, migration_event, vm_event
+from support.waiting import until
 
 from summit_api.feed import response
 from summit_api.feed.feed import Feed
@@ -230,7 +230,7 @@ async def test_client_that_went_is_noticed(nats_url: str, database_url: str) -> 
         async def clients() -> float:
             return FEED_CLIENTS._value.get()
 
-        await eventually(clients, lambda now: now == before)
+        await until(clients, lambda now: now == before)
 
 
 async def test_slow_client_is_reset_never_skipped(nats_url: str, database_url: str) -> None:

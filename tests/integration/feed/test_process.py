@@ -11,9 +11,10 @@ from pathlib import Path
 import httpx2
 from support.feeding import Listener, ageless, listening
 from support.pipeline import free_port
-from support.projecting import eventually, projector, projector_settings, publish, publisher
+from support.projecting import projector, projector_settings, publish, publisher
 from support.published import vm_event
 from support.storm import Fleet
+from support.waiting import until
 
 from summit_models.event import VmEventType
 from summit_runtime.process import end
@@ -79,7 +80,7 @@ async def ready(http: httpx2.AsyncClient) -> None:
         except httpx2.TransportError:
             return 0
 
-    await eventually(status, lambda code: code == 200)
+    await until(status, lambda code: code == 200)
 
 
 async def test_sigterm_ends_open_feeds_at_once(nats_url: str, database_url: str) -> None:
@@ -153,7 +154,7 @@ async def test_each_change_is_seen_once_across_kills_of_api_and_projector(nats_u
             running[name] = await stack.enter_async_context(program(name, **variables))
         await ready(http)
         revision = await publish(nats, fleet.next_event())
-        page = await eventually(
+        page = await until(
             lambda: http.get("/api/v1/vms", params={"limit": 500, "revision": revision}),
             lambda answer: answer.status_code == 200,
         )

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from nats.aio.client import Client
 from support.feeding import FeedStack, Listener, api, feed_stack, listening
-from support.projecting import eventually, projector, projector_settings, publish, publisher
+from support.projecting import projector, projector_settings, publish, publisher
 from support.published import vm_event
+from support.waiting import until
 
 from summit_api.feed import source
 from summit_models.event import STREAM, VmEvent, VmEventType
@@ -86,7 +87,7 @@ async def test_who_was_away_while_the_log_was_replaced_is_reset(nats_url: str, d
         await bus.ensure_stream(client)
         await publish(client, *created("c", "d"))
         async with feed_stack(nats_url, database_url) as stack:
-            shown = await eventually(
+            shown = await until(
                 lambda: stack.get("/api/v1/vms"), lambda page: [vm["name"] for vm in page["items"]] == ["c", "d"]
             )
             assert shown["revision"] == before["revision"]
@@ -205,7 +206,7 @@ async def test_log_that_was_replaced_resets_everybody(
             await bus.ensure_stream(stack.client)
             await stack.publish(*created("b"))
             await whole.until(lambda: names(whole) == ["b"])
-            await eventually(lambda: stack.get("/api/v1/vms"), lambda page: len(page["items"]) == 1)
+            await until(lambda: stack.get("/api/v1/vms"), lambda page: len(page["items"]) == 1)
             await stack.publish(*created("d"))
             await whole.until(lambda: names(whole) == ["b", "d"])
             await live.until(lambda: any("the log was replaced" in told["reason"] for told in live.told("reset")))

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 import yaml
 from support.credential_plugin import Plugin
-from support.mirror import mirrored, until
+from support.mirror import mirrored
+from support.waiting import until
 
 from summit_models.cluster import ConnectionState as State
 from summit_models.contract import ClusterName
@@ -265,7 +266,7 @@ async def test_nothing_of_a_plugin_runs_on(cluster: SimulatedCluster, plugin: Pl
     settings = ConnectionSettings(credentials_seconds=1.5 if end == "its time is over" else 60)
     async with connect(plugin.kubeconfig, settings) as connection:
         asked = asyncio.create_task(connection.server_version())
-        await until(lambda: file.exists() and file.read_text(), 30)
+        await until(lambda: file.exists() and file.read_text())
         if end == "the connection ends":
             asked.cancel()
         await asyncio.gather(asked, return_exceptions=True)

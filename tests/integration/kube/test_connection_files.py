@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from support.mirror import following, mirrored, until
+from support.mirror import following, mirrored
+from support.waiting import until
 
 from summit_models.cluster import ConnectionState as State
 from summit_models.contract import ClusterName

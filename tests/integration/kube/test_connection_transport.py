@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from support.mirror import until
+from support.waiting import until
 
 from summit_models.cluster import ConnectionState as State
 from summit_models.contract import ClusterName

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
-from support.mirror import Mirror, mirrored, until
+from support.mirror import Mirror, mirrored
 from support.tcp_proxy import tcp_proxy
+from support.waiting import until
 
 from summit_models.cluster import ConnectionState as State
 from summit_models.contract import ClusterName

@@ -5,7 +5,6 @@ import itertools
 import json
 import os
 import signal
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import nats
 import pytest
 from pydantic import SecretStr
 from support.nats_server import nats_server
+from support.waiting import until
 
 from summit_models.event import STREAM
 from summit_runtime.nats import bus
@@ -25,12 +25,6 @@ from summit_standalone.embedded.nats import _binary, embedded_nats
 from summit_standalone.embedded.server_process import choose_port
 
 DEADLINE_SECONDS = 20.0
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while not condition():  # noqa: ASYNC110  the publisher counts, it does not call
-            await asyncio.sleep(0.01)
 
 
 async def read(url: str, count: int, *, after: int = 0) -> list[StreamMessage]:

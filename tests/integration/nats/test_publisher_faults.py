@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 from support.nats_server import nats_server
+from support.waiting import until
 
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.event import STREAM
@@ -31,12 +32,6 @@ async def connected(url: str) -> AsyncIterator[bus.EventClient]:
         yield client
     finally:
         await bus.close(client)
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while not condition():  # noqa: ASYNC110  the publisher counts, it does not call
-            await asyncio.sleep(0.01)
 
 
 async def publish(to: Publisher, numbers: Iterable[int], *, body: bytes = b"") -> None:

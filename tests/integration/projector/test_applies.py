@@ -8,8 +8,9 @@ from pathlib import Path
 import aiohttp
 import asyncpg
 import pytest
-from support.projecting import Readings, eventually, projector, projector_settings, publish, publisher
+from support.projecting import Readings, projector, projector_settings, publish, publisher
 from support.published import OBSERVED_AT, cluster_event, datacenter_event, migration_event, vm_event
+from support.waiting import until
 
 from summit_models.event import VmEventType, ingest, subject_of
 from summit_models.tables import SCHEMA_REVISION
@@ -112,7 +113,7 @@ async def test_history_goes_to_the_month_it_was_observed_in(nats_url: str, datab
         await readings.applied(0)
         partitions = "SELECT relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
         partitions += " WHERE relispartition AND relkind = 'r' AND n.nspname = current_schema()"
-        assert len(await eventually(lambda: readings.fetch(partitions))) == 2
+        assert len(await until(lambda: readings.fetch(partitions))) == 2
         old = vm_event("a")
         old = old.model_copy(update={"time": old.time.replace(year=2024, month=12, day=31)})
         await readings.applied(await publish(client, old))
@@ -151,8 +152,8 @@ async def test_readyz_tells_what_is_missing(tmp_path: Path, database_url: str) -
         async with embedded_nats(tmp_path / "nats") as url:
             projecting = projector(projector_settings(url, database_url, probe_port=port))
             await projecting.__aenter__()
-            await eventually(readyz, lambda answer: answer[0] == 200)
-        await eventually(readyz, lambda answer: "[-]nats failed: not connected" in answer[1])
+            await until(readyz, lambda answer: answer[0] == 200)
+        await until(readyz, lambda answer: "[-]nats failed: not connected" in answer[1])
         await projecting.__aexit__(None, None, None)
 
 

@@ -5,9 +5,10 @@ import asyncio
 import asyncpg
 import pytest
 from nats.aio.client import Client
-from support.projecting import Readings, eventually, projector, projector_settings, publish, publisher
+from support.projecting import Readings, projector, projector_settings, publish, publisher
 from support.published import vm_event
 from support.tcp_proxy import tcp_proxy
+from support.waiting import until
 
 from summit_projector import metrics
 
@@ -28,7 +29,7 @@ async def told(caplog: pytest.LogCaptureFixture, text: str) -> None:
     async def lines() -> str:
         return caplog.text
 
-    await eventually(lines, lambda lines: text in lines)
+    await until(lines, lambda lines: text in lines)
 
 
 async def totals(readings: Readings) -> dict[str, int]:

@@ -12,8 +12,9 @@ import asyncpg
 import pytest
 from nats.aio.client import Client
 from pydantic import SecretStr
-from support.projecting import Readings, eventually, projector, projector_settings, publish, publisher
+from support.projecting import Readings, projector, projector_settings, publish, publisher
 from support.published import cluster_event, datacenter_event, migration_event, vm_event
+from support.waiting import until
 
 from summit_models.event import STREAM, Event, MigrationEventType, VmEventType, ingest, subject_of
 from summit_projector.rebuild import BATCH_EVENTS, RebuildError, rebuild
@@ -131,7 +132,7 @@ async def test_readers_see_either_the_old_rows_or_the_new_ones(nats_url: str, da
         async def read_so_often() -> int:
             return len(seen)
 
-        await eventually(read_so_often, lambda times: times >= enough or reading.done())
+        await until(read_so_often, lambda times: times >= enough or reading.done())
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
         await reader.close()
@@ -228,7 +229,7 @@ async def test_rebuild_across_another_generation_is_given_up(nats_url: str, data
             held = (
                 "SELECT 1 FROM pg_stat_activity WHERE application_name = 'summit-rebuild' AND wait_event_type = 'Lock'"
             )
-            await eventually(lambda: readings.fetch(held))
+            await until(lambda: readings.fetch(held))
         await other.close()
         with pytest.raises(RebuildError, match="run it again"):
             await rebuilding

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from nats.aio.client import Client
 from support.nats_server import nats_server
-from support.projecting import Readings, eventually, projector, projector_settings, publish, publisher
+from support.projecting import Readings, projector, projector_settings, publish, publisher
 from support.published import cluster_event, vm_event
+from support.waiting import until
 
 from summit_models.event import VmEvent, VmEventType
 
@@ -64,7 +65,7 @@ async def test_rows_are_again_what_the_log_says(
             {"name": "c", "cpu": 1, "revision": 4, "lives": True},
             {"name": "e", "cpu": 5, "revision": 6, "lives": True},
         ]
-        assert await eventually(lambda: readings.fetch(VMS), lambda rows: rows == wanted)
+        assert await until(lambda: readings.fetch(VMS), lambda rows: rows == wanted)
         history = await readings.fetch(HISTORY)
         assert await readings.fetch("SELECT generation FROM checkpoint") == [{"generation": 1}]  # one reset of feeds
     assert [(line["revision"], line["name"]) for line in history] == [(2, "a"), (3, "b"), (4, "c"), (5, "a"), (6, "e")]
@@ -82,7 +83,7 @@ async def test_events_that_use_lost_numbers_again_are_not_passed_over(
     since = [now(f"since-{n}") for n in range(30)]
     async with lost(before, gone, since):
         names = sorted(f"{word}-{n}" for word, count in (("before", 20), ("since", 30)) for n in range(count))
-        await eventually(
+        await until(
             lambda: readings.fetch("SELECT name FROM vms"), lambda rows: sorted(row["name"] for row in rows) == names
         )
         (history,) = await readings.fetch("SELECT count(*) AS n, count(DISTINCT revision) AS revisions FROM vm_events")
@@ -94,4 +95,4 @@ async def test_a_log_that_only_lost_its_end_needs_no_new_event(lost: Callable[..
     readings = Readings(database_url)
     async with lost([now("a", cpu=1)], [now("a", versions=(2, 0), cpu=2), now("b")], []):
         wanted = [{"name": "a", "cpu": 1, "revision": 2, "lives": True}]
-        assert await eventually(lambda: readings.fetch(VMS), lambda rows: rows == wanted)
+        assert await until(lambda: readings.fetch(VMS), lambda rows: rows == wanted)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 from support.api_stack import Stack, api_stack, placed_vm
-from support.projecting import eventually
+from support.waiting import until
 
 from summit_models.event import VmEventType
 
@@ -58,7 +58,7 @@ async def test_changes_that_move_no_index_entry_stay_on_their_page(stack: Stack,
         *(placed_vm(f"vm-{n}", versions=(2, 2), labels={"n": "1"}, agent_connected=True) for n in range(100))
     )
     await database.execute(END_PROJECTOR)
-    assert await eventually(lambda: updates(database), lambda counted: counted[0] == 100) == (100, 100)
+    assert await until(lambda: updates(database), lambda counted: counted[0] == 100) == (100, 100)
 
 
 END_PROJECTOR = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'summit-projector'"

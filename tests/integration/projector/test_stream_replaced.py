@@ -8,8 +8,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 from nats.aio.client import Client
-from support.projecting import Readings, eventually, projector, projector_settings, publish, publisher
+from support.projecting import Readings, projector, projector_settings, publish, publisher
 from support.published import OBSERVED_AT, cluster_event, migration_event, unmanaged_event, vm_event
+from support.waiting import until
 
 from summit_models.cluster import ConnectionState
 from summit_models.event import STREAM, Event, VmEventType
@@ -46,7 +47,7 @@ async def test_new_stream_wins_over_old_rows(nats_url: str, database_url: str) -
         )
         await replace_stream(client)
         await applied_once(nats_url, database_url, client, vm_event("b", versions=(40, 0), cpu=2), vm_event("d", cpu=2))
-        await eventually(lambda: readings.fetch(VMS), lambda rows: len(rows) == 2)
+        await until(lambda: readings.fetch(VMS), lambda rows: len(rows) == 2)
     assert await readings.fetch(VMS) == [
         {"name": "b", "cpu": 2, "revision": 1},
         {"name": "d", "cpu": 2, "revision": 2},
@@ -77,7 +78,7 @@ async def test_rows_of_a_new_stream_are_one_new_generation(nats_url: str, databa
         await replace_stream(client)
         await publish(client, vm_event("b"), vm_event("c"))
         async with projector(projector_settings(nats_url, database_url)):
-            await eventually(lambda: readings.fetch(VMS), lambda rows: [row["name"] for row in rows] == ["b", "c"])
+            await until(lambda: readings.fetch(VMS), lambda rows: [row["name"] for row in rows] == ["b", "c"])
             assert await readings.fetch(generation) == [{"generation": 1}]
             await readings.applied(await publish(client, vm_event("d")))
     assert await readings.fetch(generation) == [{"generation": 1}]
@@ -93,7 +94,7 @@ async def half_told(nats_url: str, database_url: str) -> AsyncIterator[tuple[Cli
         await publish(client, cluster_event(state=ConnectionState.LISTING), vm_event("a", cpu=2))
         async with projector(projector_settings(nats_url, database_url)):
             replayed = f'SELECT name FROM "{await schema(readings)}_replacement".vms'  # noqa: S608
-            await eventually(lambda: told(readings, replayed), lambda rows: rows == [{"name": "a"}])
+            await until(lambda: told(readings, replayed), lambda rows: rows == [{"name": "a"}])
             yield client, readings
 
 
@@ -120,8 +121,8 @@ async def test_old_rows_serve_until_clusters_have_been_told(nats_url: str, datab
     async with half_told(nats_url, database_url) as (client, readings):
         assert [row["cpu"] for row in await readings.fetch(VMS)] == [1, 1]
         await publish(client, vm_event("b", cpu=2), cluster_event())
-        seen = [row["cpu"] for row in await eventually(lambda: readings.fetch(VMS), lambda rows: rows[0]["cpu"] == 2)]
-        await eventually(lambda: replacements(readings), lambda left: left == [])
+        seen = [row["cpu"] for row in await until(lambda: readings.fetch(VMS), lambda rows: rows[0]["cpu"] == 2)]
+        await until(lambda: replacements(readings), lambda left: left == [])
     assert seen == [2, 2]
 
 
@@ -137,8 +138,8 @@ async def test_interrupted_replay_leaves_everything_as_it_was(nats_url: str, dat
     async with publisher(nats_url) as client:
         await publish(client, vm_event("c", cpu=3), cluster_event())
         async with projector(projector_settings(nats_url, database_url)):
-            await eventually(lambda: readings.fetch(VMS), lambda rows: [row["cpu"] for row in rows] == [2, 3])
-            await eventually(lambda: replacements(readings), lambda left: left == [])
+            await until(lambda: readings.fetch(VMS), lambda rows: [row["cpu"] for row in rows] == [2, 3])
+            await until(lambda: replacements(readings), lambda left: left == [])
 
 
 async def test_empty_stream_denies_nothing(nats_url: str, database_url: str) -> None:
@@ -149,11 +150,11 @@ async def test_empty_stream_denies_nothing(nats_url: str, database_url: str) -> 
         await replace_stream(client)
         async with projector(projector_settings(nats_url, database_url)):
             old = [{"name": name, "cpu": None, "revision": 0} for name in ("a", "by-hand")]
-            await eventually(lambda: readings.fetch(VMS), lambda rows: rows == old)
+            await until(lambda: readings.fetch(VMS), lambda rows: rows == old)
         async with projector(projector_settings(nats_url, database_url)):
             await publish(client, vm_event("b"))
             new = [{"name": "b", "cpu": None, "revision": 1}, {"name": "by-hand", "cpu": None, "revision": 0}]
-            await eventually(lambda: readings.fetch(VMS), lambda rows: rows == new)
+            await until(lambda: readings.fetch(VMS), lambda rows: rows == new)
 
 
 async def test_stream_replaced_under_a_running_projector_is_noticed(
@@ -167,7 +168,7 @@ async def test_stream_replaced_under_a_running_projector_is_noticed(
         await readings.applied(await publish(client, *(vm_event(name) for name in "abc")))
         await replace_stream(client)
         await publish(client, vm_event("d"))
-        await eventually(lambda: readings.fetch(VMS), lambda rows: [row["name"] for row in rows] == ["d"])
+        await until(lambda: readings.fetch(VMS), lambda rows: [row["name"] for row in rows] == ["d"])
 
 
 async def test_stream_that_lost_its_end_is_noticed_by_the_event(tmp_path: Path, database_url: str) -> None:

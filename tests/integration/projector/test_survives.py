@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import asyncpg
-from support.projecting import Readings, eventually, projector, projector_settings, publish, publisher
+from support.projecting import Readings, projector, projector_settings, publish, publisher
 from support.published import vm_event
+from support.waiting import until
 
 from summit_models.event import VmEventType
 from summit_standalone.embedded.child import Child
@@ -62,7 +63,7 @@ async def test_what_was_seen_is_still_there_after_a_crash_of_postgres(nats_url: 
             last = await publish(client, vm_event("d"))
             await readings.applied(last)
             os.kill(servers[-1].pid or 0, signal.SIGQUIT)
-        await eventually(readings.revision, lambda revision: revision >= 0)
+        await until(readings.revision, lambda revision: revision >= 0)
         assert await readings.revision() == last
 
 
@@ -102,7 +103,7 @@ async def test_only_one_projector_is_active_and_the_other_takes_over(nats_url: s
     settings = projector_settings(nats_url, database_url)
     async with publisher(nats_url) as client, projector(settings):
         async with projector(settings):
-            await eventually(lambda: readings.fetch(waiting), lambda rows: rows[0]["n"] == 2)
+            await until(lambda: readings.fetch(waiting), lambda rows: rows[0]["n"] == 2)
             await readings.applied(await publish(client, vm_event("a")))
             assert len(await readings.fetch(locks)) == 1
         await readings.applied(await publish(client, vm_event("b")))
@@ -115,7 +116,7 @@ async def test_killed_process_leaves_nothing_half_done(nats_url: str, database_u
     async with publisher(nats_url) as client:
         last = await publish(client, *(vm_event(f"vm-{n % 50}", versions=(n, 0)) for n in range(1, 201)))
         first = await start_process(nats_url, database_url, PROJECTOR_BATCH_EVENTS="7")
-        await eventually(readings.revision, lambda revision: revision > 0)
+        await until(readings.revision, lambda revision: revision > 0)
         first.kill()
         await first.wait()
         second = await start_process(nats_url, database_url)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from kubernetes import client as kubernetes
 from kubernetes import config
-from support.simulator_client import until
+from support.waiting import until
 
 from summit_simulator import SimulatedCluster
 

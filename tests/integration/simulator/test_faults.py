@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
-from support.simulator_client import VMIS, VMS, Client, client_of, until
+from support.simulator_client import VMIS, VMS, Client, client_of
+from support.waiting import until
 
 from summit_simulator import SimulatedCluster
 from summit_simulator.api.faults import INVALID_UTF8

@@ -3,7 +3,8 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from support.simulator_client import VMS, WATCH_LIST, Client, client_of, until
+from support.simulator_client import VMS, WATCH_LIST, Client, client_of
+from support.waiting import until
 
 from summit_simulator import SimulatedCluster
 

@@ -4,27 +4,18 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support.standalone_command import is_running
+from support.waiting import until
 
 from summit_standalone.embedded.child import Child, ChildState, Program, all_kept_running, kept_running
 from summit_standalone.instance import Instance
 
-DEADLINE_SECONDS = 20.0
-
 
 def program(code: str, *, stop_seconds: float = 8.0) -> Program:
     return Program("sample", (sys.executable, "-c", code), stop_seconds=stop_seconds)
-
-
-async def until(holds: Callable[[], object]) -> None:
-    """Wait for a condition with a deadline."""
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while not holds():  # noqa: ASYNC110  processes have no event
-            await asyncio.sleep(0.01)
 
 
 async def test_a_crashed_child_is_started_again(caplog: pytest.LogCaptureFixture) -> None:

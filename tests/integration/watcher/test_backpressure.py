@@ -5,8 +5,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from support.mirror import until
 from support.oracle import told
+from support.waiting import until
 from support.watched import configure, observing, watching
 
 from summit_models.cluster import ConnectionState as State
@@ -17,7 +17,6 @@ from summit_standalone.embedded.nats import embedded_nats
 from summit_watcher.listwatch.queue import QUEUE_EVENTS
 
 VMS = "virtualmachines"
-DEADLINE_SECONDS = 30.0
 
 
 async def change(cluster: SimulatedCluster, vm: Manifest, count: int) -> None:
@@ -50,12 +49,12 @@ async def test_a_nats_that_is_away_holds_back_the_watches_and_loses_nothing(
             await log.agrees(busy, quiet)
         changes = WINDOW_EVENTS + 2 * QUEUE_EVENTS
         await change(busy, vm, changes)
-        await until(lambda: not streams(busy), DEADLINE_SECONDS)
+        await until(lambda: not streams(busy))
         assert streams(quiet) == 1
         quiet.create_vm("meanwhile")
         async with embedded_nats(tmp_path / "nats", port):
             await log.agrees(busy, quiet)
-            await until(lambda: healths.state("vulcan") == State.SYNCED, DEADLINE_SECONDS)
+            await until(lambda: healths.state("vulcan") == State.SYNCED)
             await watcher.aclose()
         assert lists(busy) == lists(quiet) == 1
         assert len([event for event in told(log.messages, "vms") if "labels" in event.changes]) == changes

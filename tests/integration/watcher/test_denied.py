@@ -5,9 +5,9 @@ import signal
 from pathlib import Path
 
 import pytest
-from support.mirror import until
 from support.nats_server import nats_server
-from support.watched import DEADLINE_SECONDS, configure, observing, watching
+from support.waiting import until
+from support.watched import configure, observing, watching
 
 from summit_models.cluster import ConnectionState as State
 from summit_runtime.nats import denied
@@ -36,16 +36,16 @@ async def test_a_cluster_that_may_not_be_published_holds_up_no_other_and_heals(
             watching(f"nats://few:p@{address}", config),
         ):
             await log.lives(romulus)
-            await until(lambda: healths.position("romulus", VMS), DEADLINE_SECONDS)
+            await until(lambda: healths.position("romulus", VMS))
             vulcan.create_vm("db", namespace="prod")
-            await until(lambda: healths.newest["vulcan"].waiting_events, DEADLINE_SECONDS)
+            await until(lambda: healths.newest["vulcan"].waiting_events)
             assert healths.state("vulcan") == State.SYNCED
             assert healths.position("vulcan", VMS) is None
             file = tmp_path / "nats" / "nats.conf"
             file.write_text(file.read_text().replace(rights, USERS.format(denied="")))
             os.kill(server.pid or 0, signal.SIGHUP)
             await log.agrees(vulcan, romulus)
-            await until(lambda: healths.position("vulcan", VMS), DEADLINE_SECONDS)
+            await until(lambda: healths.position("vulcan", VMS))
             assert len(romulus.requests_for(VMS)) == 1
     needed = "give that user the permission to publish 'ingest.summit.vms.dc-solna.vulcan.>'"
     assert len([line for line in caplog.messages if needed in line]) == 1

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from support.builders import vm
 from support.credential_plugin import Plugin
-from support.mirror import until
-from support.watched import DEADLINE_SECONDS, Healths, Log, configure, observing, watching
+from support.waiting import until
+from support.watched import Healths, Log, configure, observing, watching
 
 from summit_models.cluster import ConnectionState as State
 from summit_simulator.api.faults import GARBAGE, INVALID_UTF8
@@ -44,7 +44,7 @@ class Scene:
     healths: Healths
 
     async def becomes(self, state: State, resource: str | None = None) -> None:
-        await until(lambda: self.healths.state("vulcan", resource) == state, DEADLINE_SECONDS)
+        await until(lambda: self.healths.state("vulcan", resource) == state)
 
     def reason(self, resource: str = VMS) -> str:
         return next(r.reason or "" for r in self.healths.newest["vulcan"].resources if r.resource == resource)
@@ -52,7 +52,7 @@ class Scene:
     async def agrees(self) -> None:
         """The log says what is true, and the neighbour has not been disturbed at any time."""
         await self.log.agrees(self.cluster, self.neighbour)
-        await until(lambda: self.healths.state("romulus") == State.SYNCED, DEADLINE_SECONDS)
+        await until(lambda: self.healths.state("romulus") == State.SYNCED)
         assert len([r for r in self.neighbour.requests_for(VMS) if r.verb in ("list", "watch")]) == 1
 
 
@@ -91,7 +91,7 @@ async def trouble(tmp_path: Path, nats_url: str, vulcan: SimulatedCluster) -> As
 
 async def test_a_healthy_cluster_tells_what_it_is_and_how_far_it_is_known(trouble: Scene) -> None:
     """Versions, the number of objects, and when it was last listed and heard of."""
-    await until(lambda: trouble.healths.newest["vulcan"].kubevirt_version, DEADLINE_SECONDS)
+    await until(lambda: trouble.healths.newest["vulcan"].kubevirt_version)
     health = trouble.healths.newest["vulcan"]
     assert (health.server_version or "").startswith("v1.")
     vms = next(resource for resource in health.resources if resource.resource == VMS)
@@ -124,7 +124,7 @@ async def test_a_forbidden_resource_degrades_the_cluster_and_deletes_nothing(tro
     vm = cluster.create_vm("moving", namespace="prod", run_strategy="Always")
     await cluster.settle()
     await cluster.migrate(vm)
-    await until(lambda: trouble.log.told("migrations"), DEADLINE_SECONDS)
+    await until(lambda: trouble.log.told("migrations"))
     rule = cluster.access.forbid("*", MIGRATIONS)
     cluster.faults.close_streams(MIGRATIONS, abort=True)
     await trouble.becomes(State.FORBIDDEN, MIGRATIONS)
@@ -152,7 +152,7 @@ async def test_kubevirt_comes_goes_and_returns(tmp_path: Path, nats_url: str, vu
         await made.becomes(State.CRD_MISSING)
         heard = made.healths.newest["vulcan"].last_contact
         requests = len(vulcan.requests_for(VMS))
-        await until(lambda: len(vulcan.requests_for(VMS)) > requests + 2, DEADLINE_SECONDS)
+        await until(lambda: len(vulcan.requests_for(VMS)) > requests + 2)
         assert made.healths.newest["vulcan"].last_contact == heard
         vulcan.install_kubevirt()
         vulcan.create_vm("later", namespace="prod")
@@ -173,7 +173,7 @@ async def test_certificate_trouble_is_told_in_words_and_heals(trouble: Scene) ->
         (None, "it does not speak TLS"),
     ):
         await cluster.faults.present(tls)
-        await until(lambda words=words: words in trouble.reason(), DEADLINE_SECONDS)  # type: ignore[misc]
+        await until(lambda words=words: words in trouble.reason())  # type: ignore[misc]
         assert trouble.healths.state("vulcan", VMS) == State.TLS_ERROR
     cluster.create_vm("meanwhile", namespace="prod")
     await cluster.faults.present(server_context(authority, authority.issue_server(["127.0.0.1"])))
@@ -203,7 +203,7 @@ async def test_a_line_that_cannot_be_read_costs_only_itself(trouble: Scene, line
         requests = len(cluster.requests_for(VMS))
         cluster.faults.send_garbage(VMS, line=line)
         cluster.create_vm(f"after-{number}", namespace="prod")
-        await until(lambda seen=requests: len(cluster.requests_for(VMS)) > seen, DEADLINE_SECONDS)  # type: ignore[misc]
+        await until(lambda seen=requests: len(cluster.requests_for(VMS)) > seen)  # type: ignore[misc]
     await trouble.agrees()
     assert trouble.log.deletes("vms") == 0
 
@@ -218,7 +218,7 @@ async def test_odd_objects_are_kept_as_far_as_they_can_be_read(trouble: Scene) -
     await trouble.agrees()
     cluster.create(VMS, vm("degraded") | {"spec": "none"})
     cluster.create_vm("behind", namespace="prod")
-    await until(lambda: "prod/behind" in {event.name for event in trouble.log.told("vms")}, DEADLINE_SECONDS)
+    await until(lambda: "prod/behind" in {event.name for event in trouble.log.told("vms")})
     found = {event.name: event.state for event in trouble.log.told("vms")}
     assert found["prod/nulls"]["memory"] == 4096
     assert (found["prod/degraded"]["cpu"], found["prod/degraded"]["status"]) == (None, "running")

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 from nats.aio.client import Client
-from support.mirror import until
 from support.projecting import publisher
-from support.watched import DATACENTER, DEADLINE_SECONDS, Log, configure, observing, watching
+from support.waiting import until
+from support.watched import DATACENTER, Log, configure, observing, watching
 
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.event import ingest
@@ -83,7 +83,7 @@ async def test_a_void_word_is_corrected_however_many_begin_and_die_after_it(
         await say_late(client, log, "same", kind, status="error")
         await claim_and_die(client, dead)
         async with watching(nats_url, config):
-            await until(lambda: last_words(log, "same") == (dead + 3, "observed"), DEADLINE_SECONDS)
+            await until(lambda: last_words(log, "same") == (dead + 3, "observed"))
             await log.agrees(cluster)
         assert last_words(log, "other") == (1, "created")
 
@@ -115,7 +115,7 @@ async def test_a_vm_that_only_a_void_word_knows_is_called_gone(
         await say_late(client, log, "same", "created", id="never-seen", name="ghost")
         await claim_and_die(client)
         async with watching(nats_url, config):
-            await until(lambda: last_words(log, "ghost")[1:] == ("deleted",), DEADLINE_SECONDS)
+            await until(lambda: last_words(log, "ghost")[1:] == ("deleted",))
 
 
 async def test_what_has_been_told_anew_needs_no_fence_any_more(
@@ -129,7 +129,7 @@ async def test_what_has_been_told_anew_needs_no_fence_any_more(
         ] == [1, 2, 3]
         async with watching(nats_url, config):
             await log.agrees(cluster)
-            await until(lambda: log.fences(CLUSTER) == [], DEADLINE_SECONDS)
+            await until(lambda: log.fences(CLUSTER) == [])
 
 
 async def test_of_two_watchers_the_later_one_is_heard_and_the_other_stands_back(
@@ -139,11 +139,11 @@ async def test_of_two_watchers_the_later_one_is_heard_and_the_other_stands_back(
     async with observing(nats_url) as (log, _), watching(nats_url, config):
         await log.agrees(cluster)
         async with watching(nats_url, config):
-            await until(lambda: log.epoch(CLUSTER) == 2, DEADLINE_SECONDS)
+            await until(lambda: log.epoch(CLUSTER) == 2)
             cluster.create_vm("new", namespace="prod")
             await cluster.settle()
             cluster.faults.close_streams(abort=True)  # both speak of that
-            await until(lambda: any("stands back" in line for line in told(caplog)), DEADLINE_SECONDS)
+            await until(lambda: any("stands back" in line for line in told(caplog)))
             await log.agrees(cluster)
         (line,) = [line for line in told(caplog) if "stands back" in line]
         assert line.startswith("cluster vulcan: another watcher has begun to watch it, with epoch 2 after our 1; ")
@@ -161,10 +161,10 @@ async def test_who_stands_back_takes_over_when_the_other_is_silent(
         await log.agrees(cluster)
         await claim_and_die(client)
         cluster.faults.close_streams(abort=True)
-        await until(lambda: log.epoch(CLUSTER) == 3, DEADLINE_SECONDS)
+        await until(lambda: log.epoch(CLUSTER) == 3)
         cluster.create_vm("new", namespace="prod")
         await log.agrees(cluster)
-        await until(lambda: healths.state(CLUSTER) == "synced", DEADLINE_SECONDS)
+        await until(lambda: healths.state(CLUSTER) == "synced")
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[str]:

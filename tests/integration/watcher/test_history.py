@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from support import oracle
-from support.mirror import until
-from support.watched import DEADLINE_SECONDS, Log, configure, observing, watching
+from support.waiting import until
+from support.watched import Log, configure, observing, watching
 
 from summit_simulator.cluster import SimulatedCluster
 
@@ -39,7 +39,7 @@ async def returns(log: Log, cluster: SimulatedCluster, *names: str) -> None:
         is_right = not oracle.compare(expected, replay.living, source=SOURCE)
         return is_right and [event.split(" ")[0] for event in replay.returned] == [f"prod/{name}" for name in names]
 
-    await until(told, DEADLINE_SECONDS)
+    await until(told)
 
 
 def named(name: str) -> dict[str, dict[str, str]]:
@@ -102,7 +102,7 @@ async def test_another_cluster_behind_the_address_is_not_believed(
             before = len(log.messages)
             cluster.faults.close_streams(abort=True)
             await change_everything(cluster)
-            await until(lambda: healths.state("vulcan") == "identity_changed", DEADLINE_SECONDS)
+            await until(lambda: healths.state("vulcan") == "identity_changed")
         assert not [m for m in log.messages[before:] if not m.subject.startswith("summit.clusters.")]
         (error,) = errors(caplog)
         assert f"its identity is {other}, and so far it was {known}" in error
@@ -119,11 +119,11 @@ async def test_another_cluster_that_was_declared_takes_the_place(
             other = cluster.change_identity()
             cluster.faults.close_streams(abort=True)
             await change_everything(cluster)
-            await until(lambda: healths.state("vulcan") == "identity_changed", DEADLINE_SECONDS)
+            await until(lambda: healths.state("vulcan") == "identity_changed")
         declare(config, other)
         async with watching(nats_url, config):
             await log.agrees(cluster)
-            await until(lambda: healths.newest["vulcan"].identity == other, DEADLINE_SECONDS)
+            await until(lambda: healths.newest["vulcan"].identity == other)
 
 
 async def test_an_identity_that_is_declared_is_the_only_one_believed(
@@ -133,7 +133,7 @@ async def test_an_identity_that_is_declared_is_the_only_one_believed(
     declare(config, "0b5e9f5e-0000-0000-0000-000000000000")
     async with observing(nats_url) as (log, healths):
         async with watching(nats_url, config):
-            await until(lambda: healths.state("vulcan") == "identity_changed", DEADLINE_SECONDS)
+            await until(lambda: healths.state("vulcan") == "identity_changed")
         assert not list(oracle.told(log.messages, "vms"))
 
 
@@ -145,7 +145,7 @@ async def test_a_cluster_that_may_not_be_asked_is_known_by_its_address(
     async with observing(nats_url) as (log, healths):
         async with watching(nats_url, config):
             await log.agrees(cluster)
-            await until(lambda: (healths.newest["vulcan"].identity or "").startswith("address-"), DEADLINE_SECONDS)
+            await until(lambda: (healths.newest["vulcan"].identity or "").startswith("address-"))
         cluster.access.allow(rule)
         async with watching(nats_url, config):
-            await until(lambda: healths.newest["vulcan"].identity == cluster.uid, DEADLINE_SECONDS)
+            await until(lambda: healths.newest["vulcan"].identity == cluster.uid)

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from support import oracle
-from support.mirror import until
 from support.oracle import Told
-from support.watched import DEADLINE_SECONDS, Healths, Log, configure, observing, watching
+from support.waiting import until
+from support.watched import Healths, Log, configure, observing, watching
 
 from summit_simulator.cluster import SimulatedCluster
 
@@ -52,7 +52,7 @@ def stories(events: Iterable[Told]) -> dict[str, list[str]]:
 
 async def stored(healths: Healths, cluster: SimulatedCluster) -> None:
     """Wait until the watcher has noted that the log holds all that there is."""
-    await until(lambda: healths.position(cluster.name, VMS) == str(cluster.store.revision), DEADLINE_SECONDS)
+    await until(lambda: healths.position(cluster.name, VMS) == str(cluster.store.revision))
 
 
 @asynccontextmanager

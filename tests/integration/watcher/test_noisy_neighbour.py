@@ -5,8 +5,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from support.mirror import until
-from support.watched import DEADLINE_SECONDS, Log, configure, observing, watching
+from support.waiting import until
+from support.watched import Log, configure, observing, watching
 
 from summit_models.cluster import ConnectionState as State
 from summit_simulator.cluster import SimulatedCluster, simulated_clusters
@@ -37,7 +37,7 @@ async def p99_latency(log: Log, quiet: Sequence[SimulatedCluster], attempt: int)
         start = time.monotonic()
         vm = {"metadata": {"namespace": "default", "name": cluster.name}}
         cluster.patch("virtualmachines", vm, {"metadata": {"labels": {"probe": value}}})
-        await until(lambda: f'"probe":"{value}"'.encode() in log.newest(cluster.name), DEADLINE_SECONDS)
+        await until(lambda: f'"probe":"{value}"'.encode() in log.newest(cluster.name))
         latencies.append(time.monotonic() - start)
 
     for number in range(ROUNDS):

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 from support import oracle
-from support.mirror import until
-from support.watched import DATACENTER, DEADLINE_SECONDS, Healths, Log, observing
+from support.waiting import until
+from support.watched import DATACENTER, Healths, Log, observing
 
 from summit_models.cluster import ConnectionState as State
 from summit_models.contract import ClusterName, DatacenterId
@@ -67,7 +67,7 @@ class Scene:
         return len(whole) + sum("sendInitialEvents" in r.query for r in self.cluster.requests_for(plural, verb="watch"))
 
     async def becomes(self, state: State) -> None:
-        await until(lambda: self.healths.state("vulcan") == state, DEADLINE_SECONDS)
+        await until(lambda: self.healths.state("vulcan") == state)
 
     async def recovers(self) -> None:
         await self.log.agrees(self.cluster)
@@ -148,7 +148,7 @@ async def test_an_api_server_that_restarts_and_remembers_is_resumed(
         await change(cluster)
         await cluster.faults.accept_connections()
         await scene.recovers()
-        await until(lambda: ("prod/passing", "deleted") in scene.told(), DEADLINE_SECONDS)
+        await until(lambda: ("prod/passing", "deleted") in scene.told())
         assert ("prod/passing", "created") in scene.told()
         assert scene.final_states_unknown() == []
         assert scene.lists() == 1
@@ -185,7 +185,7 @@ async def test_frozen_connections_are_found_and_nothing_of_what_they_held_back_i
         await change(cluster)
         cluster.faults.unfreeze()
         await scene.recovers()
-        await until(lambda: ("prod/passing", "deleted") in scene.told(), DEADLINE_SECONDS)
+        await until(lambda: ("prod/passing", "deleted") in scene.told())
         assert scene.lists() == 1
 
 

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
-from support.mirror import until
 from support.oracle import replay
-from support.watched import DEADLINE_SECONDS, Log, configure, observing, watching
+from support.waiting import until
+from support.watched import Log, configure, observing, watching
 
 from summit_models.cluster import ConnectionState as State
 from summit_simulator.cluster import SimulatedCluster, simulated_clusters
@@ -72,7 +72,7 @@ def is_retired(log: Log, datacenter: str) -> bool:
 
 
 async def retired(log: Log, cluster: str, datacenter: str = "dc-solna") -> None:
-    await until(lambda: states(log, cluster, datacenter)[-1:] == [State.RETIRED], DEADLINE_SECONDS)
+    await until(lambda: states(log, cluster, datacenter)[-1:] == [State.RETIRED])
 
 
 async def test_a_removed_cluster_is_retired_and_returns_when_it_is_declared_again(
@@ -93,7 +93,7 @@ async def test_a_removed_cluster_is_retired_and_returns_when_it_is_declared_agai
         vulcan.create_vm("later", namespace="prod")
         configure(tmp_path, kubeconfigs)
         await log.lives(vulcan, romulus)
-        await until(lambda: states(log, "vulcan")[-1] == State.SYNCED, DEADLINE_SECONDS)
+        await until(lambda: states(log, "vulcan")[-1] == State.SYNCED)
         assert len(romulus.requests_for(VMS)) == 1
     assert set(states(log, "romulus")) <= {State.STARTING, State.LISTING, State.SYNCED}
 
@@ -109,7 +109,7 @@ async def test_a_cluster_that_was_removed_while_no_watcher_ran_is_retired_at_the
             await log.agrees(*clusters)
         configure(tmp_path, without(kubeconfigs, "vulcan"))
         async with watching(nats_url, config):
-            await until(lambda: states(log, "romulus")[-1] == State.SYNCED, DEADLINE_SECONDS)
+            await until(lambda: states(log, "romulus")[-1] == State.SYNCED)
             assert State.RETIRED not in states(log, "vulcan")
             monkeypatch.setattr(silence, "SILENT_SECONDS", 0)
             await retired(log, "vulcan")
@@ -129,9 +129,9 @@ async def test_what_another_configuration_declares_is_left_alone(
     vulcan = clusters[0]
     async with observing(nats_url) as (log, healths):
         async with watching(nats_url, theirs):
-            await until(lambda: healths.state("romulus") == State.SYNCED, DEADLINE_SECONDS)
+            await until(lambda: healths.state("romulus") == State.SYNCED)
         async with watching(nats_url, also):
-            await until(lambda: State.SYNCED in states(log, "romulus"), DEADLINE_SECONDS)
+            await until(lambda: State.SYNCED in states(log, "romulus"))
             async with watching(nats_url, mine):
                 await log.lives(vulcan)
                 await until(lambda: "cluster romulus of datacenter dc-solna is not declared here" in caplog.text)
@@ -165,7 +165,7 @@ async def test_a_cluster_that_moves_to_another_datacenter_takes_its_vms_along(
         configure(tmp_path, {"vulcan": kubeconfigs["vulcan"]}, datacenter="dc-uppsala")
         await retired(log, "vulcan")
         await log.lives(vulcan, datacenter="dc-uppsala")
-        await until(lambda: clusters_of(log, "dc-solna") == [], DEADLINE_SECONDS)
+        await until(lambda: clusters_of(log, "dc-solna") == [])
         assert log.epoch("vulcan", datacenter="dc-uppsala") > log.epoch("vulcan")
         assert living(log) == {"/datacenters/dc-uppsala/clusters/vulcan"}
 
@@ -209,12 +209,12 @@ async def test_a_datacenter_that_is_removed_is_retired_and_may_return(
     async with observing(nats_url) as (log, _), watching(nats_url, config):
         await log.lives(clusters[1])
         config.write_text(uppsala + solna.replace("id: dc-solna", "ide: dc-solna"))
-        await until(lambda: "ide" in caplog.text, DEADLINE_SECONDS)
+        await until(lambda: "ide" in caplog.text)
         assert not is_retired(log, "dc-solna")
         config.write_text(uppsala)
-        await until(lambda: is_retired(log, "dc-solna"), DEADLINE_SECONDS)
+        await until(lambda: is_retired(log, "dc-solna"))
         assert states(log, "romulus")[-1] == State.RETIRED
         config.write_text(uppsala + solna)
-        await until(lambda: not is_retired(log, "dc-solna"), DEADLINE_SECONDS)
+        await until(lambda: not is_retired(log, "dc-solna"))
         await log.lives(clusters[1])
         assert not is_retired(log, "dc-uppsala")

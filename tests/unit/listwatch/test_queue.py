@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from support.mirror import until
+from support.waiting import until
 
 from summit_watcher.kube.errors import BackpressureError
 from summit_watcher.kube.resources import MIGRATIONS, VIRTUAL_MACHINES, Resource
