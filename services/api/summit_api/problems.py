@@ -16,6 +16,14 @@ from starlette.routing import Match
 from starlette.types import ExceptionHandler
 
 from summit_api.problem_kinds import anchor
+from summit_api.query.errors import (
+    DatabaseUnavailableError,
+    HistoryNotKeptError,
+    InvalidValueError,
+    QueryError,
+    QueryTooLongError,
+    SchemaNotReadyError,
+)
 from summit_api.validation import FieldError, complaints, sentence
 
 MEDIA_TYPE = "application/problem+json"
@@ -75,6 +83,7 @@ def install(app: FastAPI) -> None:
     """Answer every error of the application, foreseen or not, with a problem."""
     handlers: Mapping[type[Exception], Any] = {
         ProblemError: _on_problem,
+        QueryError: _on_query_error,
         RequestValidationError: _on_invalid_request,
         HTTPException: _on_http_error,
         Exception: _on_unforeseen,
@@ -85,6 +94,28 @@ def install(app: FastAPI) -> None:
 
 async def _on_problem(request: Request, error: ProblemError) -> Response:
     return _answer(request, error, error.headers)
+
+
+async def _on_query_error(request: Request, error: QueryError) -> Response:
+    problem = of_query(error)
+    return _answer(request, problem, problem.headers)
+
+
+def of_query(error: QueryError) -> ProblemError:
+    """The answer to a request whose question the tables could not answer."""
+    match error:
+        case DatabaseUnavailableError():
+            return unavailable("Database unavailable", str(error))
+        case SchemaNotReadyError():
+            return unavailable("Schema not ready", str(error))
+        case QueryTooLongError():
+            return unavailable("Query too long", str(error))
+        case HistoryNotKeptError():
+            return ProblemError(410, "History not kept", str(error))
+        case InvalidValueError(parameter=str(parameter)):
+            return invalid_field(parameter, str(error))
+        case _:
+            return ProblemError(400, "Invalid request", str(error))
 
 
 async def _on_invalid_request(request: Request, error: RequestValidationError) -> Response:

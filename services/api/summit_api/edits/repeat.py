@@ -15,9 +15,9 @@ from nats.aio.client import Client
 from summit_api.edits import datacenter as datacenters
 from summit_api.edits import target
 from summit_api.edits import vm as vms
-from summit_api.problems import ProblemError
 from summit_api.query import editable
 from summit_api.query.editable import Editable
+from summit_api.query.errors import QueryError
 from summit_api.query.read_transaction import ReadModels
 from summit_models.datacenter import Datacenter
 from summit_models.event import Event
@@ -36,13 +36,13 @@ CHECK_SECONDS = 60.0
 async def keep_repeating(client: Client, read_models: ReadModels) -> None:
     """Repeat for ever what needs it; while Postgres or NATS is away it waits."""
     while True:
-        with contextlib.suppress(ProblemError, NotStoredError):  # both are told where they are noticed
+        with contextlib.suppress(QueryError, NotStoredError):  # both are logged where they occur
             await repeat(client, read_models)
         await asyncio.sleep(CHECK_SECONDS)
 
 
 async def repeat(client: Client, read_models: ReadModels) -> None:
-    """Repeat once. Raises ProblemError without Postgres, NotStoredError without NATS."""
+    """Repeat once. Raises QueryError without Postgres, NotStoredError without NATS."""
     async with read_models.transaction() as transaction:
         silent_vms = await editable.silent_vms(transaction, REPEAT_AFTER_SECONDS)
         silent_datacenters = await editable.silent_datacenters(transaction, REPEAT_AFTER_SECONDS)

@@ -24,9 +24,9 @@ from summit_api.feed.frame import Frame
 from summit_api.feed.hub import Hub
 from summit_api.feed.messages import frame_of
 from summit_api.feed.reset import Cause
-from summit_api.problems import ProblemError
 from summit_api.query import clusters as cluster_query
 from summit_api.query.applied import applied
+from summit_api.query.errors import QueryError
 from summit_api.query.position import Position
 from summit_api.query.read_transaction import ReadModels, ReadTransaction
 from summit_api.render.moment import Moment
@@ -51,7 +51,7 @@ REPLAYS_AT_ONCE = 4
 REPLAY_SECONDS = 30.0
 """For a thousand messages; they take a tenth of a second, unless the log was replaced and they will never come."""
 
-OUTAGE = (OSError, TimeoutError, NatsError, ProblemError)
+OUTAGE = (OSError, TimeoutError, NatsError, QueryError)
 """NATS or Postgres is away, or the projector has not migrated yet; each passes without our doing."""
 
 

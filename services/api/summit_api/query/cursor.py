@@ -12,7 +12,7 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-from summit_api.problems import invalid_field
+from summit_api.query.errors import InvalidValueError
 from summit_api.query.order import Column, Value
 
 MAX_LENGTH = 8000
@@ -41,14 +41,14 @@ def encode(list_digest: str, values: Sequence[Value]) -> str:
 
 
 def decode(text: str, list_digest: str, columns: Sequence[Column]) -> list[Value]:
-    """The values that `encode` was given for the same list. Raises ProblemError 400 for anything else."""
+    """The values that `encode` was given for the same list. Raises InvalidValueError for anything else."""
     try:
         cursor = msgspec.json.decode(urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=_Cursor)
     except (ValueError, msgspec.MsgspecError) as error:
         raise _not_ours() from error
     if cursor.belongs != list_digest:
-        raise invalid_field(
-            "cursor", "the cursor belongs to another list: sort and filters must be those of the page before"
+        raise InvalidValueError(
+            "the cursor belongs to another list: sort and filters must be those of the page before", parameter="cursor"
         )
     try:
         return [_value(value, column) for value, column in zip(cursor.values, columns, strict=True)]
@@ -66,7 +66,8 @@ def _value(value: Any, column: Column) -> Value:
     return read
 
 
-def _not_ours() -> Exception:
-    return invalid_field(
-        "cursor", "the cursor is not a 'next' of this API; start again without it, or repeat the last 'next' unchanged"
+def _not_ours() -> InvalidValueError:
+    return InvalidValueError(
+        "the cursor is not a 'next' of this API; start again without it, or repeat the last 'next' unchanged",
+        parameter="cursor",
     )

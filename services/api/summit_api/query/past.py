@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import BigInteger, Boolean, DateTime
 
-from summit_api.problems import ProblemError, invalid_field
+from summit_api.query.errors import HistoryNotKeptError, InvalidValueError
 from summit_api.query.order import Bind
 from summit_api.query.read_transaction import ReadTransaction
 from summit_models.event import VmEventType
@@ -29,12 +29,14 @@ _THEN = ", ".join("changed.id" if name == "id" else f'state."{member}"' for name
 
 
 def check(transaction: ReadTransaction, at: datetime, now: datetime) -> None:
-    """Raises ProblemError for a time that has not come, and for one before what is kept of history."""
+    """Raise QueryError for a time in the future, and for one before the kept history."""
     if at > now:
-        raise invalid_field("at", f"{at.isoformat()} is in the future: it is {now.isoformat(timespec='seconds')}")
+        raise InvalidValueError(
+            f"{at.isoformat()} is in the future: it is {now.isoformat(timespec='seconds')}", parameter="at"
+        )
     if transaction.history_since and at < transaction.history_since:
         since = transaction.history_since.isoformat()
-        raise ProblemError(410, "History not kept", f"history before {since} has been dropped; ask for a later time")
+        raise HistoryNotKeptError(f"history before {since} has been dropped; ask for a later time")
 
 
 def vms_at(at: datetime, bind: Bind) -> str:

@@ -20,10 +20,11 @@ from summit_api.edits.event_log import Stored
 from summit_api.edits.payloads import Migrate
 from summit_api.http.leniency import HEAD_ONLY
 from summit_api.problem_kinds import EDIT, TABLES, declared
-from summit_api.problems import ProblemError, not_found
+from summit_api.problems import ProblemError, not_found, of_query
 from summit_api.query import datacenters as fleets
 from summit_api.query import editable
 from summit_api.query.editable import Editable
+from summit_api.query.errors import QueryError
 from summit_api.query.filters import OnlyThese
 from summit_api.shapes.original import AutomaticMigration, MigrateAnswer
 from summit_api.validation import FieldError
@@ -57,9 +58,10 @@ async def migrate_vm(
         asked = await _asked(request)
         known = await _source(services, principal.scope, asked)
         moved, stored = await _move(services, principal, known, asked.to_datacenter, now)
-    except ProblemError as problem:
+    except (ProblemError, QueryError) as error:
+        problem = of_query(error) if isinstance(error, QueryError) else error
         problem.members = {"success": False, "message": problem.detail, **problem.members}
-        raise
+        raise problem from error.__cause__
     message = (
         f"Successfully migrated VM {moved.id} ({moved.name}) from {asked.from_datacenter} to {asked.to_datacenter}"
     )

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse
 
 from summit_api.deps import ServicesDep
-from summit_api.problems import ProblemError
+from summit_api.query.errors import DatabaseUnavailableError, QueryError
 from summit_api.query.read_transaction import ReadModels
 from summit_api.query.schema import schema_revision
 from summit_api.shapes.original import Health
@@ -43,8 +43,8 @@ async def _checks(read_models: ReadModels) -> dict[str, str | None]:
     try:
         async with read_models.connect() as connection:
             revision = await schema_revision(connection)
-    except ProblemError as problem:
-        return {"postgres" if problem.title == "Database unavailable" else "schema": problem.detail}
+    except QueryError as error:
+        return {"postgres" if isinstance(error, DatabaseUnavailableError) else "schema": str(error)}
     if revision != SCHEMA_REVISION:
         return {"postgres": None, "schema": f"the tables are at {revision}, this api reads {SCHEMA_REVISION}"}
     return {"postgres": None, "schema": None}
