@@ -20,6 +20,7 @@ from summit_api.app import create_app
 from summit_api.deps import Services, now
 from summit_api.freshness import Freshness
 from summit_api.query.read_transaction import ReadModels
+from summit_api.settings import ApiTimes
 from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.contract import Revision
 from summit_models.event import Event, VmEvent, source_of
@@ -88,9 +89,14 @@ class Stack:
 
 
 @asynccontextmanager
-async def api_stack(database_url: str, access: Access | None = None) -> AsyncIterator[Stack]:
+async def api_stack(
+    database_url: str, access: Access | None = None, *, times: ApiTimes | None = None
+) -> AsyncIterator[Stack]:
     """The api over empty tables."""
-    async with open_store(SecretStr(database_url)) as store, api_over(database_url, access) as (http, freshness, app):
+    async with (
+        open_store(SecretStr(database_url)) as store,
+        api_over(database_url, access, times=times) as (http, freshness, app),
+    ):
         await store.prepare()
         await store.position(STREAM_CREATED_AT)
         stack = Stack(database_url, store, http, freshness, app)
@@ -100,15 +106,19 @@ async def api_stack(database_url: str, access: Access | None = None) -> AsyncIte
 
 @asynccontextmanager
 async def api_over(
-    database_url: str, access: Access | None = None, *, origins: Sequence[str] = ("*",)
+    database_url: str,
+    access: Access | None = None,
+    *,
+    origins: Sequence[str] = ("*",),
+    times: ApiTimes | None = None,
 ) -> AsyncIterator[tuple[httpx2.AsyncClient, Freshness, FastAPI]]:
     """The api over whatever is at this URL: a client of it, what it has heard, and itself.
 
     Everybody is an admin unless `access` says otherwise.
     """
     read_models = ReadModels(SecretStr(database_url))
-    services = Services.over(read_models, access or Access(anonymous=Role.ADMIN))
-    following = asyncio.create_task(revisions.follow(SecretStr(database_url), services.revisions))
+    services = Services.over(read_models, access or Access(anonymous=Role.ADMIN), times=times)
+    following = asyncio.create_task(revisions.follow(SecretStr(database_url), services.revisions, services.times))
     app = create_app(services, origins=origins)
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
     try:

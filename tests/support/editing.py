@@ -18,6 +18,7 @@ from summit_api.access.principal import Role
 from summit_api.app import create_app
 from summit_api.deps import Services
 from summit_api.query.read_transaction import ReadModels
+from summit_api.settings import ApiTimes
 from summit_models.event import Event
 from summit_runtime.nats.consumer import last_per_subject
 from summit_runtime.process import end
@@ -50,9 +51,11 @@ class Editing:
 
 
 @asynccontextmanager
-async def log_and_tables(nats_url: str, database_url: str, access: Access | None = None) -> AsyncIterator[Editing]:
+async def log_and_tables(
+    nats_url: str, database_url: str, access: Access | None = None, *, times: ApiTimes | None = None
+) -> AsyncIterator[Editing]:
     """Nothing is known yet. Everybody is an administrator, unless `access` says else."""
-    services = Services.over(ReadModels(SecretStr(database_url)), access or Access(anonymous=Role.ADMIN))
+    services = Services.over(ReadModels(SecretStr(database_url)), access or Access(anonymous=Role.ADMIN), times=times)
     transport = httpx2.ASGITransport(app=create_app(services), raise_app_exceptions=False)
     async with (
         publisher(nats_url) as client,
@@ -60,7 +63,7 @@ async def log_and_tables(nats_url: str, database_url: str, access: Access | None
         httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http,
     ):
         services.log.client = client
-        following = asyncio.create_task(revisions.follow(SecretStr(database_url), services.revisions))
+        following = asyncio.create_task(revisions.follow(SecretStr(database_url), services.revisions, services.times))
         try:
             yield Editing(services, http, client, Readings(database_url))
         finally:
@@ -69,9 +72,11 @@ async def log_and_tables(nats_url: str, database_url: str, access: Access | None
 
 
 @asynccontextmanager
-async def editing(nats_url: str, database_url: str, access: Access | None = None) -> AsyncIterator[Editing]:
+async def editing(
+    nats_url: str, database_url: str, access: Access | None = None, *, times: ApiTimes | None = None
+) -> AsyncIterator[Editing]:
     """Solna and Uppsala are declared; Solna has the watched VM `erp`."""
-    async with log_and_tables(nats_url, database_url, access) as api:
+    async with log_and_tables(nats_url, database_url, access, times=times) as api:
         await api.tell(
             datacenter_event(id=SOLNA, name="Solna", clusters=["vulcan"]),
             datacenter_event(id=UPPSALA, name="Uppsala"),

@@ -23,6 +23,7 @@ from summit_api.feed.hub import BUFFER_BYTES
 from summit_api.http.protocol import ConnectionLimits
 from summit_api.http.server import listen, serve
 from summit_api.query.read_transaction import ReadModels
+from summit_api.settings import ApiTimes
 from summit_models.event import Event
 from summit_runtime.process import end
 
@@ -159,13 +160,18 @@ class FeedStack:
 
 @asynccontextmanager
 async def feed_stack(
-    nats_url: str, database_url: str, *, access: Access | None = None, buffer_bytes: int = BUFFER_BYTES
+    nats_url: str,
+    database_url: str,
+    *,
+    access: Access | None = None,
+    times: ApiTimes | None = None,
+    buffer_bytes: int = BUFFER_BYTES,
 ) -> AsyncIterator[FeedStack]:
     """A projector, and an api at a real address whose feed has begun."""
     async with (
         publisher(nats_url) as client,
         projector(projector_settings(nats_url, database_url)),
-        api(nats_url, database_url, access=access, buffer_bytes=buffer_bytes) as (http, feed),
+        api(nats_url, database_url, access=access, times=times, buffer_bytes=buffer_bytes) as (http, feed),
     ):
         await begun(feed)
         yield FeedStack(client, http)
@@ -182,11 +188,17 @@ async def begun(feed: Feed) -> None:
 
 @asynccontextmanager
 async def api(
-    nats_url: str, database_url: str, *, access: Access | None = None, buffer_bytes: int = BUFFER_BYTES
+    nats_url: str,
+    database_url: str,
+    *,
+    access: Access | None = None,
+    times: ApiTimes | None = None,
+    buffer_bytes: int = BUFFER_BYTES,
 ) -> AsyncIterator[tuple[httpx2.AsyncClient, Feed]]:
     """An api in this process, with sockets; ended as SIGTERM would. Everybody is an admin unless `access` says else."""
     read_models = ReadModels(SecretStr(database_url))
-    services = Services.over(read_models, access or Access(anonymous=Role.ADMIN), feed_buffer_bytes=buffer_bytes)
+    access = access or Access(anonymous=Role.ADMIN)
+    services = Services.over(read_models, access, times=times, feed_buffer_bytes=buffer_bytes)
     feed, applied = services.feed, services.revisions
     app = create_app(services)
     sock = listen("127.0.0.1", 0)
@@ -198,7 +210,7 @@ async def api(
             for work in (
                 feed.follow(client),
                 feed.watch_clusters(),
-                revisions.follow(SecretStr(database_url), applied),
+                revisions.follow(SecretStr(database_url), applied, services.times),
                 freshness.follow(client, services.freshness),
             )
         ]

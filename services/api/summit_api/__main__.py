@@ -46,7 +46,7 @@ async def service(settings: Settings, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as tasks:
             following = [
                 tasks.create_task(_keep_following(settings, services)),
-                tasks.create_task(revisions.follow(settings.database_url, services.revisions)),
+                tasks.create_task(revisions.follow(settings.database_url, services.revisions, services.times)),
                 tasks.create_task(services.feed.watch_clusters()),
             ]
             if access.issuer:
@@ -92,7 +92,7 @@ async def _follow(settings: Settings, services: Services) -> None:
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(bus.watch_connection(client))
-            tasks.create_task(keep_repeating(client, services.read_models))
+            tasks.create_task(keep_repeating(client, services.read_models, services.times))
             tasks.create_task(services.feed.follow(client))
             await follow(client, services.freshness)
     finally:

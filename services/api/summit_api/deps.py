@@ -22,10 +22,8 @@ from summit_api.query.filters import WantedRevision
 from summit_api.query.read_transaction import ReadModels, ReadTransaction
 from summit_api.render.moment import Moment
 from summit_api.revisions import Revisions
+from summit_api.settings import ApiTimes
 from summit_models.contract import Revision
-
-WAIT_SECONDS = 5.0
-"""For a wanted revision: a projector that is alive takes milliseconds, one that was replaced a few seconds."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +37,7 @@ class Services:
     feed: Feed
     access: Access
     clients: Clients
+    times: ApiTimes
 
     @classmethod
     def over(
@@ -47,13 +46,15 @@ class Services:
         access: Access | None = None,
         clients: Clients | None = None,
         *,
+        times: ApiTimes | None = None,
         feed_buffer_bytes: int = BUFFER_BYTES,
     ) -> Self:
-        """All of it, that has heard of nothing yet. Nobody may ask, unless it is said who."""
+        """All parts, before anything is read. Without `access` every request is rejected."""
+        times = times or ApiTimes()
         freshness, revisions = Freshness(), Revisions()
-        feed = Feed(read_models, freshness, revisions, buffer_bytes=feed_buffer_bytes)
-        log = EventLog(revisions)
-        return cls(read_models, freshness, revisions, log, feed, access or Access(), clients or Clients())
+        feed = Feed(read_models, freshness, revisions, times=times, buffer_bytes=feed_buffer_bytes)
+        log = EventLog(revisions, times)
+        return cls(read_models, freshness, revisions, log, feed, access or Access(), clients or Clients(), times)
 
 
 async def services(request: Request) -> Services:
@@ -196,7 +197,7 @@ async def reading(
     revision: Annotated[WantedRevision, Query()] = None,
 ) -> AsyncIterator[Reading]:
     if revision is not None:  # before a connection is taken: who waits must not keep others from reading
-        await services.revisions.wait_for(revision, WAIT_SECONDS)
+        await services.revisions.wait_for(revision, services.times.applied_seconds)
     moment = Moment(now, services.freshness.fresh_clusters(now))
     async with services.read_models.transaction() as transaction:
         _refuse_older(transaction, revision)

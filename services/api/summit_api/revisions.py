@@ -10,15 +10,13 @@ import logging
 
 from pydantic import SecretStr
 
+from summit_api.settings import ApiTimes
 from summit_models.contract import Revision
 from summit_models.event import STREAM
 from summit_runtime import database
 from summit_runtime.backoff import Backoff
 
 logger = logging.getLogger("summit.api")
-
-LOOK_SECONDS = 5.0
-"""Without a hint the checkpoint is looked at this often: a server that vanished without a word is noticed by that."""
 
 _REVISION = "SELECT revision FROM checkpoint WHERE stream = $1"
 
@@ -46,18 +44,18 @@ class Revisions:
         return self.current >= revision
 
 
-async def follow(url: SecretStr, revisions: Revisions) -> None:
+async def follow(url: SecretStr, revisions: Revisions, times: ApiTimes) -> None:
     """Keep `revisions` up to date for ever; while Postgres is away they stay where they were."""
     backoff = Backoff(initial_seconds=0.1, max_seconds=5.0)
     while True:
         try:
-            await _listen(url, revisions)
+            await _listen(url, revisions, times.look_seconds)
         except database.OUTAGE as error:
             logger.debug("no revisions are heard of: %s: %s", type(error).__name__, error)
         await asyncio.sleep(backoff.next_seconds())
 
 
-async def _listen(url: SecretStr, revisions: Revisions) -> None:
+async def _listen(url: SecretStr, revisions: Revisions, look_seconds: float) -> None:
     connection = await database.connect(url, application="summit-api-revisions")
     hint = asyncio.Event()
     try:
@@ -67,7 +65,7 @@ async def _listen(url: SecretStr, revisions: Revisions) -> None:
             hint.clear()  # before the look: a commit after it sets it again
             revisions.tell(await connection.fetchval(_REVISION, STREAM) or Revision(0))
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
+                async with asyncio.timeout(look_seconds):
                     await hint.wait()
     finally:
         connection.terminate()

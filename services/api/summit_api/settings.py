@@ -1,5 +1,6 @@
-"""Settings of the api: environment variables only, prefix `API_`."""
+"""Settings of the api: environment variables only, prefix `API_`; and times that only tests change."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -9,7 +10,34 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from summit_api.access import tokens
 from summit_api.access.pages import ANY, is_loopback
+from summit_runtime.nats.bus import MAX_AGE_SECONDS
 from summit_runtime.settings import DatabaseSettings
+
+
+@dataclass(frozen=True)
+class ApiTimes:
+    """Times of the api that nobody needs to set."""
+
+    applied_seconds: float = 5.0
+    """How long a request waits for a revision. An active projector needs milliseconds; when another takes over, a few
+    seconds."""
+    look_seconds: float = 5.0
+    """The checkpoint is read this often without a notification, so that a vanished server is noticed."""
+    heartbeat_seconds: float = 15.0
+    """Below the idle timeouts of common proxies, the shortest of which are 30 s; the HTML standard advises it."""
+    admission_seconds: float = 15.0
+    """How long a feed may outlive its token."""
+    ticket_feed_seconds: float = 3600.0
+    """How long a feed opened by a ticket lasts: a ticket does not show whether its token is still valid. Its page gets
+    another one."""
+    snapshot_seconds: float = 60.0
+    """For the list that a feed begins with. 100 000 VMs are 120 MB; a slower client reads lists page by page."""
+    staleness_seconds: float = 1.0
+    """How often the feed looks for clusters that have become stale, which takes 90 s."""
+    repeat_after_seconds: float = MAX_AGE_SECONDS / 3
+    """Age at which an edit is published again, before it ages out of the log; watchers do the same."""
+    repeat_check_seconds: float = 60.0
+    """Pause between two looks for such edits: each reads a small index, and a lost log is filled soon."""
 
 
 class Settings(DatabaseSettings):

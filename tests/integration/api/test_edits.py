@@ -10,7 +10,7 @@ from support.builders import uid_of
 from support.editing import SOLNA, UPPSALA, Editing, editing
 from support.published import CLUSTER, cluster_event, datacenter_event, vm_event
 
-from summit_api.edits import event_log
+from summit_api.settings import ApiTimes
 from summit_models.contract import DatacenterId
 from summit_models.event import VmEventType
 from summit_watcher.config.datacenters import DatacenterConfig
@@ -217,12 +217,9 @@ async def test_without_nats_edits_are_refused_and_reads_go_on(api: Editing) -> N
     assert await names(api) == {SOLNA: ["erp", "old-web"], UPPSALA: []}
 
 
-async def test_edit_that_the_tables_do_not_have_yet_is_answered_so(
-    nats_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_edit_that_the_tables_do_not_have_yet_is_answered_so(nats_url: str, database_url: str) -> None:
     """202: it is in the log and will be read; the revision says what to wait for."""
-    monkeypatch.setattr(event_log, "APPLY_SECONDS", 0.1)
-    async with editing(nats_url, database_url) as api:
+    async with editing(nats_url, database_url, times=ApiTimes(applied_seconds=0.1)) as api:
         lock = await asyncpg.connect(database_url)
         async with lock.transaction():
             await lock.execute("LOCK TABLE vms IN EXCLUSIVE MODE")  # readers go on, the projector waits

@@ -9,12 +9,14 @@ from support.published import vm_event
 from support.waiting import until
 
 from summit_api.edits.repeat import repeat
+from summit_api.settings import ApiTimes
 from summit_models.event import STREAM, VmEventType
 from summit_projector import apply_loop as session
 from summit_projector.recovery import replacement
 from summit_runtime.nats import bus
 
 SUBJECT = f"summit.vms.{SOLNA}.-.-.vm-001"
+AFTER_SECONDS = ApiTimes().repeat_after_seconds
 HAND = "SELECT id FROM vms WHERE NOT managed AND deleted_at IS NULL"
 
 
@@ -34,7 +36,7 @@ async def test_what_was_said_lately_is_not_repeated(api: Editing) -> None:
     """Nor what a watcher says, who does so himself."""
     await api.readings.fetch("UPDATE vms SET observed_at = now() - INTERVAL '31 days' WHERE managed")
     before = await bus.stream_state(api.client)
-    await repeat(api.client, api.services.read_models)
+    await repeat(api.client, api.services.read_models, AFTER_SECONDS)
     assert await bus.stream_state(api.client) == before
 
 
@@ -42,8 +44,8 @@ async def test_silent_vm_is_repeated_once(api: Editing) -> None:
     """After a month, so that it is in the log after three. Two apis do it at once, and one repetition is stored."""
     await api.readings.fetch("UPDATE vms SET observed_at = now() - INTERVAL '31 days' WHERE NOT managed")
     before = (await bus.stream_state(api.client)).last_sequence
-    await repeat(api.client, api.services.read_models)
-    await repeat(api.client, api.services.read_models)
+    await repeat(api.client, api.services.read_models, AFTER_SECONDS)
+    await repeat(api.client, api.services.read_models, AFTER_SECONDS)
     await api.readings.applied(before + 1)
     said = (await api.said())[SUBJECT]
     assert (said["type"], said["data"]["cpu"]) == (VmEventType.OBSERVED, 4)
@@ -59,6 +61,6 @@ async def test_vm_outlives_the_log_that_had_it(api: Editing) -> None:
     watched = "SELECT name FROM vms WHERE managed AND deleted_at IS NULL"
     await until(lambda: api.readings.fetch(watched), lambda rows: [row["name"] for row in rows] == ["other"])
     assert await api.readings.fetch(HAND) == [{"id": "vm-001"}]
-    await repeat(api.client, api.services.read_models)
+    await repeat(api.client, api.services.read_models, AFTER_SECONDS)
     assert (await api.said())[SUBJECT]["data"]["cpu"] == 4
     assert (await api.ask("PATCH", f"/admin/datacenters/{SOLNA}/vms/vm-001", {"cpu": 8})).status_code in {200, 409}

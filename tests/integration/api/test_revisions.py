@@ -8,8 +8,9 @@ from pydantic import SecretStr
 from support.api_stack import Stack, api_over, api_stack, placed_vm
 from support.waiting import until
 
-from summit_api import deps, revisions
+from summit_api import revisions
 from summit_api.revisions import Revisions
+from summit_api.settings import ApiTimes
 from summit_models.contract import Revision
 from summit_projector import migrate
 from summit_runtime.process import end
@@ -40,14 +41,14 @@ async def test_revision_that_is_there_costs_nothing(stack: Stack) -> None:
         assert (await stack.http.get(f"/api/v1{path}?revision=1")).status_code == 200
 
 
-async def test_revision_that_does_not_come_is_a_409(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Within the time; the problem tells how far the tables are."""
-    monkeypatch.setattr(deps, "WAIT_SECONDS", 0.05)
-    await stack.apply(placed_vm("a"))
-    for path in READS:
-        answer = await stack.http.get(f"/api/v1{path}?revision=2")
-        assert (answer.status_code, answer.json()["title"]) == (409, "Revision not applied")
-        assert "the tables are at 1" in answer.json()["detail"]
+async def test_revision_that_does_not_come_is_a_409(database_url: str) -> None:
+    """Within the time; the problem says how far the tables are."""
+    async with api_stack(database_url, times=ApiTimes(applied_seconds=0.05)) as stack:
+        await stack.apply(placed_vm("a"))
+        for path in READS:
+            answer = await stack.http.get(f"/api/v1{path}?revision=2")
+            assert (answer.status_code, answer.json()["title"]) == (409, "Revision not applied")
+            assert "the tables are at 1" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("wrong", ["-1", "x", str(1 << 63)])
@@ -71,7 +72,7 @@ async def test_many_wait_without_keeping_others_from_reading(stack: Stack) -> No
 async def known(database_url: str) -> AsyncIterator[Revisions]:
     """What a process hears of the tables' revisions."""
     known = Revisions()
-    following = asyncio.create_task(revisions.follow(SecretStr(database_url), known))
+    following = asyncio.create_task(revisions.follow(SecretStr(database_url), known, ApiTimes()))
     yield known
     await end(following)
 

@@ -1,6 +1,7 @@
 """Who may follow what: the feed agrees with the lists, and ends with the token that let its client in."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from support.published import cluster_event, migration_event
 from summit_api.access import tokens
 from summit_api.access.identify import Access
 from summit_api.access.policy_file import PolicyFile
-from summit_api.feed import admission
+from summit_api.settings import ApiTimes
 from summit_models.event import VmEventType
 
 CALLERS = {
@@ -19,6 +20,7 @@ CALLERS = {
     "uppsala": "role: viewer, datacenters: [dc-uppsala]",
     "test": "role: viewer, namespaces: [test]",
 }
+TIMES = ApiTimes(admission_seconds=0.05)
 TOKENS = {name: tokens.new_token() for name in CALLERS}
 
 
@@ -44,7 +46,7 @@ def access_file(tmp_path: Path) -> Path:
 @pytest.fixture
 async def stack(nats_url: str, database_url: str, access_file: Path) -> AsyncIterator[FeedStack]:
     """Asks with the token of a caller who sees everything, unless another is given."""
-    async with feed_stack(nats_url, database_url, access=Access(policy=PolicyFile(access_file))) as stack:
+    async with feed_stack(nats_url, database_url, access=Access(policy=PolicyFile(access_file)), times=TIMES) as stack:
         stack.http.headers["Authorization"] = f"Bearer {TOKENS['all']}"
         yield stack
 
@@ -97,9 +99,8 @@ async def test_nobody_follows_without_a_token(stack: FeedStack) -> None:
     assert client.changes() == [("vm:added", "uppsala")]
 
 
-async def test_feed_ends_with_its_token(stack: FeedStack, access_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_feed_ends_with_its_token(stack: FeedStack, access_file: Path) -> None:
     """Properly, within seconds of the line in the access file; that of another goes on."""
-    monkeypatch.setattr(admission, "LOOK_SECONDS", 0.05)
     async with (
         listening(stack.http, token=TOKENS["uppsala"]) as withdrawn,
         listening(stack.http, token=TOKENS["test"]) as narrowed,
@@ -115,15 +116,16 @@ async def test_feed_ends_with_its_token(stack: FeedStack, access_file: Path, mon
         await kept.until(kept.changes)
 
 
-async def test_feed_opened_by_a_ticket_ends_after_an_hour(stack: FeedStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A ticket does not tell whether the token that it was got with is still good."""
-    monkeypatch.setattr(admission, "LOOK_SECONDS", 0.05)
-    ticket = (await stack.http.post("/api/v1/tickets")).json()["ticket"]
-    del stack.http.headers["Authorization"]
-    async with listening(stack.http, ticket=ticket) as client:
-        await client.joined()
-        assert not client.ended
-    monkeypatch.setattr(admission, "TICKET_SECONDS", 0.0)
-    async with listening(stack.http, ticket=ticket) as client:
-        await client.until(lambda: client.ended)
-        assert client.failure is None
+async def test_feed_opened_by_a_ticket_ends_after_an_hour(nats_url: str, database_url: str, access_file: Path) -> None:
+    """A ticket does not show whether the token it was issued for is still valid."""
+    assert TIMES.ticket_feed_seconds == 3600
+    access = Access(policy=PolicyFile(access_file))
+    hour_is_over = replace(TIMES, ticket_feed_seconds=0)
+    for times, ends in ((TIMES, False), (hour_is_over, True)):
+        async with feed_stack(nats_url, database_url, access=access, times=times) as stack:
+            headers = {"Authorization": f"Bearer {TOKENS['all']}"}
+            ticket = (await stack.http.post("/api/v1/tickets", headers=headers)).json()["ticket"]
+            async with listening(stack.http, ticket=ticket) as client:
+                await client.until(lambda client=client, ends=ends: client.ended if ends else client.events)
+                assert client.failure is None
+                assert client.ended is ends

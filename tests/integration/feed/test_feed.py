@@ -12,12 +12,12 @@ from support.feeding import ageless, api, feed_stack, listening
 from support.published import OBSERVED_AT, cluster_event, migration_event, vm_event
 from support.waiting import until
 
-from summit_api.feed import response
 from summit_api.feed.feed import Feed
 from summit_api.freshness import Freshness
 from summit_api.metrics import FEED_CLIENTS
 from summit_api.query.read_transaction import ReadModels
 from summit_api.revisions import Revisions
+from summit_api.settings import ApiTimes
 from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.event import HEALTH_BUCKET, MigrationEventType, VmEventType
 from summit_models.migration import PhaseTransition
@@ -58,12 +58,13 @@ async def test_head_is_answered_and_ends(nats_url: str, database_url: str) -> No
     assert answer.headers["X-Accel-Buffering"] == "no"
 
 
-async def test_silent_feed_shows_that_it_lives_and_how_far_it_is(
-    nats_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_silent_feed_shows_that_it_lives_and_how_far_it_is(nats_url: str, database_url: str) -> None:
     """A client whose list never changes comes back to where the log is, not to where its list last changed."""
-    monkeypatch.setattr(response, "HEARTBEAT_SECONDS", 0.05)
-    async with feed_stack(nats_url, database_url) as stack, listening(stack.http, cluster="no-such") as client:
+    times = ApiTimes(heartbeat_seconds=0.05)
+    async with (
+        feed_stack(nats_url, database_url, times=times) as stack,
+        listening(stack.http, cluster="no-such") as client,
+    ):
         await client.joined()
         revision = await stack.applied(vm_event("a", VmEventType.CREATED))
         await client.until(lambda: client.last_revision == revision)
@@ -71,17 +72,18 @@ async def test_silent_feed_shows_that_it_lives_and_how_far_it_is(
     assert client.events[-1].json() == {"revision": revision}
 
 
-async def test_silent_feed_of_a_busy_log_shows_that_it_lives(
-    nats_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_silent_feed_of_a_busy_log_shows_that_it_lives(nats_url: str, database_url: str) -> None:
     """Changes that are no client's business come faster than its heartbeats: a proxy would take it for dead."""
-    monkeypatch.setattr(response, "HEARTBEAT_SECONDS", 0.5)
+    times = ApiTimes(heartbeat_seconds=0.5)
 
     async def keep_changing() -> None:
         for version in itertools.count(1):
             await stack.applied(vm_event("a", versions=(version, 0)))
 
-    async with feed_stack(nats_url, database_url) as stack, listening(stack.http, cluster="no-such") as client:
+    async with (
+        feed_stack(nats_url, database_url, times=times) as stack,
+        listening(stack.http, cluster="no-such") as client,
+    ):
         await client.joined()
         busy = asyncio.create_task(keep_changing())
         await client.until(lambda: len([event for event in client.events if event.event == "bookmark"]) > 2)
@@ -105,7 +107,7 @@ async def test_tables_that_are_away_are_told_once(nats_url: str, caplog: pytest.
     async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         read_models = ReadModels(SecretStr(f"postgresql://summit@127.0.0.1:{port}/x"))
-        feed = Feed(read_models, Freshness(), Revisions(), buffer_bytes=1 << 20)
+        feed = Feed(read_models, Freshness(), Revisions(), times=ApiTimes(), buffer_bytes=1 << 20)
         following = asyncio.create_task(feed.follow(client))
         await asyncio.wait_for(third.wait(), 30)
         await end(following)

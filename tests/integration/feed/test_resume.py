@@ -10,6 +10,7 @@ from support.published import vm_event
 from support.waiting import until
 
 from summit_api.feed import source
+from summit_api.settings import ApiTimes
 from summit_models.event import STREAM, VmEvent, VmEventType
 from summit_projector import apply_loop as session
 from summit_runtime.nats import bus
@@ -195,9 +196,8 @@ async def test_log_that_was_replaced_resets_everybody(
     nats_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its numbers begin again; clients end up with what lists show, and go on from there."""
-    monkeypatch.setattr(source, "LOOK_SECONDS", 0.1)
     monkeypatch.setattr(session, "CHECK_SECONDS", 0.1)
-    async with feed_stack(nats_url, database_url) as stack:
+    async with feed_stack(nats_url, database_url, times=ApiTimes(look_seconds=0.1)) as stack:
         await stack.applied(*created("a", "b", "c"))
         async with listening(stack.http) as live, listening(stack.http, snapshot="true") as whole:
             await live.joined()

@@ -11,12 +11,10 @@ from nats.aio.client import Client
 
 from summit_api.problems import ProblemError, unavailable
 from summit_api.revisions import Revisions
+from summit_api.settings import ApiTimes
 from summit_models.contract import Revision
 from summit_models.event import Event
 from summit_runtime.nats.append import Basis, ConflictError, NotStoredError, append
-
-APPLY_SECONDS = 5.0
-"""A projector that is alive takes milliseconds; one that was replaced takes a few seconds to go on."""
 
 
 class Stored(NamedTuple):
@@ -28,12 +26,13 @@ class Stored(NamedTuple):
 class EventLog:
     """`client` is set while there is a connection to NATS."""
 
-    def __init__(self, revisions: Revisions) -> None:
+    def __init__(self, revisions: Revisions, times: ApiTimes) -> None:
         self.client: Client | None = None
         self._revisions = revisions
+        self._applied_seconds = times.applied_seconds
 
     async def append(self, events: Sequence[Event], basis: Basis) -> Stored:
-        """Store events, all or none, and wait until the tables have them, at most five seconds.
+        """Store events, all or none, and wait until the tables have them, for a few seconds at most.
 
         Raises ProblemError: 409 when `basis` is not the newest any more, 503 when NATS has not confirmed.
         """
@@ -43,11 +42,11 @@ class EventLog:
             revision = await append(self.client, events, basis)
         except ConflictError as error:
             if error.newest is not None:  # so that who reads it again sees it
-                await self._revisions.wait_for(error.newest, APPLY_SECONDS)
+                await self._revisions.wait_for(error.newest, self._applied_seconds)
             raise _changed_meanwhile() from error
         except NotStoredError as error:
             raise _unavailable(error) from error
-        return Stored(revision, await self._revisions.wait_for(revision, APPLY_SECONDS))
+        return Stored(revision, await self._revisions.wait_for(revision, self._applied_seconds))
 
 
 def _changed_meanwhile() -> ProblemError:

@@ -19,33 +19,28 @@ from summit_api.query import editable
 from summit_api.query.editable import Editable
 from summit_api.query.errors import QueryError
 from summit_api.query.read_transaction import ReadModels
+from summit_api.settings import ApiTimes
 from summit_models.datacenter import Datacenter
 from summit_models.event import Event
 from summit_models.vm import Vm
 from summit_runtime.nats.append import Basis, ConflictError, NotStoredError, append
-from summit_runtime.nats.bus import MAX_AGE_SECONDS
 
 logger = logging.getLogger("summit.api")
 
-REPEAT_AFTER_SECONDS = MAX_AGE_SECONDS / 3
-"""As watchers do."""
-CHECK_SECONDS = 60.0
-"""Seldom enough for a look at one small index, and soon enough for a log that was lost."""
 
-
-async def keep_repeating(client: Client, read_models: ReadModels) -> None:
+async def keep_repeating(client: Client, read_models: ReadModels, times: ApiTimes) -> None:
     """Repeat for ever what needs it; while Postgres or NATS is away it waits."""
     while True:
         with contextlib.suppress(QueryError, NotStoredError):  # both are logged where they occur
-            await repeat(client, read_models)
-        await asyncio.sleep(CHECK_SECONDS)
+            await repeat(client, read_models, times.repeat_after_seconds)
+        await asyncio.sleep(times.repeat_check_seconds)
 
 
-async def repeat(client: Client, read_models: ReadModels) -> None:
+async def repeat(client: Client, read_models: ReadModels, after_seconds: float) -> None:
     """Repeat once. Raises QueryError without Postgres, NotStoredError without NATS."""
     async with read_models.transaction() as transaction:
-        silent_vms = await editable.silent_vms(transaction, REPEAT_AFTER_SECONDS)
-        silent_datacenters = await editable.silent_datacenters(transaction, REPEAT_AFTER_SECONDS)
+        silent_vms = await editable.silent_vms(transaction, after_seconds)
+        silent_datacenters = await editable.silent_datacenters(transaction, after_seconds)
     now = datetime.now(UTC)
     for event, basis in (*_of_vms(silent_vms, now), *_of_datacenters(silent_datacenters, now)):
         with contextlib.suppress(ConflictError):  # something newer was said

@@ -8,18 +8,16 @@ from datetime import UTC, datetime
 from summit_api.access.identify import Access
 from summit_api.access.principal import Principal
 from summit_api.problems import ProblemError
-
-LOOK_SECONDS = 15.0
-"""How long at most a withdrawn token goes on to be told of changes."""
-TICKET_SECONDS = 3600.0
-"""A ticket says nothing of what became of the token that it was got with: its page gets another one each hour."""
+from summit_api.settings import ApiTimes
 
 
-async def withdrawn(access: Access, principal: Principal, headers: Mapping[str, str], *, by_ticket: bool) -> None:
-    """Return when who came with these headers is no longer who was let in."""
-    ticket_ends = time.monotonic() + TICKET_SECONDS
+async def withdrawn(
+    access: Access, principal: Principal, headers: Mapping[str, str], times: ApiTimes, *, by_ticket: bool
+) -> None:
+    """Return when the sender of these headers no longer is the principal that was admitted."""
+    ticket_ends = time.monotonic() + times.ticket_feed_seconds
     while True:
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(times.admission_seconds)
         now = datetime.now(UTC)
         if principal.until and principal.until <= now:
             return

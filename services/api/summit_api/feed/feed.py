@@ -13,9 +13,7 @@ from summit_api.feed.subscription import Subscription, Wish
 from summit_api.freshness import Freshness
 from summit_api.query.read_transaction import ReadModels
 from summit_api.revisions import Revisions
-
-TURNED_SECONDS = 1.0
-"""How late it is told at most that a cluster has become stale, of the 90 s that it took."""
+from summit_api.settings import ApiTimes
 
 
 class Feed:
@@ -27,12 +25,14 @@ class Feed:
         freshness: Freshness,
         revisions: Revisions,
         *,
+        times: ApiTimes,
         buffer_bytes: int,
     ) -> None:
+        self._times = times
         self.hub = Hub(buffer_bytes)
         self._clusters = Clusters(freshness)
-        self._source = Source(self.hub, self._clusters, read_models, revisions)
-        self._snapshots = Snapshots(read_models, self._clusters)
+        self._source = Source(self.hub, self._clusters, read_models, revisions, times)
+        self._snapshots = Snapshots(read_models, self._clusters, times)
 
     async def follow(self, client: Client) -> None:
         """Tell what the tables take in from the log, for ever."""
@@ -42,7 +42,7 @@ class Feed:
         """Tell which clusters become stale or fresh, for ever: also without NATS, when all do."""
         while True:
             self.hub.publish(self._clusters.turned(datetime.now(UTC)))
-            await asyncio.sleep(TURNED_SECONDS)
+            await asyncio.sleep(self._times.staleness_seconds)
 
     def subscription(self, wish: Wish) -> Subscription:
         return Subscription(wish, hub=self.hub, source=self._source, clusters=self._clusters, snapshots=self._snapshots)

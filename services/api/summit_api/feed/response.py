@@ -18,9 +18,6 @@ from summit_api.http.leniency import HEAD_ONLY
 from summit_api.metrics import FEED_CLIENTS
 from summit_runtime.process import end
 
-HEARTBEAT_SECONDS = 15.0
-"""Below the idle timeouts of common proxies, the shortest of which are 30 s; and the HTML standard's advice."""
-
 _END: Message = {"type": "http.response.body", "body": b"", "more_body": False}
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -34,8 +31,11 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, subscription: Subscription, withdrawn: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def __init__(
+        self, subscription: Subscription, withdrawn: Callable[[], Coroutine[Any, Any, None]], heartbeat_seconds: float
+    ) -> None:
         super().__init__()
+        self._heartbeat_seconds = heartbeat_seconds
         self._subscription = subscription
         self._withdrawn = withdrawn
 
@@ -62,7 +62,7 @@ class EventStream(Response):
         """Chunks, and a sign of life where the client has heard nothing for long, however busy the log is."""
         async with aclosing(self._subscription.chunks()) as chunks:
             following = asyncio.ensure_future(anext(chunks))
-            silent_until = time.monotonic() + HEARTBEAT_SECONDS
+            silent_until = time.monotonic() + self._heartbeat_seconds
             try:
                 while True:
                     done, _ = await asyncio.wait({following}, timeout=max(0.0, silent_until - time.monotonic()))
@@ -71,7 +71,7 @@ class EventStream(Response):
                         chunk = self._subscription.heartbeat()
                     if chunk:
                         await send(_body(chunk))
-                        silent_until = time.monotonic() + HEARTBEAT_SECONDS
+                        silent_until = time.monotonic() + self._heartbeat_seconds
                     if done:
                         following = asyncio.ensure_future(anext(chunks))
             except StopAsyncIteration:

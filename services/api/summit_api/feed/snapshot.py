@@ -18,12 +18,11 @@ from summit_api.query.read_transaction import ReadModels, ReadTransaction
 from summit_api.query.vms import VmRow
 from summit_api.render.inventory import vm_item
 from summit_api.render.moment import Moment
+from summit_api.settings import ApiTimes
 from summit_models.contract import Revision
 
 SNAPSHOTS_AT_ONCE = 2
 """Each holds a connection of the pool and a transaction for as long as its client takes."""
-SNAPSHOT_SECONDS = 60.0
-"""A fleet of 100 000 VMs is 120 MB. A client that needs longer for its part had better read lists, page by page."""
 
 
 class TooSlowError(Exception):
@@ -40,9 +39,10 @@ class Listing(NamedTuple):
 class Snapshots:
     """Lets a few clients read their list at a time."""
 
-    def __init__(self, read_models: ReadModels, clusters: Clusters) -> None:
+    def __init__(self, read_models: ReadModels, clusters: Clusters, times: ApiTimes) -> None:
         self._read_models = read_models
         self._clusters = clusters
+        self._seconds = times.snapshot_seconds
         self._turns = asyncio.Semaphore(SNAPSHOTS_AT_ONCE)
 
     @asynccontextmanager
@@ -50,15 +50,17 @@ class Snapshots:
         """Read the client's list in one transaction. The chunks raise TooSlowError when it takes them too slowly."""
         async with self._turns, self._read_models.transaction() as transaction:
             moment = self._clusters.moment(datetime.now(UTC))
-            yield Listing(transaction.position, _chunks(transaction, selection, moment))
+            yield Listing(transaction.position, _chunks(transaction, selection, moment, self._seconds))
 
 
-async def _chunks(transaction: ReadTransaction, selection: Selection, moment: Moment) -> AsyncIterator[bytes]:
+async def _chunks(
+    transaction: ReadTransaction, selection: Selection, moment: Moment, seconds: float
+) -> AsyncIterator[bytes]:
     """Each VM as `vm:added`, then `snapshot:done`.
 
     Only that one has an id: who loses the connection before it has no list to go on from.
     """
-    deadline = time.monotonic() + SNAPSHOT_SECONDS
+    deadline = time.monotonic() + seconds
     count = 0
     if selection.shows_vms:
         async for rows in vms.every(transaction, selection.filters, selection.scope):

@@ -31,6 +31,7 @@ from summit_api.query.position import Position
 from summit_api.query.read_transaction import ReadModels, ReadTransaction
 from summit_api.render.moment import Moment
 from summit_api.revisions import Revisions
+from summit_api.settings import ApiTimes
 from summit_models.contract import Revision
 from summit_runtime.backoff import Backoff
 from summit_runtime.nats import bus
@@ -42,8 +43,6 @@ logger = logging.getLogger("summit.api")
 
 LOOK_BACK_EVENTS = 5000
 """Half a second's work at the start of a process; minutes of a busy fleet, hours of a quiet one."""
-LOOK_SECONDS = 5.0
-"""How often it is looked whether the tables are still of the same generation while the log is silent."""
 REPLAY_EVENTS = 100_000
 """A client that missed more had better list again: the list of the largest fleet is not longer."""
 REPLAYS_AT_ONCE = 4
@@ -73,11 +72,14 @@ class TooOldError(Exception):
 class Source:
     """Reads the log into the hub, and reads it again for those who were away for long."""
 
-    def __init__(self, hub: Hub, clusters: Clusters, read_models: ReadModels, revisions: Revisions) -> None:
+    def __init__(
+        self, hub: Hub, clusters: Clusters, read_models: ReadModels, revisions: Revisions, times: ApiTimes
+    ) -> None:
         self._hub = hub
         self._clusters = clusters
         self._read_models = read_models
         self._revisions = revisions
+        self._look_seconds = times.look_seconds
         self._client: Client | None = None
         self._era = ""
         self._stream_created_at: datetime | None = None
@@ -138,7 +140,7 @@ class Source:
             reading = asyncio.create_task(consumer.next_batch())
             try:
                 while True:
-                    await asyncio.wait({reading}, timeout=LOOK_SECONDS)
+                    await asyncio.wait({reading}, timeout=self._look_seconds)
                     if not reading.done():
                         await self._look()
                         continue
@@ -188,7 +190,7 @@ class Source:
     async def _told(self, messages: Sequence[StreamMessage]) -> tuple[list[Frame], Revision]:
         """The frames of those messages that the tables have reached, at least one, and the last one's revision."""
         while True:
-            await self._revisions.wait_for(messages[0].sequence, LOOK_SECONDS)
+            await self._revisions.wait_for(messages[0].sequence, self._look_seconds)
             async with self._read_models.transaction() as transaction:
                 self._check(transaction)
                 if reached := [message for message in messages if message.sequence <= transaction.revision]:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import AfterValidator, Field
 
 from summit_api.access.tickets import MAX_LENGTH
-from summit_api.deps import WAIT_SECONDS, FeedViewerDep, ServicesDep, not_applied
+from summit_api.deps import FeedViewerDep, ServicesDep, not_applied
 from summit_api.feed.admission import withdrawn
 from summit_api.feed.frame import Topic
 from summit_api.feed.response import EventStream
@@ -85,13 +85,14 @@ async def follow_events(
     A message is sent when lists show what it tells. What enters the filtered list is `vm:added`, what leaves it
     `vm:removed`. What cannot be continued without a gap is answered with a message `reset`: list again.
     """
-    if query.revision is not None and not await services.revisions.wait_for(query.revision, WAIT_SECONDS):
-        raise not_applied(query.revision, services.revisions.current)
+    times, revision = services.times, query.revision
+    if revision is not None and not await services.revisions.wait_for(revision, times.applied_seconds):
+        raise not_applied(revision, services.revisions.current)
     selection = Selection(principal.scope, query, frozenset(query.types) or None)
     wish = Wish(selection, _after(last_event_id, query.since), query.snapshot)
     by_ticket = query.ticket is not None
-    ends = partial(withdrawn, services.access, principal, request.headers, by_ticket=by_ticket)
-    return EventStream(services.feed.subscription(wish), ends)
+    ends = partial(withdrawn, services.access, principal, request.headers, times, by_ticket=by_ticket)
+    return EventStream(services.feed.subscription(wish), ends, times.heartbeat_seconds)
 
 
 def _after(last_event_id: str | None, since: str | None) -> Position | None:
