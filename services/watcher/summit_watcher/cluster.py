@@ -22,11 +22,11 @@ from summit_watcher.activity import ActivityLog
 from summit_watcher.config.datacenters import ClusterConfig
 from summit_watcher.inventory.published import PublishedState, begin
 from summit_watcher.kube.connection import ClusterConnection
-from summit_watcher.kube.errors import HistoryEndedError, RegressedError, SupersededError
+from summit_watcher.kube.errors import HistoryEndedError, RegressedError
 from summit_watcher.kube.resources import WATCHED
 from summit_watcher.listwatch.listwatch import ListWatchSettings
 from summit_watcher.listwatch.state import Listing, ListReason
-from summit_watcher.log.cluster_events import ClusterEvents
+from summit_watcher.log.cluster_events import ClusterEvents, SupersededError
 from summit_watcher.log.epoch import Epoch
 from summit_watcher.log.liveness import SILENT_SECONDS, until_silent
 from summit_watcher.log.positions import Start, last_heartbeat, start

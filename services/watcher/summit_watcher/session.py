@@ -24,13 +24,13 @@ from summit_watcher.inventory.diff import Diff
 from summit_watcher.inventory.events import Outgoing
 from summit_watcher.inventory.published import PublishedState
 from summit_watcher.kube.connection import ClusterConnection
-from summit_watcher.kube.errors import SupersededError, WatcherError
+from summit_watcher.kube.errors import WatcherError
 from summit_watcher.kube.identity import Identity
 from summit_watcher.kube.resources import WATCHED, Resource
 from summit_watcher.listwatch.events import Init, InitApply, InitDone, ListWatchEvent
 from summit_watcher.listwatch.listwatch import ListWatch, ListWatchSettings
 from summit_watcher.listwatch.queue import EventQueue
-from summit_watcher.log.cluster_events import ClusterEvents
+from summit_watcher.log.cluster_events import ClusterEvents, SupersededError
 from summit_watcher.log.epoch import Epoch
 from summit_watcher.log.health import OBSERVED_AFTER, HealthReporter, Vitals
 from summit_watcher.log.positions import CHECKPOINT_SECONDS, Checkpoint, Start

@@ -13,8 +13,7 @@ from summit_models.cluster import ConnectionState as State
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.event import ingest
 from summit_runtime.nats.consumer import replay
-from summit_watcher.kube.errors import SupersededError
-from summit_watcher.log.cluster_events import ClusterEvents
+from summit_watcher.log.cluster_events import ClusterEvents, SupersededError
 from summit_watcher.log.epoch import Epoch, claim
 
 DATACENTER, CLUSTER = DatacenterId("dc-solna"), ClusterName("vulcan")

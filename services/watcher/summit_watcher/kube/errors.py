@@ -1,38 +1,43 @@
 """What goes wrong between us and a cluster, as sentences for people.
 
 WatcherError
-├── StatusError        the server said no, in its own words
-│   └── ErrorEvent         … as an ERROR event inside a watch
-├── UndecodableLine    bytes that are no event, or a page that is no list
-├── KubeconfigError    the file is missing, broken, or asks for what we do not do
-├── AuthError          there are no credentials, or the server refuses them after they were loaded again
-├── TlsError           there was no TLS handshake
-│   └── CertificateError   … as the server's certificate was not accepted
-├── UnreachableError   nothing that speaks Kubernetes answers at that address
-├── LostError          an answer broke off
-│   ├── IdleError      … or fell silent
-│   └── ShortWatch     … or ended before it had begun
-├── StreamingListError a streaming list that does not end as it should
+├── StatusError           the API server refused, in its own words
+│   └── ErrorEvent           … as an ERROR event inside a watch
+├── UndecodableLine       bytes that are no event, or a page that is no list
+├── KubeconfigError       the file is missing or broken, or asks for what is not supported
+├── AuthError             there are no credentials, or the server refuses them after they were loaded again
+├── TlsError              the TLS handshake failed
+│   └── CertificateError     … as the server's certificate was not accepted
+├── UnreachableError      nothing that speaks Kubernetes answers at that address
+├── LostError             an answer broke off
+│   ├── IdleError            … or no byte of it came for too long
+│   └── ShortWatch           … or it ended before it had begun
+├── StreamingListError    a streaming list that does not end as it should
 ├── IdentityChangedError  another cluster answers
-├── HistoryEndedError  the resourceVersions known so far compare with nothing any more: all begins anew
-│   ├── RegressedError     the server's resourceVersion went backwards
-│   └── ReplacedError      another cluster was declared to take the place
-├── SupersededError    another watcher has begun to watch the cluster
-└── BackpressureError  we have closed a watch, as NATS does not take what it brings
+├── HistoryEndedError     the resourceVersions known so far cannot be compared with new ones: a new epoch begins
+│   ├── RegressedError       … since the server's resourceVersion went backwards
+│   └── ReplacedError        … since another cluster was declared to take the place
+└── BackpressureError     we closed a watch, as NATS does not take what it brings
 """
 
 from collections.abc import Awaitable, Callable
 from hashlib import blake2b
+from typing import ClassVar
 
 import msgspec
 
+from summit_models.cluster import ConnectionState
+
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for bytes that cannot be read: bad JSON, a wrong type, bad UTF-8 (which is not a MsgspecError),
-or nesting deeper than the stack."""
+"""What msgspec raises for bytes that it cannot read: bad JSON, a wrong type, bad UTF-8 (which is not a MsgspecError), or
+nesting deeper than the stack."""
 
 
 class WatcherError(Exception):
     """Base of the watcher's errors."""
+
+    state: ClassVar[ConnectionState] = ConnectionState.BACKOFF
+    """The state that such an error puts a list-watch in."""
 
 
 class StatusError(WatcherError):
@@ -51,7 +56,7 @@ class StatusError(WatcherError):
 
 
 class UndecodableLine(WatcherError):
-    """Bytes that could not be read. Carries their length and digest, never the content: manifests hold secrets."""
+    """Bytes that cannot be read. Carries their length and digest, never the content: manifests hold secrets."""
 
     def __init__(self, reason: str, data: bytes) -> None:
         self.reason = reason
@@ -63,13 +68,19 @@ class UndecodableLine(WatcherError):
 class KubeconfigError(WatcherError):
     """The kubeconfig cannot be used. The sentence names the file and what to do."""
 
+    state = ConnectionState.CONFIG_ERROR
+
 
 class AuthError(WatcherError):
-    """No credentials, or refused ones. Nothing was sent without credentials instead."""
+    """There are no credentials, or they are refused. Nothing was sent without credentials instead."""
+
+    state = ConnectionState.AUTH_FAILED
 
 
 class TlsError(WatcherError):
     """The TLS handshake failed."""
+
+    state = ConnectionState.TLS_ERROR
 
 
 class CertificateError(TlsError):
@@ -77,7 +88,9 @@ class CertificateError(TlsError):
 
 
 class UnreachableError(WatcherError):
-    """No connection, or what answers is not a Kubernetes API."""
+    """There is no connection, or what answers is not a Kubernetes API."""
+
+    state = ConnectionState.UNREACHABLE
 
 
 class LostError(WatcherError):
@@ -87,9 +100,11 @@ class LostError(WatcherError):
 class IdleError(LostError):
     """No byte came for too long: half-open connections look like this."""
 
+    state = ConnectionState.STALE
+
 
 class ShortWatch(LostError):
-    """A watch ended at once and without an event: re-watching without a pause would hammer the server."""
+    """A watch ended at once, without an event. Watching again without a pause would hammer the server."""
 
 
 class StreamingListError(WatcherError):
@@ -97,15 +112,17 @@ class StreamingListError(WatcherError):
 
 
 class IdentityChangedError(WatcherError):
-    """Another cluster answers than the one that is known. An operator has to decide; the sentence says how."""
+    """Another cluster answers than the known one. An operator must decide; the sentence says how."""
+
+    state = ConnectionState.IDENTITY_CHANGED
 
 
 class HistoryEndedError(WatcherError):
-    """What was known of the cluster is of a history that has ended."""
+    """What is known of the cluster belongs to a history that has ended."""
 
 
 class RegressedError(HistoryEndedError):
-    """The resourceVersion is lower than one seen before, as after an etcd restore."""
+    """The resourceVersion is lower than an earlier one, as after an etcd restore."""
 
     def __init__(self, resource: str, seen: str, found: str) -> None:
         super().__init__(
@@ -122,15 +139,10 @@ class ReplacedError(HistoryEndedError):
         self.identity = identity
 
 
-class SupersededError(WatcherError):
-    """Another watcher has begun to watch the cluster: nobody hears this one any more."""
-
-    def __init__(self, ours: int, newest: int) -> None:
-        super().__init__(f"another watcher has begun to watch it, with epoch {newest} after our {ours}")
-
-
 class BackpressureError(WatcherError):
-    """A watch that is closed on purpose: more would have to be kept than may be. `room` waits until it may go on."""
+    """A watch was closed on purpose, since the event queue is full. `room` waits until the watch may go on."""
+
+    state = ConnectionState.BACKPRESSURE
 
     def __init__(self, waiting: int, room: Callable[[], Awaitable[None]]) -> None:
         super().__init__(f"{waiting} changes wait for NATS, which is away or slow")
@@ -138,4 +150,4 @@ class BackpressureError(WatcherError):
 
 
 class ErrorEvent(StatusError):
-    """An ERROR event: the watch is over, though it was answered with HTTP 200."""
+    """An ERROR event ends a watch, though the watch was answered with HTTP 200."""

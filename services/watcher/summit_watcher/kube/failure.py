@@ -1,25 +1,15 @@
 """What a failure means: the state it puts a list-watch in, the sentence for people, and how soon to try again.
 
-What a person must mend (credentials, rights, certificates) is tried less often than what heals by itself.
+What a person must correct (credentials, rights, certificates) is tried less often than what heals by itself.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
 from summit_models.cluster import ConnectionState
 from summit_runtime.backoff import INITIAL_SECONDS, MAX_SECONDS
-from summit_watcher.kube.errors import (
-    AuthError,
-    BackpressureError,
-    IdentityChangedError,
-    IdleError,
-    KubeconfigError,
-    StatusError,
-    TlsError,
-    UnreachableError,
-    WatcherError,
-)
+from summit_watcher.kube.errors import StatusError, WatcherError
 
 
 class Retry(NamedTuple):
@@ -46,30 +36,15 @@ class Failure(NamedTuple):
     state: ConnectionState
     reason: str
     retry_after_seconds: float = 0.0
-    """What the server asked for; 0 if it did not."""
+    """The pause that the server asked for; 0 if it did not."""
 
 
 def classify(error: WatcherError) -> Failure:
-    """The state, the reason in words, and how long the server asks us to wait."""
+    """The state and the reason of an error, and the pause that the server asks for."""
     if isinstance(error, StatusError):
         retry_after = error.retry_after_seconds or 0.0
-        return Failure(_state_of_status(error.code, asked_to_wait=retry_after > 0), _said(error), retry_after)
-    return Failure(_state_of(error), str(error))
-
-
-_STATES: Sequence[tuple[type[WatcherError], ConnectionState]] = (
-    (KubeconfigError, ConnectionState.CONFIG_ERROR),
-    (AuthError, ConnectionState.AUTH_FAILED),
-    (TlsError, ConnectionState.TLS_ERROR),
-    (UnreachableError, ConnectionState.UNREACHABLE),
-    (IdleError, ConnectionState.STALE),
-    (BackpressureError, ConnectionState.BACKPRESSURE),
-    (IdentityChangedError, ConnectionState.IDENTITY_CHANGED),
-)
-
-
-def _state_of(error: WatcherError) -> ConnectionState:
-    return next((state for kind, state in _STATES if isinstance(error, kind)), ConnectionState.BACKOFF)
+        return Failure(_state_of_status(error.code, asked_to_wait=retry_after > 0), _sentence(error), retry_after)
+    return Failure(error.state, str(error))
 
 
 def _state_of_status(code: int | None, *, asked_to_wait: bool) -> ConnectionState:
@@ -88,9 +63,9 @@ def _state_of_status(code: int | None, *, asked_to_wait: bool) -> ConnectionStat
             return ConnectionState.BACKOFF
 
 
-def _said(error: StatusError) -> str:
-    """The server's own words; RBAC's name the user, the verb and the resource. 404 has none that help."""
+def _sentence(error: StatusError) -> str:
+    """The server's own words, which name user, verb and resource when RBAC refuses. Those of a 404 do not help."""
     if error.code == 404:
         return "the cluster does not serve it (404): KubeVirt is not installed there, or an old one"
-    told = f"{error.code or 'an error'} {error.reason or ''}".strip()
-    return f"the API server answered {told}: {error.message}" if error.message else f"the API server answered {told}"
+    answer = f"the API server answered {error.code or 'an error'} {error.reason or ''}".strip()
+    return f"{answer}: {error.message}" if error.message else answer

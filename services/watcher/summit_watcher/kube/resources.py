@@ -1,7 +1,7 @@
-"""The five watched resources: where they are, and how their pages and watch lines are decoded.
+"""The five watched resources: their paths, and how their pages and watch lines are decoded.
 
-The fast path decodes a whole page or line into types at once. Only if that fails is each object looked at alone, so
-that a bad object costs its neighbours nothing. Anything that is not an object is an error of `errors`.
+The fast path decodes a whole page or line into types at once. If that fails, each object is decoded alone and
+leniently, so that a bad object costs its neighbours nothing. Whatever is no object raises an error of `errors`.
 """
 
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from typing import Generic, Literal, TypeVar, cast
 
 import msgspec
 
-from summit_watcher.kube.errors import UNREADABLE, StatusError, UndecodableLine
+from summit_watcher.kube.errors import UNREADABLE, UndecodableLine
 from summit_watcher.kube.lenient_decode import decode_leniently
 from summit_watcher.kube.manifests import (
     Instancetype,
@@ -19,6 +19,7 @@ from summit_watcher.kube.manifests import (
     VirtualMachineInstance,
     VirtualMachineInstanceMigration,
 )
+from summit_watcher.kube.status import status_error
 
 T = TypeVar("T", bound=Manifest)
 
@@ -27,7 +28,7 @@ _CHANGES = frozenset({"ADDED", "MODIFIED", "DELETED"})
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True, gc=False):
-    """One page of a list. With `undecodable` items the list is not complete, and must not delete anything."""
+    """One page of a list. A list with `undecodable` items is not complete, and must not delete anything."""
 
     items: list[T]
     resource_version: str
@@ -71,17 +72,6 @@ class _RawEvent(Part):
     object: msgspec.Raw
 
 
-class _StatusDetails(Part):
-    retry_after_seconds: float | None = None
-
-
-class _Status(Part):
-    code: int | None = None
-    reason: str | None = None
-    message: str | None = None
-    details: _StatusDetails | None = None
-
-
 _raw_list = msgspec.json.Decoder(_RawList)
 _raw_event = msgspec.json.Decoder(_RawEvent)
 
@@ -113,7 +103,7 @@ class Resource(Generic[T]):
     def decode_page(self, body: bytes) -> Page[T]:
         """Decode one page of a list.
 
-        An item that has no readable uid is left out and counted. Raises StatusError if the body is a Status, and
+        Leaves out an item without a readable uid, and counts it. Raises StatusError if the body is a Status, and
         UndecodableLine if it is no list or has no resourceVersion.
         """
         try:
@@ -152,14 +142,14 @@ class Resource(Generic[T]):
         try:
             event = self._events.decode(line)
         except msgspec.ValidationError:
-            event = self._decode_repaired(line)
+            event = self._decode_leniently(line)
         except UNREADABLE as error:
             raise UndecodableLine(f"a watch line is no JSON: {error}", line) from None
         if event.type == "ERROR":
             raise status_error(bytes(_raw_event.decode(line).object))
         return _watch_event(event, line)
 
-    def _decode_repaired(self, line: bytes) -> _Event[T]:
+    def _decode_leniently(self, line: bytes) -> _Event[T]:
         try:
             raw = _raw_event.decode(line)
         except UNREADABLE as error:
@@ -184,16 +174,6 @@ def _watch_event(event: _Event[T], line: bytes) -> WatchEvent[T]:
     if not metadata.uid:
         raise UndecodableLine("the object of a watch line has no metadata.uid", line)
     return WatchEvent(cast(EventType, event.type), event.object, metadata.resource_version)
-
-
-def status_error(body: bytes) -> StatusError:
-    """The error that a `Status` body tells; one without content if the body is not readable as a Status."""
-    try:
-        status = msgspec.json.decode(body, type=_Status)
-    except UNREADABLE:
-        return StatusError(None, None, None)
-    retry_after = status.details.retry_after_seconds if status.details else None
-    return StatusError(status.code, status.reason, status.message, retry_after)
 
 
 VIRTUAL_MACHINES = Resource("/apis/kubevirt.io/v1/virtualmachines", "VirtualMachine", VirtualMachine)

@@ -11,8 +11,15 @@ from summit_models.cluster import ClusterHealth
 from summit_models.contract import Revision
 from summit_models.event import cluster_subject
 from summit_runtime.nats.append import Basis, ConflictError, append
-from summit_watcher.kube.errors import SupersededError
+from summit_watcher.kube.errors import WatcherError
 from summit_watcher.log.epoch import Epoch, cluster_event, newest_event
+
+
+class SupersededError(WatcherError):
+    """Another watcher has begun to watch the cluster. Readers ignore what this one publishes from then on."""
+
+    def __init__(self, ours: int, newest: int) -> None:
+        super().__init__(f"another watcher has begun to watch it, with epoch {newest} after our {ours}")
 
 
 class ClusterEvents:

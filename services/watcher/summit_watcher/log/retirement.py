@@ -26,8 +26,7 @@ from summit_watcher.config.datacenters import DatacenterConfig
 from summit_watcher.inventory import events
 from summit_watcher.inventory.events import Outgoing
 from summit_watcher.inventory.published import PublishedState, begin
-from summit_watcher.kube.errors import SupersededError
-from summit_watcher.log.cluster_events import ClusterEvents
+from summit_watcher.log.cluster_events import ClusterEvents, SupersededError
 from summit_watcher.log.datacenters import retire_datacenter, until_stored, withdraw
 from summit_watcher.log.epoch import Epoch, Newest, newest_events
 from summit_watcher.log.health import HEARTBEAT_SECONDS
