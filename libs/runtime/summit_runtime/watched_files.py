@@ -4,8 +4,8 @@ Content is compared, not times: editors replace a file, and Kubernetes swaps a s
 counts when it has stood for a while, since files are written bit by bit, and several of them one after the other. Note
 the files *before* you read them, and no later change is missed::
 
-    files.note(path)
     while True:
+        files.note(path)
         use(load(path))
         await files.changed()
 """
@@ -56,13 +56,12 @@ class WatchedFiles:
         return _digests(self._noted) != self._noted
 
     async def changed(self) -> None:
-        """Wait until a file holds something else, and has not changed for `settle_seconds`; that is noted."""
+        """Wait until a file holds something else than noted, and has not changed for `settle_seconds`."""
         seen = self._noted
         while True:
             await asyncio.sleep(self._times.look_seconds if seen == self._noted else self._times.settle_seconds)
             before, seen = seen, await self._look()
             if before == seen != self._noted:
-                self._noted = seen
                 return
 
     async def _look(self) -> Digests:

@@ -29,8 +29,8 @@ import msgspec
 from summit_models.cluster import ConnectionState
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for bytes that it cannot read: bad JSON, a wrong type, bad UTF-8 (which is not a MsgspecError), or
-nesting deeper than the stack."""
+"""What msgspec raises for bytes that it cannot read: bad JSON, a wrong type, bad UTF-8 (no MsgspecError), or nesting
+deeper than the stack."""
 
 
 class WatcherError(Exception):
