@@ -33,7 +33,7 @@ async def bare_download(cluster: SimulatedCluster, plurals: Sequence[str]) -> fl
 
 async def bare_copy(database: asyncpg.Connection) -> float:
     """Seconds to COPY the rows of vms and of its history into like tables without an index."""
-    tables = {name: await database.fetch(f"SELECT * FROM {name}") for name in ("vms", "vm_events")}  # noqa: S608
+    tables = {name: await database.fetch(f"SELECT * FROM {name}") for name in ("vms", "events")}  # noqa: S608
     started = time.perf_counter()
     async with database.transaction():
         for name, rows in tables.items():

@@ -65,7 +65,7 @@ def test_examples_are_events(name: str) -> None:
     assert type(example).model_validate_json(body) == example
     if not isinstance(example, Heartbeat):
         subject = subject_of(example)  # type: ignore[arg-type]
-        assert project([StreamMessage(1, subject, body.encode(), 0)]).set_aside == []
+        assert project([StreamMessage(1, subject, body.encode(), 0)]).dead_letters == []
         patterns = [re.sub(r"\\{\w+\\}", "[^.]+", re.escape(channel.address)) for channel in CHANNELS.values()]
         assert any(re.fullmatch(pattern, subject) for pattern in patterns)
 

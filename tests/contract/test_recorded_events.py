@@ -56,7 +56,7 @@ def test_projector_applies_what_was_recorded(name: str) -> None:
     """It becomes a row, as it did then."""
     recorded = RECORDED[name]
     batch = project([StreamMessage(7, recorded["subject"], json.dumps(recorded["event"]).encode(), 0)])
-    assert batch.set_aside == []
+    assert batch.dead_letters == []
     assert [table for table, rows in batch.rows.items() if rows] == [collection(recorded)]
 
 
@@ -66,5 +66,5 @@ def test_event_of_a_later_version_is_read_too(name: str) -> None:
     recorded = RECORDED[name]
     event = recorded["event"] | {"later": {"a": 1}, "data": recorded["event"]["data"] | {"later": ["b"]}}
     batch = project([StreamMessage(7, recorded["subject"], json.dumps(event).encode(), 0)])
-    assert batch.set_aside == []
+    assert batch.dead_letters == []
     assert MODELS[collection(recorded)].model_validate(event)

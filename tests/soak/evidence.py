@@ -12,14 +12,15 @@ from support.oracle import Json, Replay, Truth, replay
 
 from summit_models.event import REPETITIONS
 from summit_models.tables import metadata
-from summit_projector.project import HistoryRow
+from summit_projector.project import Entry
 from summit_projector.projections import PROJECTIONS
 from summit_runtime.nats import bus
 from summit_runtime.nats.consumer import StreamMessage, consume
 
 Record = dict[str, Any]
 
-_HISTORY = f"SELECT {', '.join(HistoryRow._fields)} FROM vm_events ORDER BY revision"  # noqa: S608  names are our own
+_DEAD_LETTERS = "SELECT revision, subject, reason FROM dead_letters"
+_HISTORY = f"SELECT {', '.join(Entry._fields[:-1])} FROM events ORDER BY revision"  # noqa: S608  names are our own
 
 
 @dataclass
@@ -35,7 +36,7 @@ class Evidence:
     migrations: Replay
     tables: Mapping[str, Mapping[str, Record]]
     """Rows by table and key."""
-    history: Sequence[HistoryRow]
+    history: Sequence[Entry]
     """In the order of their revisions."""
     set_aside: Sequence[Record]
     checkpoint: int
@@ -46,7 +47,7 @@ class Evidence:
 
     def news(self) -> list[int]:
         """Revisions of what the feed tells of VMs."""
-        return [row.revision for row in self.history if row.type not in REPETITIONS]
+        return [row.revision for row in self.history if row.collection == "vms" and row.type not in REPETITIONS]
 
     def shown(self) -> dict[str, int]:
         """Revision of each VM that the API lists."""
@@ -65,8 +66,8 @@ async def gather(world: World) -> Evidence:
             vms=replay(messages),
             migrations=replay(messages, "migrations"),
             tables={p.table.name: await _rows(connection, p.table.name, p.key) for p in PROJECTIONS.values()},
-            history=[HistoryRow(*row) for row in await connection.fetch(_HISTORY)],
-            set_aside=[dict(row) for row in await connection.fetch("SELECT revision, subject, reason FROM set_aside")],
+            history=[Entry(*row, order=()) for row in await connection.fetch(_HISTORY)],
+            set_aside=[dict(row) for row in await connection.fetch(_DEAD_LETTERS)],
             checkpoint=await connection.fetchval("SELECT revision FROM checkpoint"),
             listed=await world.vms(),
             datacenters=await world.get("/api/v1/datacenters"),

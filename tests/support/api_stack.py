@@ -65,7 +65,7 @@ class Stack:
     async def apply(self, *events: Event) -> None:
         """Apply events as the projector does, each under the next stream sequence."""
         batch = project(messages(*events, start=self._position.revision + 1))
-        assert not batch.set_aside, batch.set_aside
+        assert not batch.dead_letters, batch.dead_letters
         self._position = await self._store.commit(batch, self._position)
 
     @asynccontextmanager

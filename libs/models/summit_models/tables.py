@@ -23,7 +23,7 @@ from summit_models.vm import Vm
 
 metadata = SQLModel.metadata
 
-SCHEMA_REVISION = "0008"
+SCHEMA_REVISION = "0009"
 """alembic's newest revision of these tables: the api is ready when the database has it."""
 
 
@@ -141,21 +141,34 @@ clusters = Table("clusters", metadata, *_columns(ClusterHealth, key="name"), *_p
 datacenters = Table("datacenters", metadata, *_columns(Datacenter, key="id"), *_provenance())
 
 
-class VmHistory(SQLModel, table=True):
-    """Each applied VM event, for ever or as long as the operator keeps the months. Partitioned by observed_at."""
+class JournalEntry(SQLModel, table=True):
+    """The journal: one row for each event that changed a row, written in the same transaction as that row.
 
-    __tablename__ = "vm_events"
+    So it is the history of every collection and the source of the feed. An event that is ignored, because its epoch is
+    stale or because its row is newer, has no entry. Entries are kept for ever, or as long as the operator keeps the
+    months. Partitioned by month of `time`.
+    """
+
+    __tablename__ = "events"
     __table_args__ = (
-        Index("vm_events_by_vm", "vm_id", "observed_at", "revision"),
-        {"postgresql_partition_by": "RANGE (observed_at)"},
+        # A key is unique enough without its collection: ids are UUIDs, and only clusters and datacenters have names.
+        Index("events_by_key", "key", "time", "revision"),
+        {"postgresql_partition_by": "RANGE (time)"},
     )
 
     revision: int = Field(primary_key=True, sa_type=BigInteger)
-    observed_at: datetime = Field(primary_key=True, sa_type=DateTime(timezone=True))
-    vm_id: str = Field(sa_type=Text)
+    time: datetime = Field(primary_key=True, sa_type=DateTime(timezone=True))
+    key: str = Field(sa_type=Text)
+    """Primary key of the row."""
     type: str = Field(sa_type=Text)
-    epoch: int = Field(sa_type=BigInteger)
     data: dict[str, Any] = Field(sa_type=JSONB)
+    """The event's own data as it was published, with its `changes`."""
+    collection: str = Field(sa_type=Text)
+    """Name of the row's table, which is the second token of the event's subject."""
+    stream_created_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+    """The stream in which `revision` counts. Entries of earlier streams may have the same revisions, so a query by
+    revision also asks for the checkpoint's `stream_created_at`. None: an entry that stands for no event of the stream,
+    such as a last state that is kept when its month is dropped."""
 
 
 class Checkpoint(SQLModel, table=True):
@@ -164,22 +177,22 @@ class Checkpoint(SQLModel, table=True):
     stream: str = Field(primary_key=True, sa_type=Text)
     revision: int = Field(sa_type=BigInteger)
     generation: int = Field(sa_type=BigInteger)
-    """Raised whenever rows change otherwise than by the next event: the stream was replaced, the tables were rebuilt.
-    Who follows the revisions of one generation knows nothing of the next, and reads anew."""
+    """Raised when rows change otherwise than by the next event: the stream was replaced, the tables were rebuilt.
+    A reader that follows the revisions of one generation must read everything again in the next one."""
     stream_created_at: datetime = Field(sa_type=DateTime(timezone=True))
     event_id: str | None = Field(default=None, sa_type=Text)
     applied_at: datetime = Field(sa_type=DateTime(timezone=True))
     history_since: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
-    """From here on vm_events tells all; before it months were dropped. None while nothing ever was."""
+    """From here on the journal is complete; earlier months were dropped. None while none was dropped."""
 
 
-class SetAside(SQLModel, table=True):
-    """An event that could not be applied: kept with the reason, so that it stops nobody and is lost to nobody."""
+class DeadLetter(SQLModel, table=True):
+    """An event that cannot be applied. It is kept with the reason, so that nothing is lost and the others go on."""
 
-    __tablename__ = "set_aside"
+    __tablename__ = "dead_letters"
 
     revision: int = Field(primary_key=True, sa_type=BigInteger)
     subject: str = Field(sa_type=Text)
     reason: str = Field(sa_type=Text)
     body: bytes
-    set_aside_at: datetime = Field(sa_type=DateTime(timezone=True))
+    dead_lettered_at: datetime = Field(sa_type=DateTime(timezone=True))

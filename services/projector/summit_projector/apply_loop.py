@@ -16,7 +16,7 @@ from nats.aio.client import Client
 
 from summit_projector import metrics
 from summit_projector.progress import Progress
-from summit_projector.project import Batch, SetAsideRow
+from summit_projector.project import Batch, DeadLetter
 from summit_projector.recovery.stream_identity import StreamReplacedError, mismatch
 from summit_runtime.nats.consumer import Consumer, StreamMessage
 from summit_runtime.process import end, sleep_unless
@@ -27,8 +27,8 @@ CHECK_SECONDS = 5.0
 BUSY_EVENTS = 16
 GATHER_SECONDS = 0.025
 """After a batch of so many, the next one is given so long to grow. Far below the 150 ms that a busy time may take."""
-SET_ASIDE_LINES = 5
-"""Of a batch. The table `set_aside` has them all."""
+DEAD_LETTER_LINES = 5
+"""Of a batch. The table `dead_letters` has them all."""
 READY_LAG_EVENTS = 10_000
 """Two seconds at the budget of 5 000 events a second: readers would see a picture older than that."""
 
@@ -111,7 +111,7 @@ class Session:
         if batch.oldest and not self.replaying:
             age_seconds = (datetime.now(UTC) - batch.oldest).total_seconds()
             metrics.EVENT_TO_ROW_SECONDS.observe(max(age_seconds, 0))  # below 0: the watcher has another clock
-        _tell_set_aside(batch.set_aside)
+        _log_dead_letters(batch.dead_letters)
         if batch.outdated and not self.met_outdated:
             self.met_outdated = True
             logger.warning(
@@ -147,11 +147,11 @@ async def _first(*tasks: asyncio.Task[object], timeout: float) -> None:
     await asyncio.wait(tasks, timeout=max(timeout, 0), return_when=asyncio.FIRST_COMPLETED)
 
 
-def _tell_set_aside(rows: Sequence[SetAsideRow]) -> None:
+def _log_dead_letters(rows: Sequence[DeadLetter]) -> None:
     """The first ones by name: a writer that errs may err in each event."""
-    metrics.SET_ASIDE.inc(len(rows))
-    metrics.SET_ASIDE_KEPT.inc(len(rows))
-    for row in rows[:SET_ASIDE_LINES]:
+    metrics.DEAD_LETTERS.inc(len(rows))
+    metrics.DEAD_LETTERS_KEPT.inc(len(rows))
+    for row in rows[:DEAD_LETTER_LINES]:
         logger.warning("event %d on %s is set aside: %s", row.revision, row.subject, row.reason)
-    if more := rows[SET_ASIDE_LINES:]:
-        logger.warning("so are %d more up to revision %d: table set_aside has them", len(more), more[-1].revision)
+    if more := rows[DEAD_LETTER_LINES:]:
+        logger.warning("so are %d more up to revision %d: table dead_letters has them", len(more), more[-1].revision)

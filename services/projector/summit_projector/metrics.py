@@ -23,10 +23,10 @@ EVENT_TO_ROW_SECONDS = Histogram(
     "From observed in the cluster to committed, of the oldest event of each batch; what readers wait for",
     buckets=(0.01, 0.025, 0.05, 0.1, 0.15, 0.5, 2.5, 10, 60, 600),
 )
-SET_ASIDE = Counter(
+DEAD_LETTERS = Counter(
     "summit_projector_set_aside_events", "Events that could not be applied; any: see `summit-connect status`, report it"
 )
-SET_ASIDE_KEPT = Gauge("summit_projector_set_aside_kept", "Rows of the table set_aside, with reason and event")
+DEAD_LETTERS_KEPT = Gauge("summit_projector_set_aside_kept", "Rows of the table dead_letters, with reason and event")
 RESTARTS = Counter(
     "summit_projector_restarts",
     "Times that applying began anew from the checkpoint, by cause; rising: that server has trouble",

@@ -1,13 +1,13 @@
 """Tables, how far they are, and how they are brought on: a run of messages becomes a transaction, or a few.
 
 An event that cannot be applied costs only itself: a transaction that the database refuses is halved until that event
-stands alone, and is set aside.
+stands alone, and becomes a dead letter.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from summit_projector.project import Batch, Epochs, project, set_aside
+from summit_projector.project import Batch, Epochs, dead_letter, project
 from summit_projector.recovery.stream_identity import Position
 from summit_projector.tables.store import Store, UnstorableError
 from summit_runtime.nats.consumer import StreamMessage
@@ -28,7 +28,7 @@ class Progress:
             return [await self._commit(project(messages, self.epochs))]
         except UnstorableError as error:
             if len(messages) == 1:
-                return [await self._commit(set_aside(messages[0], str(error), self.epochs))]
+                return [await self._commit(dead_letter(messages[0], str(error), self.epochs))]
         middle = len(messages) // 2
         return [*await self.apply(messages[:middle]), *await self.apply(messages[middle:])]
 

@@ -28,19 +28,21 @@ EARLIEST_YEAR, LATEST_YEAR = 2000, 2100
 """Event times outside are nonsense, and each month that history is kept of has a partition."""
 
 
-class HistoryRow(NamedTuple):
-    """A row of `vm_events`; `data` is the event's own JSON text."""
+class Entry(NamedTuple):
+    """An event that is newer than the ones before it in its batch: a row of `events` if its row is not newer still."""
 
     revision: int
-    observed_at: datetime
-    vm_id: str
+    time: datetime
+    key: str
     type: str
-    epoch: int
     data: str
+    """The event's own JSON text."""
+    collection: str
+    order: Order
 
 
-class SetAsideRow(NamedTuple):
-    """A row of `set_aside` but for its time, which the store adds."""
+class DeadLetter(NamedTuple):
+    """A row of `dead_letters`. The database adds the time."""
 
     revision: int
     subject: str
@@ -58,8 +60,9 @@ class Batch:
     epochs: Epochs = field(default_factory=dict)
     """After this batch."""
     rows: dict[str, list[Row]] = field(default_factory=dict)
-    history: list[HistoryRow] = field(default_factory=list)
-    set_aside: list[SetAsideRow] = field(default_factory=list)
+    journal: list[Entry] = field(default_factory=list)
+    """In the order of the stream. Those that the stored row is newer than are left out when the batch is committed."""
+    dead_letters: list[DeadLetter] = field(default_factory=list)
     oldest: datetime | None = None
     """When the first of its events was observed."""
     outdated: int = 0
@@ -82,7 +85,7 @@ def project(messages: Sequence[StreamMessage], epochs: Epochs = NONE_KNOWN) -> B
             try:
                 event = _accept(message, projection)
             except _RejectedError as error:
-                batch.set_aside.append(_set_aside_row(message, str(error)))
+                batch.dead_letters.append(_dead_letter(message, str(error)))
                 continue
             fence = epochs.get(event.source)
             if fence and is_stale_epoch(event.epoch, message.sequence, (fence,)):
@@ -92,9 +95,11 @@ def project(messages: Sequence[StreamMessage], epochs: Epochs = NONE_KNOWN) -> B
                 epochs[event.source] = EpochStart(epoch=event.epoch, revision=message.sequence)
             if batch.oldest is None or event.time < batch.oldest:
                 batch.oldest = event.time
-            _keep_newest(newest[collection], projection, event, message.sequence)
-            if projection.history:
-                batch.history.append(_history_row(event, message.sequence))
+            entry = _entry(event, message.sequence, collection)
+            known = newest[collection].get(entry.key)
+            if known is None or entry.order > known[0]:
+                newest[collection][entry.key] = entry.order, event
+                batch.journal.append(entry)
     for collection, kept in newest.items():
         if kept:
             projection = PROJECTIONS[collection]
@@ -102,23 +107,16 @@ def project(messages: Sequence[StreamMessage], epochs: Epochs = NONE_KNOWN) -> B
     return batch
 
 
-def set_aside(message: StreamMessage, reason: str, epochs: Epochs = NONE_KNOWN) -> Batch:
-    """A batch that only sets this message aside, for when the database refuses what it says."""
-    row = _set_aside_row(message, reason)
-    return Batch(revision=Revision(message.sequence), event_id=event_id(message.body), epochs=epochs, set_aside=[row])
+def dead_letter(message: StreamMessage, reason: str, epochs: Epochs = NONE_KNOWN) -> Batch:
+    """A batch that only keeps this message as a dead letter, for when the database refuses its values."""
+    letters = [_dead_letter(message, reason)]
+    revision = Revision(message.sequence)
+    return Batch(revision=revision, event_id=event_id(message.body), epochs=epochs, dead_letters=letters)
 
 
 def event_id(body: bytes) -> str | None:
     """The CloudEvents id of a body; None when it has none."""
     return _storable(decode_leniently(CloudEvent, body).id)
-
-
-def _keep_newest(kept: dict[str, tuple[Order, Decoded]], projection: Projection, event: Decoded, revision: int) -> None:
-    order = projection.order(event, revision)
-    key = getattr(event.data, projection.key)
-    known = kept.get(key)
-    if known is None or order > known[0]:
-        kept[key] = (order, event)
 
 
 def _accept(message: StreamMessage, projection: Projection) -> Decoded:
@@ -139,12 +137,14 @@ def _accept(message: StreamMessage, projection: Projection) -> Decoded:
     return event
 
 
-def _history_row(event: Decoded, revision: int) -> HistoryRow:
-    return HistoryRow(revision, event.time, event.data.id, event.type, event.epoch, event.text)
+def _entry(event: Decoded, revision: int, collection: str) -> Entry:
+    projection = PROJECTIONS[collection]
+    key, order = getattr(event.data, projection.key), projection.order(event, revision)
+    return Entry(revision, event.time, key, event.type, event.text, collection, order)
 
 
-def _set_aside_row(message: StreamMessage, reason: str) -> SetAsideRow:
-    return SetAsideRow(message.sequence, _storable(message.subject) or "", _storable(reason) or "", message.body)
+def _dead_letter(message: StreamMessage, reason: str) -> DeadLetter:
+    return DeadLetter(message.sequence, _storable(message.subject) or "", _storable(reason) or "", message.body)
 
 
 def _storable(text: str | None) -> str | None:

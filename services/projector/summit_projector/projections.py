@@ -70,7 +70,8 @@ class Projection:
     versions: Callable[[Any], tuple[int, ...]] = lambda _: ()
     deleted: str | None = None
     """Type of the event that sets `deleted_at`, for tables that keep tombstones."""
-    history: bool = False
+    observed: str | None = None
+    """Type of the event that repeats an unchanged state."""
     outlives_log: str = "FALSE"
     """SQL condition on a `{row}` that a log which does not tell of it cannot deny."""
 
@@ -135,7 +136,7 @@ PROJECTIONS: Mapping[str, Projection] = {
         version_columns=("vm_version", "vmi_version"),
         versions=lambda vm: (vm.resource_versions.vm, vm.resource_versions.vmi),
         deleted=VmEventType.DELETED,
-        history=True,
+        observed=VmEventType.OBSERVED,
         outlives_log="NOT {row}.managed",  # of what people added the api tells again, from its row
     ),
     "migrations": Projection(
@@ -147,6 +148,7 @@ PROJECTIONS: Mapping[str, Projection] = {
         version_columns=("object_version",),
         versions=lambda migration: (migration.resource_version,),
         deleted=MigrationEventType.DELETED,
+        observed=MigrationEventType.OBSERVED,
         outlives_log="{row}.completed",  # they are history, which reaches further back than the log
     ),
     "clusters": Projection(

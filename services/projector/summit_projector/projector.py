@@ -116,7 +116,7 @@ class Projector:
             self._health.trouble = None
             metrics.ACTIVE.set(1)
             metrics.REVISION.set(position.revision)
-            metrics.SET_ASIDE_KEPT.set(await store.count_set_aside())
+            metrics.DEAD_LETTERS_KEPT.set(await store.count_dead_letters())
             end = max(stream_end, position.revision)
             logger.info("applying events after revision %d; the stream ends at %d", position.revision, end)
             async with consume(self._client, after=position.revision) as consumer:

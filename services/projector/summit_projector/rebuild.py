@@ -93,7 +93,7 @@ class Replay:
         self._ahead: Sequence[StreamMessage] = ()
         self._generation = -1
         """Of the live tables; -1 before they were looked at."""
-        self._history = Difference("vm_events", 0)
+        self._journal = Difference("events", 0)
 
     @property
     def revision(self) -> int:
@@ -106,7 +106,7 @@ class Replay:
             for _ in range(MERGE_BATCHES):
                 if self.revision < live.revision:
                     await self._next(live.revision)
-            await self._merge_history()
+            await self._merge_journal()
             logger.info("rebuilding: at revision %d of %d", self.revision, live.revision)
 
     async def meet(self) -> Sequence[Difference]:
@@ -116,8 +116,8 @@ class Replay:
             await self._next(live.revision)
         if self._progress.position.event_id != live.event_id:
             raise RebuildError(f"revision {live.revision} of the log is not the event that was applied: run it again")
-        await self._merge_history()
-        compared = [self._history]
+        await self._merge_journal()
+        compared = [self._journal]
         for twin in swap.twins(first=self.first, last=live.revision, stream_created_at=live.stream_created_at):
             difference = await swap.compare(self._live, self._shadow, twin)
             if difference.found:
@@ -144,8 +144,8 @@ class Replay:
         except TimeoutError:
             raise RebuildError(f"the log says nothing after revision {self.revision}: run it again") from None
 
-    async def _merge_history(self) -> None:
-        self._history = self._history + await swap.merge_history(self._live, self._shadow)
+    async def _merge_journal(self) -> None:
+        self._journal = self._journal + await swap.merge_journal(self._live, self._shadow)
 
     async def _applied(self, *, hold: bool = False) -> Position:
         """How far the live tables are; with `hold` the projector stays there until the transaction ends.

@@ -23,8 +23,8 @@ from summit_standalone.embedded.server_process import choose_port
 REFUSED = migration_event("m", vm_name="".join(chr(0x4E00 + n * 7919 % 20000) for n in range(9000)))
 
 
-async def test_published_events_become_rows_and_history(nats_url: str, database_url: str) -> None:
-    """All four collections, the history of the VM, and the checkpoint at the last sequence."""
+async def test_published_events_become_rows_and_journal(nats_url: str, database_url: str) -> None:
+    """All four collections, with what happened in each, and the checkpoint at the last sequence."""
     readings = Readings(database_url)
     async with publisher(nats_url) as client, projector(projector_settings(nats_url, database_url)):
         last = await publish(
@@ -38,12 +38,15 @@ async def test_published_events_become_rows_and_history(nats_url: str, database_
         await readings.applied(last)
     (vm,) = await readings.fetch("SELECT name, cpu, labels, revision, deleted_at FROM vms")
     assert vm == {"name": "erp", "cpu": 4, "labels": '{"app": "erp"}', "revision": 4, "deleted_at": None}
-    history = await readings.fetch("SELECT revision, type, data FROM vm_events ORDER BY revision")
-    assert [(line["revision"], line["type"]) for line in history] == [
-        (3, "summit.vm.created"),
-        (4, "summit.vm.updated"),
+    entries = await readings.fetch("SELECT revision, collection, key, type, data FROM events ORDER BY revision")
+    assert [tuple(entry.values())[:-1] for entry in entries] == [
+        (1, "datacenters", "dc-solna", "summit.datacenter.updated"),
+        (2, "clusters", "vulcan", "summit.cluster.synced"),
+        (3, "vms", vm_event("erp").data.id, "summit.vm.created"),
+        (4, "vms", vm_event("erp").data.id, "summit.vm.updated"),
+        (5, "migrations", migration_event("m").data.id, "summit.migration.updated"),
     ]
-    assert json.loads(history[1]["data"])["cpu"] == 4
+    assert json.loads(entries[3]["data"])["cpu"] == 4
     assert await readings.fetch("SELECT vm_name, phase, revision FROM migrations") == [
         {"vm_name": "erp", "phase": "Running", "revision": 5}
     ]
@@ -75,7 +78,7 @@ async def test_events_that_cannot_be_applied_are_set_aside(nats_url: str, databa
         last = await publish(client, vm_event("c"))
         async with projector(projector_settings(nats_url, database_url)):
             await readings.applied(last)
-    kept = await readings.fetch("SELECT revision, reason, body FROM set_aside ORDER BY revision")
+    kept = await readings.fetch("SELECT revision, reason, body FROM dead_letters ORDER BY revision")
     assert [row["revision"] for row in kept] == [2, 3]
     assert "the database refuses it" in kept[0]["reason"]
     assert kept[1]["body"] == b"no JSON"
@@ -91,9 +94,9 @@ async def test_refused_event_takes_no_neighbour_with_it(nats_url: str, database_
         last = await publish(client, old, *many, REFUSED, vm_event("last"))
         async with projector(projector_settings(nats_url, database_url)):
             await readings.applied(last)
-    assert [row["revision"] for row in await readings.fetch("SELECT revision FROM set_aside")] == [last - 1]
+    assert [row["revision"] for row in await readings.fetch("SELECT revision FROM dead_letters")] == [last - 1]
     assert await readings.fetch("SELECT count(*) AS n FROM vms") == [{"n": MANY_ROWS + 2}]
-    assert await readings.fetch("SELECT count(*) AS n FROM vm_events") == [{"n": MANY_ROWS + 2}]
+    assert await readings.fetch("SELECT count(*) AS n FROM events") == [{"n": MANY_ROWS + 2}]
 
 
 async def test_number_that_no_column_holds_is_set_aside(nats_url: str, database_url: str) -> None:
@@ -102,7 +105,7 @@ async def test_number_that_no_column_holds_is_set_aside(nats_url: str, database_
     async with publisher(nats_url) as client, projector(projector_settings(nats_url, database_url)):
         last = await publish(client, vm_event("a", memory_bytes=2**63), vm_event("b"))
         await readings.applied(last)
-    assert [row["revision"] for row in await readings.fetch("SELECT revision FROM set_aside")] == [1]
+    assert [row["revision"] for row in await readings.fetch("SELECT revision FROM dead_letters")] == [1]
     assert await readings.fetch("SELECT name FROM vms") == [{"name": "b"}]
 
 
@@ -117,8 +120,8 @@ async def test_history_goes_to_the_month_it_was_observed_in(nats_url: str, datab
         old = vm_event("a")
         old = old.model_copy(update={"time": old.time.replace(year=2024, month=12, day=31)})
         await readings.applied(await publish(client, old))
-        assert "vm_events_2024_12" in {row["relname"] for row in await readings.fetch(partitions)}
-    assert await readings.fetch("SELECT vm_id FROM vm_events_2024_12") == [{"vm_id": old.data.id}]
+        assert "events_2024_12" in {row["relname"] for row in await readings.fetch(partitions)}
+    assert await readings.fetch("SELECT key FROM events_2024_12") == [{"key": old.data.id}]
 
 
 async def test_metrics_tell_how_far_and_how_fast(nats_url: str, database_url: str, tmp_path: Path) -> None:
@@ -171,4 +174,4 @@ async def test_many_events_set_aside_are_a_few_lines(
     assert [line.partition(" is set aside")[0] for line in lines[:-1]] == [
         f"event {n + 1} on summit.vms.dc-solna.vulcan.prod.v{n}" for n in range(5)
     ]
-    assert lines[-1] == "so are 7 more up to revision 12: table set_aside has them"
+    assert lines[-1] == "so are 7 more up to revision 12: table dead_letters has them"

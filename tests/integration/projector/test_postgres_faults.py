@@ -14,7 +14,7 @@ from summit_projector import metrics
 
 TOTALS = """
 SELECT (SELECT count(*) FROM vms) AS vms, (SELECT max(vm_version) FROM vms) AS newest,
-       count(*) AS lines, count(DISTINCT revision) AS revisions FROM vm_events
+       count(*) AS lines, count(DISTINCT revision) AS revisions FROM events
 """
 
 
@@ -91,7 +91,7 @@ async def test_trouble_of_the_server_is_waited_out_and_no_event_is_blamed(
         await readings.fetch("DROP TRIGGER fail ON vms")
         await readings.applied(last)
     assert await totals(readings) == {"vms": 10, "newest": 30, "lines": 30, "revisions": 30}
-    assert await readings.fetch("SELECT 1 FROM set_aside") == []
+    assert await readings.fetch("SELECT 1 FROM dead_letters") == []
     assert metrics.RESTARTS.labels("postgres")._value.get() > before
 
 

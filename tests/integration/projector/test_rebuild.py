@@ -22,7 +22,7 @@ from summit_projector.recovery.difference import Rebuilt
 from summit_projector.tables.partitions import month_of
 from summit_runtime.nats import bus
 
-TABLES = ("vms", "migrations", "clusters", "datacenters", "vm_labels", "vm_words", "vm_events", "set_aside")
+TABLES = ("vms", "migrations", "clusters", "datacenters", "vm_labels", "vm_words", "events", "dead_letters")
 CHANGED_BY = "SELECT generation FROM checkpoint"
 
 
@@ -89,23 +89,23 @@ async def test_damaged_tables_are_repaired_and_the_projector_goes_on(nats_url: s
         )
         await readings.fetch("UPDATE clusters SET epoch = 1000")
         await readings.fetch("DELETE FROM vm_labels WHERE id IN (SELECT id FROM vms WHERE name = 'vm-9')")
-        await readings.fetch("DELETE FROM vm_events WHERE revision = 10")
-        await readings.fetch("UPDATE vm_events SET data = '{}' WHERE revision = 11")
-        await readings.fetch("DELETE FROM set_aside")
+        await readings.fetch("DELETE FROM events WHERE revision = 10")
+        await readings.fetch("UPDATE events SET data = '{}' WHERE revision = 11")
+        await readings.fetch("DELETE FROM dead_letters")
         result = await rebuilt(client, database_url)
         counts = {table.table: (table.missing, table.surplus, table.wrong) for table in result.tables if table.found}
         assert counts == {
-            "vm_events": (1, 0, 1),
+            "events": (1, 0, 1),
             "vms": (1, 1, 1),
             "clusters": (0, 0, 1),
             "vm_labels": (1, 0, 0),
-            "set_aside": (1, 0, 0),
+            "dead_letters": (1, 0, 0),
         }
         assert f"vms {wrong} was wrong: cpu, node_name" in result.as_text()
         assert "vms ghost was surplus" in result.as_text()
         after = await tables(readings)
-        for row in (*before["set_aside"], *after["set_aside"]):
-            del row["set_aside_at"]
+        for row in (*before["dead_letters"], *after["dead_letters"]):
+            del row["dead_lettered_at"]
         assert after == before
         await readings.applied(await publish(client, vm_event("vm-7", versions=(5, 1), cpu=8)))
         assert await readings.fetch("SELECT cpu FROM vms WHERE name = 'vm-7'") == [{"cpu": 8}]
@@ -155,7 +155,7 @@ async def test_events_that_come_meanwhile_are_applied_once(nats_url: str, databa
         await readings.applied(await changing)
         assert [result.found for result in results] == [0, 0]
         assert (await rebuilt(client, database_url)).found == 0
-        (history,) = await readings.fetch("SELECT count(*) AS n, count(DISTINCT revision) AS revisions FROM vm_events")
+        (history,) = await readings.fetch("SELECT count(*) AS n, count(DISTINCT revision) AS revisions FROM events")
     assert history["n"] == history["revisions"]
 
 
@@ -172,8 +172,8 @@ async def test_what_the_log_is_too_young_to_tell_is_kept(nats_url: str, database
         result = await rebuilt(client, database_url)
         assert (result.found, result.first_revision) == (0, ack.seq)
         assert {table.table: table.kept for table in result.tables} == {
-            "vm_events": 0, "vms": 30, "migrations": 2, "clusters": 1, "datacenters": 1,
-            "vm_labels": 30, "vm_words": 30, "set_aside": 1,
+            "events": 0, "vms": 30, "migrations": 2, "clusters": 1, "datacenters": 1,
+            "vm_labels": 30, "vm_words": 30, "dead_letters": 1,
         }  # fmt: skip
         assert await tables(readings) == before
 
@@ -198,7 +198,7 @@ async def test_a_long_log_is_replayed_in_parts(
     monkeypatch.setattr("summit_projector.rebuild.BATCH_EVENTS", 7)
     async with projected(nats_url, database_url) as (client, readings):
         before = await tables(readings)
-        await readings.fetch("DELETE FROM vm_events WHERE revision % 2 = 0")
+        await readings.fetch("DELETE FROM events WHERE revision % 2 = 0")
         result = await rebuilt(client, database_url)
         assert result.tables[0].missing == result.found > 7
         assert await tables(readings) == before

@@ -7,7 +7,6 @@ from pydantic import SecretStr
 from support.api_stack import api_stack
 from support.published import vm_event
 
-from summit_models.contract import Revision
 from summit_models.event import VmEventType
 from summit_projector.settings import ProjectorSettings
 from summit_projector.tables import retention
@@ -28,7 +27,7 @@ def test_months_are_counted_back(month: int, before: int, expected: tuple[int, i
 def test_partition_tells_its_month() -> None:
     """And no other table does."""
     assert month_in(month_of(NOW).partition) == month_of(NOW)
-    assert month_in("vm_events_old") is None
+    assert month_in("events_old") is None
 
 
 async def test_dropped_months_leave_what_was_true_at_their_end(database_url: str) -> None:
@@ -44,10 +43,10 @@ async def test_dropped_months_leave_what_was_true_at_their_end(database_url: str
             vm_event("ended", time=NOW - timedelta(hours=1), **ended),
         )
         async with stack.database() as database:
-            dropped = await retention.forget(database, months=2, now=NOW)
+            dropped = await retention.drop_months(database, months=2, now=NOW)
             assert dropped
             assert all(month.begin < SINCE for month in dropped)
-            assert await retention.forget(database, months=2, now=NOW) == []
+            assert await retention.drop_months(database, months=2, now=NOW) == []
 
         early = await stack.http.get("/api/v1/vms", params={"at": (SINCE - timedelta(seconds=1)).isoformat()})
         assert early.status_code == 410
@@ -65,7 +64,7 @@ async def test_what_was_carried_over_is_no_line_of_the_log(database_url: str) ->
         await stack.apply(vm_event("a", time=LONG_AGO), vm_event("b", time=LONG_AGO))
         async with open_store(SecretStr(database_url), history_months=2) as store:
             await store.prepare()
-            assert await store.history.line(Revision(2)) is None
+            assert await store.journal.newest(2, NOW) is None
 
 
 def test_history_is_kept_for_ever_unless_it_is_said_otherwise() -> None:

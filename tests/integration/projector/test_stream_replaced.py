@@ -65,7 +65,7 @@ async def test_old_rows_serve_until_the_new_stream_is_applied(nats_url: str, dat
         await replace_stream(client)
         await applied_once(nats_url, database_url, client, vm_event("b"))
     assert await readings.fetch("SELECT name FROM migrations") == [{"name": "ended"}]
-    assert len(await readings.fetch("SELECT 1 FROM vm_events")) == 2
+    assert len(await readings.fetch("SELECT 1 FROM events")) == 4
 
 
 async def test_rows_of_a_new_stream_are_one_new_generation(nats_url: str, database_url: str) -> None:
@@ -189,5 +189,5 @@ async def test_replay_of_the_same_stream_repeats_no_history(nats_url: str, datab
         await applied_once(nats_url, database_url, client, vm_event("a"), vm_event("a", versions=(2, 0)))
         await readings.fetch("UPDATE checkpoint SET event_id = 'lost'")
         await applied_once(nats_url, database_url, client, vm_event("a", versions=(3, 0)))
-    lines = await readings.fetch("SELECT revision FROM vm_events ORDER BY revision")
+    lines = await readings.fetch("SELECT revision FROM events ORDER BY revision")
     assert [line["revision"] for line in lines] == [1, 2, 3]

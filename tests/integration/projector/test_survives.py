@@ -35,7 +35,7 @@ async def test_restarted_projector_goes_on_after_its_checkpoint(nats_url: str, d
         async with projector(settings):
             await readings.applied(second)
     assert await names(readings) == ["a", "b"]
-    assert [r["revision"] for r in await readings.fetch("SELECT revision FROM vm_events ORDER BY 1")] == [1, 2]
+    assert [r["revision"] for r in await readings.fetch("SELECT revision FROM events ORDER BY 1")] == [1, 2]
 
 
 async def test_postgres_that_restarts_is_waited_for(nats_url: str, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ async def test_killed_process_leaves_nothing_half_done(nats_url: str, database_u
         second.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(second.wait(), 5) == 0
     assert len(await names(readings)) == 50
-    (history,) = await readings.fetch("SELECT count(*) AS n, count(DISTINCT revision) AS distinct FROM vm_events")
+    (history,) = await readings.fetch("SELECT count(*) AS n, count(DISTINCT revision) AS distinct FROM events")
     assert history == {"n": 200, "distinct": 200}
 
 

@@ -20,7 +20,7 @@ from support.published import (
 
 from summit_models.event import MigrationEventType, VmEvent, VmEventType
 from summit_models.vm import VmStatus
-from summit_projector.project import Batch, event_id, project, set_aside
+from summit_projector.project import Batch, dead_letter, event_id, project
 from summit_projector.projections import PROJECTIONS
 from summit_runtime.nats.consumer import StreamMessage
 
@@ -62,7 +62,7 @@ def test_only_the_newest_state_of_an_object_becomes_a_row() -> None:
     """Three events of a VM are one row and three lines of history."""
     batch = project(messages(*(vm_event("erp", versions=(n, 0), cpu=n) for n in (1, 2, 3))))
     assert [(row["cpu"], row["revision"]) for row in rows_of(batch, "vms")] == [(3, 3)]
-    assert [row.revision for row in batch.history] == [1, 2, 3]
+    assert [row.revision for row in batch.journal] == [1, 2, 3]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_an_event_of_an_epoch_that_is_over_is_ignored() -> None:
     late = vm_event("a", epoch=1, versions=(9, 9))
     batch = project(messages(vm_event("a", epoch=1), cluster_event(epoch=2), late))
     assert [row["revision"] for row in rows_of(batch, "vms")] == [1]
-    assert ([line.revision for line in batch.history], batch.outdated) == ([1], 1)
+    assert ([line.revision for line in batch.journal], batch.outdated) == ([1, 2], 1)
     later = project(messages(late, vm_event("b", epoch=2), cluster_event("romulus"), start=4), batch.epochs)
     assert [row["name"] for row in rows_of(later, "vms")] == ["b"]
     assert [row["name"] for row in rows_of(later, "clusters")] == ["romulus"]
@@ -128,16 +128,16 @@ def test_repetition_of_a_vm_is_history_too() -> None:
     """Of a VM that the log has had for longer than it keeps, it is all there is."""
     batch = project([message(vm_event("a", VmEventType.OBSERVED))])
     assert len(rows_of(batch, "vms")) == 1
-    assert [row.type for row in batch.history] == [VmEventType.OBSERVED]
+    assert [row.type for row in batch.journal] == [VmEventType.OBSERVED]
 
 
 def test_history_keeps_the_data_as_it_was_published() -> None:
     """Also members that this version does not know yet."""
     event = vm_event("a", VmEventType.CREATED)
     data = json.loads(event.data.model_dump_json()) | {"fromTheFuture": [1]}
-    (line,) = project([altered(event, data=data)]).history
+    (line,) = project([altered(event, data=data)]).journal
     assert json.loads(line.data) == data
-    assert (line.vm_id, line.type, line.observed_at) == (event.data.id, "summit.vm.created", OBSERVED_AT)
+    assert (line.collection, line.key, line.type, line.time) == ("vms", event.data.id, "summit.vm.created", OBSERVED_AT)
 
 
 def test_migration_that_kubevirt_removed_stays_with_its_outcome() -> None:
@@ -167,7 +167,7 @@ def test_clusters_and_datacenters_become_rows() -> None:
 def test_collection_of_a_later_version_is_passed_over() -> None:
     """Changes are additive: what this version does not know is neither a row nor a mistake."""
     batch = project([StreamMessage(5, "summit.operations.dc.vulcan.1", b'{"id": "x"}', 0)])
-    assert (batch.rows, batch.set_aside, batch.revision, batch.event_id) == ({}, [], 5, "x")
+    assert (batch.rows, batch.dead_letters, batch.revision, batch.event_id) == ({}, [], 5, "x")
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_collection_of_a_later_version_is_passed_over() -> None:
 def test_event_that_cannot_be_applied_is_set_aside_with_the_reason(poisoned: StreamMessage, reason: str) -> None:
     """It is kept as it came, and the events around it are applied."""
     batch = project([message(vm_event("before"), 1), poisoned._replace(sequence=2), message(vm_event("after"), 3)])
-    (kept,) = batch.set_aside
+    (kept,) = batch.dead_letters
     assert (kept.revision, kept.body) == (2, poisoned.body)
     assert reason in kept.reason
     assert {row["name"] for row in rows_of(batch, "vms")} == {"before", "after"}
@@ -197,15 +197,15 @@ def test_event_that_cannot_be_applied_is_set_aside_with_the_reason(poisoned: Str
 def test_backslash_before_u0000_is_no_nul() -> None:
     r"""A label may say `\u0000` in words; only the escape itself cannot be stored."""
     batch = project([message(vm_event("a", labels={"words": "\\u0000"}))])
-    assert batch.set_aside == []
+    assert batch.dead_letters == []
 
 
 def test_event_the_database_refuses_is_a_batch_of_its_own() -> None:
     """It moves the checkpoint past the event and keeps what it said."""
     poisoned = message(vm_event("a"), 9)
-    batch = set_aside(poisoned, "index row\0too large")
+    batch = dead_letter(poisoned, "index row\0too large")
     assert (batch.revision, batch.event_id, batch.rows) == (9, event_id(poisoned.body), {})
-    assert batch.set_aside[0].reason == "index row\ufffdtoo large"
+    assert batch.dead_letters[0].reason == "index row\ufffdtoo large"
 
 
 @given(
@@ -214,7 +214,7 @@ def test_event_the_database_refuses_is_a_batch_of_its_own() -> None:
 def test_no_body_stops_the_projector(body: bytes) -> None:
     """Whatever somebody publishes under a VM's subject, it is set aside."""
     batch = project([message(vm_event("a"), 1)._replace(body=body)])
-    assert (len(batch.set_aside), batch.rows, batch.history) == (1, {}, [])
+    assert (len(batch.dead_letters), batch.rows, batch.journal) == (1, {}, [])
 
 
 VM_EVENTS = st.builds(
@@ -245,7 +245,7 @@ def test_any_order_and_duplication_ends_in_the_same_rows(data: st.DataObject, ev
 def test_vm_added_by_hand_has_its_id_in_its_subject() -> None:
     """The text in its field `cluster` is no cluster of ours, and its source is the datacenter."""
     batch = project(messages(unmanaged_event("vm-001", name="My first VM", cluster="vulcan")))
-    assert not batch.set_aside
+    assert not batch.dead_letters
     assert len(batch.rows["vms"]) == 1
 
 
@@ -259,4 +259,4 @@ def test_vm_that_moves_by_hand_is_where_it_was_moved_to() -> None:
     )
     (row,) = rows_of(batch, "vms")
     assert (row["datacenter"], row["deleted_at"], row["revision"]) == ("dc-uppsala", None, 2)
-    assert len(batch.history) == 2
+    assert len(batch.journal) == 2

@@ -26,6 +26,6 @@ def test_this_month_and_the_next_are_always_needed() -> None:
 def test_partition_ends_where_the_next_begins() -> None:
     """Its bounds are the first instants of two months, in UTC whatever the server's time zone."""
     assert create_statement(Month(2026, 9)) == (
-        "CREATE TABLE IF NOT EXISTS vm_events_2026_09 PARTITION OF vm_events "
+        "CREATE TABLE IF NOT EXISTS events_2026_09 PARTITION OF events "
         "FOR VALUES FROM ('2026-09-01 00:00:00+00') TO ('2026-10-01 00:00:00+00')"
     )

@@ -12,7 +12,7 @@ CREATED_AT = datetime(2026, 11, 1, tzinfo=UTC)
 def test_every_table_is_compared() -> None:
     """But the history, which is merged, and the checkpoint, which is what both are compared at."""
     compared = {twin.name for twin in twins(first=1, last=9, stream_created_at=CREATED_AT)}
-    assert compared | {"vm_events", "checkpoint"} == set(metadata.tables)
+    assert compared | {"events", "checkpoint"} == set(metadata.tables)
 
 
 def test_what_is_found_is_said_by_table_and_row() -> None:

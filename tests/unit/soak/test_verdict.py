@@ -33,7 +33,7 @@ MIGRATION = migration_event("m").data.id
 
 LOG = "the log ends with the truth of every cluster"
 TABLES = "the tables are what the log projects to"
-HISTORY = "the history is the log, each VM event once"
+HISTORY = "the journal is the log, each event once"
 API = "the API shows what the tables have"
 
 
@@ -68,7 +68,7 @@ def seen() -> Evidence:
         messages=log,
         **told,
         tables=tables,
-        history=batch.history,
+        history=batch.journal,
         set_aside=[],
         checkpoint=len(STORY),
         listed=[vm],
@@ -96,11 +96,11 @@ SPOILT: dict[str, tuple[str, Callable[[Any], object]]] = {
     "row otherwise": (TABLES, lambda seen: seen.tables["vms"][A].update(cpu=99)),
     "row of nothing": (TABLES, lambda seen: seen.tables["datacenters"].update(x={"id": "x"})),
     "checkpoint behind": (TABLES, lambda seen: setattr(seen, "checkpoint", 4)),
-    "line of history lost": (HISTORY, lambda seen: seen.history.pop()),
-    "line of history twice": (HISTORY, lambda seen: seen.history.append(seen.history[0])),
-    "line of history otherwise": (
+    "journal entry lost": (HISTORY, lambda seen: seen.history.pop()),
+    "journal entry twice": (HISTORY, lambda seen: seen.history.append(seen.history[0])),
+    "journal entry otherwise": (
         HISTORY,
-        lambda seen: seen.history.append(seen.history.pop()._replace(observed_at=OBSERVED_AT + timedelta(hours=1))),
+        lambda seen: seen.history.append(seen.history.pop()._replace(time=OBSERVED_AT + timedelta(hours=1))),
     ),
     "VM not listed": (API, lambda seen: seen.listed.clear()),
     "VM on two pages": (API, lambda seen: seen.listed.append(seen.listed[0])),
@@ -126,7 +126,7 @@ def test_what_is_spoilt_is_found_by_its_claim(seen: Evidence, world: World, what
 def test_feed_is_held_to_what_it_tells(seen: Evidence) -> None:
     """A repetition is history, and no news."""
     repeated = project(messages(*STORY, vm_event("a", VmEventType.OBSERVED)))
-    seen.history = repeated.history
+    seen.history = repeated.journal
     assert seen.news() == [2, 3, 4]
 
 

@@ -43,11 +43,11 @@ _ROWS = " UNION ALL ".join(
     for n, (table, key) in enumerate(KEYS.items(), 1)
 )
 # Its primary key. What was set aside of a log before this one stays there under its number.
-_SET_ASIDE = "SELECT revision FROM set_aside WHERE revision = ANY($1) AND set_aside_at >= $2"
+_SET_ASIDE = "SELECT revision FROM dead_letters WHERE revision = ANY($1) AND dead_lettered_at >= $2"
 # The primary key of the partition of that time.
 _HISTORY = """
 SELECT e.revision FROM unnest($1::bigint[], $2::timestamptz[]) AS e (revision, time)
-WHERE EXISTS (SELECT 1 FROM vm_events AS l WHERE (l.revision, l.observed_at) = (e.revision, e.time))
+WHERE EXISTS (SELECT 1 FROM events AS l WHERE (l.revision, l.time) = (e.revision, e.time))
 """
 _EPOCHS = "SELECT datacenter, name, epoch, revision FROM clusters"
 

@@ -14,10 +14,10 @@ from summit_api.query.parameters import HistoryQuery
 from summit_api.query.read_transaction import ReadTransaction
 from summit_models.contract import Revision
 
-_BY_TIME = Column("observed_at", datetime, nullable=False)
+_BY_TIME = Column("time", datetime, nullable=False)
 _NEWEST_FIRST: Order = parse("-time", {"time": _BY_TIME}, tie=Column("revision", int, nullable=False))
 
-_SELECT = f"SELECT {paging.selected('revision, observed_at, type, data::text', _NEWEST_FIRST)} FROM vm_events"  # noqa: S608
+_SELECT = f"SELECT {paging.selected('revision, time, type, data::text', _NEWEST_FIRST)} FROM events"  # noqa: S608
 
 
 class VmEventRow(NamedTuple):
@@ -46,11 +46,11 @@ async def page(transaction: ReadTransaction, vm_id: str, query: HistoryQuery, sc
 
 
 def _listing(vm_id: str, scope: Scope) -> Listing:
-    """Index vm_events_by_vm. A VM that was moved is visible as far as it was in sight."""
+    """Index events_by_key. A VM that was moved is visible as far as it was in sight."""
 
     def conditions(bind: Bind) -> list[str]:
         visible = scope.conditions(bind, datacenter="data ->> 'datacenter'", namespace="data ->> 'namespace'")
-        return [f"vm_id = {bind(vm_id)}", *visible]
+        return [f"key = {bind(vm_id)} AND collection = 'vms'", *visible]
 
     return Listing(_SELECT, conditions, _NEWEST_FIRST)
 

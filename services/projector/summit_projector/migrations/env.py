@@ -9,7 +9,7 @@ from summit_models.tables import metadata
 
 # By schema, since advisory locks belong to the whole database; held until the transaction ends.
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtext('summit-migrate'), hashtext(current_schema()))")
-_PARTITION = re.compile(r"vm_events_\d{4}_\d{2}")
+_PARTITION = re.compile(r"events_\d{4}_\d{2}")
 
 
 def include_name(name: str | None, type_: str, _: object) -> bool:

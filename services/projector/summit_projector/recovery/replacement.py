@@ -108,7 +108,7 @@ class _Replay:
                     await progress.apply(reading.result())
                     reading = asyncio.create_task(consumer.next_batch(BATCH_EVENTS))
                     if (batches := batches + 1) % MERGE_BATCHES == 0:
-                        await swap.merge_history(self._live, self._shadow)
+                        await swap.merge_journal(self._live, self._shadow)
         finally:
             await end(reading)
 

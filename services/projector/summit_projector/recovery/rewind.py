@@ -19,7 +19,7 @@ from summit_projector.progress import Progress
 from summit_projector.project import event_id, project
 from summit_projector.projections import PROJECTIONS
 from summit_projector.recovery.stream_identity import Position
-from summit_projector.tables.history import HistoryLine
+from summit_projector.tables.journal import AppliedEvent
 from summit_projector.tables.store import Store
 from summit_runtime.nats import bus
 from summit_runtime.nats.bus import StreamState
@@ -34,12 +34,15 @@ async def common_position(client: Client, store: Store, position: Position, stat
     if state.created_at != position.stream_created_at:
         return None
     newest = min(position.revision, state.last_sequence)
-    good = await store.history.line(newest)
+    good = await store.journal.newest(newest, state.created_at)
     bad, step = newest + 1, 1
     while good and not await _agrees(client, good):
         bad, step = good.revision, 2 * step  # what is lost is little, mostly
-        good = await store.history.line(bad - step)
-    while good and (middle := await store.history.line((good.revision + bad) // 2)) != good and middle:
+        good = await store.journal.newest(bad - step, state.created_at)
+    while good:
+        middle = await store.journal.newest((good.revision + bad) // 2, state.created_at)
+        if middle is None or middle == good:
+            break
         good, bad = (middle, bad) if await _agrees(client, middle) else (good, middle.revision)
     found = await _message(client, sequence=good.revision) if good else None
     return Position(state.created_at, Revision(found.seq or 0), event_id(found.data or b"")) if found else None
@@ -74,15 +77,17 @@ async def go_back(client: Client, store: Store, position: Position, common: Posi
     return progress.position
 
 
-async def _agrees(client: Client, line: HistoryLine) -> bool:
-    message = await _message(client, sequence=line.revision)
+async def _agrees(client: Client, applied: AppliedEvent) -> bool:
+    message = await _message(client, sequence=applied.revision)
     if message is None:
         return False
+    projection = PROJECTIONS[applied.collection]
     try:
-        event = PROJECTIONS["vms"].decode(message.data or b"")
+        event = projection.decode(message.data or b"")
     except ValueError:
         return False
-    return (event.data.id, event.type, event.time) == (line.vm_id, line.type, line.observed_at)
+    found = (getattr(event.data, projection.key), event.type, event.time)
+    return found == (applied.key, applied.type, applied.time)
 
 
 async def _message(client: Client, *, sequence: int | None = None, subject: str | None = None) -> RawStreamMsg | None:

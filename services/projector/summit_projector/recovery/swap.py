@@ -13,7 +13,7 @@ from sqlalchemy import Table
 
 from summit_models import tables
 from summit_models.event import STREAM
-from summit_models.tables import SetAside
+from summit_models.tables import DeadLetter
 from summit_projector.projections import PROJECTIONS
 from summit_projector.recovery.difference import EXAMPLES, Difference, Finding
 from summit_projector.recovery.stream_identity import Position
@@ -25,7 +25,7 @@ STATEMENT_SECONDS = 3600.0
 """To compare a million rows takes seconds; an hour is for a database that has something else to do."""
 
 
-_SET_ASIDE = tables.metadata.tables[str(SetAside.__tablename__)]
+_DEAD_LETTERS = tables.metadata.tables[str(DeadLetter.__tablename__)]
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,11 @@ def twins(*, first: int, last: int, stream_created_at: datetime) -> list[Twin]:
     may be from before this one.
     """
     older = f"l.revision < {first}"
-    judged = f"l.revision BETWEEN {first} AND {last} AND l.set_aside_at >= '{stream_created_at.isoformat()}'"
+    judged = f"l.revision BETWEEN {first} AND {last} AND l.dead_lettered_at >= '{stream_created_at.isoformat()}'"
     return [
         *(Twin(p.table, p.key, f"{older} OR {p.outlives('l')}") for p in PROJECTIONS.values()),
         *_OF_VMS,
-        Twin(_SET_ASIDE, "revision", f"NOT ({judged})", frozenset({"set_aside_at"})),
+        Twin(_DEAD_LETTERS, "revision", f"NOT ({judged})", frozenset({"dead_lettered_at"})),
     ]
 
 
@@ -80,7 +80,7 @@ def successors() -> list[Twin]:
     return [
         *(Twin(p.table, p.key, p.outlives("l")) for p in PROJECTIONS.values()),
         *_OF_VMS,
-        Twin(_SET_ASIDE, "revision", "TRUE"),
+        Twin(_DEAD_LETTERS, "revision", "TRUE"),
     ]
 
 
@@ -119,7 +119,7 @@ async def take_place(live: asyncpg.Connection, shadow: str, before: Position, af
         if generation is None:
             raise CheckpointMovedError(f"the checkpoint is not where it was left, at revision {before.revision}")
         await new_generation(live, generation)
-        await merge_history(live, shadow)
+        await merge_journal(live, shadow)
         removed = [await put_right(live, shadow, twin) for twin in successors()]
         for projection in PROJECTIONS.values():
             twin = Twin(projection.table, projection.key, "TRUE")
@@ -130,41 +130,42 @@ async def take_place(live: asyncpg.Connection, shadow: str, before: Position, af
     return sum(removed[: len(PROJECTIONS)])
 
 
-async def merge_history(live: asyncpg.Connection, shadow: str) -> Difference:
-    """Move the rebuilt history to the live one: lines that are missing or wrong there, and no month that was dropped.
+async def merge_journal(live: asyncpg.Connection, shadow: str) -> Difference:
+    """Move the rebuilt journal to the live one: entries that are missing or wrong there, but no month that was dropped.
 
-    Lines that the log does not have are of a log before this one, or older than it: they stay.
+    Entries that the log does not have are of a log before this one, or older than it: they stay.
     """
     since = await live.fetchval("SELECT history_since FROM checkpoint WHERE stream = $1", STREAM)
-    kept = f"WHERE observed_at >= '{since.isoformat()}'" if since else ""
-    rebuilt = f'(SELECT * FROM "{shadow}".vm_events {kept}) AS s'  # noqa: S608  names are our own
+    kept = f"WHERE time >= '{since.isoformat()}'" if since else ""
+    rebuilt = f'(SELECT * FROM "{shadow}".events {kept}) AS s'  # noqa: S608  names are our own
     async with live.transaction():
-        for (time,) in await live.fetch(f"SELECT DISTINCT date_trunc('month', observed_at, 'UTC') FROM {rebuilt}"):  # noqa: S608
+        for (time,) in await live.fetch(f"SELECT DISTINCT date_trunc('month', time, 'UTC') FROM {rebuilt}"):  # noqa: S608
             await live.execute(create_statement(month_of(time)))
-        counts = await live.fetchrow(_COMPARE_HISTORY.format(rebuilt=rebuilt), timeout=STATEMENT_SECONDS)
-        if counts["missing"] or counts["wrong"]:
-            await live.execute(_MERGE_HISTORY.format(rebuilt=rebuilt), timeout=STATEMENT_SECONDS)
-        await live.execute(f'TRUNCATE "{shadow}".vm_events')
-    return Difference("vm_events", **counts)
+        counts = await live.fetchrow(_COMPARE_JOURNAL.format(rebuilt=rebuilt), timeout=STATEMENT_SECONDS)
+        await live.execute(_MERGE_JOURNAL.format(rebuilt=rebuilt), timeout=STATEMENT_SECONDS)
+        await live.execute(f'TRUNCATE "{shadow}".events')
+    return Difference("events", **counts)
 
 
 _FOLLOW = """
 UPDATE checkpoint SET stream_created_at = $4, revision = $5, event_id = $6
 WHERE stream = $1 AND revision = $2 AND stream_created_at = $3 RETURNING generation
 """
-_COMPARE_HISTORY = """
-SELECT count(*) AS rows, count(*) FILTER (WHERE l.vm_id IS NULL) AS missing,
-       count(*) FILTER (WHERE l.vm_id IS NOT NULL
-           AND (l.vm_id, l.type, l.epoch, l.data) IS DISTINCT FROM (s.vm_id, s.type, s.epoch, s.data)) AS wrong
-FROM {rebuilt} LEFT JOIN vm_events AS l USING (revision, observed_at)
+# By the primary key of each partition. A log that was restored has the entries of the one before it: they are its own.
+_COMPARE_JOURNAL = """
+SELECT count(*) AS rows, count(*) FILTER (WHERE l.key IS NULL) AS missing,
+       count(*) FILTER (WHERE l.key IS NOT NULL
+           AND (l.collection, l.key, l.type, l.data) IS DISTINCT FROM (s.collection, s.key, s.type, s.data)) AS wrong
+FROM {rebuilt} LEFT JOIN events AS l USING (revision, time)
 """
-_MERGE_HISTORY = """
-INSERT INTO vm_events AS l (revision, observed_at, vm_id, type, epoch, data)
-SELECT revision, observed_at, vm_id, type, epoch, data FROM {rebuilt}
-ON CONFLICT (revision, observed_at) DO UPDATE
-SET vm_id = excluded.vm_id, type = excluded.type, epoch = excluded.epoch, data = excluded.data
-WHERE (l.vm_id, l.type, l.epoch, l.data)
-    IS DISTINCT FROM (excluded.vm_id, excluded.type, excluded.epoch, excluded.data)
+_MERGE_JOURNAL = """
+INSERT INTO events AS l (revision, time, key, type, data, collection, stream_created_at)
+SELECT revision, time, key, type, data, collection, stream_created_at FROM {rebuilt}
+ON CONFLICT (revision, time) DO UPDATE
+SET key = excluded.key, type = excluded.type, data = excluded.data, collection = excluded.collection,
+    stream_created_at = excluded.stream_created_at
+WHERE (l.key, l.type, l.data, l.collection, l.stream_created_at) IS DISTINCT FROM
+    (excluded.key, excluded.type, excluded.data, excluded.collection, excluded.stream_created_at)
 """
 
 

@@ -1,4 +1,4 @@
-"""Months of `vm_events`: one partition each, so that an operator drops a month's history by dropping a table."""
+"""Months of the journal: each is a partition of `events`, so dropping a month is dropping a table."""
 
 import re
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ class Month(NamedTuple):
 
     @property
     def partition(self) -> str:
-        return f"vm_events_{self.year:04}_{self.month:02}"
+        return f"events_{self.year:04}_{self.month:02}"
 
     @property
     def begin(self) -> datetime:
@@ -43,7 +43,7 @@ def month_before(time: datetime, months: int) -> Month:
 
 def month_in(partition: str) -> Month | None:
     """The month that a partition is for, by its name; None for another table."""
-    found = re.fullmatch(r"vm_events_(\d{4})_(\d{2})", partition)
+    found = re.fullmatch(r"events_(\d{4})_(\d{2})", partition)
     return Month(int(found[1]), int(found[2])) if found else None
 
 
@@ -56,6 +56,6 @@ def needed_months(times: Iterable[datetime], now: datetime) -> set[Month]:
 def create_statement(month: Month) -> str:
     """SQL that makes the month's partition if it is not there."""
     return (
-        f"CREATE TABLE IF NOT EXISTS {month.partition} PARTITION OF vm_events "
+        f"CREATE TABLE IF NOT EXISTS {month.partition} PARTITION OF events "
         f"FOR VALUES FROM ('{month.start}') TO ('{month.next.start}')"
     )

@@ -1,7 +1,7 @@
-"""Dropping months of history, so that what is left still tells how everything was.
+"""Dropping months of the journal, so that the rest still shows how everything was.
 
-A VM that has not changed for years has its last event in a month that is dropped. Its state is carried over to the
-moment from which on history is kept: as `observed`, for that is what it says, that it was so then.
+The last event of a VM that has not changed for years is in a month that is dropped. Its state is carried over to the
+moment from which on the journal is kept. There it is `observed`, since it was so at that time.
 """
 
 import logging
@@ -9,40 +9,42 @@ from datetime import datetime
 
 import asyncpg
 
-from summit_models.event import STREAM, VmEventType
+from summit_models.event import STREAM
+from summit_projector.projections import PROJECTIONS
 from summit_projector.tables.partitions import Month, create_statement, month_before, month_in
 
 logger = logging.getLogger("summit.projector")
 
 TIMEOUT_SECONDS = 600.0
-"""One look into the index for each VM: seconds with 100 000 of them, and no reason to give up on a busy machine."""
+"""One look into the index for each object: seconds with 100 000 of them, and no reason to give up on a busy machine."""
 
 _PARTITIONS = """
 SELECT child.relname FROM pg_inherits JOIN pg_class AS child ON child.oid = inhrelid
-WHERE inhparent = 'vm_events'::regclass
+WHERE inhparent = 'events'::regclass
 """
 
-# Index vm_events_by_vm. Also of VMs that have come to their end since: until then they were.
-_CARRY_OVER = f"""
-INSERT INTO vm_events (revision, observed_at, vm_id, type, epoch, data)
-SELECT last.revision, $1, vms.id, '{VmEventType.OBSERVED}', last.epoch, last.data - 'changes'
-FROM vms CROSS JOIN LATERAL (
-    SELECT revision, type, epoch, data FROM vm_events WHERE vm_id = vms.id AND observed_at < $1
-    ORDER BY observed_at DESC, revision DESC LIMIT 1
+# Index events_by_key. Objects that have ended since are carried over, too: at that moment they were there.
+_CARRY_OVER = """
+INSERT INTO events (revision, time, key, type, data, collection)
+SELECT last.revision, $1, last.key, {type}, last.data - 'changes', '{collection}'
+FROM {collection} AS object CROSS JOIN LATERAL (
+    SELECT revision, key, type, data FROM events
+    WHERE key = object.{key} AND collection = '{collection}' AND time < $1
+    ORDER BY time DESC, revision DESC LIMIT 1
 ) AS last
-WHERE last.type <> '{VmEventType.DELETED}'
+WHERE last.type IS DISTINCT FROM {deleted}
 ON CONFLICT DO NOTHING
-"""  # noqa: S608  names are our own
+"""
 
 _KEPT_SINCE = """
 UPDATE checkpoint SET history_since = greatest(history_since, $2) WHERE stream = $1
 """
 
 
-async def forget(connection: asyncpg.Connection, *, months: int, now: datetime) -> list[Month]:
-    """Drop the history of before this month and the `months` before it, and tell which months that were.
+async def drop_months(connection: asyncpg.Connection, *, months: int, now: datetime) -> list[Month]:
+    """Drop the entries of before this month and the `months` before it, and return the months that they were of.
 
-    All or nothing, and readers of history wait meanwhile.
+    All or nothing. Readers of the journal wait meanwhile.
     """
     first = month_before(now, months)
     names = [row["relname"] for row in await connection.fetch(_PARTITIONS)]
@@ -50,8 +52,17 @@ async def forget(connection: asyncpg.Connection, *, months: int, now: datetime) 
     if dropped:
         async with connection.transaction():
             await connection.execute(create_statement(first))
-            await connection.execute(_CARRY_OVER, first.begin, timeout=TIMEOUT_SECONDS)
+            for collection in PROJECTIONS:
+                await connection.execute(_carry_over(collection), first.begin, timeout=TIMEOUT_SECONDS)
             await connection.execute(f"DROP TABLE {', '.join(month.partition for month in dropped)}")
             await connection.execute(_KEPT_SINCE, STREAM, first.begin)
         logger.info("history before %s has been dropped, %d months of it", first.begin.date(), len(dropped))
     return dropped
+
+
+def _carry_over(collection: str) -> str:
+    projection = PROJECTIONS[collection]
+    observed, deleted = (f"'{type_}'" if type_ else None for type_ in (projection.observed, projection.deleted))
+    return _CARRY_OVER.format(
+        collection=collection, key=projection.key, type=observed or "last.type", deleted=deleted or "NULL"
+    )

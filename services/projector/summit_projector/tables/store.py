@@ -1,4 +1,4 @@
-"""The checkpoint, and what moves with it in one transaction: rows, history, events that are set aside."""
+"""The checkpoint, and what moves with it in one transaction: rows, journal and dead letters."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -11,11 +11,11 @@ from pydantic import SecretStr
 from summit_models.contract import Revision
 from summit_models.epoch import EpochStart
 from summit_models.event import STREAM, source_of
-from summit_projector.project import Batch, Epochs
+from summit_projector.project import Batch, Entry, Epochs
 from summit_projector.projections import PROJECTIONS, Row
 from summit_projector.recovery.stream_identity import Position
 from summit_projector.tables import upsert
-from summit_projector.tables.history import History
+from summit_projector.tables.journal import Journal
 from summit_runtime import database
 
 _SESSION = """
@@ -48,7 +48,7 @@ WITH advanced AS (
 SELECT revision, pg_notify($6, revision::text) FROM advanced
 """
 
-_FORGET_SET_ASIDE = "DELETE FROM set_aside WHERE revision > $1 AND set_aside_at >= $2"
+_CUT_DEAD_LETTERS = "DELETE FROM dead_letters WHERE revision > $1 AND dead_lettered_at >= $2"
 
 # Rows have changed without an event: readers tell the two apart by the generation, or by applied_at.
 _NEW_GENERATION = """
@@ -59,10 +59,11 @@ WITH touched AS (
 SELECT generation, pg_notify($2, revision::text) FROM touched
 """
 
-_SET_ASIDE = """
-INSERT INTO set_aside (revision, subject, reason, body, set_aside_at) VALUES ($1, $2, $3, $4, now())
+_DEAD_LETTER = """
+INSERT INTO dead_letters (revision, subject, reason, body, dead_lettered_at) VALUES ($1, $2, $3, $4, now())
 ON CONFLICT (revision) DO UPDATE
-SET subject = excluded.subject, reason = excluded.reason, body = excluded.body, set_aside_at = excluded.set_aside_at
+SET subject = excluded.subject, reason = excluded.reason, body = excluded.body,
+    dead_lettered_at = excluded.dead_lettered_at
 """
 
 _UNSTORABLE_CLASSES = frozenset({"22", "23", "54"})
@@ -93,7 +94,7 @@ class Store:
 
     def __init__(self, connection: asyncpg.Connection, history_months: int) -> None:
         self._connection = connection
-        self.history = History(connection, history_months)
+        self.journal = Journal(connection, history_months)
         self._generation = 0
 
     async def try_lock(self) -> bool:
@@ -110,7 +111,7 @@ class Store:
     async def prepare(self) -> None:
         """Make ready for `commit`."""
         await upsert.prepare(self._connection)
-        await self.history.prepare()
+        await self.journal.prepare()
 
     async def position(self, stream_created_at: datetime) -> Position:
         """The checkpoint; at the very first start that of a stream of which nothing has been applied."""
@@ -136,19 +137,25 @@ class Store:
         try:
             async with self._connection.transaction():
                 await self._advance(position, after)
-                months = await self.history.make_partitions(row.observed_at for row in batch.history)
+                entries = await self._applied(batch.journal)
+                months = await self.journal.make_partitions(entry.time for entry in entries)
                 await upsert.write(self._connection, batch.rows)
-                await self.history.add(batch.history)
-                if batch.set_aside:  # without rows it is a round trip all the same
-                    await self._connection.executemany(_SET_ASIDE, batch.set_aside)
+                await self.journal.add(entries, position)
+                if batch.dead_letters:  # without rows it is a round trip all the same
+                    await self._connection.executemany(_DEAD_LETTER, batch.dead_letters)
         except asyncpg.PostgresError as error:
             if (error.sqlstate or "")[:2] in _UNSTORABLE_CLASSES:
                 raise UnstorableError(f"the database refuses it: {error}") from error
             raise
         except (ValueError, OverflowError, TypeError) as error:  # asyncpg cannot encode a value
             raise UnstorableError(f"it has a value that Postgres cannot store: {error}") from error
-        await self.history.committed(months, batch.revision)
+        await self.journal.committed(months)
         return after
+
+    async def _applied(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Leave out the events that the stored row is newer than: they change nothing, now or on the way."""
+        stored = await upsert.stored_orders(self._connection, entries)
+        return [entry for entry in entries if entry.order > stored.get((entry.collection, entry.key), ())]
 
     async def disown(self, position: Position, stream_created_at: datetime) -> Position:
         """Go to before the first event of another stream, keeping rows and making them older than any event."""
@@ -179,10 +186,9 @@ class Store:
                     f"UPDATE {name} SET {upsert.OLDER_THAN_ANY} WHERE revision > $1",  # noqa: S608
                     common.revision,
                 )
-            await self.history.cut(common.revision, common.stream_created_at)
-            await self._connection.execute(_FORGET_SET_ASIDE, common.revision, common.stream_created_at)
+            await self.journal.cut(common.revision, common.stream_created_at)
+            await self._connection.execute(_CUT_DEAD_LETTERS, common.revision, common.stream_created_at)
         self._generation = generation
-        self.history.was_cut(common.revision)
         return common
 
     @asynccontextmanager
@@ -212,8 +218,8 @@ class Store:
         ]
         return sum(int(status.rsplit(maxsplit=1)[-1]) for status in statuses)
 
-    async def count_set_aside(self) -> int:
-        return int(await self._connection.fetchval("SELECT count(*) FROM set_aside"))
+    async def count_dead_letters(self) -> int:
+        return int(await self._connection.fetchval("SELECT count(*) FROM dead_letters"))
 
     async def ping(self) -> None:
         await self._connection.execute("SELECT 1")

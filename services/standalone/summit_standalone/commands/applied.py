@@ -15,8 +15,10 @@ ANSWER_SECONDS = 3.0
 """A server that starts or is stuck must not keep `status` from telling the rest."""
 
 _CHECKPOINT = "SELECT revision, applied_at FROM checkpoint"
-_COUNT = "SELECT count(*) FROM set_aside"
-_NEWEST = "SELECT revision, subject, reason, set_aside_at FROM set_aside ORDER BY revision DESC LIMIT $1"  # by its key
+_COUNT = "SELECT count(*) FROM dead_letters"
+_NEWEST = (  # by its key
+    "SELECT revision, subject, reason, dead_lettered_at FROM dead_letters ORDER BY revision DESC LIMIT $1"
+)
 
 
 async def read_applied(url: str) -> Mapping[str, Any]:
@@ -46,7 +48,7 @@ async def _read(url: str) -> Mapping[str, Any]:
                         "revision": row["revision"],
                         "subject": row["subject"],
                         "reason": row["reason"],
-                        "setAsideAt": _utc(row["set_aside_at"]),
+                        "setAsideAt": _utc(row["dead_lettered_at"]),
                     }
                     for row in newest
                 ],

@@ -7,7 +7,7 @@ from summit_runtime.public_address import public_address
 from summit_standalone.commands.table import render
 
 REASON_LENGTH = 100
-"""A line of a terminal; the whole sentence is in the JSON and in the table `set_aside`."""
+"""A line of a terminal; the whole sentence is in the JSON and in the table `dead_letters`."""
 
 
 def as_text(state: Mapping[str, Any]) -> str:
