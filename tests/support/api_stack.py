@@ -27,7 +27,7 @@ from summit_models.event import Event, VmEvent, source_of
 from summit_projector.project import project
 from summit_projector.recovery.stream_identity import Position
 from summit_projector.tables.store import Store, open_store
-from summit_runtime.process import end
+from summit_runtime.waiting import end
 
 NOW = datetime(2026, 11, 23, 12, 0, 30, tzinfo=UTC)
 STREAM_CREATED_AT = datetime(2026, 11, 1, tzinfo=UTC)

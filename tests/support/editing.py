@@ -21,7 +21,7 @@ from summit_api.query.read_transaction import ReadModels
 from summit_api.settings import ApiTimes
 from summit_models.event import Event
 from summit_runtime.nats.consumer import last_per_subject
-from summit_runtime.process import end
+from summit_runtime.waiting import end
 
 SOLNA, UPPSALA = "dc-solna", "dc-uppsala"
 

@@ -25,7 +25,7 @@ from summit_api.http.server import listen, serve
 from summit_api.query.read_transaction import ReadModels
 from summit_api.settings import ApiTimes
 from summit_models.event import Event
-from summit_runtime.process import end
+from summit_runtime.waiting import end
 
 DEADLINE_SECONDS = 30.0
 MAX_MESSAGE_BYTES = 10_000_000

@@ -12,7 +12,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from summit_api.access.oidc import Issuer
-from summit_runtime.process import end
+from summit_runtime.waiting import end
 
 AUDIENCE = "summit-connect"
 

@@ -4,7 +4,6 @@ SIGTERM and SIGINT set `stop`; the service finishes what it holds and returns. A
 """
 
 import asyncio
-import contextlib
 import logging
 import signal
 import sys
@@ -14,6 +13,7 @@ from typing import Any, TypeVar
 from summit_runtime import log
 from summit_runtime.backoff import Backoff
 from summit_runtime.settings import ProcessSettings, SettingsError
+from summit_runtime.waiting import run_until
 
 logger = logging.getLogger("summit.process")
 
@@ -58,25 +58,12 @@ async def _run(
     stop = asyncio.Event()
     _on_signals(name, stop)
     try:
-        await supervised(name, lambda: _until_stopped(service(settings, stop), stop))
+        await supervised(name, lambda: run_until(stop, service(settings, stop), lambda: GRACE_SECONDS))
     except FatalError as error:
         logger.error("%s cannot go on: %s", name, error)  # noqa: TRY400  the sentence is the message
         return 1
     logger.info("%s stopped", name)
     return 0
-
-
-async def _until_stopped(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> None:
-    """Run `work`, which ends by itself after `stop`; if it does not, waiting for a server that is away, end it."""
-    task, stopped = asyncio.create_task(work), asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.wait({task}, timeout=GRACE_SECONDS)
-    finally:
-        stopped.cancel()
-        await end(task)
-    if not task.cancelled():
-        task.result()
 
 
 async def supervised(name: str, work: Callable[[], Awaitable[None]], *, retry: Backoff | None = None) -> None:
@@ -120,22 +107,3 @@ def _on_signals(name: str, stop: asyncio.Event) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
-
-
-async def end(task: asyncio.Task[object]) -> None:
-    """Cancel a task and wait for its end, however often it takes.
-
-    A cancellation can get lost: `asyncio.wait_for` of Python 3.11 drops it for an error of the same moment, and nats-py
-    takes that error for one more failed attempt to connect (seen in a quarter of all stops while NATS was away).
-    """
-    while not task.done():
-        task.cancel()
-        await asyncio.wait({task}, timeout=0.2)
-
-
-async def sleep_unless(stop: asyncio.Event, seconds: float) -> bool:
-    """Wait `seconds` or until `stop` is set, whichever is first; tell whether it is set."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):  # wait_for of Python 3.11 may lose a cancellation
-            await stop.wait()
-    return stop.is_set()

@@ -18,7 +18,8 @@ from summit_api.query.read_transaction import ReadModels
 from summit_api.settings import Settings
 from summit_runtime.backoff import Backoff
 from summit_runtime.nats import bus
-from summit_runtime.process import FatalError, end, main, supervised
+from summit_runtime.process import FatalError, main, supervised
+from summit_runtime.waiting import end
 
 logger = logging.getLogger("summit.api")
 

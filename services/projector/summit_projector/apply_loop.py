@@ -19,7 +19,7 @@ from summit_projector.progress import Progress
 from summit_projector.project import Batch, DeadLetter
 from summit_projector.recovery.stream_identity import StreamReplacedError, mismatch
 from summit_runtime.nats.consumer import Consumer, StreamMessage
-from summit_runtime.process import end, sleep_unless
+from summit_runtime.waiting import end, wait
 
 logger = logging.getLogger("summit.projector")
 
@@ -82,7 +82,7 @@ class Session:
                     messages = reading.result()
                     await self._apply(messages)
                     if BUSY_EVENTS <= len(messages) < batch_events:
-                        await sleep_unless(stop, GATHER_SECONDS)
+                        await wait(stop, GATHER_SECONDS)
                     reading = asyncio.create_task(self.consumer.next_batch(batch_events))
         finally:
             # What a cancelled read had taken already is read again: the consumer goes with the session.

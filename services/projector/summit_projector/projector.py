@@ -28,7 +28,7 @@ from summit_runtime.backoff import Backoff
 from summit_runtime.nats import bus
 from summit_runtime.nats.consumer import consume
 from summit_runtime.probes import serve_probes
-from summit_runtime.process import end, sleep_unless
+from summit_runtime.waiting import end, wait
 
 logger = logging.getLogger("summit.projector")
 
@@ -101,7 +101,7 @@ class Projector:
                 _count_restart(error)
             finally:
                 metrics.ACTIVE.set(0)
-            await sleep_unless(stop, backoff.next_seconds())
+            await wait(stop, backoff.next_seconds())
 
     async def _session(self, stop: asyncio.Event) -> None:
         async with open_store(self._settings.database_url, history_months=self._settings.history_months) as store:
@@ -135,7 +135,7 @@ class Projector:
             return True
         logger.info("another projector is active; standing by")
         self._health.trouble = None
-        while not await sleep_unless(stop, STANDBY_SECONDS):
+        while not await wait(stop, STANDBY_SECONDS):
             if await store.try_lock():
                 return True
         return False

@@ -13,7 +13,7 @@ from summit_models.contract import DatacenterId
 from summit_runtime.nats import bus
 from summit_runtime.nats.publisher import Publisher, publishing
 from summit_runtime.probes import Check, serve_probes
-from summit_runtime.process import end
+from summit_runtime.waiting import end
 from summit_watcher.activity import ActivityLog
 from summit_watcher.cluster import ClusterWatcher
 from summit_watcher.config.datacenters import load

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from summit_models.contract import ClusterName
 from summit_runtime.backoff import Backoff
-from summit_runtime.process import end, supervised
+from summit_runtime.process import supervised
+from summit_runtime.waiting import end
 from summit_watcher import metrics
 from summit_watcher.cluster import ClusterWatcher
 from summit_watcher.config.datacenters import ClusterConfig, Configuration, DatacenterConfig, load

@@ -16,7 +16,7 @@ from summit_api.freshness import Freshness, follow
 from summit_models.cluster import ConnectionState, ResourceHealth
 from summit_models.event import HEALTH_BUCKET, VmEventType
 from summit_runtime.nats import bus
-from summit_runtime.process import end
+from summit_runtime.waiting import end
 
 SECOND = timedelta(seconds=1)
 

@@ -11,7 +11,7 @@ from support.api_stack import Stack, api_stack
 from support.published import vm_event
 
 from summit_api.query.read_transaction import ReadModels
-from summit_runtime.process import end
+from summit_runtime.waiting import end
 
 
 @pytest.fixture

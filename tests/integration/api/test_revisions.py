@@ -13,7 +13,7 @@ from summit_api.revisions import Revisions
 from summit_api.settings import ApiTimes
 from summit_models.contract import Revision
 from summit_projector import migrate
-from summit_runtime.process import end
+from summit_runtime.waiting import end
 
 READS = ["/datacenters", "/status", "/vms", "/clusters", "/migrations", "/migrations/active", "/vms/none"]
 

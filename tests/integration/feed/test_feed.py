@@ -23,7 +23,7 @@ from summit_models.event import HEALTH_BUCKET, MigrationEventType, VmEventType
 from summit_models.migration import PhaseTransition
 from summit_models.vm import VmStatus
 from summit_runtime.nats import bus
-from summit_runtime.process import end
+from summit_runtime.waiting import end
 
 
 async def test_each_change_is_told_once_in_the_original_words(nats_url: str, database_url: str) -> None:

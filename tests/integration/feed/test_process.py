@@ -17,7 +17,7 @@ from support.storm import Fleet
 from support.waiting import until
 
 from summit_models.event import VmEventType
-from summit_runtime.process import end
+from summit_runtime.waiting import end
 
 SERVICES = ("summit_projector", "summit_api")
 CLIENTS = 1000

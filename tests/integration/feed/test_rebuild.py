@@ -12,7 +12,7 @@ from support.published import vm_event
 from summit_models.event import VmEventType
 from summit_projector.rebuild import rebuild
 from summit_projector.recovery.difference import Rebuilt
-from summit_runtime.process import end
+from summit_runtime.waiting import end
 
 VMS = 30
 DAMAGE = (

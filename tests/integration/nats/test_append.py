@@ -1,6 +1,7 @@
 """Appending to the log by hand: all or none, and only onto what the decision was made from."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from support.published import unmanaged_event
 from summit_models.contract import Revision, Uid
 from summit_models.event import VmEvent, VmEventType, subject_of, unmanaged_vm_subjects
 from summit_runtime.nats import bus
-from summit_runtime.nats.append import Basis, ConflictError, NotStoredError, append
+from summit_runtime.nats.append import Basis, ConflictError, NotStoredError, append, append_until_stored
 from summit_runtime.nats.consumer import last_per_subject
 from summit_standalone.embedded.nats import embedded_nats
 
@@ -93,3 +94,22 @@ async def test_nothing_is_kept_for_a_server_that_is_away(tmp_path: Path) -> None
         pass
     with pytest.raises(NotStoredError, match="not connected"):
         await append(client, [event(1)], basis(0))
+
+
+async def test_an_append_is_repeated_until_it_is_stored(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    """Another writer may be faster, and NATS may be away; the log has a line about an outage and one about its end."""
+    caplog.set_level(logging.INFO, "summit.nats")
+    await append(client, [event(1)], basis(0))
+    errors = [NotStoredError("not connected to NATS"), TimeoutError(), ConflictError(Revision(1))]
+
+    async def work() -> Revision:
+        if errors:
+            raise errors.pop(0)
+        return await append(client, [event(2)], basis(1))
+
+    assert await append_until_stored(work, what="the retirement of cluster vulcan", level=logging.INFO) == 2
+    first, last = caplog.messages
+    assert first == (
+        "the retirement of cluster vulcan is not stored yet (not connected to NATS): trying again until it is"
+    )
+    assert last.startswith("the retirement of cluster vulcan is stored, after ")

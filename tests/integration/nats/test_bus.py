@@ -19,7 +19,8 @@ from summit_runtime.nats import bus
 from summit_runtime.nats.consumer import StreamMessage, consume
 from summit_runtime.nats.fair_queue import WINDOW_EVENTS
 from summit_runtime.nats.publisher import publishing
-from summit_runtime.process import FatalError, end
+from summit_runtime.process import FatalError
+from summit_runtime.waiting import end
 from summit_standalone.embedded.child import Child, Program, kept_running
 from summit_standalone.embedded.nats import _binary, embedded_nats
 from summit_standalone.embedded.server_process import choose_port

@@ -5,9 +5,11 @@ The server compares the newest revision of a subject, or of a filter, with the o
 (`Nats-Expected-Last-Subject-Sequence`); several events travel as an atomic batch (ADR-50, nats-server 2.12).
 """
 
+import asyncio
+import logging
 import re
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 from uuid import uuid4
 
 import msgspec
@@ -15,8 +17,15 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.api import Header
 
+from summit_models.codec import encode
 from summit_models.contract import Revision
 from summit_models.event import Event, ingest, subject_of
+from summit_runtime.backoff import Backoff
+from summit_runtime.condition import Condition
+
+logger = logging.getLogger("summit.nats")
+
+T = TypeVar("T")
 
 ANSWER_SECONDS = 5.0
 
@@ -83,6 +92,28 @@ async def append(client: Client, events: Sequence[Event], basis: Basis) -> Revis
     return Revision(answer.seq)
 
 
+async def append_until_stored(work: Callable[[], Awaitable[T]], *, what: str, level: int = logging.WARNING) -> T:
+    """Run `work`, which appends to the log, until it succeeds: another writer may be faster, and NATS may be away.
+
+    `what` is the thing to be stored, for the log; with `level` the lines about a NATS that is away.
+    """
+    backoff = Backoff(initial_seconds=0.1, max_seconds=5.0)
+    waiting = Condition(logger, level)
+    while True:
+        try:
+            result = await work()
+        except ConflictError:
+            continue
+        except (NotStoredError, NatsError, TimeoutError) as error:
+            waiting.holds(
+                "%s is not stored yet (%s): trying again until it is", what, str(error) or "no answer from NATS"
+            )
+            await asyncio.sleep(backoff.next_seconds())
+        else:
+            waiting.ends("%s is stored", what)
+            return result
+
+
 def _expectation(basis: Basis) -> dict[str, str]:
     return {
         Header.EXPECTED_LAST_SUBJECT_SEQUENCE: str(basis.revision),
@@ -92,9 +123,9 @@ def _expectation(basis: Basis) -> dict[str, str]:
 
 async def _send(client: Client, event: Event, headers: Mapping[str, str]) -> _Answer:
     """Send one event and wait for its answer: of all but the last one of a batch it is empty."""
-    body = event.model_dump_json().encode()
+    subject = ingest(subject_of(event))
     try:
-        reply = await client.request(ingest(subject_of(event)), body, timeout=ANSWER_SECONDS, headers=dict(headers))
+        reply = await client.request(subject, encode(event), timeout=ANSWER_SECONDS, headers=dict(headers))
     except TimeoutError as error:
         raise NotStoredError(f"NATS has not answered within {ANSWER_SECONDS:g} s", unsure=True) from error
     except NatsError as error:

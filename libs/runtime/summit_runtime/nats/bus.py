@@ -19,13 +19,14 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.errors import NoServersError, StaleConnectionError, UnexpectedEOF
-from nats.js.api import KeyValueConfig, RePublish, StorageType, StoreCompression, StreamConfig, SubjectTransform
+from nats.js.api import RePublish, StorageType, StoreCompression, StreamConfig, SubjectTransform
 from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 from pydantic import SecretStr
 
-from summit_models.event import HEALTH_BUCKET, INGEST_ROOT, PUBLIC_ROOT, STREAM
+from summit_models.event import INGEST_ROOT, PUBLIC_ROOT, STREAM
 from summit_runtime import metrics
 from summit_runtime.backoff import Backoff
+from summit_runtime.nats import heartbeats
 from summit_runtime.process import FatalError
 from summit_runtime.public_address import public_address
 
@@ -42,8 +43,6 @@ PING_SECONDS = 5.0
 DEAD_SECONDS = 45.0
 """nats-py gives a silent connection up after 30 s and makes another one; what is still silent after that is broken."""
 STARTS_ANEW = "the process starts anew and tells it all"
-HEALTH_TTL_SECONDS = 24 * 3600
-"""A cluster that no watcher has spoken of for a day leaves the bucket; it is stale long before."""
 
 
 class StreamState(NamedTuple):
@@ -223,9 +222,7 @@ async def _ensure(client: Client) -> None:
             f"NATS takes no batches for the stream {STREAM!r}; "
             f"install {'.'.join(map(str, MINIMUM_SERVER))} or newer on all its servers"
         )
-    await jetstream.create_key_value(
-        KeyValueConfig(bucket=HEALTH_BUCKET, history=1, ttl=HEALTH_TTL_SECONDS, direct=True)
-    )
+    await jetstream.create_key_value(heartbeats.BUCKET)
 
 
 _NEEDED: dict[str, Any] = {

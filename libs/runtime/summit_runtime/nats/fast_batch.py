@@ -21,6 +21,8 @@ from nats.aio.msg import Msg
 from nats.errors import BadSubjectError, MaxPayloadError
 from nats.errors import Error as NatsError
 
+from summit_runtime.waiting import wait
+
 ACK_EVERY = 500
 """Messages from one ack to the next: the most that the server allows, to a publisher that is alone."""
 MAX_UNANSWERED = 2 * ACK_EVERY
@@ -137,13 +139,9 @@ class FastBatch:
 
     async def hear(self, seconds: float) -> bool:
         """Wait for news; False when there were none in that time."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._told.wait()
-        except TimeoutError:
-            return False
+        told = await wait(self._told, seconds)
         self._told.clear()
-        return True
+        return told
 
     def take_stored(self) -> int:
         """How many more messages, from the oldest, are known to be stored than at the last call."""

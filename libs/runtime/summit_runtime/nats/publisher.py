@@ -42,7 +42,8 @@ from summit_runtime.nats.bus import STARTS_ANEW, EventClient
 from summit_runtime.nats.denied import Denied
 from summit_runtime.nats.fair_queue import ClusterQueue, Entry, FairQueue
 from summit_runtime.nats.fast_batch import MAX_UNANSWERED, FastBatch, Message, Outcome
-from summit_runtime.process import FatalError, end, sleep_unless
+from summit_runtime.process import FatalError
+from summit_runtime.waiting import end, wait
 
 logger = logging.getLogger("summit.nats")
 
@@ -126,7 +127,7 @@ class Publisher:
                 self._batch = FastBatch(self.inbox)
                 await self._settle(self._batch, await self._publish_batch(self._batch))
             else:
-                await sleep_unless(self._waiting, min(CHECK_SECONDS, self._denied.due_in_seconds))
+                await wait(self._waiting, min(CHECK_SECONDS, self._denied.due_in_seconds))
 
     async def answer(self, message: Msg) -> None:
         if self._batch:

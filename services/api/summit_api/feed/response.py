@@ -16,7 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 from summit_api.feed.subscription import Subscription
 from summit_api.http.leniency import HEAD_ONLY
 from summit_api.metrics import FEED_CLIENTS
-from summit_runtime.process import end
+from summit_runtime.waiting import end
 
 _END: Message = {"type": "http.response.body", "body": b"", "more_body": False}
 _HEADERS = [

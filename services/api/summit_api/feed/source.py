@@ -37,7 +37,7 @@ from summit_runtime.backoff import Backoff
 from summit_runtime.nats import bus
 from summit_runtime.nats.bus import StreamState
 from summit_runtime.nats.consumer import PULL_MESSAGES, StreamMessage, consume
-from summit_runtime.process import end
+from summit_runtime.waiting import end
 
 logger = logging.getLogger("summit.api")
 

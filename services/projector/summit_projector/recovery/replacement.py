@@ -22,7 +22,7 @@ from summit_projector.tables.store import Store, open_store
 from summit_runtime import database
 from summit_runtime.nats import bus
 from summit_runtime.nats.consumer import Consumer, consume
-from summit_runtime.process import end
+from summit_runtime.waiting import end
 
 logger = logging.getLogger("summit.projector")
 

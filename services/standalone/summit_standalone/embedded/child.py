@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from summit_runtime.backoff import Backoff
-from summit_runtime.process import sleep_unless
+from summit_runtime.waiting import wait
 from summit_standalone.embedded.before_exec import before_exec
 from summit_standalone.embedded.relay import relay
 
@@ -108,7 +108,7 @@ class Child:
             delay = backoff.next_seconds()
             logger.error("%s %s; it starts again in %.1f s", self.program.name, self.describe_end(), delay)
             self._change(ChildState.BACKOFF)
-            if await sleep_unless(self._stop, delay):
+            if await wait(self._stop, delay):
                 return
             self.restarts += 1
             try:

@@ -4,28 +4,19 @@ An edit is undone only by a later change of the very field in the configuration.
 that was edited carries what was declared before (`Datacenter.declared`).
 """
 
-import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from nats.aio.client import Client
-from nats.errors import Error as NatsError
 from pydantic import ValidationError
 
 from summit_models.contract import ClusterName, DatacenterId, Revision
 from summit_models.datacenter import Datacenter, DatacenterValues
 from summit_models.event import DatacenterEvent, datacenter_event, datacenter_subject
-from summit_runtime.backoff import Backoff
-from summit_runtime.nats.append import Basis, ConflictError, NotStoredError, append
+from summit_runtime.nats.append import Basis, append, append_until_stored
 from summit_runtime.nats.consumer import StreamMessage, last_per_subject
 from summit_watcher.config.datacenters import DatacenterConfig
-
-logger = logging.getLogger("summit.watcher")
-
-
-T = TypeVar("T")
 
 
 class Said(NamedTuple):
@@ -40,13 +31,13 @@ NOTHING = Said(None, Revision(0))
 
 async def declare(datacenters: Sequence[DatacenterConfig], client: Client) -> None:
     """Bring the log to what the configuration says, and return when it is; waits for NATS as long as it takes."""
-    await until_stored(lambda: _declare(datacenters, client), what="what is configured is not in the log yet")
+    await append_until_stored(lambda: _declare(datacenters, client), what="the configuration of the datacenters")
 
 
 async def withdraw(datacenter: DatacenterId, cluster: ClusterName, client: Client) -> None:
     """Take a cluster out of what the log says of its datacenter; waits for NATS as long as it takes."""
-    what = f"that {cluster} has left datacenter {datacenter} is not in the log yet"
-    await until_stored(lambda: _withdraw(datacenter, cluster, client), what=what)
+    what = f"datacenter {datacenter} without cluster {cluster}"
+    await append_until_stored(lambda: _withdraw(datacenter, cluster, client), what=what)
 
 
 async def retire_datacenter(datacenter: DatacenterId, client: Client) -> bool:
@@ -59,20 +50,6 @@ async def retire_datacenter(datacenter: DatacenterId, client: Client) -> bool:
             await append(client, [_event(gone)], Basis(subject, revision))
             return True
     return False
-
-
-async def until_stored(work: Callable[[], Awaitable[T]], *, what: str) -> T:
-    """Do what appends to the log, again and again until it has: somebody may be faster, and NATS may be away."""
-    backoff = Backoff()
-    while True:
-        try:
-            return await work()
-        except ConflictError:
-            continue  # an edit, or another watcher, was faster
-        except (NotStoredError, NatsError, TimeoutError) as error:
-            if not backoff.attempt:
-                logger.warning("%s (%s); trying again until it is", what, error or "no answer from NATS")
-            await asyncio.sleep(backoff.next_seconds())
 
 
 async def _withdraw(datacenter: DatacenterId, cluster: ClusterName, client: Client) -> None:

@@ -8,14 +8,12 @@ resourceVersions can be compared within one history, which ends when etcd is res
 or the cluster is retired: `history` is the epoch in which the present one began.
 """
 
-import asyncio
 import logging
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 import msgspec
 from nats.aio.client import Client
-from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
 from summit_models.cluster import ClusterHealth, ConnectionState
@@ -28,13 +26,9 @@ from summit_models.event import (
     cluster_subject,
     source_of,
 )
-from summit_runtime.backoff import Backoff
-from summit_runtime.nats.append import Basis, ConflictError, NotStoredError, append
+from summit_runtime.nats.append import Basis, append, append_until_stored
 from summit_runtime.nats.consumer import last_per_subject, replay
 from summit_watcher.kube.errors import HistoryEndedError, ReplacedError
-
-logger = logging.getLogger("summit.watcher")
-
 
 FENCES_KEPT = 128
 """Five kilobytes in each event of a cluster. More begin only where none lasts long enough to read the log back."""
@@ -110,16 +104,11 @@ async def claim(
 
     `ended`: why the history so far is over and another one begins.
     """
-    backoff = Backoff(initial_seconds=0.1, max_seconds=5.0)
-    while True:
-        try:
-            return await _claim(client, datacenter, cluster, above, ended)
-        except ConflictError:
-            continue  # another watcher has claimed at the same time
-        except (NotStoredError, NatsError, TimeoutError) as error:
-            if not backoff.attempt:
-                logger.info("cluster %s: cannot begin a new epoch yet: %s", cluster, error or "no answer from NATS")
-            await asyncio.sleep(backoff.next_seconds())
+    return await append_until_stored(
+        lambda: _claim(client, datacenter, cluster, above, ended),
+        what=f"a new epoch of cluster {cluster}",
+        level=logging.INFO,
+    )
 
 
 async def _claim(

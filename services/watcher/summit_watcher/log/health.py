@@ -5,7 +5,6 @@ changes of state, so that one can read later when a cluster was away and why.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -15,9 +14,10 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from summit_models.cluster import ClusterHealth, ConnectionState, Heartbeat, ResourceHealth
-from summit_models.event import HEALTH_BUCKET
+from summit_runtime.nats import heartbeats
 from summit_runtime.nats.append import NotStoredError
 from summit_runtime.nats.bus import MAX_AGE_SECONDS
+from summit_runtime.waiting import wait
 from summit_watcher import metrics
 from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.failure import Failure
@@ -166,16 +166,12 @@ class HealthReporter:
                     told, told_at = news, now
             except (NotStoredError, NatsError, TimeoutError):
                 pause_seconds = AWAY_SECONDS
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause_seconds):
-                    await self._changed.wait()
+            await wait(self._changed, pause_seconds)
 
     async def beat(self, client: Client) -> None:
         """Give a sign of life. A lost one is nothing: the next one is ten seconds away."""
         heartbeat = Heartbeat(**dict(self.snapshot()), epoch=self._epoch.number)
-        key = f"$KV.{HEALTH_BUCKET}.{heartbeat.datacenter}.{heartbeat.name}"
-        with contextlib.suppress(NatsError):
-            await client.publish(key, heartbeat.model_dump_json().encode())
+        await heartbeats.write(client, heartbeat)
 
 
 def _news(health: ClusterHealth) -> tuple[object, ...]:

@@ -1,20 +1,27 @@
 """Whether a watcher speaks of a cluster: in the log, or with a sign of life in the bucket."""
 
 import asyncio
+import contextlib
 import time
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
-from nats.js.api import RawStreamMsg
 from nats.js.errors import NotFoundError
 
 from summit_models.contract import ClusterName, DatacenterId
-from summit_models.event import HEALTH_BUCKET, STREAM, cluster_subject
+from summit_models.event import STREAM, cluster_subject
+from summit_runtime.nats import heartbeats
 
 SILENT_SECONDS = 30.0
 """Three signs of life that did not come."""
 LISTEN_SECONDS = 2.0
+
+
+class _Sign(NamedTuple):
+    sequence: int
+    stored_at: datetime | None
 
 
 async def is_silent(client: Client, datacenter: DatacenterId, cluster: ClusterName) -> bool:
@@ -24,16 +31,16 @@ async def is_silent(client: Client, datacenter: DatacenterId, cluster: ClusterNa
     except (NatsError, TimeoutError):
         return False
     since = datetime.now(UTC) - timedelta(seconds=SILENT_SECONDS)
-    return all(word.time is not None and word.time < since for word in words)
+    return all(word.stored_at is not None and word.stored_at < since for word in words)
 
 
 async def until_silent(client: Client, datacenter: DatacenterId, cluster: ClusterName) -> None:
     """Listen until no watcher has spoken of the cluster for a while, by our own clock: the server's may differ."""
-    heard: list[int | None] | None = None
+    heard: list[int] | None = None
     heard_at = time.monotonic()
     while time.monotonic() < heard_at + SILENT_SECONDS:
         try:
-            now = [word.seq for word in await _last_words(client, datacenter, cluster)]
+            now = [word.sequence for word in await _last_words(client, datacenter, cluster)]
         except (NatsError, TimeoutError):
             now = None  # it is NATS that says nothing
         if now != heard or now is None:
@@ -41,18 +48,12 @@ async def until_silent(client: Client, datacenter: DatacenterId, cluster: Cluste
         await asyncio.sleep(LISTEN_SECONDS)
 
 
-async def _last_words(client: Client, datacenter: DatacenterId, cluster: ClusterName) -> list[RawStreamMsg]:
+async def _last_words(client: Client, datacenter: DatacenterId, cluster: ClusterName) -> list[_Sign]:
     """The newest event of the cluster and the newest sign of life, as far as there are any."""
-    places = (
-        (STREAM, cluster_subject(datacenter, cluster)),
-        (f"KV_{HEALTH_BUCKET}", f"$KV.{HEALTH_BUCKET}.{datacenter}.{cluster}"),
-    )
-    words = []
-    for stream, subject in places:
-        try:
-            message = await client.jetstream().get_last_msg(stream, subject, direct=True)
-        except NotFoundError:
-            continue
-        if message.data:  # a deleted key has none
-            words.append(message)
-    return words
+    signs = []
+    with contextlib.suppress(NotFoundError):
+        event = await client.jetstream().get_last_msg(STREAM, cluster_subject(datacenter, cluster), direct=True)
+        signs.append(_Sign(event.seq or 0, event.time))
+    if heartbeat := await heartbeats.last(client, datacenter, cluster):
+        signs.append(_Sign(heartbeat.sequence, heartbeat.stored_at))
+    return signs

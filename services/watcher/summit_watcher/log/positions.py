@@ -14,11 +14,10 @@ from typing import NamedTuple
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
-from nats.js.errors import NotFoundError
-from pydantic import ValidationError
 
 from summit_models.cluster import Heartbeat
-from summit_models.event import HEALTH_BUCKET, STREAM
+from summit_models.event import STREAM
+from summit_runtime.nats import heartbeats
 from summit_runtime.nats.fair_queue import ClusterQueue
 from summit_watcher.listwatch.state import Listing, ListReason
 from summit_watcher.log.epoch import Epoch
@@ -74,18 +73,17 @@ async def last_heartbeat(client: Client, epoch: Epoch) -> Heartbeat | None:
 
     One that had lost the cluster may have said something since: its position is that of events nobody has heard.
     """
-    subject = f"$KV.{HEALTH_BUCKET}.{epoch.datacenter}.{epoch.cluster}"
-    jetstream = client.jetstream()
     try:
-        message = await jetstream.get_last_msg(f"KV_{HEALTH_BUCKET}", subject, direct=True)
-        heartbeat = Heartbeat.model_validate_json(message.data or b"")
+        stored = await heartbeats.last(client, epoch.datacenter, epoch.cluster)
+        if stored is None or (heartbeat := stored.heartbeat) is None:
+            return None
         fence = next((fence for fence in epoch.fences if fence.epoch > heartbeat.epoch), None)
         if fence is None or heartbeat.epoch < epoch.history:
             return None
-        next_began = await jetstream.get_msg(STREAM, seq=fence.revision, direct=True)
-    except (NotFoundError, ValidationError, NatsError, TimeoutError):
+        next_began = await client.jetstream().get_msg(STREAM, seq=fence.revision, direct=True)
+    except (NatsError, TimeoutError):
         return None
-    return heartbeat if message.time and next_began.time and message.time < next_began.time else None
+    return heartbeat if stored.stored_at and next_began.time and stored.stored_at < next_began.time else None
 
 
 def start(resource: str, heartbeat: Heartbeat | None, told: int, now: datetime) -> Start:

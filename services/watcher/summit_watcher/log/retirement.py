@@ -7,7 +7,6 @@ its next epoch is above that of the retirement.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -15,11 +14,12 @@ from typing import NamedTuple
 
 import msgspec
 from nats.aio.client import Client
-from nats.errors import Error as NatsError
 
 from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.contract import ClusterName, DatacenterId
-from summit_models.event import HEALTH_BUCKET, cluster_event_type
+from summit_models.event import cluster_event_type
+from summit_runtime.nats import heartbeats
+from summit_runtime.nats.append import append_until_stored
 from summit_runtime.nats.consumer import last_per_subject
 from summit_runtime.nats.publisher import Publisher
 from summit_watcher.config.datacenters import DatacenterConfig
@@ -27,7 +27,7 @@ from summit_watcher.inventory import events
 from summit_watcher.inventory.events import Outgoing
 from summit_watcher.inventory.published import PublishedState, begin
 from summit_watcher.log.cluster_events import ClusterEvents, SupersededError
-from summit_watcher.log.datacenters import retire_datacenter, until_stored, withdraw
+from summit_watcher.log.datacenters import retire_datacenter, withdraw
 from summit_watcher.log.epoch import Epoch, Newest, newest_events
 from summit_watcher.log.health import HEARTBEAT_SECONDS
 from summit_watcher.log.liveness import is_silent
@@ -115,16 +115,14 @@ async def retire(client: Client, publisher: Publisher, datacenter: DatacenterId,
     await publisher.cluster_queue(datacenter, cluster).flush()
     try:
         said = ClusterEvents(client, epoch)
-        await until_stored(lambda: said.tell(health), what=f"that {cluster} is retired is not in the log yet")
+        await append_until_stored(lambda: said.tell(health), what=f"the retirement of cluster {cluster}")
     except SupersededError as error:
         logger.warning(
             "cluster %s of datacenter %s is not retired: %s", cluster, datacenter, error, extra={"cluster": cluster}
         )
         return 0
     await withdraw(datacenter, cluster, client)
-    with contextlib.suppress(NatsError, TimeoutError):  # it would leave the bucket by itself within a day
-        bucket = await client.jetstream().key_value(HEALTH_BUCKET)
-        await bucket.delete(f"{datacenter}.{cluster}")
+    await heartbeats.delete(client, datacenter, cluster)
     logger.info(
         "cluster %s (datacenter: %s) is retired with %d VMs: %s",
         cluster,
@@ -141,8 +139,8 @@ async def retire_empty(client: Client, datacenter: DatacenterId) -> bool:
 
     VMs that were added to it by hand stay, and it is shown as long as there are any.
     """
-    what = f"that datacenter {datacenter} is retired is not in the log yet"
-    retired = await until_stored(lambda: _retire_empty(client, datacenter), what=what)
+    what = f"the retirement of datacenter {datacenter}"
+    retired = await append_until_stored(lambda: _retire_empty(client, datacenter), what=what)
     if retired:
         logger.info("datacenter %s is retired: %s", datacenter, REASON, extra={"datacenter": datacenter})
     return retired

@@ -1,0 +1,63 @@
+"""Waiting for a limited time, and ending a task that does not end at the first cancellation."""
+
+import asyncio
+
+import pytest
+
+from summit_runtime.waiting import done_or_set, end, run_until, wait
+
+
+async def test_waiting_returns_whether_the_event_is_set() -> None:
+    """At once when it is, after the time when it is not."""
+    event = asyncio.Event()
+    assert not await wait(event, 0.01)
+    event.set()
+    assert await wait(event, 60)
+
+
+@pytest.mark.parametrize("by", ["task", "event"])
+async def test_waiting_for_a_task_or_an_event_ends_with_either(by: str) -> None:
+    """The task is left as it is."""
+    event, other = asyncio.Event(), asyncio.Event()
+    task = asyncio.create_task(other.wait())
+    (other if by == "task" else event).set()
+    async with asyncio.timeout(5):
+        await done_or_set(task, event)
+    assert task.done() is (by == "task")
+    await end(task)
+
+
+async def test_work_that_does_not_end_in_its_time_is_ended() -> None:
+    """It may wait for a server that is away."""
+    stop = asyncio.Event()
+    stop.set()
+    async with asyncio.timeout(5):
+        await run_until(stop, asyncio.sleep(60), lambda: 0.01)
+
+
+async def test_work_that_fails_fails_its_caller() -> None:
+    """Also while nobody has asked it to stop."""
+
+    async def fails() -> None:
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        await run_until(asyncio.Event(), fails(), lambda: 60)
+
+
+async def test_stop_hangs_when_a_cancellation_is_lost() -> None:
+    """As when asyncio.wait_for drops it for an error of the same moment: it is cancelled again."""
+    lost = asyncio.Event()
+
+    async def loses_one() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            lost.set()
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(loses_one())
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await end(task)
+    assert (lost.is_set(), task.cancelled()) == (True, True)
