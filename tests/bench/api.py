@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from summit_api.access.scope import EVERYTHING
 from summit_api.query import vms
-from summit_api.query.parameters import VmPageQuery
+from summit_api.query.vms import VmPageQuery
 from summit_models.tables import vms as table
 from summit_projector import migrate
 from summit_standalone.embedded.nats import embedded_nats

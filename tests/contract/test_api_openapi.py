@@ -12,9 +12,9 @@ import pytest
 from support.paths import ROOT
 
 from summit_api import app
+from summit_api.http.repeated import single_valued
 from summit_api.openapi import document
 from summit_api.problem_kinds import KINDS
-from summit_api.query.repeated import SINGLE
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def test_parameter_is_a_list_or_may_be_given_once(rendered: dict[str, Any]) -> N
         for parameter in operation.get("parameters", [])
         if parameter["in"] == "query"
     }
-    assert {name for name, is_list in told.items() if not is_list} == SINGLE
+    assert {name for name, is_list in told.items() if not is_list} == single_valued()
 
 
 def test_who_may_ask_is_told(rendered: dict[str, Any]) -> None:

@@ -14,11 +14,11 @@ from summit_api.access.requirements import roles
 from summit_api.deps import Services
 from summit_api.http.cross_origin import CrossOrigin
 from summit_api.http.leniency import Leniency
+from summit_api.http.repeated import refuse_repeated
 from summit_api.limits.requests import Limited, RequestLimits
 from summit_api.metrics import Timing
 from summit_api.operations import describe
 from summit_api.problems import Problem
-from summit_api.query.repeated import refuse_repeated
 from summit_api.routes import (
     admin,
     clusters,

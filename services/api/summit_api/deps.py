@@ -18,7 +18,7 @@ from summit_api.freshness import Freshness
 from summit_api.limits.clients import Clients, client_of
 from summit_api.problems import ProblemError
 from summit_api.query import etag, past
-from summit_api.query.filters import WantedRevision
+from summit_api.query.parameters import WantedRevision
 from summit_api.query.read_transaction import ReadModels, ReadTransaction
 from summit_api.render.moment import Moment
 from summit_api.revisions import Revisions

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.api_stack import NOW, Stack, api_stack, placed_vm
 
-from summit_api.query.parameters import VM_COLUMNS
+from summit_api.query.vms import COLUMNS
 from summit_models.event import VmEvent, VmEventType
 from summit_models.vm import VmStatus
 
@@ -57,7 +57,7 @@ class Restless:
             yield vm(name, CHAOS.randrange(24), versions=(self._version, 0), type_=CHAOS.choice(list(VmEventType)))
 
 
-NAMES = st.lists(st.sampled_from(list(VM_COLUMNS)), min_size=0, max_size=3, unique=True)
+NAMES = st.lists(st.sampled_from(list(COLUMNS)), min_size=0, max_size=3, unique=True)
 SORTS = NAMES.flatmap(lambda names: st.tuples(*(st.sampled_from([name, f"-{name}"]) for name in names))).map(",".join)
 FILTERS = st.sampled_from([{}, {"status": "running"}, {"cluster": "vulcan", "node": "worker-1"}, {"q": "vm"}])
 

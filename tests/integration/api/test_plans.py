@@ -12,7 +12,7 @@ from summit_api.query import migrations, vms
 from summit_api.query.migrations import MigrationPageQuery
 from summit_api.query.order import Value
 from summit_api.query.paging import Listing
-from summit_api.query.parameters import VM_COLUMNS, VmPageQuery
+from summit_api.query.vms import COLUMNS, VmPageQuery
 from summit_projector import migrate
 
 ROWS = 20_000
@@ -91,7 +91,7 @@ async def test_filter_of_vms_has_its_index(database: asyncpg.Connection, name: s
 
 
 @pytest.mark.parametrize("direction", ["", "-"])
-@pytest.mark.parametrize("name", [name for name in VM_COLUMNS if name != "id"])
+@pytest.mark.parametrize("name", [name for name in COLUMNS if name != "id"])
 async def test_order_of_vms_has_its_index(database: asyncpg.Connection, name: str, direction: str) -> None:
     """In both directions, on the first page and on a later one.
 

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from summit_api.edits.payloads import MAX_TEXT
-from summit_api.query import cursor
+from summit_api.query import cursor, vms
 from summit_api.query.errors import InvalidValueError
 from summit_api.query.order import Column
-from summit_api.query.parameters import VM_COLUMNS, vm_order
+from summit_api.query.vms import vm_order
 
 COLUMNS = [Column("name", nullable=False), Column("memory", int), Column("created_at", datetime)]
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
@@ -59,7 +59,7 @@ def test_forged_values_are_values_or_refused(values: object) -> None:
 
 def test_longest_cursor_is_taken_again() -> None:
     """A list that can be begun can be read to its end, whatever its VMs are called."""
-    order = vm_order(",".join(VM_COLUMNS))
+    order = vm_order(",".join(vms.COLUMNS))
     longest: dict[type, Any] = {str: "\N{OX}" * MAX_TEXT, int: 2**63 - 1, datetime: datetime.max.replace(tzinfo=UTC)}
     values = [longest[column.kind] for column in order.columns if column.sql not in ("datacenter", "status", "id")]
     closed = ["a" * 63, "waitingforvolumebinding", "a" * MAX_TEXT]

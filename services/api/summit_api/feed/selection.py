@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from summit_api.access.scope import Scope
 from summit_api.feed.frame import Facts, Frame, Topic, Verb
 from summit_api.query.filters import VmFilters
+from summit_models.vm import Vm
+
+_MEMBERS = {name: Vm.model_fields[name].alias or name for name in Facts._fields}
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,9 @@ class Selection:
             return False
         match topic:
             case Topic.VM:
-                return self.scope.allows(facts.datacenter, facts.namespace) and self.filters.matches(facts)
+                return self.scope.allows(facts.datacenter, facts.namespace) and self.filters.matches(
+                    {_MEMBERS[name]: value for name, value in facts._asdict().items()}
+                )
             case Topic.MIGRATION:
                 return self.scope.allows(facts.datacenter, facts.namespace) and self._is_in(facts, namespaces=True)
             case Topic.CLUSTER | Topic.DATACENTER:

@@ -1,4 +1,9 @@
-"""The arguments of a statement that is made up of conditions, each with its placeholder."""
+"""The arguments of a statement that is put together from conditions, each with its placeholder."""
+
+from collections.abc import Callable, Iterable
+
+Bind = Callable[[object], str]
+"""Takes a value and gives the placeholder that stands for it."""
 
 
 class Arguments(list[object]):
@@ -8,6 +13,11 @@ class Arguments(list[object]):
         return f"${len(self)}"
 
 
+def one_of(column: str, values: Iterable[object], bind: Bind) -> str:
+    """One placeholder for each value: `= ANY($1)` would keep Postgres from reading an index in order."""
+    return f"{column} IN ({', '.join(map(bind, values))})"
+
+
 def where(conditions: list[str]) -> str:
-    """The clause that all conditions make; nothing for none."""
+    """The clause that requires all conditions; nothing for none."""
     return f"WHERE {' AND '.join(conditions)}" if conditions else ""

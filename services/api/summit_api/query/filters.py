@@ -1,83 +1,95 @@
-"""Filters of GET /api/v1/vms: repeat a parameter for "or", combine parameters for "and".
+"""Filters of lists: repeat a parameter for "or", combine parameters for "and".
 
-Each is said twice, side by side: in SQL for lists, and of one VM for the live feed. A test holds them to agree.
+A filter is declared once, as a field of a `Filters` model. The field is the parameter and its documentation. The
+`Filter` in its annotation says twice, side by side, what the parameter selects: in SQL for lists and `?at=`, and of one
+state as JSON for the live feed. `tests/integration/api/test_filters.py` asks all of them for each filter.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Protocol
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, Field
 
-from summit_api.query import search, selector
-from summit_api.query.search import Searchable
-from summit_models.contract import ClusterName, DatacenterId
-from summit_models.vm import VmStatus
+from summit_api.query import arguments, search, selector
+from summit_api.query.arguments import Bind
+from summit_api.query.parameters import MAX_VALUES, Parameters
+from summit_models.contract import ClusterName, Contract, DatacenterId
+from summit_models.vm import Vm, VmStatus
 
-MAX_VALUES = 100
-"""Of one parameter: more is a mistake, and each makes the query dearer."""
+Json = Mapping[str, Any]
+"""A state with the members that events and lists have."""
+
 _MAX_SELECTORS = 20
 _MAX_TEXT = 1000
 
-WantedRevision = Annotated[
-    int | None,
-    Field(
-        ge=0,
-        lt=1 << 63,
-        description="Wait up to 5 s until this revision is applied, else 409: reads what was just written",
-    ),
-]
+
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """What a parameter selects. Each function takes the value of the parameter, and is only called with one."""
+
+    condition: Callable[[Any, Bind], str]
+    """SQL over the columns of the table. It also holds for rows that only look like those of the table (`?at=`)."""
+    matches: Callable[[Any, Json], bool]
+    """The same of one state."""
+    indexed: Callable[[Any, Bind], str] | None = None
+    """The same in SQL through a table that only has entries for rows of `vms`, where that is faster."""
 
 
-def storable(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("the character NUL is in nothing that is known here")
-    return text
+class Filters(Parameters):
+    """The filters of a list."""
 
+    def conditions(self, bind: Bind, *, indexed: bool = True) -> list[str]:
+        """SQL conditions that the wanted rows meet. Without `indexed` they hold for rows of any table of that shape."""
+        return [
+            ((filter_.indexed if indexed else None) or filter_.condition)(value, bind)
+            for filter_, value in self._given.values()
+        ]
 
-Storable = Annotated[str, AfterValidator(storable)]
-"""For a part of a path."""
+    def matches(self, state: Json) -> bool:
+        """Whether a living object with this state meets the same conditions."""
+        return all(filter_.matches(value, state) for filter_, value in self._given.values())
 
+    def fingerprint(self) -> list[tuple[str, object]]:
+        """Equal for filters that select the same objects for the same reasons: a cursor belongs to it."""
+        return [(name, sorted(v) if isinstance(v, list) else v) for name, (_, v) in self._given.items()]
 
-class OnlyThese(BaseModel):
-    """Query parameters. What is not named is refused: a misspelt filter would answer with everything, and who asks
-    for a `dryrun` does not want the real thing.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class Parameters(OnlyThese):
-    """Query parameters of a read."""
-
-    revision: WantedRevision = None
-    """Named here since it would be refused otherwise; `deps.reading` waits for it."""
-
-    @field_validator("*", mode="after")
     @classmethod
-    def _storable(cls, value: object) -> object:
-        """Refused here, where the parameter has a name: Postgres would refuse it too, in the middle of a feed even."""
-        for text in value if isinstance(value, list) else [value]:
-            if isinstance(text, str):
-                storable(text)
-        return value
+    def declared(cls) -> Mapping[str, Filter]:
+        """Each filter by the name of its field."""
+        fields = cls.model_fields.items()
+        return {name: found for name, field in fields for found in field.metadata if isinstance(found, Filter)}
+
+    @cached_property
+    def _given(self) -> Mapping[str, tuple[Filter, Any]]:
+        values = ((name, filter_, getattr(self, name)) for name, filter_ in self.declared().items())
+        return {name: (filter_, value) for name, filter_, value in values if value not in (None, "", [])}
 
 
-class Filterable(Searchable, Protocol):
-    """What filters look at in a VM."""
+def one_of(column: str, model: type[Contract] = Vm) -> Filter:
+    """The column has one of the values. Needs an index of the column in the order of pages."""
+    value_of = member(column, model)
+    return Filter(
+        condition=lambda values, bind: arguments.one_of(column, values, bind),
+        matches=lambda values, state: value_of(state) in values,
+    )
 
-    @property
-    def datacenter(self) -> DatacenterId: ...
-    @property
-    def cluster(self) -> ClusterName | None: ...
-    @property
-    def status(self) -> str: ...
-    @property
-    def managed(self) -> bool: ...
-    @property
-    def labels(self) -> dict[str, str]: ...
-    @property
-    def problems(self) -> Sequence[str]: ...
+
+def is_so(column: str, true: str, false: str, *, model: type[Contract] = Vm) -> Filter:
+    """The column is true, or has something in it, by these two conditions in SQL. Each needs an index with it."""
+    value_of = member(column, model)
+    return Filter(
+        condition=lambda wanted, _: true if wanted else false,
+        matches=lambda wanted, state: bool(value_of(state)) is wanted,
+    )
+
+
+def member(column: str, model: type[Contract] = Vm) -> Callable[[Json], Any]:
+    """Reads the member that belongs to a column, or its default where the state does not have it."""
+    field = model.model_fields[column]
+    name, default = field.alias or column, None if field.is_required() else field.get_default(call_default_factory=True)
+    return lambda state: state.get(name, default)
 
 
 def _selector(text: str) -> str:
@@ -85,88 +97,63 @@ def _selector(text: str) -> str:
     return text
 
 
-Selector = Annotated[str, Field(max_length=_MAX_TEXT), AfterValidator(_selector)]
-Text = Annotated[str, Field(max_length=_MAX_TEXT)]
-
-_COLUMNS = {
-    "datacenter": "datacenter",
-    "cluster": "cluster",
-    "namespace": "namespace",
-    "name": "name",
-    "status": "status",
-    "node": "node_name",
-}
-"""Parameters that are compared, and their columns. Each has an index in the order of pages."""
+_Selector = Annotated[str, Field(max_length=_MAX_TEXT), AfterValidator(_selector)]
+_Text = Annotated[str, Field(max_length=_MAX_TEXT)]
 
 
-class VmFilters(Parameters):
+def _without_blanks(texts: list[str]) -> list[str]:
+    """A search field that is left empty asks for nothing."""
+    return [text for text in texts if text.strip()]
+
+
+_labels = member("labels")
+_LABEL = Filter(
+    condition=lambda texts, bind: selector.condition(list(map(selector.parse, texts)), bind),
+    indexed=lambda texts, bind: selector.indexed_condition(list(map(selector.parse, texts)), bind),
+    matches=lambda texts, state: selector.matches(list(map(selector.parse, texts)), _labels(state)),
+)
+_Q = Filter(condition=search.condition, indexed=search.indexed_condition, matches=search.matches)
+
+
+class VmFilters(Filters):
     """Which VMs."""
 
-    datacenter: list[DatacenterId] = Field(default=[], max_length=MAX_VALUES, description="Datacenter id")
-    cluster: list[ClusterName] = Field(default=[], max_length=MAX_VALUES, description="Cluster name")
-    namespace: list[str] = Field(default=[], max_length=MAX_VALUES, description="Namespace")
-    name: list[str] = Field(default=[], max_length=MAX_VALUES, description="Exact name; `q` finds parts of names")
-    status: list[VmStatus] = Field(default=[], max_length=MAX_VALUES, description="Normalized status")
-    node: list[str] = Field(default=[], max_length=MAX_VALUES, description="Name of the node it runs on")
-    managed: bool | None = Field(default=None, description="true: watched in a cluster; false: added by hand")
-    problems: bool | None = Field(default=None, description="true: something of it could not be read, see `problems`")
-    label: list[Selector] = Field(
+    datacenter: Annotated[list[DatacenterId], one_of("datacenter")] = Field(
+        default=[], max_length=MAX_VALUES, description="Id of the datacenter"
+    )
+    cluster: Annotated[list[ClusterName], one_of("cluster")] = Field(
+        default=[], max_length=MAX_VALUES, description="Name of the cluster"
+    )
+    namespace: Annotated[list[str], one_of("namespace")] = Field(
+        default=[], max_length=MAX_VALUES, description="Namespace"
+    )
+    name: Annotated[list[str], one_of("name")] = Field(
+        default=[], max_length=MAX_VALUES, description="Exact name. `q` finds parts of names"
+    )
+    status: Annotated[list[VmStatus], one_of("status")] = Field(
+        default=[], max_length=MAX_VALUES, description="Normalized status"
+    )
+    node: Annotated[list[str], one_of("node_name")] = Field(
+        default=[], max_length=MAX_VALUES, description="Name of the node that the VM runs on"
+    )
+    managed: Annotated[bool | None, is_so("managed", "managed", "NOT managed")] = Field(
+        default=None, description="true: VMs that are watched in a cluster; false: VMs that were added by hand"
+    )
+    problems: Annotated[bool | None, is_so("problems", "problems <> '[]'", "problems = '[]'")] = Field(
+        default=None, description="true: VMs of which something could not be read; the member `problems` says what"
+    )
+    label: Annotated[list[_Selector], _LABEL] = Field(
         default=[],
         max_length=_MAX_SELECTORS,
         description="Label selector as in kubectl: `app=web`, `app!=web`, `app in (a,b)`, `app notin (a,b)`, `app`, "
-        "`!app`, joined by `,` for and",
+        "`!app`; `,` between two of them means and",
         examples=[["app=web,tier!=db"]],
     )
-    q: list[Text] = Field(
+    q: Annotated[list[_Text], AfterValidator(_without_blanks), _Q] = Field(
         default=[],
         max_length=_MAX_SELECTORS,
-        description="Free text over name, namespace, node, addresses and guest OS, in any case. All its words are "
-        "wanted; each is found where a part of a value begins with it: `db-01` in `erp-db-01`, `10.131` in an address",
+        description="Free text over name, namespace, node, addresses and guest OS, in any case. A VM matches when it "
+        "has all words of the text. A word is found where a part of a value begins with it: `db-01` in `erp-db-01`, "
+        "`10.131` in an address",
         examples=[["erp 10.131"]],
     )
-
-    def wanted(self) -> Iterator[tuple[str, Sequence[str]]]:
-        """Each given parameter's column and the values it may have."""
-        for parameter, column in _COLUMNS.items():
-            if values := getattr(self, parameter):
-                yield column, values
-
-    def conditions(self, bind: Callable[[object], str], *, indexed: bool = True) -> list[str]:
-        """SQL conditions that the wanted rows of `vms` meet; `bind` takes a value and gives its placeholder.
-
-        One placeholder for each value: `= ANY($1)` would keep Postgres from reading an index in order. Without
-        `indexed` they hold for rows that only look like those of `vms`.
-        """
-        conditions = [f"{column} IN ({', '.join(map(bind, values))})" for column, values in self.wanted()]
-        if self.managed is not None:
-            conditions.append("managed" if self.managed else "NOT managed")
-        if self.problems is not None:
-            conditions.append("problems <> '[]'" if self.problems else "problems = '[]'")
-        if self._selectors:
-            conditions.append(selector.condition(self._selectors, bind, indexed=indexed))
-        if self._texts:
-            conditions.append(search.condition(self._texts, bind, indexed=indexed))
-        return conditions
-
-    def matches(self, vm: Filterable) -> bool:
-        """Whether a living VM meets the same conditions."""
-        return (
-            all(getattr(vm, column) in values for column, values in self.wanted())
-            and (self.managed is None or vm.managed is self.managed)
-            and (self.problems is None or bool(vm.problems) is self.problems)
-            and (not self._selectors or selector.matches(self._selectors, vm.labels))
-            and (not self._texts or search.matches(self._texts, vm))
-        )
-
-    def fingerprint(self) -> list[tuple[str, object]]:
-        """Equal for filters that select the same VMs for the same reasons: a cursor belongs to it."""
-        given = {name: getattr(self, name) for name in VmFilters.model_fields if name != "revision"}
-        return [(name, sorted(v) if isinstance(v, list) else v) for name, v in given.items() if v not in (None, [])]
-
-    @cached_property
-    def _selectors(self) -> list[selector.Selector]:
-        return [selector.parse(text) for text in self.label]
-
-    @cached_property
-    def _texts(self) -> list[str]:
-        return [text for text in self.q if text.strip()]

@@ -7,8 +7,8 @@ import msgspec
 
 from summit_api.access.scope import Scope
 from summit_api.query import cursor, paging
-from summit_api.query.arguments import Arguments, where
-from summit_api.query.order import Bind, Column, Order, parse
+from summit_api.query.arguments import Arguments, Bind, where
+from summit_api.query.order import Column, Order, parse
 from summit_api.query.paging import Listing
 from summit_api.query.parameters import HistoryQuery
 from summit_api.query.read_transaction import ReadTransaction

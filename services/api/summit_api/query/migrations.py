@@ -1,8 +1,7 @@
 """Migrations, newest first unless told otherwise. Those whose object KubeVirt has removed stay: their history."""
 
 from collections.abc import Sequence
-from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, Field
@@ -10,41 +9,28 @@ from pydantic.config import JsonDict
 
 from summit_api.access.scope import Scope
 from summit_api.query import cursor, order, paging
-from summit_api.query.arguments import Arguments, where
-from summit_api.query.filters import MAX_VALUES, Parameters
-from summit_api.query.order import ID, Bind, Column, Order
+from summit_api.query.arguments import Arguments, Bind, where
+from summit_api.query.filters import Filter, Filters, is_so, one_of
+from summit_api.query.order import Order
 from summit_api.query.paging import Listing
+from summit_api.query.parameters import MAX_VALUES
 from summit_api.query.read_transaction import ReadTransaction
 from summit_api.shapes.original import OriginalMigration
 from summit_models.contract import ClusterName, DatacenterId
-from summit_models.migration import MigrationDirection
+from summit_models.migration import Migration, MigrationDirection
+from summit_models.tables import migrations
 
 MAX_LIMIT = 1000
 """Also without `limit`: history grows for ever, and 1000 migrations are 0.7 MB. `Link` leads on."""
 
-COLUMNS = {
-    "createdAt": Column("created_at", datetime),
-    "startTime": Column("start_time", datetime),
-    "endTime": Column("end_time", datetime),
-    "vmName": Column("vm_name"),
-    "phase": Column("phase"),
-    "namespace": Column("namespace"),
-    "cluster": Column("cluster"),
-    "datacenterId": Column("datacenter_id"),
-    "id": ID,
-}
+COLUMNS = order.sortable(
+    migrations,
+    *("created_at", "start_time", "end_time", "vm_name", "phase", "namespace", "cluster", "datacenter_id", "id"),
+)
 """What migrations can be sorted by; each has an index."""
 
-_FILTERED = {
-    "datacenter": "datacenter_id",
-    "cluster": "cluster",
-    "namespace": "namespace",
-    "vm": "vm_name",
-    "phase": "phase",
-}
-
 _ENDED = "(completed OR deleted_at IS NOT NULL)"
-"""A migration whose object was deleted under way has ended, whatever it said last."""
+"""A migration whose object was deleted under way has ended, whatever its last state was."""
 _UNDER_WAY = "NOT completed AND deleted_at IS NULL"
 """Index migrations_active."""
 
@@ -58,7 +44,13 @@ _COMPUTED = {
 _MEMBERS = ", ".join(_COMPUTED.get(name, name) for name in OriginalMigration.model_fields)
 
 _DIRECTIONS: JsonDict = {"enum": [direction.value for direction in MigrationDirection]}
-"""Documented only: a wrong one is answered with the original's status and sentence, not with a 422."""
+"""Only documented: a wrong direction is answered with the original's status and sentence, not with a 422."""
+
+
+_DIRECTION = Filter(
+    condition=lambda direction, bind: f"direction = {bind(direction)}",
+    matches=lambda direction, state: state.get("direction") == direction,
+)
 
 
 def _sort(text: str) -> str:
@@ -66,33 +58,31 @@ def _sort(text: str) -> str:
     return text
 
 
-class MigrationFilters(Parameters):
-    """Which migrations: repeat a parameter for "or", combine parameters for "and"."""
+_of = partial(one_of, model=Migration)
 
-    datacenter: list[DatacenterId] = Field(default=[], max_length=MAX_VALUES, description="Datacenter id")
-    cluster: list[ClusterName] = Field(default=[], max_length=MAX_VALUES, description="Cluster name")
-    namespace: list[str] = Field(default=[], max_length=MAX_VALUES, description="Namespace")
-    vm: list[str] = Field(default=[], max_length=MAX_VALUES, description="Name of the VM")
-    phase: list[str] = Field(default=[], max_length=MAX_VALUES, description="Phase", examples=[["Failed"]])
-    direction: str = Field(default="", description="Direction; empty is all", json_schema_extra=_DIRECTIONS)
-    completed: bool | None = Field(default=None, description="true: has ended, well or not; false: is under way")
 
-    def conditions(self, bind: Bind) -> list[str]:
-        conditions = [
-            f"{column} IN ({', '.join(map(bind, values))})"
-            for name, column in _FILTERED.items()
-            if (values := getattr(self, name))
-        ]
-        if self.direction:
-            conditions.append(f"direction = {bind(self.direction)}")
-        if self.completed is not None:
-            conditions.append(_ENDED if self.completed else _UNDER_WAY)
-        return conditions
+class MigrationFilters(Filters):
+    """Which migrations."""
 
-    def fingerprint(self) -> list[tuple[str, object]]:
-        """Equal for filters that select the same: a cursor belongs to it."""
-        lists = [(name, sorted(getattr(self, name))) for name in _FILTERED]
-        return [*lists, ("direction", self.direction), ("completed", self.completed)]
+    datacenter: Annotated[list[DatacenterId], _of("datacenter_id")] = Field(
+        default=[], max_length=MAX_VALUES, description="Id of the datacenter"
+    )
+    cluster: Annotated[list[ClusterName], _of("cluster")] = Field(
+        default=[], max_length=MAX_VALUES, description="Name of the cluster"
+    )
+    namespace: Annotated[list[str], _of("namespace")] = Field(
+        default=[], max_length=MAX_VALUES, description="Namespace"
+    )
+    vm: Annotated[list[str], _of("vm_name")] = Field(default=[], max_length=MAX_VALUES, description="Name of the VM")
+    phase: Annotated[list[str], _of("phase")] = Field(
+        default=[], max_length=MAX_VALUES, description="Phase", examples=[["Failed"]]
+    )
+    direction: Annotated[str, _DIRECTION] = Field(
+        default="", description="Direction; empty for all", json_schema_extra=_DIRECTIONS
+    )
+    completed: Annotated[bool | None, is_so("completed", _ENDED, _UNDER_WAY, model=Migration)] = Field(
+        default=None, description="true: migrations that have ended, well or not; false: those under way"
+    )
 
 
 class MigrationPageQuery(MigrationFilters):
@@ -101,11 +91,12 @@ class MigrationPageQuery(MigrationFilters):
     sort: Annotated[str, AfterValidator(_sort)] = Field(
         default="-createdAt",
         max_length=100,
-        description=f"Members to sort by, `-` for the greatest first: of {', '.join(COLUMNS)}. Unknown comes last",
+        description=f"Members to sort by: {', '.join(COLUMNS)}. `-` before a member sorts it in descending order. "
+        "Unknown values come last",
     )
-    limit: int = Field(default=MAX_LIMIT, ge=1, le=MAX_LIMIT, description="Most migrations of one answer")
+    limit: int = Field(default=MAX_LIMIT, ge=1, le=MAX_LIMIT, description="Maximum number of migrations in one answer")
     cursor: str | None = Field(
-        default=None, max_length=cursor.MAX_LENGTH, description="As in the `Link` of the answer before"
+        default=None, max_length=cursor.MAX_LENGTH, description="As in the `Link` of the previous answer"
     )
 
     @cached_property

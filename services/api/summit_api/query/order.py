@@ -6,12 +6,16 @@ equality and a bound, which an index answers; said in one condition with OR they
 Null comes last in either direction, and the id is last of all, so that no two rows are equal.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-Bind = Callable[[object], str]
+from pydantic.alias_generators import to_camel
+from sqlalchemy import Table
+
+from summit_api.query.arguments import Bind
+
 Value = str | int | datetime | None
 
 
@@ -21,6 +25,15 @@ class Column(NamedTuple):
     sql: str
     kind: type[str | int | datetime] = str
     nullable: bool = True
+
+
+_NEVER_NULL = ("name", "id")
+"""Columns that are compared as one row. They end the indexes of `vms`."""
+
+
+def sortable(table: Table, *names: str) -> Mapping[str, Column]:
+    """Columns of a table by the names of their members in JSON."""
+    return {to_camel(name): Column(name, table.c[name].type.python_type, name not in _NEVER_NULL) for name in names}
 
 
 ID = Column("id", nullable=False)

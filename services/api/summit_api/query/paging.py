@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from summit_api.query.arguments import Arguments, where
-from summit_api.query.order import Bind, Order, Value
+from summit_api.query.arguments import Arguments, Bind, where
+from summit_api.query.order import Order, Value
 from summit_api.query.read_transaction import ReadTransaction
 
 

@@ -10,8 +10,8 @@ from datetime import datetime
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import BigInteger, Boolean, DateTime
 
+from summit_api.query.arguments import Bind
 from summit_api.query.errors import HistoryNotKeptError, InvalidValueError
-from summit_api.query.order import Bind
 from summit_api.query.read_transaction import ReadTransaction
 from summit_models.event import VmEventType
 from summit_models.tables import vms

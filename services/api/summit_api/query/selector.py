@@ -1,23 +1,23 @@
 """Label selectors as kubectl writes them: `app=web,tier!=db,env in (prod,test),!legacy`.
 
-Each is said twice, in SQL and of one VM. As in Kubernetes, `!=` and `notin` also select what has no such label.
+Each selects twice, in SQL and of one VM's labels. As in Kubernetes, `!=` and `notin` also select VMs without the label.
 Grammar: Kubernetes apimachinery, pkg/labels, Parse; without its comparisons of numbers.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-LONGEST_TERM = 400
-"""Characters of a label that it is found by, as in `label_terms` of the schema; Kubernetes' own have 381 at most."""
+from summit_api.query.arguments import Bind, one_of
 
-Bind = Callable[[object], str]
+LONGEST_TERM = 400
+"""Characters of a label that the index has, as in `label_terms` of the schema; Kubernetes' own have 381 at most."""
 
 
 class SelectorError(ValueError):
-    """The text is no selector; the sentence says where."""
+    """The text is not a selector; the sentence says where."""
 
 
 @dataclass(frozen=True)
@@ -30,24 +30,24 @@ class Requirement:
 
     @property
     def is_positive(self) -> bool:
-        """Whether only VMs that have the label can meet it, so that the index of labels finds them."""
+        """Whether only VMs that have the label can meet it: then the index of labels finds them."""
         return self.operator in ("in", "exists")
 
     def terms(self) -> list[str]:
-        """The entries of that index, one of which a VM that meets it has."""
+        """Entries of that index: a VM that meets the requirement has one of them."""
         terms = [f"{self.key}={value}" for value in self.values] or [self.key]
         return [term[:LONGEST_TERM] for term in terms]
 
     def condition(self, bind: Bind) -> str:
-        """In SQL, of the column `labels`."""
+        """SQL over the column `labels`."""
         key = bind(self.key)
         match self.operator:
             case "exists":
                 return f"labels ? {key}"
             case "absent":
                 return f"NOT labels ? {key}"
-        one_of = f"labels ->> {key} IN ({', '.join(map(bind, self.values))})"
-        return one_of if self.operator == "in" else f"coalesce(NOT {one_of}, TRUE)"
+        found = one_of(f"labels ->> {key}", self.values, bind)
+        return found if self.operator == "in" else f"coalesce(NOT {found}, TRUE)"
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         match self.operator:
@@ -74,24 +74,25 @@ Selector = tuple[Requirement, ...]
 """All of them are required."""
 
 
-def condition(selectors: Sequence[Selector], bind: Bind, *, indexed: bool) -> str:
-    """SQL of the rows of `vms` that meet one of the selectors, found by index vm_labels_by_label where `indexed`."""
-    if not indexed or not all(any(r.is_positive for r in selector) for selector in selectors):
-        return _exact(selectors, bind)
+def condition(selectors: Sequence[Selector], bind: Bind) -> str:
+    """SQL over the column `labels` of the rows that meet one of the selectors."""
+    return _any(_all(requirement.condition(bind) for requirement in selector) for selector in selectors)
+
+
+def indexed_condition(selectors: Sequence[Selector], bind: Bind) -> str:
+    """The same for rows of `vms`: by index vm_labels_by_label where each selector requires some label to be there."""
+    if not all(any(r.is_positive for r in selector) for selector in selectors):
+        return condition(selectors, bind)
     terms = _any(_all(f"labels && {bind(r.terms())}::text[]" for r in s if r.is_positive) for s in selectors)
     found = f"id IN (SELECT id FROM vm_labels WHERE {terms})"  # noqa: S608  placeholders only
     if all(r.is_positive for selector in selectors for r in selector):
         return found
-    return f"{found} AND {_exact(selectors, bind)}"
+    return f"{found} AND {condition(selectors, bind)}"
 
 
 def matches(selectors: Sequence[Selector], labels: Mapping[str, str]) -> bool:
     """Whether these labels meet one of the selectors."""
     return any(all(requirement.matches(labels) for requirement in selector) for selector in selectors)
-
-
-def _exact(selectors: Sequence[Selector], bind: Bind) -> str:
-    return _any(_all(requirement.condition(bind) for requirement in selector) for selector in selectors)
 
 
 def _all(conditions: Iterator[str]) -> str:

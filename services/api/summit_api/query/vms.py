@@ -6,23 +6,89 @@ CPU of the same through SQLAlchemy, a quarter of making the JSON here (measured 
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
-from functools import lru_cache
-from typing import NamedTuple
+from functools import cached_property, lru_cache
+from typing import Annotated, NamedTuple
 
+from pydantic import AfterValidator, Field
 from sqlalchemy import Column, DateTime
 
 from summit_api.access.scope import Scope
-from summit_api.query import cursor, paging
-from summit_api.query.arguments import Arguments, where
+from summit_api.query import cursor, order, paging
+from summit_api.query.arguments import Arguments, Bind, where
 from summit_api.query.filters import VmFilters
-from summit_api.query.order import Bind
+from summit_api.query.order import Order
 from summit_api.query.paging import Listing, Statement
-from summit_api.query.parameters import VmPageQuery
+from summit_api.query.parameters import DEFAULT_LIMIT, MAX_LIMIT, MAX_VALUES, Past
 from summit_api.query.past import vms_at
 from summit_api.query.read_transaction import ReadTransaction
 from summit_api.shapes.inventory import VmItem
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.tables import vms
+
+COLUMNS = order.sortable(
+    vms,
+    *("name", "namespace", "cluster", "datacenter", "status", "node_name", "cpu", "memory", "disk", "created_at", "id"),
+)
+"""What VMs can be sorted by. Each has an index that ends with (name, id)."""
+
+MEMBERS = {field.alias or name: name for name, field in VmItem.model_fields.items()}
+"""Members of an item, and their names in the model."""
+
+
+def vm_order(text: str) -> Order:
+    return order.parse(text, COLUMNS, then=("name",))
+
+
+def _sort(text: str) -> str:
+    vm_order(text)
+    return text
+
+
+def _named(text: str) -> list[str]:
+    return [name for name in map(str.strip, text.split(",")) if name]
+
+
+def _members(text: str) -> str:
+    for name in _named(text):
+        if name not in MEMBERS:
+            raise ValueError(f"there is no member {name!r}; members are {', '.join(MEMBERS)}")
+    return text
+
+
+class VmPageQuery(VmFilters):
+    """Which VMs, and which page of them."""
+
+    sort: Annotated[str, AfterValidator(_sort)] = Field(
+        default="name",
+        max_length=MAX_VALUES,
+        description=f"Members to sort by: {', '.join(COLUMNS)}. `-` before a member sorts it in descending order. "
+        "Unknown values come last; equal ones are in the order of name and id",
+        examples=["-memory,name"],
+    )
+    limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Maximum number of items in one page")
+    cursor: str | None = Field(
+        default=None,
+        max_length=cursor.MAX_LENGTH,
+        description="`next` of the previous page, with the same sort and filters",
+    )
+    fields: list[Annotated[str, AfterValidator(_members)]] = Field(
+        default=[],
+        max_length=MAX_VALUES,
+        description="Members that each item should have, separated by `,`; without it all. `id` is always there",
+        examples=[["name,status,nodeName"]],
+    )
+    count: bool = Field(default=False, description="Also count all VMs that match, in the member `count`")
+    at: Past = None
+
+    @cached_property
+    def order(self) -> Order:
+        return vm_order(self.sort)
+
+    @cached_property
+    def members(self) -> tuple[str, ...]:
+        """The wanted members by their names in the model, in its order."""
+        wanted = {MEMBERS[name] for text in self.fields for name in _named(text)}
+        return tuple(name for name in MEMBERS.values() if not wanted or name in wanted or name == "id")
 
 
 class VmRow(NamedTuple):

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Response
 
 from summit_api.deps import ReadingDep
 from summit_api.query import clusters as query
-from summit_api.query.filters import Parameters
+from summit_api.query.parameters import Parameters
 from summit_api.render import inventory
 from summit_api.shapes.inventory import ClusterList
 

@@ -25,7 +25,7 @@ from summit_api.query import datacenters as fleets
 from summit_api.query import editable
 from summit_api.query.editable import Editable
 from summit_api.query.errors import QueryError
-from summit_api.query.filters import OnlyThese
+from summit_api.query.parameters import OnlyThese
 from summit_api.shapes.original import AutomaticMigration, MigrateAnswer
 from summit_api.validation import FieldError
 from summit_models.contract import DatacenterId

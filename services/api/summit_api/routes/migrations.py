@@ -9,8 +9,8 @@ from summit_api.deps import Reading, ReadingDep
 from summit_api.problem_kinds import declared
 from summit_api.problems import invalid_field, not_found
 from summit_api.query import migrations as query
-from summit_api.query.filters import Storable
 from summit_api.query.migrations import MigrationFilters, MigrationPageQuery
+from summit_api.query.parameters import Storable
 from summit_api.render import original
 from summit_api.shapes.original import OriginalMigration
 from summit_models.contract import DatacenterId

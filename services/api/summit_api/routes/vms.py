@@ -10,9 +10,8 @@ from summit_api.problem_kinds import declared
 from summit_api.problems import ProblemError, not_found
 from summit_api.query import history
 from summit_api.query import vms as query
-from summit_api.query.filters import Parameters
-from summit_api.query.parameters import HistoryQuery, MomentQuery, VmPageQuery
-from summit_api.query.vms import DeletedVm, VmRow
+from summit_api.query.parameters import HistoryQuery, MomentQuery, Parameters
+from summit_api.query.vms import DeletedVm, VmPageQuery, VmRow
 from summit_api.render import inventory
 from summit_api.shapes.inventory import VmHistory, VmItem, VmPage
 
