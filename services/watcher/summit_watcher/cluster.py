@@ -20,7 +20,7 @@ from summit_runtime.nats.publisher import Publisher
 from summit_watcher import metrics
 from summit_watcher.activity import ActivityLog
 from summit_watcher.config.datacenters import ClusterConfig
-from summit_watcher.inventory.published import PublishedState, begin
+from summit_watcher.inventory.published import Published
 from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.errors import HistoryEndedError, RegressedError
 from summit_watcher.kube.resources import WATCHED
@@ -30,6 +30,7 @@ from summit_watcher.log.cluster_events import ClusterEvents, SupersededError
 from summit_watcher.log.epoch import Epoch
 from summit_watcher.log.liveness import SILENT_SECONDS, until_silent
 from summit_watcher.log.positions import Start, last_heartbeat, start
+from summit_watcher.log.recovery import begin
 from summit_watcher.session import Session
 
 logger = logging.getLogger("summit.watcher")
@@ -85,13 +86,11 @@ class ClusterWatcher:
         if self._events:
             with contextlib.suppress(NatsError, TimeoutError):
                 await self._events.confirm()
-        epoch, published_state = await begin(
-            self._client, self._publisher, cluster.datacenter, cluster.name, ended=ended
-        )
+        epoch, published = await begin(self._client, self._publisher, cluster.datacenter, cluster.name, ended=ended)
         self._events = ClusterEvents(self._client, epoch)
-        if not published_state.has_doubts:
-            self._events.forget_fences()
-        starts = await self._starts(epoch, published_state, ended)
+        if not published.has_stale_events:
+            self._events.drop_earlier_starts()
+        starts = await self._starts(epoch, published, ended)
         async with ClusterConnection(cluster.kubeconfig, cluster.context, name=cluster.name) as connection:
             await Session(
                 cluster=cluster,
@@ -102,7 +101,7 @@ class ClusterWatcher:
                 settings=self._settings,
                 epoch=epoch,
                 events=self._events,
-                published_state=published_state,
+                published=published,
                 starts=starts,
                 on_tried=self._has_tried,
             ).run()
@@ -124,13 +123,11 @@ class ClusterWatcher:
         await until_silent(self._client, cluster.datacenter, cluster.name)
         logger.warning("cluster %s: the other watcher is silent; watching it again", cluster.name, extra=context)
 
-    async def _starts(
-        self, epoch: Epoch, published_state: PublishedState, ended: HistoryEndedError | None
-    ) -> Mapping[str, Start]:
+    async def _starts(self, epoch: Epoch, published: Published, ended: HistoryEndedError | None) -> Mapping[str, Start]:
         """How to begin with each resource."""
         heartbeat, now = await last_heartbeat(self._client, epoch), datetime.now(UTC)
-        starts = {r.plural: start(r.plural, heartbeat, published_state.reached.get(r.plural, 0), now) for r in WATCHED}
-        if published_state.has_doubts:  # as of the position, what is true of them may not have been so yet
+        starts = {r.plural: start(r.plural, heartbeat, published.reached.get(r.plural, 0), now) for r in WATCHED}
+        if published.has_stale_events:  # as of the position, what is true of them may not have been so yet
             starts = {plural: begin._replace(listing=Listing()) for plural, begin in starts.items()}
         if isinstance(ended, RegressedError):
             return {

@@ -22,7 +22,7 @@ from summit_watcher.activity import ActivityLog
 from summit_watcher.config.datacenters import ClusterConfig
 from summit_watcher.inventory.diff import Diff
 from summit_watcher.inventory.events import Outgoing
-from summit_watcher.inventory.published import PublishedState
+from summit_watcher.inventory.published import Published
 from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.errors import WatcherError
 from summit_watcher.kube.identity import Identity
@@ -61,13 +61,13 @@ class Session:
     settings: ListWatchSettings | None
     epoch: Epoch
     events: ClusterEvents
-    published_state: PublishedState
+    published: Published
     starts: Mapping[str, Start]
     """How the list-watch of each resource begins."""
     on_tried: Callable[[], None]
 
     def __post_init__(self) -> None:
-        self._diff = Diff(self.published_state)
+        self._diff = Diff(self.published)
         self._lane = self.publisher.cluster_queue(self.cluster.datacenter, self.cluster.name)
         self._queue = EventQueue(self._take)
         self._checkpoint = Checkpoint({plural: start.seen for plural, start in self.starts.items() if start.seen})
@@ -111,10 +111,10 @@ class Session:
     async def _note_what_is_stored(self) -> None:
         while True:
             await asyncio.sleep(CHECKPOINT_SECONDS)
-            known, doubts = self._checkpoint.stored.keys(), self.published_state.has_doubts
+            known, has_stale_events = self._checkpoint.stored.keys(), self.published.has_stale_events
             await self._checkpoint.advance(self._lane)
-            if not doubts:
-                self.events.forget_fences()
+            if not has_stale_events:
+                self.events.drop_earlier_starts()
             if self._checkpoint.stored.keys() != known:  # a first position is worth more than a newer one
                 await self._health.beat(self.client)
 

@@ -72,11 +72,11 @@ async def test_fences_that_are_needed_no_more_leave_with_the_next_event(client: 
     """Which is due then, whatever the health is."""
     await claim(client, DATACENTER, CLUSTER)
     events = ClusterEvents(client, await claim(client, DATACENTER, CLUSTER))
-    events.forget_fences()
+    events.drop_earlier_starts()
     assert not await events.confirm()
     await events.tell(health(State.SYNCED))
     assert await events.confirm()
-    assert (await claim(client, DATACENTER, CLUSTER)).former[0].epoch == 2
+    assert (await claim(client, DATACENTER, CLUSTER)).earlier[0].epoch == 2
 
 
 async def test_of_two_with_one_number_the_one_that_the_log_has_goes_on(client: Client) -> None:

@@ -40,7 +40,7 @@ async def test_each_start_begins_the_next_epoch(nats_url: str) -> None:
         await client.jetstream().publish(ingest(SUBJECT), told.model_dump_json().encode())
         second = await claim(client, DATACENTER, CLUSTER)
         assert (second.number, second.history) == (2, 1)
-        assert second.fences == (EpochStart(epoch=1, revision=1), EpochStart(epoch=2, revision=3))
+        assert second.starts == (EpochStart(epoch=1, revision=1), EpochStart(epoch=2, revision=3))
         event = await newest(client)
         assert (event["epoch"], event["history"], event["type"]) == (2, 1, "summit.cluster.starting")
         assert (await claim(client, DATACENTER, ClusterName("romulus"))).number == 1

@@ -7,9 +7,10 @@ from support.builders import instancetype, vm, vmi
 
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.vm import Vm
-from summit_watcher.inventory.carry_over import carried_over
+from summit_watcher.inventory.carry_over import carry_over_vm
+from summit_watcher.inventory.published import VM_CODEC
 from summit_watcher.kube.manifests import Instancetype, VirtualMachine, VirtualMachineInstance
-from summit_watcher.normalize import encoded, instancetype_facts, join_vm, vm_facts, vmi_facts
+from summit_watcher.normalize import instancetype_facts, join_vm, vm_facts, vmi_facts
 
 Json = dict[str, Any]
 
@@ -25,8 +26,8 @@ def joined(machine: Json, instance: Json | None = None, kind: Json | None = None
 
 
 def seen(present: Vm, last: Vm, *, instances: bool = True, instancetypes: bool = True) -> Vm:
-    return carried_over(
-        present, None, encoded(last), instances_were_read=instances, instancetypes_were_read=instancetypes
+    return carry_over_vm(
+        present, None, VM_CODEC.encode(last), instances_were_read=instances, instancetypes_were_read=instancetypes
     )
 
 

@@ -15,7 +15,7 @@ from summit_models.vm import VmStatus
 from summit_runtime.nats.consumer import StreamMessage
 from summit_watcher.inventory.diff import Diff
 from summit_watcher.inventory.events import Outgoing
-from summit_watcher.inventory.published import PublishedState
+from summit_watcher.inventory.published import Published
 from summit_watcher.kube.resources import (
     CLUSTER_INSTANCETYPES,
     INSTANCETYPES,
@@ -26,6 +26,7 @@ from summit_watcher.kube.resources import (
     Resource,
 )
 from summit_watcher.listwatch.events import Apply, Delete, Init, InitApply, InitDone
+from summit_watcher.log.recovery import take_in
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
@@ -33,10 +34,10 @@ NOW = datetime(2026, 11, 23, tzinfo=UTC)
 class Cluster:
     """An inventory that is told things, and whose events are collected."""
 
-    def __init__(self, published_state: PublishedState | None = None) -> None:
+    def __init__(self, published: Published | None = None) -> None:
         self.now = NOW
-        self.published_state = published_state or PublishedState(DatacenterId("dc-solna"), ClusterName("vulcan"))
-        self.diff = Diff(self.published_state, clock=lambda: self.now)
+        self.published = published or Published(DatacenterId("dc-solna"), ClusterName("vulcan"))
+        self.diff = Diff(self.published, clock=lambda: self.now)
 
     def told(self, resource: Resource[Any], *manifests: dict[str, Any], version: int = 100) -> None:
         applied = [InitApply(decoded(resource, m)) for m in manifests]
@@ -64,10 +65,10 @@ class Cluster:
 
     def restarted(self, events: Sequence[VmEvent | MigrationEvent]) -> "Cluster":
         """A watcher that starts and reads these events back from the stream."""
-        published_state = PublishedState(self.published_state.datacenter, self.published_state.cluster)
+        published = Published(self.published.datacenter, self.published.cluster)
         for sequence, event in enumerate(events, start=1):
-            published_state.remember(StreamMessage(sequence, subject_of(event), event.model_dump_json().encode(), 0))
-        return Cluster(published_state)
+            take_in(published, StreamMessage(sequence, subject_of(event), event.model_dump_json().encode(), 0))
+        return Cluster(published)
 
 
 def read(event: Outgoing) -> VmEvent | MigrationEvent:
@@ -311,9 +312,7 @@ def test_a_migration_stays_that_of_its_vm_when_the_name_returns() -> None:
 
 def test_the_same_state_under_another_epoch_is_another_event() -> None:
     """Or NATS would drop it as a repetition: a VM that returns within a minute, after an etcd restore say."""
-    clusters = [
-        Cluster(PublishedState(DatacenterId("dc-solna"), ClusterName("vulcan"), epoch=epoch)) for epoch in (1, 2)
-    ]
+    clusters = [Cluster(Published(DatacenterId("dc-solna"), ClusterName("vulcan"), epoch=epoch)) for epoch in (1, 2)]
     first, second = (only(cluster.list_all(virtualmachines=[vm("web")])) for cluster in clusters)
     assert (first.epoch, second.epoch) == (1, 2)
     assert first.id != second.id
@@ -325,14 +324,14 @@ def test_versions_of_an_ended_history_are_forgotten() -> None:
     events = cluster.list_all(
         virtualmachines=[vm("web", version=900)], virtualmachineinstances=[vmi("web", version=800)]
     )
-    published_state = PublishedState(DatacenterId("dc-solna"), ClusterName("vulcan"), epoch=2, history=2)
-    published_state.remember(StreamMessage(1, subject_of(events[0]), events[0].model_dump_json().encode(), 0))
-    after = Cluster(published_state).list_all(
+    published = Published(DatacenterId("dc-solna"), ClusterName("vulcan"), epoch=2, history=2)
+    take_in(published, StreamMessage(1, subject_of(events[0]), events[0].model_dump_json().encode(), 0))
+    after = Cluster(published).list_all(
         virtualmachines=[vm("web", version=300)], virtualmachineinstances=[vmi("web", version=310, node="node-2")]
     )
     versions = only(after).data.resource_versions
     assert (only(after).type, versions.vm, versions.vmi) == (VmEventType.UPDATED, 300, 310)
-    assert set(published_state.reached.values()) == {0}
+    assert set(published.reached.values()) == {0}
 
 
 def test_the_log_shows_how_far_each_resource_was_read() -> None:
@@ -345,7 +344,7 @@ def test_the_log_shows_how_far_each_resource_was_read() -> None:
     )
     events += cluster.delete(VIRTUAL_MACHINES, vm("db", version=9))
     events += cluster.delete(VIRTUAL_MACHINE_INSTANCES, vmi("alone", owner=None, version=44))
-    reached = cluster.restarted(events).published_state.reached
+    reached = cluster.restarted(events).published.reached
     assert reached == {VIRTUAL_MACHINES.plural: 9, VIRTUAL_MACHINE_INSTANCES.plural: 44, MIGRATIONS.plural: 60}
 
 
@@ -421,9 +420,9 @@ def test_a_migration_under_way_is_repeated_and_one_that_has_ended_is_not() -> No
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"data": 1}', b"\xff"])
 def test_a_message_the_watcher_cannot_read_is_left_out_of_its_memory(body: bytes) -> None:
     """Its VM is published anew, which mends the log."""
-    published_state = PublishedState(DatacenterId("d"), ClusterName("c"))
-    published_state.remember(StreamMessage(1, "summit.vms.d.c.n.v", body, 0))
-    assert published_state.vms == {}
+    published = Published(DatacenterId("d"), ClusterName("c"))
+    take_in(published, StreamMessage(1, "summit.vms.d.c.n.v", body, 0))
+    assert published.of("vms") == {}
 
 
 def test_an_event_is_readable_json_with_the_originals_names() -> None:

@@ -1,31 +1,35 @@
-"""What the log knows of a VM and the present does not tell: kept where nothing says that it has become otherwise.
+"""Carry-over: what the last published state still knows and the present objects do not show.
 
-An instance tells more than its VirtualMachine: where it runs, its addresses, the sizes of its claims. It ends, and the
-sizes are the same; or it may not be read (403 when the watcher starts), and then it most likely runs on where it ran.
-That a question is not answered is no answer.
+An instance shows more than its VirtualMachine: its node, its addresses, the sizes of its claims. When it ends, the
+sizes stay the same. When instances may not be read (403 at the watcher's start), it most likely still runs where it
+ran. A question without an answer changes nothing.
 """
 
+from summit_models.migration import Migration
 from summit_models.vm import Vm, VmStatus
-from summit_watcher.normalize import VmiFacts, decoded
+from summit_watcher.inventory.published import MIGRATION_CODEC, VM_CODEC
+from summit_watcher.normalize import VmiFacts
 
 _NEVER_MIGRATED = b'"_lastMigratedAt":null'
 
-_TOLD_BY_INSTANCE = (
+_SHOWN_BY_INSTANCE = (
     "phase", "ip", "ips", "node_name", "guest_os", "machine_type", "firmware_uuid", "live_migratable",
     "agent_connected", "migration_source", "migration_target", "last_migrated_at", "started_at",
     "cpu", "memory", "memory_bytes", "disk", "disk_bytes", "problems",
 )  # fmt: skip
 _WITHOUT_INSTANCE = frozenset({VmStatus.STOPPED, VmStatus.PROVISIONING, VmStatus.WAITING_FOR_VOLUME_BINDING})
-"""A VM that says so of itself has none, or none yet."""
+"""A VM with such a status has no instance, or none yet."""
+
+_SHOWN_WHILE_MIGRATING = ("mode", "source_node", "target_node", "source_pod", "target_pod", "start_time", "end_time")
 
 
-def carried_over(
+def carry_over_vm(
     vm: Vm, vmi: VmiFacts | None, last: bytes, *, instances_were_read: bool, instancetypes_were_read: bool
 ) -> Vm:
-    """The present state of a VM, made whole by the last one in the log."""
-    if instances_were_read and instancetypes_were_read and not _forgets(vm, vmi, last):
+    """The present state of a VM, completed by the last published one."""
+    if instances_were_read and instancetypes_were_read and not _knows_less(vm, vmi, last):
         return vm
-    before, kept = decoded(last), dict[str, object]()
+    before, kept = VM_CODEC.decode(last), dict[str, object]()
     if vm.last_migrated_at is None:
         kept["last_migrated_at"] = before.last_migrated_at
     if vm.disk is None and vmi is None and before.disk is not None:
@@ -34,14 +38,31 @@ def carried_over(
         kept |= {"cpu": before.cpu, "memory": before.memory, "memory_bytes": before.memory_bytes}
         kept["problems"] = before.problems
     if not instances_were_read and before.started_at is not None and vm.status not in _WITHOUT_INSTANCE:
-        kept |= {name: getattr(before, name) for name in _TOLD_BY_INSTANCE}
+        kept |= {name: getattr(before, name) for name in _SHOWN_BY_INSTANCE}
     return vm.model_copy(update=kept)
 
 
-def _forgets(vm: Vm, vmi: VmiFacts | None, last: bytes) -> bool:
-    """Does the present forget what the log still knows? Looked at in the JSON: parsing it for each change is dear."""
+def _knows_less(vm: Vm, vmi: VmiFacts | None, last: bytes) -> bool:
+    """Whether the last state may know more. Looked up in the JSON: to parse it for each change is expensive."""
     return (vm.disk is None and vmi is None) or (vm.last_migrated_at is None and _NEVER_MIGRATED not in last)
 
 
 def _without(problems: list[str], concept: str) -> list[str]:
     return [problem for problem in problems if not problem.startswith(f"{concept}:")]
+
+
+def carry_over_migration(migration: Migration, last: bytes) -> Migration:
+    """The present state of a migration, completed by the last published one.
+
+    Only the instance shows where a migration goes, until it stops or its next migration starts. A migration is that of
+    one VM, though another VM may have its name by now.
+    """
+    before = MIGRATION_CODEC.decode(last)
+    kept: dict[str, object] = {
+        name: old
+        for name in _SHOWN_WHILE_MIGRATING
+        if getattr(migration, name) is None and (old := getattr(before, name))
+    }
+    if before.vm_id:
+        kept["vm_id"] = before.vm_id
+    return migration.model_copy(update=kept) if kept else migration

@@ -1,12 +1,11 @@
-"""One cluster as it is known now: its objects, how they belong together, and which of them have changed.
+"""The present state of one cluster: its objects, how they belong together, and which of them have changed.
 
-A VM is made of its VirtualMachine, its VirtualMachineInstance and its instancetype, which arrive on separate watches in
-any order. So each change only marks the VMs and migrations that it touches; what they are then is asked for later.
+A VM is joined from its VirtualMachine, its VirtualMachineInstance and its instancetype, which arrive on separate
+watches in any order. So each change only marks the VMs and migrations that it touches; they are joined later, once.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -40,23 +39,34 @@ from summit_watcher.normalize import (
 Name = tuple[str, str]
 """Namespace and name."""
 End = Change[VmFacts] | Change[VmiFacts] | Change[MigrationFacts]
-"""How something that is gone has gone."""
+"""The change that removed an object."""
 
 
 class _Intake(NamedTuple):
-    """The way of one resource into the picture."""
+    """How the objects of one resource enter the cache."""
 
-    store: Store[Any]
     facts: Callable[[Any], Any]
+    store: Store[Any]
+    changed: Callable[[Change[Any]], None]
+    """Marks what the change touches."""
 
 
 class ClusterCache:
     def __init__(self) -> None:
-        self.vms: Store[VmFacts] = Store(self._vm_changed)
-        self.vmis: Store[VmiFacts] = Store(self._vmi_changed)
-        self.migrations: Store[MigrationFacts] = Store(self._migration_changed)
-        self.instancetypes: Store[InstancetypeFacts] = Store(self._instancetype_changed)
-        self.cluster_instancetypes: Store[InstancetypeFacts] = Store(self._instancetype_changed)
+        self.vms = Store[VmFacts]()
+        self.vmis = Store[VmiFacts]()
+        self.migrations = Store[MigrationFacts]()
+        self.instancetypes = Store[InstancetypeFacts]()
+        self.cluster_instancetypes = Store[InstancetypeFacts]()
+        self._intakes: Mapping[str, _Intake] = {
+            VIRTUAL_MACHINES.plural: _Intake(vm_facts, self.vms, self._vm_changed),
+            VIRTUAL_MACHINE_INSTANCES.plural: _Intake(vmi_facts, self.vmis, self._vmi_changed),
+            MIGRATIONS.plural: _Intake(migration_facts, self.migrations, self._migration_changed),
+            INSTANCETYPES.plural: _Intake(instancetype_facts, self.instancetypes, self._instancetype_changed),
+            CLUSTER_INSTANCETYPES.plural: _Intake(
+                instancetype_facts, self.cluster_instancetypes, self._instancetype_changed
+            ),
+        }
 
         self._vm_by_name: dict[Name, Uid] = {}
         self._vmi_by_name: dict[Name, Uid] = {}
@@ -64,67 +74,48 @@ class ClusterCache:
         self._migrations_of: defaultdict[Name, set[Uid]] = defaultdict(set)
         self._instancetype_by_key: dict[InstancetypeKey, InstancetypeFacts] = {}
 
-        self._touched_vms: dict[Uid, None] = {}
-        self._touched_migrations: dict[Uid, None] = {}
+        self._touched: dict[str, dict[Uid, None]] = {VIRTUAL_MACHINES.plural: {}, MIGRATIONS.plural: {}}
         self._touched_instancetypes: set[InstancetypeKey] = set()
         self._ends: dict[Uid, End] = {}
         self._vmi_versions: dict[Uid, int] = {}
 
-        self._intakes: Mapping[str, _Intake] = MappingProxyType(
-            {
-                VIRTUAL_MACHINES.plural: _Intake(self.vms, vm_facts),
-                VIRTUAL_MACHINE_INSTANCES.plural: _Intake(self.vmis, vmi_facts),
-                MIGRATIONS.plural: _Intake(self.migrations, migration_facts),
-                INSTANCETYPES.plural: _Intake(self.instancetypes, instancetype_facts),
-                CLUSTER_INSTANCETYPES.plural: _Intake(self.cluster_instancetypes, instancetype_facts),
-            }
-        )
-
     def store_of(self, resource: Resource[Any]) -> Store[Any]:
         return self._intakes[resource.plural].store
 
-    def apply(self, resource: Resource[Any], told: Sequence[ListWatchEvent[Manifest]]) -> None:
-        """Take in what the list-watch of a resource tells."""
-        store, facts = self._intakes[resource.plural]
-        for event in told:
+    def apply(self, resource: Resource[Any], events: Sequence[ListWatchEvent[Manifest]]) -> None:
+        """Take in events of the list-watch of a resource."""
+        facts, store, changed = self._intakes[resource.plural]
+        for event in events:
             match event:
                 case Init():
                     store.init()
                 case InitApply(manifest):
                     store.init_apply(facts(manifest))
                 case InitDone(version, undecodable=undecodable):
-                    store.init_done(number_of(version), sweep=undecodable == 0)
+                    for change in store.init_done(number_of(version), sweep=undecodable == 0):
+                        changed(change)
                 case Apply(manifest):
-                    store.apply(facts(manifest))
+                    if applied := store.apply(facts(manifest)):
+                        changed(applied)
                 case Delete(manifest):
-                    store.delete(facts(manifest))
+                    changed(store.delete(facts(manifest)))
                 case Bookmark(version):
                     store.version = number_of(version)
 
     # What belongs together
 
-    @property
-    def is_whole(self) -> bool:
-        """The first lists of all that makes up a VM are in, or known not to be had."""
-        others = (self.vmis, self.instancetypes, self.cluster_instancetypes)
-        return self.vms.listed and all(store.settled for store in others)
-
-    @property
-    def completeness(self) -> tuple[bool, ...]:
-        """Of each resource that makes up a VM, whether what is missing here does not exist."""
-        stores: tuple[Store[Any], ...] = (self.vms, self.vmis, self.instancetypes, self.cluster_instancetypes)
-        return tuple(store.complete for store in stores)
-
-    def has_vm(self, uid: Uid) -> bool:
-        """Whether there is such a VirtualMachine, or such an instance that stands alone."""
+    def is_vm(self, uid: Uid) -> bool:
+        """Whether there is such a VirtualMachine, or such an instance that no VirtualMachine owns."""
+        if uid in self.vms.items:
+            return True
         vmi = self.vmis.get(uid)
-        return uid in self.vms.items or (vmi is not None and not vmi.owner_uid)
+        return vmi is not None and not vmi.owner_uid
 
     def instance_of(self, vm: Uid) -> VmiFacts | None:
-        """The instance that shows a VM: a live one rather than one that has ended, then the newest."""
-        uids = self._vmis_of.get(vm, ())
-        if len(uids) <= 1:
-            return self.vmis.get(uids[0]) if uids else None
+        """The instance of a VM, or the one that is this VM; of several a live one, then the newest."""
+        uids = self._vmis_of.get(vm, (vm,))
+        if len(uids) == 1:
+            return self.vmis.get(uids[0])
         instances = [vmi for uid in uids if (vmi := self.vmis.get(uid))]
         return max(instances, key=lambda vmi: (not vmi.is_final, vmi.resource_version), default=None)
 
@@ -132,7 +123,7 @@ class ClusterCache:
         key = instancetype_key(vm) if vm else None
         return self._instancetype_by_key.get(key) if key else None
 
-    def migrated(self, migration: MigrationFacts) -> tuple[VmiFacts | None, Uid | None]:
+    def moved_by(self, migration: MigrationFacts) -> tuple[VmiFacts | None, Uid | None]:
         """The instance that a migration moves, and the id of its VM, as far as they are known."""
         name = (migration.namespace, migration.vmi_name)
         vmi = self.vmis.get(self._vmi_by_name.get(name))
@@ -140,43 +131,45 @@ class ClusterCache:
 
     # What has changed
 
-    def take_touched_vms(self) -> dict[Uid, None]:
-        """The VMs that may be others than they were when this was last asked; some may be gone."""
-        instancetypes, self._touched_instancetypes = self._touched_instancetypes, set()
-        if instancetypes:
-            of_them = (uid for uid, vm in self.vms.items.items() if instancetype_key(vm) in instancetypes)
-            self._touched_vms.update(dict.fromkeys(of_them))
-        touched, self._touched_vms = self._touched_vms, {}
-        return touched
-
-    def take_touched_migrations(self) -> dict[Uid, None]:
-        touched, self._touched_migrations = self._touched_migrations, {}
+    def take_touched(self, resource: Resource[Any]) -> dict[Uid, None]:
+        """The VMs or migrations that may have changed since the last call; some may be gone."""
+        plural = resource.plural
+        if resource is VIRTUAL_MACHINES and self._touched_instancetypes:
+            self._touch(resource, self._vms_with(self._touched_instancetypes))
+            self._touched_instancetypes = set()
+        touched, self._touched[plural] = self._touched[plural], {}
         return touched
 
     def take_end(self, uid: Uid) -> End | None:
-        """How an object has gone; None when it was not seen to."""
+        """The change that removed an object; None when none was reported."""
         self._vmi_versions.pop(uid, None)
         return self._ends.pop(uid, None)
 
     def take_vmi_version(self, vm: Uid) -> int:
-        """The newest resourceVersion of an instance of the VM that was seen since this was last asked."""
+        """The newest resourceVersion of the VM's instances that was reported since the last call."""
         return self._vmi_versions.pop(vm, 0)
+
+    def _touch(self, resource: Resource[Any], uids: Iterable[Uid]) -> None:
+        self._touched[resource.plural].update(dict.fromkeys(uids))
+
+    def _vms_with(self, instancetypes: set[InstancetypeKey]) -> list[Uid]:
+        return [uid for uid, vm in self.vms.items.items() if instancetype_key(vm) in instancetypes]
 
     def _vm_changed(self, change: Change[VmFacts]) -> None:
         if _is_only_newer(change):
             return
-        self._touched_vms[change.uid] = None
+        self._touch(VIRTUAL_MACHINES, [change.uid])
         if change.facts is None:
             self._ends[change.uid] = change
-            self._forget_name(self._vm_by_name, change.before, change.uid)
+            _remove_name(self._vm_by_name, change)
             return
         self._ends.pop(change.uid, None)
         name = _name(change.facts)
         former = self._vm_by_name.get(name)
         self._vm_by_name[name] = change.uid
         if former and former != change.uid and former in self.vms.items:
-            # Deleted and made again under one name while nobody looked: the old one's end comes first.
-            self.vms.forget(former, change.version)
+            # Deleted and created again under one name while no watch ran: the old one's delete comes first.
+            self._vm_changed(self.vms.drop(former, change.version))
 
     def _vmi_changed(self, change: Change[VmiFacts]) -> None:
         facts = change.facts or change.before
@@ -188,20 +181,21 @@ class ClusterCache:
         if _is_only_newer(change) and len(self._vmis_of.get(owner or change.uid, ())) <= 1:
             return  # of several instances the newest is shown
         if change.facts is None:
-            self._forget_name(self._vmi_by_name, facts, change.uid)
+            _remove_name(self._vmi_by_name, change)
         else:
             self._vmi_by_name[_name(facts)] = change.uid
         if owner:
             self._set_instance(owner, change)
         elif change.facts is None:
             self._ends[change.uid] = change
-        self._touched_vms[owner or change.uid] = None
-        self._touched_migrations.update(dict.fromkeys(self._migrations_of.get(_name(facts), ())))
+        self._touch(VIRTUAL_MACHINES, [owner or change.uid])
+        if migrations := self._migrations_of.get(_name(facts)):
+            self._touch(MIGRATIONS, migrations)
 
     def _leave_owner(self, vmi: VmiFacts) -> None:
-        """An instance was adopted or abandoned: its former owner, or itself as a VM of its own, is another now."""
+        """An instance was adopted or released: its former owner, or itself as a VM of its own, has changed."""
         owner, uid = Uid(vmi.owner_uid or vmi.uid), Uid(vmi.uid)
-        self._touched_vms[owner] = None
+        self._touch(VIRTUAL_MACHINES, [owner])
         others = tuple(other for other in self._vmis_of.pop(owner, ()) if other != uid)
         if others:
             self._vmis_of[owner] = others
@@ -216,17 +210,16 @@ class ClusterCache:
             self._vmis_of.pop(owner, None)
 
     def _migration_changed(self, change: Change[MigrationFacts]) -> None:
-        self._touched_migrations[change.uid] = None
+        self._touch(MIGRATIONS, [change.uid])
         facts = change.facts or change.before
-        if change.facts is None:
-            self._ends[change.uid] = change
-            if facts:
-                self._forget_migration((facts.namespace, facts.vmi_name), change.uid)
-        elif facts:
-            self._migrations_of[facts.namespace, facts.vmi_name].add(change.uid)
-
-    def _forget_migration(self, of: Name, uid: Uid) -> None:
-        self._migrations_of[of].discard(uid)
+        if facts is None:
+            return
+        of = facts.namespace, facts.vmi_name
+        if change.facts is not None:
+            self._migrations_of[of].add(change.uid)
+            return
+        self._ends[change.uid] = change
+        self._migrations_of[of].discard(change.uid)
         if not self._migrations_of[of]:
             del self._migrations_of[of]
 
@@ -240,20 +233,21 @@ class ClusterCache:
         else:
             self._instancetype_by_key.pop(facts.key, None)
 
-    @staticmethod
-    def _forget_name(names: dict[Name, Uid], facts: VmFacts | VmiFacts | None, uid: Uid) -> None:
-        if facts and names.get(_name(facts)) == uid:
-            del names[_name(facts)]
-
 
 def _name(facts: VmFacts | VmiFacts) -> Name:
     return facts.namespace, facts.name
 
 
-def _is_only_newer(change: Change[VmFacts] | Change[VmiFacts]) -> bool:
-    """Nothing has changed that is kept of the object: no VM need be joined and encoded to find that out.
+def _remove_name(names: dict[Name, Uid], change: Change[VmFacts] | Change[VmiFacts]) -> None:
+    """Forget the name of an object that is gone, unless another object has it by now."""
+    if change.before and names.get(_name(change.before)) == change.uid:
+        del names[_name(change.before)]
 
-    Its new resourceVersion is in the store, and so in the next event. A change of an annotation is such, for example.
+
+def _is_only_newer(change: Change[VmFacts] | Change[VmiFacts]) -> bool:
+    """Whether nothing has changed but the resourceVersion, as when somebody edits an annotation.
+
+    No VM is joined for it. The store has the new resourceVersion, and so will the next event.
     """
     before, facts = change.before, change.facts
     if before is None or facts is None:

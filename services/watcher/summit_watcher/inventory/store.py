@@ -1,10 +1,9 @@
-"""The objects of one resource in one cluster, as far as they were seen, by uid.
+"""The objects of one resource in one cluster, by uid, as its list-watch has reported them.
 
-A list replaces the store at `init_done` and not before, so a list that breaks off in the middle changes nothing and
-deletes nothing. What changed is told to one listener, object by object.
+A list replaces the store at `init_done` and not before, so a list that breaks off changes nothing and deletes nothing.
+Each method answers what it has changed.
 """
 
-from collections.abc import Callable
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from summit_models.contract import Uid
@@ -23,7 +22,7 @@ FactsT = TypeVar("FactsT", bound=Facts)
 
 
 class Change(NamedTuple, Generic[FactsT]):
-    """One object is new, other than before, or gone."""
+    """One object is new, has changed, or is gone."""
 
     uid: Uid
     facts: FactsT | None
@@ -33,22 +32,21 @@ class Change(NamedTuple, Generic[FactsT]):
     version: int
     """resourceVersion of the change; of a delete found by comparison that of the list."""
     by_comparison: bool = False
-    """It was missing from a list: nobody saw it go, nor its last state."""
+    """It was missing from a list: no watch has reported its delete, nor its last state."""
 
 
 class Store(Generic[FactsT]):
-    def __init__(self, on_change: Callable[[Change[FactsT]], None]) -> None:
+    def __init__(self) -> None:
         self.items: dict[Uid, FactsT] = {}
         self.listed = False
-        """A list has been seen to its end."""
+        """A list has been read to its end."""
         self.complete = False
-        """Such a list has left nothing out; before that, what is missing means nothing."""
+        """Such a list has left nothing out; before that, an object that is missing here may exist."""
         self.unavailable = False
-        """It cannot be read in this cluster: forbidden, or not there."""
+        """The resource cannot be read in this cluster: it is forbidden or does not exist."""
         self.list_version = 0
         self.version = 0
-        """Up to which resourceVersion everything is in here; 0: not known."""
-        self._on_change = on_change
+        """The store has everything up to this resourceVersion; 0: not known."""
         self._listing: dict[Uid, FactsT] = {}
 
     @property
@@ -59,7 +57,7 @@ class Store(Generic[FactsT]):
         return self.items.get(uid) if uid else None
 
     def init(self) -> None:
-        """A list begins; one that had begun before is forgotten."""
+        """Begin a list; one that was begun before is dropped."""
         self._listing = {}
 
     def init_apply(self, facts: FactsT) -> None:
@@ -67,47 +65,52 @@ class Store(Generic[FactsT]):
         known = self.items.get(uid)
         self._listing[uid] = known if known is not None and _same(known, facts) else facts
 
-    def init_done(self, version: int, *, sweep: bool) -> None:
-        """The list is complete. Ends are told first: a name may have returned with another uid.
+    def init_done(self, version: int, *, sweep: bool) -> list[Change[FactsT]]:
+        """Replace the store by the list. Deletes come first in the answer: a name may have returned with another uid.
 
-        Without `sweep` what is missing is kept: some of the list could not be read, so absence proves nothing.
+        Without `sweep` missing objects are kept: some of the list could not be read, so a missing object may exist.
         """
         before, self.items, self._listing = self.items, self._listing, {}
         if not sweep:
             self.items = before | self.items
         self.listed, self.complete = True, self.complete or sweep
         self.list_version = self.version = version
-        for uid in before.keys() - self.items.keys():
-            self._on_change(Change(uid, None, before[uid], version, by_comparison=True))
-        for uid, facts in list(self.items.items()):
-            if before.get(uid) is not facts:
-                self._on_change(Change(uid, facts, before.get(uid), facts.resource_version))
+        gone = before.keys() - self.items.keys()
+        return [
+            *(Change(uid, None, before[uid], version, by_comparison=True) for uid in gone),
+            *(
+                Change(uid, facts, before.get(uid), facts.resource_version)
+                for uid, facts in self.items.items()
+                if before.get(uid) is not facts
+            ),
+        ]
 
     @property
     def unlisted(self) -> int:
-        """How many known objects the list under way has not contained so far."""
+        """How many known objects the present list has not contained so far."""
         return len(self.items.keys() - self._listing.keys())
 
     def is_listing(self, uid: Uid) -> bool:
         return uid in self._listing
 
-    def apply(self, facts: FactsT) -> None:
+    def apply(self, facts: FactsT) -> Change[FactsT] | None:
+        """Take in an object; None when it is already known at this resourceVersion."""
         uid = Uid(facts.uid)
         known = self.items.get(uid)
         self.version = facts.resource_version
         if known is not None and _same(known, facts):
-            return
+            return None
         self.items[uid] = facts
-        self._on_change(Change(uid, facts, known, facts.resource_version))
+        return Change(uid, facts, known, facts.resource_version)
 
-    def delete(self, facts: FactsT) -> None:
+    def delete(self, facts: FactsT) -> Change[FactsT]:
         uid = Uid(facts.uid)
         self.version = facts.resource_version
-        self._on_change(Change(uid, None, self.items.pop(uid, None) or facts, facts.resource_version))
+        return Change(uid, None, self.items.pop(uid, None) or facts, facts.resource_version)
 
-    def forget(self, uid: Uid, version: int) -> None:
-        """Something else has shown that this object is gone."""
-        self._on_change(Change(uid, None, self.items.pop(uid), version, by_comparison=True))
+    def drop(self, uid: Uid, version: int) -> Change[FactsT]:
+        """Remove an object whose delete another object has shown."""
+        return Change(uid, None, self.items.pop(uid), version, by_comparison=True)
 
 
 def _same(known: Facts, facts: Facts) -> bool:

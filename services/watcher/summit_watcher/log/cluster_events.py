@@ -61,8 +61,8 @@ class ClusterEvents:
         before, self._last = self._last, revision
         return revision == before and not self._is_due
 
-    def forget_fences(self) -> None:
-        """Note that the log has nothing void as the last word on anything: no later watcher need look for it."""
-        if self._epoch.former:
-            self._epoch = self._epoch._replace(former=())
+    def drop_earlier_starts(self) -> None:
+        """Note that no last event of an object is of a stale epoch any more: later watchers need not look for one."""
+        if self._epoch.earlier:
+            self._epoch = self._epoch._replace(earlier=())
             self._is_due = True

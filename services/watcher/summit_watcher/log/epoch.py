@@ -30,8 +30,8 @@ from summit_runtime.nats.append import Basis, append, append_until_stored
 from summit_runtime.nats.consumer import last_per_subject, replay
 from summit_watcher.kube.errors import HistoryEndedError, ReplacedError
 
-FENCES_KEPT = 128
-"""Five kilobytes in each event of a cluster. More begin only where none lasts long enough to read the log back."""
+EPOCH_STARTS_KEPT = 128
+"""Five kilobytes in each event of a cluster. More epochs start only where none lasts until the log is read back."""
 
 
 class Epoch(NamedTuple):
@@ -43,19 +43,19 @@ class Epoch(NamedTuple):
     """Of the cluster, as the log remembers it."""
     began: int = 0
     """Revision of its first event."""
-    former: tuple[EpochStart, ...] = ()
-    """Of epochs before, as far as what is void by them may not have been told anew."""
+    earlier: tuple[EpochStart, ...] = ()
+    """Starts of earlier epochs, while events that are stale by them may be the last ones of their subjects."""
 
     @property
-    def fences(self) -> tuple[EpochStart, ...]:
-        return *self.former, EpochStart(epoch=self.number, revision=self.began)
+    def starts(self) -> tuple[EpochStart, ...]:
+        return *self.earlier, EpochStart(epoch=self.number, revision=self.began)
 
 
 class _LastHealth(msgspec.Struct):
     identity: str | None = None
 
 
-class _Fence(msgspec.Struct):
+class _Start(msgspec.Struct):
     epoch: int
     revision: int
 
@@ -67,7 +67,7 @@ class Newest(msgspec.Struct):
     epoch: int = 0
     history: int = 0
     began: int = 0
-    fences: list[_Fence] = []
+    fences: list[_Start] = []
     data: _LastHealth = msgspec.field(default_factory=_LastHealth)
 
 
@@ -87,7 +87,7 @@ def cluster_event(health: ClusterHealth, epoch: Epoch) -> ClusterEvent:
         epoch=epoch.number,
         history=epoch.history,
         began=epoch.began,
-        fences=list(epoch.former),
+        fences=list(epoch.earlier),
         data=health,
     )
 
@@ -121,7 +121,7 @@ async def _claim(
     begins = ended is not None or last.type == _RETIRED or not last.history
     history = number if begins else last.history
     identity = ended.identity if isinstance(ended, ReplacedError) else last.data.identity
-    epoch = Epoch(datacenter, cluster, number, history, identity, former=_fences(last, revision))
+    epoch = Epoch(datacenter, cluster, number, history, identity, earlier=_starts_before(last, revision))
     health = ClusterHealth(
         name=cluster,
         datacenter=datacenter,
@@ -132,24 +132,24 @@ async def _claim(
     return epoch._replace(began=await append(client, [cluster_event(health, epoch)], Basis(subject, revision)))
 
 
-def _fences(last: Newest, revision: Revision) -> tuple[EpochStart, ...]:
-    """Of the epochs before the one that begins.
+def _starts_before(last: Newest, revision: Revision) -> tuple[EpochStart, ...]:
+    """The starts of the epochs before the one that begins.
 
-    Of too many the oldest two become one. That makes more void, not less: what is void is told anew, and to tell once
-    too often is not false.
+    Beyond the limit, merge the two oldest. This makes more events stale, never fewer, and what is stale is published
+    again: an event too many does no harm.
     """
     if not revision:
         return ()
-    before = [EpochStart(epoch=fence.epoch, revision=fence.revision) for fence in last.fences]
-    fences = (*before, EpochStart(epoch=last.epoch, revision=last.began))
-    if len(fences) <= FENCES_KEPT:
-        return fences
-    oldest, second, *rest = fences
+    before = [EpochStart(epoch=start.epoch, revision=start.revision) for start in last.fences]
+    starts = (*before, EpochStart(epoch=last.epoch, revision=last.began))
+    if len(starts) <= EPOCH_STARTS_KEPT:
+        return starts
+    oldest, second, *rest = starts
     return EpochStart(epoch=second.epoch, revision=oldest.revision), *rest
 
 
-async def beginnings(client: Client, datacenter: DatacenterId, cluster: ClusterName) -> list[EpochStart]:
-    """Where each epoch that the log knows began, oldest first."""
+async def read_epoch_starts(client: Client, datacenter: DatacenterId, cluster: ClusterName) -> list[EpochStart]:
+    """Read the start of each epoch that the log has, oldest first."""
     found: list[EpochStart] = []
     async for message in replay(client, cluster_subject(datacenter, cluster)):
         epoch = _read(message.body, message.sequence).epoch

@@ -77,10 +77,10 @@ async def last_heartbeat(client: Client, epoch: Epoch) -> Heartbeat | None:
         stored = await heartbeats.last(client, epoch.datacenter, epoch.cluster)
         if stored is None or (heartbeat := stored.heartbeat) is None:
             return None
-        fence = next((fence for fence in epoch.fences if fence.epoch > heartbeat.epoch), None)
-        if fence is None or heartbeat.epoch < epoch.history:
+        following = next((start for start in epoch.starts if start.epoch > heartbeat.epoch), None)
+        if following is None or heartbeat.epoch < epoch.history:
             return None
-        next_began = await client.jetstream().get_msg(STREAM, seq=fence.revision, direct=True)
+        next_began = await client.jetstream().get_msg(STREAM, seq=following.revision, direct=True)
     except (NatsError, TimeoutError):
         return None
     return heartbeat if stored.stored_at and next_began.time and stored.stored_at < next_began.time else None

@@ -8,7 +8,7 @@ its next epoch is above that of the retirement.
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -25,12 +25,14 @@ from summit_runtime.nats.publisher import Publisher
 from summit_watcher.config.datacenters import DatacenterConfig
 from summit_watcher.inventory import events
 from summit_watcher.inventory.events import Outgoing
-from summit_watcher.inventory.published import PublishedState, begin
+from summit_watcher.inventory.kinds import KINDS
+from summit_watcher.inventory.published import Published
 from summit_watcher.log.cluster_events import ClusterEvents, SupersededError
 from summit_watcher.log.datacenters import retire_datacenter, withdraw
 from summit_watcher.log.epoch import Epoch, Newest, newest_events
 from summit_watcher.log.health import HEARTBEAT_SECONDS
 from summit_watcher.log.liveness import is_silent
+from summit_watcher.log.recovery import begin, read_back
 
 logger = logging.getLogger("summit.watcher")
 
@@ -101,9 +103,9 @@ async def retire(client: Client, publisher: Publisher, datacenter: DatacenterId,
 
     A cluster that is watched in another datacenter by now keeps its epoch: what lives on there has a later one.
     """
-    published_state, epoch = await _fenced(client, publisher, datacenter, cluster)
-    vms = len(published_state.vms)
-    for event in _last_events(published_state):
+    published, epoch = await _under_epoch(client, publisher, datacenter, cluster)
+    vms = len(published.of("vms"))
+    for event in _deletes(published):
         await publisher.publish(event.subject, event.body, event.id)
     health = ClusterHealth(
         name=cluster,
@@ -150,30 +152,28 @@ async def _retire_empty(client: Client, datacenter: DatacenterId) -> bool:
     return not await unretired(client, datacenter) and await retire_datacenter(datacenter, client)
 
 
-async def _fenced(
+async def _under_epoch(
     client: Client, publisher: Publisher, datacenter: DatacenterId, cluster: ClusterName
-) -> tuple[PublishedState, Epoch]:
+) -> tuple[Published, Epoch]:
+    """What was published of the cluster, and the epoch to retire it under."""
     newest = await newest_events(client, cluster)
     here = newest.pop(datacenter, Newest())
     if any(elsewhere.epoch > here.epoch for elsewhere in newest.values()):
         epoch = Epoch(datacenter, cluster, here.epoch, here.epoch, began=here.began)
-        published_state = PublishedState(datacenter, cluster, epoch=here.epoch, history=here.epoch)
-        await published_state.read(client)
-        return published_state, epoch
-    epoch, published_state = await begin(client, publisher, datacenter, cluster)
-    return published_state, epoch
+        published = Published(datacenter, cluster, epoch=here.epoch, history=here.epoch)
+        await read_back(published, client)
+        return published, epoch
+    epoch, published = await begin(client, publisher, datacenter, cluster)
+    return published, epoch
 
 
-def _last_events(published_state: PublishedState) -> Iterator[Outgoing]:
+def _deletes(published: Published) -> Iterator[Outgoing]:
+    """A delete of each object that was published."""
     now = datetime.now(UTC)
-    gone: Iterable[Outgoing | None] = (
-        *(events.vm_gone(published_state, uid, 0, now, by_comparison=True) for uid in list(published_state.vms)),
-        *(
-            events.migration_gone(published_state, uid, 0, now, by_comparison=True)
-            for uid in list(published_state.migrations)
-        ),
-    )
-    yield from filter(None, gone)
+    for kind in KINDS:
+        for uid in list(published.of(kind.collection)):
+            if event := events.deleted(published, kind, uid, 0, now, by_comparison=True):
+                yield event
 
 
 def _is_retired(body: bytes) -> bool:

@@ -8,7 +8,6 @@ from summit_watcher.normalize.facts import number_of
 from summit_watcher.normalize.instance import VmiFacts, vmi_facts
 from summit_watcher.normalize.instancetype import InstancetypeFacts, InstancetypeKey, instancetype_facts
 from summit_watcher.normalize.migration import MigrationFacts, ended_migration, join_migration, migration_facts
-from summit_watcher.normalize.state import changes, decoded, encoded
 from summit_watcher.normalize.virtualmachine import VmFacts, instancetype_key, vm_facts
 from summit_watcher.normalize.vm import join_vm
 
@@ -18,9 +17,6 @@ __all__ = [
     "MigrationFacts",
     "VmFacts",
     "VmiFacts",
-    "changes",
-    "decoded",
-    "encoded",
     "ended_migration",
     "instancetype_facts",
     "instancetype_key",

@@ -3,15 +3,18 @@
 from datetime import datetime
 from typing import NamedTuple
 
+from summit_models.codec import unvalidated
 from summit_models.contract import ClusterName, DatacenterId, Uid
 from summit_models.vm import Vm, VmStatus
 from summit_watcher.normalize.disks import disk_bytes
 from summit_watcher.normalize.figure import Figure, shown, unknown
 from summit_watcher.normalize.instance import VmiFacts
 from summit_watcher.normalize.instancetype import InstancetypeFacts, was_edited_since
-from summit_watcher.normalize.state import make_vm
 from summit_watcher.normalize.status import instance_status, vm_status
 from summit_watcher.normalize.virtualmachine import VmFacts
+
+_make_vm = unvalidated(Vm)
+"""Facts are known to fit."""
 
 _MIGRATING = frozenset({VmStatus.MIGRATING, VmStatus.WAITING_FOR_RECEIVER})
 
@@ -62,7 +65,7 @@ def _joined(subject: VmFacts | VmiFacts, parts: _Parts, cluster: ClusterName, da
     vm, vmi, live, answering, status, cpu, memory, disk, problems = parts
     migration = live.migration if live and live.is_migrating else None
     printable = vm.printable_status if vm else None
-    return make_vm(
+    return _make_vm(
         id=Uid(subject.uid),
         name=subject.name,
         namespace=subject.namespace or None,

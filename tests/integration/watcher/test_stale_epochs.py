@@ -21,7 +21,7 @@ from summit_models.contract import ClusterName, DatacenterId
 from summit_models.event import ingest
 from summit_simulator.cluster import SimulatedCluster
 from summit_watcher.log import liveness as silence
-from summit_watcher.log.epoch import FENCES_KEPT, claim
+from summit_watcher.log.epoch import EPOCH_STARTS_KEPT, claim
 
 VMS = "virtualmachines"
 CLUSTER = "vulcan"
@@ -73,7 +73,7 @@ def last_words(log: Log, name: str) -> tuple[int, str]:
     return event["epoch"], event["type"].rpartition(".")[2]
 
 
-@pytest.mark.parametrize("dead", [0, 2, FENCES_KEPT + 2])
+@pytest.mark.parametrize("dead", [0, 2, EPOCH_STARTS_KEPT + 2])
 @pytest.mark.parametrize("kind", ["updated", "deleted"])
 async def test_a_void_word_is_corrected_however_many_begin_and_die_after_it(
     nats_url: str, cluster: SimulatedCluster, config: Path, kind: str, dead: int
@@ -125,7 +125,7 @@ async def test_what_has_been_told_anew_needs_no_fence_any_more(
     async with observing(nats_url) as (log, _), publisher(nats_url) as client:
         await claim_and_die(client, 3)
         assert [
-            fence.epoch for fence in (await claim(client, DatacenterId(DATACENTER), ClusterName(CLUSTER))).former
+            fence.epoch for fence in (await claim(client, DatacenterId(DATACENTER), ClusterName(CLUSTER))).earlier
         ] == [1, 2, 3]
         async with watching(nats_url, config):
             await log.agrees(cluster)
