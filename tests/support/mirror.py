@@ -9,8 +9,9 @@ from summit_models.cluster import ConnectionState
 from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.resources import VIRTUAL_MACHINES, Resource
 from summit_watcher.listwatch.events import Apply, Delete, Init, InitApply, InitDone
-from summit_watcher.listwatch.listwatch import NEWEST, ListWatch, ListWatchSettings
+from summit_watcher.listwatch.listwatch import NEWEST, ListWatch
 from summit_watcher.listwatch.state import Listing
+from summit_watcher.settings import TIMES, WatcherTimes
 
 
 @asynccontextmanager
@@ -69,7 +70,7 @@ class Mirror:
 @asynccontextmanager
 async def mirrored(
     connection: ClusterConnection,
-    settings: ListWatchSettings | None = None,
+    times: WatcherTimes = TIMES,
     *,
     resource: Resource[Any] = VIRTUAL_MACHINES,
     start: Listing = NEWEST,
@@ -77,7 +78,7 @@ async def mirrored(
 ) -> AsyncIterator[Mirror]:
     """Run a list-watch into a mirror while the block runs; what it raises ends the block."""
     mirror = Mirror()
-    listwatch = ListWatch(connection, resource, on_state=mirror.on_state, deletions=mirror.deletions, settings=settings)
+    listwatch = ListWatch(connection, resource, on_state=mirror.on_state, deletions=mirror.deletions, times=times)
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(listwatch.run(mirror, start, seen=seen))
         yield mirror

@@ -17,7 +17,7 @@ from summit_runtime.nats import bus
 from summit_runtime.nats.consumer import StreamMessage, consume
 from summit_simulator.cluster import SimulatedCluster
 from summit_watcher.main import watch
-from summit_watcher.settings import WatcherSettings
+from summit_watcher.settings import TIMES, WatcherSettings, WatcherTimes
 
 DATACENTER = "dc-solna"
 
@@ -33,11 +33,13 @@ def configure(directory: Path, clusters: Mapping[str, Path], *, datacenter: str 
 
 
 @asynccontextmanager
-async def watching(nats_url: str, config: Path, **settings: object) -> AsyncIterator[asyncio.Task[None]]:
+async def watching(
+    nats_url: str, config: Path, times: WatcherTimes = TIMES, **settings: object
+) -> AsyncIterator[asyncio.Task[None]]:
     """Run a watcher for the length of the block, and stop it as SIGTERM would."""
     stop = asyncio.Event()
     chosen = WatcherSettings.model_validate({"NATS_URL": SecretStr(nats_url), "config": config, **settings})
-    task = asyncio.create_task(watch(chosen, stop))
+    task = asyncio.create_task(watch(chosen, stop, times))
     try:
         yield task
     finally:

@@ -24,14 +24,14 @@ from summit_watcher.inventory.published import Published
 from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.errors import HistoryEndedError, RegressedError
 from summit_watcher.kube.resources import WATCHED
-from summit_watcher.listwatch.listwatch import ListWatchSettings
 from summit_watcher.listwatch.state import Listing, ListReason
 from summit_watcher.log.cluster_events import ClusterEvents, SupersededError
 from summit_watcher.log.epoch import Epoch
-from summit_watcher.log.liveness import SILENT_SECONDS, until_silent
+from summit_watcher.log.liveness import until_silent
 from summit_watcher.log.positions import Start, last_heartbeat, start
 from summit_watcher.log.recovery import begin
 from summit_watcher.session import Session
+from summit_watcher.settings import WatcherTimes
 
 logger = logging.getLogger("summit.watcher")
 
@@ -47,10 +47,10 @@ class ClusterWatcher:
         client: Client,
         publisher: Publisher,
         activity: ActivityLog,
-        settings: ListWatchSettings | None = None,
+        times: WatcherTimes,
     ) -> None:
         self._cluster = cluster
-        self._settings = settings
+        self._times = times
         self._client = client
         self._publisher = publisher
         self._activity = activity
@@ -98,7 +98,7 @@ class ClusterWatcher:
                 client=self._client,
                 publisher=self._publisher,
                 activity=self._activity,
-                settings=self._settings,
+                times=self._times,
                 epoch=epoch,
                 events=self._events,
                 published=published,
@@ -116,11 +116,11 @@ class ClusterWatcher:
             "Do two watchers have the same configuration?",
             cluster.name,
             error,
-            SILENT_SECONDS,
+            self._times.silent_seconds,
             extra=context,
         )
         metrics.stand_back(cluster.name)
-        await until_silent(self._client, cluster.datacenter, cluster.name)
+        await until_silent(self._client, cluster.datacenter, cluster.name, self._times)
         logger.warning("cluster %s: the other watcher is silent; watching it again", cluster.name, extra=context)
 
     async def _starts(self, epoch: Epoch, published: Published, ended: HistoryEndedError | None) -> Mapping[str, Start]:

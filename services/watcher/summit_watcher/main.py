@@ -19,19 +19,13 @@ from summit_watcher.cluster import ClusterWatcher
 from summit_watcher.config.datacenters import load
 from summit_watcher.log.datacenters import declare
 from summit_watcher.log.retirement import retire, retire_empty, retire_undeclared
-from summit_watcher.settings import WatcherSettings
+from summit_watcher.settings import TIMES, WatcherSettings, WatcherTimes
 from summit_watcher.supervisor import Supervisor, changes, chosen, digest
 
 logger = logging.getLogger("summit.watcher")
 
-FLUSH_SECONDS = 3.0
-"""How long a watcher that stops waits for its last events to be stored; what is not is found at the next start.
 
-`summit-connect` waits for four seconds in all.
-"""
-
-
-async def watch(settings: WatcherSettings, stop: asyncio.Event) -> None:
+async def watch(settings: WatcherSettings, stop: asyncio.Event, times: WatcherTimes = TIMES) -> None:
     """Watch the configured clusters until `stop`. Probes are answered from the beginning, also while NATS is away."""
     checks: dict[str, Check] = {"nats": lambda: "not connected"}
     async with serve_probes(settings.probe_host, settings.probe_port, checks):
@@ -39,29 +33,35 @@ async def watch(settings: WatcherSettings, stop: asyncio.Event) -> None:
         try:
             await bus.ensure_stream(client)
             async with publishing(client) as publisher:
-                await _supervise(settings, client, publisher, checks, stop)
+                await _supervise(settings, times=times, client=client, publisher=publisher, checks=checks, stop=stop)
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(FLUSH_SECONDS):
+                    async with asyncio.timeout(times.flush_seconds):
                         await publisher.flush()
         finally:
             await bus.close(client)
 
 
 async def _supervise(
-    settings: WatcherSettings, client: Client, publisher: Publisher, checks: dict[str, Check], stop: asyncio.Event
+    settings: WatcherSettings,
+    *,
+    times: WatcherTimes,
+    client: Client,
+    publisher: Publisher,
+    checks: dict[str, Check],
+    stop: asyncio.Event,
 ) -> None:
     activity = ActivityLog()
     async with asyncio.TaskGroup() as tasks:
         supervisor = Supervisor(
             tasks,
-            lambda cluster: ClusterWatcher(cluster, client, publisher, activity),
+            lambda cluster: ClusterWatcher(cluster, client, publisher, activity, times),
             lambda cluster: retire(client, publisher, cluster.datacenter, cluster.name),
         )
         checks |= {"nats": lambda: None if client.is_connected else "not connected", "clusters": supervisor.untried}
         background = [
             tasks.create_task(bus.watch_connection(client)),
             tasks.create_task(bus.watch_stream(client)),
-            tasks.create_task(_follow_configuration(settings, supervisor, client, publisher)),
+            tasks.create_task(_follow_configuration(settings, times, supervisor, client, publisher)),
         ]
         await stop.wait()
         await asyncio.gather(*map(end, background))
@@ -69,7 +69,7 @@ async def _supervise(
 
 
 async def _follow_configuration(
-    settings: WatcherSettings, supervisor: Supervisor, client: Client, publisher: Publisher
+    settings: WatcherSettings, times: WatcherTimes, supervisor: Supervisor, client: Client, publisher: Publisher
 ) -> None:
     read = digest(settings.config)
     configuration = load(settings.config)
@@ -84,7 +84,7 @@ async def _follow_configuration(
                 for removed in sorted(former - {datacenter.id for datacenter in datacenters}):
                     await retire_empty(client, removed)
                 former.clear()
-                background.append(tasks.create_task(retire_undeclared(client, publisher, datacenters)))
+                background.append(tasks.create_task(retire_undeclared(client, publisher, datacenters, times)))
             former.update(datacenter.id for datacenter in datacenters)
-            configuration, read = await changes(settings.config, read)
+            configuration, read = await changes(settings.config, read, times)
             await asyncio.gather(*map(end, background))

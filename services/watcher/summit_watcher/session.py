@@ -28,19 +28,17 @@ from summit_watcher.kube.errors import WatcherError
 from summit_watcher.kube.identity import Identity
 from summit_watcher.kube.resources import WATCHED, Resource
 from summit_watcher.listwatch.events import Init, InitApply, InitDone, ListWatchEvent
-from summit_watcher.listwatch.listwatch import ListWatch, ListWatchSettings
+from summit_watcher.listwatch.listwatch import ListWatch
 from summit_watcher.listwatch.queue import EventQueue
 from summit_watcher.log.cluster_events import ClusterEvents, SupersededError
 from summit_watcher.log.epoch import Epoch
-from summit_watcher.log.health import OBSERVED_AFTER, HealthReporter, Vitals
-from summit_watcher.log.positions import CHECKPOINT_SECONDS, Checkpoint, Start
+from summit_watcher.log.health import HealthReporter, Vitals
+from summit_watcher.log.positions import Checkpoint, Start
 from summit_watcher.metrics import EVENTS_PUBLISHED, RELIST_DRIFT
+from summit_watcher.settings import WatcherTimes
 
 logger = logging.getLogger("summit.watcher")
 
-LAST_WORD_SECONDS = 1.0
-"""How long the end of a session waits for its last events to be stored; without, the next one finds out by itself."""
-OBSERVED_CHECK_SECONDS = 3600.0
 EVENTS_A_TURN = 64
 """About 5 ms: then the other clusters have their turn."""
 
@@ -58,7 +56,7 @@ class Session:
     client: Client
     publisher: Publisher
     activity: ActivityLog
-    settings: ListWatchSettings | None
+    times: WatcherTimes
     epoch: Epoch
     events: ClusterEvents
     published: Published
@@ -69,7 +67,7 @@ class Session:
     def __post_init__(self) -> None:
         self._diff = Diff(self.published)
         self._lane = self.publisher.cluster_queue(self.cluster.datacenter, self.cluster.name)
-        self._queue = EventQueue(self._take)
+        self._queue = EventQueue(self._take, patience_seconds=self.times.patience_seconds)
         self._checkpoint = Checkpoint({plural: start.seen for plural, start in self.starts.items() if start.seen})
         self._identity = Identity(self.connection, self.epoch.identity, self.cluster.identity)
         self._streams = {resource.plural: self._list_watch(resource) for resource in WATCHED}
@@ -81,6 +79,7 @@ class Session:
             vitals=self._vitals,
             connection=self.connection,
             waiting=self._waiting,
+            times=self.times,
         )
         self._in_turn = asyncio.Lock()
         """Held while a change is taken in and told: five list-watches share one picture."""
@@ -110,7 +109,7 @@ class Session:
 
     async def _note_what_is_stored(self) -> None:
         while True:
-            await asyncio.sleep(CHECKPOINT_SECONDS)
+            await asyncio.sleep(self.times.checkpoint_seconds)
             known, has_stale_events = self._checkpoint.stored.keys(), self.published.has_stale_events
             await self._checkpoint.advance(self._lane)
             if not has_stale_events:
@@ -121,7 +120,7 @@ class Session:
     async def _say_how_far(self) -> None:
         """At the end, so that the next watcher goes on from here; what is not stored by then it finds out itself."""
         with contextlib.suppress(SupersededError, NatsError, TimeoutError):
-            async with asyncio.timeout(LAST_WORD_SECONDS):
+            async with asyncio.timeout(self.times.last_checkpoint_seconds):
                 await self._checkpoint.advance(self._lane)
                 await self.events.confirm()
                 await self._health.beat(self.client)
@@ -133,7 +132,7 @@ class Session:
             on_state=partial(self._on_state, resource),
             deletions=partial(self._diff.deletions, resource),
             confirm=self._confirm,
-            settings=self.settings,
+            times=self.times,
         )
         listwatch.last_contact = self.starts[resource.plural].last_contact
         return listwatch
@@ -235,6 +234,6 @@ class Session:
 
     async def _repeat_unchanged(self) -> None:
         while True:
-            await asyncio.sleep(OBSERVED_CHECK_SECONDS)
+            await asyncio.sleep(self.times.observed_check_seconds)
             async with self._in_turn:
-                await self._publish(self._diff.observed(OBSERVED_AFTER))
+                await self._publish(self._diff.observed(self.times.observed_after))

@@ -1,11 +1,21 @@
-"""Settings of the watcher, by environment."""
+"""Settings of the watcher: by environment what differs between installations, and its times, which do not.
 
+`main` passes the times down whole. Nothing below it has a time of its own, so a test chooses other ones by value.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from types import MappingProxyType
+from typing import Annotated, NamedTuple
 
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from summit_models.cluster import ConnectionState
+from summit_runtime.backoff import INITIAL_SECONDS, MAX_SECONDS
+from summit_runtime.nats.bus import MAX_AGE_SECONDS
 from summit_runtime.settings import ProcessSettings
 
 
@@ -23,3 +33,96 @@ class WatcherSettings(ProcessSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return {part.strip() for part in value.split(",") if part.strip()} if isinstance(value, str) else value
+
+
+class Retry(NamedTuple):
+    """First and longest delay; doubled from one to the other, each sleep up to twice the delay (see Backoff)."""
+
+    initial_seconds: float
+    max_seconds: float
+
+
+RETRY = Retry(INITIAL_SECONDS, MAX_SECONDS)
+RETRIES: Mapping[ConnectionState, Retry] = MappingProxyType(
+    {
+        ConnectionState.AUTH_FAILED: Retry(5, 60),  # each attempt may run a credential plugin
+        ConnectionState.CONFIG_ERROR: Retry(5, 60),
+        ConnectionState.TLS_ERROR: Retry(5, 60),
+        ConnectionState.FORBIDDEN: Retry(10, 60),
+        ConnectionState.IDENTITY_CHANGED: Retry(10, 60),
+        ConnectionState.CRD_MISSING: Retry(30, 300),  # no KubeVirt is a normal state of a cluster
+    }
+)
+"""A person must act on these, so they are tried less often than what heals by itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatcherTimes:
+    """All times of the watcher, in seconds."""
+
+    # The process
+
+    flush_seconds: float = 3.0
+    """How long a watcher that stops waits for its last events to be stored; the next start finds the others.
+
+    `summit-connect` waits for four seconds in all."""
+
+    # Files: datacenters.yaml, kubeconfigs and what they name
+
+    look_at_files_seconds: float = 5.0
+    """The content is compared: editors replace a file, and Kubernetes swaps a symlink above it."""
+    settle_seconds: float = 2.0
+    """A change is used when it has stood for so long: files are written bit by bit, and one after the other."""
+
+    # Lists and watches
+
+    page_size: int = 500
+    """Objects in a page of a list: the one size here, as it decides how long a page takes."""
+    page_idle_seconds: float = 60.0
+    page_total_seconds: float = 300.0
+    """A page is 4 MB, but one unpaged list may be 90 MB over a slow link."""
+    watch_seconds: tuple[int, int] = (240, 300)
+    """A random time in between, after which the server ends a watch; kube-rs' numbers."""
+    short_watch_seconds: float = 1.0
+    """A watch without an event that ends sooner was refused politely. Source: client-go, VeryShortWatchError."""
+    idle_seconds: float = 70.0
+    """A watch without a byte is dead: bookmarks come every 60 s, and the server keeps 75 s of history (kopf #1268)."""
+    relist_seconds: tuple[float, float] = (6 * 3600, 12 * 3600)
+    """A list in between finds what no watch reported: a bug, or a restored etcd."""
+    outage_seconds: float = 300.0
+    """After so long without contact, ask whether the resourceVersions have gone backwards before resuming: a watch from
+    the future is silent (etcd #16028)."""
+    retry: Retry = RETRY
+    retries: Mapping[ConnectionState, Retry] = field(default_factory=lambda: RETRIES)
+    """By the state that a failure leads to, where it is not `retry`."""
+    patience_seconds: float = 2.0
+    """How long a watch waits for room in the event queue. A queue that is emptied more slowly than it is filled has
+    room again and again; one that stands still has not."""
+
+    # The log
+
+    heartbeat_seconds: float = 10.0
+    retry_health_seconds: float = 1.0
+    """How soon the health is published again that NATS has not taken."""
+    settle_states_seconds: float = 0.25
+    """Five list-watches change state within moments of each other: one event for all."""
+    checkpoint_seconds: float = 1.0
+    """How often the positions are noted up to which the log is complete."""
+    last_checkpoint_seconds: float = 1.0
+    """How long the end of a session waits for its last events to be stored; the next session finds the others."""
+    observed_after: timedelta = timedelta(seconds=MAX_AGE_SECONDS / 3)
+    """A state that the log has not repeated for so long is published again, well before it ages out."""
+    observed_check_seconds: float = 3600.0
+    resume_within: timedelta = timedelta(minutes=5)
+    """etcd forgets older states, and the API server's window for watches is shorter still: asking would be in vain."""
+    silent_seconds: float = 30.0
+    """After three missing heartbeats no watcher has the cluster."""
+    listen_seconds: float = 2.0
+    """How often the log is asked whether the other watcher of a cluster is silent."""
+
+    def retry_of(self, state: ConnectionState) -> Retry:
+        """How soon to try again after a failure that leads to this state."""
+        return self.retries.get(state, self.retry)
+
+
+TIMES = WatcherTimes()

@@ -13,12 +13,9 @@ from summit_runtime.waiting import end
 from summit_watcher import metrics
 from summit_watcher.cluster import ClusterWatcher
 from summit_watcher.config.datacenters import ClusterConfig, Configuration, DatacenterConfig, load
+from summit_watcher.settings import WatcherTimes
 
 logger = logging.getLogger("summit.watcher")
-
-LOOK_SECONDS = 5.0
-"""The file is compared by content: editors replace it, and Kubernetes swaps a symlink above it."""
-SETTLE_SECONDS = 2.0
 
 Digest = bytes | None
 MakeWatcher = Callable[[ClusterConfig], ClusterWatcher]
@@ -86,14 +83,14 @@ class Supervisor:
             metrics.forget_cluster(name)
 
 
-async def changes(path: Path, since: Digest) -> tuple[Configuration, Digest]:
+async def changes(path: Path, since: Digest, times: WatcherTimes) -> tuple[Configuration, Digest]:
     """Wait until the file's content is another and usable, and give what it says.
 
     A file that is unreadable or declares nothing any more is told and waited out: whoever saves half a file must not
     stop everything.
     """
     while True:
-        since = await _settled(path, since)
+        since = await _settled(path, since, times)
         configuration = load(path)
         if configuration.datacenters:
             logger.info("%s has changed", path)
@@ -102,11 +99,11 @@ async def changes(path: Path, since: Digest) -> tuple[Configuration, Digest]:
             logger.error("%s; the former configuration stays in use", mistake)
 
 
-async def _settled(path: Path, since: Digest) -> Digest:
+async def _settled(path: Path, since: Digest, times: WatcherTimes) -> Digest:
     """Wait until the content is another and has stood for a while; half a file may well be a file."""
     now = since
     while True:
-        await asyncio.sleep(LOOK_SECONDS if now == since else SETTLE_SECONDS)
+        await asyncio.sleep(times.look_at_files_seconds if now == since else times.settle_seconds)
         before, now = now, digest(path)
         if now == before != since:
             return now

@@ -26,12 +26,11 @@ from summit_simulator.api import kubeconfig
 from summit_simulator.cluster import SimulatedCluster
 from summit_watcher.kube.connection import ClusterConnection, ConnectionSettings
 from summit_watcher.kube.errors import AuthError, KubeconfigError
-from summit_watcher.kube.failure import Retry
-from summit_watcher.listwatch.listwatch import ListWatchSettings
+from summit_watcher.settings import Retry, WatcherTimes
 
 NAME = ClusterName("vulcan")
 SOON = Retry(0.05, 0.2)
-QUICK = ListWatchSettings(default_retry=SOON, retries=dict.fromkeys(State, SOON))
+QUICK = WatcherTimes(retry=SOON, retries=dict.fromkeys(State, SOON))
 EAGER = ConnectionSettings(reload_seconds=0, credentials_seconds=1)
 
 

@@ -19,12 +19,11 @@ from summit_simulator.api.kubeconfig import embedded, write, write_private
 from summit_simulator.api.tls import CertificateAuthority
 from summit_simulator.cluster import SimulatedCluster
 from summit_watcher.kube.connection import ClusterConnection, ConnectionSettings
-from summit_watcher.kube.failure import Retry
-from summit_watcher.listwatch.listwatch import ListWatchSettings
+from summit_watcher.settings import Retry, WatcherTimes
 
 SOON, LATE = Retry(0.05, 0.2), Retry(60, 60)
-QUICK = ListWatchSettings(default_retry=SOON, retries=dict.fromkeys(State, SOON))
-PATIENT = ListWatchSettings(retries=dict.fromkeys(State, LATE))
+QUICK = WatcherTimes(retry=SOON, retries=dict.fromkeys(State, SOON))
+PATIENT = WatcherTimes(retries=dict.fromkeys(State, LATE))
 """Heals within a test only when it is told that the files have changed."""
 EAGER = ConnectionSettings(look_at_files_seconds=0.02, settle_seconds=0.05)
 

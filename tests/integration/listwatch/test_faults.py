@@ -22,20 +22,20 @@ from summit_simulator.api.faults import INVALID_UTF8
 from summit_simulator.cluster import SimulatedCluster
 from summit_watcher.kube.connection import ClusterConnection, ConnectionSettings
 from summit_watcher.kube.errors import RegressedError
-from summit_watcher.kube.failure import Failure, Retry
+from summit_watcher.kube.failure import Failure
 from summit_watcher.kube.resources import MIGRATIONS, VIRTUAL_MACHINES
-from summit_watcher.kube.transport import Timeouts
 from summit_watcher.listwatch.events import Apply, Delete, Init, InitApply, InitDone
-from summit_watcher.listwatch.listwatch import ListWatchSettings
 from summit_watcher.listwatch.report import StreamReport
 from summit_watcher.listwatch.state import Listing, ListReason
+from summit_watcher.settings import Retry, WatcherTimes
 
 SOON = Retry(0.02, 0.1)
-QUICK = ListWatchSettings(
+QUICK = WatcherTimes(
     page_size=3,
-    page_timeouts=Timeouts(idle_seconds=1, total_seconds=5),
+    page_idle_seconds=1,
+    page_total_seconds=5,
     idle_seconds=1,
-    default_retry=SOON,
+    retry=SOON,
     retries=dict.fromkeys(State, SOON),
 )
 VMS = "virtualmachines"
@@ -195,7 +195,7 @@ async def test_a_server_that_closes_each_watch_at_once_is_not_hammered(
     cluster: SimulatedCluster, connection: ClusterConnection
 ) -> None:
     """Ten requests in thirty seconds with the default pauses; here all of it runs thirty times faster."""
-    faster = ListWatchSettings(default_retry=Retry(0.8 / 30, 30 / 30), page_size=500)
+    faster = WatcherTimes(retry=Retry(0.8 / 30, 30 / 30), page_size=500)
     async with mirrored(connection, faster) as mirror:
         await synced(mirror, cluster)
         cluster.faults.close_watches_at_once = True
@@ -492,7 +492,7 @@ async def test_it_is_listed_again_from_time_to_time(cluster: SimulatedCluster, c
 
     It shows the state that the watch had come to, so a difference is drift, and what has happened since is not.
     """
-    slow = ListWatchSettings(relist_seconds=(0.1, 0.1), watch_seconds=(1, 1), default_retry=SOON)
+    slow = WatcherTimes(relist_seconds=(0.1, 0.1), watch_seconds=(1, 1), retry=SOON)
     async with mirrored(connection, slow) as mirror:
         await until(lambda: mirror.count(InitDone) == 2)
     assert mirror.deletes == []

@@ -20,18 +20,12 @@ from summit_models.cluster import ConnectionState as State
 from summit_simulator.api.faults import GARBAGE, INVALID_UTF8
 from summit_simulator.api.tls import server_context
 from summit_simulator.cluster import SimulatedCluster
-from summit_watcher.kube.failure import Retry
-from summit_watcher.listwatch import listwatch
 from summit_watcher.listwatch.state import SETBACKS
+from summit_watcher.settings import Retry, WatcherTimes
 
 VMS, MIGRATIONS = "virtualmachines", "virtualmachineinstancemigrations"
-SOON = Retry(0.05, 0.2)
-
-
-@pytest.fixture(autouse=True)
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a person must mend is tried again within the second."""
-    monkeypatch.setattr(listwatch, "RETRIES", dict.fromkeys(State, SOON))
+TIMES = WatcherTimes(retries=dict.fromkeys(State, Retry(0.05, 0.2)))
+"""What a person must mend is tried again within the second."""
 
 
 @dataclass
@@ -69,7 +63,7 @@ async def scene(directory: Path, nats_url: str, cluster: SimulatedCluster, kubec
         romulus = neighbour.write_kubeconfig(directory / "romulus")
         config = configure(directory, {"vulcan": kubeconfig, "romulus": romulus})
         log, healths = await stack.enter_async_context(observing(nats_url))
-        await stack.enter_async_context(watching(nats_url, config))
+        await stack.enter_async_context(watching(nats_url, config, TIMES))
         yield Scene(cluster, neighbour, log, healths)
 
 

@@ -26,18 +26,17 @@ from summit_simulator.cluster import SimulatedCluster
 from summit_watcher.activity import ActivityLog
 from summit_watcher.cluster import ClusterWatcher
 from summit_watcher.config.datacenters import ClusterConfig
-from summit_watcher.kube.failure import Retry
 from summit_watcher.kube.resources import WATCHED
-from summit_watcher.kube.transport import Timeouts
-from summit_watcher.listwatch.listwatch import ListWatchSettings
+from summit_watcher.settings import Retry, WatcherTimes
 
 VMS = "virtualmachines"
 SOON = Retry(0.02, 0.1)
-QUICK = ListWatchSettings(
+QUICK = WatcherTimes(
     page_size=3,
-    page_timeouts=Timeouts(idle_seconds=1, total_seconds=5),
+    page_idle_seconds=1,
+    page_total_seconds=5,
     idle_seconds=1,
-    default_retry=SOON,
+    retry=SOON,
     retries=dict.fromkeys(State, SOON),
 )
 FIND_HALF_OPEN_SECONDS = 75
@@ -76,7 +75,7 @@ class Scene:
 
 @asynccontextmanager
 async def watched(
-    nats_url: str, directory: Path, cluster: SimulatedCluster, settings: ListWatchSettings = QUICK
+    nats_url: str, directory: Path, cluster: SimulatedCluster, times: WatcherTimes = QUICK
 ) -> AsyncIterator[Scene]:
     """Watch the cluster until it is known."""
     config = ClusterConfig(
@@ -84,7 +83,7 @@ async def watched(
     )
     client = await bus.connect(SecretStr(nats_url), name="watcher")
     async with observing(nats_url) as (log, healths), publishing(client) as publisher, asyncio.TaskGroup() as tasks:
-        watcher = tasks.create_task(ClusterWatcher(config, client, publisher, ActivityLog(), settings).run())
+        watcher = tasks.create_task(ClusterWatcher(config, client, publisher, ActivityLog(), times).run())
         scene = Scene(cluster, log, healths, 0)
         await scene.recovers()
         scene.known = len(scene.told())
@@ -191,14 +190,14 @@ async def test_frozen_connections_are_found_and_nothing_of_what_they_held_back_i
 
 def test_by_default_a_frozen_connection_is_found_while_the_server_still_remembers() -> None:
     """Later than a bookmark must have come, sooner than the window of history ends."""
-    assert 60 < ListWatchSettings().idle_seconds <= FIND_HALF_OPEN_SECONDS
+    assert 60 < WatcherTimes().idle_seconds <= FIND_HALF_OPEN_SECONDS
 
 
 async def test_what_no_watch_has_told_is_found_counted_and_told(
     nats_url: str, tmp_path: Path, cluster: SimulatedCluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A periodic list is compared with what is known: a difference is a defect of somebody, and mended."""
-    often = ListWatchSettings(relist_seconds=(0.1, 0.1), watch_seconds=(1, 1), default_retry=SOON)
+    often = WatcherTimes(relist_seconds=(0.1, 0.1), watch_seconds=(1, 1), retry=SOON)
     async with watched(nats_url, tmp_path, cluster, often) as scene:
         with cluster.in_silence():
             await change(cluster)

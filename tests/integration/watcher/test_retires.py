@@ -5,6 +5,7 @@ Judged by the log, as any reader of it replays it.
 
 import json
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,19 +17,13 @@ from summit_models.cluster import ConnectionState as State
 from summit_simulator.cluster import SimulatedCluster, simulated_clusters
 from summit_standalone.commands.retire import retire
 from summit_standalone.errors import StandaloneError
-from summit_watcher import supervisor as fleet
-from summit_watcher.log import liveness as silence
-from summit_watcher.log import retirement
+from summit_watcher.settings import WatcherTimes
 
 VMS = "virtualmachines"
 
 
-@pytest.fixture(autouse=True)
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Edits are seen at once."""
-    monkeypatch.setattr(fleet, "LOOK_SECONDS", 0.05)
-    monkeypatch.setattr(fleet, "SETTLE_SECONDS", 0.05)
-    monkeypatch.setattr(retirement, "HEARTBEAT_SECONDS", 0.2)
+TIMES = WatcherTimes(look_at_files_seconds=0.05, settle_seconds=0.05, heartbeat_seconds=0.2)
+"""Edits are seen at once."""
 
 
 @pytest.fixture
@@ -81,7 +76,7 @@ async def test_a_removed_cluster_is_retired_and_returns_when_it_is_declared_agai
     """Its VMs are deleted, as nobody has seen them go; then the cluster says that it is retired. The other goes on."""
     vulcan, romulus = clusters
     config = configure(tmp_path, kubeconfigs)
-    async with observing(nats_url) as (log, _), watching(nats_url, config):
+    async with observing(nats_url) as (log, _), watching(nats_url, config, TIMES):
         await log.agrees(vulcan, romulus)
         configure(tmp_path, without(kubeconfigs, "vulcan"))
         await retired(log, "vulcan")
@@ -100,18 +95,17 @@ async def test_a_removed_cluster_is_retired_and_returns_when_it_is_declared_agai
 
 async def test_a_cluster_that_was_removed_while_no_watcher_ran_is_retired_at_the_start(
     tmp_path: Path, nats_url: str, clusters: list[SimulatedCluster], kubeconfigs: Mapping[str, Path],
-    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     """Once nobody has spoken of it for a while: somebody else's configuration may declare it."""
     config = configure(tmp_path, kubeconfigs)
     async with observing(nats_url) as (log, _):
-        async with watching(nats_url, config):
+        async with watching(nats_url, config, TIMES):
             await log.agrees(*clusters)
         configure(tmp_path, without(kubeconfigs, "vulcan"))
-        async with watching(nats_url, config):
-            await until(lambda: states(log, "romulus")[-1] == State.SYNCED)
+        async with watching(nats_url, config, replace(TIMES, silent_seconds=3)):
+            await until(lambda: "cluster vulcan of datacenter dc-solna is not declared here" in caplog.text)
             assert State.RETIRED not in states(log, "vulcan")
-            monkeypatch.setattr(silence, "SILENT_SECONDS", 0)
             await retired(log, "vulcan")
         assert living(log) == {"/datacenters/dc-solna/clusters/romulus"}
 
@@ -128,11 +122,11 @@ async def test_what_another_configuration_declares_is_left_alone(
     also = configure(tmp_path / "c", {"romulus": kubeconfigs["romulus"]})
     vulcan = clusters[0]
     async with observing(nats_url) as (log, healths):
-        async with watching(nats_url, theirs):
+        async with watching(nats_url, theirs, TIMES):
             await until(lambda: healths.state("romulus") == State.SYNCED)
-        async with watching(nats_url, also):
+        async with watching(nats_url, also, TIMES):
             await until(lambda: State.SYNCED in states(log, "romulus"))
-            async with watching(nats_url, mine):
+            async with watching(nats_url, mine, TIMES):
                 await log.lives(vulcan)
                 await until(lambda: "cluster romulus of datacenter dc-solna is not declared here" in caplog.text)
         assert State.RETIRED not in states(log, "romulus", "dc-uppsala") + states(log, "romulus")
@@ -145,7 +139,7 @@ async def test_a_file_with_mistakes_retires_nothing(
     """What is missing may be what is mistaken."""
     config = configure(tmp_path, kubeconfigs)
     vulcan, romulus = clusters
-    async with observing(nats_url) as (log, _), watching(nats_url, config):
+    async with observing(nats_url) as (log, _), watching(nats_url, config, TIMES):
         await log.agrees(vulcan, romulus)
         config.write_text(configure(tmp_path, without(kubeconfigs, "vulcan")).read_text() + "      - nmae: vulcan\n")
         await until(lambda: "nmae" in caplog.text)
@@ -160,7 +154,7 @@ async def test_a_cluster_that_moves_to_another_datacenter_takes_its_vms_along(
     """Their epochs rise across datacenters, so the move is newer than the retirement for every reader."""
     vulcan = clusters[0]
     config = configure(tmp_path, {"vulcan": kubeconfigs["vulcan"]})
-    async with observing(nats_url) as (log, _), watching(nats_url, config):
+    async with observing(nats_url) as (log, _), watching(nats_url, config, TIMES):
         await log.agrees(vulcan)
         configure(tmp_path, {"vulcan": kubeconfigs["vulcan"]}, datacenter="dc-uppsala")
         await retired(log, "vulcan")
@@ -172,29 +166,28 @@ async def test_a_cluster_that_moves_to_another_datacenter_takes_its_vms_along(
 
 async def test_a_datacenter_that_was_removed_as_a_whole_is_retired_by_command(
     tmp_path: Path, nats_url: str, clusters: list[SimulatedCluster], kubeconfigs: Mapping[str, Path],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """Not while a watcher speaks of its clusters; and what is not there is told with what is."""
     config = configure(tmp_path, kubeconfigs)
     async with observing(nats_url) as (log, _):
-        async with watching(nats_url, config):
+        async with watching(nats_url, config, TIMES):
             await log.agrees(*clusters)
             with pytest.raises(StandaloneError, match="a watcher has spoken of cluster 'romulus' within the last half"):
-                await retire(nats_url, "dc-solna", None)
-        monkeypatch.setattr(silence, "SILENT_SECONDS", 0)
+                await retire(nats_url, "dc-solna", None, TIMES)
+        at_once = replace(TIMES, silent_seconds=0)
         with pytest.raises(StandaloneError, match=r"no cluster 'andoria' of .* \(it has: romulus, vulcan\)"):
-            await retire(nats_url, "dc-solna", "andoria")
+            await retire(nats_url, "dc-solna", "andoria", at_once)
         with pytest.raises(StandaloneError, match="no datacenter 'dc-kista' that is not retired"):
-            await retire(nats_url, "dc-kista", None)
+            await retire(nats_url, "dc-kista", None, at_once)
         with pytest.raises(StandaloneError, match=r"'\*' is not the id of a datacenter"):
-            await retire(nats_url, "*", None)
-        assert await retire(nats_url, "dc-solna", "vulcan") == ([("vulcan", 1)], False)
-        assert await retire(nats_url, "dc-solna", None) == ([("romulus", 1)], True)
+            await retire(nats_url, "*", None, at_once)
+        assert await retire(nats_url, "dc-solna", "vulcan", at_once) == ([("vulcan", 1)], False)
+        assert await retire(nats_url, "dc-solna", None, at_once) == ([("romulus", 1)], True)
         await retired(log, "romulus")
         assert living(log) == set()
         await until(lambda: (clusters_of(log, "dc-solna"), is_retired(log, "dc-solna")) == ([], True))
         with pytest.raises(StandaloneError, match="no datacenter 'dc-solna' that is not retired"):
-            await retire(nats_url, "dc-solna", None)
+            await retire(nats_url, "dc-solna", None, at_once)
 
 
 async def test_a_datacenter_that_is_removed_is_retired_and_may_return(
@@ -206,7 +199,7 @@ async def test_a_datacenter_that_is_removed_is_retired_and_may_return(
     config = configure(tmp_path, {"vulcan": kubeconfigs["vulcan"]}, datacenter="dc-uppsala")
     uppsala = config.read_text()
     config.write_text(uppsala + solna)
-    async with observing(nats_url) as (log, _), watching(nats_url, config):
+    async with observing(nats_url) as (log, _), watching(nats_url, config, TIMES):
         await log.lives(clusters[1])
         config.write_text(uppsala + solna.replace("id: dc-solna", "ide: dc-solna"))
         await until(lambda: "ide" in caplog.text)

@@ -20,8 +20,8 @@ from support.watched import DATACENTER, Log, configure, observing, watching
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.event import ingest
 from summit_simulator.cluster import SimulatedCluster
-from summit_watcher.log import liveness as silence
 from summit_watcher.log.epoch import EPOCH_STARTS_KEPT, claim
+from summit_watcher.settings import WatcherTimes
 
 VMS = "virtualmachines"
 CLUSTER = "vulcan"
@@ -152,12 +152,11 @@ async def test_of_two_watchers_the_later_one_is_heard_and_the_other_stands_back(
 
 
 async def test_who_stands_back_takes_over_when_the_other_is_silent(
-    nats_url: str, cluster: SimulatedCluster, config: Path, monkeypatch: pytest.MonkeyPatch
+    nats_url: str, cluster: SimulatedCluster, config: Path
 ) -> None:
     """Whether that one was stopped, killed or cut off."""
-    monkeypatch.setattr(silence, "SILENT_SECONDS", 1.0)
-    monkeypatch.setattr(silence, "LISTEN_SECONDS", 0.1)
-    async with observing(nats_url) as (log, healths), watching(nats_url, config), publisher(nats_url) as client:
+    times = WatcherTimes(silent_seconds=1.0, listen_seconds=0.1)
+    async with observing(nats_url) as (log, healths), watching(nats_url, config, times), publisher(nats_url) as client:
         await log.agrees(cluster)
         await claim_and_die(client)
         cluster.faults.close_streams(abort=True)

@@ -21,9 +21,10 @@ from summit_watcher.kube.errors import (
     UnreachableError,
     WatcherError,
 )
-from summit_watcher.kube.failure import DEFAULT_RETRY, RETRIES, classify
+from summit_watcher.kube.failure import classify
 from summit_watcher.kube.reply import translated
 from summit_watcher.kube.status import http_error
+from summit_watcher.settings import TIMES
 
 FAILURES = [
     (KubeconfigError("k"), State.CONFIG_ERROR, 5),
@@ -48,14 +49,14 @@ FAILURES = [
 def test_a_failure_has_a_state_and_a_delay(error: WatcherError, state: State, first_delay: float) -> None:
     """What a person must mend is tried less often than what heals by itself."""
     assert classify(error).state is state
-    assert RETRIES.get(state, DEFAULT_RETRY).initial_seconds == first_delay
+    assert TIMES.retry_of(state).initial_seconds == first_delay
 
 
 @pytest.mark.parametrize("state", State)
 def test_a_server_that_fails_at_once_is_asked_ten_times_in_half_a_minute_at_most(state: State) -> None:
     """The official clients ask a thousand times in two seconds."""
     now = 0.0
-    backoff = Backoff(*RETRIES.get(state, DEFAULT_RETRY), clock=lambda: now)
+    backoff = Backoff(*TIMES.retry_of(state), clock=lambda: now)
     requests = 0
     while now <= 30:
         requests += 1

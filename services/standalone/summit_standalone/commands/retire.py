@@ -19,6 +19,7 @@ from summit_standalone.errors import StandaloneError
 from summit_watcher.config.datacenters import IDENTIFIER_RULE, is_identifier
 from summit_watcher.log import retirement
 from summit_watcher.log.liveness import is_silent
+from summit_watcher.settings import TIMES, WatcherTimes
 
 
 class Retired(NamedTuple):
@@ -32,7 +33,7 @@ class Retirement(NamedTuple):
     """The datacenter itself as well."""
 
 
-async def retire(server: str, datacenter: str, cluster: str | None) -> Retirement:
+async def retire(server: str, datacenter: str, cluster: str | None, times: WatcherTimes = TIMES) -> Retirement:
     """Retire one cluster of a datacenter, or all and the datacenter itself.
 
     Raises StandaloneError when there is nothing to retire, or a watcher speaks of it.
@@ -41,7 +42,7 @@ async def retire(server: str, datacenter: str, cluster: str | None) -> Retiremen
     client = await bus.connect(SecretStr(server), name="retire")
     try:
         id_ = DatacenterId(datacenter)
-        names = await _chosen(client, id_, cluster)
+        names = await _chosen(client, id_, cluster, times)
         async with publishing(client) as publisher:
             clusters = [Retired(name, await retirement.retire(client, publisher, id_, name)) for name in names]
         retired = Retirement(clusters, cluster is None and await retirement.retire_empty(client, id_))
@@ -52,7 +53,9 @@ async def retire(server: str, datacenter: str, cluster: str | None) -> Retiremen
         await bus.close(client)
 
 
-async def _chosen(client: Client, datacenter: DatacenterId, cluster: str | None) -> list[ClusterName]:
+async def _chosen(
+    client: Client, datacenter: DatacenterId, cluster: str | None, times: WatcherTimes
+) -> list[ClusterName]:
     if not is_identifier(datacenter):  # `*` would be all
         raise StandaloneError(f"{datacenter!r} is not the id of a datacenter: {IDENTIFIER_RULE}")
     known = await retirement.unretired(client, datacenter)
@@ -63,7 +66,7 @@ async def _chosen(client: Client, datacenter: DatacenterId, cluster: str | None)
             f"(it has: {', '.join(known) or 'none'})"
         )
     for name in chosen:
-        if not await is_silent(client, datacenter, name):
+        if not await is_silent(client, datacenter, name, times):
             raise StandaloneError(
                 f"a watcher has spoken of cluster {name!r} within the last half minute: remove it from that watcher's "
                 "datacenters.yaml, or stop the watcher and try again"

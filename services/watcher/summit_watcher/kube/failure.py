@@ -1,35 +1,9 @@
-"""What a failure means: the state it puts a list-watch in, the sentence for people, and how soon to try again.
+"""What a failure means: the state it puts a list-watch in, and the sentence for people."""
 
-What a person must correct (credentials, rights, certificates) is tried less often than what heals by itself.
-"""
-
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import NamedTuple
 
 from summit_models.cluster import ConnectionState
-from summit_runtime.backoff import INITIAL_SECONDS, MAX_SECONDS
 from summit_watcher.kube.errors import StatusError, WatcherError
-
-
-class Retry(NamedTuple):
-    """First and longest delay; doubled from one to the other, each sleep up to twice the delay (see Backoff)."""
-
-    initial_seconds: float
-    max_seconds: float
-
-
-DEFAULT_RETRY = Retry(INITIAL_SECONDS, MAX_SECONDS)
-RETRIES: Mapping[ConnectionState, Retry] = MappingProxyType(
-    {
-        ConnectionState.AUTH_FAILED: Retry(5, 60),  # each attempt may run a credential plugin
-        ConnectionState.CONFIG_ERROR: Retry(5, 60),
-        ConnectionState.TLS_ERROR: Retry(5, 60),
-        ConnectionState.FORBIDDEN: Retry(10, 60),
-        ConnectionState.IDENTITY_CHANGED: Retry(10, 60),
-        ConnectionState.CRD_MISSING: Retry(30, 300),  # no KubeVirt is a normal state of a cluster
-    }
-)
 
 
 class Failure(NamedTuple):

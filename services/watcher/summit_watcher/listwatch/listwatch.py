@@ -28,12 +28,12 @@ from summit_watcher.kube.errors import (
     StreamingListError,
     WatcherError,
 )
-from summit_watcher.kube.failure import DEFAULT_RETRY, RETRIES, Retry, classify
+from summit_watcher.kube.failure import classify
 from summit_watcher.kube.manifests import Manifest
 from summit_watcher.kube.resources import Page, Resource, WatchEvent
 from summit_watcher.kube.transport import Timeouts
 from summit_watcher.listwatch.events import Init, InitApply, InitDone, Sink, told
-from summit_watcher.listwatch.pages import PAGE_TIMEOUTS, list_once, pages
+from summit_watcher.listwatch.pages import list_once, pages
 from summit_watcher.listwatch.report import OnState, StreamReport
 from summit_watcher.listwatch.state import (
     SHORT_WATCH_SECONDS,
@@ -50,6 +50,7 @@ from summit_watcher.listwatch.state import (
     is_doubtful,
 )
 from summit_watcher.listwatch.watch import watch
+from summit_watcher.settings import WatcherTimes
 
 T = TypeVar("T", bound=Manifest)
 
@@ -60,25 +61,6 @@ Deletions = Callable[[], tuple[int, int]]
 """Answers how many objects are known, and how many of them the list under way has not contained."""
 Confirm = Callable[[bool], Awaitable[None]]
 """Makes sure that the right cluster answers; told whether the request before has failed. Raises WatcherError."""
-
-
-@dataclass(frozen=True)
-class ListWatchSettings:
-    """How a list-watch behaves. Times in seconds."""
-
-    page_size: int = 500
-    page_timeouts: Timeouts = PAGE_TIMEOUTS
-    watch_seconds: tuple[int, int] = (240, 300)
-    """A random time in between, after which the server ends a watch; kube-rs' numbers."""
-    idle_seconds: float = 70
-    """A watch without a byte is dead: bookmarks come every 60 s, and the server keeps 75 s of history (kopf #1268)."""
-    relist_seconds: tuple[float, float] = (6 * 3600, 12 * 3600)
-    """A list in between finds what no watch told: a bug, or a restored etcd."""
-    outage_seconds: float = 300
-    """After so long without contact, ask whether the resourceVersions have gone backwards before resuming: a watch from
-    the future is silent (etcd #16028)."""
-    default_retry: Retry = DEFAULT_RETRY
-    retries: Mapping[ConnectionState, Retry] = field(default_factory=lambda: RETRIES)
 
 
 async def _confirmed(_: bool) -> None:
@@ -113,15 +95,15 @@ class ListWatch(Generic[T]):
         on_state: OnState = lambda *_: None,
         deletions: Deletions = lambda: (0, 0),
         confirm: Confirm = _confirmed,
-        settings: ListWatchSettings | None = None,
+        times: WatcherTimes,
     ) -> None:
         self._connection = connection
         self.resource = resource
         self._deletions = deletions
         self._confirm = confirm
-        self._settings = settings or ListWatchSettings()
+        self._times = times
         self._report = StreamReport(connection, resource, on_state)
-        self._backoff = Backoff(*self._settings.default_retry)
+        self._backoff = Backoff(*self._times.retry)
         self._relist_at = self._next_relist()
         self._seen = ""
         self._has_failed = False
@@ -176,8 +158,8 @@ class ListWatch(Generic[T]):
     # Lists
 
     async def _paged_list(self, listing: Listing, sink: Sink[T]) -> Next:
-        size = self._settings.page_size if listing.in_pages else None
-        timeouts = self._settings.page_timeouts
+        size = self._times.page_size if listing.in_pages else None
+        timeouts = Timeouts(self._times.page_idle_seconds, self._times.page_total_seconds)
         async with self._connection.list_slot:
             listed = pages(
                 self._connection, self.resource, size, at=listing.at, timeouts=timeouts, on_contact=self._contact
@@ -263,12 +245,12 @@ class ListWatch(Generic[T]):
             return await self._follow(watching, (), batches, sink)
 
     def _batches(self, params: Mapping[str, str | int]) -> Batches[T]:
-        timeout = {"timeoutSeconds": random.randint(*self._settings.watch_seconds)}  # noqa: S311
+        timeout = {"timeoutSeconds": random.randint(*self._times.watch_seconds)}  # noqa: S311
         return watch(
             self._connection,
             self.resource,
             {**params, **timeout},
-            idle_seconds=self._settings.idle_seconds,
+            idle_seconds=self._times.idle_seconds,
             on_contact=self._contact,
         )
 
@@ -339,7 +321,7 @@ class ListWatch(Generic[T]):
             self._report.held_back(failure)
             await error.room()
             return
-        retry = self._settings.retries.get(failure.state, self._settings.default_retry)
+        retry = self._times.retry_of(failure.state)
         if (self._backoff.initial_seconds, self._backoff.max_seconds) != retry:
             self._backoff = Backoff(*retry)
         seconds = self._backoff.next_seconds(failure.retry_after_seconds)
@@ -355,7 +337,7 @@ class ListWatch(Generic[T]):
     def _was_away(self) -> bool:
         if self.last_contact is None:
             return True
-        return (datetime.now(UTC) - self.last_contact).total_seconds() > self._settings.outage_seconds
+        return (datetime.now(UTC) - self.last_contact).total_seconds() > self._times.outage_seconds
 
     def _next_relist(self) -> float:
-        return time.monotonic() + random.uniform(*self._settings.relist_seconds)  # noqa: S311
+        return time.monotonic() + random.uniform(*self._times.relist_seconds)  # noqa: S311

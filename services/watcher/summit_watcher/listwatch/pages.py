@@ -10,17 +10,14 @@ from summit_watcher.kube.transport import Timeouts
 
 T = TypeVar("T", bound=Manifest)
 
-PAGE_TIMEOUTS = Timeouts(idle_seconds=60, total_seconds=300)
-"""A page is 4 MB, but one unpaged list may be 90 MB over a slow link."""
-
 
 async def list_once(
     connection: ClusterConnection,
     resource: Resource[T],
     params: Mapping[str, str | int],
     *,
-    timeouts: Timeouts = PAGE_TIMEOUTS,
-    on_contact: Callable[[], None] = lambda: None,
+    timeouts: Timeouts,
+    on_contact: Callable[[], None],
 ) -> Page[T]:
     """One LIST request: the newest, consistent state, as no resourceVersion is asked for.
 
@@ -40,8 +37,8 @@ async def pages(
     page_size: int | None,
     *,
     at: str | None = None,
-    timeouts: Timeouts = PAGE_TIMEOUTS,
-    on_contact: Callable[[], None] = lambda: None,
+    timeouts: Timeouts,
+    on_contact: Callable[[], None],
 ) -> AsyncGenerator[Page[T]]:
     """The pages of one snapshot: the newest, or the one at a resourceVersion. `page_size` None asks for all in one.
 

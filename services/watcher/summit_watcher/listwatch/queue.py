@@ -17,8 +17,6 @@ from summit_watcher.listwatch.events import Apply, Bookmark, Delete, ListWatchEv
 
 QUEUE_EVENTS = 1024
 """Bounds the memory of each cluster to a few MB; a second of a storm."""
-PATIENCE_SECONDS = 2.0
-"""A queue that is emptied more slowly than it is filled has room again and again; one that stands still has not."""
 
 _Told = Sequence[ListWatchEvent[Any]]
 Take = Callable[[Resource[Any], _Told], Awaitable[None]]
@@ -35,7 +33,7 @@ class _Part:
 class EventQueue:
     """Give `offer` to the list-watches as their sink, and let `run` run."""
 
-    def __init__(self, take: Take, *, limit: int = QUEUE_EVENTS, patience_seconds: float = PATIENCE_SECONDS) -> None:
+    def __init__(self, take: Take, *, limit: int = QUEUE_EVENTS, patience_seconds: float) -> None:
         self._take = take
         self._limit = limit
         self._patience_seconds = patience_seconds

@@ -7,7 +7,7 @@ changes of state, so that one can read later when a cluster was away and why.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from nats.aio.client import Client
@@ -16,7 +16,6 @@ from nats.errors import Error as NatsError
 from summit_models.cluster import ClusterHealth, ConnectionState, Heartbeat, ResourceHealth
 from summit_runtime.nats import heartbeats
 from summit_runtime.nats.append import NotStoredError
-from summit_runtime.nats.bus import MAX_AGE_SECONDS
 from summit_runtime.waiting import wait
 from summit_watcher import metrics
 from summit_watcher.kube.connection import ClusterConnection
@@ -25,16 +24,9 @@ from summit_watcher.kube.resources import CLUSTER_INSTANCETYPES, INSTANCETYPES, 
 from summit_watcher.log.cluster_events import ClusterEvents
 from summit_watcher.log.epoch import Epoch
 from summit_watcher.log.positions import Checkpoint
+from summit_watcher.settings import WatcherTimes
 
 logger = logging.getLogger("summit.watcher")
-
-HEARTBEAT_SECONDS = 10.0
-AWAY_SECONDS = 1.0
-"""How soon it is tried again what NATS has not taken."""
-OBSERVED_AFTER = timedelta(seconds=MAX_AGE_SECONDS / 3)
-"""What nothing has been said about for so long is said again, well before its last word ages out of the log."""
-SETTLE_SECONDS = 0.25
-"""Five list-watches change state within moments of each other: one event for all."""
 
 _OPTIONAL = frozenset({INSTANCETYPES.plural, CLUSTER_INSTANCETYPES.plural})
 """Older KubeVirt has no instancetypes: their absence is no defect."""
@@ -78,6 +70,7 @@ class HealthReporter:
         vitals: Callable[[str], Vitals],
         connection: ClusterConnection,
         waiting: Callable[[], int],
+        times: WatcherTimes,
     ) -> None:
         now = datetime.now(UTC)
         self._epoch = epoch
@@ -86,6 +79,7 @@ class HealthReporter:
         self._vitals = vitals
         self._connection = connection
         self._waiting = waiting
+        self._times = times
         self._changed = asyncio.Event()
         self._resources = {
             name: ResourceHealth(resource=name, state=ConnectionState.STARTING, since=now) for name in resources
@@ -154,18 +148,18 @@ class HealthReporter:
         told, told_at = _news(self.snapshot()), datetime.now(UTC)
         while True:
             if self._changed.is_set():
-                await asyncio.sleep(SETTLE_SECONDS)
+                await asyncio.sleep(self._times.settle_states_seconds)
                 self._changed.clear()
             health, now = self.snapshot(), datetime.now(UTC)
-            news, pause_seconds = _news(health), HEARTBEAT_SECONDS
+            news, pause_seconds = _news(health), self._times.heartbeat_seconds
             try:
                 is_last_word = await self._events.confirm()
                 await self.beat(client)
-                if news != told or not is_last_word or now - told_at > OBSERVED_AFTER:
+                if news != told or not is_last_word or now - told_at > self._times.observed_after:
                     await self._events.tell(health)
                     told, told_at = news, now
             except (NotStoredError, NatsError, TimeoutError):
-                pause_seconds = AWAY_SECONDS
+                pause_seconds = self._times.retry_health_seconds
             await wait(self._changed, pause_seconds)
 
     async def beat(self, client: Client) -> None:

@@ -13,10 +13,7 @@ from nats.js.errors import NotFoundError
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.event import STREAM, cluster_subject
 from summit_runtime.nats import heartbeats
-
-SILENT_SECONDS = 30.0
-"""Three signs of life that did not come."""
-LISTEN_SECONDS = 2.0
+from summit_watcher.settings import WatcherTimes
 
 
 class _Sign(NamedTuple):
@@ -24,28 +21,28 @@ class _Sign(NamedTuple):
     stored_at: datetime | None
 
 
-async def is_silent(client: Client, datacenter: DatacenterId, cluster: ClusterName) -> bool:
+async def is_silent(client: Client, datacenter: DatacenterId, cluster: ClusterName, times: WatcherTimes) -> bool:
     """Has no watcher spoken of the cluster for a while? When in doubt, one has."""
     try:
         words = await _last_words(client, datacenter, cluster)
     except (NatsError, TimeoutError):
         return False
-    since = datetime.now(UTC) - timedelta(seconds=SILENT_SECONDS)
+    since = datetime.now(UTC) - timedelta(seconds=times.silent_seconds)
     return all(word.stored_at is not None and word.stored_at < since for word in words)
 
 
-async def until_silent(client: Client, datacenter: DatacenterId, cluster: ClusterName) -> None:
+async def until_silent(client: Client, datacenter: DatacenterId, cluster: ClusterName, times: WatcherTimes) -> None:
     """Listen until no watcher has spoken of the cluster for a while, by our own clock: the server's may differ."""
     heard: list[int] | None = None
     heard_at = time.monotonic()
-    while time.monotonic() < heard_at + SILENT_SECONDS:
+    while time.monotonic() < heard_at + times.silent_seconds:
         try:
             now = [word.sequence for word in await _last_words(client, datacenter, cluster)]
         except (NatsError, TimeoutError):
             now = None  # it is NATS that says nothing
         if now != heard or now is None:
             heard, heard_at = now, time.monotonic()
-        await asyncio.sleep(LISTEN_SECONDS)
+        await asyncio.sleep(times.listen_seconds)
 
 
 async def _last_words(client: Client, datacenter: DatacenterId, cluster: ClusterName) -> list[_Sign]:

@@ -25,7 +25,6 @@ from summit_watcher.normalize import number_of
 
 RESUME_WITHIN = timedelta(minutes=5)
 """etcd forgets what is older, and the API server's window for watches is shorter still: asking would be in vain."""
-CHECKPOINT_SECONDS = 1.0
 
 
 class Start(NamedTuple):

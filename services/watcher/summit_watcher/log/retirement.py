@@ -30,9 +30,9 @@ from summit_watcher.inventory.published import Published
 from summit_watcher.log.cluster_events import ClusterEvents, SupersededError
 from summit_watcher.log.datacenters import retire_datacenter, withdraw
 from summit_watcher.log.epoch import Epoch, Newest, newest_events
-from summit_watcher.log.health import HEARTBEAT_SECONDS
 from summit_watcher.log.liveness import is_silent
 from summit_watcher.log.recovery import begin, read_back
+from summit_watcher.settings import WatcherTimes
 
 logger = logging.getLogger("summit.watcher")
 
@@ -53,13 +53,15 @@ class _Place(NamedTuple):
     """It is declared, in another datacenter: nobody else can mean it here."""
 
 
-async def retire_undeclared(client: Client, publisher: Publisher, datacenters: Sequence[DatacenterConfig]) -> None:
+async def retire_undeclared(
+    client: Client, publisher: Publisher, datacenters: Sequence[DatacenterConfig], times: WatcherTimes
+) -> None:
     """Retire each cluster that the log has in these datacenters and they do not declare, once it has fallen silent."""
     told: set[_Place] = set()
     while True:
         left = []
         for place in await _undeclared(client, datacenters):
-            if place.moved or await is_silent(client, place.datacenter, place.cluster):
+            if place.moved or await is_silent(client, place.datacenter, place.cluster, times):
                 await retire(client, publisher, place.datacenter, place.cluster)
             else:
                 left.append(place)
@@ -68,7 +70,7 @@ async def retire_undeclared(client: Client, publisher: Publisher, datacenters: S
         for place in set(left) - told:
             _tell_spoken_of(place)
         told.update(left)
-        await asyncio.sleep(HEARTBEAT_SECONDS)
+        await asyncio.sleep(times.heartbeat_seconds)
 
 
 async def _undeclared(client: Client, datacenters: Sequence[DatacenterConfig]) -> list[_Place]:
