@@ -2,12 +2,12 @@
 
 import summit_api.http.server
 import summit_projector.projector
-import summit_watcher.main
+import summit_watcher.settings
 from summit_standalone import serve
 from summit_standalone.backend import STOP_SECONDS
 
 OWN_SECONDS = {
-    "watcher": summit_watcher.main.FLUSH_SECONDS,
+    "watcher": summit_watcher.settings.TIMES.flush_seconds,
     "api": summit_api.http.server.GRACEFUL_SHUTDOWN_SECONDS,
     "projector": summit_projector.projector.STOP_SECONDS,
 }
