@@ -31,9 +31,9 @@ NATS_PORT = 4222
 STOP_SECONDS: Mapping[str, float] = {"watcher": 4.0, "api": 4.0, "projector": 3.5, "simulator": 1.0}
 """The watcher hands over what it has seen, the api answers what it was asked, the projector commits its batch.
 
-Each is more than the service allows itself (`WatcherTimes.flush_seconds`, `GRACEFUL_SHUTDOWN_SECONDS`, `STOP_SECONDS` there), by a
-second or more for what it closes then; together, with watcher and api at the same time, they leave the embedded servers
-their part of the ten seconds.
+Each is more than the service allows itself (`WatcherTimes.flush_seconds`, `GRACEFUL_SHUTDOWN_SECONDS`, `STOP_SECONDS`
+there), by a second or more for what it closes then; together, with watcher and api at the same time, they leave the
+embedded servers their part of the ten seconds.
 """
 
 _CLIENT_LIMITS = ("API_CLIENT_REQUESTS_PER_SECOND", "API_CLIENT_REQUESTS", "API_CLIENT_FEEDS")
