@@ -11,7 +11,8 @@ from summit_models.asyncapi import CHANNELS, MESSAGES, document, parameters
 from summit_models.asyncapi_examples import EXAMPLES
 from summit_models.cluster import Heartbeat
 from summit_models.contract import Contract
-from summit_models.event import Event, subject_of
+from summit_models.event import Event
+from summit_models.subject import subject_of
 from summit_projector.project import project
 from summit_projector.projections import PROJECTIONS
 from summit_runtime.nats.consumer import StreamMessage

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from support.recorded import difference
 
-from summit_models.event import ClusterEvent, DatacenterEvent, Event, MigrationEvent, VmEvent, subject_of
+from summit_models.event import ClusterEvent, DatacenterEvent, Event, MigrationEvent, VmEvent
+from summit_models.subject import subject_of
 from summit_projector.project import project
 from summit_runtime.nats.consumer import StreamMessage
 

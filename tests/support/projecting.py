@@ -11,7 +11,8 @@ from nats.aio.client import Client
 from pydantic import SecretStr
 from support.waiting import until
 
-from summit_models.event import Event, ingest, subject_of
+from summit_models.event import Event
+from summit_models.subject import ingest, subject_of
 from summit_projector.projector import serve
 from summit_projector.settings import ProjectorSettings
 from summit_runtime.nats import bus

@@ -20,8 +20,8 @@ from summit_models.event import (
     VmEventType,
     cluster_event_type,
     source_of,
-    subject_of,
 )
+from summit_models.subject import subject_of
 from summit_models.vm import VmStatus
 from summit_runtime.nats.consumer import StreamMessage
 

@@ -12,7 +12,7 @@ from support import oracle
 from support.waiting import until
 
 from summit_models.cluster import ClusterHealth
-from summit_models.event import HEALTH_BUCKET
+from summit_models.subject import HEALTH_BUCKET
 from summit_runtime.nats import bus
 from summit_runtime.nats.consumer import StreamMessage, consume
 from summit_simulator.cluster import SimulatedCluster

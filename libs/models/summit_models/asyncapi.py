@@ -17,7 +17,8 @@ from pydantic.json_schema import models_json_schema
 from summit_models.asyncapi_examples import EXAMPLES
 from summit_models.cluster import Heartbeat
 from summit_models.contract import Contract
-from summit_models.event import HEALTH_BUCKET, ClusterEvent, DatacenterEvent, MigrationEvent, VmEvent
+from summit_models.event import ClusterEvent, DatacenterEvent, MigrationEvent, VmEvent
+from summit_models.subject import HEALTH_BUCKET
 
 CLOUD_EVENT = "application/cloudevents+json"
 

@@ -145,7 +145,7 @@ _cluster_degraded = ClusterEvent(
     epoch=3,
     history=1,
     began=48119,
-    fences=[EpochStart(epoch=2, revision=47903)],
+    epoch_starts=[EpochStart(epoch=2, revision=47903)],
     data=_health,
 )
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from summit_models.cluster import ClusterHealth
 from summit_models.contract import ClusterName
-from summit_models.event import HEALTH_BUCKET
+from summit_models.subject import HEALTH_BUCKET
 from summit_runtime.nats.consumer import StreamMessage, consume
 
 logger = logging.getLogger("summit.api")

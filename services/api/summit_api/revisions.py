@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from summit_api.settings import ApiTimes
 from summit_models.contract import Revision
-from summit_models.event import STREAM
+from summit_models.subject import STREAM
 from summit_runtime import database
 from summit_runtime.backoff import Backoff
 

@@ -20,22 +20,24 @@ from summit_models.codec import Decode, Decoded, decoder
 from summit_models.contract import ClusterName, Contract, DatacenterId
 from summit_models.datacenter import Datacenter
 from summit_models.event import (
-    UNMANAGED,
     ClusterEvent,
     DatacenterEvent,
     MigrationEvent,
     MigrationEventType,
     VmEvent,
     VmEventType,
-    cluster_subject,
-    datacenter_subject,
-    migration_subject,
     source_of,
-    unmanaged_vm_subject,
-    vm_subject,
 )
 from summit_models.migration import Migration
 from summit_models.structs import to_json
+from summit_models.subject import (
+    UNMANAGED,
+    cluster_subject,
+    datacenter_subject,
+    migration_subject,
+    unmanaged_vm_subject,
+    vm_subject,
+)
 from summit_models.vm import Vm
 
 Row = tuple[Any, ...]

@@ -21,7 +21,7 @@ from nats.errors import Error as NatsError
 from pydantic import SecretStr
 from sqlalchemy.exc import SQLAlchemyError
 
-from summit_models.event import STREAM
+from summit_models.subject import STREAM
 from summit_models.tables import SCHEMA_REVISION
 from summit_projector import migrate
 from summit_projector.progress import Progress

@@ -14,7 +14,8 @@ from support.waiting import until
 
 from summit_api.freshness import Freshness, follow
 from summit_models.cluster import ConnectionState, ResourceHealth
-from summit_models.event import HEALTH_BUCKET, VmEventType
+from summit_models.event import VmEventType
+from summit_models.subject import HEALTH_BUCKET
 from summit_runtime.nats import bus
 from summit_runtime.waiting import end
 

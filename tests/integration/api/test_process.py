@@ -19,7 +19,7 @@ from support.projecting import publisher
 from support.waiting import until
 
 from summit_api.access import tokens
-from summit_models.event import HEALTH_BUCKET
+from summit_models.subject import HEALTH_BUCKET
 
 UNREACHABLE_NATS = "nats://user:secret-word@127.0.0.1:1"
 BACKENDS = "SELECT pid FROM pg_stat_activity WHERE application_name = 'summit-api' AND datname = current_database()"

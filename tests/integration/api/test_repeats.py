@@ -10,7 +10,8 @@ from support.waiting import until
 
 from summit_api.edits.repeat import repeat
 from summit_api.settings import ApiTimes
-from summit_models.event import STREAM, VmEventType
+from summit_models.event import VmEventType
+from summit_models.subject import STREAM
 from summit_projector import apply_loop as session
 from summit_projector.recovery import replacement
 from summit_runtime.nats import bus

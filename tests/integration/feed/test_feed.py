@@ -19,8 +19,9 @@ from summit_api.query.read_transaction import ReadModels
 from summit_api.revisions import Revisions
 from summit_api.settings import ApiTimes
 from summit_models.cluster import ClusterHealth, ConnectionState
-from summit_models.event import HEALTH_BUCKET, MigrationEventType, VmEventType
+from summit_models.event import MigrationEventType, VmEventType
 from summit_models.migration import PhaseTransition
+from summit_models.subject import HEALTH_BUCKET
 from summit_models.vm import VmStatus
 from summit_runtime.nats import bus
 from summit_runtime.waiting import end

@@ -11,7 +11,8 @@ from support.waiting import until
 
 from summit_api.feed import source
 from summit_api.settings import ApiTimes
-from summit_models.event import STREAM, VmEvent, VmEventType
+from summit_models.event import VmEvent, VmEventType
+from summit_models.subject import STREAM
 from summit_projector import apply_loop as session
 from summit_runtime.nats import bus
 

@@ -11,7 +11,8 @@ from support.projecting import publisher
 from support.published import unmanaged_event
 
 from summit_models.contract import Revision, Uid
-from summit_models.event import VmEvent, VmEventType, subject_of, unmanaged_vm_subjects
+from summit_models.event import VmEvent, VmEventType
+from summit_models.subject import subject_of, unmanaged_vm_subjects
 from summit_runtime.nats import bus
 from summit_runtime.nats.append import Basis, ConflictError, NotStoredError, append, append_until_stored
 from summit_runtime.nats.consumer import last_per_subject

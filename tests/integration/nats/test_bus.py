@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from support.nats_server import nats_server
 from support.waiting import until
 
-from summit_models.event import STREAM
+from summit_models.subject import STREAM
 from summit_runtime.nats import bus
 from summit_runtime.nats.consumer import StreamMessage, consume
 from summit_runtime.nats.fair_queue import WINDOW_EVENTS

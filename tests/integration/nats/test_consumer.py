@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from summit_models.event import ingest
+from summit_models.subject import ingest
 from summit_runtime.nats import bus
 from summit_runtime.nats.consumer import HEARTBEAT_SECONDS, consume, last_per_subject
 from summit_runtime.nats.publisher import publishing

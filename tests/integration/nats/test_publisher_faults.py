@@ -15,7 +15,7 @@ from support.nats_server import nats_server
 from support.waiting import until
 
 from summit_models.contract import ClusterName, DatacenterId
-from summit_models.event import STREAM
+from summit_models.subject import STREAM
 from summit_runtime.nats import acknowledged, bus, denied, fair_queue, publisher
 from summit_runtime.nats.consumer import consume
 from summit_runtime.nats.publisher import Publisher, publishing

@@ -12,7 +12,8 @@ from support.projecting import Readings, projector, projector_settings, publish,
 from support.published import OBSERVED_AT, cluster_event, datacenter_event, migration_event, vm_event
 from support.waiting import until
 
-from summit_models.event import VmEventType, ingest, subject_of
+from summit_models.event import VmEventType
+from summit_models.subject import ingest, subject_of
 from summit_models.tables import SCHEMA_REVISION
 from summit_projector.tables.upsert import MANY_ROWS
 from summit_runtime.database import REVISION_CHANNEL

@@ -16,7 +16,8 @@ from support.projecting import Readings, projector, projector_settings, publish,
 from support.published import cluster_event, datacenter_event, migration_event, vm_event
 from support.waiting import until
 
-from summit_models.event import STREAM, Event, MigrationEventType, VmEventType, ingest, subject_of
+from summit_models.event import Event, MigrationEventType, VmEventType
+from summit_models.subject import STREAM, ingest, subject_of
 from summit_projector.rebuild import BATCH_EVENTS, RebuildError, rebuild
 from summit_projector.recovery.difference import Rebuilt
 from summit_projector.tables.partitions import month_of

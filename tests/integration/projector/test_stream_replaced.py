@@ -13,7 +13,8 @@ from support.published import OBSERVED_AT, cluster_event, migration_event, unman
 from support.waiting import until
 
 from summit_models.cluster import ConnectionState
-from summit_models.event import STREAM, Event, VmEventType
+from summit_models.event import Event, VmEventType
+from summit_models.subject import STREAM
 from summit_projector import apply_loop as session
 from summit_projector.recovery import replacement
 from summit_runtime.nats import bus

@@ -5,7 +5,7 @@ import json
 from support.projecting import Readings, projector, projector_settings, publisher
 from support.published import vm_event
 
-from summit_models.event import ingest, subject_of
+from summit_models.subject import ingest, subject_of
 from summit_standalone.commands.applied import read_applied
 from summit_standalone.commands.status import as_text
 

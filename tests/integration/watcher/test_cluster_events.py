@@ -11,7 +11,7 @@ from support.projecting import publisher
 from summit_models.cluster import ClusterHealth
 from summit_models.cluster import ConnectionState as State
 from summit_models.contract import ClusterName, DatacenterId
-from summit_models.event import ingest
+from summit_models.subject import ingest
 from summit_runtime.nats.consumer import replay
 from summit_watcher.log.cluster_events import ClusterEvents, SupersededError
 from summit_watcher.log.epoch import Epoch, claim

@@ -18,7 +18,7 @@ from support.waiting import until
 from support.watched import DATACENTER, Log, configure, observing, watching
 
 from summit_models.contract import ClusterName, DatacenterId
-from summit_models.event import ingest
+from summit_models.subject import ingest
 from summit_simulator.cluster import SimulatedCluster
 from summit_watcher.log.epoch import EPOCH_STARTS_KEPT, claim
 from summit_watcher.settings import WatcherTimes

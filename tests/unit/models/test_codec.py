@@ -135,7 +135,7 @@ def test_lenient_decoding_reads_what_it_can() -> None:
         "time": "yesterday", "data": {"state": "melted", "identity": "uid"}}"""
     event = decode_leniently(ClusterEvent, body)
     assert (event.type, event.epoch, event.began, event.data.identity) == ("summit.cluster.melted", 7, 0, "uid")
-    assert [(fence.epoch, fence.revision) for fence in event.fences] == [(6, 5)]
+    assert [(start.epoch, start.revision) for start in event.epoch_starts] == [(6, 5)]
     assert event.time is event.data.state is None
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from summit_models.contract import ClusterName, DatacenterId, Uid
-from summit_models.event import ingest, unmanaged_vm_subject, unmanaged_vm_subjects, vm_subject
+from summit_models.subject import ingest, unmanaged_vm_subject, unmanaged_vm_subjects, vm_subject
 
 DC, CLUSTER = DatacenterId("dc-solna"), ClusterName("vulcan")
 

@@ -10,7 +10,8 @@ import pytest
 from support.builders import instancetype, uid_of, vm, vmi, vmim
 
 from summit_models.contract import ClusterName, DatacenterId, Uid
-from summit_models.event import MigrationEvent, MigrationEventType, VmEvent, VmEventType, subject_of
+from summit_models.event import MigrationEvent, MigrationEventType, VmEvent, VmEventType
+from summit_models.subject import subject_of
 from summit_models.vm import VmStatus
 from summit_runtime.nats.consumer import StreamMessage
 from summit_watcher.inventory.diff import Diff

@@ -16,7 +16,7 @@ from nats.aio.client import Client
 from nats.js.api import Header, RawStreamMsg
 from nats.js.errors import NotFoundError
 
-from summit_models.event import STREAM
+from summit_models.subject import STREAM
 from summit_runtime.nats.bus import stream_state
 from summit_runtime.nats.fast_batch import Message
 

@@ -19,7 +19,8 @@ from nats.js.api import Header
 
 from summit_models.codec import encode
 from summit_models.contract import Revision
-from summit_models.event import Event, ingest, subject_of
+from summit_models.event import Event
+from summit_models.subject import ingest, subject_of
 from summit_runtime.backoff import Backoff
 from summit_runtime.condition import Condition
 

@@ -23,7 +23,7 @@ from nats.js.api import RePublish, StorageType, StoreCompression, StreamConfig, 
 from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 from pydantic import SecretStr
 
-from summit_models.event import INGEST_ROOT, PUBLIC_ROOT, STREAM
+from summit_models.subject import INGEST_ROOT, PUBLIC_ROOT, STREAM
 from summit_runtime import metrics
 from summit_runtime.backoff import Backoff
 from summit_runtime.nats import heartbeats

@@ -20,7 +20,7 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
-from summit_models.event import STREAM
+from summit_models.subject import STREAM
 from summit_runtime.backoff import Backoff
 
 logger = logging.getLogger("summit.nats")

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from summit_models.cluster import Heartbeat
 from summit_models.contract import ClusterName, DatacenterId
-from summit_models.event import HEALTH_BUCKET
+from summit_models.subject import HEALTH_BUCKET
 from summit_runtime.nats.consumer import consume
 
 logger = logging.getLogger("summit.nats")

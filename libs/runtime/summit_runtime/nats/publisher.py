@@ -34,7 +34,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from summit_models.contract import ClusterName, DatacenterId
-from summit_models.event import ingest
+from summit_models.subject import ingest
 from summit_runtime import metrics
 from summit_runtime.backoff import Backoff
 from summit_runtime.nats.acknowledged import Acknowledged, LogLostError

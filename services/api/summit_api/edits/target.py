@@ -10,7 +10,7 @@ from summit_api.query.editable import Editable
 from summit_api.query.read_transaction import ReadModels
 from summit_models.contract import DatacenterId, Revision, Uid
 from summit_models.datacenter import Datacenter
-from summit_models.event import datacenter_subject, unmanaged_vm_subjects
+from summit_models.subject import datacenter_subject, unmanaged_vm_subjects
 from summit_models.vm import Vm
 from summit_runtime.nats.append import Basis
 

@@ -10,7 +10,8 @@ from pydantic import JsonValue
 
 from summit_api.edits.payloads import NewVm, VmPatch
 from summit_models.contract import Contract, DatacenterId, Revision, Uid
-from summit_models.event import UNMANAGED, VmEvent, VmEventData, VmEventType, source_of
+from summit_models.event import VmEvent, VmEventData, VmEventType, source_of
+from summit_models.subject import UNMANAGED
 from summit_models.vm import Vm, VmStatus
 
 _BYTES = {"memory": 1 << 20, "disk": 1 << 30}

@@ -26,7 +26,7 @@ from summit_api.query.errors import (
 )
 from summit_api.query.position import Position, era
 from summit_models.contract import Revision
-from summit_models.event import STREAM
+from summit_models.subject import STREAM
 from summit_runtime import database
 
 logger = logging.getLogger("summit.api")

@@ -13,7 +13,7 @@ from nats.js.api import RawStreamMsg
 from nats.js.errors import NotFoundError
 
 from summit_models.contract import Revision
-from summit_models.event import STREAM
+from summit_models.subject import STREAM
 from summit_projector import metrics
 from summit_projector.progress import Progress
 from summit_projector.project import event_id, project

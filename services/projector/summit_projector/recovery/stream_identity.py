@@ -11,7 +11,7 @@ from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
 from summit_models.contract import Revision
-from summit_models.event import STREAM
+from summit_models.subject import STREAM
 from summit_projector.project import event_id
 from summit_runtime.nats import bus
 from summit_runtime.nats.bus import StreamState

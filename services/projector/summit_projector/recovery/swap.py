@@ -12,7 +12,7 @@ import asyncpg
 from sqlalchemy import Table
 
 from summit_models import tables
-from summit_models.event import STREAM
+from summit_models.subject import STREAM
 from summit_models.tables import DeadLetter
 from summit_projector.projections import PROJECTIONS
 from summit_projector.recovery.difference import EXAMPLES, Difference, Finding

@@ -9,7 +9,7 @@ from datetime import datetime
 
 import asyncpg
 
-from summit_models.event import STREAM
+from summit_models.subject import STREAM
 from summit_projector.projections import PROJECTIONS
 from summit_projector.tables.partitions import Month, create_statement, month_before, month_in
 

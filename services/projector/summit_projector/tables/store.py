@@ -10,7 +10,8 @@ from pydantic import SecretStr
 
 from summit_models.contract import Revision
 from summit_models.epoch import EpochStart
-from summit_models.event import STREAM, source_of
+from summit_models.event import source_of
+from summit_models.subject import STREAM
 from summit_projector.project import Batch, Entry, Epochs
 from summit_projector.projections import PROJECTIONS, Row
 from summit_projector.recovery.stream_identity import Position

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 from pydantic import JsonValue
 
 from summit_models.contract import Uid
-from summit_models.event import UNMANAGED, MigrationEventType, VmEventType, source_of
+from summit_models.event import MigrationEventType, VmEventType, source_of
+from summit_models.subject import UNMANAGED
 from summit_watcher.inventory.kinds import Joined, Kind, Model
 from summit_watcher.inventory.published import Published, PublishedState
 

@@ -11,16 +11,9 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from summit_models.codec import Decode, StateCodec, decoder
 from summit_models.contract import ClusterName, DatacenterId, Uid
-from summit_models.event import (
-    MigrationEvent,
-    MigrationEventType,
-    ResourceVersions,
-    VmEvent,
-    VmEventType,
-    migration_subject,
-    vm_subject,
-)
+from summit_models.event import MigrationEvent, MigrationEventType, ResourceVersions, VmEvent, VmEventType
 from summit_models.migration import Migration
+from summit_models.subject import migration_subject, vm_subject
 from summit_models.vm import Vm
 from summit_watcher.inventory.carry_over import carry_over_migration, carry_over_vm
 from summit_watcher.inventory.cluster_cache import ClusterCache

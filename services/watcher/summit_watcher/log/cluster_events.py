@@ -9,7 +9,7 @@ from nats.aio.client import Client
 
 from summit_models.cluster import ClusterHealth
 from summit_models.contract import Revision
-from summit_models.event import cluster_subject
+from summit_models.subject import cluster_subject
 from summit_runtime.nats.append import Basis, ConflictError, append
 from summit_watcher.kube.errors import WatcherError
 from summit_watcher.log.epoch import Epoch, cluster_event, newest_event

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from summit_models.contract import ClusterName, DatacenterId, Revision
 from summit_models.datacenter import Datacenter, DatacenterValues
-from summit_models.event import DatacenterEvent, datacenter_event, datacenter_subject
+from summit_models.event import DatacenterEvent, datacenter_event
+from summit_models.subject import datacenter_subject
 from summit_runtime.nats.append import Basis, append, append_until_stored
 from summit_runtime.nats.consumer import StreamMessage, last_per_subject
 from summit_watcher.config.datacenters import DatacenterConfig

@@ -19,13 +19,8 @@ from nats.js.errors import NotFoundError
 from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.contract import ClusterName, DatacenterId, Revision
 from summit_models.epoch import EpochStart
-from summit_models.event import (
-    STREAM,
-    ClusterEvent,
-    cluster_event_type,
-    cluster_subject,
-    source_of,
-)
+from summit_models.event import ClusterEvent, cluster_event_type, source_of
+from summit_models.subject import STREAM, cluster_subject
 from summit_runtime.nats.append import Basis, append, append_until_stored
 from summit_runtime.nats.consumer import last_per_subject, replay
 from summit_watcher.kube.errors import HistoryEndedError, ReplacedError
@@ -87,7 +82,7 @@ def cluster_event(health: ClusterHealth, epoch: Epoch) -> ClusterEvent:
         epoch=epoch.number,
         history=epoch.history,
         began=epoch.began,
-        fences=list(epoch.earlier),
+        epoch_starts=list(epoch.earlier),
         data=health,
     )
 

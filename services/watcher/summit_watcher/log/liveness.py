@@ -11,7 +11,7 @@ from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
 from summit_models.contract import ClusterName, DatacenterId
-from summit_models.event import STREAM, cluster_subject
+from summit_models.subject import STREAM, cluster_subject
 from summit_runtime.nats import heartbeats
 from summit_watcher.settings import WatcherTimes
 

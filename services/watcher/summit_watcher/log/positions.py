@@ -16,7 +16,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from summit_models.cluster import Heartbeat
-from summit_models.event import STREAM
+from summit_models.subject import STREAM
 from summit_runtime.nats import heartbeats
 from summit_runtime.nats.fair_queue import ClusterQueue
 from summit_watcher.listwatch.state import Listing, ListReason

@@ -1,0 +1,90 @@
+"""Subjects: where each event is published, stored and read.
+
+Writers publish to `ingest.summit.…`; the stream stores the event as `summit.…` and republishes it under that name, so
+a plain subscriber sees exactly the log. A `.` inside a name becomes `_`, which no Kubernetes name contains.
+Specification: CloudEvents 1.0.2, NATS protocol binding.
+"""
+
+import re
+
+from summit_models.contract import ClusterName, DatacenterId, Uid
+from summit_models.event import ClusterEvent, DatacenterEvent, Event, MigrationEvent, VmEvent
+
+STREAM = "SUMMIT"
+HEALTH_BUCKET = "summit-clusters"
+"""KV bucket of cluster health, key `<datacenter>.<cluster>`."""
+
+PUBLIC_ROOT = "summit"
+INGEST_ROOT = "ingest.summit"
+MAX_SUBJECT_LENGTH = 1000
+"""The server closes a connection for good above 4096 bytes of control line; no real name comes near this."""
+
+UNMANAGED = ClusterName("-")
+"""Token in place of cluster and namespace in the subject of a VM that was added by hand."""
+
+_TOKENS = re.compile(r"[^.*>\s\0]+(?:\.[^.*>\s\0]+)*")
+
+
+def vm_subject(datacenter: DatacenterId, cluster: ClusterName, namespace: str, name: str) -> str:
+    """Public subject of a VM's events.
+
+    Raises ValueError when a name cannot be a subject token: the server would store `*` literally and lets no
+    subscriber find an empty token.
+    """
+    return _subject("vms", datacenter, cluster, namespace, name)
+
+
+def unmanaged_vm_subject(datacenter: DatacenterId, uid: Uid) -> str:
+    """Public subject of the events of a VM that was added by hand.
+
+    It has the id, where a watched VM has its name: names given by hand may be any text, need not differ, and change.
+    No cluster is called `-`, so no watcher takes such a VM for one of its own.
+    """
+    return _subject("vms", datacenter, UNMANAGED, UNMANAGED, uid)
+
+
+def unmanaged_vm_subjects(uid: Uid) -> str:
+    """Filter for all events of one such VM, in whichever datacenter it was."""
+    return unmanaged_vm_subject(DatacenterId("any"), uid).replace(".any.", ".*.", 1)
+
+
+def migration_subject(datacenter: DatacenterId, cluster: ClusterName, namespace: str, name: str) -> str:
+    return _subject("migrations", datacenter, cluster, namespace, name)
+
+
+def cluster_subject(datacenter: DatacenterId, cluster: ClusterName) -> str:
+    return _subject("clusters", datacenter, cluster)
+
+
+def datacenter_subject(datacenter: DatacenterId) -> str:
+    return _subject("datacenters", datacenter)
+
+
+def subject_of(event: Event) -> str:
+    """The public subject an event belongs under, from its own data. Raises ValueError as `vm_subject` does."""
+    match event:
+        case VmEvent(data=vm) if not vm.managed:
+            return unmanaged_vm_subject(vm.datacenter, vm.id)
+        case VmEvent(data=vm):
+            return vm_subject(vm.datacenter, vm.cluster or UNMANAGED, vm.namespace or UNMANAGED, vm.name)
+        case MigrationEvent(data=migration):
+            return migration_subject(migration.datacenter_id, migration.cluster, migration.namespace, migration.name)
+        case ClusterEvent(data=cluster):
+            return cluster_subject(cluster.datacenter, cluster.name)
+        case DatacenterEvent(data=datacenter):
+            return datacenter_subject(datacenter.id)
+
+
+def ingest(subject: str) -> str:
+    """The subject to publish on so that the stream stores the event as `subject`."""
+    return f"{INGEST_ROOT}{subject.removeprefix(PUBLIC_ROOT)}"
+
+
+def _subject(*tokens: str) -> str:
+    """Each event's subject is made at least twice, so one match looks at all of it."""
+    subject = ".".join((PUBLIC_ROOT, *[token.replace(".", "_") for token in tokens]))
+    if not _TOKENS.fullmatch(subject):
+        raise ValueError(f"{tokens!r} cannot be the tokens of a NATS subject")
+    if len(subject) > MAX_SUBJECT_LENGTH:
+        raise ValueError(f"subject of {len(subject)} characters is too long: {subject[:80]!r}…")
+    return subject
