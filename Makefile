@@ -22,15 +22,15 @@ setup: $(STAMP) ## Install everything into .venv
 demo: $(STAMP) ## Run everything against four simulated clusters
 	@exec $(BIN)/summit-connect demo
 
-up: .env ## Run everything in containers (docker compose)
+up: .env ## Run everything in containers with docker compose
 	$(COMPOSE) up --build --detach --wait
 
-down: ## Stop the containers; their data stays
+down: ## Stop the containers and keep their data
 	$(COMPOSE) --profile demo down
 
 ##@ Develop
 
-check: $(STAMP) ## Lint, types, import contracts, rendered files
+check: $(STAMP) ## Check style, types, imports and the rendered files
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
@@ -41,27 +41,27 @@ check: $(STAMP) ## Lint, types, import contracts, rendered files
 	@$(PYTHON_BIN) -m summit_models.asyncapi | diff -u docs/asyncapi.json - >&2 || { \
 	  echo "docs/asyncapi.json is not what the models render: run make asyncapi" >&2; exit 1; }
 
-fix: $(STAMP) ## Format, and mend what ruff can
+fix: $(STAMP) ## Format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
 
-# By file: tests of one file may share what is dear to make. In their order: the longest files come first.
+# One worker takes a whole file, since its tests may share what is slow to start. The longest files come first.
 test: $(STAMP) ## Run all tests on embedded servers
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-# The same SEED makes the same schedule of faults and the same life of the fleets.
+# The same SEED gives the same schedule of faults and the same changes in the clusters.
 MINUTES ?= 10
-soak: $(STAMP) ## Break everything at random for MINUTES=10, then compare all with the truth
+soak: $(STAMP) ## Break parts at random for MINUTES=10, then compare all with the clusters
 	@PYTHONPATH=tests exec $(PYTHON_BIN) -m soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
-bench: $(STAMP) ## Measure against the budgets; ONLY=api or ONLY=pipeline a part of them
-	$(PYTHON_BIN) tests/bench/run.py $(ONLY)
+bench: $(STAMP) ## Measure against the budgets; ONLY=api or ONLY=pipeline for a part
+	@PYTHONPATH=tests exec $(PYTHON_BIN) tests/bench/run.py $(ONLY)
 
-openapi: $(STAMP) ## Render docs/openapi.json anew
+openapi: $(STAMP) ## Write docs/openapi.json from the api
 	$(PYTHON_BIN) -m summit_api.openapi > docs/openapi.json.partial
 	@mv docs/openapi.json.partial docs/openapi.json
 
-asyncapi: $(STAMP) ## Render docs/asyncapi.json anew
+asyncapi: $(STAMP) ## Write docs/asyncapi.json from the models
 	$(PYTHON_BIN) -m summit_models.asyncapi > docs/asyncapi.json.partial
 	@mv docs/asyncapi.json.partial docs/asyncapi.json
 
@@ -69,7 +69,7 @@ clean: ## Remove .venv and all caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The lock decides every version; uv is the one thing pip has to fetch. --inexact keeps uv itself.
+# uv.lock decides every version; pip installs only uv. --inexact keeps uv itself.
 $(STAMP): pyproject.toml uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) --version 2>&1): make PYTHON=/path/to/python3.12 setup" >&2; \
@@ -79,7 +79,7 @@ $(STAMP): pyproject.toml uv.lock
 	@$(PYTHON_BIN) -m uv sync --frozen --inexact --quiet
 	@touch $@
 
-# Written once and kept: the volumes were made with these passwords. Root keeps the image's user, see .env.example.
+# It is written once, since the volumes are made with these passwords. For root the image's user stays, see .env.example.
 .env:
 	@umask 077; random() { od -An -N$$1 -tx1 /dev/urandom | tr -d ' \n'; }; secret() { printf s; random 24; }; \
 	owner=$$(id -u):$$(id -g); test $$(id -u) -ne 0 || owner=10001:10001; \

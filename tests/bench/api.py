@@ -16,6 +16,7 @@ from fleet_rows import seed
 from http_client import Connection, connections, evenly
 from measure import Measure, p99, spread
 from pydantic import SecretStr
+from support.waiting import until
 
 from summit_api.access.scope import EVERYTHING
 from summit_api.query import vms
@@ -65,7 +66,7 @@ async def _whole_fleet(port: int, database: asyncpg.Connection) -> list[Measure]
 
 
 async def _unchanged(connection: Connection) -> tuple[list[float], int]:
-    """Seconds of answers 304, and the size of what they spare. Ages change each minute: then the tag is asked anew."""
+    """Seconds of answers 304, and the size of the body they save. Ages change every minute, and the tag with them."""
     taken: list[float] = []
     while len(taken) < 50:
         _, head, body = await connection.get("/api/v1/datacenters")
@@ -167,20 +168,14 @@ async def _process(
             sys.executable, *arguments(port), env=environment, stdout=log, stderr=log
         )
     try:
-        await _until_ready(port)
+        await until(lambda: _readiness(port), lambda status: status == 200)
         yield port
     finally:
         child.send_signal(signal.SIGTERM)
         await child.wait()
 
 
-async def _until_ready(port: int) -> None:
-    async with asyncio.timeout(60):
-        while True:
-            try:
-                async with connections(port, 1) as (connection,):
-                    if (await connection.get("/readyz"))[0] == 200:
-                        return
-            except OSError:
-                pass
-            await asyncio.sleep(0.1)
+async def _readiness(port: int) -> int:
+    async with connections(port, 1) as (connection,):
+        status, _, _ = await connection.get("/readyz")
+        return status

@@ -13,9 +13,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from api import measure_api
+from feed import feed_latencies, following
 from floor import bare_copy, bare_download
 from measure import Measure, p99, spread
 from stack import DEADLINE_SECONDS, Stack, resident_bytes, stack
+from support.waiting import until
 
 from summit_simulator.cluster import SimulatedCluster
 from summit_simulator.fleet.blast import LABEL, Blast
@@ -48,6 +50,7 @@ async def measure(directory: Path) -> list[Measure]:
                 *await restart(running, cluster),
                 *await storm(running, cluster),
                 *await latency(running, cluster),
+                *await feed(running, cluster),
             ]
 
 
@@ -56,7 +59,7 @@ async def first_sync(running: Stack, cluster: SimulatedCluster) -> list[Measure]
     wanted = len(_expected(cluster))
     async with running.service("watcher") as watcher:
         started = await _first_request(cluster)
-        ended = await running.until(_VMS, wanted)
+        ended = await running.committed_at(_VMS, wanted)
         resident = resident_bytes(watcher.pid)
     download = await bare_download(cluster, LISTS)
     copy = await bare_copy(running.database)
@@ -69,7 +72,7 @@ async def first_sync(running: Stack, cluster: SimulatedCluster) -> list[Measure]
 
 
 async def restart(running: Stack, cluster: SimulatedCluster) -> list[Measure]:
-    """A watcher that starts with nothing changed: until it is synced, and what it told meanwhile."""
+    """A watcher that starts with nothing changed: until it is synced, and what it publishes meanwhile."""
     before = await running.database.fetchval("SELECT count(*) FROM events")
     rows = await running.database.fetchval("SELECT max(revision) FROM vms")
     cluster.requests.clear()
@@ -90,8 +93,8 @@ async def storm(running: Stack, cluster: SimulatedCluster) -> list[Measure]:
         blast, revision = Blast(cluster), await running.database.fetchval(_REVISION)
         started = asyncio.get_running_loop().time()
         sent = await blast.run(events_per_second=STORM_EVENTS_PER_SECOND, seconds=STORM_SECONDS)
-        # Each change makes one event, so the checkpoint tells when all are there without a look at the rows.
-        ended = await running.until(_REVISION, revision + sent)
+        # Each change makes one event, so the checkpoint shows when all are there, without a look at the rows.
+        ended = await running.committed_at(_REVISION, revision + sent)
         stored = await running.database.fetchval(f"SELECT count(*) FROM events WHERE revision > {revision}")  # noqa: S608
     remark = f"{sent} changes, {stored} in the history"
     return [
@@ -111,11 +114,18 @@ async def latency(running: Stack, cluster: SimulatedCluster) -> list[Measure]:
     ]
 
 
+async def feed(running: Stack, cluster: SimulatedCluster) -> list[Measure]:
+    """Watch line to a client of the feed, one change at a time."""
+    async with _synced_watcher(running, cluster), following(running) as lines:
+        idle = await feed_latencies(lines, Blast(cluster), IDLE_PROBES)
+    return [Measure("latency, watch line to feed client, idle, p99", p99(idle), "ms", 40.0, remark=spread(idle))]
+
+
 Sender = Callable[[Blast, dict[int, float], asyncio.Event], Awaitable[None]]
 
 
 async def _latencies(running: Stack, blast: Blast, sender: Sender, changes: int) -> list[float]:
-    """Seconds from each change to the commit that contains it. The numbers in the labels tell which is which."""
+    """Seconds from each change to the commit that contains it. The numbers in the labels identify them."""
     sent: dict[int, float] = {}
     seen: list[float] = []
     answered = asyncio.Event()
@@ -160,13 +170,11 @@ async def _synced_watcher(running: Stack, cluster: SimulatedCluster) -> AsyncIte
     revision = await running.database.fetchval(_REVISION)
     async with running.service("watcher"):
         started = await _first_request(cluster)
-        yield await running.until(states.format(revision=revision), 1) - started
+        yield await running.committed_at(states.format(revision=revision), 1) - started
 
 
 async def _first_request(cluster: SimulatedCluster) -> float:
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while not cluster.requests:  # noqa: ASYNC110  the request log has no event
-            await asyncio.sleep(0.001)
+    await until(lambda: cluster.requests, seconds=DEADLINE_SECONDS)
     return asyncio.get_running_loop().time()
 
 
@@ -182,7 +190,7 @@ def _expected(cluster: SimulatedCluster) -> set[str]:
 
 
 def main() -> int:
-    """`run.py api` measures the api alone, `run.py pipeline` the rest; without a word both."""
+    """`run.py api` measures the api alone, `run.py pipeline` the rest; without an argument both."""
     logging.disable(logging.INFO)
     wanted = sys.argv[1:] or list(PARTS)
     measures: list[Measure] = []

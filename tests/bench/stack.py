@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
+from support.waiting import until
 
 from summit_runtime.database import REVISION_CHANNEL
 from summit_simulator.cluster import SimulatedCluster
@@ -29,11 +30,11 @@ class Stack:
     committed: asyncio.Event
 
     @asynccontextmanager
-    async def service(self, name: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    async def service(self, name: str, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
         """Run a service while the block runs; its log goes to a file beside the data."""
         with (self.directory / f"{name}.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", f"summit_{name}", env=self.environment, stdout=log, stderr=log
+                sys.executable, "-m", f"summit_{name}", env=self.environment | environment, stdout=log, stderr=log
             )
         try:
             yield process
@@ -41,8 +42,8 @@ class Stack:
             process.send_signal(signal.SIGTERM)
             await process.wait()
 
-    async def until(self, query: str, wanted: int) -> float:
-        """Wait until a query answers with `wanted` or more; the time of that. Asked anew after each commit."""
+    async def committed_at(self, query: str, wanted: int) -> float:
+        """Wait until a query answers with `wanted` or more, and return the time of that. It runs after each commit."""
         async with asyncio.timeout(DEADLINE_SECONDS):
             while True:
                 self.committed.clear()
@@ -51,9 +52,7 @@ class Stack:
                 await self.committed.wait()
 
     async def until_schema(self) -> None:
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            while await self.database.fetchval("SELECT to_regclass('checkpoint')") is None:  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+        await until(lambda: self.database.fetchval("SELECT to_regclass('checkpoint')"), seconds=DEADLINE_SECONDS)
 
 
 @asynccontextmanager
