@@ -25,7 +25,6 @@ from summit_simulator.api.access import Access
 from summit_simulator.api.faults import Faults
 from summit_simulator.api.listener import Listener
 from summit_simulator.api.pages import Snapshots
-from summit_simulator.api.patches import merge
 from summit_simulator.api.resources import (
     KUBEVIRT_GROUPS,
     MIGRATIONS,
@@ -45,7 +44,7 @@ from summit_simulator.controllers.machines import MachineController
 from summit_simulator.controllers.migrations import MigrationController
 from summit_simulator.objects import infrastructure
 from summit_simulator.objects import virtual_machine_instance as instance
-from summit_simulator.objects.manifest import Manifest, key, metadata
+from summit_simulator.objects.manifest import Manifest, key, merge, metadata
 from summit_simulator.objects.objects import Objects
 from summit_simulator.objects.store import Event, Saved, Store
 from summit_simulator.objects.virtual_machine import Disks, Size, virtual_machine

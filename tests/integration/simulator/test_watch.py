@@ -163,11 +163,3 @@ async def test_every_watcher_gets_every_change(cluster: SimulatedCluster, client
     async with client.watch(resourceVersion=since) as one, client.watch(resourceVersion=since) as two:
         cluster.create_vm("new", namespace="prod")
         assert await one.line() == await two.line()
-
-
-async def test_tables_are_watched_by_kubectl(client: Client, cluster: SimulatedCluster) -> None:
-    """A watch that accepts Tables carries one row per event."""
-    accept = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"}
-    answer = await client.request("GET", VMS, params={"watch": "1", "timeoutSeconds": "1"}, headers=accept)
-    assert b'"kind":"Table"' in answer.body
-    assert b'"type":"ADDED"' in answer.body

@@ -1,7 +1,7 @@
 """API discovery: which groups, versions and resources there are.
 
 Clients that ask for aggregated discovery get the plain documents and fall back by the Content-Type, as with
-servers before 1.26. OpenAPI says just enough for kubectl to leave validation to the server.
+servers before 1.26. There is no OpenAPI: `kubectl apply` and `create` need `--validate=false`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,16 +26,12 @@ _REVIEWS = {
 }
 
 
-def document(  # noqa: PLR0911 - one return per kind of document
-    parts: Sequence[str], *, host: str, kubevirt_installed: bool
-) -> Manifest | None:
+def document(parts: Sequence[str], *, host: str, kubevirt_installed: bool) -> Manifest | None:
     """The document at a path that is no resource, None if there is none."""
     installed = kubevirt_installed
     match parts:
         case ["version"]:
             return version()
-        case ["openapi", *rest]:
-            return _openapi(rest, kubevirt_installed=installed)
         case ["api"]:
             return api_versions(host)
         case ["apis"]:
@@ -99,50 +95,6 @@ def resource_list(group_name: str, version_name: str, *, kubevirt_installed: boo
     group_version = f"{group_name}/{version_name}" if group_name else version_name
     listed = list(_resources_of(group_name, version_name))
     return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": listed}
-
-
-def openapi_v3_index(*, kubevirt_installed: bool) -> Manifest:
-    """GET /openapi/v3."""
-    paths = {"api/v1": {"serverRelativeURL": "/openapi/v3/api/v1?hash=0"}}
-    for name, served in _group_versions(kubevirt_installed):
-        path = f"apis/{name}/{served}"
-        paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash=0"}
-    return {"paths": paths}
-
-
-def openapi_v3(path: str) -> Manifest:
-    """GET /openapi/v3/<path>: each PATCH takes fieldValidation, so kubectl validates nothing itself."""
-    info = {"title": "Kubernetes", "version": KUBERNETES_VERSION}
-    document: Manifest = {"openapi": "3.0.0", "info": info, "components": {"schemas": {}}}
-    parameters = [{"name": "fieldValidation", "in": "query", "schema": {"type": "string"}}]
-    paths: Manifest = {}
-    for resource in RESOURCES:
-        prefix = f"apis/{resource.api_version}" if resource.group else "api/v1"
-        if prefix != path:
-            continue
-        scope = "/namespaces/{namespace}" if resource.namespaced else ""
-        kind = {"group": resource.group, "version": resource.version, "kind": resource.kind}
-        patch = {"parameters": parameters, "x-kubernetes-group-version-kind": kind, "responses": {}}
-        paths[f"/{prefix}{scope}/{resource.plural}/{{name}}"] = {"patch": patch, "parameters": parameters}
-    return document | {"paths": paths}
-
-
-def openapi_v2() -> Manifest:
-    """GET /openapi/v2: no definitions."""
-    info = {"title": "Kubernetes", "version": KUBERNETES_VERSION}
-    return {"swagger": "2.0", "info": info, "paths": {}, "definitions": {}}
-
-
-def _openapi(rest: Sequence[str], *, kubevirt_installed: bool) -> Manifest | None:
-    match rest:
-        case ["v2"]:
-            return openapi_v2()
-        case ["v3"]:
-            return openapi_v3_index(kubevirt_installed=kubevirt_installed)
-        case ["v3", *path]:
-            return openapi_v3("/".join(path))
-        case _:
-            return None
 
 
 def _group_versions(kubevirt_installed: bool) -> list[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-READ_WRITE = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+READ_WRITE = ("create", "delete", "get", "list", "patch", "update", "watch")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Access reviews: what a client may do, and who it is (kubectl auth can-i, kubectl auth whoami)."""
+"""Access reviews: what a client may do, and which user it is."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,20 +12,15 @@ Review = Callable[[Access, str, Any], Manifest]
 def access_review(access: Access, user: str, body: Any) -> Manifest:
     """SelfSubjectAccessReview of authorization.k8s.io/v1."""
     spec = body.get("spec") or {}
-    wanted = spec.get("resourceAttributes")
-    if wanted:
-        plural, subresource = wanted.get("resource", ""), wanted.get("subresource")
-        resource = f"{plural}/{subresource}" if subresource else plural
-        attributes = Attributes(
-            wanted.get("verb", ""),
-            wanted.get("group", ""),
-            resource,
-            wanted.get("namespace", ""),
-            wanted.get("name", ""),
-        )
-    else:
-        plain = spec.get("nonResourceAttributes") or {}
-        attributes = Attributes(plain.get("verb", ""), path=plain.get("path", ""))
+    wanted = spec.get("resourceAttributes") or {}
+    plural, subresource = wanted.get("resource", ""), wanted.get("subresource")
+    attributes = Attributes(
+        wanted.get("verb", ""),
+        wanted.get("group", ""),
+        f"{plural}/{subresource}" if subresource else plural,
+        wanted.get("namespace", ""),
+        wanted.get("name", ""),
+    )
     allowed = access.may(user, attributes)
     status = {"allowed": allowed} | ({} if allowed else {"reason": "forbidden by a rule of the simulator"})
     kind = {"kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1"}

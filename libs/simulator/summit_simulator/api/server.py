@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from aiohttp import web
 
-from summit_simulator.api import discovery, pages, protobuf, requests, reviews, status, tables, writes
+from summit_simulator.api import discovery, pages, requests, reviews, status, tables, writes
 from summit_simulator.api.access import Access
 from summit_simulator.api.faults import Faults
 from summit_simulator.api.pages import Snapshots
@@ -21,7 +21,7 @@ from summit_simulator.objects.manifest import encode
 from summit_simulator.objects.objects import Objects
 from summit_simulator.objects.store import Store
 
-# What the aggregation layer says about a group it does not know: no Status, plain text.
+# The answer of the aggregation layer for a group it does not know: plain text instead of a Status.
 PAGE_NOT_FOUND = "404 page not found\n"
 # Enough for any test, and bounded for a demo that runs for weeks.
 KEPT_REQUESTS = 100_000
@@ -86,7 +86,7 @@ class ApiServer:
         if info.group == SUBRESOURCES_GROUP:
             return await self._subresource(request, info)
         if info.method == "POST" and (review := reviews.REVIEWS.get((info.group, info.resource_name))):
-            return _json(review(self.access, user, await _review_body(request)), 201)
+            return _json(review(self.access, user, writes.read_body(await request.read()) or {}), 201)
         if info.resource is None:
             return web.Response(status=404, text=PAGE_NOT_FOUND)
         return await self._serve_resource(request, info, info.resource)
@@ -116,26 +116,19 @@ class ApiServer:
         record = self.store.get(resource, namespace, info.name)
         if record is None:
             raise status.not_found(resource, info.name)
-        if tables.wants_table(request.headers.get("Accept", "")):
-            return _bytes(tables.render_one(resource, record, include=_included(info)))
+        if _wants_table(request):
+            return _bytes(tables.render(resource, [record], {"resourceVersion": str(record.revision)}))
         return _bytes(record.data)
 
     def _list(self, request: web.BaseRequest, info: RequestInfo, resource: Resource) -> web.StreamResponse:
         page = self.snapshots.page(resource, info)
-        if tables.wants_table(request.headers.get("Accept", "")):
-            return _bytes(tables.render(resource, page, include=_included(info)))
+        if _wants_table(request):
+            return _bytes(tables.render(resource, page.records, page.metadata()))
         return _bytes(pages.render(resource, page))
 
     async def _watch(self, request: web.BaseRequest, info: RequestInfo, resource: Resource) -> web.StreamResponse:
         options = read_options(resource, info, watch_list=self.faults.watch_list)
-        as_table = tables.wants_table(request.headers.get("Accept", ""))
-        stream = WatchStream(
-            self.store,
-            options,
-            bookmark_seconds=self.bookmark_seconds,
-            lines=tables.event_lines(resource, include=_included(info)) if as_table else None,
-            bookmark=tables.bookmark(resource) if as_table else None,
-        )
+        stream = WatchStream(self.store, options, bookmark_seconds=self.bookmark_seconds)
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
         if self.faults.close_watches_at_once:
@@ -153,7 +146,7 @@ class ApiServer:
         return response
 
     async def _write(self, request: web.BaseRequest, info: RequestInfo, resource: Resource) -> web.StreamResponse:
-        body = writes.read_body(await request.read(), request.content_type)
+        body = writes.read_body(await request.read())
         manager = info.query.get("fieldManager") or request.headers.get("User-Agent", "unknown").split("/")[0]
         match info.verb:
             case "create":
@@ -161,14 +154,11 @@ class ApiServer:
             case "update":
                 written = writes.update(self.objects, resource, info, body, manager)
             case "patch":
-                written = writes.patch(
-                    self.objects, resource, info, body, content_type=request.content_type, manager=manager
-                )
+                if request.content_type != writes.MERGE_PATCH:
+                    raise status.unsupported_patch(writes.MERGE_PATCH)
+                written = writes.patch(self.objects, resource, info, body, manager)
             case "delete":
                 written = writes.delete(self.objects, resource, info, body)
-            case "deletecollection":
-                records = pages.select(self.store.records(resource), info, info.query)
-                written = writes.delete_collection(self.objects, resource, records)
             case verb:
                 raise StatusError(405, f"the server does not allow this method on the requested resource: {verb}")
         return _bytes(written.data, written.code)
@@ -182,7 +172,7 @@ class ApiServer:
             return web.Response(status=404, text=PAGE_NOT_FOUND)
         if info.subresource not in resource.subresources or info.method != "PUT":
             raise StatusError(404, "the server could not find the requested resource", details={})
-        body = writes.read_body(await request.read(), request.content_type)
+        body = writes.read_body(await request.read())
         code = self.actions.perform(resource, info.subresource, (info.namespace, info.name), body)
         return web.Response(status=code)
 
@@ -193,12 +183,6 @@ def status_response(error: StatusError) -> web.Response:
     return web.Response(body=encode(error.body()), status=error.code, content_type="application/json", headers=headers)
 
 
-async def _review_body(request: web.BaseRequest) -> Any:
-    if request.content_type == protobuf.CONTENT_TYPE:
-        return protobuf.read_access_review(await request.read())
-    return writes.read_body(await request.read(), request.content_type) or {}
-
-
 def _json(document: Any, code: int = 200) -> web.Response:
     return _bytes(encode(document), code)
 
@@ -207,8 +191,8 @@ def _bytes(data: bytes, code: int = 200) -> web.Response:
     return web.Response(body=data, status=code, content_type="application/json")
 
 
-def _included(info: RequestInfo) -> str:
-    return info.query.get("includeObject", "Metadata")
+def _wants_table(request: web.BaseRequest) -> bool:
+    return tables.is_wanted(request.headers.get("Accept", ""))
 
 
 def _certificate_user(request: web.BaseRequest) -> str | None:

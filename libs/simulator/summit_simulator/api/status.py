@@ -164,6 +164,13 @@ def invalid(
     return StatusError(code, f'{subject} "{name}" is invalid: {text}', reason="Invalid", details=details)
 
 
+def unsupported_patch(accepted: str) -> StatusError:
+    """415: custom resources have no merge keys for a strategic merge patch, and no other format is simulated."""
+    return StatusError(
+        415, f"the body of the request was in an unknown format - accepted media types include: {accepted}"
+    )
+
+
 def denied(webhook: str, why: str, *, code: int = 400) -> StatusError:
     """What an admission webhook's refusal looks like to the client."""
     return StatusError(code, f'admission webhook "{webhook}" denied the request: {why}')

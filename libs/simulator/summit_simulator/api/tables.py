@@ -1,100 +1,40 @@
 """Tables: how the server renders objects for `kubectl get` (meta.k8s.io/v1 Table).
 
-Columns are the CRDs' additionalPrinterColumns (kubevirt, generate/components/crds.go).
+Columns are the CRDs' additionalPrinterColumns (kubevirt, generate/components/crds.go). A watch sends plain objects,
+which kubectl prints by name and age.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
-from summit_simulator.api.pages import Page
-from summit_simulator.api.resources import (
-    CLUSTER_INSTANCETYPES,
-    INSTANCETYPES,
-    KUBEVIRTS,
-    MIGRATIONS,
-    NAMESPACES,
-    NODES,
-    VIRTUALMACHINEINSTANCES,
-    VIRTUALMACHINES,
-    Resource,
-)
-from summit_simulator.objects.manifest import Manifest, conditions, encode, metadata
-from summit_simulator.objects.store import Record, event_line
+from summit_simulator.api.resources import MIGRATIONS, VIRTUALMACHINEINSTANCES, VIRTUALMACHINES, Resource
+from summit_simulator.objects.manifest import Manifest, conditions, encode, metadata, part
+from summit_simulator.objects.store import Record
+
+Cell = Callable[[Manifest], Any]
 
 
-class Column(NamedTuple):
-    """One column; priority above 0 is shown by `-o wide` only."""
-
-    name: str
-    cell: Callable[[Manifest], Any]
-    priority: int = 0
+def is_wanted(accept: str) -> bool:
+    """Whether the client accepts a Table of meta.k8s.io/v1."""
+    return any("as=Table" in offer and "v=v1;" in f"{offer.strip()};" for offer in accept.split(","))
 
 
-def wants_table(accept: str) -> bool:
-    """Does the client accept a Table of meta.k8s.io/v1?"""
-    return any("as=Table" in part and "v=v1;" in f"{part.strip()};" for part in accept.split(","))
-
-
-def render(resource: Resource, page: Page, *, include: str) -> bytes:
-    """A page of a list as a Table."""
-    table = _table(resource, [record.manifest() for record in page.records], include)
-    return encode(table | {"metadata": page.metadata()})
-
-
-def render_one(resource: Resource, record: Record, *, include: str) -> bytes:
-    """One object as a Table with one row."""
-    table = _table(resource, [record.manifest()], include)
-    return encode(table | {"metadata": {"resourceVersion": str(record.revision)}})
-
-
-def event_lines(resource: Resource, *, include: str) -> Callable[[str, Record], bytes]:
-    """Renders watch events: each carries a Table with one row."""
-    return lambda kind, record: event_line(kind, render_one(resource, record, include=include))
-
-
-def bookmark(resource: Resource) -> Callable[[Manifest], Manifest]:
-    """Renders bookmarks: a Table with one row that has metadata only."""
-
-    def wrapped(manifest: Manifest) -> Manifest:
-        table = _table(resource, [], "None")
-        table["rows"] = [{"cells": [""] * len(_columns(resource)), "object": manifest}]
-        return table | {"metadata": {"resourceVersion": manifest["metadata"]["resourceVersion"]}}
-
-    return wrapped
-
-
-def _table(resource: Resource, manifests: Iterable[Manifest], include: str) -> Manifest:
-    columns = _columns(resource)
+def render(resource: Resource, records: Sequence[Record], meta: Manifest) -> bytes:
+    """A Table with one row for each object, which carries the object's metadata."""
+    columns = {"Name": _name} | _COLUMNS.get(resource, {"Age": _age})
     definitions = [
-        {
-            "name": column.name,
-            "type": "string",
-            "format": "name" if column.name == "Name" else "",
-            "description": column.name,
-            "priority": column.priority,
-        }
-        for column in columns
+        {"name": name, "type": "string", "format": "name" if name == "Name" else "", "description": name, "priority": 0}
+        for name in columns
     ]
-    rows = [
-        {"cells": [column.cell(manifest) for column in columns]} | _row_object(manifest, include)
-        for manifest in manifests
-    ]
+    rows = [_row(columns.values(), record.manifest()) for record in records]
     table = {"apiVersion": "meta.k8s.io/v1", "kind": "Table", "columnDefinitions": definitions, "rows": rows}
-    return table | {"metadata": {}}
+    return encode(table | {"metadata": meta})
 
 
-def _row_object(manifest: Manifest, include: str) -> Manifest:
-    if include == "None":
-        return {}
-    if include == "Object":
-        return {"object": manifest}
-    partial = {"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata"}
-    return {"object": partial | {"metadata": metadata(manifest)}}
-
-
-def _columns(resource: Resource) -> tuple[Column, ...]:
-    return (Column("Name", _name), *_COLUMNS.get(resource, (Column("Age", _age),)))
+def _row(cells: Iterable[Cell], manifest: Manifest) -> Manifest:
+    partial = {"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": metadata(manifest)}
+    return {"cells": [cell(manifest) for cell in cells], "object": partial}
 
 
 def _name(manifest: Manifest) -> str:
@@ -110,49 +50,27 @@ def _age(manifest: Manifest) -> str:
     return f"{seconds // 86400}d"
 
 
-def _condition(kind: str) -> Callable[[Manifest], str]:
-    return lambda manifest: str(conditions(manifest).get(kind, {}).get("status", ""))
+def _status(member: str) -> Cell:
+    return lambda manifest: part(manifest, "status").get(member, "")
 
 
-def _at(*path: str | int) -> Callable[[Manifest], Any]:
-    def cell(manifest: Manifest) -> Any:
-        found: Any = manifest
-        for part in path:
-            if isinstance(part, int):
-                found = found[part] if isinstance(found, list) and len(found) > part else None
-            else:
-                found = found.get(part) if isinstance(found, dict) else None
-        return "" if found is None else found
-
-    return cell
+def _ready(manifest: Manifest) -> str:
+    return str(conditions(manifest).get("Ready", {}).get("status", ""))
 
 
-_AGE = Column("Age", _age)
-_SIZE = (Column("CPU", _at("spec", "cpu", "guest")), Column("Memory", _at("spec", "memory", "guest")))
-_COLUMNS: dict[Resource, tuple[Column, ...]] = {
-    VIRTUALMACHINES: (
-        _AGE,
-        Column("Status", _at("status", "printableStatus")),
-        Column("Ready", _condition("Ready")),
-    ),
-    VIRTUALMACHINEINSTANCES: (
-        _AGE,
-        Column("Phase", _at("status", "phase")),
-        Column("IP", _at("status", "interfaces", 0, "ipAddress")),
-        Column("NodeName", _at("status", "nodeName")),
-        Column("Ready", _condition("Ready")),
-        Column("Live-Migratable", _condition("LiveMigratable"), 1),
-        Column("Paused", _condition("Paused"), 1),
-    ),
-    MIGRATIONS: (Column("Phase", _at("status", "phase")), Column("VMI", _at("spec", "vmiName"))),
-    KUBEVIRTS: (_AGE, Column("Phase", _at("status", "phase"))),
-    INSTANCETYPES: (*_SIZE, _AGE),
-    CLUSTER_INSTANCETYPES: (*_SIZE, _AGE),
-    NAMESPACES: (Column("Status", _at("status", "phase")), _AGE),
-    NODES: (
-        Column("Status", lambda node: "Ready" if _condition("Ready")(node) == "True" else "NotReady"),
-        Column("Roles", lambda _: "worker"),
-        _AGE,
-        Column("Version", _at("status", "nodeInfo", "kubeletVersion")),
-    ),
+def _address(vmi: Manifest) -> str:
+    interfaces = part(vmi, "status").get("interfaces") or [{}]
+    return str(interfaces[0].get("ipAddress", ""))
+
+
+_COLUMNS: dict[Resource, dict[str, Cell]] = {
+    VIRTUALMACHINES: {"Age": _age, "Status": _status("printableStatus"), "Ready": _ready},
+    VIRTUALMACHINEINSTANCES: {
+        "Age": _age,
+        "Phase": _status("phase"),
+        "IP": _address,
+        "NodeName": _status("nodeName"),
+        "Ready": _ready,
+    },
+    MIGRATIONS: {"Phase": _status("phase"), "VMI": lambda migration: part(migration, "spec").get("vmiName", "")},
 }

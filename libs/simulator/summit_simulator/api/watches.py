@@ -7,7 +7,7 @@ whatever came after; one that lags out of the window of history is closed, as a 
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -28,7 +28,6 @@ BOOKMARK_BEFORE_DEADLINE_SECONDS = 2.0
 # ~2 MB of objects per write to the socket.
 EVENTS_PER_WRITE = 256
 
-Lines = Callable[[str, Record], bytes]
 Ending = Literal["end", "abort"]
 
 
@@ -118,15 +117,11 @@ class WatchStream:
         options: WatchOptions,
         *,
         bookmark_seconds: float,
-        lines: Lines | None = None,
-        bookmark: Callable[[Manifest], Manifest] | None = None,
     ) -> None:
         self.options = options
         self._store = store
         self._cursor = options.revision if options.revision is not None else store.revision
         self._bookmark_seconds = bookmark_seconds
-        self._lines = lines  # renders an event otherwise than as the object: Tables
-        self._bookmark = bookmark or (lambda manifest: manifest)
         self._awake = asyncio.Event()
         self._injections: list[Injection] = []
         self._ending: Ending | None = None
@@ -239,17 +234,16 @@ class WatchStream:
         self._cursor = max(self._cursor, self._store.revision)
         revision = self._store.revision
         chosen = [record for record in self._store.records(self.resource) if options.selects(record)]
-        yield from _chunks(self._line("ADDED", record) for record in chosen)
+        yield from _chunks(event_line("ADDED", record.data) for record in chosen)
         if options.initial_events and options.bookmarks:
             yield self._bookmark_line(initial_events_end=True, revision=revision)
 
     def _event_lines(self, events: Iterable[Event]) -> Iterator[bytes]:
-        plain = self.options.sees_all and self._lines is None
         for event in events:
-            if plain:
+            if self.options.sees_all:
                 yield event.line
             elif kind := self._seen_as(event):
-                yield self._line(kind, event.record)
+                yield event_line(kind, event.record.data)
 
     def _seen_as(self, event: Event) -> str | None:
         """An object that begins or ceases to match a selector is ADDED or DELETED for this watch."""
@@ -261,15 +255,12 @@ class WatchStream:
             return "ADDED"
         return "DELETED" if before else None
 
-    def _line(self, kind: str, record: Record) -> bytes:
-        return self._lines(kind, record) if self._lines else event_line(kind, record.data)
-
     def _bookmark_line(self, *, initial_events_end: bool = False, revision: int | None = None) -> bytes:
         meta: Manifest = {"resourceVersion": str(revision or self._cursor)}
         if initial_events_end:
             meta["annotations"] = {"k8s.io/initial-events-end": "true"}
         manifest = {"apiVersion": self.resource.api_version, "kind": self.resource.kind, "metadata": meta}
-        return event_line("BOOKMARK", encode(self._bookmark(manifest)))
+        return event_line("BOOKMARK", encode(manifest))
 
 
 def error_line(error: StatusError) -> bytes:

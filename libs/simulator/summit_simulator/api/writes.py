@@ -3,20 +3,16 @@
 from typing import Any, NamedTuple
 
 import msgspec
-import yaml
 
 from summit_simulator.api import admission, status
-from summit_simulator.api.patches import json_patch, merge
 from summit_simulator.api.requests import RequestInfo
 from summit_simulator.api.resources import NAMESPACES, Resource
 from summit_simulator.api.status import StatusError
-from summit_simulator.objects.manifest import Manifest, decode, encode, metadata
+from summit_simulator.objects.manifest import Manifest, merge, metadata
 from summit_simulator.objects.objects import Objects, Part
 from summit_simulator.objects.store import Record
 
 MERGE_PATCH = "application/merge-patch+json"
-JSON_PATCH = "application/json-patch+json"
-APPLY_PATCH = "application/apply-patch+yaml"
 
 
 class Written(NamedTuple):
@@ -26,13 +22,13 @@ class Written(NamedTuple):
     data: bytes
 
 
-def read_body(body: bytes, content_type: str) -> Any:
-    """The JSON or YAML of a body, None for none. Raises StatusError 400 for neither."""
+def read_body(body: bytes) -> Any:
+    """The JSON of a body, None for an empty one. Raises StatusError 400 for anything else."""
     if not body.strip():
         return None
     try:
-        return yaml.safe_load(body) if "yaml" in content_type else msgspec.json.decode(body)
-    except (yaml.YAMLError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        return msgspec.json.decode(body)
+    except msgspec.DecodeError as error:
         raise StatusError(400, f"error decoding body: {error}") from error
 
 
@@ -57,26 +53,12 @@ def update(objects: Objects, resource: Resource, info: RequestInfo, body: Any, m
     return Written(200, _update(objects, resource, info, manifest, manager).data)
 
 
-def patch(
-    objects: Objects, resource: Resource, info: RequestInfo, body: Any, *, content_type: str, manager: str
-) -> Written:
-    """PATCH in the three formats of custom resources. Server-side apply creates what is not there."""
-    if content_type == APPLY_PATCH:
-        return _apply(objects, resource, info, body, manager)
-    current = objects.read(resource, info.namespace, info.name)
-    if content_type == MERGE_PATCH and isinstance(body, dict):
-        wanted = merge(current, body)
-        version = metadata(body).get("resourceVersion")
-    elif content_type == JSON_PATCH and isinstance(body, list):
-        wanted = json_patch(current, body)
-        version = None
-    else:
-        accepted = f"{JSON_PATCH}, {MERGE_PATCH}, {APPLY_PATCH}"
-        raise StatusError(
-            415,
-            f"the body of the request was in an unknown format - accepted media types include: {accepted}",
-        )
-    metadata(wanted)["resourceVersion"] = version
+def patch(objects: Objects, resource: Resource, info: RequestInfo, body: Any, manager: str) -> Written:
+    """PATCH by an RFC 7386 merge patch, which may name the resourceVersion that it expects."""
+    if not isinstance(body, dict):
+        raise StatusError(400, "the body of the request must be an object")
+    wanted = merge(objects.read(resource, info.namespace, info.name), body)
+    metadata(wanted)["resourceVersion"] = metadata(body).get("resourceVersion")
     return Written(200, _update(objects, resource, info, wanted, manager).data)
 
 
@@ -92,27 +74,6 @@ def delete(objects: Objects, resource: Resource, info: RequestInfo, body: Any) -
     details = {field: text for field, text in details.items() if text}
     answer: Manifest = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
     return Written(200, msgspec.json.encode(answer | {"details": details}))
-
-
-def delete_collection(objects: Objects, resource: Resource, records: list[Record]) -> Written:
-    """DELETE what a list selects."""
-    for record in records:
-        objects.delete(resource, record.namespace, record.name)
-    items = [decode(record.data) for record in records]
-    answer = {"apiVersion": resource.api_version, "kind": f"{resource.kind}List", "items": items}
-    return Written(200, encode(answer | {"metadata": {}}))
-
-
-def _apply(objects: Objects, resource: Resource, info: RequestInfo, body: Any, manager: str) -> Written:
-    # Ownership of single fields is not tracked: an apply is a merge, or a create.
-    manifest = _object(resource, info, body)
-    current = objects.find(resource, info.namespace, info.name)
-    if current is None:
-        metadata(manifest).setdefault("name", info.name)
-        return create(objects, resource, info, manifest, manager)
-    wanted = merge(current, manifest)
-    metadata(wanted)["resourceVersion"] = metadata(manifest).get("resourceVersion")
-    return Written(200, _update(objects, resource, info, wanted, manager).data)
 
 
 def _update(objects: Objects, resource: Resource, info: RequestInfo, manifest: Manifest, manager: str) -> Record:

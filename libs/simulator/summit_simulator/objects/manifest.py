@@ -1,9 +1,10 @@
 """Kubernetes objects as plain JSON, encoded the way an apiserver encodes custom resources.
 
 Keys are sorted, so that `metadata` of a list comes last and `type` of a watch event stands first only because
-the event line is joined by hand. Reading is by decoding anew: whoever holds a manifest may change it freely.
+the event line is joined by hand. Each read decodes again, so a manifest may be changed freely.
 """
 
+import copy
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +20,19 @@ _decoder = msgspec.json.Decoder(dict[str, Any])
 def decode(data: bytes) -> Manifest:
     """A fresh manifest from JSON. Raises msgspec.DecodeError for anything but a JSON object."""
     return _decoder.decode(data)
+
+
+def merge(target: Any, patch: Any) -> Any:
+    """Apply an RFC 7386 merge patch: null removes, objects merge, anything else replaces."""
+    if not isinstance(patch, dict):
+        return copy.deepcopy(patch)
+    merged = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = merge(merged.get(name), value)
+    return merged
 
 
 def timestamp(moment: datetime) -> str:
