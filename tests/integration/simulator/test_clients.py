@@ -59,7 +59,8 @@ async def test_kubectl_gets_tables_by_short_name(kubectl: Kubectl, cluster: Simu
 
 async def test_kubectl_patches_labels_and_deletes(kubectl: Kubectl, cluster: SimulatedCluster) -> None:
     """A merge patch, a selector, and a delete that waits for the finalizers."""
-    await kubectl("patch", "vm", "web", "-n", "prod", "--type=merge", "-p", '{"spec":{"runStrategy":"Manual"}}')
+    await kubectl("patch", "vm", "web", "-n", "prod", "--type=merge", "-p", '{"spec":{"runStrategy":"Always"}}')
+    await cluster.settle()
     await kubectl("label", "vm", "web", "-n", "prod", "tier=one")
     assert (await kubectl("get", "vm", "-n", "prod", "-l", "tier=one", "-o", "name")).strip().endswith("/web")
     deleting = asyncio.ensure_future(kubectl("delete", "vm", "web", "-n", "prod"))
