@@ -41,10 +41,13 @@ async def test_a_watcher_stops_on_sigterm_also_while_a_kubeconfig_cannot_be_read
     """As on a file system that is away: a pipe that nobody writes to hangs like it."""
     os.mkfifo(tmp_path / "hangs")
     script = (
-        "import asyncio, sys; from pathlib import Path; from summit_watcher.kube.connection import *\n"
+        "import asyncio, sys; from pathlib import Path\n"
+        "from summit_watcher.kube.connection import ClusterConnection\n"
+        "from summit_watcher.kube.errors import KubeconfigError\n"
+        "from summit_watcher.settings import WatcherTimes\n"
         "async def main():\n"
-        "    settings = ConnectionSettings(credentials_seconds=0.2)\n"
-        "    async with ClusterConnection(Path(sys.argv[1]), name=ClusterName('c'), settings=settings) as connection:\n"
+        "    times = WatcherTimes(credentials_seconds=0.2)\n"
+        "    async with ClusterConnection(Path(sys.argv[1]), name='c', times=times) as connection:\n"
         "        try: await connection.server_version()\n"
         "        except KubeconfigError as error: print(error)\n"
         "asyncio.run(main())\n"

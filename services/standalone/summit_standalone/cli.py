@@ -245,7 +245,8 @@ def _usable_config(config: Path) -> Path:
 
     Raises StandaloneError when nothing in it could be watched because of what it is.
     """
-    from summit_watcher.config.datacenters import EXAMPLE, load
+    from summit_watcher.config.datacenters import load
+    from summit_watcher.config.entries import EXAMPLE
 
     path = _config_file(config)
     found = load(path)

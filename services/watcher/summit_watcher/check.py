@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from summit_models.contract import ClusterName, DatacenterId
-from summit_watcher.config.datacenters import ClusterConfig, readable_by_others
-from summit_watcher.kube.access import kubeconfig
+from summit_watcher.config.datacenters import ClusterConfig
+from summit_watcher.kube.access import kubeconfig_file
 from summit_watcher.kube.access.certificates import WARN_BEFORE, Certificate
 from summit_watcher.kube.access.kubeconfig import ADDRESS_IDENTITY
 from summit_watcher.kube.connection import ClusterConnection
@@ -182,17 +182,8 @@ def _judge_certificates(certificates: Sequence[Certificate], report: ClusterRepo
 
 
 def _warnings_of(cluster: ClusterConfig) -> list[str]:
-    """What the kubeconfig itself gives cause to warn of; what is broken in it is told when connecting."""
+    """The warnings of the kubeconfig; none if it is broken, which is reported when connecting."""
     try:
-        found = kubeconfig.read(cluster.kubeconfig, cluster.context)
+        return list(kubeconfig_file.read(cluster.kubeconfig, cluster.context).warnings)
     except KubeconfigError:
         return []
-    warnings = []
-    if found.holds_secrets and (warning := readable_by_others(cluster.kubeconfig)):
-        warnings.append(warning)
-    if found.cluster.insecure_skip_tls_verify:
-        warnings.append(
-            f"kubeconfig {cluster.kubeconfig} has insecure-skip-tls-verify: anyone in between can read and change; "
-            "give it the certificate-authority"
-        )
-    return warnings

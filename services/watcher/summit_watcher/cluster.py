@@ -91,7 +91,9 @@ class ClusterWatcher:
         if not published.has_stale_events:
             self._events.drop_earlier_starts()
         starts = await self._starts(epoch, published, ended)
-        async with ClusterConnection(cluster.kubeconfig, cluster.context, name=cluster.name) as connection:
+        async with ClusterConnection(
+            cluster.kubeconfig, cluster.context, name=cluster.name, times=self._times
+        ) as connection:
             await Session(
                 cluster=cluster,
                 connection=connection,

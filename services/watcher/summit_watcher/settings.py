@@ -74,6 +74,14 @@ class WatcherTimes:
     settle_seconds: float = 2.0
     """A change is used when it has stood for so long: files are written bit by bit, and one after the other."""
 
+    # Connections
+
+    connect_seconds: float = 5.0
+    credentials_seconds: float = 30.0
+    """Limit for reading the kubeconfig and for a credential plugin."""
+    reload_seconds: float = 10.0
+    """Refused or failing credentials are loaded again at most this often: five streams must not run a plugin each."""
+
     # Lists and watches
 
     page_size: int = 500

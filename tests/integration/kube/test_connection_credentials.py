@@ -24,14 +24,14 @@ from summit_models.cluster import ConnectionState as State
 from summit_models.contract import ClusterName
 from summit_simulator.api import kubeconfig
 from summit_simulator.cluster import SimulatedCluster
-from summit_watcher.kube.connection import ClusterConnection, ConnectionSettings
+from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.errors import AuthError, KubeconfigError
-from summit_watcher.settings import Retry, WatcherTimes
+from summit_watcher.settings import TIMES, Retry, WatcherTimes
 
 NAME = ClusterName("vulcan")
 SOON = Retry(0.05, 0.2)
 QUICK = WatcherTimes(retry=SOON, retries=dict.fromkeys(State, SOON))
-EAGER = ConnectionSettings(reload_seconds=0, credentials_seconds=1)
+EAGER = WatcherTimes(reload_seconds=0, credentials_seconds=1)
 
 
 @pytest.fixture
@@ -49,8 +49,8 @@ def plugin(tmp_path: Path, cluster: SimulatedCluster) -> Plugin:
     return made
 
 
-def connect(path: Path, settings: ConnectionSettings | None = None) -> ClusterConnection:
-    return ClusterConnection(path, name=NAME, settings=settings)
+def connect(path: Path, times: WatcherTimes = TIMES) -> ClusterConnection:
+    return ClusterConnection(path, name=NAME, times=times)
 
 
 async def whoami(connection: ClusterConnection) -> str:
@@ -174,8 +174,8 @@ async def test_a_broken_plugin_means_no_request_at_all(
 ) -> None:
     """The official client would go on as system:anonymous. Asked again at once, the plugin is not run again."""
     plugin.does(action)
-    settings = ConnectionSettings(credentials_seconds=1)
-    async with connect(plugin.kubeconfig, settings) as connection:
+    times = WatcherTimes(credentials_seconds=1)
+    async with connect(plugin.kubeconfig, times) as connection:
         for _ in range(3):
             with pytest.raises(AuthError) as raised:
                 await connection.server_version()
@@ -187,8 +187,8 @@ async def test_a_broken_plugin_means_no_request_at_all(
 async def test_a_plugin_that_is_mended_heals_the_streams(cluster: SimulatedCluster, plugin: Plugin) -> None:
     """Nothing has to be restarted."""
     plugin.does("raise SystemExit(1)")
-    settings = ConnectionSettings(reload_seconds=0.1)
-    async with connect(plugin.kubeconfig, settings) as connection, mirrored(connection, QUICK) as mirror:
+    times = WatcherTimes(reload_seconds=0.1)
+    async with connect(plugin.kubeconfig, times) as connection, mirrored(connection, QUICK) as mirror:
         await until(lambda: mirror.state is State.AUTH_FAILED)
         plugin.does("")
         await until(lambda: mirror.state is State.SYNCED)
@@ -200,9 +200,9 @@ async def test_a_plugin_that_breaks_under_a_running_watch_sends_nothing_anonymou
 ) -> None:
     """The token is refused and there is no other: the watch waits, and resumes without a list. No token in any log."""
     caplog.set_level(logging.DEBUG)
-    settings = ConnectionSettings(credentials_seconds=1, reload_seconds=0.1)
+    times = WatcherTimes(credentials_seconds=1, reload_seconds=0.1)
     tokens = [cluster.token]
-    async with connect(plugin.kubeconfig, settings) as connection, mirrored(connection, QUICK) as mirror:
+    async with connect(plugin.kubeconfig, times) as connection, mirrored(connection, QUICK) as mirror:
         await until(lambda: mirror.state is State.SYNCED)
         cluster.access.revoke("admin")
         plugin.does(action)
@@ -237,10 +237,10 @@ async def longest_turn(work: asyncio.Task[Any]) -> float:
 async def test_a_hanging_plugin_does_not_hold_up_the_others(cluster: SimulatedCluster, plugin: Plugin) -> None:
     """Neither its start nor its end takes the event loop for 50 ms; the best of five, as the machine has other work."""
     plugin.does("time.sleep(60)")
-    settings = ConnectionSettings(reload_seconds=0, credentials_seconds=0.3)
+    times = WatcherTimes(reload_seconds=0, credentials_seconds=0.3)
     longest: list[float] = []
     while len(longest) < 5 and not (longest and longest[-1] < 0.05):
-        async with connect(plugin.kubeconfig, settings) as connection:
+        async with connect(plugin.kubeconfig, times) as connection:
             asked = asyncio.create_task(connection.server_version())
             longest.append(await longest_turn(asked))
             with pytest.raises(AuthError, match="gave no answer within"):
@@ -262,8 +262,8 @@ async def test_nothing_of_a_plugin_runs_on(cluster: SimulatedCluster, plugin: Pl
     plugin.does("import subprocess; (here / 'child').write_text(str(subprocess.Popen(['sleep', '60']).pid)); "
                 "time.sleep(60)")  # fmt: skip
     file = plugin.kubeconfig.parent / "child"
-    settings = ConnectionSettings(credentials_seconds=1.5 if end == "its time is over" else 60)
-    async with connect(plugin.kubeconfig, settings) as connection:
+    times = WatcherTimes(credentials_seconds=1.5 if end == "its time is over" else 60)
+    async with connect(plugin.kubeconfig, times) as connection:
         asked = asyncio.create_task(connection.server_version())
         await until(lambda: file.exists() and file.read_text())
         if end == "the connection ends":

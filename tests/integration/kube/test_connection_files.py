@@ -18,14 +18,14 @@ from summit_models.contract import ClusterName
 from summit_simulator.api.kubeconfig import embedded, write, write_private
 from summit_simulator.api.tls import CertificateAuthority
 from summit_simulator.cluster import SimulatedCluster
-from summit_watcher.kube.connection import ClusterConnection, ConnectionSettings
+from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.settings import Retry, WatcherTimes
 
 SOON, LATE = Retry(0.05, 0.2), Retry(60, 60)
 QUICK = WatcherTimes(retry=SOON, retries=dict.fromkeys(State, SOON))
 PATIENT = WatcherTimes(retries=dict.fromkeys(State, LATE))
 """Heals within a test only when it is told that the files have changed."""
-EAGER = ConnectionSettings(look_at_files_seconds=0.02, settle_seconds=0.05)
+EAGER = WatcherTimes(look_at_files_seconds=0.02, settle_seconds=0.05)
 
 
 @pytest.fixture
@@ -35,8 +35,8 @@ async def cluster() -> AsyncIterator[SimulatedCluster]:
         yield simulated
 
 
-def connect(path: Path, settings: ConnectionSettings = EAGER) -> ClusterConnection:
-    return ClusterConnection(path, name=ClusterName("vulcan"), settings=settings)
+def connect(path: Path, times: WatcherTimes = EAGER) -> ClusterConnection:
+    return ClusterConnection(path, name=ClusterName("vulcan"), times=times)
 
 
 def lists(cluster: SimulatedCluster) -> int:

@@ -18,7 +18,7 @@ from summit_models.contract import ClusterName
 from summit_simulator.api import kubeconfig
 from summit_simulator.api.tls import CertificateAuthority, server_context
 from summit_simulator.cluster import SimulatedCluster
-from summit_watcher.kube.connection import ClusterConnection, ConnectionSettings
+from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.errors import (
     CertificateError,
     IdleError,
@@ -30,11 +30,12 @@ from summit_watcher.kube.errors import (
 from summit_watcher.kube.failure import classify
 from summit_watcher.kube.socket_options import KEEPALIVE_AFTER_SECONDS, keepalive_socket
 from summit_watcher.kube.transport import Timeouts
+from summit_watcher.settings import WatcherTimes
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 AUTHORITY = CertificateAuthority("test-ca")
-IMPATIENT = ConnectionSettings(connect_seconds=1)
+IMPATIENT = WatcherTimes(connect_seconds=1)
 
 
 async def version(_: web.BaseRequest) -> web.StreamResponse:
@@ -53,13 +54,11 @@ async def served(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncIt
         await runner.cleanup()
 
 
-def connect(
-    path: Path, server: str, settings: ConnectionSettings | None = None, **cluster: object
-) -> ClusterConnection:
+def connect(path: Path, server: str, times: WatcherTimes = IMPATIENT, **cluster: object) -> ClusterConnection:
     ca_pem = AUTHORITY.certificate_pem if "certificate-authority" not in cluster else None
     config = kubeconfig.render(name="c", server=server, user={"token": "t"}, ca_pem=ca_pem)
     config["clusters"][0]["cluster"] |= {key.replace("_", "-"): value for key, value in cluster.items()}
-    return ClusterConnection(kubeconfig.write(path, config), name=ClusterName("c"), settings=settings or IMPATIENT)
+    return ClusterConnection(kubeconfig.write(path, config), name=ClusterName("c"), times=times)
 
 
 async def failure(connection: ClusterConnection) -> WatcherError:
@@ -113,7 +112,7 @@ async def test_a_server_that_is_not_trusted_gets_nothing_but_handshakes(tmp_path
     config = kubeconfig.render(name="c", server=address, user=user, ca_pem=AUTHORITY.certificate_pem)
     path = kubeconfig.write(tmp_path / "kc", config)
     async with server:
-        error = await failure(ClusterConnection(path, name=ClusterName("c"), settings=IMPATIENT))
+        error = await failure(ClusterConnection(path, name=ClusterName("c"), times=IMPATIENT))
         await until(lambda: greeted)
     assert "it shows CN=kube-apiserver" in str(error)
     assert greeted == [(None, b"")]
@@ -167,7 +166,7 @@ async def test_a_port_that_accepts_and_says_nothing_is_given_up(tmp_path: Path) 
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         server = f"https://127.0.0.1:{silent.getsockname()[1]}"
-        error = await failure(connect(tmp_path / "kc", server, ConnectionSettings(connect_seconds=0.2)))
+        error = await failure(connect(tmp_path / "kc", server, WatcherTimes(connect_seconds=0.2)))
     assert isinstance(error, UnreachableError)
     assert "did not accept a connection in time" in str(error)
 
@@ -226,7 +225,7 @@ async def test_json_that_is_no_namespace_is_no_kubernetes(tmp_path: Path) -> Non
 
 
 async def test_we_say_who_we_are_and_what_we_take(tmp_path: Path) -> None:
-    """Operators write FlowSchemas by our name; watches are never compressed, lists when it is wanted."""
+    """Operators write FlowSchemas by our name. Nothing is compressed, which costs the API server time."""
     seen: list[tuple[str, str, str]] = []
 
     async def note(request: web.BaseRequest) -> web.StreamResponse:
@@ -234,14 +233,11 @@ async def test_we_say_who_we_are_and_what_we_take(tmp_path: Path) -> None:
         seen.append((headers["User-Agent"], headers["Accept-Encoding"], headers["Authorization"]))
         return await version(request)
 
-    settings = ConnectionSettings(list_encoding="gzip")
-    async with served(note) as port, connect(tmp_path / "kc", f"http://127.0.0.1:{port}", settings) as connection:
+    async with served(note) as port, connect(tmp_path / "kc", f"http://127.0.0.1:{port}") as connection:
         await connection.server_version()
-        async with connection.get("/version", encoding=connection.list_encoding) as reply:
-            await reply.body()
-    assert [encoding for _, encoding, _ in seen] == ["identity", "gzip"]
-    assert seen[0][0].startswith("summit-connect/")
-    assert seen[0][2] == "Bearer t"
+    ((agent, encoding, authorization),) = seen
+    assert agent.startswith("summit-connect/")
+    assert (encoding, authorization) == ("identity", "Bearer t")
 
 
 async def test_nothing_of_a_client_key_stays_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from summit_models.cluster import ConnectionState as State
 from summit_models.contract import ClusterName
 from summit_simulator.api.faults import INVALID_UTF8
 from summit_simulator.cluster import SimulatedCluster
-from summit_watcher.kube.connection import ClusterConnection, ConnectionSettings
+from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.errors import RegressedError
 from summit_watcher.kube.failure import Failure
 from summit_watcher.kube.resources import MIGRATIONS, VIRTUAL_MACHINES
@@ -231,8 +231,8 @@ async def test_a_connection_that_swallows_all_bytes_is_given_up_and_resumed(
     before = ends("idle")
     async with tcp_proxy(cluster.url) as proxy:
         path = cluster.write_kubeconfig(tmp_path / "proxied", server=proxy.url)
-        settings = ConnectionSettings(connect_seconds=0.5)
-        connection = ClusterConnection(path, name=ClusterName("vulcan"), settings=settings)
+        times = WatcherTimes(connect_seconds=0.5)
+        connection = ClusterConnection(path, name=ClusterName("vulcan"), times=times)
         async with connection, mirrored(connection, QUICK) as mirror:
             await synced(mirror, cluster)
             proxy.swallows = True

@@ -102,17 +102,3 @@ def test_the_files_we_ship_have_no_mistakes() -> None:
     example = config.load(directory / "datacenters.example.yaml")
     assert example.mistakes == ()
     assert [cluster.name for cluster in example.clusters] == ["vulcan", "romulus", "kronos"]
-
-
-def test_a_kubeconfig_that_others_may_read_is_warned_of(tmp_path: Path) -> None:
-    """The warning says who may read it and the command that mends it; a private or missing file has none."""
-    path = tmp_path / "vulcan.yaml"
-    assert config.readable_by_others(path) is None
-    path.touch(mode=0o600)
-    assert config.readable_by_others(path) is None
-    path.chmod(0o644)
-    assert config.readable_by_others(path) == (
-        f"kubeconfig {path} is readable by everyone on this machine: run chmod 600 {path}"
-    )
-    path.chmod(0o640)
-    assert "readable by its group" in (config.readable_by_others(path) or "")

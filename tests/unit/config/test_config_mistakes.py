@@ -26,10 +26,10 @@ def of_cluster(entry: str) -> list[str]:
 NOT_A_CONFIGURATION = {
     "": "1: the file is empty: declare 'datacenters', config/datacenters.example.yaml shows how",
     "# only a comment\n": "1: the file is empty: declare 'datacenters', config/datacenters.example.yaml shows how",
-    "- id: a": "1: the file holds a list: begin with the key 'datacenters'",
+    "- id: a": "1: the file is not a mapping: write it as config/datacenters.example.yaml shows",
     "datacenter: []": "1: the file has an unknown key 'datacenter': did you mean 'datacenters'?",
     "{}": "1: the file has no 'datacenters': add it",
-    "datacenters: {id: a}": "1: datacenters is a mapping, not a list: begin each entry with '- '",
+    "datacenters: {id: a}": "1: 'datacenters' of the file is not a list: begin each entry with '- '",
     "datacenters:\n\t- id: a": (
         "2: this is not YAML: there is a tab, and YAML indents with spaces only: replace it by spaces"
     ),
@@ -43,30 +43,33 @@ NOT_A_CONFIGURATION = {
 
 
 @pytest.mark.parametrize(("text", "sentence"), NOT_A_CONFIGURATION.items())
-def test_a_text_that_is_no_configuration_is_told_in_one_sentence(text: str, sentence: str) -> None:
+def test_a_text_that_is_no_configuration_is_reported_in_one_sentence(text: str, sentence: str) -> None:
     """The whole file is unusable; the line is YAML's own."""
     assert mistakes(text) == [sentence]
 
 
 DATACENTER_MISTAKES = {
-    "just-text": "2: a datacenter is text: write '- id: …' and its other keys below it",
-    "name: Solna": "2: a datacenter without 'id' has no 'id': add it",
-    "id:": "2: 'id' of a datacenter is empty: give it a name",
-    "id: 17": "2: 'id' of a datacenter is a number, not text: put it in quotes",
-    "id: no": "2: 'id' of a datacenter is true or false, not text: put it in quotes",
-    "id: [a]": "2: 'id' of a datacenter is a list, not text: write text",
-    "id: Solna": ("2: datacenter id 'Solna' cannot be used: use lower-case letters, digits and '-' inside, 63 at most"),
+    "just-text": "2: a datacenter is not a mapping: write it as config/datacenters.example.yaml shows",
+    "name: Solna": "2: a datacenter has no 'id': add it",
+    "id:": "2: 'id' of a datacenter is empty: give it a value",
+    "id: ''": "2: 'id' of a datacenter is empty: give it a value",
+    "id: 17": "2: 'id' of a datacenter is not text: put it in quotes",
+    "id: no": "2: 'id' of a datacenter is not text: put it in quotes",
+    "id: [a]": "2: 'id' of a datacenter is not text: put it in quotes",
+    "id: Solna": (
+        "2: 'id' of datacenter 'Solna' cannot be used: use lower-case letters, digits and '-' inside, 63 at most"
+    ),
     "id: dc.solna": (
-        "2: datacenter id 'dc.solna' cannot be used: use lower-case letters, digits and '-' inside, 63 at most"
+        "2: 'id' of datacenter 'dc.solna' cannot be used: use lower-case letters, digits and '-' inside, 63 at most"
     ),
     "{id: a, locaton: x}": "2: datacenter 'a' has an unknown key 'locaton': did you mean 'location'?",
     "{id: a, 7: x}": ("2: datacenter 'a' has an unknown key '7': known are id, name, location, coordinates, clusters"),
     "{id: a, [x]: x}": (
-        "2: datacenter 'a' has an unknown key that is a list: known are id, name, location, coordinates, clusters"
+        "2: datacenter 'a' has an unknown key '(sequence)': known are id, name, location, coordinates, clusters"
     ),
     "{id: a, id: b}": "2: 'id' of datacenter 'a' is given twice: keep one, the first is used",
-    "{id: a, name: 1}": "2: 'name' of datacenter 'a' is a number, not text: put it in quotes",
-    "{id: a, name: {}}": "2: 'name' of datacenter 'a' is a mapping, not text: write text",
+    "{id: a, name: 1}": "2: 'name' of datacenter 'a' is not text: put it in quotes",
+    "{id: a, name: {}}": "2: 'name' of datacenter 'a' is not text: put it in quotes",
     '{id: a, name: "x\\e"}': "2: 'name' of datacenter 'a' has a character that cannot be printed: remove it",
     "{id: a, coordinates: [91, 0]}": (
         "2: 'coordinates' of datacenter 'a' are out of range: latitude is -90 to 90, longitude -180 to 180"
@@ -75,14 +78,13 @@ DATACENTER_MISTAKES = {
         "2: 'coordinates' of datacenter 'a' are not two numbers: "
         "write [latitude, longitude] in degrees, for example [59.36, 18.00]"
     ),
-    "{id: a, clusters: {b: }}": (
-        "2: 'clusters' of datacenter 'a' is a mapping, not a list: begin each entry with '- '"
-    ),
+    "{id: a, name: 2026-01-01}": "2: 'name' of datacenter 'a' is not text: put it in quotes",
+    "{id: a, clusters: {b: }}": ("2: 'clusters' of datacenter 'a' is not a list: begin each entry with '- '"),
 }
 
 
 @pytest.mark.parametrize(("entry", "sentence"), DATACENTER_MISTAKES.items())
-def test_a_mistake_in_a_datacenter_is_told_in_one_sentence(entry: str, sentence: str) -> None:
+def test_a_mistake_in_a_datacenter_is_reported_in_one_sentence(entry: str, sentence: str) -> None:
     """What is wrong with a datacenter's own keys."""
     assert of_datacenter(entry) == [sentence]
 
@@ -96,23 +98,19 @@ def test_coordinates_are_two_numbers(value: str) -> None:
 
 
 CLUSTER_MISTAKES = {
-    "vulcan": "4: a cluster is text: write '- name: …' and 'kubeconfig: …' below it",
+    "vulcan": "4: a cluster is not a mapping: write it as config/datacenters.example.yaml shows",
     "name: vulcan": "4: cluster 'vulcan' has no 'kubeconfig': add it",
     "vulcan:": "4: cluster 'vulcan' has no 'kubeconfig': add it",
-    "kubeconfig: k": "4: a cluster without 'name' has no 'name': add it",
+    "kubeconfig: k": "4: a cluster has no 'name': add it",
     "{name: vulcan, kubconfig: k}": ("4: cluster 'vulcan' has an unknown key 'kubconfig': did you mean 'kubeconfig'?"),
-    "{name: vulcan, kubeconfig: }": ("4: 'kubeconfig' of cluster 'vulcan' is empty: write the path of its kubeconfig"),
-    "{name: vulcan, kubeconfig: ''}": (
-        "4: 'kubeconfig' of cluster 'vulcan' is empty: write the path of its kubeconfig"
-    ),
+    "{name: vulcan, kubeconfig: }": ("4: 'kubeconfig' of cluster 'vulcan' is empty: give it a value"),
+    "{name: vulcan, kubeconfig: ''}": ("4: 'kubeconfig' of cluster 'vulcan' is empty: give it a value"),
     "{name: vulcan, kubeconfig: ~nobody-here/k}": (
-        "4: 'kubeconfig' of cluster 'vulcan': there is no home directory for '~nobody-here/k': write it out"
+        "4: 'kubeconfig' of cluster 'vulcan' names a home directory that does not exist, '~nobody-here/k': write it out"
     ),
-    "{name: vulcan, kubeconfig: k, context: 1}": (
-        "4: 'context' of cluster 'vulcan' is a number, not text: put it in quotes"
-    ),
+    "{name: vulcan, kubeconfig: k, context: 1}": ("4: 'context' of cluster 'vulcan' is not text: put it in quotes"),
     "{name: -vulcan, kubeconfig: k}": (
-        "4: cluster name '-vulcan' cannot be used: use lower-case letters, digits and '-' inside, 63 at most"
+        "4: 'name' of cluster '-vulcan' cannot be used: use lower-case letters, digits and '-' inside, 63 at most"
     ),
     "{name: vulcan, kubeconfig: k, token: secret}": (
         "4: cluster 'vulcan' has an unknown key 'token': known are name, kubeconfig, context, identity"
@@ -121,7 +119,7 @@ CLUSTER_MISTAKES = {
 
 
 @pytest.mark.parametrize(("entry", "sentence"), CLUSTER_MISTAKES.items())
-def test_a_mistake_in_a_cluster_is_told_in_one_sentence(entry: str, sentence: str) -> None:
+def test_a_mistake_in_a_cluster_is_reported_in_one_sentence(entry: str, sentence: str) -> None:
     """What is wrong with a cluster's own keys, in the newer and the older form."""
     assert of_cluster(entry) == [sentence]
 
@@ -133,9 +131,9 @@ def test_a_name_of_64_characters_is_too_long() -> None:
 
 
 def test_a_datacenter_id_is_taken_once() -> None:
-    """The first keeps the id; the second is told the line of the first and left out."""
+    """The first keeps the id. The mistake names its line, and the second is left out."""
     text = "datacenters:\n- {id: a, name: first}\n- {id: a, name: second}\n"
-    assert mistakes(text) == ["3: datacenter id 'a' is in line 2 already: choose another, this one is left out"]
+    assert mistakes(text) == ["3: 'id' of datacenter 'a' is taken in line 2: choose another; this one is left out"]
     assert [datacenter.name for datacenter in config.read(text, FILE).datacenters] == ["first"]
 
 
@@ -148,11 +146,11 @@ def test_a_cluster_name_is_taken_once_in_the_whole_file() -> None:
   - vulcan:
     kubeconfig: 2nd
 """
-    assert mistakes(text) == ["5: cluster name 'vulcan' is in line 2 already: choose another, this one is left out"]
+    assert mistakes(text) == ["5: 'name' of cluster 'vulcan' is taken in line 2: choose another; this one is left out"]
 
 
-def test_all_mistakes_are_told_at_once_in_the_order_of_lines() -> None:
-    """One run of check is enough to mend a file."""
+def test_all_mistakes_are_reported_at_once_in_the_order_of_lines() -> None:
+    """One run of check is enough to correct a file."""
     found = mistakes("""datacenters:
 - id: a
   clusters:
@@ -176,7 +174,7 @@ YAML_LIKE = st.lists(
 
 @given(YAML_LIKE | st.text())
 def test_reading_never_raises_whatever_the_text(text: str) -> None:
-    """Any text yields a configuration; an unusable one yields a mistake, and no mistake means it is usable."""
+    """Any text yields a configuration. An unusable text yields a mistake, and no mistake means that it is usable."""
     found = config.read(text, FILE)
     assert found.mistakes or found == config.read(text + "\n", FILE)
     for mistake in found.mistakes:
@@ -185,5 +183,21 @@ def test_reading_never_raises_whatever_the_text(text: str) -> None:
 
 
 def test_deep_nesting_is_a_mistake_and_no_crash() -> None:
-    """A text that would exhaust the stack of the YAML parser is refused in a sentence."""
+    """A text that would exhaust the stack of the YAML parser is rejected in one sentence."""
     assert mistakes("[" * 1000) == ["1: this is not YAML: it is nested too deeply"]
+
+
+def test_aliases_of_aliases_are_a_mistake_and_take_no_memory() -> None:
+    """Ten lines of them stand for more values than a machine can hold; one alias of a value is its value."""
+    lines = ["l0: &l0 [x]", *(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]" for n in range(1, 10))]
+    assert mistakes("\n".join(lines)) == ["1: this is not YAML: it has more than 100000 values"]
+    assert mistakes("&a [*a]") == ["1: this is not YAML: it is nested too deeply"]
+    found = config.read("datacenters: [{id: &a b, name: *a}]", FILE)
+    assert found == config.Configuration((config.DatacenterConfig("b", "b"),))
+
+
+def test_a_mistake_in_a_cluster_of_the_older_form_names_its_own_line() -> None:
+    """Also where the keys are indented below the name."""
+    text = "datacenters:\n- id: a\n  clusters:\n  - vulcan:\n      kubeconfig: k\n      contxt: x\n"
+    assert mistakes(text) == ["6: cluster 'vulcan' has an unknown key 'contxt': did you mean 'context'?"]
+    assert config.read(text, FILE).clusters == (config.ClusterConfig("vulcan", "a", Path("k")),)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from summit_watcher.kube.access import kubeconfig
+from summit_watcher.kube.access import kubeconfig_file
 from summit_watcher.kube.errors import AuthError, KubeconfigError
 
 PATH = Path("config/fra.yaml")
@@ -45,7 +45,7 @@ DEFECTS = [
     pytest.param(document(cluster={"server": "https://[::1"}), "the host or the port in server", id="broken IPv6"),
     pytest.param(document(cluster={"server": "https://a..b"}), "the host or the port in server", id="empty label"),
     pytest.param(document(cluster={"server": "https://u:s3cret@fra"}), "server has a user in its address", id="user"),
-    pytest.param(document(cluster={"tls-server-name": "a..b"}), "tls-server-name 'a..b' is no host", id="TLS name"),
+    pytest.param(document(cluster={"tls-server-name": "a..b"}), "tls-server-name 'a..b' is not a host", id="TLS name"),
     pytest.param(
         document(cluster={"proxy-url": "http://p:port"}), "the host or the port in proxy-url", id="proxy port"
     ),
@@ -53,7 +53,7 @@ DEFECTS = [
     pytest.param(document(user={"username": "a"}), "has one of username and password, and needs both", id="basic"),
     pytest.param(document(user={"client-key": "k"}), "client-certificate-data and client-key", id="key alone"),
     pytest.param(document(user={"auth-provider": {}}), "its auth-provider is empty", id="no auth-provider"),
-    pytest.param(document(user={"auth-provider": {"config": ["a"]}}), "is no map", id="auth-provider's config"),
+    pytest.param(document(user={"auth-provider": {"config": ["a"]}}), "is not a map", id="auth-provider's config"),
 ]
 
 
@@ -62,7 +62,7 @@ def test_each_defect_is_one_sentence_that_names_the_file(text: str | dict[str, A
     """Whatever is wrong with the file, the same exception says it in words."""
     written = text if isinstance(text, str) else yaml.safe_dump(document() | text)
     with pytest.raises(KubeconfigError) as raised:
-        kubeconfig.parse(written, PATH)
+        kubeconfig_file.parse(written, PATH)
     assert sentence in str(raised.value)
     assert str(raised.value).startswith("kubeconfig config/fra.yaml")
     assert "\n" not in str(raised.value)
@@ -72,9 +72,9 @@ def test_each_defect_is_one_sentence_that_names_the_file(text: str | dict[str, A
 def test_a_missing_file_and_a_directory_are_told_apart(tmp_path: Path) -> None:
     """Both are common mistakes in datacenters.yaml."""
     with pytest.raises(KubeconfigError, match="not found at"):
-        kubeconfig.read(tmp_path / "none")
+        kubeconfig_file.read(tmp_path / "none")
     with pytest.raises(KubeconfigError, match="is a directory"):
-        kubeconfig.read(tmp_path)
+        kubeconfig_file.read(tmp_path)
 
 
 def test_a_named_context_is_taken_before_the_current_one() -> None:
@@ -82,14 +82,14 @@ def test_a_named_context_is_taken_before_the_current_one() -> None:
     two = document()
     two["contexts"].append({"name": "other", "context": {"cluster": "c2", "user": "u"}})
     two["clusters"].append({"name": "c2", "cluster": {"server": "https://other:8443"}})
-    assert kubeconfig.parse(yaml.safe_dump(two), PATH, "other").endpoint == "other:8443"
-    assert kubeconfig.parse(yaml.safe_dump(two), PATH).endpoint == "fra:6443"
+    assert kubeconfig_file.parse(yaml.safe_dump(two), PATH, "other").endpoint == "other:8443"
+    assert kubeconfig_file.parse(yaml.safe_dump(two), PATH).endpoint == "fra:6443"
 
 
 def test_a_token_file_is_relative_to_the_kubeconfig_and_stripped(tmp_path: Path) -> None:
     """`kubectl create token > file` leaves a newline, which no header may contain."""
     (tmp_path / "t").write_text("abc\n")
-    read = kubeconfig.parse(yaml.safe_dump(document(user={"tokenFile": "t", "token": "old"})), tmp_path / "kc")
+    read = kubeconfig_file.parse(yaml.safe_dump(document(user={"tokenFile": "t", "token": "old"})), tmp_path / "kc")
     assert read.token() == "abc"
     (tmp_path / "t").write_text("\n")
     with pytest.raises(AuthError, match="is empty"):
@@ -100,7 +100,7 @@ def test_no_secret_is_in_the_representation() -> None:
     """What is logged by accident must not hold credentials."""
     secret = {"token": "s3cret", "username": "a", "password": "s3cret"}
     secret |= {"client-certificate-data": "c", "client-key-data": "s3cret"}
-    assert "s3cret" not in repr(kubeconfig.parse(yaml.safe_dump(document(user=secret)), PATH))
+    assert "s3cret" not in repr(kubeconfig_file.parse(yaml.safe_dump(document(user=secret)), PATH))
 
 
 def test_an_unreadable_file_is_told(tmp_path: Path) -> None:
@@ -108,4 +108,21 @@ def test_an_unreadable_file_is_told(tmp_path: Path) -> None:
     path = tmp_path / "kc"
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(KubeconfigError, match="is not a text file"):
-        kubeconfig.read(path)
+        kubeconfig_file.read(path)
+
+
+def test_a_kubeconfig_that_others_may_read_is_warned_of(tmp_path: Path) -> None:
+    """The warning names who may read it, and the command that ends it. A file without secrets has none."""
+    path = tmp_path / "vulcan.yaml"
+    path.write_text(yaml.safe_dump(document()))
+    path.chmod(0o600)
+    assert kubeconfig_file.read(path).warnings == []
+    path.chmod(0o644)
+    assert kubeconfig_file.read(path).warnings == [
+        f"kubeconfig {path} is readable by everyone on this machine: run chmod 600 {path}"
+    ]
+    path.chmod(0o640)
+    (warning,) = kubeconfig_file.read(path).warnings
+    assert "is readable by its group" in warning
+    path.write_text(yaml.safe_dump(document(user={"tokenFile": "token"})))
+    assert kubeconfig_file.read(path).warnings == []

@@ -60,7 +60,7 @@ def test_check_tells_mistakes_with_file_and_line(config: Path) -> None:
     config.write_text("datacenters:\n- id: Solna\n")
     result = run("check", "-c", config)
     assert result.exit_code == 1
-    assert result.output.startswith(f"error: {config} line 2: datacenter id 'Solna' cannot be used")
+    assert result.output.startswith(f"error: {config} line 2: 'id' of datacenter 'Solna' cannot be used")
 
 
 def test_check_finds_that_there_is_nothing_to_watch(config: Path) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from summit_standalone.commands.table import render
 from summit_watcher.check import ClusterReport, check_clusters
-from summit_watcher.config.datacenters import EXAMPLE, Configuration, load
+from summit_watcher.config.datacenters import Configuration, load
+from summit_watcher.config.entries import EXAMPLE
 
 _HEADER = ("CLUSTER", "DATACENTER", "STATUS", "VERSION", "USER", "KUBEVIRT", "ACCESS", "CERTIFICATE")
 

@@ -16,7 +16,7 @@ from summit_runtime.nats import bus
 from summit_runtime.nats.publisher import publishing
 from summit_standalone.commands.subscribe import connect
 from summit_standalone.errors import StandaloneError
-from summit_watcher.config.datacenters import IDENTIFIER_RULE, is_identifier
+from summit_watcher.config.entries import IDENTIFIER_RULE, is_identifier
 from summit_watcher.log import retirement
 from summit_watcher.log.liveness import is_silent
 from summit_watcher.settings import TIMES, WatcherTimes

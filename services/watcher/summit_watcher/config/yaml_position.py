@@ -1,15 +1,20 @@
-"""YAML with positions: each value knows the line it stands on, so that a mistake can be told with its place.
+"""YAML with positions: plain data, and the line of every value in it, so that a mistake can name its place.
 
 `yaml.compose` gives the node graph with marks; constructing Python values from it would lose them.
 """
 
+import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import yaml
 
-_TAG_PREFIX = "tag:yaml.org,2002:"
-_KIND_BY_TAG = {"str": "text", "null": "nothing", "int": "a number", "float": "a number", "bool": "true or false"}
+MAX_VALUES = 100_000
+"""A file of a thousand clusters has a tenth of it; aliases of aliases grow without end."""
+
+Location = tuple[str | int, ...]
+"""Keys and indexes on the way to a value, as in pydantic's errors."""
 
 
 class NotYamlError(Exception):
@@ -20,46 +25,52 @@ class NotYamlError(Exception):
         self.line = line
 
 
-@dataclass(frozen=True)
-class Positioned:
-    """One value of the document."""
+@dataclass
+class Document:
+    """Mappings, lists, text, numbers and None. A value of another type stays a node of the parser."""
 
-    node: yaml.Node
+    value: Any = None
+    repeated: dict[Location, list[str]] = field(default_factory=dict)
+    """Keys that a mapping has twice; `value` has the first of them."""
+    _lines: dict[Location, int] = field(default_factory=lambda: {(): 1})
 
-    @property
-    def line(self) -> int:
-        return int(self.node.start_mark.line) + 1
+    def line(self, location: Location) -> int:
+        """The line of a value, which is the line of its key; of what is missing, the line of what it is missing in."""
+        while location not in self._lines:
+            location = location[:-1]
+        return self._lines[location]
 
-    @property
-    def kind(self) -> str:
-        """What it is, in words for people: a mapping, a list, text, a number, true or false, nothing."""
-        match self.node:
+    def read(self, node: yaml.Node, location: Location = ()) -> Any:
+        """The plain data of a node, whose lines are noted. Raises NotYamlError if there is too much of it."""
+        if len(self._lines) > MAX_VALUES:
+            raise NotYamlError(1, f"it has more than {MAX_VALUES} values")
+        self._lines.setdefault(location, _line(node))
+        match node:
             case yaml.MappingNode():
-                return "a mapping"
+                return dict(self._members(node, location))
             case yaml.SequenceNode():
-                return "a list"
-        return _KIND_BY_TAG.get(self.node.tag.removeprefix(_TAG_PREFIX), "a value of another type")
+                return [self.read(item, (*location, index)) for index, item in enumerate(node.value)]
+        return _scalar(node)
 
-    @property
-    def scalar(self) -> str:
-        """The characters of a scalar as they were written; empty for a list and a mapping."""
-        return self.node.value if isinstance(self.node, yaml.ScalarNode) else ""
-
-    def items(self) -> Iterator["Positioned"]:
-        """Items of a list; none for anything else."""
-        if isinstance(self.node, yaml.SequenceNode):
-            yield from (Positioned(item) for item in self.node.value)
-
-    def entries(self) -> Iterator[tuple["Positioned", "Positioned"]]:
-        """Keys and values of a mapping in written order, a repeated key too; none for anything else."""
-        if isinstance(self.node, yaml.MappingNode):
-            yield from ((Positioned(key), Positioned(value)) for key, value in self.node.value)
+    def _members(self, node: yaml.MappingNode, location: Location) -> Iterator[tuple[str, Any]]:
+        for key, value in node.value:
+            name = key.value if isinstance(key, yaml.ScalarNode) else f"({key.id})"
+            name = name.encode(errors="replace").decode()  # a lone surrogate, which pydantic takes for no key
+            place = (*location, name)
+            if place in self._lines:
+                self.repeated.setdefault(location, []).append(name)
+            else:
+                self._lines[place] = _line(key)
+                yield name, self.read(value, place)
 
 
-def parse(text: str) -> Positioned | None:
-    """The document's value, None when it is empty. Raises NotYamlError, and nothing else whatever the text."""
+def parse(text: str) -> Document:
+    """The document; its value is None when it is empty. Raises NotYamlError, and nothing else whatever the text."""
+    document = Document()
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
+        if node is not None:
+            document.value = document.read(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise NotYamlError(mark.line + 1 if mark else 1, _reason(error)) from error
@@ -70,7 +81,23 @@ def parse(text: str) -> Positioned | None:
         raise NotYamlError(1, "it is nested too deeply") from error
     except (ValueError, OverflowError) as error:  # an escape such as "\U00110000": PyYAML hands it to chr() unchecked
         raise NotYamlError(1, "it has an escape that is no character") from error
-    return Positioned(node) if node is not None else None
+    return document
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1
+
+
+def _scalar(node: yaml.Node) -> Any:
+    match node.tag.removeprefix("tag:yaml.org,2002:"):
+        case "str":
+            return node.value
+        case "null":
+            return None
+        case "int" | "float":
+            with contextlib.suppress(ValueError):  # YAML's own spellings: .inf, 0x3b, 59:21
+                return float(node.value)
+    return node
 
 
 def _reason(error: yaml.MarkedYAMLError) -> str:

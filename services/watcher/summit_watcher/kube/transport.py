@@ -19,7 +19,7 @@ from kubernetes.config import ConfigException, load_kube_config_from_dict
 from summit_watcher.kube.access.certificates import Certificate, certificates
 from summit_watcher.kube.access.credentials import Credentials
 from summit_watcher.kube.access.kubeconfig import Kubeconfig
-from summit_watcher.kube.errors import AuthError, CertificateError, KubeconfigError
+from summit_watcher.kube.errors import AuthError, CertificateError, KubeconfigError, StatusError
 from summit_watcher.kube.peer_certificate import described
 from summit_watcher.kube.reply import Reply, transport_errors
 from summit_watcher.kube.socket_options import keepalive_socket
@@ -50,7 +50,6 @@ class Request(NamedTuple):
     timeouts: Timeouts
     params: Mapping[str, str | int] = {}
     body: Mapping[str, Any] | None = None
-    encoding: str = "identity"
 
 
 class Transport:
@@ -69,16 +68,22 @@ class Transport:
             "connector": self._connector,
             "read_bufsize": READ_BUFFER_BYTES,
         }
+        self.has_streaming_lists = True
         self._users = 0
         self._open: set[aiohttp.ClientResponse] = set()
         self._retired = False
 
-    @property
-    def ends(self) -> str:
-        """When what we show ends, in words; "" where that is not known.
+    def refused(self, refusal: StatusError) -> AuthError:
+        """The error for credentials that the server refuses with 401, as it does those that have ended."""
+        said = f" ({refusal.message})" if refusal.message else ""
+        return AuthError(
+            f"the API server refuses the credentials of kubeconfig {self.kubeconfig.path}{said}: replace them; "
+            f"{self._ends or 'a token or certificate may have expired'}"
+        )
 
-        API servers written in Go answer 401 to a client certificate that has ended: it is no TLS error.
-        """
+    @property
+    def _ends(self) -> str:
+        """When our credentials end, in words; "" where that is not known."""
         client = next((c for c in self.certificates if c.kind == "client"), None)
         if client is not None:
             return f"the client certificate {client.subject} ends at {client.not_after:%Y-%m-%d %H:%M} UTC"
@@ -114,7 +119,7 @@ class Transport:
         await self._connector.close()
 
     async def _send(self, request: Request, connect_seconds: float) -> aiohttp.ClientResponse:
-        headers = {"Accept": "application/json", "Accept-Encoding": request.encoding}
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
         if self._authorization:
             headers["Authorization"] = self._authorization
         serialized = await self._client.param_serialize(

@@ -198,7 +198,7 @@ class ListWatch(Generic[T]):
 
     def _after_streaming_list(self, listing: Listing, error: WatcherError) -> Next:
         if isinstance(error, StatusError) and not isinstance(error, ErrorEvent) and error.code in (400, 422):
-            self._connection.has_streaming_lists = False
+            self._connection.avoid_streaming_lists()
             return Next(listing)
         return after_streaming_list(listing, error)
 

@@ -23,8 +23,7 @@ async def list_once(
 
     Raises what `ClusterConnection.get` raises, and UndecodableLine for an answer that is no list.
     """
-    encoding = connection.list_encoding
-    async with connection.get(resource.path, params, timeouts=timeouts, encoding=encoding) as reply:
+    async with connection.get(resource.path, params, timeouts=timeouts) as reply:
         on_contact()
         body = await reply.body()
     on_contact()

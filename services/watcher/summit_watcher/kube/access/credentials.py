@@ -34,6 +34,15 @@ class Credentials(NamedTuple):
         """When the token ends: as the plugin said, or as a token that is a JWT says itself."""
         return self.expires_at or (expiry_of(self.token) if self.token else None)
 
+    @property
+    def end_soon(self) -> bool:
+        """Whether it is time to renew them."""
+        return self.renew_at is not None and datetime.now(UTC) >= self.renew_at
+
+    @property
+    def have_ended(self) -> bool:
+        return self.expires_at is not None and datetime.now(UTC) >= self.expires_at
+
     def __repr__(self) -> str:
         return f"Credentials(expires_at={self.expires_at})"
 

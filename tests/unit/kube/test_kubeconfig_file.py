@@ -1,0 +1,54 @@
+"""A kubeconfig and the files that it names, while they change."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from summit_runtime.own_thread import OwnThread
+from summit_runtime.watched_files import WatchedFiles
+from summit_watcher.kube.access.kubeconfig_file import read_noted
+from summit_watcher.kube.errors import KubeconfigError
+
+KUBECONFIG = yaml.safe_dump(
+    {
+        "current-context": "fra",
+        "contexts": [{"name": "fra", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": {"server": "https://fra:6443", "certificate-authority": "ca"}}],
+        "users": [{"name": "u", "user": {"tokenFile": "t", "client-certificate": "crt", "client-key": "key"}}],
+    }
+)
+
+
+@pytest.fixture
+def files() -> Iterator[WatchedFiles]:
+    thread = OwnThread("files")
+    yield WatchedFiles(thread)
+    thread.end()
+
+
+@pytest.mark.parametrize("name", ["kc", "ca", "t", "crt", "key"])
+def test_every_file_that_is_named_is_watched(files: WatchedFiles, tmp_path: Path, name: str) -> None:
+    """A rotated token or a new authority is a change, though the kubeconfig is the same."""
+    for file in ("ca", "t", "crt", "key"):
+        (tmp_path / file).write_text("one")
+    (tmp_path / "kc").write_text(KUBECONFIG)
+    read_noted(files, tmp_path / "kc", None)
+    assert not files.has_changed()
+    (tmp_path / name).write_text(KUBECONFIG + "# two")
+    assert files.has_changed()
+    read_noted(files, tmp_path / "kc", None)
+    assert not files.has_changed()
+
+
+def test_a_broken_file_is_no_change_once_it_was_tried(files: WatchedFiles, tmp_path: Path) -> None:
+    """Nor is one that is not there; what corrects it is."""
+    for broken in (None, "clusters: ["):
+        if broken is not None:
+            (tmp_path / "kc").write_text(broken)
+        with pytest.raises(KubeconfigError):
+            read_noted(files, tmp_path / "kc", None)
+        assert not files.has_changed()
+    (tmp_path / "kc").write_text(KUBECONFIG)
+    assert files.has_changed()
