@@ -127,8 +127,9 @@ class ClusterWatcher:
 
     async def _starts(self, epoch: Epoch, published: Published, ended: HistoryEndedError | None) -> Mapping[str, Start]:
         """How to begin with each resource."""
-        heartbeat, now = await last_heartbeat(self._client, epoch), datetime.now(UTC)
-        starts = {r.plural: start(r.plural, heartbeat, published.reached.get(r.plural, 0), now) for r in WATCHED}
+        heartbeat = await last_heartbeat(self._client, epoch)
+        not_before = datetime.now(UTC) - self._times.resume_within
+        starts = {r.plural: start(r.plural, heartbeat, published.reached.get(r.plural, 0), not_before) for r in WATCHED}
         if published.has_stale_events:  # as of the position, what is true of them may not have been so yet
             starts = {plural: begin._replace(listing=Listing()) for plural, begin in starts.items()}
         if isinstance(ended, RegressedError):

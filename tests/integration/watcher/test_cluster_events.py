@@ -40,8 +40,8 @@ async def test_each_event_follows_the_one_before(client: Client) -> None:
     """And names the first of its epoch."""
     events = ClusterEvents(client, await claim(client, DATACENTER, CLUSTER))
     assert await events.confirm()
-    await events.tell(health(State.LISTING))
-    await events.tell(health(State.SYNCED))
+    await events.publish(health(State.LISTING))
+    await events.publish(health(State.SYNCED))
     assert await told(client) == [("starting", 1, 0), ("listing", 1, 1), ("synced", 1, 1)]
 
 
@@ -50,7 +50,7 @@ async def test_nothing_is_told_after_another_watcher_has_begun(client: Client) -
     events = ClusterEvents(client, await claim(client, DATACENTER, CLUSTER))
     await claim(client, DATACENTER, CLUSTER)
     with pytest.raises(SupersededError, match="with epoch 2 after our 1"):
-        await events.tell(health(State.SYNCED))
+        await events.publish(health(State.SYNCED))
     with pytest.raises(SupersededError):
         await events.confirm()
     assert await told(client) == [("starting", 1, 0), ("starting", 2, 0)]
@@ -63,7 +63,7 @@ async def test_after_somebody_elses_words_it_is_told_again(client: Client) -> No
         ingest(SUBJECT), json.dumps({"epoch": 0, "began": 0, "data": {"state": "x"}}).encode()
     )
     assert not await events.confirm()
-    await events.tell(health(State.SYNCED))
+    await events.publish(health(State.SYNCED))
     assert await events.confirm()
     assert await told(client) == [("starting", 1, 0), ("x", 0, 0), ("synced", 1, 1)]
 
@@ -74,7 +74,7 @@ async def test_fences_that_are_needed_no_more_leave_with_the_next_event(client: 
     events = ClusterEvents(client, await claim(client, DATACENTER, CLUSTER))
     events.drop_earlier_starts()
     assert not await events.confirm()
-    await events.tell(health(State.SYNCED))
+    await events.publish(health(State.SYNCED))
     assert await events.confirm()
     assert (await claim(client, DATACENTER, CLUSTER)).earlier[0].epoch == 2
 
@@ -84,7 +84,7 @@ async def test_of_two_with_one_number_the_one_that_the_log_has_goes_on(client: C
     lost = ClusterEvents(client, Epoch(DATACENTER, CLUSTER, 1, history=1, began=50))
     kept = ClusterEvents(client, await claim(client, DATACENTER, CLUSTER))
     with pytest.raises(SupersededError):
-        await lost.tell(health(State.SYNCED))
+        await lost.publish(health(State.SYNCED))
     assert await kept.confirm()
 
 
@@ -92,6 +92,6 @@ async def test_a_log_that_has_lost_the_first_event_of_an_epoch_gets_another_one(
     """What is told next begins the epoch."""
     events = ClusterEvents(client, Epoch(DATACENTER, CLUSTER, 7, history=1, began=50))
     assert not await events.confirm()
-    await events.tell(health(State.LISTING))
-    await events.tell(health(State.SYNCED))
+    await events.publish(health(State.LISTING))
+    await events.publish(health(State.SYNCED))
     assert await told(client) == [("listing", 7, 0), ("synced", 7, 1)]

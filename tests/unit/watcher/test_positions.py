@@ -9,6 +9,7 @@ from summit_watcher.listwatch.state import Listing, ListReason
 from summit_watcher.log.positions import Start, start
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+NOT_BEFORE = NOW - timedelta(minutes=5)
 VMS = "virtualmachines"
 
 
@@ -22,24 +23,24 @@ def heartbeat(resource_version: str | None, seconds_ago: float | None) -> Heartb
 
 def test_a_young_position_is_gone_on_from() -> None:
     """The state as of then, and the changes after it."""
-    begin = start(VMS, heartbeat("70", 60), 0, NOW)
+    begin = start(VMS, heartbeat("70", 60), 0, NOT_BEFORE)
     assert begin == Start(Listing(ListReason.RESUMED, at="70"), "70", NOW - timedelta(seconds=60))
 
 
 def test_a_log_that_is_ahead_of_the_position_is_believed() -> None:
     """The watcher was killed before it could store how far it had come."""
-    assert start(VMS, heartbeat("70", 60), 90, NOW).listing.at == "90"
-    assert start(VMS, heartbeat("700", 60), 90, NOW).listing.at == "700"
+    assert start(VMS, heartbeat("70", 60), 90, NOT_BEFORE).listing.at == "90"
+    assert start(VMS, heartbeat("700", 60), 90, NOT_BEFORE).listing.at == "700"
 
 
 @pytest.mark.parametrize("last", [heartbeat("70", 301), heartbeat("70", None), heartbeat(None, 10), None])
 def test_a_position_that_is_old_or_not_known_is_not_asked_for(last: Heartbeat | None) -> None:
     """The newest list is compared with the log instead."""
-    assert start(VMS, last, 60, NOW).listing == Listing()
+    assert start(VMS, last, 60, NOT_BEFORE).listing == Listing()
 
 
 def test_also_an_old_position_tells_whether_the_server_was_set_back() -> None:
     """And what nothing is known of may be anywhere."""
-    assert start(VMS, heartbeat("70", 3600), 60, NOW).seen == "70"
-    assert start(VMS, None, 60, NOW).seen == "60"
-    assert start("virtualmachineinstances", heartbeat("70", 10), 0, NOW) == Start(Listing())
+    assert start(VMS, heartbeat("70", 3600), 60, NOT_BEFORE).seen == "70"
+    assert start(VMS, None, 60, NOT_BEFORE).seen == "60"
+    assert start("virtualmachineinstances", heartbeat("70", 10), 0, NOT_BEFORE) == Start(Listing())

@@ -1,8 +1,8 @@
-"""A cluster's own events of one epoch: each is stored only onto the one before it.
+"""The cluster's own events of one epoch: each is stored only onto the one before it.
 
-So nothing of ours comes under the cluster's subject after another watcher has begun: its newest event is always one of
-the newest epoch. And we learn that way that there is another one. The last word on it would else be with whoever spoke
-last, and two watchers would go on side by side, of which readers hear only one.
+So none of ours enters the cluster's subject after another watcher has begun, and the newest event of a cluster is
+always one of its newest epoch. A watcher that has lost the cluster learns it when its next event is refused. Otherwise
+two watchers would go on side by side, and readers would ignore one of them.
 """
 
 from nats.aio.client import Client
@@ -29,10 +29,10 @@ class ClusterEvents:
         self._subject = cluster_subject(epoch.datacenter, epoch.cluster)
         self._last = Revision(epoch.began)
         self._is_due = False
-        """What is not the health has changed."""
+        """Something else than the health has changed."""
 
-    async def tell(self, health: ClusterHealth) -> None:
-        """Store what the health of the cluster is now.
+    async def publish(self, health: ClusterHealth) -> None:
+        """Store the present health of the cluster.
 
         Raises SupersededError, and NotStoredError or what NATS raises when it is away.
         """
@@ -48,7 +48,7 @@ class ClusterEvents:
             self._epoch = self._epoch._replace(began=self._last)
 
     async def confirm(self) -> bool:
-        """Make sure that this epoch is the newest; tell whether the cluster's last word is ours, and still right.
+        """Make sure that this epoch is the newest; False if the newest event is not ours, or is out of date.
 
         Raises SupersededError, and what NATS raises when it is away.
         """
@@ -57,7 +57,7 @@ class ClusterEvents:
         if newest.epoch > ours.number or (newest.epoch == ours.number and newest.began != ours.began):
             raise SupersededError(ours.number, newest.epoch)
         if revision < ours.began:
-            self._epoch = ours._replace(began=0)  # the log has lost its end: our next word is our first
+            self._epoch = ours._replace(began=0)  # the log has lost its end: our next event begins the epoch again
         before, self._last = self._last, revision
         return revision == before and not self._is_due
 

@@ -156,7 +156,7 @@ class HealthReporter:
                 is_last_word = await self._events.confirm()
                 await self.beat(client)
                 if news != told or not is_last_word or now - told_at > self._times.observed_after:
-                    await self._events.tell(health)
+                    await self._events.publish(health)
                     told, told_at = news, now
             except (NotStoredError, NatsError, TimeoutError):
                 pause_seconds = self._times.retry_health_seconds

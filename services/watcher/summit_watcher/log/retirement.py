@@ -1,9 +1,9 @@
-"""Retiring a cluster: the log is told that its VMs and migrations are not shown any more, and then that it is not.
+"""Retiring a cluster: the log gets a delete of each of its VMs and migrations, and then the cluster's own last event.
 
-Whoever removes a cluster from the configuration means that; a cluster that cannot be reached is another matter, and
-is never retired. What the log knows of a cluster and the configuration does not declare is found at the start, so a
-cluster may also be removed while no watcher runs. History stays, and a cluster that is declared again is shown again:
-its next epoch is above that of the retirement.
+A cluster is retired when somebody removes it from the configuration, and never because it cannot be reached. At start
+the watcher finds clusters that the log has and the configuration does not declare, so a cluster may also be removed
+while no watcher runs. History stays. A cluster that is declared again is shown again: its next epoch is above that of
+the retirement.
 """
 
 import asyncio
@@ -12,12 +12,12 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-import msgspec
 from nats.aio.client import Client
 
 from summit_models.cluster import ClusterHealth, ConnectionState
+from summit_models.codec import decode_leniently
 from summit_models.contract import ClusterName, DatacenterId
-from summit_models.event import cluster_event_type
+from summit_models.event import ClusterEvent
 from summit_runtime.nats import heartbeats
 from summit_runtime.nats.append import append_until_stored
 from summit_runtime.nats.consumer import last_per_subject
@@ -29,7 +29,7 @@ from summit_watcher.inventory.kinds import KINDS
 from summit_watcher.inventory.published import Published
 from summit_watcher.log.cluster_events import ClusterEvents, SupersededError
 from summit_watcher.log.datacenters import retire_datacenter, withdraw
-from summit_watcher.log.epoch import Epoch, Newest, newest_events
+from summit_watcher.log.epoch import NO_EVENT, RETIRED, Epoch, newest_events
 from summit_watcher.log.liveness import is_silent
 from summit_watcher.log.recovery import begin, read_back
 from summit_watcher.settings import WatcherTimes
@@ -39,25 +39,18 @@ logger = logging.getLogger("summit.watcher")
 REASON = "the configuration does not declare it any more"
 
 
-class _Type(msgspec.Struct):
-    type: str = ""
-
-
-_decode = msgspec.json.Decoder(_Type).decode
-
-
 class _Place(NamedTuple):
     datacenter: DatacenterId
     cluster: ClusterName
     moved: bool
-    """It is declared, in another datacenter: nobody else can mean it here."""
+    """It is declared in another datacenter, so no other configuration declares it here."""
 
 
 async def retire_undeclared(
     client: Client, publisher: Publisher, datacenters: Sequence[DatacenterConfig], times: WatcherTimes
 ) -> None:
-    """Retire each cluster that the log has in these datacenters and they do not declare, once it has fallen silent."""
-    told: set[_Place] = set()
+    """Retire each cluster that the log has in these datacenters and they do not declare, once no watcher has it."""
+    logged: set[_Place] = set()
     while True:
         left = []
         for place in await _undeclared(client, datacenters):
@@ -67,9 +60,9 @@ async def retire_undeclared(
                 left.append(place)
         if not left:
             return
-        for place in set(left) - told:
-            _tell_spoken_of(place)
-        told.update(left)
+        for place in set(left) - logged:
+            _log_watched(place)
+        logged.update(left)
         await asyncio.sleep(times.heartbeat_seconds)
 
 
@@ -83,9 +76,9 @@ async def _undeclared(client: Client, datacenters: Sequence[DatacenterConfig]) -
     ]
 
 
-def _tell_spoken_of(place: _Place) -> None:
+def _log_watched(place: _Place) -> None:
     logger.warning(
-        "cluster %s of datacenter %s is not declared here, but a watcher speaks of it: it is retired when that ends",
+        "cluster %s of datacenter %s is not declared here, but a watcher has it: it is retired when that watcher ends",
         place.cluster,
         place.datacenter,
         extra={"cluster": place.cluster, "datacenter": place.datacenter},
@@ -93,19 +86,19 @@ def _tell_spoken_of(place: _Place) -> None:
 
 
 async def unretired(client: Client, datacenter: DatacenterId) -> list[ClusterName]:
-    """The clusters of a datacenter that the log knows and that are not retired, by name."""
-    found: dict[str, bool] = {}
+    """The names of the clusters that the log has in a datacenter and that are not retired, in order."""
+    found: dict[ClusterName, ClusterEvent] = {}
     async for message in last_per_subject(client, f"summit.clusters.{datacenter}.*"):
-        found[message.subject] = _is_retired(message.body)
-    return sorted(ClusterName(subject.rpartition(".")[2]) for subject, retired in found.items() if not retired)
+        found[ClusterName(message.subject.rpartition(".")[2])] = decode_leniently(ClusterEvent, message.body)
+    return sorted(name for name, event in found.items() if event.type != RETIRED)
 
 
 async def retire(client: Client, publisher: Publisher, datacenter: DatacenterId, cluster: ClusterName) -> int:
-    """Take a cluster out of the lists, and tell how many VMs it had; all is stored when this returns.
+    """Retire a cluster, and return how many VMs it had. All is stored when this returns.
 
-    A cluster that is watched in another datacenter by now keeps its epoch: what lives on there has a later one.
+    A cluster that is watched in another datacenter by now keeps its epoch, since its VMs there have a later one.
     """
-    published, epoch = await _under_epoch(client, publisher, datacenter, cluster)
+    epoch, published = await _under_epoch(client, publisher, datacenter, cluster)
     vms = len(published.of("vms"))
     for event in _deletes(published):
         await publisher.publish(event.subject, event.body, event.id)
@@ -115,11 +108,11 @@ async def retire(client: Client, publisher: Publisher, datacenter: DatacenterId,
         state=ConnectionState.RETIRED,
         since=datetime.now(UTC),
         reason=REASON,
-    )  # without its identity: another cluster may have the name next
+    )  # it has no identity, since another cluster may have the name next
     await publisher.cluster_queue(datacenter, cluster).flush()
     try:
-        said = ClusterEvents(client, epoch)
-        await append_until_stored(lambda: said.tell(health), what=f"the retirement of cluster {cluster}")
+        own_events = ClusterEvents(client, epoch)
+        await append_until_stored(lambda: own_events.publish(health), what=f"the retirement of cluster {cluster}")
     except SupersededError as error:
         logger.warning(
             "cluster %s of datacenter %s is not retired: %s", cluster, datacenter, error, extra={"cluster": cluster}
@@ -139,9 +132,9 @@ async def retire(client: Client, publisher: Publisher, datacenter: DatacenterId,
 
 
 async def retire_empty(client: Client, datacenter: DatacenterId) -> bool:
-    """Take a datacenter out of the lists that is not declared any more, unless it still has clusters; tell whether.
+    """Retire a datacenter that is not declared any more, unless it still has clusters; return whether it was retired.
 
-    VMs that were added to it by hand stay, and it is shown as long as there are any.
+    VMs that were added to it by hand stay, and the datacenter is shown as long as there are any.
     """
     what = f"the retirement of datacenter {datacenter}"
     retired = await append_until_stored(lambda: _retire_empty(client, datacenter), what=what)
@@ -156,17 +149,16 @@ async def _retire_empty(client: Client, datacenter: DatacenterId) -> bool:
 
 async def _under_epoch(
     client: Client, publisher: Publisher, datacenter: DatacenterId, cluster: ClusterName
-) -> tuple[Published, Epoch]:
-    """What was published of the cluster, and the epoch to retire it under."""
+) -> tuple[Epoch, Published]:
+    """The epoch to retire the cluster under, and what was published of it."""
     newest = await newest_events(client, cluster)
-    here = newest.pop(datacenter, Newest())
+    here = newest.pop(datacenter, NO_EVENT)
     if any(elsewhere.epoch > here.epoch for elsewhere in newest.values()):
         epoch = Epoch(datacenter, cluster, here.epoch, here.epoch, began=here.began)
         published = Published(datacenter, cluster, epoch=here.epoch, history=here.epoch)
         await read_back(published, client)
-        return published, epoch
-    epoch, published = await begin(client, publisher, datacenter, cluster)
-    return published, epoch
+        return epoch, published
+    return await begin(client, publisher, datacenter, cluster)
 
 
 def _deletes(published: Published) -> Iterator[Outgoing]:
@@ -176,10 +168,3 @@ def _deletes(published: Published) -> Iterator[Outgoing]:
         for uid in list(published.of(kind.collection)):
             if event := events.deleted(published, kind, uid, 0, now, by_comparison=True):
                 yield event
-
-
-def _is_retired(body: bytes) -> bool:
-    try:
-        return _decode(body).type == cluster_event_type(ConnectionState.RETIRED)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return False
