@@ -46,8 +46,8 @@ async def stack(database_url: str) -> AsyncIterator[Stack]:
             ),
             placed_vm("vm-002", cluster="romulus", datacenter="dc-uppsala", status=VmStatus.STOPPED, ready=False),
         )
-        stack.freshness.hear(health(CLUSTER))
-        stack.freshness.hear(health("romulus"))
+        stack.freshness.note(health(CLUSTER))
+        stack.freshness.note(health("romulus"))
         yield stack
 
 

@@ -19,7 +19,7 @@ from summit_api.access.principal import Role
 from summit_api.app import create_app
 from summit_api.deps import Services
 from summit_api.feed.feed import Feed
-from summit_api.feed.hub import BUFFER_BYTES
+from summit_api.feed.limits import FeedLimits
 from summit_api.http.protocol import ConnectionLimits
 from summit_api.http.server import listen, serve
 from summit_api.query.read_transaction import ReadModels
@@ -165,13 +165,13 @@ async def feed_stack(
     *,
     access: Access | None = None,
     times: ApiTimes | None = None,
-    buffer_bytes: int = BUFFER_BYTES,
+    limits: FeedLimits | None = None,
 ) -> AsyncIterator[FeedStack]:
     """A projector, and an api at a real address whose feed has begun."""
     async with (
         publisher(nats_url) as client,
         projector(projector_settings(nats_url, database_url)),
-        api(nats_url, database_url, access=access, times=times, buffer_bytes=buffer_bytes) as (http, feed),
+        api(nats_url, database_url, access=access, times=times, limits=limits) as (http, feed),
     ):
         await begun(feed)
         yield FeedStack(client, http)
@@ -193,12 +193,12 @@ async def api(
     *,
     access: Access | None = None,
     times: ApiTimes | None = None,
-    buffer_bytes: int = BUFFER_BYTES,
+    limits: FeedLimits | None = None,
 ) -> AsyncIterator[tuple[httpx2.AsyncClient, Feed]]:
     """An api in this process, with sockets; ended as SIGTERM would. Everybody is an admin unless `access` says else."""
     read_models = ReadModels(SecretStr(database_url))
     access = access or Access(anonymous=Role.ADMIN)
-    services = Services.over(read_models, access, times=times, feed_buffer_bytes=buffer_bytes)
+    services = Services.over(read_models, access, times=times, feed_limits=limits)
     feed, applied = services.feed, services.revisions
     app = create_app(services)
     sock = listen("127.0.0.1", 0)
@@ -208,7 +208,7 @@ async def api(
         tasks = [
             asyncio.create_task(work)
             for work in (
-                feed.follow(client),
+                feed.follow(),
                 feed.watch_clusters(),
                 revisions.follow(SecretStr(database_url), applied, services.times),
                 freshness.follow(client, services.freshness),

@@ -7,12 +7,11 @@ import importlib.util
 import logging
 from collections.abc import Callable
 
-from summit_api import configured, revisions
+from summit_api import configured, freshness, revisions
 from summit_api.access.identify import Access
 from summit_api.app import create_app
 from summit_api.deps import Services
 from summit_api.edits.repeat import keep_repeating
-from summit_api.freshness import follow
 from summit_api.http.server import listen, serve
 from summit_api.query.read_transaction import ReadModels
 from summit_api.settings import Settings
@@ -26,28 +25,28 @@ logger = logging.getLogger("summit.api")
 APPLICATION = "summit-api"
 
 GC_THRESHOLD = 50_000
-"""An answer of 10 000 rows is 10 000 live objects; Python's 700 would walk the heap a dozen times for it (half of its
-time, measured)."""
+"""An answer of 10 000 rows is 10 000 live objects. With Python's 700 the collector would walk the heap a dozen times,
+which is half of the answer's time (measured)."""
 
 
 async def service(settings: Settings, stop: asyncio.Event) -> None:
-    """Serve the tables, and hear of their revisions and of the clusters' freshness, until `stop`."""
+    """Serve the tables, the live feed of their changes and the freshness of the clusters, until `stop`."""
     _tune_garbage_collector()
     sock = listen(settings.host, settings.port)
     read_models = ReadModels(settings.database_url, query_seconds=settings.query_seconds)
     access = configured.access(settings)
-    services = Services.over(
-        read_models, access, configured.clients(settings), feed_buffer_bytes=settings.feed_buffer_mib << 20
-    )
+    limits = configured.feed_limits(settings)
+    services = Services.over(read_models, access, configured.clients(settings), feed_limits=limits)
     app = create_app(services, origins=settings.origins, limits=configured.request_limits(settings))
     host, port = sock.getsockname()[:2]
-    _tell_who_may_ask(access)
+    _log_access(access)
     logger.info("api answers at http://%s:%s", f"[{host}]" if ":" in host else host, port)
     try:
         async with asyncio.TaskGroup() as tasks:
             following = [
-                tasks.create_task(_keep_following(settings, services)),
+                tasks.create_task(_keep_connected(settings, services)),
                 tasks.create_task(revisions.follow(settings.database_url, services.revisions, services.times)),
+                tasks.create_task(services.feed.follow()),
                 tasks.create_task(services.feed.watch_clusters()),
             ]
             if access.issuer:
@@ -66,36 +65,35 @@ async def service(settings: Settings, stop: asyncio.Event) -> None:
         await read_models.close()
 
 
-def _tell_who_may_ask(access: Access) -> None:
+def _log_access(access: Access) -> None:
     if access.is_closed():
-        logger.warning("nobody may ask anything: set API_ACCESS_FILE, API_OIDC_ISSUER or API_ANONYMOUS_ROLE")
+        logger.warning("every request is rejected: set API_ACCESS_FILE, API_OIDC_ISSUER or API_ANONYMOUS_ROLE")
     else:
-        logger.info("who may ask: %s", access.summary())
+        logger.info("access: %s", access.summary())
 
 
-async def _keep_following(settings: Settings, services: Services) -> None:
-    """Also after what only a person can mend in NATS.
+async def _keep_connected(settings: Settings, services: Services) -> None:
+    """Use NATS for ever, also after an error that only a person can mend.
 
-    Until then everything is stale, nothing can be edited by hand, the feed tells nothing, and the tables still answer.
+    Until then all clusters become stale and edits are rejected; reads and feeds go on.
     """
     backoff = Backoff()
     while True:
         try:
-            await supervised("freshness", lambda: _follow(settings, services), retry=Backoff())
+            await supervised("freshness", lambda: _use_nats(settings, services), retry=Backoff())
         except FatalError as error:
-            logger.error("what is heard of the clusters is stale: %s", error)  # noqa: TRY400  the sentence is enough
+            logger.error("clusters become stale and edits are rejected: %s", error)  # noqa: TRY400  the sentence is enough
         await asyncio.sleep(backoff.next_seconds())
 
 
-async def _follow(settings: Settings, services: Services) -> None:
+async def _use_nats(settings: Settings, services: Services) -> None:
     client = await bus.connect(settings.nats_url, name=APPLICATION)
     services.log.client = client
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(bus.watch_connection(client))
             tasks.create_task(keep_repeating(client, services.read_models, services.times))
-            tasks.create_task(services.feed.follow(client))
-            await follow(client, services.freshness)
+            await freshness.follow(client, services.freshness)
     finally:
         services.log.client = None
         await bus.close(client)
@@ -110,7 +108,7 @@ def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def _tune_garbage_collector() -> None:
-    """What was made by now stays: never look at it again."""
+    """Objects made by now live as long as the process, so never collect them."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)

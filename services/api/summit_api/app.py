@@ -25,6 +25,7 @@ from summit_api.routes import (
     datacenters,
     docs,
     events,
+    history,
     metrics,
     migrate,
     migrations,
@@ -89,7 +90,7 @@ def create_app(services: Services, *, origins: Sequence[str] = (ANY,), limits: R
     )
     app.state.services = services
     api = APIRouter(prefix="/api/v1", responses=_ANSWERS, dependencies=[Depends(refuse_repeated)])
-    for module in (datacenters, vms, clusters, migrations, migrate, admin, events, tickets):
+    for module in (datacenters, vms, clusters, migrations, history, migrate, admin, events, tickets):
         api.include_router(module.router)
     app.include_router(api)
     app.include_router(probes.router)

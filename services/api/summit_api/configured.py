@@ -1,4 +1,4 @@
-"""What the settings say: who may do what, and how much of it."""
+"""Parts of the api, made from its settings: who may do what, and how much of it."""
 
 from summit_api.access.identify import Access
 from summit_api.access.oidc import Issuer
@@ -7,6 +7,7 @@ from summit_api.access.policy import PolicyError
 from summit_api.access.policy_file import PolicyFile
 from summit_api.access.principal import Role
 from summit_api.access.tickets import Tickets
+from summit_api.feed.limits import FeedLimits
 from summit_api.http.protocol import ConnectionLimits
 from summit_api.limits.clients import Clients
 from summit_api.limits.requests import RequestLimits
@@ -15,7 +16,7 @@ from summit_runtime.process import FatalError
 
 
 def access(settings: Settings) -> Access:
-    """Raises FatalError for an access file that cannot be read: to start without it would lock everybody out."""
+    """Raises FatalError for an access file that cannot be read: without it every request would be rejected."""
     role = settings.anonymous_role
     return Access(
         anonymous=None if role == "none" else Role[role.upper()],
@@ -53,6 +54,10 @@ def clients(settings: Settings) -> Clients:
         concurrent_requests=settings.client_requests,
         feeds=settings.client_feeds,
     )
+
+
+def feed_limits(settings: Settings) -> FeedLimits:
+    return FeedLimits(buffer_bytes=settings.feed_buffer_mib << 20)
 
 
 def request_limits(settings: Settings) -> RequestLimits:

@@ -13,7 +13,7 @@ from summit_api.access.scope import Scope
 from summit_api.access.tickets import MAX_LENGTH
 from summit_api.edits.event_log import EventLog
 from summit_api.feed.feed import Feed
-from summit_api.feed.hub import BUFFER_BYTES
+from summit_api.feed.limits import FeedLimits
 from summit_api.freshness import Freshness
 from summit_api.limits.clients import Clients, client_of
 from summit_api.problems import ProblemError
@@ -47,12 +47,12 @@ class Services:
         clients: Clients | None = None,
         *,
         times: ApiTimes | None = None,
-        feed_buffer_bytes: int = BUFFER_BYTES,
+        feed_limits: FeedLimits | None = None,
     ) -> Self:
         """All parts, before anything is read. Without `access` every request is rejected."""
         times = times or ApiTimes()
         freshness, revisions = Freshness(), Revisions()
-        feed = Feed(read_models, freshness, revisions, times=times, buffer_bytes=feed_buffer_bytes)
+        feed = Feed(read_models, freshness, revisions, times=times, limits=feed_limits or FeedLimits())
         log = EventLog(revisions, times)
         return cls(read_models, freshness, revisions, log, feed, access or Access(), clients or Clients(), times)
 

@@ -16,6 +16,7 @@ KINDS: Mapping[int, Mapping[str, str]] = {
         "Not Found": "there is no such path",
         "Datacenter not found": "there is no such datacenter, or it is not for your eyes",
         "VM not found": "there is no such VM any more, or it is not for your eyes",
+        "Cluster not found": "there is no such cluster, or you may not see it",
         "Migration not found": "there is no such migration, or it is not for your eyes",
     },
     405: {"Method Not Allowed": "the path answers other methods; `Allow` names them"},

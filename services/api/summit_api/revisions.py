@@ -1,11 +1,10 @@
-"""How far the tables are, as this process knows it: one LISTEN for all requests that wait for a revision.
+"""How far the tables are, as this process knows it: one LISTEN for all that wait for a commit.
 
-A notification is a hint to look, not the answer: channels belong to the whole database, and a log that is replayed
-makes revisions go down. The checkpoint says how far it is.
+A notification is only a hint to read the checkpoint: channels belong to the whole database, and revisions go down when
+the log is replaced.
 """
 
 import asyncio
-import contextlib
 import logging
 
 from pydantic import SecretStr
@@ -15,6 +14,7 @@ from summit_models.contract import Revision
 from summit_models.subject import STREAM
 from summit_runtime import database
 from summit_runtime.backoff import Backoff
+from summit_runtime.waiting import wait
 
 logger = logging.getLogger("summit.api")
 
@@ -26,32 +26,35 @@ class Revisions:
 
     def __init__(self) -> None:
         self.current = Revision(0)
-        self._moved = asyncio.Event()
+        self._next = asyncio.Event()
 
-    def tell(self, revision: Revision) -> None:
-        """Take in how far the tables are, and wake those who wait."""
-        if revision != self.current:
-            self.current = revision
-            moved, self._moved = self._moved, asyncio.Event()
-            moved.set()
+    def note(self, revision: Revision) -> None:
+        """Note how far the tables are, and wake all that wait: also when only their era has changed."""
+        self.current = revision
+        noted, self._next = self._next, asyncio.Event()
+        noted.set()
+
+    def next(self) -> asyncio.Event:
+        """Is set when the tables may have changed again."""
+        return self._next
 
     async def wait_for(self, revision: int, timeout_seconds: float) -> bool:
         """Wait until the tables contain `revision`; False when they do not within the time."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_seconds):
-                while self.current < revision:
-                    await self._moved.wait()
-        return self.current >= revision
+        deadline = asyncio.get_running_loop().time() + timeout_seconds
+        while self.current < revision:
+            if not await wait(self._next, deadline - asyncio.get_running_loop().time()):
+                return False
+        return True
 
 
 async def follow(url: SecretStr, revisions: Revisions, times: ApiTimes) -> None:
-    """Keep `revisions` up to date for ever; while Postgres is away they stay where they were."""
+    """Keep `revisions` up to date for ever; while Postgres is away they stay where they are."""
     backoff = Backoff(initial_seconds=0.1, max_seconds=5.0)
     while True:
         try:
             await _listen(url, revisions, times.look_seconds)
         except database.OUTAGE as error:
-            logger.debug("no revisions are heard of: %s: %s", type(error).__name__, error)
+            logger.debug("revisions are not followed: %s: %s", type(error).__name__, error)
         await asyncio.sleep(backoff.next_seconds())
 
 
@@ -63,9 +66,7 @@ async def _listen(url: SecretStr, revisions: Revisions, look_seconds: float) -> 
         await connection.add_listener(database.REVISION_CHANNEL, lambda *_: hint.set())
         while True:
             hint.clear()  # before the look: a commit after it sets it again
-            revisions.tell(await connection.fetchval(_REVISION, STREAM) or Revision(0))
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(look_seconds):
-                    await hint.wait()
+            revisions.note(await connection.fetchval(_REVISION, STREAM) or Revision(0))
+            await wait(hint, look_seconds)
     finally:
         connection.terminate()

@@ -47,7 +47,7 @@ class Settings(DatabaseSettings):
     host: str = Field(default="127.0.0.1", description="Address to listen on; 0.0.0.0 in a container")
     port: int = Field(default=3001, ge=0, le=65535, description="0 takes a free port and logs it")
     feed_buffer_mib: int = Field(
-        default=32, ge=1, description="Memory for changes that clients of the feed may still take; 32 are about 10 000"
+        default=32, ge=1, description="Memory for changes that clients of the feed may still take; 32 are about 8 000"
     )
 
     anonymous_role: Literal["none", "viewer", "operator", "admin"] = Field(

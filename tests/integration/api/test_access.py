@@ -78,7 +78,7 @@ async def stack(database_url: str, policy: PolicyFile) -> AsyncIterator[Stack]:
             placed_vm("c", cluster="romulus", datacenter="dc-uppsala"),
             migration_event("b", namespace="test", vm_name="b"),
         )
-        stack.freshness.hear(health("romulus", datacenter="dc-uppsala"))
+        stack.freshness.note(health("romulus", datacenter="dc-uppsala"))
         yield stack
 
 

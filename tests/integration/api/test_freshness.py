@@ -46,7 +46,7 @@ async def test_everything_is_stale_when_nothing_has_been_heard(stack: Stack) -> 
 
 async def test_cluster_is_fresh_for_90_seconds_after_its_last_contact(stack: Stack) -> None:
     """In every answer alike, and of this cluster only."""
-    stack.freshness.hear(health(CLUSTER, last_contact=NOW))
+    stack.freshness.note(health(CLUSTER, last_contact=NOW))
     stack.now = NOW + 90 * SECOND
     assert await stale(stack) == [False, False, False, False, 1]
     stack.now = NOW + 91 * SECOND
@@ -55,7 +55,7 @@ async def test_cluster_is_fresh_for_90_seconds_after_its_last_contact(stack: Sta
 
 async def test_watcher_that_speaks_of_a_silent_cluster_keeps_it_stale(stack: Stack) -> None:
     """What counts is the cluster's last byte, not the watcher's last word."""
-    stack.freshness.hear(health(CLUSTER, state=ConnectionState.UNREACHABLE, last_contact=NOW - 91 * SECOND))
+    stack.freshness.note(health(CLUSTER, state=ConnectionState.UNREACHABLE, last_contact=NOW - 91 * SECOND))
     assert await stale(stack) == [True, True, True, True, 2]
 
 
@@ -65,7 +65,7 @@ async def test_clusters_tell_state_reason_and_resources(stack: Stack) -> None:
     assert (known["name"], known["state"], known["lastContact"]) == (CLUSTER, "synced", None)
 
     refused = ResourceHealth(resource="virtualmachines", state=ConnectionState.FORBIDDEN, since=NOW, reason="no list")
-    stack.freshness.hear(
+    stack.freshness.note(
         health(CLUSTER, state=ConnectionState.DEGRADED, since=NOW, reason="forbidden", resources=[refused])
     )
     (heard,) = (await stack.get("/api/v1/clusters"))["items"]
@@ -85,7 +85,7 @@ async def test_clusters_tell_how_far_they_are_behind(stack: Stack) -> None:
         known_objects=7,
     )
     more = {"kubevirt_version": "v1.8.0", "credentials_expire_at": NOW + 60 * SECOND, "waiting_events": 3}
-    stack.freshness.hear(health(CLUSTER, last_contact=NOW - 5 * SECOND, resources=[vms], **more))
+    stack.freshness.note(health(CLUSTER, last_contact=NOW - 5 * SECOND, resources=[vms], **more))
     (shown,) = (await stack.get("/api/v1/clusters"))["items"]
     assert (shown["lagSeconds"], shown["waitingEvents"]) == (5, 3)
     assert (shown["kubevirtVersion"], shown["credentialsExpireAt"]) == ("v1.8.0", "2026-11-23T12:01:30Z")
@@ -97,14 +97,14 @@ async def test_clusters_tell_how_far_they_are_behind(stack: Stack) -> None:
 async def test_change_of_state_in_the_tables_is_newer_than_an_older_word(stack: Stack) -> None:
     """Events tell of a change before the next regular word in the bucket does."""
     before = cluster_event().data.since - SECOND
-    stack.freshness.hear(health(CLUSTER, state=ConnectionState.LISTING, since=before, last_contact=NOW))
+    stack.freshness.note(health(CLUSTER, state=ConnectionState.LISTING, since=before, last_contact=NOW))
     (shown,) = (await stack.get("/api/v1/clusters"))["items"]
     assert (shown["state"], shown["lastContact"]) == ("synced", "2026-11-23T12:00:30Z")
 
 
 async def test_a_retired_cluster_is_not_shown_until_it_returns(stack: Stack) -> None:
     """Nor are its VMs, whatever was last heard of it; under its next epoch both are back."""
-    stack.freshness.hear(health(CLUSTER, last_contact=NOW))
+    stack.freshness.note(health(CLUSTER, last_contact=NOW))
     gone = placed_vm("a", type_=VmEventType.DELETED, epoch=1)
     await stack.apply(gone, cluster_event(state=ConnectionState.RETIRED, since=NOW))
     assert (await stack.get("/api/v1/clusters"))["items"] == []

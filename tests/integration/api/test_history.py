@@ -9,7 +9,7 @@ from support.api_stack import NOW, Stack, api_stack, health, placed_vm
 from support.builders import uid_of
 from support.published import CLUSTER, OBSERVED_AT
 
-from summit_api.shapes.inventory import VmHistory
+from summit_api.shapes.inventory import History
 from summit_models.event import VmEvent, VmEventType
 from summit_models.vm import VmStatus
 
@@ -45,7 +45,7 @@ async def stack(database_url: str) -> AsyncIterator[Stack]:
             ),
             event(3, VmEventType.DELETED, status=VmStatus.STOPPED, memory=2048, labels={"app": "db"}),
         )
-        stack.freshness.hear(health(CLUSTER))
+        stack.freshness.note(health(CLUSTER))
         yield stack
 
 
@@ -56,7 +56,7 @@ def names(page: dict[str, Any]) -> list[str]:
 async def test_events_tell_what_changed_from_what_to_what(stack: Stack) -> None:
     """Newest first, also of a VM that is no more."""
     answer = await stack.get(f"/api/v1/vms/{ID}/events")
-    VmHistory.model_validate(answer)
+    History.model_validate(answer)
     assert [(item["type"], item["revision"]) for item in answer["items"]] == [
         ("summit.vm.deleted", 4),
         ("summit.vm.updated", 3),

@@ -117,5 +117,5 @@ async def test_waiting_ends_at_the_deadline() -> None:
     known = Revisions()
     assert await known.wait_for(0, 0.01)
     assert not await known.wait_for(1, 0.01)
-    known.tell(Revision(1))
+    known.note(Revision(1))
     assert await known.wait_for(1, 0.01)

@@ -13,6 +13,7 @@ from support.published import OBSERVED_AT, cluster_event, migration_event, vm_ev
 from support.waiting import until
 
 from summit_api.feed.feed import Feed
+from summit_api.feed.limits import FeedLimits
 from summit_api.freshness import Freshness
 from summit_api.metrics import FEED_CLIENTS
 from summit_api.query.read_transaction import ReadModels
@@ -23,7 +24,6 @@ from summit_models.event import MigrationEventType, VmEventType
 from summit_models.migration import PhaseTransition
 from summit_models.subject import HEALTH_BUCKET
 from summit_models.vm import VmStatus
-from summit_runtime.nats import bus
 from summit_runtime.waiting import end
 
 
@@ -93,7 +93,7 @@ async def test_silent_feed_of_a_busy_log_shows_that_it_lives(nats_url: str, data
     assert client.messages == []
 
 
-async def test_tables_that_are_away_are_told_once(nats_url: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_tables_that_are_away_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
     """However often they are tried: a Postgres that is away for an hour would fill the log."""
     attempts = itertools.count()
     third = asyncio.Event()
@@ -103,16 +103,13 @@ async def test_tables_that_are_away_are_told_once(nats_url: str, caplog: pytest.
         if next(attempts) == 3:
             third.set()
 
-    client = await bus.connect(SecretStr(nats_url), name="test")
-    await bus.ensure_stream(client)
     async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         read_models = ReadModels(SecretStr(f"postgresql://summit@127.0.0.1:{port}/x"))
-        feed = Feed(read_models, Freshness(), Revisions(), times=ApiTimes(), buffer_bytes=1 << 20)
-        following = asyncio.create_task(feed.follow(client))
+        feed = Feed(read_models, Freshness(), Revisions(), times=ApiTimes(), limits=FeedLimits())
+        following = asyncio.create_task(feed.follow())
         await asyncio.wait_for(third.wait(), 30)
         await end(following)
-    await bus.close(client)
     assert [line for line in caplog.messages if line.startswith("the live feed")] == [
         "the live feed waits: Postgres cannot be reached at the moment; try again shortly"
     ]
@@ -238,7 +235,7 @@ async def test_client_that_went_is_noticed(nats_url: str, database_url: str) -> 
 
 async def test_slow_client_is_reset_never_skipped(nats_url: str, database_url: str) -> None:
     """It reads nothing while more happens than is kept; then it is told so, and what comes after."""
-    async with feed_stack(nats_url, database_url, buffer_bytes=1 << 20) as stack:
+    async with feed_stack(nats_url, database_url, limits=FeedLimits(buffer_bytes=1 << 20)) as stack:
         port = int(stack.http.base_url.port or 0)
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 16)
         writer.write(b"GET /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")

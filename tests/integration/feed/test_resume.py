@@ -1,19 +1,20 @@
 """A client that was away goes on where it was, or is told that it cannot: never a gap, never a change twice."""
 
+from datetime import UTC, datetime
 from typing import Any
 
+import asyncpg
 import pytest
-from nats.aio.client import Client
 from support.feeding import FeedStack, Listener, api, feed_stack, listening
 from support.projecting import projector, projector_settings, publish, publisher
 from support.published import vm_event
 from support.waiting import until
 
-from summit_api.feed import source
-from summit_api.settings import ApiTimes
+from summit_api.feed.limits import FeedLimits
 from summit_models.event import VmEvent, VmEventType
 from summit_models.subject import STREAM
 from summit_projector import apply_loop as session
+from summit_projector.tables.retention import drop_months
 from summit_runtime.nats import bus
 
 
@@ -115,16 +116,16 @@ async def test_each_change_is_seen_once_across_a_restart_of_the_api(nats_url: st
     assert added(first) + added(second) == ["b", "c", "d", "e"]
 
 
-async def test_client_that_was_away_for_long_reads_the_log_again(
-    nats_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What the process has not in memory is read from the log; then it goes on live."""
-    monkeypatch.setattr(source, "LOOK_BACK_EVENTS", 0)
+async def test_client_that_was_away_for_long_reads_the_log_again(nats_url: str, database_url: str) -> None:
+    """What the process does not have in memory is read from the journal; then the feed continues live."""
     names = [f"vm-{n}" for n in range(30)]
     async with feed_stack(nats_url, database_url) as stack:
         await stack.applied(*created(*names))
         beginning = await stack.position(0)
-        async with api(nats_url, database_url) as (http, _), listening(http, since=beginning) as client:
+        async with (
+            api(nats_url, database_url, limits=FeedLimits(look_back_revisions=0)) as (http, _),
+            listening(http, since=beginning) as client,
+        ):
             await client.until(lambda: len(client.changes()) == 30)
             await stack.publish(*created("later"))
             await client.until(lambda: len(client.changes()) == 31)
@@ -140,37 +141,30 @@ async def test_revision_from_the_future_is_reset(nats_url: str, database_url: st
     assert f"revision {revision + 1} is not there yet" in told["reason"]
 
 
-async def test_what_the_log_has_no_longer_is_reset(
-    nats_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The log keeps 90 days; what is older cannot be told without a gap."""
-    monkeypatch.setattr(source, "LOOK_BACK_EVENTS", 1)
+async def test_client_from_before_a_dropped_month_is_reset(nats_url: str, database_url: str) -> None:
+    """Its changes cannot be sent without a gap. A client from after that month continues."""
+    june, july = datetime(2026, 6, 30, tzinfo=UTC), datetime(2026, 7, 2, tzinfo=UTC)
     async with feed_stack(nats_url, database_url) as stack:
-        await stack.applied(*created("a", "b", "c"))
-        await keep_only(stack.client, 2)
+        await stack.applied(*(vm_event(name, VmEventType.CREATED, time=june) for name in ("a", "b")))
+        await stack.applied(*(vm_event(name, VmEventType.CREATED, time=july) for name in ("c", "d")))
+        connection = await asyncpg.connect(database_url)
+        await drop_months(connection, months=1, now=datetime(2026, 8, 1, tzinfo=UTC))
+        await connection.close()
         async with api(nats_url, database_url) as (stack.http, _):
-            told = await reset(stack, since=await stack.position(0))
-            assert "the log begins with revision 2" in told["reason"]
-            async with listening(
-                stack.http, since=await stack.position(2)
-            ) as client:  # its event 3 is the first that is kept now
-                await client.until(lambda: added(client) == ["c", "later"])
+            for revision in (0, 1):
+                answer = await reset(stack, since=await stack.position(revision))
+                assert answer["cause"] == "too_old"
+                assert "the journal begins after revision 2" in answer["reason"]
+            async with listening(stack.http, since=await stack.position(2)) as client:
+                await client.until(lambda: added(client)[:2] == ["c", "d"])
 
 
-async def keep_only(client: Client, messages: int) -> None:
-    """The oldest events age out."""
-    config = (await client.jetstream().stream_info(STREAM)).config
-    config.max_msgs = messages
-    await client.jetstream().update_stream(config)
-
-
-async def test_who_missed_too_much_is_reset(nats_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_client_that_missed_too_much_is_reset(nats_url: str, database_url: str) -> None:
     """To list again is cheaper then."""
-    monkeypatch.setattr(source, "LOOK_BACK_EVENTS", 0)
-    monkeypatch.setattr(source, "REPLAY_EVENTS", 2)
+    limits = FeedLimits(look_back_revisions=0, replay_revisions=2)
     async with feed_stack(nats_url, database_url) as stack:
         await stack.applied(*created("a", "b", "c"))
-        async with api(nats_url, database_url) as (stack.http, _):
+        async with api(nats_url, database_url, limits=limits) as (stack.http, _):
             assert "3 events have been missed" in (await reset(stack, since=await stack.position(0)))["reason"]
 
 
@@ -198,7 +192,7 @@ async def test_log_that_was_replaced_resets_everybody(
 ) -> None:
     """Its numbers begin again; clients end up with what lists show, and go on from there."""
     monkeypatch.setattr(session, "CHECK_SECONDS", 0.1)
-    async with feed_stack(nats_url, database_url, times=ApiTimes(look_seconds=0.1)) as stack:
+    async with feed_stack(nats_url, database_url) as stack:
         await stack.applied(*created("a", "b", "c"))
         async with listening(stack.http) as live, listening(stack.http, snapshot="true") as whole:
             await live.joined()

@@ -5,17 +5,20 @@ from datetime import UTC, datetime
 
 import pytest
 from support.api_stack import placed_vm
-from support.published import datacenter_event, messages, migration_event, vm_event
+from support.published import datacenter_event, migration_event, vm_event
 
 from summit_api.access.scope import EVERYTHING, Scope
-from summit_api.feed.change import changes_in
 from summit_api.feed.frame import Frame, Topic
 from summit_api.feed.messages import frame_of
 from summit_api.feed.selection import Selection
 from summit_api.query.filters import VmFilters
+from summit_api.query.journal import Entry
 from summit_api.query.position import Position
 from summit_api.render.moment import Moment
+from summit_models.codec import encode
+from summit_models.contract import Revision
 from summit_models.event import Event, MigrationEventType, VmEventType
+from summit_models.subject import subject_of
 from summit_models.vm import VmStatus
 
 MOMENT = Moment(datetime(2026, 11, 23, 12, tzinfo=UTC), frozenset({"vulcan"}))
@@ -25,7 +28,7 @@ RUNNING = Selection(EVERYTHING, VmFilters(status=[VmStatus.RUNNING]))
 
 def told(event: Event, selection: Selection = ALL) -> dict[str, object] | None:
     """The message that a client gets of an event, without its time; None for none."""
-    text = selection.told(frame(event))
+    text = selection.message(frame(event))
     if text is None:
         return None
     message = json.loads(text.decode().split("data: ", 1)[1])
@@ -35,8 +38,16 @@ def told(event: Event, selection: Selection = ALL) -> dict[str, object] | None:
 
 def frame(event: Event) -> Frame:
     """The frame that an event of revision 7 makes."""
-    (change,) = changes_in(messages(event, start=7))
-    return frame_of(change, MOMENT, Position(change.revision, "e4a"))
+    made = frame_of(entry(event), MOMENT, Position(Revision(7), "e4a"))
+    assert made is not None
+    return made
+
+
+def entry(event: Event) -> Entry:
+    """The entry of the journal that an event of revision 7 makes."""
+    collection = subject_of(event).split(".")[1]
+    data = json.loads(encode(event))["data"]
+    return Entry(Revision(7), collection, data["id"], event.type, event.time, data)
 
 
 def types(event: Event, *selections: Selection) -> list[object]:
@@ -76,8 +87,8 @@ def test_creation_and_deletion_concern_only_lists_that_show_the_vm() -> None:
 
 
 def test_repeated_state_is_no_change() -> None:
-    """`observed` keeps a state in the log; nobody is told."""
-    assert list(changes_in(messages(vm_event("a", VmEventType.OBSERVED)))) == []
+    """`observed` keeps a state in the log; no list changes."""
+    assert frame_of(entry(vm_event("a", VmEventType.OBSERVED)), MOMENT, Position(Revision(7), "e4a")) is None
 
 
 @pytest.mark.parametrize(
@@ -146,7 +157,7 @@ def test_topics_select() -> None:
 
 def test_message_is_one_line_with_its_position() -> None:
     """A line break in a label would end the message."""
-    text = ALL.told(frame(vm_event("a", labels={"note": "a\nb\r\u2028c"})))
+    text = ALL.message(frame(vm_event("a", labels={"note": "a\nb\r\u2028c"})))
     assert text is not None
     assert text.startswith(b"id: 7-e4a\ndata: {")
     assert text.endswith(b'"type":"vm:updated"}\n\n')

@@ -1,4 +1,4 @@
-"""How long a client may follow. A feed outlives tokens: what let its client in is looked at again and again."""
+"""How long a client may follow. A feed can outlive a token, so its client is identified again every few seconds."""
 
 import asyncio
 import time
@@ -30,7 +30,7 @@ async def withdrawn(
 
 async def _is_still(access: Access, principal: Principal, headers: Mapping[str, str], now: datetime) -> bool:
     try:
-        asking = await access.identify(headers, now)
+        now_known = await access.identify(headers, now)
     except ProblemError as problem:
-        return problem.status not in (401, 403)  # else the issuer is away: that withdraws nothing
-    return (asking.role, asking.scope) == (principal.role, principal.scope)
+        return problem.status not in (401, 403)  # else the issuer is away, which withdraws nothing
+    return (now_known.role, now_known.scope) == (principal.role, principal.scope)

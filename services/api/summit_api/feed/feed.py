@@ -3,13 +3,12 @@
 import asyncio
 from datetime import UTC, datetime
 
-from nats.aio.client import Client
-
 from summit_api.feed.clusters import Clusters
 from summit_api.feed.hub import Hub
+from summit_api.feed.limits import FeedLimits
 from summit_api.feed.snapshot import Snapshots
 from summit_api.feed.source import Source
-from summit_api.feed.subscription import Subscription, Wish
+from summit_api.feed.subscription import FeedRequest, Subscription
 from summit_api.freshness import Freshness
 from summit_api.query.read_transaction import ReadModels
 from summit_api.revisions import Revisions
@@ -26,23 +25,25 @@ class Feed:
         revisions: Revisions,
         *,
         times: ApiTimes,
-        buffer_bytes: int,
+        limits: FeedLimits,
     ) -> None:
-        self._times = times
-        self.hub = Hub(buffer_bytes)
+        self.hub = Hub(limits.buffer_bytes)
+        self._staleness_seconds = times.staleness_seconds
         self._clusters = Clusters(freshness)
-        self._source = Source(self.hub, self._clusters, read_models, revisions, times)
-        self._snapshots = Snapshots(read_models, self._clusters, times)
+        self._source = Source(self.hub, self._clusters, read_models, revisions, times=times, limits=limits)
+        self._snapshots = Snapshots(read_models, self._clusters, times=times, limits=limits)
 
-    async def follow(self, client: Client) -> None:
-        """Tell what the tables take in from the log, for ever."""
-        await self._source.follow(client)
+    async def follow(self) -> None:
+        """Publish each change of the tables, for ever."""
+        await self._source.follow()
 
     async def watch_clusters(self) -> None:
-        """Tell which clusters become stale or fresh, for ever: also without NATS, when all do."""
+        """Publish which clusters become stale or fresh, for ever: also without NATS, when all become stale."""
         while True:
             self.hub.publish(self._clusters.turned(datetime.now(UTC)))
-            await asyncio.sleep(self._times.staleness_seconds)
+            await asyncio.sleep(self._staleness_seconds)
 
-    def subscription(self, wish: Wish) -> Subscription:
-        return Subscription(wish, hub=self.hub, source=self._source, clusters=self._clusters, snapshots=self._snapshots)
+    def subscription(self, request: FeedRequest) -> Subscription:
+        return Subscription(
+            request, hub=self.hub, source=self._source, clusters=self._clusters, snapshots=self._snapshots
+        )

@@ -1,20 +1,21 @@
-"""A message of the feed, made into JSON once for all clients, and what decides who gets to see it.
+"""A message of the feed, encoded once for all clients, and what decides which clients get it.
 
-A change of a VM is told to each client as seen from its list: what enters the list was added, what leaves it was
-removed. So a frame keeps the parts of all three messages, and what filters look at before and after the change.
+Each client gets a change of a VM as its own list shows it: a VM that enters the list was added, one that leaves it was
+removed. So a frame keeps the parts of all three messages, and the state before and after the change for the filters.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from summit_api.query.position import Position
-from summit_models.contract import ClusterName, DatacenterId, Revision
+from summit_models.contract import Revision
 
-Payload = dict[str, Any]
+Json = Mapping[str, Any]
 
 
 class Topic(StrEnum):
@@ -35,43 +36,26 @@ class Verb(StrEnum):
     """Of a test: nothing was added, changed or removed."""
 
 
-class Facts(NamedTuple):
-    """What filters and scopes look at in a thing. A thing that is no VM has its place only."""
-
-    datacenter: DatacenterId
-    cluster: ClusterName | None = None
-    namespace: str | None = None
-    name: str = ""
-    status: str = ""
-    managed: bool = True
-    node_name: str | None = None
-    guest_os: str | None = None
-    ip: str | None = None
-    ips: list[str] = []  # noqa: RUF012  never written to
-    labels: dict[str, str] = {}  # noqa: RUF012  never written to
-    problems: list[str] = []  # noqa: RUF012  never written to
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """`before` and `after` are None where the thing did not, or does no longer, exist."""
+    """`before` and `after` are None where the object did not exist, or no longer exists."""
 
     topic: Topic
     revision: Revision | None
-    """None for what is not in the log: clients do not resume from it."""
-    before: Facts | None
-    after: Facts | None
+    """None for a message without a journal entry: clients do not resume from it."""
+    before: Json | None
+    after: Json | None
+    """The state of a VM. Of other objects the members `datacenter`, `cluster` and `namespace`."""
     head: bytes
     present: bytes
-    """The payload that tells the state, without its closing brace."""
+    """The payload with the state, without its closing brace."""
     changes: bytes
-    """One more member, with old values: not for who did not see them."""
+    """One more member, with old values; not for clients that did not see them."""
     gone: bytes
-    """The payload that tells of the end, without its closing brace."""
+    """The payload about the end, without its closing brace."""
     tail: bytes
 
-    def told(self, verb: Verb) -> bytes:
-        """The whole message."""
+    def message(self, verb: Verb) -> bytes:
         body = self.gone if verb is Verb.REMOVED else self.present
         changes = self.changes if verb is Verb.UPDATED else b""
         return b"".join((self.head, body, changes, self.tail, _ENDS[verb]))
@@ -84,39 +68,39 @@ class Frame:
 def frame(
     topic: Topic,
     kind: str,
-    present: Payload,
+    present: Json,
     *,
     time: datetime,
     position: Position | None = None,
-    before: Facts | None,
-    after: Facts | None,
-    changes: Payload | None = None,
-    gone: Payload | None = None,
+    before: Json | None,
+    after: Json | None,
+    changes: Json | None = None,
+    gone: Json | None = None,
 ) -> Frame:
     """A frame whose messages are of the types `kind:added` and so on. `gone` is `present` unless it is given."""
-    told = _encode(present)[:-1]
+    encoded = _encode(present)[:-1]
     return Frame(
         topic=topic,
         revision=position and position.revision,
         before=before,
         after=after,
         head=_head(position),
-        present=told,
+        present=encoded,
         changes=b"" if changes is None else b',"changes":' + _encode(changes),
-        gone=told if gone is None else _encode(gone)[:-1],
+        gone=encoded if gone is None else _encode(gone)[:-1],
         tail=_tail(time, f"{kind}:"),
     )
 
 
-def message(type_: str, payload: Payload, *, time: datetime, position: Position | None = None) -> bytes:
+def message(type_: str, payload: Json, *, time: datetime, position: Position | None = None) -> bytes:
     """A message for one client, in the original's order of members. JSON has no line break: it is one `data` line."""
     return b"".join((_head(position), _encode(payload)[:-1], _tail(time, type_), b'"}\n\n'))
 
 
 def bookmark(position: Position) -> bytes:
-    """How far the feed is, named so that only who asks for bookmarks sees it; a browser remembers its id.
+    """How far the feed is. It has a name, so only clients that ask for it see it; a browser remembers its id.
 
-    An id alone would do for browsers, but some libraries hand on a message without data for it (httpx2 2.16).
+    An id without data would do for browsers, but some libraries hand on such a message as well (httpx2 2.16).
     """
     return f'id: {position}\nevent: bookmark\ndata: {{"revision":{position.revision}}}\n\n'.encode()
 
@@ -132,9 +116,10 @@ def _tail(time: datetime, type_: str) -> bytes:
 
 _encode = msgspec.json.Encoder().encode
 _ENDS = {verb: f'{verb}"}}\n\n'.encode() for verb in Verb}
-_OBJECTS_BYTES = 1000
-"""Of a frame but for its texts, roughly."""
+_OBJECTS_BYTES = 2500
+"""Of a frame without its texts, roughly: most of it is the state of a VM as Python objects."""
 
 HEARTBEAT = b": heartbeat\n\n"
 HELLO = b'retry: 3000\nevent: hello\ndata: {"msg":"connected"}\n\n'
-"""Named, as the original's. A browser that loses the connection waits 3 s: reconnecting fleets spread by themselves."""
+"""Has a name, as the original's. A browser that loses the connection waits 3 s, so fleets of them do not reconnect at
+once."""

@@ -1,7 +1,7 @@
-"""What a change of the tables reads like in the feed. Pure: a change in, a frame out.
+"""What an entry of the journal becomes in the feed. Pure: an entry in, a frame out.
 
-A VM is told in the shape of GET /api/v1/vms, which has every member of the original's; a migration as
-GET /api/v1/migrations has it. A frame is made once, so ages are those of the moment it was made at.
+A VM has the shape of GET /api/v1/vms, which has every member of the original's; a migration has the shape of
+GET /api/v1/migrations. A frame is made once, so ages are those of that moment.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,24 +10,23 @@ from typing import Any
 
 import msgspec
 
-from summit_api.feed.change import Change
-from summit_api.feed.frame import Facts, Frame, Topic, frame
+from summit_api.feed.frame import Frame, Json, Topic, frame
+from summit_api.query.journal import Entry
 from summit_api.query.position import Position
 from summit_api.render.moment import Moment
 from summit_api.shapes.original import OriginalMigration
-from summit_models.event import MigrationEventType, VmEventType
+from summit_models.event import REPETITIONS, MigrationEventType, VmEventType
 from summit_models.vm import Vm
 
-Json = Mapping[str, Any]
 
-
-def frame_of(change: Change, moment: Moment, position: Position) -> Frame:
-    """The frame of a change at this position."""
-    return _TELLING[change.collection](change, moment, position)
+def frame_of(entry: Entry, moment: Moment, position: Position) -> Frame | None:
+    """The frame of an entry; None for one that repeats a state, and for a collection that has no messages."""
+    make = _FRAMES.get(entry.collection)
+    return None if make is None or entry.type in REPETITIONS else make(entry, moment, position)
 
 
 def vm_json(data: Json, moment: Moment, *, observed_at: datetime, revision: int) -> dict[str, Any]:
-    """The item of GET /api/v1/vms that this state makes."""
+    """The item of GET /api/v1/vms with this state."""
     created_at = data.get("createdAt")
     return {
         **{name: data.get(name, default) for name, default in _VM_MEMBERS.items()},
@@ -38,56 +37,56 @@ def vm_json(data: Json, moment: Moment, *, observed_at: datetime, revision: int)
     }
 
 
-def _vm(change: Change, moment: Moment, position: Position) -> Frame:
-    data = change.data
-    changes = data.get("changes") or {}
-    now, before = _facts(data), _facts({**data, **changes})
-    deleted = change.type == VmEventType.DELETED
-    shown = vm_json(data, moment, observed_at=change.time, revision=change.revision)
+def _vm(entry: Entry, moment: Moment, position: Position) -> Frame:
+    state = entry.data
+    changes = state.get("changes") or {}
+    before = {**state, **changes} if changes else state
+    deleted = entry.type == VmEventType.DELETED
+    shown = vm_json(state, moment, observed_at=entry.time, revision=entry.revision)
     gone = {
-        "datacenter": before.datacenter,
-        "vmName": before.name,
-        "vmId": change.key,
-        "cluster": before.cluster,
-        "namespace": before.namespace,
+        "datacenter": before["datacenter"],
+        "vmName": before["name"],
+        "vmId": entry.key,
+        "cluster": before.get("cluster"),
+        "namespace": before.get("namespace"),
         "deleted": deleted,
-        "finalStateUnknown": bool(data.get("finalStateUnknown")),
+        "finalStateUnknown": bool(state.get("finalStateUnknown")),
     }
     return frame(
         Topic.VM,
         "vm",
-        {"datacenter": now.datacenter, "vm": shown},
-        time=change.time,
+        {"datacenter": state["datacenter"], "vm": shown},
+        time=entry.time,
         position=position,
-        before=None if change.type == VmEventType.CREATED else before,
-        after=None if deleted else now,
+        before=None if entry.type == VmEventType.CREATED else before,
+        after=None if deleted else state,
         changes=changes,
         gone=gone,
     )
 
 
-def _migration(change: Change, _: Moment, position: Position) -> Frame:
-    data = change.data
-    deleted = change.type == MigrationEventType.DELETED
-    facts = Facts(data.get("datacenterId", ""), data.get("cluster"), data.get("namespace"), name=data.get("name", ""))
-    shown = _migration_json(data, observed_at=change.time, deleted=deleted)
-    about = {"datacenter": facts.datacenter, "migration": shown}
+def _migration(entry: Entry, _: Moment, position: Position) -> Frame:
+    state = entry.data
+    deleted = entry.type == MigrationEventType.DELETED
+    place = {"datacenter": state["datacenterId"], "cluster": state["cluster"], "namespace": state["namespace"]}
+    shown = _migration_json(state, observed_at=entry.time, deleted=deleted)
+    payload = {"datacenter": place["datacenter"], "migration": shown}
     return frame(
         Topic.MIGRATION,
         "migration",
-        about,
-        time=change.time,
+        payload,
+        time=entry.time,
         position=position,
-        before=None if change.type == MigrationEventType.CREATED else facts,
-        after=None if deleted else facts,
-        changes=data.get("changes") or {},
-        gone={**about, "migrationName": facts.name, "migrationId": change.key},
+        before=None if entry.type == MigrationEventType.CREATED else place,
+        after=None if deleted else place,
+        changes=state.get("changes") or {},
+        gone={**payload, "migrationName": state["name"], "migrationId": entry.key},
     )
 
 
-def _migration_json(data: Json, *, observed_at: datetime, deleted: bool) -> dict[str, Any]:
-    """The item of GET /api/v1/migrations that this state makes."""
-    shown = {name: data.get(name) for name in _MIGRATION_MEMBERS}
+def _migration_json(state: Json, *, observed_at: datetime, deleted: bool) -> dict[str, Any]:
+    """The item of GET /api/v1/migrations with this state."""
+    shown = {name: state.get(name) for name in _MIGRATION_MEMBERS}
     shown |= {name: shown[name] or "" for name in _NEVER_NULL}
     shown["phaseTransitions"] = shown["phaseTransitions"] or []
     shown["createdAt"] = shown["createdAt"] or observed_at
@@ -96,27 +95,17 @@ def _migration_json(data: Json, *, observed_at: datetime, deleted: bool) -> dict
     return {name: value for name, value in shown.items() if value or name not in _MIGRATION_OPTIONAL}
 
 
-def _datacenter(change: Change, _: Moment, position: Position) -> Frame:
-    facts = Facts(change.data.get("id", ""))
-    payload = {"datacenter": facts.datacenter, **{name: change.data.get(name) for name in _DATACENTER_MEMBERS}}
-    if change.data.get("retired"):
+def _datacenter(entry: Entry, _: Moment, position: Position) -> Frame:
+    state, place = entry.data, {"datacenter": entry.key}
+    payload = {**place, **{name: state.get(name) for name in _DATACENTER_MEMBERS}}
+    if state.get("retired"):
         payload["retired"] = True
     return frame(
-        Topic.DATACENTER,
-        "datacenters",
-        payload,
-        time=change.time,
-        position=position,
-        before=facts,
-        after=facts,
+        Topic.DATACENTER, "datacenters", payload, time=entry.time, position=position, before=place, after=place
     )
 
 
-def _facts(data: Json) -> Facts:
-    return Facts(**{name: data[member] for name, member in _FACTS.items() if member in data})
-
-
-_TELLING: Mapping[str, Callable[[Change, Moment, Position], Frame]] = {
+_FRAMES: Mapping[str, Callable[[Entry, Moment, Position], Frame]] = {
     "vms": _vm,
     "migrations": _migration,
     "datacenters": _datacenter,
@@ -124,7 +113,6 @@ _TELLING: Mapping[str, Callable[[Change, Moment, Position], Frame]] = {
 _VM_MEMBERS = {
     field.alias or name: None if field.is_required() else field.default for name, field in Vm.model_fields.items()
 }
-_FACTS = {name: Vm.model_fields[name].alias or name for name in Facts._fields}
 _MIGRATION_MEMBERS = [field.alias or name for name, field in OriginalMigration.model_fields.items()]
 _MIGRATION_OPTIONAL = {
     field.alias or name for name, field in OriginalMigration.model_fields.items() if not field.is_required()

@@ -1,18 +1,18 @@
-"""Why a client has to read anew. Nothing is ever left out in silence: this is what it is told instead."""
+"""Why a client has to list again. The feed leaves nothing out in silence: it sends this instead."""
 
 from enum import StrEnum
 
 
 class Cause(StrEnum):
     BEGUN = "begun"
-    """It came before the process had read the log: what happened meanwhile was not looked at."""
+    """The client came before the process could read the tables, and may have missed changes since."""
     REPLACED = "replaced"
     """The log was replaced, or the tables were rebuilt."""
     FUTURE = "future"
-    """It knows a revision that is not there: of a log that was replaced, or of another system."""
+    """The client knows a revision that does not exist: of a log that was replaced, or of another system."""
     TOO_OLD = "too_old"
-    """The log does not reach back so far, or too much has happened since."""
+    """The journal does not reach back so far, or the client missed too much."""
     TOO_SLOW = "too_slow"
-    """It did not take what happened as fast as it happened."""
+    """The client took changes more slowly than they happened."""
     BROKEN_OFF = "broken_off"
-    """Its snapshot could not be read to the end."""
+    """The client's snapshot could not be read to its end."""

@@ -1,7 +1,7 @@
-"""Server-sent events over ASGI: chunks as they come, a sign of life each 15 s, and an end when the client goes.
+"""Server-sent events over ASGI: chunks as they come, a heartbeat each 15 s, and an end when the client disconnects.
 
-Not Starlette's StreamingResponse, which notices a client that has gone at the next chunk only, nor FastAPI's
-EventSourceResponse, which would make each message into text again for each client.
+Starlette's StreamingResponse notices a disconnected client only at the next chunk, and FastAPI's EventSourceResponse
+would encode each message again for each client.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ _HEADERS = [
 
 
 class EventStream(Response):
-    """Send one subscription until it ends, the client goes, or `withdrawn` returns."""
+    """Sends one subscription until it ends, the client disconnects, or `withdrawn` returns."""
 
     media_type = "text/event-stream"
 
@@ -48,7 +48,7 @@ class EventStream(Response):
 
     async def _follow(self, receive: Receive, send: Send) -> None:
         sending = asyncio.create_task(self._send(send))
-        others = [asyncio.create_task(_gone(receive)), asyncio.create_task(self._withdrawn())]
+        others = [asyncio.create_task(_disconnected(receive)), asyncio.create_task(self._withdrawn())]
         try:
             await asyncio.wait({sending, *others}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -59,7 +59,7 @@ class EventStream(Response):
                 task.result()
 
     async def _send(self, send: Send) -> None:
-        """Chunks, and a sign of life where the client has heard nothing for long, however busy the log is."""
+        """Send chunks, and a heartbeat when the client has received nothing for long, however busy the log is."""
         async with aclosing(self._subscription.chunks()) as chunks:
             following = asyncio.ensure_future(anext(chunks))
             silent_until = time.monotonic() + self._heartbeat_seconds
@@ -85,7 +85,7 @@ def _body(chunk: bytes) -> Message:
     return {"type": "http.response.body", "body": chunk, "more_body": True}
 
 
-async def _gone(receive: Receive) -> None:
-    """Return when the client has closed the connection; what else it sends means nothing."""
+async def _disconnected(receive: Receive) -> None:
+    """Return when the client has closed the connection; anything else it sends has no meaning."""
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -1,6 +1,6 @@
 """The newest frames in order, for all clients together: each client only has a place in it.
 
-So a slow client costs no memory. When the ring has gone round it, its place is gone, and it is told so.
+So a slow client costs no memory. When the ring drops the frame at its place, the client is reset.
 """
 
 from bisect import bisect_right
@@ -11,12 +11,12 @@ from summit_api.feed.frame import Frame
 from summit_models.contract import Revision
 
 CHUNK_BYTES = 64 * 1024
-"""What a client is handed at once: as much as the server buffers for one connection before it waits for the client."""
+"""Sent to a client at once: as much as the server buffers for one connection before it waits for the client."""
 
 
 class _Entry(NamedTuple):
     revision: Revision
-    """Of the frame, or of the log when a frame without one was told."""
+    """The frame's, or for a frame without one that of the ring when the frame was added."""
     frame: Frame
 
 
@@ -30,14 +30,14 @@ class Ring:
         self.begin = 0
         self.since = Revision(0)
         self.last = Revision(0)
-        """The newest revision of which it is known that all its frames are here."""
+        """All frames up to this revision have been added."""
 
     @property
     def end(self) -> int:
         return self.begin + len(self._entries)
 
     def restart(self, since: Revision) -> None:
-        """Forget all frames, and go on after `since`."""
+        """Drop all frames, and continue after `since`."""
         self.begin = self.end
         self._entries.clear()
         self._bytes = 0
@@ -54,7 +54,7 @@ class Ring:
             self.since = oldest.revision
 
     def advance(self, revision: Revision) -> None:
-        """All up to this revision has been appended."""
+        """Note that all frames up to this revision have been added."""
         self.last = max(self.last, revision)
 
     def offset_after(self, revision: Revision) -> int | None:
@@ -73,7 +73,7 @@ class Ring:
         for position in range(offset - self.begin, len(self._entries)):
             frame = self._entries[position].frame
             frames.append(frame)
-            size += frame.size
+            size += len(frame.present)
             if size >= CHUNK_BYTES:
                 break
         return frames

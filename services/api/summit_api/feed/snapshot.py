@@ -11,6 +11,7 @@ import msgspec
 
 from summit_api.feed import frame
 from summit_api.feed.clusters import Clusters
+from summit_api.feed.limits import FeedLimits
 from summit_api.feed.selection import Selection
 from summit_api.query import vms
 from summit_api.query.position import Position
@@ -21,33 +22,30 @@ from summit_api.render.moment import Moment
 from summit_api.settings import ApiTimes
 from summit_models.contract import Revision
 
-SNAPSHOTS_AT_ONCE = 2
-"""Each holds a connection of the pool and a transaction for as long as its client takes."""
-
 
 class TooSlowError(Exception):
     """A client takes its snapshot too slowly."""
 
 
 class Listing(NamedTuple):
-    """The messages that make up a list, and the position it is as of."""
+    """The messages that make up a list, and its position."""
 
     position: Position
     chunks: AsyncIterator[bytes]
 
 
 class Snapshots:
-    """Lets a few clients read their list at a time."""
+    """Reads the lists of a few clients at a time."""
 
-    def __init__(self, read_models: ReadModels, clusters: Clusters, times: ApiTimes) -> None:
+    def __init__(self, read_models: ReadModels, clusters: Clusters, *, times: ApiTimes, limits: FeedLimits) -> None:
         self._read_models = read_models
         self._clusters = clusters
         self._seconds = times.snapshot_seconds
-        self._turns = asyncio.Semaphore(SNAPSHOTS_AT_ONCE)
+        self._turns = asyncio.Semaphore(limits.snapshots_at_once)
 
     @asynccontextmanager
     async def listing(self, selection: Selection) -> AsyncIterator[Listing]:
-        """Read the client's list in one transaction. The chunks raise TooSlowError when it takes them too slowly."""
+        """Read the client's list in one transaction. The chunks raise TooSlowError for a client that is too slow."""
         async with self._turns, self._read_models.transaction() as transaction:
             moment = self._clusters.moment(datetime.now(UTC))
             yield Listing(transaction.position, _chunks(transaction, selection, moment, self._seconds))
@@ -58,7 +56,7 @@ async def _chunks(
 ) -> AsyncIterator[bytes]:
     """Each VM as `vm:added`, then `snapshot:done`.
 
-    Only that one has an id: who loses the connection before it has no list to go on from.
+    Only the last message has an id: a client that loses the connection before it has no list to continue from.
     """
     deadline = time.monotonic() + seconds
     count = 0

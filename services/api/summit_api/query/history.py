@@ -1,5 +1,7 @@
-"""What happened to one VM, newest first: each event of it that was applied, also after its end."""
+"""The history of one object, newest first: each of its events that was applied, also after its end."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -17,46 +19,104 @@ from summit_models.contract import Revision
 _BY_TIME = Column("time", datetime, nullable=False)
 _NEWEST_FIRST: Order = parse("-time", {"time": _BY_TIME}, tie=Column("revision", int, nullable=False))
 
-_SELECT = f"SELECT {paging.selected('revision, time, type, data::text', _NEWEST_FIRST)} FROM events"  # noqa: S608
+# Index events_by_key.
+_STATE_BEFORE = """(
+    SELECT before.data::text FROM events AS before
+    WHERE before.key = events.key AND before.collection = events.collection
+        AND (before.time, before.revision) < (events.time, events.revision)
+        AND before.data ->> 'datacenter' = events.data ->> 'datacenter'
+    ORDER BY before.time DESC, before.revision DESC LIMIT 1
+)"""
 
 
-class VmEventRow(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class Collection:
+    """Where an object is found, and where its state says to whom it is visible."""
+
+    table: str
+    key: str = "id"
+    datacenter: str = "datacenter"
+    """A column; its member in events is the same in camelCase."""
+    datacenter_member: str = "datacenter"
+    namespace: str | None = "namespace"
+    compared: Sequence[str] = ()
+    """Members to compare with the state before, where events carry no `changes`."""
+
+    def visible_events(self, scope: Scope, bind: Bind) -> list[str]:
+        """An object that was moved is visible for as long as it was in the scope."""
+        namespace = self.namespace and f"data ->> '{self.namespace}'"
+        return scope.conditions(bind, datacenter=f"data ->> '{self.datacenter_member}'", namespace=namespace)
+
+    def visible_rows(self, scope: Scope, bind: Bind) -> list[str]:
+        return scope.conditions(bind, datacenter=self.datacenter, namespace=self.namespace)
+
+
+VMS = Collection(table="vms")
+MIGRATIONS = Collection(table="migrations", datacenter="datacenter_id", datacenter_member="datacenterId")
+CLUSTERS = Collection(
+    table="clusters",
+    key="name",
+    namespace=None,
+    compared=("state", "reason", "serverVersion", "kubevirtVersion", "identity"),
+)
+
+
+class HistoryEvent(NamedTuple):
     revision: Revision
     observed_at: datetime
     type: str
-    data: dict[str, Any]
-    """The state after the event, and `changes`: members that changed, with what they were before."""
+    state: Mapping[str, Any]
+    """After the event."""
+    changes: Mapping[str, Any]
+    """Members that changed, with their old values."""
 
 
 class HistoryPage(NamedTuple):
-    rows: list[VmEventRow]
+    events: list[HistoryEvent]
     next: str | None
 
 
-async def page(transaction: ReadTransaction, vm_id: str, query: HistoryQuery, scope: Scope) -> HistoryPage | None:
-    """One page of a VM's history; None when there is no such VM and never was, as far as one may know."""
-    belongs = cursor.digest("events", vm_id)
-    columns = _NEWEST_FIRST.columns
-    after = None if query.cursor is None else cursor.decode(query.cursor, belongs, columns)
-    rows, last = await paging.read(transaction, _listing(vm_id, scope), after, query.limit)
-    if not rows and after is None and not await _is_known(transaction, vm_id, scope):
+async def page(
+    transaction: ReadTransaction, collection: Collection, key: str, query: HistoryQuery, scope: Scope
+) -> HistoryPage | None:
+    """One page of an object's history; None when the object never existed or may not be seen."""
+    belongs = cursor.digest("events", collection.table, key)
+    after = None if query.cursor is None else cursor.decode(query.cursor, belongs, _NEWEST_FIRST.columns)
+    rows, last = await paging.read(transaction, listing(collection, key, scope), after, query.limit)
+    if not rows and after is None and not await _is_known(transaction, collection, key, scope):
         return None
-    events = [VmEventRow(revision, time, type_, msgspec.json.decode(data)) for revision, time, type_, data in rows]
+    events = [_event(collection, row) for row in rows]
     return HistoryPage(events, None if last is None else cursor.encode(belongs, last))
 
 
-def _listing(vm_id: str, scope: Scope) -> Listing:
-    """Index events_by_key. A VM that was moved is visible as far as it was in sight."""
+def listing(collection: Collection, key: str, scope: Scope) -> Listing:
+    """Index events_by_key."""
+    before = _STATE_BEFORE if collection.compared else "NULL"
+    selected = paging.selected(f"revision, time, type, data::text, {before}", _NEWEST_FIRST)
 
     def conditions(bind: Bind) -> list[str]:
-        visible = scope.conditions(bind, datacenter="data ->> 'datacenter'", namespace="data ->> 'namespace'")
-        return [f"key = {bind(vm_id)} AND collection = 'vms'", *visible]
+        return [
+            f"key = {bind(key)}",
+            f"collection = '{collection.table}'",
+            *collection.visible_events(scope, bind),
+        ]
 
-    return Listing(_SELECT, conditions, _NEWEST_FIRST)
+    return Listing(f"SELECT {selected} FROM events", conditions, _NEWEST_FIRST)  # noqa: S608  names are our own
 
 
-async def _is_known(transaction: ReadTransaction, vm_id: str, scope: Scope) -> bool:
-    """Whether there is a row of the VM, dead or alive: its history may be older than what is kept."""
+def _event(collection: Collection, row: Sequence[Any]) -> HistoryEvent:
+    revision, time, type_, data, before = row
+    state = msgspec.json.decode(data)
+    changes = state.get("changes") or {}
+    if before is not None:
+        old = msgspec.json.decode(before)
+        changes = {name: old.get(name) for name in collection.compared if old.get(name) != state.get(name)}
+    return HistoryEvent(revision, time, type_, state, changes)
+
+
+async def _is_known(transaction: ReadTransaction, collection: Collection, key: str, scope: Scope) -> bool:
+    """Whether there is a row, living or deleted: its history may be older than what is kept."""
     arguments = Arguments()
-    visible = where([f"id = {arguments.bind(vm_id)}", *scope.conditions(arguments.bind)])
-    return bool(await transaction.fetch(f"SELECT FROM vms {visible}", *arguments))
+    one = f"{collection.key} = {arguments.bind(key)}"
+    visible = where([one, *collection.visible_rows(scope, arguments.bind)])
+    return bool(await transaction.fetch(f"SELECT FROM {collection.table} {visible}", *arguments))

@@ -1,7 +1,7 @@
-"""How far the tables are, so that no two states of them say the same: a revision, and the era that it belongs to.
+"""How far the tables are: a revision, and the era that the revision counts in.
 
-Revisions begin anew with a log that is made anew, and tables that were rebuilt are others at the same revision. So ids
-of feeds and entity tags have the era beside the number. To clients a position is opaque.
+Revisions start again at 1 when the log is replaced, and rebuilt tables differ at the same revision. So ids of feeds and
+entity tags name the era beside the number. For clients a position is opaque.
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import NamedTuple
 from summit_models.contract import Revision
 
 PATTERN = r"^[0-9]{1,19}(-[0-9a-f]{8})?$"
-"""A revision alone names no era that there ever was."""
+"""A revision without an era is of no era."""
 
 _PARTS = re.compile(PATTERN)
 
@@ -26,7 +26,7 @@ class Position(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "Position | None":
-        """None for what is no position, and never was."""
+        """None for a text that is not a position."""
         if not _PARTS.fullmatch(text) or text.endswith("\n"):
             return None
         revision, _, era = text.partition("-")
@@ -34,5 +34,5 @@ class Position(NamedTuple):
 
 
 def era(generation: int, stream_created_at: datetime | None) -> str:
-    """The same as long as the tables change by nothing but the next event of one and the same log."""
+    """Stays the same while the tables change only by the next event of the same log."""
     return blake2b(repr((generation, stream_created_at)).encode(), digest_size=4).hexdigest()

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from summit_api.query.history import HistoryPage, VmEventRow
+from summit_api.query.history import HistoryEvent, HistoryPage
 from summit_api.query.read_transaction import ReadTransaction
 from summit_api.query.vms import VmPage, VmRow
 from summit_api.render.moment import Moment
@@ -25,19 +25,14 @@ def vm_page(page: VmPage, transaction: ReadTransaction, moment: Moment, members:
     return _list(items, transaction, next=page.next, **({} if page.total is None else {"count": page.total}))
 
 
-def vm_history(page: HistoryPage, transaction: ReadTransaction) -> bytes:
-    items = ",".join(msgspec.json.encode(_vm_event(row)).decode() for row in page.rows)
+def history(page: HistoryPage, transaction: ReadTransaction) -> bytes:
+    items = ",".join(msgspec.json.encode(_event(event)).decode() for event in page.events)
     return _list(items, transaction, next=page.next)
 
 
-def _vm_event(row: VmEventRow) -> dict[str, Any]:
-    changes = row.data.get("changes") or {}
-    return {
-        "revision": row.revision,
-        "observedAt": row.observed_at,
-        "type": row.type,
-        "changes": [{"field": name, "from": was, "to": row.data.get(name)} for name, was in sorted(changes.items())],
-    }
+def _event(event: HistoryEvent) -> dict[str, Any]:
+    changes = [{"field": name, "from": old, "to": event.state.get(name)} for name, old in sorted(event.changes.items())]
+    return {"revision": event.revision, "observedAt": event.observed_at, "type": event.type, "changes": changes}
 
 
 def clusters(

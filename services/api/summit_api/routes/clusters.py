@@ -1,4 +1,4 @@
-"""GET /api/v1/clusters: is each cluster's picture good, since when, and if not, why."""
+"""GET /api/v1/clusters: whether each cluster can be watched, since when, and if not, why."""
 
 from typing import Annotated
 
@@ -19,6 +19,6 @@ async def list_clusters(reading: ReadingDep, _: Annotated[Parameters, Query()]) 
     tag = reading.tag(staleness=True, contacts=True)
     if reading.is_known(tag):
         return reading.not_modified(tag)
-    declared = await query.listed(reading.transaction, reading.scope)
-    heard = (h for h in reading.freshness.healths() if reading.scope.allows_datacenter(h.datacenter))
-    return reading.answer(inventory.clusters(declared, heard, reading.transaction, reading.moment), tag)
+    listed = await query.listed(reading.transaction, reading.scope)
+    heartbeats = (h for h in reading.freshness.healths() if reading.scope.allows_datacenter(h.datacenter))
+    return reading.answer(inventory.clusters(listed, heartbeats, reading.transaction, reading.moment), tag)

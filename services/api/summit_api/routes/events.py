@@ -12,7 +12,7 @@ from summit_api.feed.admission import withdrawn
 from summit_api.feed.frame import Topic
 from summit_api.feed.response import EventStream
 from summit_api.feed.selection import Selection
-from summit_api.feed.subscription import Wish
+from summit_api.feed.subscription import FeedRequest
 from summit_api.problems import invalid_field
 from summit_api.query.filters import VmFilters
 from summit_api.query.position import PATTERN, Position
@@ -20,33 +20,36 @@ from summit_api.query.position import PATTERN, Position
 router = APIRouter(tags=["events"])
 
 
-def _told(text: str) -> str:
+def _position(text: str) -> str:
     if Position.parse(text):
         return text
     raise ValueError(f"must be the position of a list or the id of a message, as 41877-3f9a2c01, not {text!r}")
 
 
 class FeedQuery(VmFilters):
-    """Where the feed begins, and what of it."""
+    """Where the feed begins, and which changes it has."""
 
-    since: Annotated[str, AfterValidator(_told)] | None = Field(
+    since: Annotated[str, AfterValidator(_position)] | None = Field(
         default=None,
         json_schema_extra={"pattern": PATTERN},
-        description="`position` of a list, or id of a message: continue after it",
+        description="Continue after this `position` of a list or id of a message",
         examples=["41877-3f9a2c01"],
     )
     snapshot: bool = Field(
         default=False,
-        description="Begin with each matching VM as `vm:added`, then `snapshot:done`; not if `since` or "
+        description="Begin with each matching VM as `vm:added`, then `snapshot:done`. Has no effect if `since` or "
         "`Last-Event-ID` says where to continue",
     )
-    ticket: str | None = Field(default=None, max_length=MAX_LENGTH, description="In place of a token, for browsers")
-    """Named here since it would be refused otherwise; `deps.feed_principal` looks at it."""
-    types: list[Topic] = Field(default=[], max_length=len(Topic), description="What to tell of; default is all")
+    ticket: str | None = Field(
+        default=None, max_length=MAX_LENGTH, description="A ticket instead of a token, for browsers"
+    )
+    """Named here since it would be rejected otherwise; `deps.feed_principal` reads it."""
+    types: list[Topic] = Field(default=[], max_length=len(Topic), description="Topics of the messages; default is all")
 
 
 LastEventId = Annotated[
-    str | None, Header(description="Id of the last message, as browsers send it by themselves; goes before `since`")
+    str | None,
+    Header(description="Id of the last message, which browsers send by themselves. Takes precedence over `since`"),
 ]
 
 _EXAMPLE = """retry: 3000
@@ -66,7 +69,7 @@ data: {"revision":41902}
 """
 _FEED: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "Messages, for ever. docs/api.md has their types and payloads",
+        "description": "Messages, until the client disconnects. docs/api.md has their types and payloads",
         "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EXAMPLE}},
     }
 }
@@ -80,25 +83,25 @@ async def follow_events(
     query: Annotated[FeedQuery, Query()],
     last_event_id: LastEventId = None,
 ) -> EventStream:
-    """Every change, once, in order, as server-sent events; filters are those of /api/v1/vms.
+    """Every change, once and in order, as server-sent events; filters are those of /api/v1/vms.
 
-    A message is sent when lists show what it tells. What enters the filtered list is `vm:added`, what leaves it
-    `vm:removed`. What cannot be continued without a gap is answered with a message `reset`: list again.
+    A message is sent when lists show the change. A VM that enters the filtered list is `vm:added`, one that leaves it
+    is `vm:removed`. When a feed cannot continue without a gap, it sends a message `reset`: list again.
     """
     times, revision = services.times, query.revision
     if revision is not None and not await services.revisions.wait_for(revision, times.applied_seconds):
         raise not_applied(revision, services.revisions.current)
     selection = Selection(principal.scope, query, frozenset(query.types) or None)
-    wish = Wish(selection, _after(last_event_id, query.since), query.snapshot)
+    wanted = FeedRequest(selection, _after(last_event_id, query.since), query.snapshot)
     by_ticket = query.ticket is not None
     ends = partial(withdrawn, services.access, principal, request.headers, times, by_ticket=by_ticket)
-    return EventStream(services.feed.subscription(wish), ends, times.heartbeat_seconds)
+    return EventStream(services.feed.subscription(wanted), ends, times.heartbeat_seconds)
 
 
 def _after(last_event_id: str | None, since: str | None) -> Position | None:
-    """Where to continue. A browser that comes back by itself repeats the address, and knows more than it."""
+    """Where to continue. A browser that reconnects repeats the address and adds the header, which is newer."""
     try:
-        told = _told(last_event_id) if last_event_id else since
+        after = _position(last_event_id) if last_event_id else since
     except ValueError as error:
         raise invalid_field("Last-Event-ID", str(error)) from error
-    return None if told is None else Position.parse(told)
+    return None if after is None else Position.parse(after)

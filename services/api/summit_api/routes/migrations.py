@@ -1,4 +1,4 @@
-"""/api/v1/migrations: live migrations, newest first, as bare arrays in the original's shape."""
+"""/api/v1/migrations: live migrations, newest first, as bare arrays in the shape of the original API."""
 
 from typing import Annotated
 from urllib.parse import parse_qsl, urlencode
@@ -19,14 +19,14 @@ from summit_models.migration import MigrationDirection
 router = APIRouter(prefix="/migrations", tags=["migrations"])
 
 _DIRECTIONS = {"enum": [direction.value for direction in MigrationDirection]}
-"""Documented only: a wrong one is answered with the original's status and sentence, not with a 422."""
+"""For the documentation only: a wrong direction gets the original's status and sentence, not a 422."""
 
 
 @router.get("", response_model=list[OriginalMigration])
 async def list_migrations(reading: ReadingDep, parameters: Annotated[MigrationPageQuery, Query()]) -> Response:
-    """Migrations, also those whose object is gone from its cluster: 1000 at most, the newest first.
+    """Migrations, newest first, also those whose object is gone from its cluster; at most 1000.
 
-    Where more follow, the header `Link` has the address of the next page, with `rel="next"`.
+    When there are more, the header `Link` has the address of the next page, with `rel="next"`.
     """
     if parameters.direction:
         _check(parameters.direction, "invalid direction query parameter")
@@ -36,7 +36,7 @@ async def list_migrations(reading: ReadingDep, parameters: Annotated[MigrationPa
     page = await query.page(reading.transaction, parameters, reading.scope)
     answer = reading.answer(original.migrations(page.rows), tag)
     if page.next:
-        answer.headers["Link"] = f'<{_following(reading.target, page.next)}>; rel="next"'
+        answer.headers["Link"] = f'<{_next_page(reading.target, page.next)}>; rel="next"'
     return answer
 
 
@@ -86,13 +86,13 @@ async def _list(reading: Reading, filters: MigrationFilters) -> Response:
     return reading.answer(original.migrations(await query.every(reading.transaction, filters, reading.scope)), tag)
 
 
-def _check(direction: str, complaint: str) -> None:
+def _check(direction: str, wrong: str) -> None:
     if direction not in [*MigrationDirection]:
-        raise invalid_field("direction", f"{complaint} - must be 'incoming', 'outgoing', or 'unknown'")
+        raise invalid_field("direction", f"{wrong} - must be 'incoming', 'outgoing', or 'unknown'")
 
 
-def _following(target: str, cursor: str) -> str:
-    """The address of the page that begins at the cursor, with all else as it was."""
-    path, _, asked = target.partition("?")
-    parameters = [(name, value) for name, value in parse_qsl(asked, keep_blank_values=True) if name != "cursor"]
+def _next_page(target: str, cursor: str) -> str:
+    """The address of the page that begins at the cursor, with all other parameters unchanged."""
+    path, _, query_string = target.partition("?")
+    parameters = [(name, value) for name, value in parse_qsl(query_string, keep_blank_values=True) if name != "cursor"]
     return f"{path}?{urlencode([*parameters, ('cursor', cursor)])}"

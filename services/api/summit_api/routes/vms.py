@@ -8,12 +8,11 @@ from fastapi import APIRouter, Query, Response
 from summit_api.deps import Reading, ReadingDep
 from summit_api.problem_kinds import declared
 from summit_api.problems import ProblemError, not_found
-from summit_api.query import history
 from summit_api.query import vms as query
-from summit_api.query.parameters import HistoryQuery, MomentQuery, Parameters
+from summit_api.query.parameters import MomentQuery, Parameters
 from summit_api.query.vms import DeletedVm, VmPageQuery, VmRow
 from summit_api.render import inventory
-from summit_api.shapes.inventory import VmHistory, VmItem, VmPage
+from summit_api.shapes.inventory import VmItem, VmPage
 
 router = APIRouter(tags=["vms"])
 
@@ -45,18 +44,6 @@ async def get_vm(reading: ReadingDep, vm_id: str, parameters: Annotated[MomentQu
     if reading.is_known(tag):
         return reading.not_modified(tag)
     return reading.answer(inventory.vm_item(vm, moment).encode(), tag)
-
-
-@router.get("/vms/{vm_id}/events", response_model=VmHistory, responses=declared("VM not found"))
-async def list_vm_events(reading: ReadingDep, vm_id: str, parameters: Annotated[HistoryQuery, Query()]) -> Response:
-    """What happened to a VM, newest first, also after its end: what changed, from what, to what, and when."""
-    page = await history.page(reading.transaction, vm_id, parameters, reading.scope)
-    if page is None:
-        raise _no_vm(vm_id, None, None)
-    tag = reading.tag()
-    if reading.is_known(tag):
-        return reading.not_modified(tag)
-    return reading.answer(inventory.vm_history(page, reading.transaction), tag)
 
 
 @router.get(

@@ -30,29 +30,29 @@ class VmPage(ListAnswer):
     count: int | None = Field(default=None, description="VMs of all pages; there with `count=true` only")
 
 
-class VmChange(Contract):
-    """One member of a VM that changed."""
+class Change(Contract):
+    """One member that changed."""
 
-    field: str = Field(description="Its name in VmItem", examples=["nodeName"])
-    from_: JsonValue = Field(alias="from", description="What it was before", examples=["worker-07"])
-    to: JsonValue = Field(description="What it was from then on", examples=["worker-11"])
+    field: str = Field(description="Name of the member", examples=["nodeName"])
+    from_: JsonValue = Field(alias="from", description="Value before the event", examples=["worker-07"])
+    to: JsonValue = Field(description="Value after the event", examples=["worker-11"])
 
 
-class VmHistoryItem(Contract):
-    """One event of a VM."""
+class HistoryItem(Contract):
+    """One event of an object."""
 
     revision: Revision = Field(description="Stream sequence of the event")
-    observed_at: AwareDatetime = Field(description="When it was observed in the VM's cluster")
+    observed_at: AwareDatetime = Field(description="When it was observed in the cluster")
     type: str = Field(
-        description="As in the event stream; 'observed': it was so, unchanged, at that time",
+        description="As in the event stream; 'observed': the state was the same at that time",
         examples=["summit.vm.updated"],
     )
-    changes: list[VmChange] = Field(description="None of a creation, and of an end")
+    changes: list[Change] = Field(description="Empty for the first event and for the last one")
 
 
-class VmHistory(ListAnswer):
-    items: list[VmHistoryItem] = Field(description="Newest first")
-    next: str | None = Field(description="`cursor` of the next page; null on the last")
+class History(ListAnswer):
+    items: list[HistoryItem] = Field(description="Newest first")
+    next: str | None = Field(description="`cursor` of the next page; null on the last page")
 
 
 class ClusterItem(ClusterHealth):

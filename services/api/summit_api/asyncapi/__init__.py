@@ -1,1 +1,0 @@
-"""The AsyncAPI document of the NATS feed, as `openapi` is the document of the HTTP API."""
