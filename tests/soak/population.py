@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 from soak.world import Site
 
-from summit_simulator.api.resources import VIRTUALMACHINES
-from summit_simulator.api.status import StatusError
 from summit_simulator.fleet.life import Life
 from summit_simulator.objects.manifest import Manifest, key
+from summit_simulator.objects.resources import VIRTUALMACHINES
+from summit_simulator.objects.status import StatusError
 
 EVENTS_PER_MINUTE = 120.0
 """Of Life in each cluster; each is followed by the changes that the controllers make of it."""

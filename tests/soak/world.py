@@ -15,9 +15,9 @@ from support.pipeline import free_port
 
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.event import source_of
-from summit_simulator.api.resources import VIRTUALMACHINEINSTANCES, VIRTUALMACHINES
 from summit_simulator.cluster import SimulatedCluster
 from summit_simulator.fleet.seed import seed_fleet
+from summit_simulator.objects.resources import VIRTUALMACHINEINSTANCES, VIRTUALMACHINES
 from summit_standalone.backend import service
 from summit_standalone.directory import prepare_directory
 from summit_standalone.embedded.nats import nats_program

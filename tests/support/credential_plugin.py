@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from summit_simulator.api import kubeconfig
+from summit_simulator.access import kubeconfig
 from summit_simulator.cluster import SimulatedCluster
 
 PLUGIN = """#!{python}

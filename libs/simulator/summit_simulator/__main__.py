@@ -4,17 +4,17 @@ import asyncio
 import os
 import sys
 
-from summit_simulator.process import run, say
+from summit_simulator.process import print_line, run
 from summit_simulator.settings import read_settings
 
 
 def main() -> None:
-    """Read the environment and simulate until told to stop."""
+    """Read the environment and simulate until SIGTERM or SIGINT."""
     try:
         settings = read_settings(os.environ)
     except ValueError as error:
         sys.exit(str(error))
-    asyncio.run(run(settings, say=say))
+    asyncio.run(run(settings, report=print_line))
 
 
 if __name__ == "__main__":

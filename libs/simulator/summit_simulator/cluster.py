@@ -10,22 +10,32 @@ With speed 0 nothing happens by itself: `tick` and `settle` move the clock. With
 in KubeVirt, with speed 20 a twentieth of it.
 """
 
-import asyncio
 import contextlib
 import random
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from summit_simulator.api import kubeconfig
-from summit_simulator.api.access import Access
+from summit_simulator.access import kubeconfig
+from summit_simulator.access.authorization import Access
+from summit_simulator.access.listener import Listener
+from summit_simulator.access.tls import CertificateAuthority, server_context
+from summit_simulator.api.actions import Actions
 from summit_simulator.api.faults import Faults
-from summit_simulator.api.listener import Listener
 from summit_simulator.api.pages import Snapshots
-from summit_simulator.api.resources import (
+from summit_simulator.api.server import KEPT_REQUESTS, ApiServer, LoggedRequest
+from summit_simulator.controllers.controllers import Controllers
+from summit_simulator.controllers.decisions import Pace
+from summit_simulator.objects import infrastructure
+from summit_simulator.objects import virtual_machine_instance as instance
+from summit_simulator.objects.clock import Clock
+from summit_simulator.objects.manifest import Manifest, key, merge, metadata
+from summit_simulator.objects.objects import Objects
+from summit_simulator.objects.resources import (
     KUBEVIRT_GROUPS,
     MIGRATIONS,
     NAMESPACES,
@@ -35,24 +45,10 @@ from summit_simulator.api.resources import (
     Resource,
     named,
 )
-from summit_simulator.api.server import KEPT_REQUESTS, ApiServer, LoggedRequest
-from summit_simulator.api.tls import CertificateAuthority, server_context
-from summit_simulator.controllers.actions import Actions
-from summit_simulator.controllers.clock import Clock
-from summit_simulator.controllers.decisions import Pace
-from summit_simulator.controllers.machines import MachineController
-from summit_simulator.controllers.migrations import MigrationController
-from summit_simulator.objects import infrastructure
-from summit_simulator.objects import virtual_machine_instance as instance
-from summit_simulator.objects.manifest import Manifest, key, merge, metadata
-from summit_simulator.objects.objects import Objects
-from summit_simulator.objects.store import Event, Saved, Store
+from summit_simulator.objects.store import Saved, Store
 from summit_simulator.objects.virtual_machine import Disks, Size, virtual_machine
 
 Object = Mapping[str, Any]
-
-# Far more steps than any seeded fleet needs: a cluster that does not settle is a defect of ours.
-MAX_SETTLING_STEPS = 1_000_000
 
 
 class SimulatedCluster:
@@ -98,29 +94,25 @@ class SimulatedCluster:
             self.requests,
             bookmark_seconds,
         )
-        self.machines = MachineController(self.objects, self.clock, pace or Pace())
-        self.migrations = MigrationController(
-            self.objects, self.clock, pace or Pace(), machines=self.machines, faults=self.faults
+        self.controllers = Controllers(
+            self.store,
+            self.objects,
+            self.clock,
+            pace or Pace(),
+            migration_failure=lambda: self.faults.fail_migrations,
         )
-        self._is_suspended = False
-        self._clock_task: asyncio.Task[None] | None = None
+        self._running = contextlib.AsyncExitStack()
         infrastructure.install(self.objects, cluster=name, nodes=nodes)
-        self.store.listeners.append(self._consider)
 
     async def __aenter__(self) -> Self:
         await self._listener.open()
-        if self.clock.speed:
-            self._clock_task = asyncio.create_task(self.clock.run(), name=f"clock of {self.name}")
-            self._clock_task.add_done_callback(_report)
+        await self._running.enter_async_context(self.controllers.running())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._clock_task is not None:
-            self._clock_task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._clock_task
+        await self._running.aclose()
         self.faults.unfreeze()
         self.faults.close_streams()
         await self._listener.close()
@@ -295,43 +287,21 @@ class SimulatedCluster:
         self.clock.advance(seconds)
 
     async def settle(self) -> None:
-        """Let time pass until nothing is under way any more, giving streams a chance to send on the way."""
-        for _ in range(MAX_SETTLING_STEPS):
-            if (wait := self.clock.next_due()) is None:
-                return
-            self.clock.advance(wait)
-            await asyncio.sleep(0)
-        raise RuntimeError(f"cluster {self.name!r} does not settle")
+        """Let time pass until nothing is under way any more."""
+        await self.controllers.settle()
+
+    def suspended(self) -> AbstractContextManager[None]:
+        """Write objects while no controller looks at them: for seeding and benchmarks."""
+        return self.controllers.suspended()
 
     @contextlib.contextmanager
-    def suspended(self) -> Iterator[None]:
-        """Write objects without any controller looking at them: for seeding and benchmarks."""
-        before, self._is_suspended = self._is_suspended, True
+    def unwatched(self) -> Iterator[None]:
+        """Write objects of which no watch sends an event: a defect of the server that only a list brings to light."""
+        self.store.is_watched = False
         try:
             yield
         finally:
-            self._is_suspended = before
-
-    @contextlib.contextmanager
-    def in_silence(self) -> Iterator[None]:
-        """Write objects without any watch ever telling of it: a defect that only a list can bring to light."""
-        self.store.is_telling = False
-        try:
-            yield
-        finally:
-            self.store.is_telling = True
-
-    def _consider(self, event: Event) -> None:
-        if self._is_suspended:
-            return
-        place = event.record.namespace, event.record.name
-        if event.resource is VIRTUALMACHINES:
-            self.machines.queue.add(place)
-        elif event.resource is VIRTUALMACHINEINSTANCES:
-            self.machines.queue.add(place)
-            self.migrations.vmi_changed(place)
-        elif event.resource is MIGRATIONS:
-            self.migrations.queue.add(place)
+            self.store.is_watched = True
 
     # History and identity
 
@@ -362,7 +332,7 @@ class SimulatedCluster:
         """Restore etcd without bumping the revision: resourceVersions jump back, every stream breaks."""
         self.store.restore(backup)
         self.snapshots.forget()
-        self.migrations.resume()
+        self.controllers.migrations.resume()
         self.faults.close_streams(abort=True)
 
     def change_identity(self) -> str:
@@ -379,12 +349,6 @@ class SimulatedCluster:
     def install_kubevirt(self) -> None:
         """Serve the KubeVirt groups again."""
         self._server.kubevirt_installed = True
-
-
-def _report(clock: asyncio.Task[None]) -> None:
-    """Say at once that time stands still: nobody awaits the clock before the cluster closes."""
-    if not clock.cancelled() and (error := clock.exception()):
-        clock.get_loop().call_exception_handler({"message": f"{clock.get_name()} stopped", "exception": error})
 
 
 @contextlib.asynccontextmanager

@@ -17,7 +17,7 @@ from summit_simulator.settings import ClusterSetting, Settings
 REVISIONS_SINCE = 1_767_225_600.0
 
 
-async def run(settings: Settings, *, say: Callable[[str], None]) -> None:
+async def run(settings: Settings, *, report: Callable[[str], None]) -> None:
     """Simulate the clusters until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -30,7 +30,7 @@ async def run(settings: Settings, *, say: Callable[[str], None]) -> None:
             seed_fleet(cluster, vms=wanted.vms, seed=settings.seed)
             await stack.enter_async_context(cluster)
             path = cluster.write_kubeconfig(settings.kubeconfig_dir / f"{wanted.name}.kubeconfig")
-            say(f"cluster {wanted.name}: {wanted.vms} VMs at {cluster.url}, kubeconfig {path}")
+            report(f"cluster {wanted.name}: {wanted.vms} VMs at {cluster.url}, kubeconfig {path}")
             lives.append(Life(cluster, seed=settings.seed))
             if stop.is_set():
                 return
@@ -58,7 +58,7 @@ def _cluster(settings: Settings, wanted: ClusterSetting, index: int) -> Simulate
     )
 
 
-def say(line: str) -> None:
+def print_line(line: str) -> None:
     """Print one line at once, also into a pipe."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()

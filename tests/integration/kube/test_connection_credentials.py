@@ -22,7 +22,7 @@ from support.waiting import until
 
 from summit_models.cluster import ConnectionState as State
 from summit_models.contract import ClusterName
-from summit_simulator.api import kubeconfig
+from summit_simulator.access import kubeconfig
 from summit_simulator.cluster import SimulatedCluster
 from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.errors import AuthError, KubeconfigError

@@ -15,8 +15,8 @@ from support.waiting import until
 
 from summit_models.cluster import ConnectionState as State
 from summit_models.contract import ClusterName
-from summit_simulator.api.kubeconfig import embedded, write, write_private
-from summit_simulator.api.tls import CertificateAuthority
+from summit_simulator.access.kubeconfig import embedded, write, write_private
+from summit_simulator.access.tls import CertificateAuthority
 from summit_simulator.cluster import SimulatedCluster
 from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.settings import Retry, WatcherTimes

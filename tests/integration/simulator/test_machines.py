@@ -303,7 +303,7 @@ async def test_no_shape_of_object_stops_the_controllers(cluster: SimulatedCluste
             known.add(name)
             created = cluster.create(f"{obj['kind'].lower()}s", obj)
             assert created.get("status") == obj.get("status")
-            cluster.machines.queue.add((obj["metadata"].get("namespace", ""), name))
+            cluster.controllers.machines.queue.add((obj["metadata"].get("namespace", ""), name))
     await cluster.settle()
     assert len(known) > 10
 

@@ -17,8 +17,8 @@ from support.waiting import until
 from support.watched import Healths, Log, configure, observing, watching
 
 from summit_models.cluster import ConnectionState as State
+from summit_simulator.access.tls import server_context
 from summit_simulator.api.faults import GARBAGE, INVALID_UTF8
-from summit_simulator.api.tls import server_context
 from summit_simulator.cluster import SimulatedCluster
 from summit_watcher.listwatch.state import SETBACKS
 from summit_watcher.settings import Retry, WatcherTimes

@@ -164,7 +164,7 @@ async def test_410_in_any_place_leads_to_a_list_and_deletes_nothing_by_itself(
         if place == "the second page of a list":
             cluster.faults.watch_list = False
             cluster.faults.respond(410, VMS, verb="list", page=2, times=1)
-        with cluster.in_silence():
+        with cluster.unwatched():
             await change(cluster)
         cluster.forget_history()
         cluster.faults.close_streams(abort=True)
@@ -199,7 +199,7 @@ async def test_what_no_watch_has_told_is_found_counted_and_told(
     """A periodic list is compared with what is known: a difference is a defect of somebody, and mended."""
     often = WatcherTimes(relist_seconds=(0.1, 0.1), watch_seconds=(1, 1), retry=SOON)
     async with watched(nats_url, tmp_path, cluster, often) as scene:
-        with cluster.in_silence():
+        with cluster.unwatched():
             await change(cluster)
         await scene.recovers()
         assert sorted(set(scene.told())) == COMPARED

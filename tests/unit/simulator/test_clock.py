@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from summit_simulator.controllers.clock import Clock
+from summit_simulator.objects.clock import Clock
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 

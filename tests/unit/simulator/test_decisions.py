@@ -11,7 +11,7 @@ from summit_simulator.controllers.decisions import (
     next_migration_step,
     without_own_finalizers,
 )
-from summit_simulator.objects.machine_status import printable_status
+from summit_simulator.controllers.machine_status import printable_status
 
 PACE = Pace()
 OWN = "kubevirt.io/virtualMachineControllerFinalize"

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from summit_simulator import Blast, Life, SimulatedCluster, seed_fleet
-from summit_simulator.api.resources import VIRTUALMACHINEINSTANCES, VIRTUALMACHINES
+from summit_simulator.objects.resources import VIRTUALMACHINEINSTANCES, VIRTUALMACHINES
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 KINDS = ("virtualmachines", "virtualmachineinstances", "virtualmachineinstancemigrations")

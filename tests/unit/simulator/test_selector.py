@@ -3,7 +3,7 @@
 import pytest
 
 from summit_simulator.api.selector import field_selector, label_selector
-from summit_simulator.api.status import StatusError
+from summit_simulator.objects.status import StatusError
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from summit_simulator.api.resources import NODES, VIRTUALMACHINES
+from summit_simulator.objects.resources import NODES, VIRTUALMACHINES
 from summit_simulator.objects.store import Compacted, Store
 
 

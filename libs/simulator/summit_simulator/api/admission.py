@@ -1,10 +1,10 @@
 """KubeVirt's admission webhooks, as far as clients notice them (virt-api, webhooks/)."""
 
-from summit_simulator.api import status
-from summit_simulator.api.resources import MIGRATIONS, VIRTUALMACHINEINSTANCES, VIRTUALMACHINES, Resource
-from summit_simulator.api.status import StatusError
+from summit_simulator.objects import status
 from summit_simulator.objects.manifest import Manifest, conditions, metadata
 from summit_simulator.objects.objects import Objects
+from summit_simulator.objects.resources import MIGRATIONS, VIRTUALMACHINEINSTANCES, VIRTUALMACHINES, Resource
+from summit_simulator.objects.status import StatusError
 from summit_simulator.objects.virtual_machine import FINALIZER
 
 MIGRATION_WEBHOOK = "migration-create-validator.kubevirt.io"

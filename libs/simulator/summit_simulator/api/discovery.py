@@ -6,7 +6,9 @@ servers before 1.26. There is no OpenAPI: `kubectl apply` and `create` need `--v
 
 from collections.abc import Iterable, Sequence
 
-from summit_simulator.api.resources import (
+from summit_simulator.objects.infrastructure import KUBERNETES_VERSION, KUBEVIRT_VERSION
+from summit_simulator.objects.manifest import Manifest
+from summit_simulator.objects.resources import (
     KUBEVIRT_GROUPS,
     READ_WRITE,
     RESOURCES,
@@ -15,10 +17,6 @@ from summit_simulator.api.resources import (
     VIRTUALMACHINES,
     Resource,
 )
-from summit_simulator.objects.manifest import Manifest
-
-KUBERNETES_VERSION = "v1.34.2"
-KUBEVIRT_VERSION = "v1.8.1"
 
 _REVIEWS = {
     ("authorization.k8s.io", "v1"): ("selfsubjectaccessreviews", "SelfSubjectAccessReview"),

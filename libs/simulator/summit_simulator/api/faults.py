@@ -8,11 +8,11 @@ import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from summit_simulator.api.listener import Listener
+from summit_simulator.access.listener import Listener
 from summit_simulator.api.requests import RequestInfo
-from summit_simulator.api.status import REASONS, StatusError
 from summit_simulator.api.watches import Injection, WatchStream, error_line
 from summit_simulator.objects.manifest import encode
+from summit_simulator.objects.status import REASONS, StatusError
 
 HTML = b"<!DOCTYPE html>\n<html><body><h1>Sign in to the network</h1></body></html>\n"
 # A line that no JSON parser takes, and one that is no UTF-8.

@@ -1,7 +1,7 @@
 """LIST: one consistent snapshot in pages.
 
 Every page of a list comes from the snapshot that its first page was cut from. `metadata` is the last member and
-the final page says `"continue":""`, as observed on a real kube-apiserver 1.36.
+the final page has `"continue":""`, as observed on a real kube-apiserver 1.36.
 """
 
 import base64
@@ -10,12 +10,12 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from summit_simulator.api import status
+from summit_simulator.api.list_options import check_list_options, number, read_selection
 from summit_simulator.api.requests import RequestInfo
-from summit_simulator.api.resources import Resource
-from summit_simulator.api.selector import field_selector, label_selector
-from summit_simulator.api.status import StatusError
+from summit_simulator.objects import status
 from summit_simulator.objects.manifest import Manifest, decode, encode
+from summit_simulator.objects.resources import Resource
+from summit_simulator.objects.status import StatusError
 from summit_simulator.objects.store import Compacted, Key, Record, Store
 
 # A snapshot is a list of references; this many are as many concurrent paged lists of one cluster.
@@ -52,15 +52,16 @@ class Snapshots:
         query = info.query
         check_list_options(query)
         start, revision, records = self._snapshot(resource, query)
-        selected = select(records, info, query)
+        selection = read_selection(info)
+        selected = records if selection.selects_all else [one for one in records if selection.selects(one)]
         if start:
             selected = [record for record in selected if (record.namespace, record.name) >= start]
-        limit = _number(query, "limit") if query.get("resourceVersion") != "0" else 0
+        limit = number(query, "limit") if query.get("resourceVersion") != "0" else 0
         if not limit or limit >= len(selected):
             return Page(selected, revision, "", None)
         token = _token(revision, (selected[limit].namespace, selected[limit].name))
         self._keep(resource, revision, records)
-        # The server cannot count what a selector would leave out, so it does not say.
+        # With a selector the server cannot count the rest, and leaves the number out.
         is_selective = query.get("labelSelector") or query.get("fieldSelector")
         return Page(selected[:limit], revision, token, None if is_selective else len(selected) - limit)
 
@@ -86,7 +87,7 @@ class Snapshots:
         return None, self._store.revision, self._store.records(resource)
 
     def _wanted_revision(self, query: Mapping[str, str]) -> int:
-        revision = _number(query, "resourceVersion")
+        revision = number(query, "resourceVersion")
         if revision > self._store.revision:
             raise status.too_large(revision, self._store.revision)
         return revision
@@ -98,51 +99,12 @@ class Snapshots:
             self._kept.popitem(last=False)
 
 
-def select(records: list[Record], info: RequestInfo, query: Mapping[str, str]) -> list[Record]:
-    """The records that namespace and selectors leave."""
-    fields = field_selector(query.get("fieldSelector", ""))
-    namespace = info.namespace or fields.get("metadata.namespace")
-    if namespace:
-        records = [record for record in records if record.namespace == namespace]
-    if name := fields.get("metadata.name"):
-        records = [record for record in records if record.name == name]
-    if labels := label_selector(query.get("labelSelector", "")):
-        records = [record for record in records if labels(record.labels)]
-    return records
-
-
 def render(resource: Resource, page: Page) -> bytes:
     """The list as JSON, joined from the bytes of its objects."""
     items = b",".join([record.data for record in page.records])
     head = f'{{"apiVersion":"{resource.api_version}","items":['.encode()
     tail = f'],"kind":"{resource.kind}List","metadata":'.encode()
     return b"".join((head, items, tail, encode(page.metadata()), b"}\n"))
-
-
-def check_list_options(query: Mapping[str, str]) -> None:
-    """Apimachinery's ValidateListOptions for a LIST, and the refusal of continue with a resourceVersion."""
-    causes = []
-    match = query.get("resourceVersionMatch", "")
-    if match and not query.get("resourceVersion"):
-        message = "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"
-        causes.append(("resourceVersionMatch", "FieldValueForbidden", message))
-    if match and query.get("continue"):
-        message = "Forbidden: resourceVersionMatch is forbidden when continue is provided"
-        causes.append(("resourceVersionMatch", "FieldValueForbidden", message))
-    if "sendInitialEvents" in query:
-        message = "Forbidden: sendInitialEvents is forbidden for list"
-        causes.append(("sendInitialEvents", "FieldValueForbidden", message))
-    if causes:
-        raise status.invalid("ListOptions", "meta.k8s.io", "", causes)
-    if query.get("continue") and query.get("resourceVersion") not in (None, "", "0"):
-        raise StatusError(400, "specifying resource version is not allowed when using continue")
-
-
-def _number(query: Mapping[str, str], name: str) -> int:
-    text = query.get(name) or "0"
-    if not text.isdecimal():
-        raise StatusError(400, f"Invalid value: {text!r}: strconv.ParseUint: parsing {text!r}: invalid syntax")
-    return int(text)
 
 
 def _token(revision: int, start: Key) -> str:

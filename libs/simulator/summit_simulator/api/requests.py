@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from summit_simulator.api import resources
-from summit_simulator.api.access import Attributes
-from summit_simulator.api.resources import Resource
+from summit_simulator.access.authorization import Attributes
+from summit_simulator.objects import resources
+from summit_simulator.objects.resources import Resource
 
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "GET": "get", "HEAD": "get"}
 _TRUE = ("1", "t", "T", "true", "True", "TRUE")

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from summit_simulator.api.access import Access, Attributes
+from summit_simulator.access.authorization import Access, Attributes
 from summit_simulator.objects.manifest import Manifest
 
 Review = Callable[[Access, str, Any], Manifest]

@@ -7,7 +7,7 @@ Custom resources declare no selectable fields, so only metadata.name and metadat
 import re
 from collections.abc import Callable, Mapping
 
-from summit_simulator.api.status import StatusError
+from summit_simulator.objects.status import StatusError
 
 LabelTest = Callable[[Mapping[str, str]], bool]
 

@@ -8,17 +8,19 @@ from typing import Any, NamedTuple
 
 from aiohttp import web
 
-from summit_simulator.api import discovery, pages, requests, reviews, status, tables, writes
-from summit_simulator.api.access import Access
+from summit_simulator.access.authorization import Access
+from summit_simulator.api import discovery, pages, requests, reviews, tables, writes
+from summit_simulator.api.actions import Actions
 from summit_simulator.api.faults import Faults
+from summit_simulator.api.list_options import read_watch_options
 from summit_simulator.api.pages import Snapshots
 from summit_simulator.api.requests import RequestInfo
-from summit_simulator.api.resources import KUBEVIRT_GROUPS, SUBRESOURCES_GROUP, Resource, named
-from summit_simulator.api.status import StatusError
-from summit_simulator.api.watches import WatchStream, read_options
-from summit_simulator.controllers.actions import Actions
+from summit_simulator.api.watches import WatchStream
+from summit_simulator.objects import status
 from summit_simulator.objects.manifest import encode
 from summit_simulator.objects.objects import Objects
+from summit_simulator.objects.resources import KUBEVIRT_GROUPS, SUBRESOURCES_GROUP, Resource, named
+from summit_simulator.objects.status import StatusError
 from summit_simulator.objects.store import Store
 
 # The answer of the aggregation layer for a group it does not know: plain text instead of a Status.
@@ -127,8 +129,8 @@ class ApiServer:
         return _bytes(pages.render(resource, page))
 
     async def _watch(self, request: web.BaseRequest, info: RequestInfo, resource: Resource) -> web.StreamResponse:
-        options = read_options(resource, info, watch_list=self.faults.watch_list)
-        stream = WatchStream(self.store, options, bookmark_seconds=self.bookmark_seconds)
+        options = read_watch_options(info, watch_list=self.faults.watch_list)
+        stream = WatchStream(self.store, resource, options, bookmark_seconds=self.bookmark_seconds)
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
         if self.faults.close_watches_at_once:
@@ -178,7 +180,7 @@ class ApiServer:
 
 
 def status_response(error: StatusError) -> web.Response:
-    """A Status with its code, and Retry-After where it says one."""
+    """A Status with its code, and Retry-After if the error has one."""
     headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
     return web.Response(body=encode(error.body()), status=error.code, content_type="application/json", headers=headers)
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from summit_simulator.api.resources import MIGRATIONS, VIRTUALMACHINEINSTANCES, VIRTUALMACHINES, Resource
 from summit_simulator.objects.manifest import Manifest, conditions, encode, metadata, part
+from summit_simulator.objects.resources import MIGRATIONS, VIRTUALMACHINEINSTANCES, VIRTUALMACHINES, Resource
 from summit_simulator.objects.store import Record
 
 Cell = Callable[[Manifest], Any]

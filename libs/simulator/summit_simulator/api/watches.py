@@ -6,99 +6,24 @@ whatever came after; one that lags out of the window of history is closed, as a 
 
 import asyncio
 import contextlib
-import random
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
 from aiohttp import web
 
-from summit_simulator.api import status
-from summit_simulator.api.requests import RequestInfo, is_true
-from summit_simulator.api.resources import Resource
-from summit_simulator.api.selector import LabelTest, field_selector, label_selector
-from summit_simulator.api.status import StatusError
+from summit_simulator.api.list_options import WatchOptions
+from summit_simulator.objects import status
 from summit_simulator.objects.manifest import Manifest, encode
-from summit_simulator.objects.store import Compacted, Event, Record, Store, event_line
+from summit_simulator.objects.resources import Resource
+from summit_simulator.objects.status import StatusError
+from summit_simulator.objects.store import Compacted, Event, Store, event_line
 
-# Without timeoutSeconds a real server picks a random deadline of 30 to 60 minutes (--min-request-timeout 1800).
-DEFAULT_TIMEOUT_SECONDS = (1800, 3600)
 # cacher.go: one bookmark ~2 s before the deadline, beside the periodic ones.
 BOOKMARK_BEFORE_DEADLINE_SECONDS = 2.0
 # ~2 MB of objects per write to the socket.
 EVENTS_PER_WRITE = 256
 
 Ending = Literal["end", "abort"]
-
-
-@dataclass(frozen=True, slots=True)
-class WatchOptions:
-    """A watch as its query asks for it."""
-
-    resource: Resource
-    namespace: str
-    name: str
-    labels: LabelTest | None
-    revision: int | None  # None: from the present state
-    bookmarks: bool
-    initial_events: bool | None  # sendInitialEvents; None when not asked for
-    timeout_seconds: float
-
-    def selects(self, record: Record) -> bool:
-        """Does the watch see this version of an object?"""
-        return (
-            (not self.namespace or record.namespace == self.namespace)
-            and (not self.name or record.name == self.name)
-            and (self.labels is None or self.labels(record.labels))
-        )
-
-    @property
-    def sees_all(self) -> bool:
-        """Every object of the resource: lines can be sent as they are."""
-        return not self.namespace and not self.name and self.labels is None
-
-
-def read_options(resource: Resource, info: RequestInfo, *, watch_list: bool) -> WatchOptions:
-    """Read and validate a WATCH query. Raises StatusError 422 as apimachinery's validateWatchOptions."""
-    query = info.query
-    _check_options(query, watch_list=watch_list)
-    fields = field_selector(query.get("fieldSelector", ""))
-    text = query.get("resourceVersion", "")
-    if text and not text.isdecimal():
-        raise StatusError(400, f"Invalid value: {text!r}: strconv.ParseUint: parsing {text!r}: invalid syntax")
-    revision = int(text) if text not in ("", "0") else None
-    initial = is_true(query["sendInitialEvents"]) if "sendInitialEvents" in query else None
-    timeout = query.get("timeoutSeconds", "")
-    seconds = float(timeout) if timeout.isdecimal() and int(timeout) else random.uniform(*DEFAULT_TIMEOUT_SECONDS)  # noqa: S311
-    return WatchOptions(
-        resource,
-        info.namespace or fields.get("metadata.namespace", ""),
-        fields.get("metadata.name", info.name),
-        label_selector(query.get("labelSelector", "")),
-        revision,
-        is_true(query.get("allowWatchBookmarks")),
-        initial,
-        seconds,
-    )
-
-
-def _check_options(query: Mapping[str, str], *, watch_list: bool) -> None:
-    causes = []
-    match = query.get("resourceVersionMatch", "")
-    if "sendInitialEvents" in query:
-        if match != "NotOlderThan":
-            causes.append(
-                ("resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
-            )
-        if not watch_list:
-            message = "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"
-            causes.append(("sendInitialEvents", message))
-    elif match:
-        message = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-        causes.append(("resourceVersionMatch", message))
-    if causes:
-        listed = [(path, "FieldValueForbidden", f"Forbidden: {message}") for path, message in causes]
-        raise status.invalid("ListOptions", "meta.k8s.io", "", listed)
 
 
 class Injection(NamedTuple):
@@ -114,11 +39,14 @@ class WatchStream:
     def __init__(
         self,
         store: Store,
+        resource: Resource,
         options: WatchOptions,
         *,
         bookmark_seconds: float,
     ) -> None:
-        self.options = options
+        self.resource = resource
+        self._options = options
+        self._selects = options.selection.selects
         self._store = store
         self._cursor = options.revision if options.revision is not None else store.revision
         self._bookmark_seconds = bookmark_seconds
@@ -127,11 +55,6 @@ class WatchStream:
         self._ending: Ending | None = None
         self._bookmark_wanted = False
         self.stalled = False
-
-    @property
-    def resource(self) -> Resource:
-        """What is watched."""
-        return self.options.resource
 
     def end(self) -> None:
         """End the response cleanly at the next opportunity."""
@@ -173,7 +96,7 @@ class WatchStream:
 
     async def _run(self, response: web.StreamResponse) -> None:
         now = asyncio.get_running_loop().time
-        deadline = now() + self.options.timeout_seconds
+        deadline = now() + self._options.timeout_seconds
         bookmarks = _bookmark_times(now(), deadline, self._bookmark_seconds)
         next_bookmark = next(bookmarks)
         for lines in self._initial_lines():
@@ -214,7 +137,7 @@ class WatchStream:
     async def _send_bookmark(self, response: web.StreamResponse) -> None:
         # A watch from the future is silent until the revisions have come that far (etcd #16028).
         is_due = self._bookmark_wanted and self._cursor <= self._store.revision
-        if is_due and self.options.bookmarks and self._ending is None:
+        if is_due and self._options.bookmarks and self._ending is None:
             await response.write(self._bookmark_line())
         self._bookmark_wanted = False
 
@@ -226,29 +149,29 @@ class WatchStream:
             self._awake.clear()
 
     def _initial_lines(self) -> Iterator[bytes]:
-        options = self.options
+        options = self._options
         wants_state = options.revision is None if options.initial_events is None else options.initial_events
         if not wants_state:
             return
         # "Not older than": a state at the newest revision always satisfies it.
         self._cursor = max(self._cursor, self._store.revision)
         revision = self._store.revision
-        chosen = [record for record in self._store.records(self.resource) if options.selects(record)]
+        chosen = [record for record in self._store.records(self.resource) if self._selects(record)]
         yield from _chunks(event_line("ADDED", record.data) for record in chosen)
         if options.initial_events and options.bookmarks:
             yield self._bookmark_line(initial_events_end=True, revision=revision)
 
     def _event_lines(self, events: Iterable[Event]) -> Iterator[bytes]:
         for event in events:
-            if self.options.sees_all:
+            if self._options.selection.selects_all:
                 yield event.line
             elif kind := self._seen_as(event):
                 yield event_line(kind, event.record.data)
 
     def _seen_as(self, event: Event) -> str | None:
         """An object that begins or ceases to match a selector is ADDED or DELETED for this watch."""
-        before = event.previous is not None and self.options.selects(event.previous)
-        after = event.type != "DELETED" and self.options.selects(event.record)
+        before = event.previous is not None and self._selects(event.previous)
+        after = event.type != "DELETED" and self._selects(event.record)
         if before and after:
             return "MODIFIED"
         if after:

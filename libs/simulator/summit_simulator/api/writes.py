@@ -4,12 +4,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from summit_simulator.api import admission, status
+from summit_simulator.api import admission
 from summit_simulator.api.requests import RequestInfo
-from summit_simulator.api.resources import NAMESPACES, Resource
-from summit_simulator.api.status import StatusError
+from summit_simulator.objects import status
 from summit_simulator.objects.manifest import Manifest, merge, metadata
 from summit_simulator.objects.objects import Objects, Part
+from summit_simulator.objects.resources import NAMESPACES, Resource
+from summit_simulator.objects.status import StatusError
 from summit_simulator.objects.store import Record
 
 MERGE_PATCH = "application/merge-patch+json"

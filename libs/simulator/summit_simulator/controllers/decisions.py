@@ -34,7 +34,7 @@ class Step(NamedTuple):
 
     action: Action
     after_seconds: float = 0.0
-    uid: str = ""  # of the object it is about: a step decided for a deleted one is void
+    uid: str = ""  # of the object it is about: a step for a deleted object is dropped
 
 
 @dataclass(frozen=True, slots=True)

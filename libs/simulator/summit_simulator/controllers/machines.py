@@ -3,15 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
-from summit_simulator.api.resources import CLAIMS, NODES, VIRTUALMACHINEINSTANCES, VIRTUALMACHINES, Resource
-from summit_simulator.controllers.clock import Clock
 from summit_simulator.controllers.decisions import Pace, Step, next_machine_step, phase_of, without_own_finalizers
+from summit_simulator.controllers.machine_status import machine_status, volume_snapshot_statuses
 from summit_simulator.controllers.workqueue import WorkQueue
 from summit_simulator.objects import instancetypes
 from summit_simulator.objects import virtual_machine_instance as instance
-from summit_simulator.objects.machine_status import machine_status, volume_snapshot_statuses
+from summit_simulator.objects.clock import Clock
 from summit_simulator.objects.manifest import Manifest, key, metadata, part, set_condition, timestamp
 from summit_simulator.objects.objects import Objects
+from summit_simulator.objects.resources import CLAIMS, NODES, VIRTUALMACHINEINSTANCES, VIRTUALMACHINES, Resource
 from summit_simulator.objects.store import Key
 
 CONTROLLER, HANDLER = "virt-controller", "virt-handler"

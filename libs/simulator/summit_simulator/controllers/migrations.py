@@ -4,11 +4,9 @@ While in flight the VMIM knows nothing but its source pod; where from and where 
 the VMIM only when that is final, in an event of its own (kubevirt.md 8.2).
 """
 
+from collections.abc import Callable
 from datetime import datetime
 
-from summit_simulator.api.faults import Faults
-from summit_simulator.api.resources import MIGRATIONS, VIRTUALMACHINEINSTANCES
-from summit_simulator.controllers.clock import Clock
 from summit_simulator.controllers.decisions import (
     NEXT_MIGRATION_PHASE,
     Pace,
@@ -19,8 +17,10 @@ from summit_simulator.controllers.decisions import (
 )
 from summit_simulator.controllers.machines import CONTROLLER, HANDLER, MachineController
 from summit_simulator.controllers.workqueue import WorkQueue
+from summit_simulator.objects.clock import Clock
 from summit_simulator.objects.manifest import Manifest, metadata, part, set_condition, timestamp
 from summit_simulator.objects.objects import Objects
+from summit_simulator.objects.resources import MIGRATIONS, VIRTUALMACHINEINSTANCES
 from summit_simulator.objects.store import Key
 from summit_simulator.objects.virtual_machine_instance import FINAL_PHASES, enter_phase, move_to
 
@@ -44,19 +44,25 @@ class MigrationController:
     """The migration controller of one cluster."""
 
     def __init__(
-        self, objects: Objects, clock: Clock, pace: Pace, *, machines: MachineController, faults: Faults
+        self,
+        objects: Objects,
+        clock: Clock,
+        pace: Pace,
+        *,
+        machines: MachineController,
+        failure: Callable[[], str | None],
     ) -> None:
         self._objects = objects
         self._clock = clock
         self._pace = pace
         self._machines = machines
-        self._faults = faults
+        self._failure = failure  # the failureReason of every migration that ends now, None: it succeeds
         self._active: set[Key] = set()
         self._pending: set[Key] = set()
         self.queue = WorkQueue(clock, decide=self._decide, perform=self._perform)
 
     def resume(self) -> None:
-        """Begin anew with the migrations that there are, after they changed behind our back."""
+        """Start over with the migrations that exist, after a restored backup has replaced them."""
         self._active.clear()
         self._pending.clear()
         for migration in list(self._objects.every(MIGRATIONS)):
@@ -98,7 +104,7 @@ class MigrationController:
     def _advance(self, migration: Manifest) -> None:
         phase = NEXT_MIGRATION_PHASE[phase_of(migration)]
         if phase == "Succeeded":
-            self._finish(migration, failure=self._faults.fail_migrations)
+            self._finish(migration, failure=self._failure())
             return
         vmi = self._vmi_of(migration) or {}
         source = metadata(vmi).get("name", "")

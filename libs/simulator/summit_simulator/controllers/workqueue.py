@@ -3,8 +3,8 @@
 from collections import deque
 from collections.abc import Callable
 
-from summit_simulator.controllers.clock import Clock, Timer
 from summit_simulator.controllers.decisions import Step
+from summit_simulator.objects.clock import Clock, Timer
 from summit_simulator.objects.store import Key
 
 # Every step brings an object further; more rounds than this mean that one has no effect.
@@ -25,7 +25,7 @@ class WorkQueue:
         self._is_draining = False
 
     def add(self, key: Key) -> None:
-        """Decide about this key now; while a step is performed, right after it."""
+        """Decide about this key now, or right after the step that is being performed."""
         if key not in self._keys:
             self._keys.append(key)
         if not self._is_draining:
@@ -46,7 +46,7 @@ class WorkQueue:
         step = self._decide(key)
         waiting = self._timers.get(key)
         if step is not None and waiting is not None and waiting[0] == step:
-            return  # an unrelated change does not start the wait anew
+            return  # an unrelated change does not restart the wait
         if waiting is not None:
             waiting[1].cancel()
             del self._timers[key]

@@ -1,15 +1,15 @@
 """Many changes per second, for benchmarks: watch lines are put together from prebuilt bytes.
 
-Each change sets the label `blast` of one VM to a new number, so that whoever reads only what matters still sees
+Each change sets the label `blast` of one VM to a new number, so that a reader of normalized state sees
 a change. Nothing is decoded or encoded per event; the store stays true, as after any other write.
 """
 
 import asyncio
 from typing import NamedTuple
 
-from summit_simulator.api.resources import Resource, named
 from summit_simulator.cluster import SimulatedCluster
 from summit_simulator.objects.manifest import encode, metadata
+from summit_simulator.objects.resources import Resource, named
 from summit_simulator.objects.store import Record
 
 LABEL = "blast"

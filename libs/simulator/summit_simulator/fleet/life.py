@@ -5,12 +5,12 @@ import contextlib
 import random
 from collections.abc import Callable
 
-from summit_simulator.api.resources import VIRTUALMACHINES
-from summit_simulator.api.status import StatusError
 from summit_simulator.cluster import SimulatedCluster
-from summit_simulator.fleet.guests import GUESTS
+from summit_simulator.objects.guests import GUESTS
 from summit_simulator.objects.instancetypes import U1_SERIES
 from summit_simulator.objects.manifest import Manifest, metadata
+from summit_simulator.objects.resources import VIRTUALMACHINES
+from summit_simulator.objects.status import StatusError
 
 # What happens how often, relative to each other.
 EVENTS = {"migrate": 30, "start": 18, "stop": 18, "restart": 8, "pause": 5, "unpause": 6, "relabel": 6}
@@ -31,7 +31,7 @@ class Life:
     def wake(self) -> None:
         """Let the controllers look at every VM once, so that what a seeded fleet left half done goes on."""
         for record in self._cluster.store.records(VIRTUALMACHINES):
-            self._cluster.machines.queue.add((record.namespace, record.name))
+            self._cluster.controllers.machines.queue.add((record.namespace, record.name))
 
     def step(self) -> str | None:
         """Let one event happen; returns which, None if no VM was in a state for it."""

@@ -9,14 +9,14 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import NamedTuple
 
-from summit_simulator.api.resources import NODES, VIRTUALMACHINEINSTANCES, VIRTUALMACHINES
 from summit_simulator.cluster import SimulatedCluster
-from summit_simulator.fleet.guests import GUESTS
+from summit_simulator.controllers.machine_status import machine_status, volume_snapshot_statuses
 from summit_simulator.objects import infrastructure
 from summit_simulator.objects import virtual_machine_instance as instance
+from summit_simulator.objects.guests import GUESTS
 from summit_simulator.objects.instancetypes import U1_SERIES
-from summit_simulator.objects.machine_status import machine_status, volume_snapshot_statuses
 from summit_simulator.objects.manifest import Manifest, encode, metadata, set_condition, timestamp
+from summit_simulator.objects.resources import NODES, VIRTUALMACHINEINSTANCES, VIRTUALMACHINES
 from summit_simulator.objects.virtual_machine import Disks, Size, virtual_machine
 
 
@@ -42,7 +42,7 @@ APPLICATIONS = (
 )
 ENVIRONMENTS = (("prod", 6), ("staging", 2), ("dev", 3))
 
-# state → share in per mille. About four of five VMs have a VMI, as in the fleets that the budgets speak of.
+# state → share in per mille. About four of five VMs have a VMI, as in the fleets of the budgets.
 STATES = {
     "running": 757,
     "paused": 20,
@@ -157,7 +157,7 @@ class _Seeding:
         return None
 
     def _new_instance(self, vm: Manifest) -> Manifest:
-        vmi = self._cluster.machines.new_instance(vm)
+        vmi = self._cluster.controllers.machines.new_instance(vm)
         metadata(vmi)["uid"] = self._cluster.objects.new_uid()
         metadata(vmi)["creationTimestamp"] = timestamp(self._started)
         instance.await_boot(vmi, self._started)
@@ -167,7 +167,7 @@ class _Seeding:
     def _running(self, vm: Manifest) -> Manifest:
         vmi = self._new_instance(vm)
         instance.place(vmi, self._node, self._started)
-        instance.boot(vmi, self._cluster.machines.capacities(vm, vmi), self._started)
+        instance.boot(vmi, self._cluster.controllers.machines.capacities(vm, vmi), self._started)
         if GUESTS[metadata(vmi)["annotations"]["vm.kubevirt.io/os"]].has_agent:
             instance.connect_agent(vmi, self._started)
         return vmi

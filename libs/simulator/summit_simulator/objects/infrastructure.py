@@ -1,12 +1,13 @@
 """What stands in a cluster before the first VM: namespaces, nodes, the KubeVirt resource, instancetypes."""
 
-from summit_simulator.api.discovery import KUBERNETES_VERSION, KUBEVIRT_VERSION
-from summit_simulator.api.resources import CLAIMS, KUBEVIRTS, NAMESPACES, NODES
 from summit_simulator.objects import instancetypes
 from summit_simulator.objects.manifest import Manifest, metadata
 from summit_simulator.objects.objects import Objects
+from summit_simulator.objects.resources import CLAIMS, KUBEVIRTS, NAMESPACES, NODES
 from summit_simulator.objects.store import Store
 
+KUBERNETES_VERSION = "v1.34.2"
+KUBEVIRT_VERSION = "v1.8.1"
 SYSTEM_NAMESPACES = ("default", "kube-public", "kube-system", "kubevirt")
 
 

@@ -1,8 +1,8 @@
 """The u1 series of common-instancetypes, which KubeVirt installs by default."""
 
-from summit_simulator.api.resources import CLUSTER_INSTANCETYPES, INSTANCETYPES
 from summit_simulator.objects.manifest import Manifest, part
 from summit_simulator.objects.objects import Objects
+from summit_simulator.objects.resources import CLUSTER_INSTANCETYPES, INSTANCETYPES
 
 # name → vCPU, memory (kubevirt, generate/components/data/common-instancetypes)
 U1_SERIES = {

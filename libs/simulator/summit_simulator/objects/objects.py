@@ -10,15 +10,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
-from summit_simulator.api import status
-from summit_simulator.api.resources import NAMESPACES, Resource
-from summit_simulator.controllers.clock import Clock
+from summit_simulator.objects import status
+from summit_simulator.objects.clock import Clock
 from summit_simulator.objects.manifest import Manifest, metadata, timestamp
+from summit_simulator.objects.resources import NAMESPACES, Resource
 from summit_simulator.objects.store import Record, Store
 
 Part = Literal["object", "status", "all"]
 
-# apimachinery, util/rand: no vowels, so that no words come out.
+# apimachinery, util/rand: without vowels, so that no names are offensive.
 _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 
 

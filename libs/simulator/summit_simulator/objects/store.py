@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from summit_simulator.api.resources import Resource
 from summit_simulator.objects.manifest import Manifest, decode, encode, metadata
+from summit_simulator.objects.resources import Resource
 
 EventType = Literal["ADDED", "MODIFIED", "DELETED"]
 Key = tuple[str, str]  # namespace, name
@@ -30,7 +30,7 @@ class Record:
     data: bytes
 
     def manifest(self) -> Manifest:
-        """The object, decoded anew: change it as you like."""
+        """The object, decoded again for each caller, who may change it."""
         return decode(self.data)
 
     @classmethod
@@ -97,7 +97,7 @@ class Store:
         self.journal: deque[Change] = deque(maxlen=1_000_000)  # ~150 MB at worst, in a long benchmark
         self.listeners: list[Callable[[Event], None]] = []
         self.wakers: defaultdict[Resource, set[Callable[[], None]]] = defaultdict(set)
-        self.is_telling = True  # False: no watch hears of what is written, as if the server had a defect
+        self.is_watched = True  # False: no watch sends what is written, as if the server had a defect
         self._history_events = history_events  # kept per resource, at least
         self._history: defaultdict[Resource, list[Event]] = defaultdict(list)
         self._objects: defaultdict[Resource, dict[Key, Record]] = defaultdict(dict)
@@ -184,7 +184,7 @@ class Store:
     def _append(self, event: Event) -> None:
         self.revision = event.revision
         history = self._history[event.resource]
-        if self.is_telling:
+        if self.is_watched:
             history.append(event)
         if len(history) >= 2 * self._history_events:
             self._compacted[event.resource] = history[-self._history_events - 1].revision

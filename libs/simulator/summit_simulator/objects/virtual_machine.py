@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from summit_simulator.fleet.guests import GUESTS
+from summit_simulator.objects.guests import GUESTS
 from summit_simulator.objects.manifest import Manifest, part
 
 FINALIZER = "kubevirt.io/virtualMachineControllerFinalize"

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 
-from summit_simulator.fleet.guests import guest_of
+from summit_simulator.objects.guests import guest_of
 from summit_simulator.objects.manifest import Manifest, drop_condition, metadata, part, set_condition, timestamp
 from summit_simulator.objects.virtual_machine import FINALIZER
 

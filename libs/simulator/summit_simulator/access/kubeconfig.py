@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import yaml
 
-from summit_simulator.api.tls import CertificateAuthority
+from summit_simulator.access.tls import CertificateAuthority
 from summit_simulator.objects.manifest import Manifest
 
 Credential = Literal["token", "token-file", "certificate"]

@@ -1,12 +1,12 @@
-"""Errors as `Status` objects, in the words of kube-apiserver (apimachinery, pkg/api/errors/errors.go)."""
+"""Errors as `Status` objects, with the texts of kube-apiserver (apimachinery, pkg/api/errors/errors.go)."""
 
 from collections.abc import Sequence
 from http import HTTPStatus
 
-from summit_simulator.api.resources import Resource
 from summit_simulator.objects.manifest import Manifest
+from summit_simulator.objects.resources import Resource
 
-# Kubernetes' reason for each HTTP code it gives one to. A 410 of an API call says Expired, not Gone.
+# Kubernetes' reason for each HTTP code that has one. The reason of a 410 is Expired, not Gone.
 REASONS = {
     400: "BadRequest",
     401: "Unauthorized",
@@ -133,7 +133,7 @@ def expired_list() -> StatusError:
 
 
 def expired_continue(inconsistent_token: str) -> StatusError:
-    """410 for a continue token whose snapshot is gone; carries the token that we advise nobody to use."""
+    """410 for a continue token whose snapshot is gone, with the inconsistent token that no client should use."""
     message = (
         "The provided continue parameter is too old to display a consistent list result. You can start a new "
         "list without the continue parameter, or use the continue token in this response to retrieve the "

@@ -5,13 +5,14 @@ Codes and messages are those of virt-api (pkg/virt-api/rest/lifecycle.go), its s
 
 from typing import Any
 
-from summit_simulator.api import admission, status
-from summit_simulator.api.resources import MIGRATIONS, VIRTUALMACHINEINSTANCES, VIRTUALMACHINES, Resource
-from summit_simulator.api.status import StatusError
-from summit_simulator.controllers.clock import Clock
+from summit_simulator.api import admission
 from summit_simulator.controllers.decisions import phase_of
+from summit_simulator.objects import status
+from summit_simulator.objects.clock import Clock
 from summit_simulator.objects.manifest import Manifest, conditions, metadata
 from summit_simulator.objects.objects import Objects
+from summit_simulator.objects.resources import MIGRATIONS, VIRTUALMACHINEINSTANCES, VIRTUALMACHINES, Resource
+from summit_simulator.objects.status import StatusError
 from summit_simulator.objects.virtual_machine import run_strategy
 from summit_simulator.objects.virtual_machine_instance import FINAL_PHASES, set_paused
 
@@ -107,7 +108,7 @@ class Actions:
         try:
             admission.admit_create(self._objects, MIGRATIONS, migration)
         except StatusError as denial:
-            # virt-api hides what the webhook said behind a 500
+            # virt-api wraps the answer of the webhook in a 500
             raise StatusError(500, f"Internal error occurred: {denial}") from denial
         if not dry_run:
             self._objects.create(MIGRATIONS, migration, manager=API)

@@ -1,13 +1,13 @@
 """Who may do what: bearer tokens, client certificates, and rules that forbid.
 
-Everyone known may do everything, until a rule forbids it: tests take rights away, the demo needs none.
+Every known user may do everything until a rule forbids it: tests take rights away, the demo needs no rules.
 """
 
 import secrets
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from summit_simulator.api.status import forbidden, forbidden_path, unauthorized
+from summit_simulator.objects.status import forbidden, forbidden_path, unauthorized
 
 ANONYMOUS = "system:anonymous"
 # What the cluster role system:public-info-viewer gives to everybody.
@@ -15,7 +15,7 @@ PUBLIC_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/version"})
 
 
 class Attributes(NamedTuple):
-    """What a request wants, in the words of the authorizer."""
+    """The attributes of a request that the authorizer decides by."""
 
     verb: str
     group: str = ""
@@ -35,7 +35,7 @@ class Rule:
     user: str | None = None
 
     def forbids(self, user: str, wanted: Attributes) -> bool:
-        """Does this rule speak of that request?"""
+        """Whether this rule forbids that request."""
         return (
             self.verb in ("*", wanted.verb)
             and self.resource in ("*", wanted.resource)
@@ -95,7 +95,7 @@ class Access:
         return certificate_user or ANONYMOUS
 
     def may(self, user: str, wanted: Attributes) -> bool:
-        """Is the request allowed?"""
+        """Whether the request is allowed."""
         if user == ANONYMOUS:
             return wanted.path.partition("?")[0] in PUBLIC_PATHS
         return not any(rule.forbids(user, wanted) for rule in self.rules)

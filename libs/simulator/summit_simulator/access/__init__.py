@@ -1,0 +1,1 @@
+"""How clients get in: the socket, TLS, kubeconfigs, tokens and rules."""
