@@ -1,17 +1,22 @@
-"""A consumer of a list-watch for tests: keeps the set of objects as Init … InitDone say, and all that was told."""
+"""A consumer of a list-watch for tests: keeps the set of objects as Init … InitDone say, and all events it received."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from summit_models.cluster import ConnectionState
 from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.resources import VIRTUAL_MACHINES, Resource
 from summit_watcher.listwatch.events import Apply, Delete, Init, InitApply, InitDone
-from summit_watcher.listwatch.listwatch import NEWEST, ListWatch
+from summit_watcher.listwatch.listwatch import ListWatch
 from summit_watcher.listwatch.state import Listing
+from summit_watcher.listwatch.status import ClusterStatus
+from summit_watcher.listwatch.watched import WatchedResource
 from summit_watcher.settings import TIMES, WatcherTimes
+
+NEWEST = Listing()
 
 
 @asynccontextmanager
@@ -23,21 +28,24 @@ async def following(connection: ClusterConnection) -> AsyncIterator[ClusterConne
         task.cancel()
 
 
-class Mirror:
-    """What a consumer knows. `deletes` are the uids that a list or a watch took away."""
+class Mirror(ClusterStatus):
+    """The objects that a consumer knows, and each state of the list-watch.
 
-    def __init__(self) -> None:
+    `deletes` are the uids that a list or a watch took away.
+    """
+
+    def __init__(self, connection: ClusterConnection, resource: Resource[Any]) -> None:
+        super().__init__(connection.name, [resource])
         self.objects: dict[str, str] = {}
-        self.told: list[Any] = []
+        self.received: list[Any] = []
         self.deletes: list[str] = []
         self.states: list[ConnectionState] = []
-        self.reason: str | None = None
         self._listing: dict[str, str] = {}
 
     async def __call__(self, events: Sequence[Any]) -> None:
-        assert events, "a sink is told something, or nothing"
+        assert events, "a sink gets some events, or is not called"
         for event in events:
-            self.told.append(event)
+            self.received.append(event)
             match event:
                 case Init():
                     self._listing = {}
@@ -52,19 +60,27 @@ class Mirror:
                     self.deletes.append(thing.metadata.uid)
                     del self.objects[thing.metadata.uid]
 
-    def on_state(self, _: str, state: ConnectionState, reason: str | None) -> None:
-        self.states.append(state)
-        self.reason = reason
+    def notify(self) -> None:
+        self.states.append(self.state)
+        super().notify()
 
     @property
     def state(self) -> ConnectionState:
-        return self.states[-1] if self.states else ConnectionState.STARTING
+        return next(iter(self)).state
+
+    @property
+    def reason(self) -> str | None:
+        return next(iter(self)).reason
 
     def count(self, kind: type) -> int:
-        return sum(isinstance(event, kind) for event in self.told)
+        return sum(isinstance(event, kind) for event in self.received)
 
     def deletions(self) -> tuple[int, int]:
         return len(self.objects), len(self.objects.keys() - self._listing.keys())
+
+
+async def is_right_cluster(*, again: bool) -> None:
+    """Ask nobody: tests count the requests of the list-watch alone."""
 
 
 @asynccontextmanager
@@ -77,9 +93,16 @@ async def mirrored(
     seen: str = "",
 ) -> AsyncIterator[Mirror]:
     """Run a list-watch into a mirror while the block runs; what it raises ends the block."""
-    mirror = Mirror()
-    listwatch = ListWatch(connection, resource, on_state=mirror.on_state, deletions=mirror.deletions, times=times)
+    mirror = Mirror(connection, resource)
+    watched = WatchedResource(
+        connection=connection,
+        resource=resource,
+        sink=mirror,
+        deletions=mirror.deletions,
+        status=mirror[resource],
+        times=times,
+    )
     async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(listwatch.run(mirror, start, seen=seen))
+        task = tasks.create_task(ListWatch(watched, is_right_cluster).run(replace(start, seen=seen)))
         yield mirror
         task.cancel()

@@ -23,7 +23,7 @@ class ActivityLog:
         self._minute = -1
         self._lines = 0
 
-    def tell(self, cluster: ClusterConfig, event: Outgoing) -> None:
+    def log(self, cluster: ClusterConfig, event: Outgoing) -> None:
         """Say what happened to a VM; migrations speak through the VMs they move."""
         if event.type not in _TOLD:
             return

@@ -56,8 +56,13 @@ class ClusterWatcher:
         self._activity = activity
         self._events: ClusterEvents | None = None
         """Of the newest epoch that was begun here."""
-        self.tried = False
+        self._session: Session | None = None
+        self._has_ended_epoch = False
+
+    @property
+    def tried(self) -> bool:
         """The cluster has answered or has failed to: a process is ready when it has tried all of its clusters."""
+        return self._has_ended_epoch or (self._session is not None and self._session.status.tried)
 
     async def run(self) -> None:
         cluster = self._cluster
@@ -68,7 +73,7 @@ class ClusterWatcher:
             try:
                 await self._watch(ended)
             except* HistoryEndedError as errors:
-                ended = _first(errors)
+                self._has_ended_epoch, ended = True, _first(errors)
                 logger.error(  # noqa: TRY400  the sentence is the message
                     "cluster %s: %s; a new epoch begins, with complete lists",
                     cluster.name,
@@ -76,8 +81,8 @@ class ClusterWatcher:
                     extra={"cluster": cluster.name, "reason": str(ended)},
                 )
             except* SupersededError as errors:
+                self._has_ended_epoch, ended = True, None
                 await self._stand_back(_first(errors))
-                ended = None
             await asyncio.sleep(backoff.next_seconds())
 
     async def _watch(self, ended: HistoryEndedError | None) -> None:
@@ -94,7 +99,7 @@ class ClusterWatcher:
         async with ClusterConnection(
             cluster.kubeconfig, cluster.context, name=cluster.name, times=self._times
         ) as connection:
-            await Session(
+            self._session = Session(
                 cluster=cluster,
                 connection=connection,
                 client=self._client,
@@ -105,12 +110,12 @@ class ClusterWatcher:
                 events=self._events,
                 published=published,
                 starts=starts,
-                on_tried=self._has_tried,
-            ).run()
+            )
+            await self._session.run()
 
     async def _stand_back(self, error: SupersededError) -> None:
         """Leave the cluster to the other watcher for as long as it speaks: two would take it from each other."""
-        self._events, self.tried = None, True
+        self._events = None
         cluster = self._cluster
         context = {"cluster": cluster.name, "datacenter": cluster.datacenter}
         logger.warning(
@@ -138,9 +143,6 @@ class ClusterWatcher:
                 for plural, begin in starts.items()
             }
         return starts
-
-    def _has_tried(self) -> None:
-        self.tried = True
 
 
 def _first(errors: BaseExceptionGroup[EndT]) -> EndT:

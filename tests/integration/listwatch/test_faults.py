@@ -25,8 +25,8 @@ from summit_watcher.kube.errors import RegressedError
 from summit_watcher.kube.failure import Failure
 from summit_watcher.kube.resources import MIGRATIONS, VIRTUAL_MACHINES
 from summit_watcher.listwatch.events import Apply, Delete, Init, InitApply, InitDone
-from summit_watcher.listwatch.report import StreamReport
 from summit_watcher.listwatch.state import Listing, ListReason
+from summit_watcher.listwatch.status import ClusterStatus
 from summit_watcher.settings import Retry, WatcherTimes
 
 SOON = Retry(0.02, 0.1)
@@ -388,9 +388,11 @@ async def test_what_happened_after_a_stored_resource_version_is_told_step_by_ste
     journal = [change.revision for change in cluster.store.journal if change.resource == VMS]
     async with mirrored(connection, QUICK, start=start) as mirror:
         await until(lambda: passing["metadata"]["uid"] in mirror.deletes)
-    listed = {e.object.metadata.uid: e.object.metadata.resource_version for e in mirror.told if type(e) is InitApply}
+    listed = {
+        e.object.metadata.uid: e.object.metadata.resource_version for e in mirror.received if type(e) is InitApply
+    }
     assert listed == before
-    told = [int(e.object.metadata.resource_version) for e in mirror.told if isinstance(e, Apply | Delete)]
+    told = [int(e.object.metadata.resource_version) for e in mirror.received if isinstance(e, Apply | Delete)]
     assert told == [revision for revision in journal if revision > int(start.at or 0)]
     assert len(told) >= 3
     assert mirror.deletes == [passing["metadata"]["uid"]]
@@ -496,7 +498,7 @@ async def test_it_is_listed_again_from_time_to_time(cluster: SimulatedCluster, c
     async with mirrored(connection, slow) as mirror:
         await until(lambda: mirror.count(InitDone) == 2)
     assert mirror.deletes == []
-    assert [event.finds_drift for event in mirror.told if type(event) is InitDone] == [False, True]
+    assert [event.finds_drift for event in mirror.received if type(event) is InitDone] == [False, True]
     assert cluster.requests_for(VMS, verb="list")[-1].query["resourceVersionMatch"] == "Exact"
 
 
@@ -518,32 +520,32 @@ async def test_an_outage_is_logged_when_it_begins_and_when_it_ends(
     assert len(refused) == 1
     assert re.fullmatch(
         r"cluster vulcan: cannot watch virtualmachines: connection refused by 127\.0\.0\.1:\d+; "
-        r"next attempt in \d\.\d s",
+        r"what is known stays visible; next attempt in \d\.\d s",
         refused[0].getMessage(),
     )
     fields = vars(refused[0])
     assert (fields["cluster"], fields["resource"], fields["state"]) == ("vulcan", VMS, "unreachable")
     assert fields["attempt"] >= 1
-    assert lines[-1].getMessage() == "cluster vulcan is watched again"
+    assert re.fullmatch(r"cluster vulcan is watched again, after \d\.\d s", lines[-1].getMessage())
 
 
-async def test_the_end_of_an_outage_is_told_for_what_it_ends(
-    connection: ClusterConnection, caplog: pytest.LogCaptureFixture
+def test_the_end_of_an_outage_is_logged_once_for_a_cluster_and_for_each_resource(
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """For the whole cluster with its first list-watch, as its beginning was; for one resource by its name."""
+    """One failure of the whole cluster is one condition; a resource that is forbidden is a condition of its own."""
     caplog.set_level(logging.INFO, "summit.watcher")
-    reports = [StreamReport(connection, resource, lambda *_: None) for resource in (VIRTUAL_MACHINES, MIGRATIONS)]
+    status = ClusterStatus(ClusterName("vulcan"), (VIRTUAL_MACHINES, MIGRATIONS))
     for failure in (Failure(State.UNREACHABLE, "refused"), Failure(State.FORBIDDEN, "403")):
         caplog.clear()
-        for report in reports:
-            report.failed("list", failure, 1, 1.0)
-        for report in reports:
-            report.synced()
-        ends = [line for line in caplog.messages if line.endswith("watched again")]
+        for each in status:
+            each.failed("list", failure, 1, 1.0)
+        for each in status:
+            each.synced()
+        ends = [line for line in caplog.messages if "watched again" in line]
         if failure.state is State.UNREACHABLE:
-            assert ends == ["cluster vulcan is watched again"]
+            assert ends == ["cluster vulcan is watched again, after 0.0 s"]
         else:
             assert ends == [
-                "cluster vulcan: virtualmachines are watched again",
-                "cluster vulcan: virtualmachineinstancemigrations are watched again",
+                "cluster vulcan: virtualmachines are watched again, after 0.0 s",
+                "cluster vulcan: virtualmachineinstancemigrations are watched again, after 0.0 s",
             ]

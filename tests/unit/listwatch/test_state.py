@@ -1,4 +1,4 @@
-"""What each outcome of a request leads to: resume, pause, or list. Rules of client-go's reflector."""
+"""What each outcome of a request leads to: resume, pause, verify, or list. Rules of client-go's reflector."""
 
 import pytest
 
@@ -18,31 +18,36 @@ from summit_watcher.listwatch.state import (
     Listing,
     ListReason,
     Next,
+    StreamState,
+    Verifying,
     WatchEnd,
     Watching,
     after_list,
+    after_silence,
     after_streaming_list,
     after_watch,
     has_regressed,
-    is_doubtful,
+    needs_confirmation,
 )
+from summit_watcher.settings import TIMES
 
 EXPIRED = StatusError(410, "Expired", "too old resource version: 5 (9)")
 CUT = UndecodableLine("cut", b"{")
 
 
-def watched(error: WatcherError | None, *, changes: int = 1, lasted: float = 60.0) -> WatchEnd:
-    return WatchEnd("7", changes, lasted, error)
+def after(watching: Watching, error: WatcherError | None, *, changes: int = 1, lasted: float = 60.0) -> Next:
+    """The state after a watch that came to resourceVersion 7."""
+    return after_watch(watching, WatchEnd("7", changes, 1000.0, 1000.0 + lasted, error), TIMES)
 
 
 def test_a_watch_that_ends_in_good_order_is_resumed_at_once() -> None:
     """The server ends every watch after timeoutSeconds; nothing is wrong then."""
-    assert after_watch(Watching("5"), watched(None, changes=0)) == Next(Watching("7"))
+    assert after(Watching("5"), None, changes=0) == Next(Watching("7"))
 
 
 def test_a_very_short_watch_earns_a_pause() -> None:
     """A server that closes each watch at once would otherwise be asked thousands of times."""
-    following = after_watch(Watching("5"), watched(None, changes=0, lasted=0.1))
+    following = after(Watching("5"), None, changes=0, lasted=0.1)
     assert following.state == Watching("7")
     assert isinstance(following.failure, ShortWatch)
 
@@ -50,8 +55,6 @@ def test_a_very_short_watch_earns_a_pause() -> None:
 @pytest.mark.parametrize(
     "error",
     [
-        LostError("reset"),
-        IdleError("silent"),
         UnreachableError("refused"),
         AuthError("401"),
         StatusError(429, None, None, 3),
@@ -62,33 +65,55 @@ def test_a_very_short_watch_earns_a_pause() -> None:
 )
 def test_a_failure_keeps_the_resource_version(error: WatcherError) -> None:
     """Nothing of it makes the history unusable: after a pause the watch is resumed, without a list."""
-    assert after_watch(Watching("5"), watched(error)) == Next(Watching("7"), error)
+    assert after(Watching("5"), error) == Next(Watching("7"), error)
+
+
+@pytest.mark.parametrize("error", [LostError("reset"), IdleError("silent")])
+def test_a_watch_that_was_cut_is_resumed_after_the_server_is_verified(error: WatcherError) -> None:
+    """Etcd may have been restored meanwhile, and a watch from its future is silent."""
+    assert after(Watching("5"), error) == Next(Verifying(Watching("7")), error)
+
+
+def test_a_watch_is_verified_after_a_long_silence() -> None:
+    """Five minutes, in which a backup may have been restored. A list needs no verification."""
+    watching, listing = Watching("5"), Listing()
+    assert after_silence(watching, 301, TIMES) == Verifying(watching)
+    assert after_silence(watching, 299, TIMES) is watching
+    assert after_silence(listing, 301, TIMES) is listing
+
+
+def test_a_watch_that_ends_in_good_order_is_compared_from_time_to_time() -> None:
+    """With the state that it has come to. One that was cut is resumed first, as nothing may be missed."""
+    due = Watching("5", relist_at=1001.0)
+    assert after(due, None) == Next(Listing(ListReason.PERIODIC, at="7", seen="7"))
+    assert isinstance(after(due, LostError("reset")).state, Verifying)
+    assert after(Watching("5", relist_at=2000.0), None) == Next(Watching("7", relist_at=2000.0))
 
 
 @pytest.mark.parametrize("error", [EXPIRED, ErrorEvent(410, "Expired", None), StatusError(None, "Gone", None)])
 def test_an_expired_resource_version_is_listed_at_once_the_first_time(error: StatusError) -> None:
     """As an HTTP status or, on real servers, as an ERROR event."""
-    assert after_watch(Watching("5"), watched(error)) == Next(Listing(ListReason.EXPIRED, expiries=1))
+    assert after(Watching("5"), error) == Next(Listing(ListReason.EXPIRED, seen="7", expiries=1))
 
 
 def test_expiring_again_and_again_earns_a_pause() -> None:
     """A list for each watch would be the heaviest thing we can do to a sick server."""
-    again = after_watch(Watching("5", expiries=1), watched(EXPIRED, changes=0, lasted=0.1))
-    assert again == Next(Listing(ListReason.EXPIRED, expiries=2), EXPIRED)
+    again = after(Watching("5", expiries=1), EXPIRED, changes=0, lasted=0.1)
+    assert again == Next(Listing(ListReason.EXPIRED, seen="7", expiries=2), EXPIRED)
 
 
 def test_three_unreadable_watches_at_one_place_lead_to_a_list() -> None:
     """A list steps over what cannot be read; until then the line is asked for again."""
-    state: Watching | Listing = Watching("7")
+    state: StreamState = Watching("7")
     for _ in range(3):
         assert isinstance(state, Watching)
-        state = after_watch(state, watched(CUT, changes=0, lasted=0.1)).state
-    assert state == Listing(ListReason.UNREADABLE)
+        state = after(state, CUT, changes=0, lasted=0.1).state
+    assert state == Listing(ListReason.UNREADABLE, seen="7")
 
 
 def test_progress_forgives_setbacks() -> None:
     """Three failures in a row count, not three in a week."""
-    state = after_watch(Watching("5", setbacks=2), watched(ErrorEvent(500, None, "etcd"))).state
+    state = after(Watching("5", setbacks=2), ErrorEvent(500, None, "etcd")).state
     assert state == Watching("7", setbacks=1)
 
 
@@ -98,7 +123,7 @@ def test_progress_forgives_setbacks() -> None:
 )
 def test_a_resource_version_that_means_nothing_to_the_server_is_dropped(error: StatusError) -> None:
     """It is not a number, or from the future: another cluster answers."""
-    assert isinstance(after_watch(Watching("5"), watched(error)).state, Listing)
+    assert isinstance(after(Watching("5"), error).state, Listing)
 
 
 def test_pages_that_expire_are_listed_again_and_then_without_pages() -> None:
@@ -170,7 +195,7 @@ def test_resource_versions_are_compared_as_numbers_of_any_length() -> None:
     assert not has_regressed("abc", "1")
 
 
-@pytest.mark.parametrize(("known", "deleted", "doubtful"), [(100, 51, True), (100, 50, False), (20, 20, False)])
-def test_a_list_that_deletes_most_of_many_is_doubted(known: int, deleted: int, *, doubtful: bool) -> None:
+@pytest.mark.parametrize(("known", "deleted", "confirmed"), [(100, 51, True), (100, 50, False), (20, 20, False)])
+def test_a_list_that_deletes_most_of_many_needs_confirmation(known: int, deleted: int, *, confirmed: bool) -> None:
     """Half of a larger set vanishing at once is rather a defect somewhere than the truth."""
-    assert is_doubtful(known, deleted) is doubtful
+    assert needs_confirmation(known, deleted) is confirmed

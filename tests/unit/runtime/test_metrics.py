@@ -25,7 +25,8 @@ from summit_watcher.kube.errors import (
     UndecodableLine,
     WatcherError,
 )
-from summit_watcher.metrics import StreamMetrics, WatchEndReason, forget_cluster, set_cluster, watch_end_reason
+from summit_watcher.listwatch.metrics import StreamMetrics, WatchEndReason, watch_end_reason
+from summit_watcher.metrics import forget_cluster, set_cluster
 
 OPERATIONS = ROOT / "docs" / "operations.md"
 ALERTS = ROOT / "config" / "prometheus" / "alerts.yaml"

@@ -1,4 +1,4 @@
-"""What a list-watch tells, in the words of kube-rs' watcher: Init, InitApply, InitDone, Apply, Delete.
+"""What a list-watch brings, in the words of kube-rs' watcher: Init, InitApply, InitDone, Apply, Delete.
 
 Between Init and InitDone comes one complete list, from one consistent snapshot. Another Init before InitDone means
 that the list broke off: forget what was applied since the last one. Apply and Delete come only after InitDone.
@@ -31,7 +31,7 @@ class InitDone(NamedTuple):
     undecodable: int = 0
     """Objects that were listed and could not be read. Above 0, absence proves nothing: keep what is known."""
     finds_drift: bool = False
-    """The list was to change nothing: whatever it does change, no watch has told."""
+    """The list was to change nothing: no watch has reported what it does change."""
 
 
 class Apply(NamedTuple, Generic[T]):
@@ -57,22 +57,22 @@ Sink: TypeAlias = Callable[[Sequence[ListWatchEvent[T]]], Awaitable[None]]
 """Takes events in order, a few hundred at most at a time. The list-watch reads on when it returns."""
 
 
-def told(event: WatchEvent[M]) -> ListWatchEvent[M]:
-    """What a line of a live watch tells."""
-    match event.type:
+def event_of(line: WatchEvent[M]) -> ListWatchEvent[M]:
+    """The event in a line of a live watch."""
+    match line.type:
         case "BOOKMARK":
-            return Bookmark(event.resource_version)
+            return Bookmark(line.resource_version)
         case "DELETED":
-            return Delete(cast("M", event.object))
+            return Delete(cast("M", line.object))
         case _:
-            return Apply(cast("M", event.object))
+            return Apply(cast("M", line.object))
 
 
-def turns(told: Sequence[ListWatchEvent[Manifest]]) -> Iterator[Sequence[ListWatchEvent[Manifest]]]:
+def turns(events: Sequence[ListWatchEvent[Manifest]]) -> Iterator[Sequence[ListWatchEvent[Manifest]]]:
     """Parts in which no object appears twice."""
     turn: list[ListWatchEvent[Manifest]] = []
     seen: set[str | None] = set()
-    for event in told:
+    for event in events:
         uid = event.object.metadata.uid if isinstance(event, Apply | Delete) else None
         if uid in seen:
             yield turn

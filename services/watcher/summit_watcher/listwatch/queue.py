@@ -1,13 +1,14 @@
-"""What the list-watches of a cluster have read and the inventory has not taken in yet: bounded, as NATS may be away.
+"""The event queue of one cluster: what its list-watches have read and the session has not taken yet. It is bounded.
 
-A list-watch must not wait for NATS: an API server cuts off who does not read. So it reads on until the queue is full;
-when it stays full, the watch is closed on purpose and resumed where it was, once there is room. A list is different: it
-cannot be resumed in the middle, and is compared with what is known, so each part of it is awaited.
+A list-watch must not wait for NATS: an API server cuts off a client that does not read. So it reads on until the queue
+is full; when it stays full, the watch is closed on purpose and resumed where it was, once there is room. A list is
+different: it cannot be resumed in the middle, and is compared with what is known, so each part of it is awaited.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,52 +19,56 @@ from summit_watcher.listwatch.events import Apply, Bookmark, Delete, ListWatchEv
 QUEUE_EVENTS = 1024
 """Bounds the memory of each cluster to a few MB; a second of a storm."""
 
-_Told = Sequence[ListWatchEvent[Any]]
-Take = Callable[[Resource[Any], _Told], Awaitable[None]]
-"""Takes in what a list-watch told; returns when its events have their place on the way to NATS."""
-
 
 @dataclass(frozen=True, eq=False)
-class _Part:
+class Part:
+    """Some events of one list-watch, in order."""
+
     resource: Resource[Any]
-    told: _Told
+    events: Sequence[ListWatchEvent[Any]]
     taken: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class EventQueue:
-    """Give `offer` to the list-watches as their sink, and let `run` run."""
+    """List-watches `put` events, and one consumer takes them part by part."""
 
-    def __init__(self, take: Take, *, limit: int = QUEUE_EVENTS, patience_seconds: float) -> None:
-        self._take = take
+    def __init__(self, patience_seconds: float, *, limit: int = QUEUE_EVENTS) -> None:
         self._limit = limit
         self._patience_seconds = patience_seconds
-        self._parts: deque[_Part] = deque()
+        self._parts: deque[Part] = deque()
         self._changed = asyncio.Condition()
+        self._is_open = asyncio.Event()
         self.waiting = 0
         """Events in the queue."""
 
-    async def run(self) -> None:
-        """Take in what was offered, in order, for ever."""
-        while True:
-            async with self._changed:
-                await self._changed.wait_for(lambda: self._parts)
-            part = self._parts[0]
-            await self._take(part.resource, part.told)
-            async with self._changed:
-                self._parts.popleft()
-                self.waiting -= len(part.told)
-                self._changed.notify_all()
-            part.taken.set()
+    def open_for_watches(self) -> None:
+        """Let watches in. Before, only lists may be put: no change can be published before the first are complete."""
+        self._is_open.set()
 
-    async def offer(self, resource: Resource[Any], told: _Told) -> None:
-        """Queue a part of a watch; wait until a part of a list is taken in. Raises BackpressureError."""
-        is_watch = isinstance(told[0], Apply | Delete | Bookmark)
-        part = _Part(resource, told)
+    @asynccontextmanager
+    async def take(self) -> AsyncIterator[Part]:
+        """The oldest part, when there is one. It leaves the queue at the end of the block."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._parts)
+        part = self._parts[0]
+        yield part
+        async with self._changed:
+            self._parts.popleft()
+            self.waiting -= len(part.events)
+            self._changed.notify_all()
+        part.taken.set()
+
+    async def put(self, resource: Resource[Any], events: Sequence[ListWatchEvent[Any]]) -> None:
+        """Queue events of a watch; wait until those of a list are taken. Raises BackpressureError."""
+        is_watch = isinstance(events[0], Apply | Delete | Bookmark)
+        if is_watch:
+            await self._is_open.wait()
+        part = Part(resource, events)
         async with self._changed:
             if is_watch:
-                await self._room(len(told))
+                await self._room(len(events))
             self._parts.append(part)
-            self.waiting += len(told)
+            self.waiting += len(events)
             self._changed.notify_all()
         if not is_watch:
             await part.taken.wait()

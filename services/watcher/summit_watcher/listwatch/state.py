@@ -1,8 +1,11 @@
 """Where a list-watch stands between two requests, and what each outcome of a request leads to. Pure.
 
-Two states: Listing (nothing to resume from) and Watching (a resourceVersion to resume from). A failure keeps the
-resourceVersion unless the server said that it is of no use any more. The rules are client-go's reflector's, with the
-differences of kube-rs' watcher that lose less.
+- Listing: there is nothing to resume from, or what is known has to be compared.
+- Watching: a watch goes on from a resourceVersion.
+- Verifying: before the watch goes on, the server shows that it has not gone backwards.
+
+A failure keeps the resourceVersion unless the server said that it is of no use any more. The rules are client-go's
+reflector's, with the differences of kube-rs' watcher that lose less.
 """
 
 from dataclasses import dataclass, replace
@@ -18,6 +21,7 @@ from summit_watcher.kube.errors import (
     UndecodableLine,
     WatcherError,
 )
+from summit_watcher.settings import WatcherTimes
 
 STREAMING_LIST_FAILURES = 2
 """After so many, use pages: a busy server that cuts a streaming list would only get the same load again."""
@@ -25,18 +29,16 @@ EXPIRED_PAGES = 2
 """After so many, list without pages, as client-go's pager: the snapshot dies faster than we can read it."""
 SETBACKS = 3
 """Watches that failed at one resourceVersion by what is in them: then a list steps over it."""
-SHORT_WATCH_SECONDS = 1.0
-"""A watch without an event that ends sooner was refused politely. Source: client-go, VeryShortWatchError."""
 
 
 class ListReason(StrEnum):
     START = "start"
-    RESUMED = "what happened meanwhile is wanted"
+    RESUMED = "the events since the last run are wanted"
     REGRESSED = "the resource version went backwards"
     EXPIRED = "the resource version expired"
     UNREADABLE = "the watch could not be read"
     PERIODIC = "it is time to compare"
-    DOUBTED = "the list would delete most of what is known"
+    CONFIRMATION = "the list would delete most objects, so a second one must confirm it"
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class Listing:
     reason: ListReason = ListReason.START
     at: str | None = None
     """To know the state as it was and to watch on from there misses nothing that came and went since."""
+    seen: str = ""
+    """The newest resourceVersion the server has shown: below it, the server has gone backwards."""
     streaming_failures: int = 0
     expired_pages: int = 0
     expiries: int = 0
@@ -53,10 +57,10 @@ class Listing:
 
     @property
     def finds_drift(self) -> bool:
-        """Is whatever it changes what no watch can have told?
+        """Whether each difference that the list shows is one that no watch can have reported.
 
-        So it is with the state at the very resourceVersion that the watch has come to, and with a server that was set
-        back. The newest list also finds what has happened since the watch ended, which is no drift.
+        That is so for the state at the very resourceVersion that the watch has come to, and for a server that was set
+        back. The newest list also shows what has happened since the watch ended, which is no drift.
         """
         is_check = self.reason is ListReason.PERIODIC and self.at is not None
         return is_check or self.reason is ListReason.REGRESSED
@@ -75,11 +79,20 @@ class Watching:
     """Changes after this resourceVersion are needed."""
 
     resource_version: str
+    relist_at: float = float("inf")
+    """Monotonic time from which on the end of a watch leads to a list that compares."""
     expiries: int = 0
     setbacks: int = 0
 
 
-StreamState = Listing | Watching
+@dataclass(frozen=True)
+class Verifying:
+    """The watch was cut, or no byte came for long: if etcd was restored meanwhile, the next watch would be silent."""
+
+    watching: Watching
+
+
+StreamState = Listing | Watching | Verifying
 
 
 class Next(NamedTuple):
@@ -90,12 +103,17 @@ class Next(NamedTuple):
 
 
 class WatchEnd(NamedTuple):
-    """How a watch ended. `error` None: the server closed it in good order."""
+    """How a watch ended, in monotonic seconds. `error` None: the server closed it in good order."""
 
     resource_version: str
     changes: int
-    lasted_seconds: float
+    began_at: float
+    ended_at: float
     error: WatcherError | None = None
+
+    @property
+    def lasted_seconds(self) -> float:
+        return self.ended_at - self.began_at
 
 
 def after_list(listing: Listing, error: WatcherError) -> Next:
@@ -110,45 +128,66 @@ def after_list(listing: Listing, error: WatcherError) -> Next:
 
 
 def after_streaming_list(listing: Listing, error: WatcherError) -> Next:
-    """After a streaming list that failed before its end was marked; that none could be begun is not held against it."""
+    """After a streaming list that failed before its end was marked; one that could not begin does not count."""
     if not isinstance(error, LostError | ErrorEvent | UndecodableLine | StreamingListError):
         return Next(listing, error)
     return Next(replace(listing, streaming_failures=listing.streaming_failures + 1), error)
 
 
-def after_watch(watching: Watching, end: WatchEnd) -> Next:
-    """After a watch: resume, resume after a pause, or list."""
-    healthy = end.changes > 0 or end.lasted_seconds >= SHORT_WATCH_SECONDS
-    here = Watching(end.resource_version) if healthy else replace(watching, resource_version=end.resource_version)
+def after_watch(watching: Watching, end: WatchEnd, times: WatcherTimes) -> Next:
+    """After a watch: resume, resume after a pause, verify, or list."""
+    is_short = not end.changes and end.lasted_seconds < times.short_watch_seconds
+    here = replace(watching, resource_version=end.resource_version)
+    if not is_short:
+        here = replace(here, expiries=0, setbacks=0)
     match end.error:
+        case None if is_short:
+            return Next(here, ShortWatch(f"the watch ended after {end.lasted_seconds:.1f} s without an event"))
         case None:
-            return Next(here) if healthy else Next(here, ShortWatch(_short(end)))
+            return Next(_periodic(here) if end.ended_at > here.relist_at else here)
         case error if _is_expired(error) or _is_unusable(error):
-            return _relist(ListReason.EXPIRED, here, error)
+            return _after_expiry(here, error)
         case UndecodableLine() | ErrorEvent():
             return _after_setback(here, end.error)
+        case LostError():
+            return Next(Verifying(here), end.error)
         case error:
             return Next(here, error)
 
 
+def after_silence(state: StreamState, silent_seconds: float, times: WatcherTimes) -> StreamState:
+    """Before a request: when no byte has come for so long, a watch must not go on before the server is verified."""
+    match state:
+        case Watching() if silent_seconds > times.outage_seconds:
+            return Verifying(state)
+        case _:
+            return state
+
+
 def has_regressed(seen: str, resource_version: str) -> bool:
-    """Is this resourceVersion below one seen before? Within one resource they are ordered integers (KEP-5504)."""
+    """Whether this resourceVersion is below one seen before: within a resource they are ordered integers (KEP-5504)."""
     return resource_version.isdecimal() and seen.isdecimal() and int(resource_version) < int(seen)
 
 
-def is_doubtful(known: int, deleted: int) -> bool:
-    """Would a list delete so much that a second one should say the same first?"""
+def needs_confirmation(known: int, deleted: int) -> bool:
+    """Whether a list would delete so many objects that a second list has to show the same first."""
     return known > 20 and deleted > known / 2
 
 
-def _relist(reason: ListReason, here: Watching, error: WatcherError) -> Next:
-    """At once the first time; a server whose resourceVersions expire again and again gets a pause."""
-    return Next(Listing(reason, expiries=here.expiries + 1), error if here.expiries else None)
+def _periodic(here: Watching) -> Listing:
+    """List the state that the watch has come to: a difference is one that no watch has reported."""
+    return Listing(ListReason.PERIODIC, at=here.resource_version, seen=here.resource_version)
+
+
+def _after_expiry(here: Watching, error: WatcherError) -> Next:
+    """List at once the first time; a server whose resourceVersions expire again and again gets a pause."""
+    listing = Listing(ListReason.EXPIRED, seen=here.resource_version, expiries=here.expiries + 1)
+    return Next(listing, error if here.expiries else None)
 
 
 def _after_setback(here: Watching, error: WatcherError) -> Next:
     if here.setbacks + 1 >= SETBACKS:
-        return Next(Listing(ListReason.UNREADABLE), error)
+        return Next(Listing(ListReason.UNREADABLE, seen=here.resource_version), error)
     return Next(replace(here, setbacks=here.setbacks + 1), error)
 
 
@@ -166,7 +205,3 @@ def _is_unusable(error: WatcherError) -> bool:
 def _is_out_of_reach(error: WatcherError) -> bool:
     """A past state that the server does not have any more, or not yet: etcd refuses a future revision with a 500."""
     return _is_expired(error) or _is_unusable(error) or (isinstance(error, StatusError) and error.code == 500)
-
-
-def _short(end: WatchEnd) -> str:
-    return f"the watch ended after {end.lasted_seconds:.1f} s without an event"

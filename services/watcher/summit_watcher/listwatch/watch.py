@@ -1,43 +1,49 @@
-"""One watch request: bytes into lines, lines into events, in batches of what the socket already holds."""
+"""Watches of one resource: one request, and its events on their way to the sink until it ends."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from typing import TypeVar
+import random
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import TypeAlias, TypeVar
 
-from summit_watcher.kube.connection import ClusterConnection
-from summit_watcher.kube.errors import ErrorEvent, LostError, StatusError, UndecodableLine
+from summit_models.cluster import ConnectionState
+from summit_watcher.kube.errors import HistoryEndedError, LostError, WatcherError
 from summit_watcher.kube.manifests import Manifest
-from summit_watcher.kube.resources import Resource, WatchEvent
+from summit_watcher.kube.resources import WatchEvent
 from summit_watcher.kube.transport import Timeouts
+from summit_watcher.listwatch.events import event_of
+from summit_watcher.listwatch.lines import BATCH_EVENTS, LineBuffer, decoded
+from summit_watcher.listwatch.state import Next, WatchEnd, Watching, after_watch
+from summit_watcher.listwatch.watched import WatchedResource
 
 T = TypeVar("T", bound=Manifest)
 
-BATCH_EVENTS = 256
-"""A busy stream gives the event loop back at least so often, or one cluster would starve the others' idle timers."""
-MAX_LINE_BYTES = 8 * 1024 * 1024
-"""Objects in etcd are at most 1.5 MiB; a line that does not end is not one of them."""
+Batches: TypeAlias = AsyncGenerator[Sequence[WatchEvent[T]]]
 
 
-async def watch(
-    connection: ClusterConnection,
-    resource: Resource[T],
-    params: Mapping[str, str | int],
-    *,
-    idle_seconds: float,
-    on_contact: Callable[[], None],
-) -> AsyncGenerator[Sequence[WatchEvent[T]]]:
-    """Watch until the server ends it: events in order, after an empty batch that says it was accepted.
+async def watch(watched: WatchedResource[T], watching: Watching) -> Next:
+    """Watch on from a resourceVersion until the watch ends."""
+    async with aclosing(batches(watched, {"resourceVersion": watching.resource_version})) as received:
+        return await follow(watched, watching, (), received)
 
-    `on_contact` is called for whatever arrives. Raises ErrorEvent, UndecodableLine, IdleError (`idle_seconds` without a
-    byte) or LostError when everything before it has been given out, and whatever `ClusterConnection.get` raises.
+
+async def batches(watched: WatchedResource[T], params: Mapping[str, str | int]) -> Batches[T]:
+    """One watch request: events in order, in batches of what the socket already holds.
+
+    The first batch is empty, and says that the request was accepted. Raises ErrorEvent, UndecodableLine, IdleError or
+    LostError after all events before it, and whatever `ClusterConnection.get` raises.
     """
-    query = {"watch": 1, "allowWatchBookmarks": "true", **params}
-    async with connection.get(resource.path, query, timeouts=Timeouts(idle_seconds)) as reply:
-        on_contact()
+    times, resource, status = watched.times, watched.resource, watched.status
+    end = random.randint(*times.watch_seconds)  # noqa: S311
+    query = {"watch": 1, "allowWatchBookmarks": "true", **params, "timeoutSeconds": end}
+    async with watched.connection.get(resource.path, query, timeouts=Timeouts(times.idle_seconds)) as reply:
+        status.contact()
         yield ()
         lines = LineBuffer()
         async for chunk in reply.chunks():
-            on_contact()
+            status.contact()
             for batch in decoded(resource, lines.feed(chunk)):
                 yield batch
                 if len(batch) == BATCH_EVENTS:
@@ -46,47 +52,60 @@ async def watch(
             raise LostError(f"the watch of {resource.plural} ended in the middle of a line")
 
 
-def decoded(resource: Resource[T], lines: Sequence[bytes]) -> Iterator[Sequence[WatchEvent[T]]]:
-    """The events of some lines, in batches. Raises ErrorEvent or UndecodableLine after the events before it."""
-    batch: list[WatchEvent[T]] = []
-    for line in lines:
-        try:
-            batch.append(resource.decode_event(line))
-        except StatusError as error:
-            yield batch
-            raise ErrorEvent(error.code, error.reason, error.message, error.retry_after_seconds) from error
-        except UndecodableLine:
-            yield batch
-            raise
-        if len(batch) == BATCH_EVENTS:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+async def follow(
+    watched: WatchedResource[T], watching: Watching, first: Sequence[WatchEvent[T]], received: Batches[T]
+) -> Next:
+    """Pass the events of a watch on until it ends; `first` are some that have been received before."""
+    progress = _Progress(watching.resource_version)
+    works: asyncio.TimerHandle | None = None
+    error: WatcherError | None = None
+    try:
+        await _pass_on(watched, first, progress)
+        async for batch in received:
+            works = works or asyncio.get_running_loop().call_later(
+                watched.times.short_watch_seconds, watched.status.synced
+            )
+            await _pass_on(watched, batch, progress)
+    except HistoryEndedError:
+        raise
+    except WatcherError as caught:
+        error = caught
+    finally:
+        if works is not None:
+            works.cancel()
+    following = after_watch(watching, progress.end(error), watched.times)
+    watched.status.metrics.watch_ended(error or following.failure)
+    return following
 
 
-class LineBuffer:
-    r"""Cuts a stream of bytes at "\n"; the beginning of a line waits for its end."""
+@dataclass
+class _Progress:
+    """How far a watch has come. The resourceVersion advances when the sink has taken a batch."""
 
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self._length = 0
+    resource_version: str
+    changes: int = 0
+    began_at: float = field(default_factory=time.monotonic)
 
-    @property
-    def has_rest(self) -> bool:
-        return bool(self._parts)
+    def end(self, error: WatcherError | None) -> WatchEnd:
+        return WatchEnd(self.resource_version, self.changes, self.began_at, time.monotonic(), error)
 
-    def feed(self, chunk: bytes) -> Sequence[bytes]:
-        r"""The lines that are complete now, each with its "\n". Raises UndecodableLine for an endless one."""
-        end = chunk.rfind(b"\n") + 1
-        lines = chunk[:end].splitlines(keepends=True)
-        if lines:
-            lines[0] = b"".join((*self._parts, lines[0]))
-            self._parts.clear()
-            self._length = 0
-        if end < len(chunk):
-            self._parts.append(chunk[end:])
-            self._length += len(chunk) - end
-        if self._length > MAX_LINE_BYTES:
-            raise UndecodableLine("a watch line does not end", b"".join(self._parts))
-        return lines
+
+async def _pass_on(watched: WatchedResource[T], batch: Sequence[WatchEvent[T]], progress: _Progress) -> None:
+    if not batch:
+        return
+    status = watched.status
+    status.metrics.received([event.type for event in batch])
+    seen, changes = progress.resource_version, 0
+    for event in batch:
+        if event.type == "BOOKMARK":
+            watched.check_version(seen, event.resource_version)
+            seen = event.resource_version
+        else:
+            changes += 1
+    await watched.sink([event_of(event) for event in batch])
+    progress.resource_version = batch[-1].resource_version
+    if changes:
+        progress.changes += changes
+        status.last_event = status.last_contact
+        if status.state is not ConnectionState.SYNCED:
+            status.synced()

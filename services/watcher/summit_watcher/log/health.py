@@ -1,14 +1,14 @@
-"""How a cluster's connection is: told as an event when it changes, and to the KV bucket as a sign of life.
+"""The health of a cluster's connection: an event when it changes, and a heartbeat in the KV bucket.
 
-The bucket says when a cluster was last heard of; fifty clusters a day would fill the log with that. The log keeps the
-changes of state, so that one can read later when a cluster was away and why.
+The bucket says when the last byte came from a cluster; fifty clusters would fill the log with that in a day. The log
+keeps the changes of state, so that one can read later when a cluster was away and why.
 """
 
 import asyncio
-import logging
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
@@ -18,24 +18,27 @@ from summit_runtime.nats import heartbeats
 from summit_runtime.nats.append import NotStoredError
 from summit_runtime.waiting import wait
 from summit_watcher import metrics
+from summit_watcher.inventory.cluster_cache import ClusterCache
 from summit_watcher.kube.connection import ClusterConnection
+from summit_watcher.kube.errors import WatcherError
 from summit_watcher.kube.failure import Failure
+from summit_watcher.kube.identity import Identity
 from summit_watcher.kube.resources import CLUSTER_INSTANCETYPES, INSTANCETYPES, VIRTUAL_MACHINES
+from summit_watcher.listwatch.queue import EventQueue
+from summit_watcher.listwatch.status import ClusterStatus, ListWatchStatus
 from summit_watcher.log.cluster_events import ClusterEvents
 from summit_watcher.log.epoch import Epoch
 from summit_watcher.log.positions import Checkpoint
 from summit_watcher.settings import WatcherTimes
-
-logger = logging.getLogger("summit.watcher")
 
 _OPTIONAL = frozenset({INSTANCETYPES.plural, CLUSTER_INSTANCETYPES.plural})
 """Older KubeVirt has no instancetypes: their absence is no defect."""
 
 
 def overall(resources: Sequence[ResourceHealth], trouble: Failure | None = None) -> tuple[ConnectionState, str | None]:
-    """State of a cluster from those of its list-watches, with the reason of the one that explains it.
+    """The state of a cluster by those of its list-watches, and the reason of the one that explains it.
 
-    `trouble` is ahead: all is well with the list-watches, but new files cannot be used.
+    `trouble` with new files or credentials is the state while all list-watches still work.
     """
     needed = [r for r in resources if not (r.resource in _OPTIONAL and r.state is ConnectionState.CRD_MISSING)]
     wrong = [r for r in needed if r.state is not ConnectionState.SYNCED]
@@ -48,128 +51,111 @@ def overall(resources: Sequence[ResourceHealth], trouble: Failure | None = None)
     return ConnectionState.DEGRADED, f"{first.resource}: {first.reason or first.state}"
 
 
-class Vitals(NamedTuple):
-    """What a list-watch has seen. Times in UTC."""
-
-    last_contact: datetime | None = None
-    last_event: datetime | None = None
-    last_sync: datetime | None = None
-    known_objects: int | None = None
-
-
+@dataclass(kw_only=True)
 class HealthReporter:
-    """Keeps the health of one cluster and tells it while `run` runs."""
+    """Publishes the health of one cluster while `run` runs, read from whatever knows a part of it."""
 
-    def __init__(
-        self,
-        epoch: Epoch,
-        *,
-        events: ClusterEvents,
-        checkpoint: Checkpoint,
-        resources: Sequence[str],
-        vitals: Callable[[str], Vitals],
-        connection: ClusterConnection,
-        waiting: Callable[[], int],
-        times: WatcherTimes,
-    ) -> None:
-        now = datetime.now(UTC)
-        self._epoch = epoch
-        self._events = events
-        self._checkpoint = checkpoint
-        self._vitals = vitals
-        self._connection = connection
-        self._waiting = waiting
-        self._times = times
-        self._changed = asyncio.Event()
-        self._resources = {
-            name: ResourceHealth(resource=name, state=ConnectionState.STARTING, since=now) for name in resources
-        }
-        self._health = ClusterHealth(
-            name=epoch.cluster,
-            datacenter=epoch.datacenter,
-            state=ConnectionState.STARTING,
-            since=now,
-            identity=epoch.identity,
+    epoch: Epoch
+    events: ClusterEvents
+    status: ClusterStatus
+    cache: ClusterCache
+    queue: EventQueue
+    checkpoint: Checkpoint
+    connection: ClusterConnection
+    identity: Identity
+    times: WatcherTimes
+
+    def __post_init__(self) -> None:
+        self._state, self._since = ConnectionState.STARTING, datetime.now(UTC)
+        self._versions: tuple[str, str | None] | None = None
+        """Of the API server and of KubeVirt."""
+
+    def read(self) -> ClusterHealth:
+        """The health now."""
+        resources = [self._resource(status) for status in self.status]
+        state, reason = overall(resources, self.connection.trouble)
+        if state is not self._state:
+            self._state, self._since = state, datetime.now(UTC)
+        server_version, kubevirt_version = self._versions or (None, None)
+        health = ClusterHealth(
+            name=self.epoch.cluster,
+            datacenter=self.epoch.datacenter,
+            state=state,
+            since=self._since,
+            reason=reason,
+            server_version=server_version,
+            identity=self.identity.known,
+            kubevirt_version=kubevirt_version,
+            credentials_expire_at=self.connection.credentials_expire_at,
+            waiting_events=self.queue.waiting + self.checkpoint.waiting,
+            # Of the VMs alone: a cluster that only reports its instances reports nothing new of its VMs.
+            last_contact=self.status[VIRTUAL_MACHINES].last_contact,
+            resources=resources,
         )
+        metrics.set_cluster(health)
+        return health
 
-    def set_state(self, resource: str, state: ConnectionState, reason: str | None = None) -> None:
-        """Note the state of one list-watch; one that is not new is no news."""
-        before = self._resources[resource]
-        if (before.state, before.reason) == (state, reason):
-            return
-        since = before.since if before.state is state else datetime.now(UTC)
-        self._resources[resource] = ResourceHealth(resource=resource, state=state, since=since, reason=reason)
-        self._changed.set()
-
-    def set_identity(self, identity: str | None) -> None:
-        if identity != self._health.identity:
-            self._health = self._health.model_copy(update={"identity": identity})
-            self._changed.set()
-
-    def set_versions(self, *, server: str, kubevirt: str | None) -> None:
-        versions = {"server_version": server, "kubevirt_version": kubevirt}
-        if (server, kubevirt) != (self._health.server_version, self._health.kubevirt_version):
-            self._health = self._health.model_copy(update=versions)
-            self._changed.set()
-
-    def snapshot(self) -> ClusterHealth:
-        """The health now, with the last contact of each list-watch, and how far the log is complete."""
-        resources = [
-            r.model_copy(
-                update={
-                    **self._vitals(r.resource)._asdict(),
-                    "resource_version": self._checkpoint.stored.get(r.resource),
-                }
-            )
-            for r in self._resources.values()
-        ]
-        state, reason = overall(resources, self._connection.trouble)
-        since = self._health.since if state is self._health.state else datetime.now(UTC)
-        self._health = self._health.model_copy(
-            update={
-                "state": state,
-                "since": since,
-                "reason": reason,
-                "resources": resources,
-                # Of the VMs alone: a cluster that only tells of its instances tells nothing new of its VMs.
-                "last_contact": self._vitals(VIRTUAL_MACHINES.plural).last_contact,
-                "credentials_expire_at": self._connection.credentials_expire_at,
-                "waiting_events": self._waiting(),
-            }
+    def _resource(self, status: ListWatchStatus) -> ResourceHealth:
+        store = self.cache.store_of(status.resource)
+        return ResourceHealth(
+            resource=status.resource.plural,
+            state=status.state,
+            since=status.since,
+            reason=status.reason,
+            last_contact=status.last_contact,
+            last_event=status.last_event,
+            last_sync=status.last_sync,
+            known_objects=len(store.items) if store.listed else None,
+            resource_version=self.checkpoint.stored.get(status.resource.plural),
         )
-        metrics.set_cluster(self._health)
-        return self._health
 
     async def run(self, client: Client) -> None:
-        """Tell changes as they come and signs of life in between, for ever.
+        """Publish changes as they come and heartbeats in between, for ever.
 
-        Raises SupersededError when another watcher has the cluster: what we say is not heard then, nor should it be.
+        Raises SupersededError when another watcher has the cluster: readers ignore what this one publishes then.
         """
-        told, told_at = _news(self.snapshot()), datetime.now(UTC)
+        published, published_at = _comparable(self.read()), datetime.now(UTC)
         while True:
-            if self._changed.is_set():
-                await asyncio.sleep(self._times.settle_states_seconds)
-                self._changed.clear()
-            health, now = self.snapshot(), datetime.now(UTC)
-            news, pause_seconds = _news(health), self._times.heartbeat_seconds
+            changed = self.status.changed
+            health, now = self.read(), datetime.now(UTC)
+            pause_seconds = self.times.heartbeat_seconds
             try:
-                is_last_word = await self._events.confirm()
+                is_newest = await self.events.confirm()
                 await self.beat(client)
-                if news != told or not is_last_word or now - told_at > self._times.observed_after:
-                    await self._events.publish(health)
-                    told, told_at = news, now
+                is_old = now - published_at > self.times.observed_after
+                if _comparable(health) != published or not is_newest or is_old:
+                    await self.events.publish(health)
+                    published, published_at = _comparable(health), now
             except (NotStoredError, NatsError, TimeoutError):
-                pause_seconds = self._times.retry_health_seconds
-            await wait(self._changed, pause_seconds)
+                pause_seconds = self.times.retry_health_seconds
+            if await wait(changed, pause_seconds):
+                await asyncio.sleep(self.times.settle_states_seconds)
+
+    async def follow_versions(self) -> None:
+        """Ask for the versions each time that a list-watch works again, for ever: there may have been an upgrade."""
+        asked: set[tuple[str, datetime]] = set()
+        while True:
+            changed = self.status.changed
+            synced = {(s.resource.plural, s.since) for s in self.status if s.state is ConnectionState.SYNCED}
+            if synced - asked:
+                await self._ask_versions()
+            asked = synced
+            await changed.wait()
+
+    async def _ask_versions(self) -> None:
+        with contextlib.suppress(WatcherError):
+            versions = await self.connection.server_version(), await self.connection.kubevirt_version()
+            if versions != self._versions:
+                self._versions = versions
+                self.status.notify()
 
     async def beat(self, client: Client) -> None:
-        """Give a sign of life. A lost one is nothing: the next one is ten seconds away."""
-        heartbeat = Heartbeat(**dict(self.snapshot()), epoch=self._epoch.number)
-        await heartbeats.write(client, heartbeat)
+        """Write a heartbeat."""
+        await heartbeats.write(client, Heartbeat(**dict(self.read()), epoch=self.epoch.number))
 
 
-def _news(health: ClusterHealth) -> tuple[object, ...]:
-    """What the log is told of when it changes; contacts are a matter of every second."""
+def _comparable(health: ClusterHealth) -> tuple[object, ...]:
+    """The part of the health that leads to an event when it changes; times of contact change every second."""
     resources = [(r.resource, r.state, r.since, r.reason) for r in health.resources]
     return (
         health.state,

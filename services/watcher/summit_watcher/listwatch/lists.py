@@ -1,0 +1,148 @@
+"""Lists of one resource: streamed where the server can, else in pages. Each shows one consistent snapshot.
+
+A list that breaks off changes nothing: the sink replaces its objects at InitDone, and only a complete list gets there.
+"""
+
+import random
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from itertools import takewhile
+from typing import TypeVar, cast
+
+from summit_watcher.kube.errors import ErrorEvent, StatusError, StreamingListError, WatcherError
+from summit_watcher.kube.manifests import Manifest
+from summit_watcher.kube.resources import Page, WatchEvent
+from summit_watcher.kube.transport import Timeouts
+from summit_watcher.listwatch.events import Init, InitApply, InitDone
+from summit_watcher.listwatch.state import (
+    Listing,
+    ListReason,
+    Next,
+    Watching,
+    after_list,
+    after_streaming_list,
+    needs_confirmation,
+)
+from summit_watcher.listwatch.watch import Batches, batches, follow
+from summit_watcher.listwatch.watched import WatchedResource
+
+T = TypeVar("T", bound=Manifest)
+
+
+async def list_objects(watched: WatchedResource[T], listing: Listing) -> Next:
+    """List once, and after a streaming list follow the watch that it goes on as."""
+    if listing.at is None and listing.may_stream and watched.connection.has_streaming_lists:
+        return await _streaming_list(watched, listing)
+    return await _paged_list(watched, listing)
+
+
+async def _paged_list(watched: WatchedResource[T], listing: Listing) -> Next:
+    async with watched.connection.list_slot:
+        try:
+            async with aclosing(_pages(watched, listing)) as pages:
+                done = await _page_by_page(watched, pages)
+        except WatcherError as error:
+            return after_list(listing, error)
+        return await _finish(watched, listing, done)
+
+
+async def _page_by_page(watched: WatchedResource[T], pages: AsyncIterator[Page[T]]) -> InitDone:
+    done = InitDone("")
+    async for page in pages:
+        if not done.resource_version:
+            await _begin(watched)
+        if page.items:
+            await watched.sink([InitApply(item) for item in page.items])
+        done = InitDone(page.resource_version, done.undecodable + page.undecodable)
+    return done
+
+
+async def _pages(watched: WatchedResource[T], listing: Listing) -> AsyncGenerator[Page[T]]:
+    """The pages of one snapshot: the newest, or the one at a resourceVersion."""
+    times = watched.times
+    timeouts = Timeouts(times.page_idle_seconds, times.page_total_seconds)
+    limit: dict[str, str | int] = {"limit": times.page_size} if listing.in_pages else {}
+    which: dict[str, str | int] = {}
+    if listing.at:
+        which = {"resourceVersion": listing.at, "resourceVersionMatch": "Exact"}
+    while True:
+        page = await list_once(watched, limit | which, timeouts)
+        yield page
+        if not page.continue_token:
+            return
+        # The token goes without a resourceVersion: together they are refused (400).
+        which = {"continue": page.continue_token}
+
+
+async def list_once(watched: WatchedResource[T], params: Mapping[str, str | int], timeouts: Timeouts) -> Page[T]:
+    """One LIST request: the newest, consistent state, unless `params` names another resourceVersion.
+
+    Raises what `ClusterConnection.get` raises, and UndecodableLine for an answer that is not a list.
+    """
+    async with watched.connection.get(watched.resource.path, params, timeouts=timeouts) as reply:
+        watched.status.contact()
+        body = await reply.body()
+    watched.status.contact()
+    return watched.resource.decode_page(body)
+
+
+async def _streaming_list(watched: WatchedResource[T], listing: Listing) -> Next:
+    params = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
+    async with aclosing(batches(watched, params)) as received:
+        try:
+            async with watched.connection.list_slot:
+                resource_version, rest = await _initial_events(watched, received)
+        except WatcherError as error:
+            return _after_streaming_list(watched, listing, error)
+        following = await _finish(watched, listing, InitDone(resource_version))
+        match following.state:
+            case Watching() as watching:
+                return await follow(watched, watching, rest, received)
+            case _:
+                return following
+
+
+def _after_streaming_list(watched: WatchedResource[T], listing: Listing, error: WatcherError) -> Next:
+    if isinstance(error, StatusError) and not isinstance(error, ErrorEvent) and error.code in (400, 422):
+        watched.connection.avoid_streaming_lists()
+        return Next(listing)
+    return after_streaming_list(listing, error)
+
+
+async def _initial_events(watched: WatchedResource[T], received: Batches[T]) -> tuple[str, Sequence[WatchEvent[T]]]:
+    """The list that a watch begins with: its resourceVersion, and the events that came after it."""
+    plural = watched.resource.plural
+    begun = False
+    async for batch in received:
+        if not begun:
+            await _begin(watched)
+            begun = True
+        listed = list(takewhile(lambda event: event.type == "ADDED", batch))
+        if listed:
+            await watched.sink([InitApply(cast("T", event.object)) for event in listed])
+        if len(listed) < len(batch):
+            end = batch[len(listed)]
+            if not end.initial_events_end:
+                raise StreamingListError(f"the streaming list of {plural} has no marked end")
+            return end.resource_version, batch[len(listed) + 1 :]
+    raise StreamingListError(f"the streaming list of {plural} ended before its end was marked")
+
+
+async def _begin(watched: WatchedResource[T]) -> None:
+    watched.status.listing()
+    await watched.sink([Init()])
+
+
+async def _finish(watched: WatchedResource[T], listing: Listing, done: InitDone) -> Next:
+    """Use a complete list; one that would delete most of what is known only when a second one agrees."""
+    watched.check_version(listing.seen, done.resource_version)
+    known, deleted = watched.deletions()
+    if not done.undecodable:
+        if needs_confirmation(known, deleted) and listing.reason is not ListReason.CONFIRMATION:
+            return Next(Listing(ListReason.CONFIRMATION, seen=done.resource_version))
+        watched.status.metrics.synthetic_deletes.inc(deleted)
+    await watched.sink([done._replace(finds_drift=listing.finds_drift)])
+    watched.status.listed()
+    relist_at = time.monotonic() + random.uniform(*watched.times.relist_seconds)  # noqa: S311
+    return Next(Watching(done.resource_version, relist_at, expiries=listing.expiries))
