@@ -40,8 +40,6 @@ class ClusterConnection:
         self.name = name
         self.list_slot = asyncio.Semaphore(1)
         """One list at a time: big lists cost several seats of the API server's priority level."""
-        self.logged: dict[str, float] = {}
-        """When a failure was last logged, so that five list-watches log it once."""
         self._current = CurrentTransport(kubeconfig, context, name=name, times=times)
         self._connect_seconds = times.connect_seconds
 
