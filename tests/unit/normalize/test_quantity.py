@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from summit_watcher.normalize.quantity import MAX_VALUE, value
+from summit_watcher.normalize.quantity import MAX_VALUE, value_of
 
 FACTORS = {
     "": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15, "E": 10**18,
@@ -56,7 +56,7 @@ FACTORS = {
 )
 def test_quantity_is_rounded_up_to_whole_base_units(written: str | float, expected: int) -> None:
     """Each legal way of writing gives the number that Go's Quantity.Value() gives."""
-    assert value(written) == expected
+    assert value_of(written) == expected
 
 
 @pytest.mark.parametrize(
@@ -69,13 +69,13 @@ def test_quantity_is_rounded_up_to_whole_base_units(written: str | float, expect
 )  # fmt: skip
 def test_what_is_no_quantity_is_none(written: str | float) -> None:
     """Wrong spelling, and less than nothing, are not numbers."""
-    assert value(written) is None
+    assert value_of(written) is None
 
 
 @given(st.integers(min_value=0, max_value=MAX_VALUE), st.sampled_from(sorted(FACTORS)))
 def test_whole_number_with_suffix_round_trips(number: int, suffix: str) -> None:
     """A whole number comes back times its suffix, up to the largest value."""
-    assert value(f"{number}{suffix}") == min(number * FACTORS[suffix], MAX_VALUE)
+    assert value_of(f"{number}{suffix}") == min(number * FACTORS[suffix], MAX_VALUE)
 
 
 @given(
@@ -86,7 +86,7 @@ def test_whole_number_with_suffix_round_trips(number: int, suffix: str) -> None:
 def test_fraction_is_exact_and_rounded_up(whole: int, parts: int, suffix: str) -> None:
     """No binary floating point comes between what is written and what is read."""
     exact = (whole + Fraction(parts, 10**9)) * FACTORS[suffix]
-    assert value(f"{whole}.{parts:09d}{suffix}") == -(-exact.numerator // exact.denominator)
+    assert value_of(f"{whole}.{parts:09d}{suffix}") == -(-exact.numerator // exact.denominator)
 
 
 @given(st.text(max_size=30) | st.from_regex(r"[+-]?[0-9.]{0,20}[a-zA-Z]{0,2}[0-9+-]{0,6}", fullmatch=True))
@@ -94,12 +94,12 @@ def test_fraction_is_exact_and_rounded_up(whole: int, parts: int, suffix: str) -
 @example("9" * 128)
 def test_no_text_raises_or_is_negative(written: str) -> None:
     """Any text is a number from 0 to the largest, or none."""
-    number = value(written)
+    number = value_of(written)
     assert number is None or 0 <= number <= MAX_VALUE
 
 
 @given(st.integers() | st.floats())
 def test_no_number_raises_or_is_negative(written: float) -> None:
     """Any number is one from 0 to the largest, or none."""
-    number = value(written)
+    number = value_of(written)
     assert number is None or 0 <= number <= MAX_VALUE

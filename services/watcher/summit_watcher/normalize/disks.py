@@ -24,8 +24,7 @@ from summit_watcher.kube.manifests import (
     Volume,
 )
 from summit_watcher.normalize.facts import text, unreadable
-from summit_watcher.normalize.figure import Figure, measured, shown, unknown
-from summit_watcher.normalize.quantity import MAX_VALUE
+from summit_watcher.normalize.quantity import MAX_VALUE, Figure, measured, shown, unknown
 
 
 class Disk(msgspec.Struct, frozen=True, gc=False):

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import msgspec
 
-from summit_watcher.kube.manifests import Metadata
+from summit_watcher.kube.manifests import Condition, Metadata
 
 MAX_TEXT = 253
 """Characters; the longest name Kubernetes allows. What the guest agent says comes from the guest: not to be trusted."""
@@ -100,3 +100,19 @@ def unreadable(decode_problems: tuple[str, ...], *paths: str) -> bool:
 
 def _within(path: str, above: str) -> bool:
     return path.startswith(above) and path[len(above) : len(above) + 1] in ("", ".", "[")
+
+
+_CONDITION_VALUES = {"True": True, "False": False}
+
+
+def conditions_of(conditions: list[Condition | None] | None) -> dict[str, bool]:
+    """Type to value of the conditions that are True or False.
+
+    "Unknown" or any other value counts as absent. Many conditions are removed rather than set to False, so absence has
+    a meaning of its own.
+    """
+    return {
+        condition.type: _CONDITION_VALUES[condition.status]
+        for condition in conditions or ()
+        if condition is not None and condition.type and condition.status in _CONDITION_VALUES
+    }

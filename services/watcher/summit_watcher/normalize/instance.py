@@ -1,17 +1,74 @@
-"""What is kept of a VirtualMachineInstance."""
+"""The facts of a VirtualMachineInstance, with the course of its last migration."""
 
-from summit_watcher.kube.manifests import InstanceStatus, Metadata, VirtualMachineInstance
-from summit_watcher.normalize.conditions import conditions_of
-from summit_watcher.normalize.cpu import instance_vcpus
+from datetime import datetime
+
+import msgspec
+
+from summit_watcher.kube.manifests import (
+    InstanceStatus,
+    Metadata,
+    MigrationSide,
+    MigrationState,
+    VirtualMachineInstance,
+)
 from summit_watcher.normalize.disks import Disk, instance_disks
-from summit_watcher.normalize.facts import NO_LABELS, Facts, labels_of, name_of, text, timestamp, version_of, word
-from summit_watcher.normalize.figure import Figure
-from summit_watcher.normalize.guest import declared_os, firmware_uuid, guest_os, machine_type
-from summit_watcher.normalize.memory import instance_memory
-from summit_watcher.normalize.migration_state import MigrationStateFacts, migration_state_facts
+from summit_watcher.normalize.facts import (
+    NO_LABELS,
+    Facts,
+    conditions_of,
+    labels_of,
+    name_of,
+    text,
+    timestamp,
+    version_of,
+    word,
+)
+from summit_watcher.normalize.guest import (
+    declared_os,
+    firmware_uuid,
+    guest_os,
+    instance_memory,
+    instance_vcpus,
+    machine_type,
+)
 from summit_watcher.normalize.network import addresses
+from summit_watcher.normalize.quantity import Figure
 
 FINAL = frozenset({"Succeeded", "Failed"})
+
+MAX_REASON = 1000
+"""Characters of a failure reason: libvirt's are long."""
+
+
+class MigrationStateFacts(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """`status.migrationState`: the course of one migration, on the migrated instance and, at its end, on the VMIM.
+
+    The instance keeps the state of its last migration until the next one, so a state belongs to a migration only if it
+    has that migration's uid. Between clusters each side has its own uid, in `sourceState` or `targetState`.
+    """
+
+    uids: tuple[str, ...] = ()
+    source_node: str | None = None
+    source_pod: str | None = None
+    target_node: str | None = None
+    target_pod: str | None = None
+    mode: str | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    completed: bool = False
+    """It has ended; `failed` says how."""
+    failed: bool = False
+    abort_requested: bool = False
+    failure_reason: str | None = None
+
+    @property
+    def is_active(self) -> bool:
+        """It has begun and not ended. No clock is asked: the cluster's may be ahead of ours."""
+        return self.started_at is not None and self.ended_at is None and not self.completed and not self.failed
+
+    @property
+    def succeeded_at(self) -> datetime | None:
+        return self.ended_at if self.completed and not self.failed else None
 
 
 class VmiFacts(Facts, frozen=True, gc=False, kw_only=True):
@@ -98,3 +155,25 @@ def _owner(metadata: Metadata) -> str | None:
         if owner is not None and owner.controller and owner.kind == "VirtualMachine":
             return text(owner.uid)
     return None
+
+
+def migration_state_facts(state: MigrationState | None) -> MigrationStateFacts | None:
+    """Read a migration state; None if there is none."""
+    if state is None:
+        return None
+    source, target = state.source_state or MigrationSide(), state.target_state or MigrationSide()
+    uids = (state.migration_uid, source.migration_uid, target.migration_uid)
+    return MigrationStateFacts(
+        uids=tuple(dict.fromkeys(uid for uid in uids if uid)),
+        source_node=text(state.source_node) or text(source.node),
+        source_pod=text(state.source_pod) or text(source.pod),
+        target_node=text(state.target_node) or text(target.node),
+        target_pod=text(state.target_pod) or text(target.pod),
+        mode=text(state.mode),
+        started_at=timestamp(state.start_timestamp),
+        ended_at=timestamp(state.end_timestamp),
+        completed=bool(state.completed),
+        failed=bool(state.failed),
+        abort_requested=bool(state.abort_requested),
+        failure_reason=text(state.failure_reason, MAX_REASON),
+    )

@@ -8,9 +8,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from summit_watcher.kube.manifests import Instancetype
-from summit_watcher.normalize.cpu import MAX_VCPUS
 from summit_watcher.normalize.facts import Facts, name_of, text, timestamp, version_of
-from summit_watcher.normalize.figure import Figure, known, measured, shown, unknown
+from summit_watcher.normalize.guest import MAX_VCPUS
+from summit_watcher.normalize.quantity import Figure, known, measured, shown, unknown
 
 _NAMESPACED = frozenset({"virtualmachineinstancetype", "virtualmachineinstancetypes"})
 _OF_CLUSTER = frozenset({"virtualmachineclusterinstancetype", "virtualmachineclusterinstancetypes"})

@@ -8,7 +8,7 @@ Sources: pkg/network/setup/netstat.go, pkg/network/controllers/vmi.go.
 import socket
 
 from summit_watcher.kube.manifests import Interface, VirtualMachineInstance
-from summit_watcher.normalize.figure import shown
+from summit_watcher.normalize.quantity import shown
 
 MAX_ADDRESSES = 64
 """Of one VM; the guest agent decides how many there are, and the guest is not trusted."""

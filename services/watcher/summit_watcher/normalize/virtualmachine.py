@@ -1,14 +1,21 @@
 """What is kept of a VirtualMachine."""
 
 from summit_watcher.kube.manifests import Domain, InstancetypeMatcher, VirtualMachine, VirtualMachineSpec
-from summit_watcher.normalize.conditions import conditions_of
-from summit_watcher.normalize.cpu import template_vcpus
 from summit_watcher.normalize.disks import Disk, template_disks
-from summit_watcher.normalize.facts import Facts, labels_of, name_of, text, timestamp, unreadable, version_of, word
-from summit_watcher.normalize.figure import Figure, unknown
-from summit_watcher.normalize.guest import declared_os, firmware_uuid, machine_type
+from summit_watcher.normalize.facts import (
+    Facts,
+    conditions_of,
+    labels_of,
+    name_of,
+    text,
+    timestamp,
+    unreadable,
+    version_of,
+    word,
+)
+from summit_watcher.normalize.guest import declared_os, firmware_uuid, machine_type, template_memory, template_vcpus
 from summit_watcher.normalize.instancetype import InstancetypeKey, lookup, pin_of
-from summit_watcher.normalize.memory import template_memory
+from summit_watcher.normalize.quantity import Figure, unknown
 
 _TEMPLATE = "spec.template.spec.domain"
 

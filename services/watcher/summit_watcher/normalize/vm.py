@@ -7,9 +7,9 @@ from summit_models.codec import unvalidated
 from summit_models.contract import ClusterName, DatacenterId, Uid
 from summit_models.vm import Vm, VmStatus
 from summit_watcher.normalize.disks import disk_bytes
-from summit_watcher.normalize.figure import Figure, shown, unknown
 from summit_watcher.normalize.instance import VmiFacts
 from summit_watcher.normalize.instancetype import InstancetypeFacts, was_edited_since
+from summit_watcher.normalize.quantity import Figure, shown, unknown
 from summit_watcher.normalize.status import instance_status, vm_status
 from summit_watcher.normalize.virtualmachine import VmFacts
 
