@@ -1,7 +1,7 @@
-"""From manifests to the normalized VM: pure functions, one module per concept; they never raise for any input.
+"""From manifests to the normalized VM: pure functions, one module per concept, which raise for no input.
 
-Two steps. `*_facts` reads a manifest into the little that must be kept of it (about a kilobyte); `join_*` makes the
-published state from the facts of all objects concerned. A bad value becomes None and a sentence in `problems`.
+There are two steps. `*_facts` reads a manifest into the little that must be kept of it (about a kilobyte). `join_*`
+makes the state from the facts of all its objects. A bad value becomes None and a sentence in `problems`.
 """
 
 from summit_watcher.normalize.facts import number_of

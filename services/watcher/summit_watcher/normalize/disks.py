@@ -3,9 +3,9 @@
 Counted is each dataVolume or persistentVolumeClaim once, unless its device is a cdrom. Not counted: containerDisk,
 emptyDisk, ephemeral, cloud-init and the like, memory dumps, utility volumes, and KubeVirt's own state volumes.
 
-A size has two sources. The template's dataVolumeTemplates tell the request; the instance's volumeStatus tells the claim
+A size has two sources. The template's dataVolumeTemplates have the request; the instance's volumeStatus has the claim
 as it is. The request wins, since it is the same whether the VM runs or not, unless the claim is more than 12 % larger:
-CDI adds at most 6 % for the filesystem, so that is a volume somebody expanded.
+CDI adds at most 6 % for the filesystem, so somebody has expanded such a volume.
 Source for min(requests, capacity): pkg/storage/types/pvc.go GetDiskCapacity.
 """
 
@@ -34,7 +34,7 @@ class Disk(msgspec.Struct, frozen=True, gc=False):
     claim: str
     """The same claim in two volumes is one disk. Empty: the volume names none."""
     size: Figure | None
-    """In bytes, as far as the object that names the disk knows it."""
+    """In bytes; None if the object that names the disk does not have it."""
 
 
 def template_disks(vm: VirtualMachine) -> tuple[Disk, ...] | None:
@@ -106,7 +106,7 @@ def _request(template: DataVolumeTemplate) -> Quantity:
 
 
 def _provisioned(volume: str, claim: ClaimInfo | None) -> Figure | None:
-    """The smaller of what was requested and what was given, as far as either is readable."""
+    """The smaller of the request and the capacity, as far as they are readable."""
     if claim is None:
         return None
     request = _size(volume, claim.requests.storage) if claim.requests else None
@@ -126,8 +126,8 @@ def _size(volume: str, written: Quantity) -> Figure | None:
 def disk_bytes(disks: Iterable[Disk], others: Mapping[str, Disk], *, others_are_requests: bool) -> Figure:
     """Sum of the disks' sizes; unknown as soon as one is, and the sentence names each such volume.
 
-    `others` has what the other object knows of the same claims: requests if `disks` are the instance's, claims as
-    they are if `disks` are the template's.
+    `others` has the sizes that the other object knows for the same claims: requests if `disks` are the instance's,
+    claims as they are if `disks` are the template's.
     """
     total, problems, seen = 0, [], set()
     for disk in disks:

@@ -1,4 +1,4 @@
-"""What is kept of an object: compact, frozen, and with repeated values stored once.
+"""Facts: what is kept of an object, compact, frozen, and with repeated values stored once.
 
 10 000 VMs and their instances stay under a kilobyte each (measured: whole typed manifests take six), because equal
 strings, figures and keys are one object.
@@ -13,7 +13,7 @@ import msgspec
 from summit_watcher.kube.manifests import Condition, Metadata
 
 MAX_TEXT = 253
-"""Characters; the longest name Kubernetes allows. What the guest agent says comes from the guest: not to be trusted."""
+"""Characters; the longest name Kubernetes allows. The guest agent is inside the guest: its texts are not trusted."""
 
 MAX_RESOURCE_VERSION = 2**63 - 1
 _MAX_DIGITS = len(str(MAX_RESOURCE_VERSION))
@@ -22,14 +22,14 @@ NO_LABELS: dict[str, str] = {}
 
 
 class Facts(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """Identity, and what every kind has. `gc=False` is safe: facts hold only values."""
+    """The identity of an object, and what every kind has. `gc=False` is safe, since facts hold only values."""
 
     uid: str
     namespace: str
     """Empty for an object of the cluster."""
     name: str
     resource_version: int
-    """0 if it is not a number: versions are opaque by contract, and compared as integers in practice (KEP-5504)."""
+    """0 if it is not a number. Versions are opaque by contract, and compared as integers in practice (KEP-5504)."""
     created_at: datetime | None = None
     deleting: bool = False
     """deletionTimestamp is set; finalizers may keep it so for hours."""
@@ -43,9 +43,9 @@ def text(value: str | None, longest: int = MAX_TEXT) -> str | None:
     return _made_fit(value, longest) if value else None
 
 
-word = lru_cache(maxsize=4096)(text)
-"""`text` for what many objects say: labels, namespaces, phases. Only where the API server bounds the length, since the
-cache holds it as it came; and not for names and uids, which would drive the words out.
+shared_text = lru_cache(maxsize=4096)(text)
+"""`text` for values that many objects share: labels, namespaces, phases. Use it only where the API server bounds the
+length, since the cache keeps the value as it came; not for names and uids, which would evict the others.
 """
 
 
@@ -55,7 +55,7 @@ def _made_fit(value: str, longest: int) -> str | None:
 
 
 def name_of(metadata: Metadata) -> str:
-    """metadata.name; the uid of an object without one, since an event needs a subject."""
+    """metadata.name, or the uid of an object without a name: an event needs a subject."""
     return text(metadata.name) or text(metadata.uid) or "-"
 
 
@@ -64,7 +64,7 @@ def version_of(metadata: Metadata) -> int:
 
 
 def number_of(version: str) -> int:
-    """A resourceVersion as a number, to be compared within one resource; 0 if it is none."""
+    """A resourceVersion as a number, to be compared within one resource; 0 if it is not a number."""
     if len(version) > _MAX_DIGITS or not (version.isascii() and version.isdigit()):
         return 0
     number = int(version)
@@ -75,7 +75,7 @@ def labels_of(metadata: Metadata) -> dict[str, str]:
     labels = metadata.labels
     if not labels:
         return NO_LABELS
-    return {word(key) or "": word(value) or "" for key, value in labels.items() if value is not None}
+    return {shared_text(key) or "": shared_text(value) or "" for key, value in labels.items() if value is not None}
 
 
 def timestamp(value: str | None) -> datetime | None:
@@ -90,9 +90,9 @@ def timestamp(value: str | None) -> datetime | None:
 
 
 def unreadable(decode_problems: tuple[str, ...], *paths: str) -> bool:
-    """Tell whether a member at, above or below one of `paths` had the wrong type and was left out.
+    """Whether a member at, above or below one of `paths` had the wrong type and was left out.
 
-    What is missing then means nothing: a topology whose `cores` is an array is not a topology of one core.
+    Then a missing member means nothing: a topology whose `cores` is an array is not a topology of one core.
     """
     wrong = [problem.partition(":")[0] for problem in decode_problems]
     return any(_within(one, path) or _within(path, one) for one in wrong for path in paths)

@@ -18,10 +18,10 @@ from summit_watcher.normalize.facts import (
     conditions_of,
     labels_of,
     name_of,
+    shared_text,
     text,
     timestamp,
     version_of,
-    word,
 )
 from summit_watcher.normalize.guest import (
     declared_os,
@@ -56,14 +56,14 @@ class MigrationStateFacts(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     started_at: datetime | None = None
     ended_at: datetime | None = None
     completed: bool = False
-    """It has ended; `failed` says how."""
+    """It has ended, well unless `failed` is set."""
     failed: bool = False
     abort_requested: bool = False
     failure_reason: str | None = None
 
     @property
     def is_active(self) -> bool:
-        """It has begun and not ended. No clock is asked: the cluster's may be ahead of ours."""
+        """It has begun and not ended. This compares no time with ours: the cluster's clock may be ahead."""
         return self.started_at is not None and self.ended_at is None and not self.completed and not self.failed
 
     @property
@@ -73,9 +73,9 @@ class MigrationStateFacts(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 class VmiFacts(Facts, frozen=True, gc=False, kw_only=True):
     owner_uid: str | None = None
-    """uid of the VirtualMachine that controls it; None: it stands alone, or a replica set's."""
+    """uid of the VirtualMachine that controls it; None if none does, or a replica set."""
     labels: dict[str, str]
-    """Empty if a VirtualMachine owns it: that one's are shown."""
+    """Empty if a VirtualMachine owns it: the labels of the VirtualMachine are shown."""
     phase: str | None = None
     paused: bool = False
     ready: bool | None = None
@@ -97,12 +97,12 @@ class VmiFacts(Facts, frozen=True, gc=False, kw_only=True):
 
     @property
     def is_final(self) -> bool:
-        """It has ended, and lingers beside a VM that is stopped: sizes still hold, node and addresses do not."""
+        """It has ended and stays beside a stopped VM: its sizes still hold, its node and addresses do not."""
         return self.phase in FINAL
 
     @property
     def is_answering(self) -> bool:
-        """Its node still reports. In phase Unknown the node is lost, and addresses and the like are only its last."""
+        """Its node still reports. In phase Unknown the node is lost, and what it reported last may be out of date."""
         return not self.is_final and self.phase != "Unknown"
 
     @property
@@ -111,7 +111,7 @@ class VmiFacts(Facts, frozen=True, gc=False, kw_only=True):
 
 
 def vmi_facts(vmi: VirtualMachineInstance) -> VmiFacts:
-    """Read an instance. AgentConnected and Paused are removed rather than set to False."""
+    """Read an instance. KubeVirt removes AgentConnected and Paused rather than setting them to False."""
     metadata, status = vmi.metadata, vmi.status or InstanceStatus()
     domain = vmi.spec.domain if vmi.spec else None
     owner = _owner(metadata)
@@ -123,14 +123,14 @@ def vmi_facts(vmi: VirtualMachineInstance) -> VmiFacts:
     instancetype = (annotations.cluster_instancetype or annotations.instancetype) if annotations else None
     return VmiFacts(
         uid=text(metadata.uid) or "",
-        namespace=word(metadata.namespace) or "",
+        namespace=shared_text(metadata.namespace) or "",
         name=name_of(metadata),
         resource_version=version_of(metadata),
         created_at=timestamp(metadata.creation_timestamp),
         deleting=metadata.deletion_timestamp is not None,
         owner_uid=owner,
         labels=NO_LABELS if owner else labels_of(metadata),
-        phase=word(status.phase),
+        phase=shared_text(status.phase),
         paused=conditions.get("Paused", False),
         ready=conditions.get("Ready"),
         live_migratable=conditions.get("LiveMigratable"),
@@ -139,7 +139,7 @@ def vmi_facts(vmi: VirtualMachineInstance) -> VmiFacts:
         memory=instance_memory(vmi),
         disks=instance_disks(vmi),
         ips=ips,
-        node_name=word(status.node_name),
+        node_name=shared_text(status.node_name),
         guest_os=guest_os(status.guest_os_info),
         declared_os=declared_os(annotations, preference),
         instancetype=text(instancetype),

@@ -1,6 +1,6 @@
-"""Instancetypes: where a VM that names one has its vCPUs and memory from while it does not run.
+"""Instancetypes give the vCPUs and memory of the VMs that name them and do not run.
 
-A VirtualMachine with an instancetype must not say cpu or memory itself, so its template says nothing. Preferences
+A VirtualMachine with an instancetype must not set cpu or memory itself, so its template has neither. Preferences
 arrange vCPUs and never change their number, so they are not read.
 """
 
@@ -36,7 +36,7 @@ class InstancetypeFacts(Facts, frozen=True, gc=False, kw_only=True):
 
     @property
     def pin(self) -> str:
-        """As `pinned` of a VM that uses this object as it is now."""
+        """The value of `pinned` of a VM that uses the present generation of this object."""
         return f"{self.uid}-{self.generation}"
 
 
@@ -72,9 +72,9 @@ def _memory(name: str | None, guest: str | float | None) -> Figure:
 
 @lru_cache(maxsize=4096)
 def lookup(name: str | None, kind: str | None, namespace: str) -> tuple[InstancetypeKey | None, Figure]:
-    """The instancetype that a VM in `namespace` names, and what its vCPUs and memory are should that be missing.
+    """The instancetype that a VM in `namespace` names, and the figure for its vCPUs and memory while that is missing.
 
-    No key if it names none, or one of no known kind. The kind may be absent in the stored object, and then is the
+    No key if it names none, or one of an unknown kind. The kind may be absent in the stored object; then it is the
     cluster's.
     """
     if not name:
@@ -89,7 +89,7 @@ def lookup(name: str | None, kind: str | None, namespace: str) -> tuple[Instance
 
 
 def pin_of(revision: str | None) -> str | None:
-    """`<uid>-<generation>` of the instancetype that a ControllerRevision was made of; None if its name is another's.
+    """`<uid>-<generation>` of the instancetype that a ControllerRevision copies; None if its name has another form.
 
     Its name is `<vm>-<instancetype>-<apiversion>-<uid>-<generation>`: pkg/instancetype/revision/store.go.
     """
@@ -101,8 +101,8 @@ def pin_of(revision: str | None) -> str | None:
 
 
 def was_edited_since(pinned: str | None, instancetype: InstancetypeFacts) -> bool:
-    """Tell whether the VM uses an older generation of this very object than the one that is seen.
+    """Whether the VM uses an older generation of this very object.
 
-    Another uid proves nothing: instancetypes that were restored or installed anew have one.
+    Another uid proves nothing: instancetypes that were restored or installed again have one.
     """
     return bool(pinned and pinned.startswith(f"{instancetype.uid}-") and pinned != instancetype.pin)

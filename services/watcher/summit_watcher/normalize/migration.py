@@ -1,7 +1,7 @@
-"""Migrations: a VirtualMachineInstanceMigration, and what the migrated instance tells of it.
+"""Migrations: a VirtualMachineInstanceMigration, completed by the state on the migrated instance.
 
-While it runs, the object itself knows neither nodes nor times; the instance does. The object gets its copy after its
-final phase, and never if it failed early.
+While a migration runs, only the instance has its nodes and times. The migration object gets a copy after its final
+phase, and never if it failed early.
 """
 
 from datetime import datetime
@@ -68,7 +68,7 @@ def migration_facts(vmim: VirtualMachineInstanceMigration) -> MigrationFacts:
 
 
 def _direction(spec: MigrationSpec) -> MigrationDirection:
-    """A migration that both sends and receives is as local as one that does neither: KubeVirt's IsDecentralized."""
+    """A migration that both sends and receives is local, as one that does neither: KubeVirt's IsDecentralized."""
     if (spec.send_to is None) == (spec.receive is None):
         return MigrationDirection.UNKNOWN
     return MigrationDirection.OUTGOING if spec.send_to else MigrationDirection.INCOMING
@@ -82,7 +82,7 @@ def join_migration(
     cluster: ClusterName,
     datacenter: DatacenterId,
 ) -> Migration:
-    """Make the normalized migration; `vmi` is the instance of its name, whatever migration that had last."""
+    """Make the normalized migration. `vmi` is the instance of its name; its last migration may be another one."""
     own = migration.state or _NOTHING
     seen = vmi.migration if vmi and vmi.migration and migration.uid in vmi.migration.uids else _NOTHING
     return Migration(
@@ -116,7 +116,7 @@ def join_migration(
 
 
 def _phase(migration: MigrationFacts, *, aborting: bool) -> str:
-    """KubeVirt's phase, unless the object asks for its own end and has not come to it: cancelling is deleting."""
+    """KubeVirt's phase; "Aborted" or "Terminating" until a canceled migration ends. To cancel one is to delete it."""
     if migration.is_final:
         return migration.phase
     if aborting:
@@ -125,11 +125,11 @@ def _phase(migration: MigrationFacts, *, aborting: bool) -> str:
 
 
 def ended_migration(last: Migration, *, was_seen: bool) -> Migration:
-    """What is known of a migration whose object is gone; one whose end was seen stays as it was.
+    """The last state of a migration whose object is gone. A completed one stays as it was.
 
     KubeVirt deletes migrations with their instance. A source's instance ends when the VM has arrived elsewhere, so its
-    migration usually vanishes on success: only the target cluster can tell. Any other that was seen to go was canceled;
-    one that was only found missing may have ended in any way, since KubeVirt keeps five of them.
+    migration usually disappears on success, and only the target cluster shows that. Any other migration whose delete a
+    watch reported was canceled. One that was only found missing may have ended in any way, since KubeVirt keeps five.
     """
     if last.completed:
         return last

@@ -1,7 +1,7 @@
-"""Addresses under which the guest is reached.
+"""Addresses at which the guest can be reached.
 
-Only interfaces with a name count: those are the ones of the specification. The guest agent also reports what lives
-inside the guest (docker0, veth…), in an order that changes by itself; leaving it out is what keeps that silent.
+Only interfaces with a name count: those of the specification. The guest agent also reports interfaces inside the guest
+(docker0, veth…), in an order that changes by itself. They are left out, since each change would be an event.
 Sources: pkg/network/setup/netstat.go, pkg/network/controllers/vmi.go.
 """
 
@@ -11,11 +11,11 @@ from summit_watcher.kube.manifests import Interface, VirtualMachineInstance
 from summit_watcher.normalize.quantity import shown
 
 MAX_ADDRESSES = 64
-"""Of one VM; the guest agent decides how many there are, and the guest is not trusted."""
+"""For one VM. The guest agent decides how many it reports, and the guest is not trusted."""
 
 
 def addresses(vmi: VirtualMachineInstance) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """All usable addresses and the problems met; the first address is the primary one.
+    """All usable addresses, the primary one first, and the problems.
 
     The primary is on the pod network if that has a usable address, else on the first other interface that has one;
     IPv4 before IPv6. The others follow: by interface in the order of `spec.networks`, IPv4 first, then by number. So
@@ -32,7 +32,7 @@ def addresses(vmi: VirtualMachineInstance) -> tuple[tuple[str, ...], tuple[str, 
 
 
 def _ordered(vmi: VirtualMachineInstance, interfaces: list[Interface]) -> list[Interface]:
-    """Pod network first, then in the order of the specification, then what it does not name."""
+    """The pod network first, then the order of the specification, then interfaces that it does not name."""
     if len(interfaces) < 2:
         return interfaces
     networks = [n for n in (vmi.spec.networks if vmi.spec else None) or () if n is not None]
@@ -42,7 +42,7 @@ def _ordered(vmi: VirtualMachineInstance, interfaces: list[Interface]) -> list[I
 
 
 def _usable(interface: Interface, problems: list[str]) -> list[str]:
-    """The interface's usable addresses, its own first choice first within its family."""
+    """The interface's usable addresses; within a family its `ipAddress` comes first."""
     first = interface.ip_address
     usable: list[tuple[int, bool, bytes, str]] = []
     for address in dict.fromkeys((first, *(interface.ip_addresses or ()))):
@@ -59,7 +59,7 @@ def _usable(interface: Interface, problems: list[str]) -> list[str]:
 
 
 def _parsed(address: str) -> tuple[bytes | None, str]:
-    """The address in network order and in canonical writing. inet_pton: ten times faster than ipaddress."""
+    """The address in network order and in canonical form. inet_pton is ten times faster than ipaddress."""
     bare = address.partition("/")[0].partition("%")[0].strip()
     try:
         if ":" not in bare:
@@ -71,7 +71,7 @@ def _parsed(address: str) -> tuple[bytes | None, str]:
 
 
 def _is_local(packed: bytes) -> bool:
-    """Loopback, link-local or unspecified: no address to reach a VM under."""
+    """Loopback, link-local or unspecified: a VM cannot be reached there."""
     if len(packed) == 4:
         return packed[0] == 127 or packed.startswith(_LINK_LOCAL_V4) or packed == _UNSPECIFIED_V4
     return (packed[0] == 0xFE and packed[1] & 0xC0 == 0x80) or (packed[15] < 2 and packed.startswith(_ZEROS))

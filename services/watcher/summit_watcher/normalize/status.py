@@ -1,4 +1,4 @@
-"""The coarse status: a closed set to filter and count on, from KubeVirt's own words.
+"""The coarse status: a closed set to filter and count on, from KubeVirt's own status.
 
 KubeVirt's order (pkg/virt-controller/watch/vm/vm.go setPrintableStatus) is first match wins; its result is
 `status.printableStatus`, which is kept beside ours as it was read.
@@ -46,15 +46,15 @@ _MAY_STOP = frozenset({"Halted", "Manual", "WaitAsReceiver"})
 def vm_status(vm: VmFacts, live: VmiFacts | None) -> VmStatus:
     """Status of a VirtualMachine; `live` is its instance, unless that has ended.
 
-    A VM whose instance cannot even be made (quota, missing instancetype, webhook) says Stopped, with condition
-    Failure: if it should run, that is an error.
+    A VM whose instance cannot be created (quota, missing instancetype, webhook) has status Stopped and condition
+    Failure. If it should run, that is an error.
     """
     if vm.deleting:
         return VmStatus.TERMINATING
     if vm.status_unreadable:
         return VmStatus.UNKNOWN
     if vm.printable_status is None:
-        status = instance_status(live) if live else _not_looked_at(vm)
+        status = instance_status(live) if live else _not_seen_yet(vm)
     else:
         status = _PRINTABLE.get(vm.printable_status.lower(), VmStatus.UNKNOWN)
     if status is VmStatus.STOPPED and vm.failing and vm.run_strategy in _SHOULD_RUN:
@@ -62,11 +62,11 @@ def vm_status(vm: VmFacts, live: VmiFacts | None) -> VmStatus:
     return status
 
 
-def _not_looked_at(vm: VmFacts) -> VmStatus:
-    """Status of a VM that its controller has not looked at yet: what it will say, having found no instance.
+def _not_seen_yet(vm: VmFacts) -> VmStatus:
+    """Status of a VM that its controller has not seen yet: the one it will set when it finds no instance.
 
-    It is about to start a VM that should run; it finds any other stopped (rows 13 and 15 of setPrintableStatus).
-    A strategy that nobody knows, or two at once, promise nothing.
+    It will start a VM that should run, and set any other to stopped (rows 13 and 15 of setPrintableStatus). With an
+    unknown strategy, or two at once, its status cannot be predicted.
     """
     if vm.run_strategy in _SHOULD_RUN:
         return VmStatus.ERROR if vm.failing else VmStatus.STARTING
@@ -74,7 +74,7 @@ def _not_looked_at(vm: VmFacts) -> VmStatus:
 
 
 def instance_status(vmi: VmiFacts) -> VmStatus:
-    """Status of an instance that no VirtualMachine speaks for."""
+    """Status of an instance without a VirtualMachine, or of a VM before its controller has set one."""
     if vmi.deleting and not vmi.is_final:
         return VmStatus.STOPPING
     status = _PHASES.get(vmi.phase, VmStatus.UNKNOWN)

@@ -1,4 +1,4 @@
-"""What is kept of a VirtualMachine."""
+"""The facts of a VirtualMachine."""
 
 from summit_watcher.kube.manifests import Domain, InstancetypeMatcher, VirtualMachine, VirtualMachineSpec
 from summit_watcher.normalize.disks import Disk, template_disks
@@ -7,11 +7,11 @@ from summit_watcher.normalize.facts import (
     conditions_of,
     labels_of,
     name_of,
+    shared_text,
     text,
     timestamp,
     unreadable,
     version_of,
-    word,
 )
 from summit_watcher.normalize.guest import declared_os, firmware_uuid, machine_type, template_memory, template_vcpus
 from summit_watcher.normalize.instancetype import InstancetypeKey, lookup, pin_of
@@ -33,7 +33,7 @@ class VmFacts(Facts, frozen=True, gc=False, kw_only=True):
 
     cpu: Figure
     memory: Figure
-    """Of the template. With an instancetype: why they are not known, should it be missing."""
+    """Sizes of the template. With an instancetype: why they are unknown while it is missing."""
     disks: tuple[Disk, ...] | None = None
     instancetype: str | None = None
     instancetype_key: InstancetypeKey | None = None
@@ -45,21 +45,21 @@ class VmFacts(Facts, frozen=True, gc=False, kw_only=True):
 
 
 def instancetype_key(vm: VmFacts) -> InstancetypeKey | None:
-    """The instancetype to look up for `join_vm`; None if the VM names none that could exist."""
+    """The instancetype that `join_vm` needs; None if the VM names none that could exist."""
     return vm.instancetype_key
 
 
 def vm_facts(vm: VirtualMachine) -> VmFacts:
     """Read a VirtualMachine.
 
-    Its conditions are trusted while the instance exists (`status.created`). Of a stopped VM only Ready and Failure are:
-    the others are copies of the last instance's and never removed (virt-controller vm.go syncConditions).
+    Its conditions hold while the instance exists (`status.created`). For a stopped VM only Ready and Failure hold: the
+    others are copies of the last instance's and are never removed (virt-controller vm.go syncConditions).
     """
     metadata, status = vm.metadata, vm.status
     spec = vm.spec or VirtualMachineSpec()
     guest = spec.template.spec if spec.template else None
     domain = guest.domain if guest else None
-    namespace = word(metadata.namespace) or ""
+    namespace = shared_text(metadata.namespace) or ""
     strategy, strategy_problem = run_strategy(vm)
     conditions = conditions_of(status.conditions) if status else {}
     created = bool(status and status.created)
@@ -74,7 +74,7 @@ def vm_facts(vm: VirtualMachine) -> VmFacts:
         created_at=timestamp(metadata.creation_timestamp),
         deleting=metadata.deletion_timestamp is not None,
         labels=labels_of(metadata),
-        printable_status=word(status.printable_status) if status else None,
+        printable_status=shared_text(status.printable_status) if status else None,
         status_unreadable=bool(vm.decode_problems) and unreadable(vm.decode_problems, "status.printableStatus"),
         run_strategy=strategy,
         failing=conditions.get("Failure", False),
@@ -95,10 +95,10 @@ def vm_facts(vm: VirtualMachine) -> VmFacts:
 
 
 def run_strategy(vm: VirtualMachine) -> tuple[str | None, str | None]:
-    """The run strategy in one word, and the problem with it.
+    """The run strategy, and the problem with it.
 
-    `running` is the deprecated spelling of Always and Halted; neither means Halted. Both are refused by today's
-    webhook, but old objects may have them, and KubeVirt then does not know what to do either.
+    `running` is the deprecated form of Always and Halted; without either the VM is halted. Today's webhook refuses both
+    at once, but old objects may have them, and KubeVirt cannot interpret them either.
     """
     spec = vm.spec
     if spec is None or (vm.decode_problems and unreadable(vm.decode_problems, "spec.runStrategy", "spec.running")):
@@ -111,15 +111,15 @@ def run_strategy(vm: VirtualMachine) -> tuple[str | None, str | None]:
 
 
 def _instancetype(matcher: InstancetypeMatcher | None, namespace: str) -> tuple[InstancetypeKey | None, Figure | None]:
-    """The instancetype that the VM names, and what its sizes are should that be missing.
+    """The instancetype that the VM names, and the figure for its sizes while that is missing.
 
-    With an instancetype the template says nothing of either, and 1 vCPU would be an invention.
+    With an instancetype the template has no sizes, and 1 vCPU would be made up.
     """
     return lookup(text(matcher.name), matcher.kind, namespace) if matcher else (None, None)
 
 
 def _sizes(vm: VirtualMachine, domain: Domain | None, *, has_template: bool) -> tuple[Figure, Figure]:
-    """VCPUs and memory of a VirtualMachine without an instancetype."""
+    """The vCPUs and memory of a VirtualMachine without an instancetype."""
     if vm.decode_problems and unreadable(vm.decode_problems, "spec.instancetype"):
         return unknown("cpu: unreadable"), unknown("memory: unreadable")
     if not has_template:
@@ -137,7 +137,7 @@ def _is_unreadable(vm: VirtualMachine, member: str) -> bool:
 
 
 def _pinned(vm: VirtualMachine, matcher: InstancetypeMatcher) -> str | None:
-    """The revision in use: the user's choice, else the controller's as long as it is of the same instancetype."""
+    """The revision in use: the user's choice, else the controller's if it belongs to the same instancetype."""
     if matcher.revision_name:
         return pin_of(matcher.revision_name)
     ref = vm.status.instancetype_ref if vm.status else None

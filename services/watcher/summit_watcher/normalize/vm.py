@@ -20,14 +20,14 @@ _MIGRATING = frozenset({VmStatus.MIGRATING, VmStatus.WAITING_FOR_RECEIVER})
 
 
 class _Parts(NamedTuple):
-    """What a VM is joined from, and what follows from more than one of these."""
+    """The objects that a VM is joined from, and values that depend on more than one of them."""
 
     vm: VmFacts | None
     vmi: VmiFacts | None
     live: VmiFacts | None
     """The instance, unless it has ended."""
     answering: VmiFacts | None
-    """The instance, if its node still speaks of it."""
+    """The instance, if its node still reports it."""
     status: VmStatus
     cpu: Figure
     memory: Figure
@@ -45,8 +45,8 @@ def join_vm(
 ) -> Vm:
     """Make the normalized VM. Without `vm` it is an instance that stands alone.
 
-    An instance that has ended still tells sizes: of claims, which a stopped VirtualMachine does not know, and of an
-    instancetype as the VM really used it. All else of it is over. Raises ValueError only if given neither.
+    An instance that has ended still has sizes: those of claims, which a stopped VirtualMachine does not know, and those
+    of the instancetype as the VM used it. Nothing else of it is shown. Raises ValueError only if given neither.
     """
     subject = vm or vmi
     if subject is None:
@@ -105,9 +105,9 @@ def _joined(subject: VmFacts | VmiFacts, parts: _Parts, cluster: ClusterName, da
 def _cpu_and_memory(
     vm: VmFacts | None, vmi: VmiFacts | None, instancetype: InstancetypeFacts | None
 ) -> tuple[Figure, Figure]:
-    """Of the instance while there is one, of the instancetype if the VM names one, else of the template.
+    """From the instance while there is one, from the instancetype if the VM names one, else from the template.
 
-    An instance that has ended beats the instancetype of the same name, which may have been edited since.
+    An instance that has ended wins over the instancetype of the same name, which may have been edited since.
     """
     if vmi and (vm is None or not vmi.is_final):
         return vmi.cpu, vmi.memory
@@ -125,7 +125,7 @@ def _had_its_instancetype(vm: VmFacts, vmi: VmiFacts) -> bool:
 
 
 def _disk(vm: VmFacts | None, vmi: VmiFacts | None) -> Figure:
-    """The instance's disks while it lives, the template's else; either way sized by what both know."""
+    """The instance's disks while it runs, else the template's; the sizes come from both."""
     of_instance = vmi is not None and (vm is None or not vmi.is_final)
     disks = vmi.disks if of_instance and vmi else vm.disks if vm else None
     others = vm.disks if of_instance and vm else vmi.disks if vmi else None
@@ -137,7 +137,7 @@ def _disk(vm: VmFacts | None, vmi: VmiFacts | None) -> Figure:
 def _problems(
     vm: VmFacts | None, vmi: VmiFacts | None, instancetype: InstancetypeFacts | None, figures: tuple[Figure, ...]
 ) -> list[str]:
-    """Each once, in an order that depends on nothing but the facts."""
+    """Each problem once, in an order that depends only on the facts."""
     problems = [*(vm.problems if vm else ()), *(vmi.problems if vmi and not vmi.is_final else ())]
     problems += [figure.problem for figure in figures if figure.problem]
     has_run = vm and vmi and (not vmi.is_final or _had_its_instancetype(vm, vmi))
@@ -146,12 +146,12 @@ def _problems(
             f"instancetype: {shown(vm.instancetype)} was edited after the VM took it; cpu and memory are new"
         )
     if vmi and vmi.phase == "Unknown" and vmi.ips:
-        problems.append("ip: the node is lost, its last word is not shown")
+        problems.append("ip: the node is lost, so its last addresses are not shown")
     return list(dict.fromkeys(problems))
 
 
 def _guest_os(vm: VmFacts | None, live: VmiFacts | None) -> str | None:
-    """What the agent says, else what the instance or the template declares."""
+    """The agent's, else the one that the instance or the template declares."""
     if live and (known := live.guest_os or live.declared_os):
         return known
     return vm.declared_os if vm else None
