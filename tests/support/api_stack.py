@@ -17,9 +17,10 @@ from summit_api import revisions
 from summit_api.access.identify import Access
 from summit_api.access.principal import Role
 from summit_api.app import create_app
-from summit_api.deps import Services, now
 from summit_api.freshness import Freshness
 from summit_api.query.read_transaction import ReadModels
+from summit_api.requests.dependencies import now
+from summit_api.services import Services
 from summit_api.settings import ApiTimes
 from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.contract import Revision

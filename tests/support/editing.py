@@ -16,8 +16,8 @@ from summit_api import revisions
 from summit_api.access.identify import Access
 from summit_api.access.principal import Role
 from summit_api.app import create_app
-from summit_api.deps import Services
 from summit_api.query.read_transaction import ReadModels
+from summit_api.services import Services
 from summit_api.settings import ApiTimes
 from summit_models.event import Event
 from summit_runtime.nats.consumer import last_per_subject

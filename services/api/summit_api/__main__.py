@@ -10,10 +10,10 @@ from collections.abc import Callable
 from summit_api import configured, freshness, revisions
 from summit_api.access.identify import Access
 from summit_api.app import create_app
-from summit_api.deps import Services
 from summit_api.edits.repeat import keep_repeating
 from summit_api.http.server import listen, serve
 from summit_api.query.read_transaction import ReadModels
+from summit_api.services import Services
 from summit_api.settings import Settings
 from summit_runtime.backoff import Backoff
 from summit_runtime.nats import bus

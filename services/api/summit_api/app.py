@@ -8,17 +8,15 @@ from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
 
-from summit_api import problems
 from summit_api.access.pages import ANY
-from summit_api.access.requirements import roles
-from summit_api.deps import Services
 from summit_api.http.cross_origin import CrossOrigin
 from summit_api.http.leniency import Leniency
-from summit_api.http.repeated import refuse_repeated
 from summit_api.limits.requests import Limited, RequestLimits
 from summit_api.metrics import Timing
-from summit_api.operations import describe
-from summit_api.problems import Problem
+from summit_api.openapi.description import describe
+from summit_api.openapi.roles import roles
+from summit_api.problems.answers import install
+from summit_api.requests.repeated import refuse_repeated
 from summit_api.routes import (
     admin,
     clusters,
@@ -33,23 +31,21 @@ from summit_api.routes import (
     tickets,
     vms,
 )
+from summit_api.services import Services
 
 _DESCRIPTION = (
-    "Inventory of KubeVirt virtual machines in many clusters. Every list carries the revision it was made at and an "
-    "ETag; ask again with If-None-Match and an unchanged list answers 304. Units: cpu is vCPU, memory MiB, disk GiB, "
-    "memoryBytes and diskBytes bytes, times UTC. Errors are RFC 9457 problems."
+    "Inventory of KubeVirt virtual machines in many clusters. Every list has a revision and an ETag. If you send the "
+    "ETag as If-None-Match and the list has not changed, the answer is 304. Units: cpu is vCPU, memory MiB, disk GiB, "
+    "memoryBytes and diskBytes bytes. Times are in UTC. Errors are RFC 9457 problems."
 )
 
-# `operations` tells which statuses each operation has; "4XX" keeps FastAPI from telling of a 422 in its own shape.
-_ANSWERS: dict[int | str, dict[str, Any]] = {500: {"model": Problem}, "4XX": {"description": "Problem"}}
-
 _TAGS = (
-    ("datacenters", "The whole fleet, as the original API shows it"),
-    ("vms", "The inventory: all that is known of each virtual machine, and what it was"),
+    ("datacenters", "All datacenters with their VMs, as the original API shows them"),
+    ("vms", "The inventory: all members of each virtual machine, now and in the past"),
     ("clusters", "Connection and freshness of each cluster"),
     ("migrations", "Live migrations, and the original's migrate"),
-    ("events", "Changes as they happen"),
-    ("admin", "What is declared by hand: datacenters, and virtual machines that no cluster has"),
+    ("events", "The live feed: changes as they happen"),
+    ("admin", "Edits by hand: datacenters, and virtual machines that are in no cluster"),
     ("health", "For people, load balancers and Kubernetes; open to everybody"),
 )
 
@@ -57,7 +53,7 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 class Application(FastAPI):
-    """FastAPI whose OpenAPI document tells more of each operation."""
+    """FastAPI whose OpenAPI document has roles, problems and examples."""
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
@@ -89,14 +85,14 @@ def create_app(services: Services, *, origins: Sequence[str] = (ANY,), limits: R
         ],
     )
     app.state.services = services
-    api = APIRouter(prefix="/api/v1", responses=_ANSWERS, dependencies=[Depends(refuse_repeated)])
+    api = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_repeated)])
     for module in (datacenters, vms, clusters, migrations, history, migrate, admin, events, tickets):
         api.include_router(module.router)
     app.include_router(api)
     app.include_router(probes.router)
     app.include_router(metrics.router)
     app.include_router(docs.router)
-    problems.install(app)
+    install(app)
     return app
 
 

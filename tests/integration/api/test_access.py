@@ -19,7 +19,7 @@ from summit_api.access import tokens
 from summit_api.access.identify import Access
 from summit_api.access.policy_file import PolicyFile
 from summit_api.access.principal import Role
-from summit_api.access.requirements import roles
+from summit_api.openapi.roles import roles
 
 TOKENS = {role: tokens.new_token() for role in Role}
 EXPIRED = tokens.new_token()
@@ -131,9 +131,9 @@ async def test_refusals_say_what_is_needed(stack: Stack) -> None:
     """Problems, with the challenge of RFC 6750; nothing of the token is in them."""
     for headers, words, challenge in (
         ({}, "send it as 'Authorization: Bearer …'", 'Bearer realm="summit-connect"'),
-        (bearer(tokens.new_token()), "none that this api knows", 'error="invalid_token"'),
-        (bearer("x"), "none that this api knows", 'error="invalid_token"'),
-        (bearer("a.b.c"), "none that this api knows", 'error="invalid_token"'),
+        (bearer(tokens.new_token()), "does not know this token", 'error="invalid_token"'),
+        (bearer("x"), "does not know this token", 'error="invalid_token"'),
+        (bearer("a.b.c"), "does not know this token", 'error="invalid_token"'),
         (bearer(EXPIRED), "expired at 2026-11-23T00:00:00Z", 'error="invalid_token"'),
         ({"Authorization": "Basic YTpi"}, "must be Bearer", 'error="invalid_token"'),
     ):

@@ -19,8 +19,8 @@ from summit_api.http.protocol import ConnectionLimits
 from summit_api.http.server import listen, serve
 from summit_api.limits.clients import Clients
 from summit_api.limits.requests import RequestLimits
-from summit_api.openapi import application
-from summit_api.problems import MEDIA_TYPE
+from summit_api.openapi.document import application
+from summit_api.problems.problem import MEDIA_TYPE
 from summit_api.query.errors import QueryTooLongError
 from summit_api.query.read_transaction import ReadModels
 
@@ -93,14 +93,18 @@ def problem(answer: bytes) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("request_", "status", "words"),
     [
-        (b"GET /livez?" + b"a" * 3000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414, "an address has 2048 bytes"),
-        (b"GET /livez HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 5000 + b"\r\n\r\n", 431, "headers have 4096 bytes"),
-        (b"GET /livez HTTP/1.1\r\n" + b"X: a\r\n" * 1000 + b"\r\n", 431, "headers have 4096 bytes"),
-        (b"GET /livez HTTP/1.1\r\nX: " + b"a" * 5000, 431, "headers have 4096 bytes"),
-        (b"GET /livez?" + b"a" * 5000, 414, "an address has 2048 bytes"),
-        (b"\x16\x03\x01\x02\x00\x01\x00", 400, "cannot be read as HTTP"),
-        (b"GET /livez HTTP/1.1\r\nContent-Length: x\r\n\r\n", 400, "cannot be read as HTTP"),
-        (b"GET /livez HTTP/1.1\r\nHost: a\r\n", 408, "was not sent within 0.3 s"),
+        (b"GET /livez?" + b"a" * 3000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414, "an address can have at most 2048 bytes"),
+        (
+            b"GET /livez HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 5000 + b"\r\n\r\n",
+            431,
+            "at most 4096 bytes",
+        ),
+        (b"GET /livez HTTP/1.1\r\n" + b"X: a\r\n" * 1000 + b"\r\n", 431, "at most 4096 bytes"),
+        (b"GET /livez HTTP/1.1\r\nX: " + b"a" * 5000, 431, "at most 4096 bytes"),
+        (b"GET /livez?" + b"a" * 5000, 414, "an address can have at most 2048 bytes"),
+        (b"\x16\x03\x01\x02\x00\x01\x00", 400, "is not valid HTTP"),
+        (b"GET /livez HTTP/1.1\r\nContent-Length: x\r\n\r\n", 400, "is not valid HTTP"),
+        (b"GET /livez HTTP/1.1\r\nHost: a\r\n", 408, "did not arrive within 0.3 s"),
     ],
 )
 async def test_head_that_is_too_long_or_wrong_or_late(port: int, request_: bytes, status: int, words: str) -> None:
@@ -135,14 +139,14 @@ async def test_body_that_is_too_large(port: int) -> None:
         for path, content in (("/count", LARGE), ("/count", chunks()), ("/parse", chunks()), ("/livez", LARGE)):
             answer = await http.post(path, content=content)
             assert (answer.status_code, answer.headers["Content-Type"]) == (413, MEDIA_TYPE)
-            assert "1000 bytes at most" in answer.json()["detail"]
+            assert "at most 1000 bytes" in answer.json()["detail"]
         assert (await http.post("/count", content=b"x" * 1000)).json() == 1000
 
 
 async def test_body_that_does_not_come(port: int) -> None:
     """It is the client who is late."""
     answer = await said(port, b"POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\nConnection: close\r\n\r\nabc")
-    assert problem(answer) == (408, "the request was not sent completely within 0.5 s")
+    assert problem(answer) == (408, "the request did not arrive completely within 0.5 s")
 
 
 async def test_answer_that_does_not_come(port: int) -> None:
@@ -190,7 +194,7 @@ async def test_client_that_asks_too_often(database_url: str) -> None:
         answers.append(await stack.http.get("/api/v1/status", headers={"Authorization": "Bearer x"}))
         assert [answer.status_code for answer in answers] == [200, 200, 429, 429]
         assert (answers[2].json()["title"], answers[2].headers["Content-Type"]) == ("Too many requests", MEDIA_TYPE)
-        assert re.fullmatch(r"address 127\.0\.0\.1 may ask 0\.1 times a second", answers[2].json()["detail"])
+        assert re.fullmatch(r"address 127\.0\.0\.1 may send 0\.1 requests per second", answers[2].json()["detail"])
         assert 9 <= int(answers[2].headers["Retry-After"]) <= 10
         assert (await stack.http.get("/readyz")).status_code == 200
 

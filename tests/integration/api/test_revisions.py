@@ -48,7 +48,7 @@ async def test_revision_that_does_not_come_is_a_409(database_url: str) -> None:
         for path in READS:
             answer = await stack.http.get(f"/api/v1{path}?revision=2")
             assert (answer.status_code, answer.json()["title"]) == (409, "Revision not applied")
-            assert "the tables are at 1" in answer.json()["detail"]
+            assert "they are at 1" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("wrong", ["-1", "x", str(1 << 63)])

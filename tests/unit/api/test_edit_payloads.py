@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from fastapi import Request
 
-from summit_api.edits.body import FORM, InvalidBodyError, PayloadT, read
 from summit_api.edits.payloads import DatacenterPatch, NewVm, VmPatch
+from summit_api.requests.body import FORM, InvalidBodyError, PayloadT, read
 
 
 def sent(model: type[PayloadT], body: bytes, content_type: str = "application/json") -> PayloadT:

@@ -1,8 +1,8 @@
 """Each operation says what role it needs: a new one that does not fails here."""
 
 from summit_api.access.principal import Role
-from summit_api.access.requirements import roles
-from summit_api.openapi import application
+from summit_api.openapi.document import application
+from summit_api.openapi.roles import roles
 
 ROLES = roles(application())
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from summit_api.validation import complaints
+from summit_api.problems.validation import field_errors
 
 
 def _refuse(_: str) -> str:
@@ -50,7 +50,7 @@ class Everything(BaseModel):
         ({"place": [1]}, "place[1]", "is missing"),
         ({"sort": "age"}, "sort", "there is no order by it"),
         ({"at": "2026-13-01T00:00:00Z"}, "at", "there is no such time: month value is outside expected range of 1-12"),
-        ({"at": "2026-12-01T00:00:00"}, "at", "must tell its offset from UTC, as Z or +01:00"),
+        ({"at": "2026-12-01T00:00:00"}, "at", "must have an offset from UTC, as Z or +01:00"),
         ({"limt": 5}, "limt", "there is no such parameter here; see /docs"),
         ([], "body", "must be an object, not a list"),
     ],
@@ -59,11 +59,11 @@ def test_complaint(given: Any, field: str, said: str) -> None:
     """The value that was sent is in it, cut where it is long."""
     with pytest.raises(ValidationError) as error:
         Everything.model_validate(given)
-    (complaint,) = complaints(error.value.errors())
+    (complaint,) = field_errors(error.value.errors())
     assert (complaint.field, complaint.detail) == (field, said)
 
 
 def test_wrong_value_is_told_once() -> None:
     """Though two that read a request may both refuse it."""
     wrong = {"loc": ("query", "revision"), "type": "int_parsing", "msg": "…", "input": "x"}
-    assert len(complaints([wrong, wrong], below=1)) == 1
+    assert len(field_errors([wrong, wrong], below=1)) == 1

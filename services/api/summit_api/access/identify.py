@@ -13,7 +13,7 @@ from summit_api.access.policy_file import PolicyFile
 from summit_api.access.principal import ANONYMOUS, Principal, Role
 from summit_api.access.signing_keys import IssuerUnavailable
 from summit_api.access.tickets import Tickets
-from summit_api.problems import ProblemError, unavailable
+from summit_api.problems import Kind, ProblemError
 
 _REALM = 'Bearer realm="summit-connect"'
 _INVALID = f'{_REALM}, error="invalid_token"'
@@ -57,7 +57,7 @@ class Access:
             return self._of_token(token, now)
         if self.issuer and token.count(".") == 2:
             return await self._of_issuer(self.issuer, token)
-        raise unauthorized("the token is none that this api knows", _INVALID)
+        raise unauthorized("the api does not know this token", _INVALID)
 
     def is_closed(self) -> bool:
         """Whether there is no way in."""
@@ -76,7 +76,7 @@ class Access:
 
     def _without_token(self, headers: Mapping[str, str]) -> Principal:
         if self.anonymous is None:
-            raise unauthorized("this needs a token: send it as 'Authorization: Bearer …'", _REALM)
+            raise unauthorized("this needs a token; send it as 'Authorization: Bearer …'", _REALM)
         if self.anonymous > Role.VIEWER and pages.is_rebound(headers.get("host"), self._hosts):
             raise _misdirected(headers["host"])
         if pages.is_elsewhere(headers, self._origins):
@@ -86,13 +86,13 @@ class Access:
     def _of_ticket(self, ticket: str, now: datetime) -> Principal:
         if principal := self.tickets.principal(ticket, now):
             return principal
-        raise unauthorized("the ticket is unknown or older than a minute: POST /api/v1/tickets gives another", _INVALID)
+        raise unauthorized("the ticket is unknown or too old; POST /api/v1/tickets gives you another", _INVALID)
 
     def _of_token(self, token: str, now: datetime) -> Principal:
         digest = tokens.digest(token)
         grant = self._own.of_token(digest) or self._policy().of_token(digest)
         if grant is None:
-            raise unauthorized("the token is none that this api knows", _INVALID)
+            raise unauthorized("the api does not know this token", _INVALID)
         if grant.expires and grant.expires <= now:
             raise unauthorized(f"the token {grant.name!r} expired at {grant.expires:%Y-%m-%dT%H:%M:%SZ}", _INVALID)
         return Principal(f"token:{grant.name}", grant.role, grant.scope, grant.expires)
@@ -103,10 +103,10 @@ class Access:
         except InvalidToken as error:
             raise unauthorized(str(error), _INVALID) from None
         except IssuerUnavailable as error:
-            raise unavailable("Identity provider unavailable", str(error)) from None
+            raise ProblemError(Kind.ISSUER_UNAVAILABLE, str(error)) from None
         grant = self._policy().of_groups(identity.groups)
         if grant is None:
-            raise ProblemError(403, "Forbidden", "none of your groups has a role here: the access file lists them")
+            raise ProblemError(Kind.FORBIDDEN, "none of your groups has a role here; the access file lists the groups")
         return Principal(f"oidc:{identity.name}", grant.role, grant.scope, identity.until)
 
     def _policy(self) -> Policy:
@@ -119,13 +119,12 @@ def _policy_of(admin_token: str) -> Policy:
 
 def _misdirected(host: str) -> ProblemError:
     return ProblemError(
-        421,
-        "Misdirected Request",
-        f"the request is for {host!r}, which may be anybody's name: one needs no token to change things here, so a web "
-        f"page of such a name could. If it is a name of this api, add http://{host} (or https://) to API_ORIGINS; "
-        "else ask by 127.0.0.1, or send a token",
+        Kind.MISDIRECTED,
+        f"the request is for {host!r}, which may be anybody's name: nobody needs a token to change things here, so a "
+        f"web page with such a name could change them. If it is a name of this api, add http://{host} (or https://) to "
+        "API_ORIGINS; else use 127.0.0.1, or send a token",
     )
 
 
 def unauthorized(detail: str, challenge: str) -> ProblemError:
-    return ProblemError(401, "Unauthorized", detail, headers={"WWW-Authenticate": challenge})
+    return ProblemError(Kind.UNAUTHORIZED, detail, headers={"WWW-Authenticate": challenge})

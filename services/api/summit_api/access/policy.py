@@ -18,7 +18,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 
 from summit_api.access.principal import RoleName
 from summit_api.access.scope import Scope
-from summit_api.validation import place
+from summit_api.problems.validation import place
 from summit_models.contract import DatacenterId
 
 EVERYBODY = "*"

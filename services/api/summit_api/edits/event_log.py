@@ -1,7 +1,7 @@
-"""The log as the api writes to it: people's edits, each made from what they saw, and answered when it can be read.
+"""The log as the api writes to it: edits, each made from the state that was read, and answered when reads show it.
 
-The api has no rows to write. An edit is an event like any other; the projector makes the row of it, and the answer
-waits for that. Without NATS edits are refused and reads go on.
+The api writes no rows. An edit is an event like any other; the projector makes its row, and the answer waits for that.
+Without NATS edits are rejected and reads continue.
 """
 
 from collections.abc import Sequence
@@ -9,12 +9,14 @@ from typing import NamedTuple
 
 from nats.aio.client import Client
 
-from summit_api.problems import ProblemError, unavailable
+from summit_api.edits.errors import ChangedMeanwhileError, LogUnavailableError
 from summit_api.revisions import Revisions
 from summit_api.settings import ApiTimes
 from summit_models.contract import Revision
 from summit_models.event import Event
 from summit_runtime.nats.append import Basis, ConflictError, NotStoredError, append
+
+_CHANGED = "it has changed since it was read; nothing was done, read it and try again"
 
 
 class Stored(NamedTuple):
@@ -32,31 +34,23 @@ class EventLog:
         self._applied_seconds = times.applied_seconds
 
     async def append(self, events: Sequence[Event], basis: Basis) -> Stored:
-        """Store events, all or none, and wait until the tables have them, for a few seconds at most.
+        """Store all of the events or none, and wait until the tables have them, for a few seconds at most.
 
-        Raises ProblemError: 409 when `basis` is not the newest any more, 503 when NATS has not confirmed.
+        Raises ChangedMeanwhileError when `basis` is not the newest any more, LogUnavailableError without NATS.
         """
         if self.client is None:
             raise _unavailable(NotStoredError("not connected to NATS"))
         try:
             revision = await append(self.client, events, basis)
         except ConflictError as error:
-            if error.newest is not None:  # so that who reads it again sees it
+            if error.newest is not None:  # so that the next read shows it
                 await self._revisions.wait_for(error.newest, self._applied_seconds)
-            raise _changed_meanwhile() from error
+            raise ChangedMeanwhileError(_CHANGED) from error
         except NotStoredError as error:
             raise _unavailable(error) from error
         return Stored(revision, await self._revisions.wait_for(revision, self._applied_seconds))
 
 
-def _changed_meanwhile() -> ProblemError:
-    return ProblemError(
-        409,
-        "Changed meanwhile",
-        "the log has something newer of it than what this was made from; nothing was done, read it and try again",
-    )
-
-
-def _unavailable(error: NotStoredError) -> ProblemError:
-    outcome = "it may have been done all the same: read it before you repeat it" if error.unsure else "nothing was done"
-    return unavailable("Log unavailable", f"the log cannot be written at the moment ({error}); {outcome}")
+def _unavailable(error: NotStoredError) -> LogUnavailableError:
+    outcome = "it may have been done anyway, so read it before you try again" if error.unsure else "nothing was done"
+    return LogUnavailableError(f"the log cannot be written at the moment ({error}); {outcome}")

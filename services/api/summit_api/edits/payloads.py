@@ -1,7 +1,7 @@
-"""What may be said of datacenters and VMs: the original's members, checked.
+"""Payloads of edits: the original's members, validated.
 
-As in the original a member that is missing or null leaves the value as it is, and members it does not know are passed
-over: its clients send back whole VMs with the one member they change.
+As in the original, a member that is missing or null leaves the value as it is, and unknown members are ignored: its
+clients send back whole VMs with one changed member.
 """
 
 import re
@@ -14,27 +14,27 @@ from summit_models.contract import DatacenterId, Uid
 from summit_models.vm import VmStatus
 
 MAX_TEXT = 253
-"""As long as a Kubernetes name may be; longer texts do not fit the indexes."""
+"""The limit of a Kubernetes name. Longer texts do not fit the indexes."""
 
 
 _PLAIN = r"^[^\x00-\x1f\x7f<>]*$"
-"""No line breaks, and nothing that begins a tag: the original's map writes names into its page as they are."""
+"""No line breaks and no tags: the original's map writes names into its page as they are."""
 _ID = r"^[A-Za-z0-9_-]*$"
 
 
 def _plain(text: str) -> str:
     if not re.fullmatch(_PLAIN, text):
-        raise ValueError("may have no line breaks, no other control characters, and no < or >")
+        raise ValueError("cannot contain line breaks, other control characters, < or >")
     return text
 
 
 def _usable_as_id(text: str) -> str:
     if not re.fullmatch(_ID, text):
-        raise ValueError("may have letters from A to Z, digits, _ and - only: it is part of addresses and subjects")
+        raise ValueError("can only contain letters from A to Z, digits, _ and -: it is part of addresses and subjects")
     return text
 
 
-# The documents tell the patterns; functions check them, since a pattern tells nothing to who sends something else.
+# The documents have the patterns. Functions check them, since a pattern does not explain what is wrong.
 Text = Annotated[str, Field(max_length=MAX_TEXT, json_schema_extra={"pattern": _PLAIN}), AfterValidator(_plain)]
 Name = Annotated[
     str,
@@ -43,7 +43,7 @@ Name = Annotated[
 ]
 Id = Annotated[str, Field(max_length=MAX_TEXT, json_schema_extra={"pattern": _ID}), AfterValidator(_usable_as_id)]
 Size = Annotated[int, Field(ge=0, le=2**40)]
-"""In bytes, too, it fits a column."""
+"""Fits a column in bytes as well."""
 Latitude = Annotated[float, Field(ge=-90, le=90)]
 Longitude = Annotated[float, Field(ge=-180, le=180)]
 
@@ -58,7 +58,7 @@ class _Payload(BaseModel):
 
 class DatacenterPatch(_Payload):
     name: Name | None = Field(default=None, examples=["Solna North"])
-    location: Text | None = Field(default=None, description="Empty for none", examples=["Solna, Sweden"])
+    location: Text | None = Field(default=None, description="Empty to remove it", examples=["Solna, Sweden"])
     coordinates: tuple[Latitude, Longitude] | None = Field(
         default=None, description="Latitude and longitude in degrees", examples=[(59.36, 18.0)]
     )
@@ -70,18 +70,18 @@ class VmPatch(_Payload):
     cpu: Size | None = Field(default=None, description="Virtual CPUs", examples=[2])
     memory: Size | None = Field(default=None, description="MiB", examples=[8192])
     disk: Size | None = Field(default=None, description="GiB", examples=[530])
-    cluster: Text | None = Field(default=None, description="Any text; empty for none", examples=["old-vmware"])
+    cluster: Text | None = Field(default=None, description="Any text; empty to remove it", examples=["old-vmware"])
 
 
 class NewVm(_Payload):
     """A VM to be added by hand."""
 
     id: Id | None = Field(
-        default=None, description="Never used before in any datacenter; a UUID is made when there is none"
+        default=None, description="Must never have been used in any datacenter. The default is a new UUID"
     )
     name: Name = Field(examples=["erp-db-01"])
     status: Annotated[VmStatus | None, BeforeValidator(_none_if_empty)] = Field(
-        default=None, description="'unknown' when there is none, or an empty text"
+        default=None, description="The default, and an empty text, is 'unknown'"
     )
     cpu: Size | None = Field(default=None, description="Virtual CPUs", examples=[2])
     memory: Size | None = Field(default=None, description="MiB", examples=[8192])

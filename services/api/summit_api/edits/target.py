@@ -4,7 +4,7 @@ Each opens and closes its own transaction: none is held while an event is on its
 """
 
 from summit_api.access.scope import Scope
-from summit_api.problems import ProblemError, not_found
+from summit_api.edits.errors import DatacenterNotFoundError, IdInUseError, VmNotFoundError
 from summit_api.query import editable
 from summit_api.query.editable import Editable
 from summit_api.query.read_transaction import ReadModels
@@ -16,30 +16,30 @@ from summit_runtime.nats.append import Basis
 
 
 async def datacenter(read_models: ReadModels, scope: Scope, id_: DatacenterId) -> Editable[Datacenter]:
-    """Raises ProblemError 404 with the original's sentence."""
+    """Raises DatacenterNotFoundError with the original's sentence."""
     async with read_models.transaction() as transaction:
         known = await editable.datacenter(transaction, scope, id_)
     if known is None:
-        raise not_found("Datacenter", f"datacenter {id_} not found")
+        raise DatacenterNotFoundError(f"datacenter {id_} not found")
     return known
 
 
 async def vm(read_models: ReadModels, scope: Scope, datacenter_id: DatacenterId, uid: Uid) -> Editable[Vm]:
-    """Raises ProblemError 404 with the original's sentence."""
+    """Raises VmNotFoundError or DatacenterNotFoundError with the original's sentence."""
     async with read_models.transaction() as transaction:
         known = await editable.vm(transaction, scope, datacenter_id, uid)
     if known is None:
         await datacenter(read_models, scope, datacenter_id)
-        raise not_found("VM", f"vm {uid} not found in datacenter {datacenter_id}")
+        raise VmNotFoundError(f"vm {uid} not found in datacenter {datacenter_id}")
     return known
 
 
 async def unused_id(read_models: ReadModels, uid: Uid) -> Basis:
-    """What the first event of a VM with this id rests on. Raises ProblemError 409 when the id is another VM's."""
+    """What the first event of a VM with this id rests on. Raises IdInUseError when another VM has it."""
     async with read_models.transaction() as transaction:
         used = await editable.used_id(transaction, uid)
     if used and not used.free:
-        raise ProblemError(409, "Id in use", f"the id {uid} is another VM's: ids are unique in all datacenters")
+        raise IdInUseError(f"another VM has the id {uid}: ids are unique in all datacenters")
     return Basis(unmanaged_vm_subjects(uid), used.revision if used else Revision(0))
 
 

@@ -1,11 +1,10 @@
-"""CORS: which web pages may read answers. Starlette's middleware, but what it refuses is a problem like all else."""
+"""CORS: which web pages may read answers. Starlette's middleware, except that it rejects requests with a problem."""
 
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Receive, Scope, Send
 
-from summit_api import problems
-from summit_api.problems import ProblemError
+from summit_api.problems import Kind, ProblemError, problem
 
 
 class CrossOrigin(CORSMiddleware):
@@ -14,7 +13,7 @@ class CrossOrigin(CORSMiddleware):
             answer = self.preflight_response(headers)
             if answer.status_code >= 400:
                 refused = [member for member in answer.headers.items() if not member[0].startswith("content-")]
-                answer = problems.response(scope["path"], self._refusal(headers), dict(refused))
+                answer = problem.response(scope["path"], self._refusal(headers), dict(refused))
             await answer(scope, receive, send)
             return
         await super().__call__(scope, receive, send)
@@ -27,7 +26,7 @@ class CrossOrigin(CORSMiddleware):
             detail = f"no page may send {method}; pages may send {', '.join(self.allow_methods)}"
         else:
             detail = f"pages of {origin} may not reach into a private network"
-        return ProblemError(400, "Cross-origin request refused", detail)
+        return ProblemError(Kind.CROSS_ORIGIN, detail)
 
 
 def _is_preflight(method: str, headers: Headers) -> bool:

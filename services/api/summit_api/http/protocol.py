@@ -11,8 +11,7 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from summit_api import problems
-from summit_api.problems import ProblemError
+from summit_api.problems import Kind, ProblemError, problem
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class LimitedProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade:
             pass  # nothing here can be upgraded to; the request is answered as one that did not ask for it
         except httptools.HttpParserError:
-            self._refuse(ProblemError(400, "Bad Request", "this cannot be read as HTTP/1.1"))
+            self._refuse(ProblemError(Kind.BAD_REQUEST, "the request is not valid HTTP/1.1"))
         if self._in_head:
             self._head_bytes += len(data)
             self._check_head(self._head_bytes)
@@ -99,28 +98,26 @@ class LimitedProtocol(HttpToolsProtocol):
             self.transport.close()
             return
         seconds = f"{self._limits.head_seconds:g} s"
-        self._refuse(ProblemError(408, "Request Timeout", f"the head of the request was not sent within {seconds}"))
+        self._refuse(ProblemError(Kind.REQUEST_TIMEOUT, f"the head of the request did not arrive within {seconds}"))
 
     def _check_head(self, size: int) -> None:
         most = self._limits.head_bytes
         if self._refused:
             return
         if len(self.url) > most // 2:
-            self._refuse(ProblemError(414, "URI Too Long", f"an address has {most // 2} bytes at most"))
+            self._refuse(ProblemError(Kind.URI_TOO_LONG, f"an address can have at most {most // 2} bytes"))
         elif size > most:
-            self._refuse(
-                ProblemError(431, "Request Header Fields Too Large", f"address and headers have {most} bytes at most")
-            )
+            self._refuse(ProblemError(Kind.HEADERS_TOO_LARGE, f"address and headers can have at most {most} bytes"))
 
-    def _refuse(self, problem: ProblemError) -> None:
+    def _refuse(self, error: ProblemError) -> None:
         """Answer, and read nothing more. An answer that is under way already ends without this one."""
         self._refused = True
         _cancel(self._head_timer)
         if self.cycle is None or self.cycle.response_complete:
-            body = problems.body(self.url.partition(b"?")[0].decode("latin-1"), problem)
+            body = problem.body(self.url.partition(b"?")[0].decode("latin-1"), error)
             self.transport.write(
-                STATUS_LINE[problem.status]
-                + f"content-type: {problems.MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\n".encode()
+                STATUS_LINE[error.status]
+                + f"content-type: {problem.MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\n".encode()
                 + b"connection: close\r\n\r\n"
                 + body
             )

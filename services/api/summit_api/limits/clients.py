@@ -9,7 +9,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 
 from summit_api.access.principal import ANONYMOUS, Principal
 from summit_api.limits.rate import Rate
-from summit_api.problems import ProblemError
+from summit_api.problems import Kind, ProblemError
 
 
 class Clients:
@@ -26,7 +26,7 @@ class Clients:
     def count(self, client: str) -> None:
         """Take one request from what the client may ask now. Raises ProblemError 429."""
         if self._rate and (wait := self._rate.take(client, time.monotonic())):
-            raise _too_many(f"{client} may ask {self._per_second:g} times a second", math.ceil(wait))
+            raise _too_many(f"{client} may send {self._per_second:g} requests per second", math.ceil(wait))
 
     @contextmanager
     def request(self, client: str) -> Iterator[None]:
@@ -74,4 +74,4 @@ def _one_more(counted: Counter[str], client: str, most: int, what: str) -> Itera
 
 
 def _too_many(detail: str, retry_after: int) -> ProblemError:
-    return ProblemError(429, "Too many requests", detail, retry_after=retry_after)
+    return ProblemError(Kind.TOO_MANY_REQUESTS, detail, retry_after=retry_after)

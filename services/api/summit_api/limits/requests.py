@@ -9,8 +9,8 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from summit_api import problems
-from summit_api.problems import ProblemError, unavailable
+from summit_api.problems import Kind, ProblemError
+from summit_api.problems.problem import response
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Limited:
         request = _Request(self._limits, receive, send, begun=self._leave)
         try:
             if self._under_way >= self._limits.concurrent:
-                raise unavailable("Busy", "the api answers as many requests as it can; try again shortly")
+                raise _busy()
             if request.declared_bytes(scope) > self._limits.body_bytes:
                 raise _too_large(self._limits.body_bytes)
             self._under_way += 1
@@ -47,7 +47,7 @@ class Limited:
             finally:
                 request.end()
         except ProblemError as problem:
-            await problems.response(scope["path"], problem)(scope, receive, send)
+            await response(scope["path"], problem)(scope, receive, send)
 
     def _leave(self) -> None:
         self._under_way -= 1
@@ -106,9 +106,13 @@ class _Request:
     def _too_late(self) -> ProblemError:
         seconds = f"{self._limits.seconds:g} s"
         if self._waits_for_client:
-            return ProblemError(408, "Request Timeout", f"the request was not sent completely within {seconds}")
-        return unavailable("Timeout", f"there was no answer within {seconds}; ask for less, or try again")
+            return ProblemError(Kind.REQUEST_TIMEOUT, f"the request did not arrive completely within {seconds}")
+        return ProblemError(Kind.TIMEOUT, f"the answer did not begin within {seconds}; ask for less, or try again")
+
+
+def _busy() -> ProblemError:
+    return ProblemError(Kind.BUSY, "the api has as many requests under way as it can have; try again shortly")
 
 
 def _too_large(most: int) -> ProblemError:
-    return ProblemError(413, "Content Too Large", f"a request has {most} bytes at most; this one has more")
+    return ProblemError(Kind.CONTENT_TOO_LARGE, f"a body can have at most {most} bytes, and this one has more")

@@ -6,14 +6,18 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request, Response
 
 from summit_api.access.scope import Scope
-from summit_api.deps import AdminDep, Now, ReadingDep, ServicesDep
-from summit_api.edits import answer, body, target
 from summit_api.edits import datacenter as datacenters
+from summit_api.edits import target
 from summit_api.edits import vm as vms
 from summit_api.edits.payloads import DatacenterPatch, NewVm, VmPatch
-from summit_api.problem_kinds import EDIT, declared
-from summit_api.problems import ProblemError
+from summit_api.openapi.responses import ANY, BODY, edits, problems, reads
+from summit_api.problems import Kind, ProblemError
 from summit_api.query import datacenters as fleets
+from summit_api.requests import body
+from summit_api.requests import edited as answer
+from summit_api.requests.dependencies import Now, ServicesDep
+from summit_api.requests.principal import AdminDep
+from summit_api.requests.reading import ReadingDep
 from summit_api.routes.datacenters import list_datacenters
 from summit_api.shapes.original import Datacenters, OriginalDatacenter, OriginalVm, SentEvent
 from summit_models.contract import DatacenterId, Uid
@@ -27,11 +31,7 @@ DatacenterPath = Annotated[DatacenterId, Path(description="Id of the datacenter"
 VmPath = Annotated[Uid, Path(description="`id` of the VM", examples=["5f0c7c9e-3b0a-4f6e-9a51-6d1b0d2c7e11"])]
 
 
-@router.get(
-    "/datacenters",
-    response_model=Datacenters,
-    responses={304: {"description": "What you have still is the answer"}},
-)
+@router.get("/datacenters", response_model=Datacenters, responses=reads())
 async def list_datacenters_to_edit(reading: ReadingDep, _: AdminDep) -> Response:
     """The same as /api/v1/datacenters."""
     return await list_datacenters(reading)
@@ -40,7 +40,7 @@ async def list_datacenters_to_edit(reading: ReadingDep, _: AdminDep) -> Response
 @router.patch(
     "/datacenters/{datacenter}",
     response_model=OriginalDatacenter,
-    responses=answer.NOT_YET | declared(*EDIT, "Invalid payload", "Datacenter not found"),
+    responses=edits(*BODY, Kind.DATACENTER_NOT_FOUND),
     openapi_extra=body.documented(DatacenterPatch),
 )
 async def edit_datacenter(
@@ -65,7 +65,7 @@ async def edit_datacenter(
 @router.post(
     "/datacenters/{datacenter}/vms",
     response_model=OriginalVm,
-    responses=answer.NOT_YET | declared(*EDIT, "Invalid payload", "Datacenter not found", "Id in use"),
+    responses=edits(*BODY, Kind.DATACENTER_NOT_FOUND, Kind.ID_IN_USE),
     openapi_extra=body.documented(NewVm),
 )
 async def add_vm(
@@ -76,7 +76,7 @@ async def add_vm(
     await target.datacenter(services.read_models, principal.scope, datacenter)
     vm = vms.new(said, datacenter)
     if not principal.scope.allows(datacenter, vm.namespace):
-        raise ProblemError(403, "Forbidden", f"{principal.name} may not add a VM to the namespace {vm.namespace!r}")
+        raise ProblemError(Kind.FORBIDDEN, f"{principal.name} may not add a VM to the namespace {vm.namespace!r}")
     basis = await target.unused_id(services.read_models, vm.id)
     stored = await services.log.append(vms.added(vm, basis.revision, now), basis)
     logger.info("%s added VM %s (%s) to %s", principal.name, vm.id, vm.name, datacenter)
@@ -86,8 +86,7 @@ async def add_vm(
 @router.patch(
     "/datacenters/{datacenter}/vms/{vm_id}",
     response_model=OriginalVm,
-    responses=answer.NOT_YET
-    | declared(*EDIT, "Invalid payload", "Datacenter not found", "VM not found", "Managed VM", "Not implemented"),
+    responses=edits(*BODY, Kind.DATACENTER_NOT_FOUND, Kind.VM_NOT_FOUND, Kind.MANAGED_VM, Kind.NOT_IMPLEMENTED),
     openapi_extra=body.documented(VmPatch),
 )
 async def edit_vm(
@@ -110,7 +109,7 @@ async def edit_vm(
     "/datacenters/{datacenter}/vms/{vm_id}",
     status_code=204,
     response_class=Response,
-    responses=answer.NOT_YET | declared(*EDIT, "Datacenter not found", "VM not found", "Managed VM"),
+    responses=edits(Kind.DATACENTER_NOT_FOUND, Kind.VM_NOT_FOUND, Kind.MANAGED_VM),
 )
 async def remove_vm(
     *, services: ServicesDep, principal: AdminDep, now: Now, datacenter: DatacenterPath, vm_id: VmPath
@@ -119,13 +118,13 @@ async def remove_vm(
     known = await target.vm(services.read_models, principal.scope, datacenter, vm_id)
     if known.state.managed:
         cluster = known.state.cluster
-        raise ProblemError(409, "Managed VM", f"VM {vm_id} is watched in cluster {cluster}: delete it there")
+        raise ProblemError(Kind.MANAGED_VM, f"VM {vm_id} is watched in cluster {cluster}: delete it there")
     stored = await services.log.append(vms.removed(known.state, known.revision, now), target.vm_basis(known))
     logger.info("%s removed VM %s (%s) from %s", principal.name, vm_id, known.state.name, datacenter)
     return answer.no_content(stored)
 
 
-@router.get("/test-event")
+@router.get("/test-event", responses=problems(*ANY))
 async def send_test_event(services: ServicesDep, _: AdminDep) -> SentEvent:
     """Send the message `test:event` to all clients of the feed of this process; the log does not have it."""
     services.feed.hub.test_event("manual test event")
@@ -138,19 +137,17 @@ async def _payload(request: Request, model: type[body.PayloadT]) -> body.Payload
         return await body.read(request, model)
     except body.InvalidBodyError as error:
         members = {"error": "invalid payload"}
-        raise ProblemError(400, "Invalid payload", str(error), fields=error.fields, members=members) from error
+        raise ProblemError(Kind.INVALID_PAYLOAD, str(error), fields=error.fields, members=members) from error
 
 
 def _its_clusters(vm: Vm, differing: list[str]) -> ProblemError:
     if differing == ["status"]:
         return ProblemError(
-            501,
-            "Not implemented",
+            Kind.NOT_IMPLEMENTED,
             f"to change the status of VM {vm.id} is to start or stop it in cluster {vm.cluster}, "
             "and this version has no power actions; nothing was changed",
         )
     return ProblemError(
-        409,
-        "Managed VM",
+        Kind.MANAGED_VM,
         f"VM {vm.id} is watched in cluster {vm.cluster}: change {', '.join(differing)} there, and it changes here",
     )

@@ -4,13 +4,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from summit_api.deps import ReadingDep
+from summit_api.openapi.responses import reads
 from summit_api.query import clusters as query
 from summit_api.query.parameters import Parameters
 from summit_api.render import inventory
+from summit_api.requests.reading import ReadingDep
 from summit_api.shapes.inventory import ClusterList
 
-router = APIRouter(tags=["clusters"])
+router = APIRouter(tags=["clusters"], responses=reads())
 
 
 @router.get("/clusters", response_model=ClusterList)

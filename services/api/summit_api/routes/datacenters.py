@@ -4,18 +4,20 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from summit_api.deps import ReadingDep
+from summit_api.openapi.responses import problems, reads
+from summit_api.problems import Kind
 from summit_api.query import datacenters as query
 from summit_api.query.parameters import MomentQuery
 from summit_api.render import original
+from summit_api.requests.reading import ReadingDep
 from summit_api.shapes.original import Datacenters, Status
 
-router = APIRouter(tags=["datacenters"])
+router = APIRouter(tags=["datacenters"], responses=reads())
 
 
 @router.get("/datacenters", response_model=Datacenters)
 async def list_datacenters(reading: ReadingDep) -> Response:
-    """All datacenters with all their VMs. For large fleets, or for more of each VM, see /api/v1/vms."""
+    """All datacenters with all their VMs. For large fleets, or for all members of a VM, use /api/v1/vms."""
     tag = reading.tag(ages=True, staleness=True)
     if reading.is_known(tag):
         return reading.not_modified(tag)
@@ -24,9 +26,9 @@ async def list_datacenters(reading: ReadingDep) -> Response:
     return reading.answer(original.datacenters(declared, fleet, reading.transaction, reading.moment), tag)
 
 
-@router.get("/status", response_model=Status)
+@router.get("/status", response_model=Status, responses=problems(Kind.HISTORY_NOT_KEPT))
 async def get_status(reading: ReadingDep, parameters: Annotated[MomentQuery, Query()]) -> Response:
-    """Counts of datacenters and VMs; with `at` of the VMs as they were then, in the datacenters of today."""
+    """Counts of datacenters and VMs. With `at` it counts the VMs as they were then, in the datacenters of today."""
     at = parameters.at
     moment = reading.at(at)
     tag = reading.tag(staleness=at is None)

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from summit_api.problem_kinds import KINDS, anchor
+from summit_api.problems import Kind
 
 router = APIRouter(include_in_schema=False)
 
@@ -38,9 +38,7 @@ async def docs(request: Request) -> HTMLResponse:
 def _problems() -> str:
     """Where the `type` of a problem leads to."""
     rows = "".join(
-        f"<tr id={anchor(title)}><td>{status}<td>{escape(title)}<td>{escape(meaning)}"
-        for status, kinds in KINDS.items()
-        for title, meaning in kinds.items()
+        f"<tr id={kind.anchor}><td>{kind.status}<td>{escape(kind.title)}<td>{_prose(kind.meaning)}" for kind in Kind
     )
     return f"<table>{rows}</table>"
 

@@ -1,21 +1,25 @@
 """GET /api/v1/events: every change as it happens, as server-sent events."""
 
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import AfterValidator, Field
 
 from summit_api.access.tickets import MAX_LENGTH
-from summit_api.deps import FeedViewerDep, ServicesDep, not_applied
 from summit_api.feed.admission import withdrawn
 from summit_api.feed.frame import Topic
 from summit_api.feed.response import EventStream
 from summit_api.feed.selection import Selection
 from summit_api.feed.subscription import FeedRequest
-from summit_api.problems import invalid_field
+from summit_api.openapi.responses import ANY, Responses, problems
+from summit_api.problems import Kind
+from summit_api.problems.problem import invalid_value
 from summit_api.query.filters import VmFilters
 from summit_api.query.position import PATTERN, Position
+from summit_api.requests.dependencies import ServicesDep
+from summit_api.requests.principal import FeedViewerDep
+from summit_api.requests.reading import not_applied
 
 router = APIRouter(tags=["events"])
 
@@ -43,7 +47,7 @@ class FeedQuery(VmFilters):
     ticket: str | None = Field(
         default=None, max_length=MAX_LENGTH, description="A ticket instead of a token, for browsers"
     )
-    """Named here since it would be rejected otherwise; `deps.feed_principal` reads it."""
+    """Named here since it would be rejected otherwise; `feed_principal` reads it."""
     types: list[Topic] = Field(default=[], max_length=len(Topic), description="Topics of the messages; default is all")
 
 
@@ -67,11 +71,12 @@ event: bookmark
 data: {"revision":41902}
 
 """
-_FEED: dict[int | str, dict[str, Any]] = {
+_FEED: Responses = {
     200: {
         "description": "Messages, until the client disconnects. docs/api.md has their types and payloads",
         "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EXAMPLE}},
-    }
+    },
+    **problems(*ANY, Kind.INVALID_VALUE, Kind.REVISION_NOT_APPLIED),
 }
 
 
@@ -103,5 +108,5 @@ def _after(last_event_id: str | None, since: str | None) -> Position | None:
     try:
         after = _position(last_event_id) if last_event_id else since
     except ValueError as error:
-        raise invalid_field("Last-Event-ID", str(error)) from error
+        raise invalid_value("Last-Event-ID", str(error)) from error
     return None if after is None else Position.parse(after)

@@ -4,24 +4,24 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from summit_api.deps import Reading, ReadingDep
-from summit_api.problem_kinds import declared
-from summit_api.problems import ProblemError, not_found
+from summit_api.openapi.responses import problems, reads
+from summit_api.problems import Kind, ProblemError
 from summit_api.query import history
 from summit_api.query.history import CLUSTERS, MIGRATIONS, VMS, Collection
 from summit_api.query.parameters import HistoryQuery
 from summit_api.render import inventory
+from summit_api.requests.reading import Reading, ReadingDep
 from summit_api.shapes.inventory import History
 
-router = APIRouter()
+router = APIRouter(responses=reads())
 
 PageDep = Annotated[HistoryQuery, Query()]
 
 
-@router.get("/vms/{vm_id}/events", tags=["vms"], response_model=History, responses=declared("VM not found"))
+@router.get("/vms/{vm_id}/events", tags=["vms"], response_model=History, responses=problems(Kind.VM_NOT_FOUND))
 async def list_vm_events(reading: ReadingDep, vm_id: str, parameters: PageDep) -> Response:
     """What happened to a VM, newest first, also after its end: what changed, from what, to what, and when."""
-    missing = not_found("VM", f"there is no VM with the id {vm_id!r}")
+    missing = ProblemError(Kind.VM_NOT_FOUND, f"there is no VM with the id {vm_id!r}")
     return await _answer(reading, VMS, vm_id, parameters, missing)
 
 
@@ -29,20 +29,20 @@ async def list_vm_events(reading: ReadingDep, vm_id: str, parameters: PageDep) -
     "/migrations/{migration_id}/events",
     tags=["migrations"],
     response_model=History,
-    responses=declared("Migration not found"),
+    responses=problems(Kind.MIGRATION_NOT_FOUND),
 )
 async def list_migration_events(reading: ReadingDep, migration_id: str, parameters: PageDep) -> Response:
     """What happened to a live migration, newest first: each phase, and when."""
-    missing = not_found("Migration", f"there is no migration with the id {migration_id!r}")
+    missing = ProblemError(Kind.MIGRATION_NOT_FOUND, f"there is no migration with the id {migration_id!r}")
     return await _answer(reading, MIGRATIONS, migration_id, parameters, missing)
 
 
 @router.get(
-    "/clusters/{name}/events", tags=["clusters"], response_model=History, responses=declared("Cluster not found")
+    "/clusters/{name}/events", tags=["clusters"], response_model=History, responses=problems(Kind.CLUSTER_NOT_FOUND)
 )
 async def list_cluster_events(reading: ReadingDep, name: str, parameters: PageDep) -> Response:
     """What happened to the connection of a cluster, newest first, also after its retirement: each state, and why."""
-    missing = not_found("Cluster", f"there is no cluster {name!r}")
+    missing = ProblemError(Kind.CLUSTER_NOT_FOUND, f"there is no cluster {name!r}")
     return await _answer(reading, CLUSTERS, name, parameters, missing)
 
 

@@ -13,21 +13,25 @@ from pydantic import Field
 
 from summit_api.access.principal import Principal
 from summit_api.access.scope import Scope
-from summit_api.deps import Now, OperatorDep, Services, ServicesDep
-from summit_api.edits import answer, body, target
+from summit_api.edits import target
 from summit_api.edits import vm as vms
 from summit_api.edits.event_log import Stored
 from summit_api.edits.payloads import Migrate
 from summit_api.http.leniency import HEAD_ONLY
-from summit_api.problem_kinds import EDIT, TABLES, declared
-from summit_api.problems import ProblemError, not_found, of_query
+from summit_api.openapi.responses import ANY, TABLES, edits, problems
+from summit_api.problems import Kind, ProblemError
+from summit_api.problems.answers import EXPECTED, problem_of
+from summit_api.problems.validation import FieldError
 from summit_api.query import datacenters as fleets
 from summit_api.query import editable
 from summit_api.query.editable import Editable
-from summit_api.query.errors import QueryError
 from summit_api.query.parameters import OnlyThese
+from summit_api.requests import body
+from summit_api.requests import edited as answer
+from summit_api.requests.dependencies import Now, ServicesDep
+from summit_api.requests.principal import OperatorDep
+from summit_api.services import Services
 from summit_api.shapes.original import AutomaticMigration, MigrateAnswer
-from summit_api.validation import FieldError
 from summit_models.contract import DatacenterId
 from summit_models.vm import Vm
 
@@ -46,8 +50,10 @@ _NO = frozenset({"0", "false", "no", "off"})
 @router.post(
     "",
     response_model=MigrateAnswer,
-    responses=answer.NOT_YET
-    | declared(*EDIT, "Invalid request", "Datacenter not found", "VM not found", "Not implemented"),
+    responses=edits(
+        *(Kind.INVALID_VALUE, Kind.REQUEST_TIMEOUT, Kind.CONTENT_TOO_LARGE),
+        *(Kind.DATACENTER_NOT_FOUND, Kind.VM_NOT_FOUND, Kind.NOT_IMPLEMENTED),
+    ),
     openapi_extra=body.documented(Migrate),
 )
 async def migrate_vm(
@@ -58,8 +64,8 @@ async def migrate_vm(
         asked = await _asked(request)
         known = await _source(services, principal.scope, asked)
         moved, stored = await _move(services, principal, known, asked.to_datacenter, now)
-    except (ProblemError, QueryError) as error:
-        problem = of_query(error) if isinstance(error, QueryError) else error
+    except EXPECTED as error:
+        problem = problem_of(error)
         problem.members = {"success": False, "message": problem.detail, **problem.members}
         raise problem from error.__cause__
     message = (
@@ -68,7 +74,7 @@ async def migrate_vm(
     return answer.migrated(moved, message, services.freshness, now, stored)
 
 
-@router.get("", response_model_exclude_none=True, responses=declared(*TABLES))
+@router.get("", response_model_exclude_none=True, responses=problems(*ANY, *TABLES))
 async def migrate_first_vm(
     request: Request,
     services: ServicesDep,
@@ -109,12 +115,12 @@ async def _asked(request: Request) -> Migrate:
         asked = await body.read(request, Migrate)
     except body.InvalidBodyError as error:
         members = {"message": "Invalid request body"}
-        raise ProblemError(400, "Invalid request", str(error), fields=error.fields, members=members) from error
+        raise ProblemError(Kind.INVALID_VALUE, str(error), fields=error.fields, members=members) from error
     if missing := [name for name, value in asked.model_dump(by_alias=True).items() if not value]:
         fields = [FieldError(field=name, detail="is missing") for name in missing]
-        raise ProblemError(400, "Invalid request", "vmId, fromDC, and toDC are required", fields=fields)
+        raise ProblemError(Kind.INVALID_VALUE, "vmId, fromDC, and toDC are required", fields=fields)
     if asked.from_datacenter == asked.to_datacenter:
-        raise ProblemError(400, "Invalid request", "Source and target datacenters cannot be the same")
+        raise ProblemError(Kind.INVALID_VALUE, "Source and target datacenters cannot be the same")
     return asked
 
 
@@ -124,9 +130,9 @@ async def _source(services: Services, scope: Scope, asked: Migrate) -> Editable[
         known = await editable.vm(transaction, scope, asked.from_datacenter, asked.vm_id)
         to = await editable.datacenter(transaction, scope, asked.to_datacenter)
     if known is None:
-        raise not_found("VM", f"VM {asked.vm_id} not found in datacenter {asked.from_datacenter}")
+        raise ProblemError(Kind.VM_NOT_FOUND, f"VM {asked.vm_id} not found in datacenter {asked.from_datacenter}")
     if to is None:
-        raise not_found("Datacenter", f"target datacenter {asked.to_datacenter} not found")
+        raise ProblemError(Kind.DATACENTER_NOT_FOUND, f"target datacenter {asked.to_datacenter} not found")
     return known
 
 
@@ -144,8 +150,7 @@ async def _move(
 def _refuse_managed(vm: Vm) -> None:
     if vm.managed:
         raise ProblemError(
-            501,
-            "Not implemented",
+            Kind.NOT_IMPLEMENTED,
             f"VM {vm.id} ({vm.name}) is watched in cluster {vm.cluster}: it would have to be migrated live to a "
             "cluster of the other datacenter, which this version cannot do; nothing was changed",
         )

@@ -5,18 +5,19 @@ from urllib.parse import parse_qsl, urlencode
 
 from fastapi import APIRouter, Path, Query, Response
 
-from summit_api.deps import Reading, ReadingDep
-from summit_api.problem_kinds import declared
-from summit_api.problems import invalid_field, not_found
+from summit_api.openapi.responses import problems, reads
+from summit_api.problems import Kind, ProblemError
+from summit_api.problems.problem import invalid_value
 from summit_api.query import migrations as query
 from summit_api.query.migrations import MigrationFilters, MigrationPageQuery
 from summit_api.query.parameters import Storable
 from summit_api.render import original
+from summit_api.requests.reading import Reading, ReadingDep
 from summit_api.shapes.original import OriginalMigration
 from summit_models.contract import DatacenterId
 from summit_models.migration import MigrationDirection
 
-router = APIRouter(prefix="/migrations", tags=["migrations"])
+router = APIRouter(prefix="/migrations", tags=["migrations"], responses=reads())
 
 _DIRECTIONS = {"enum": [direction.value for direction in MigrationDirection]}
 """For the documentation only: a wrong direction gets the original's status and sentence, not a 422."""
@@ -67,12 +68,12 @@ async def list_directed_migrations(
     return await _list(reading, MigrationFilters(direction=direction))
 
 
-@router.get("/{migration_id}", response_model=OriginalMigration, responses=declared("Migration not found"))
+@router.get("/{migration_id}", response_model=OriginalMigration, responses=problems(Kind.MIGRATION_NOT_FOUND))
 async def get_migration(reading: ReadingDep, migration_id: str) -> Response:
     """One migration by its id."""
     row = await query.by_id(reading.transaction, migration_id, reading.scope)
     if row is None:
-        raise not_found("Migration", "migration not found")
+        raise ProblemError(Kind.MIGRATION_NOT_FOUND, "migration not found")
     tag = reading.tag()
     if reading.is_known(tag):
         return reading.not_modified(tag)
@@ -88,7 +89,7 @@ async def _list(reading: Reading, filters: MigrationFilters) -> Response:
 
 def _check(direction: str, wrong: str) -> None:
     if direction not in [*MigrationDirection]:
-        raise invalid_field("direction", f"{wrong} - must be 'incoming', 'outgoing', or 'unknown'")
+        raise invalid_value("direction", f"{wrong} - must be 'incoming', 'outgoing', or 'unknown'")
 
 
 def _next_page(target: str, cursor: str) -> str:

@@ -3,10 +3,10 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse
 
-from summit_api.deps import ServicesDep
 from summit_api.query.errors import DatabaseUnavailableError, QueryError
 from summit_api.query.read_transaction import ReadModels
 from summit_api.query.schema import schema_revision
+from summit_api.requests.dependencies import ServicesDep
 from summit_api.shapes.original import Health
 from summit_models.tables import SCHEMA_REVISION
 

@@ -5,19 +5,19 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from summit_api.deps import Reading, ReadingDep
-from summit_api.problem_kinds import declared
-from summit_api.problems import ProblemError, not_found
+from summit_api.openapi.responses import problems, reads
+from summit_api.problems import Kind, ProblemError
 from summit_api.query import vms as query
 from summit_api.query.parameters import MomentQuery, Parameters
 from summit_api.query.vms import DeletedVm, VmPageQuery, VmRow
 from summit_api.render import inventory
-from summit_api.shapes.inventory import VmItem, VmPage
+from summit_api.requests.reading import Reading, ReadingDep
+from summit_api.shapes.inventory import PartialVmPage, VmItem, VmPage
 
-router = APIRouter(tags=["vms"])
+router = APIRouter(tags=["vms"], responses=reads())
 
 
-@router.get("/vms", response_model=VmPage)
+@router.get("/vms", response_model=VmPage | PartialVmPage, responses=problems(Kind.HISTORY_NOT_KEPT))
 async def list_vms(reading: ReadingDep, parameters: Annotated[VmPageQuery, Query()]) -> Response:
     """VMs, filtered and sorted, page by page. Repeat a filter for "or", combine filters for "and".
 
@@ -32,7 +32,7 @@ async def list_vms(reading: ReadingDep, parameters: Annotated[VmPageQuery, Query
     return reading.answer(inventory.vm_page(page, reading.transaction, moment, parameters.members), tag)
 
 
-@router.get("/vms/{vm_id}", response_model=VmItem, responses=declared("VM not found"))
+@router.get("/vms/{vm_id}", response_model=VmItem, responses=problems(Kind.VM_NOT_FOUND, Kind.HISTORY_NOT_KEPT))
 async def get_vm(reading: ReadingDep, vm_id: str, parameters: Annotated[MomentQuery, Query()]) -> Response:
     """One VM by its id."""
     at = parameters.at
@@ -49,7 +49,7 @@ async def get_vm(reading: ReadingDep, vm_id: str, parameters: Annotated[MomentQu
 @router.get(
     "/datacenters/{datacenter}/clusters/{cluster}/namespaces/{namespace}/vms/{name}",
     response_model=VmItem,
-    responses=declared("VM not found"),
+    responses=problems(Kind.VM_NOT_FOUND),
 )
 async def get_vm_by_name(
     *,
@@ -64,7 +64,9 @@ async def get_vm_by_name(
     place = {"datacenter": datacenter, "cluster": cluster, "namespace": namespace, "name": name}
     vm = await query.by_name(reading.transaction, reading.scope, **place)
     if vm is None:
-        raise not_found("VM", f"there is no VM {namespace}/{name} in cluster {cluster!r} of datacenter {datacenter!r}")
+        raise ProblemError(
+            Kind.VM_NOT_FOUND, f"there is no VM {namespace}/{name} in cluster {cluster!r} of datacenter {datacenter!r}"
+        )
     tag = _tag(reading, None)
     if reading.is_known(tag):
         return reading.not_modified(tag)
@@ -79,6 +81,6 @@ def _tag(reading: Reading, at: datetime | None) -> str:
 def _no_vm(vm_id: str, deleted: DeletedVm | None, at: datetime | None) -> ProblemError:
     if deleted:
         when = f"{deleted.deleted_at:%Y-%m-%dT%H:%M:%SZ}"
-        return not_found("VM", f"VM {deleted.name!r} with the id {vm_id!r} was deleted at {when}")
+        return ProblemError(Kind.VM_NOT_FOUND, f"VM {deleted.name!r} with the id {vm_id!r} was deleted at {when}")
     then = f" at {at.isoformat()}" if at else ""
-    return not_found("VM", f"there is no VM with the id {vm_id!r}{then}")
+    return ProblemError(Kind.VM_NOT_FOUND, f"there is no VM with the id {vm_id!r}{then}")

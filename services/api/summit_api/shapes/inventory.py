@@ -1,6 +1,6 @@
 """Our own shapes: the contract's models, and what is known only when they are shown: age and freshness."""
 
-from pydantic import AwareDatetime, Field, JsonValue
+from pydantic import AwareDatetime, ConfigDict, Field, JsonValue
 
 from summit_models.cluster import ClusterHealth
 from summit_models.contract import Contract, Revision
@@ -24,10 +24,25 @@ class ListAnswer(Contract):
     as_of: AwareDatetime | None = Field(description="When that revision was applied; null before the first")
 
 
-class VmPage(ListAnswer):
-    items: list[VmItem] = Field(description="In the order of `sort`; with `fields` of those members only")
+class PartialVmItem(VmItem):
+    """The members that `fields` names, and `id`."""
+
+    model_config = ConfigDict(json_schema_extra={"required": ["id"]})
+
+
+class _Page(ListAnswer):
     next: str | None = Field(description="`cursor` of the next page; null on the last")
-    count: int | None = Field(default=None, description="VMs of all pages; there with `count=true` only")
+    count: int | None = Field(default=None, description="Number of VMs on all pages; only with `count=true`")
+
+
+class VmPage(_Page):
+    items: list[VmItem] = Field(description="In the order of `sort`")
+
+
+class PartialVmPage(_Page):
+    """The answer to a request with `fields`."""
+
+    items: list[PartialVmItem] = Field(description="In the order of `sort`")
 
 
 class Change(Contract):

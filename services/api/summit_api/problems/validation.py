@@ -1,6 +1,6 @@
-"""What is wrong with a value that was sent, in a sentence for people: pydantic's words are for who writes the model.
+"""What is wrong with a value, in a sentence for people: pydantic's sentences are for the author of the model.
 
-Each sentence goes on after the name of the field and a colon, and says what is allowed.
+Each sentence follows the name of the field and a colon, and says what is allowed.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 LONGEST_SHOWN = 60
-"""Characters of a wrong value: enough to find it by."""
+"""Characters of a wrong value, enough to find it."""
 
 _NUMBER = "must be a whole number, not {value}"
 _TRUTH = "must be true or false, not {value}"
@@ -40,11 +40,11 @@ _SENTENCES: Mapping[str, str] = {
     "string_too_short": "must have at least {min_length} character(s)",
     "datetime_from_date_parsing": "there is no such time: {error}",
     "datetime_parsing": "there is no such time: {error}",
-    "timezone_aware": "must tell its offset from UTC, as Z or +01:00",
-    "json_invalid": "is no JSON: {error}",
+    "timezone_aware": "must have an offset from UTC, as Z or +01:00",
+    "json_invalid": "is not valid JSON: {error}",
     "value_error": "{error}",
 }
-"""By pydantic's type of the error, with what it tells of it. A type that is not here keeps pydantic's sentence."""
+"""By pydantic's type of error, with its context. A type that is not here keeps pydantic's sentence."""
 
 
 class FieldError(BaseModel):
@@ -52,13 +52,13 @@ class FieldError(BaseModel):
     detail: str = Field(description="What is wrong and what is allowed", examples=["must be at most 500, not '501'"])
 
 
-def complaints(errors: Iterable[Mapping[str, Any]], *, below: int = 0) -> list[FieldError]:
-    """Each wrong field, once: a parameter that two readers of a request look at is refused by both.
+def field_errors(errors: Iterable[Mapping[str, Any]], *, below: int = 0) -> list[FieldError]:
+    """Each wrong field, once: two dependencies of a route may both reject the same parameter.
 
-    `below` is how many parts of each location only say where the value was sent, as `query` does.
+    `below` is how many parts of each location only say where in the request the value was, as `query` does.
     """
-    told = dict.fromkeys(_told(errors, below))
-    return [FieldError(field=field, detail=detail) for field, detail in told]
+    found = dict.fromkeys(_sentences(errors, below))
+    return [FieldError(field=field, detail=detail) for field, detail in found]
 
 
 def place(location: Sequence[int | str]) -> str:
@@ -71,13 +71,13 @@ def sentence(fields: Iterable[FieldError]) -> str:
     return "; ".join(f"{wrong.field}: {wrong.detail}" for wrong in fields)
 
 
-def _told(errors: Iterable[Mapping[str, Any]], below: int) -> Iterator[tuple[str, str]]:
+def _sentences(errors: Iterable[Mapping[str, Any]], below: int) -> Iterator[tuple[str, str]]:
     for wrong in errors:
         location = wrong["loc"]
-        yield place(location[below:]) or (str(location[0]) if location else "body"), _complaint(wrong)
+        yield place(location[below:]) or (str(location[0]) if location else "body"), _sentence(wrong)
 
 
-def _complaint(wrong: Mapping[str, Any]) -> str:
+def _sentence(wrong: Mapping[str, Any]) -> str:
     known = _SENTENCES.get(wrong["type"])
     if known is None:
         return str(wrong["msg"])

@@ -1,4 +1,4 @@
-"""What role each operation needs, read from its dependencies: for the documents, and for the test that none forgets."""
+"""The role that each operation needs, read from its dependencies: for the documents, and for the test of all routes."""
 
 from collections.abc import Iterator, Mapping
 
@@ -7,11 +7,11 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import iter_route_contexts
 
 from summit_api.access.principal import Role
-from summit_api.deps import AtLeast
+from summit_api.requests.principal import AtLeast
 
 
 def roles(app: FastAPI) -> Mapping[tuple[str, str], Role | None]:
-    """The role one needs at least, by method and path; None where everybody may ask."""
+    """The least role that is needed, by method and path; None where no role is."""
     return {
         (method, route.path or ""): max(_roles(route.dependant), default=None)
         for route in iter_route_contexts(app.routes)

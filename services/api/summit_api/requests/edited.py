@@ -1,6 +1,6 @@
-"""The answer to an edit, in the original's shape: what it made, and the revision from which on reads show it.
+"""The answer to an edit, in the original's shape: the new state, and the revision from which on reads show it.
 
-`stored` is None where there was nothing to change.
+`stored` is None where the edit changed nothing.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,10 +16,6 @@ from summit_api.render import original
 from summit_api.render.moment import Moment
 from summit_models.datacenter import Datacenter
 from summit_models.vm import Vm
-
-NOT_YET: dict[int | str, dict[str, Any]] = {
-    202: {"description": "It is in the log, but was not in the tables within five seconds: reads will show it"}
-}
 
 
 def datacenter(

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
-from summit_api.validation import FieldError, complaints, sentence
+from summit_api.problems.validation import FieldError, field_errors, sentence
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
@@ -14,7 +14,7 @@ PayloadT = TypeVar("PayloadT", bound=BaseModel)
 
 
 class InvalidBodyError(Exception):
-    """The body is not what the route wants; `fields` say where."""
+    """The body is not valid; `fields` say where."""
 
     def __init__(self, fields: list[FieldError]) -> None:
         self.fields = fields
@@ -22,7 +22,7 @@ class InvalidBodyError(Exception):
 
 
 async def read(request: Request, model: type[PayloadT]) -> PayloadT:
-    """Raises InvalidBodyError. JSON is taken as it is (`"4"` is no number), a form has nothing but texts."""
+    """Raises InvalidBodyError. JSON has types (`"4"` is not a number); a form has only texts."""
     body = await request.body()
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
@@ -32,20 +32,20 @@ async def read(request: Request, model: type[PayloadT]) -> PayloadT:
     except ValidationError as error:
         if error.errors()[0]["type"] == "json_invalid" and (other := _no_json(body, media_type)):
             raise InvalidBodyError([FieldError(field="body", detail=other)]) from error
-        raise InvalidBodyError(complaints(error.errors())) from error
+        raise InvalidBodyError(field_errors(error.errors())) from error
 
 
 def _no_json(body: bytes, media_type: str) -> str | None:
-    """Why what was sent need not be JSON at all: more of a help than the place where it is none."""
+    """Why the body is not JSON at all: that helps more than the position of a syntax error."""
     if not body.strip():
-        return "is missing: JSON or a form is wanted"
+        return "is missing; send JSON or a form"
     if media_type and not media_type.endswith("json"):
         return f"must be JSON or a form, {JSON} or {FORM}, not {media_type}"
     return None
 
 
 def documented(model: type[BaseModel]) -> dict[str, Any]:
-    """What OpenAPI says of such a body. The schemas it refers to are those of the answers."""
+    """Such a body in OpenAPI. The schemas it refers to are those of the answers."""
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
     schema.pop("$defs", None)
     content = {media_type: {"schema": schema} for media_type in (JSON, FORM)}
@@ -53,6 +53,6 @@ def documented(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _members(form: bytes) -> dict[str, str | list[str]]:
-    """A name that comes once has one text, a repeated one a list."""
+    """A name that occurs once has a text, a repeated one a list."""
     values = parse_qs(form.decode(errors="replace"), keep_blank_values=True)
     return {name: texts[0] if len(texts) == 1 else texts for name, texts in values.items()}

@@ -6,9 +6,9 @@ from typing import get_origin
 
 from fastapi import Request
 
-from summit_api.problems import ProblemError
+from summit_api.problems import Kind, ProblemError
+from summit_api.problems.validation import FieldError
 from summit_api.query.parameters import OnlyThese
-from summit_api.validation import FieldError
 
 
 async def refuse_repeated(request: Request) -> None:
@@ -18,7 +18,7 @@ async def refuse_repeated(request: Request) -> None:
         if len(values := given.getlist(name)) > 1:
             detail = f"can have one value, but {len(values)} were given"
             fields = [FieldError(field=name, detail=detail)]
-            raise ProblemError(422, "Invalid request", f"{name}: {detail}", fields=fields)
+            raise ProblemError(Kind.INVALID_PARAMETER, f"{name}: {detail}", fields=fields)
 
 
 @cache

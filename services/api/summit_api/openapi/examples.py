@@ -10,7 +10,7 @@ _OF_TYPE: Mapping[str, Any] = {"string": "", "integer": 1, "number": 1.0, "boole
 
 
 def example_of(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
-    """What the schema gives as an example, else its default, else what its type makes likely."""
+    """The example that the schema has, else its default, else a likely value of its type."""
     if reference := schema.get("$ref"):
         schema = schemas[reference.removeprefix(_REF)] | {name: schema[name] for name in schema if name != "$ref"}
     if "example" in schema:
@@ -18,12 +18,12 @@ def example_of(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
     for several in ("examples", "enum"):
         if schema.get(several):
             return schema[several][0]
-    for said in ("const", "default"):
-        if said in schema:
-            return schema[said]
+    for keyword in ("const", "default"):
+        if keyword in schema:
+            return schema[keyword]
     if alternatives := schema.get("anyOf"):
         likely = example_of(alternatives[0], schemas)
-        return likely or None  # a member that may be null and has no example: it is unknown
+        return likely or None  # a member that can be null and has no example
     return _of_type(schema, schemas)
 
 

@@ -1,14 +1,13 @@
-"""`python -m summit_api.openapi` prints the OpenAPI document; `docs/openapi.json` is that, committed and compared."""
+"""The OpenAPI document as `docs/openapi.json` has it."""
 
 import json
-import sys
 
 from fastapi import FastAPI
 from pydantic import SecretStr
 
 from summit_api.app import create_app
-from summit_api.deps import Services
 from summit_api.query.read_transaction import ReadModels
+from summit_api.services import Services
 
 
 def application() -> FastAPI:
@@ -19,7 +18,3 @@ def application() -> FastAPI:
 def document() -> str:
     """The document as it is committed: sorted, indented, one newline at the end."""
     return json.dumps(application().openapi(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-
-
-if __name__ == "__main__":
-    sys.stdout.write(document())

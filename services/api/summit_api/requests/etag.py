@@ -1,4 +1,4 @@
-"""Entity tags: whether an answer could have changed, told from numbers, without making it.
+"""Entity tags: whether an answer can have changed, computed from numbers, without making the answer.
 
 A tag is `W/"<revision>-<fingerprint>"`. The fingerprint is made of all else an answer depends on: the version of the
 api, the era and when the revision was applied (another stream, or a restored one, may use its number again), which

@@ -1,0 +1,98 @@
+"""Which error becomes which problem. Queries and edits raise errors of their own, since they know no HTTP."""
+
+from collections.abc import Mapping
+from http import HTTPMethod
+from typing import Any, cast
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
+from starlette.types import ExceptionHandler
+
+from summit_api.edits import errors as edits
+from summit_api.problems.kinds import Kind
+from summit_api.problems.problem import ProblemError, invalid_value, response
+from summit_api.problems.validation import field_errors, sentence
+from summit_api.query import errors as query
+
+_KINDS: Mapping[type[Exception], Kind] = {
+    query.DatabaseUnavailableError: Kind.DATABASE_UNAVAILABLE,
+    query.SchemaNotReadyError: Kind.SCHEMA_NOT_READY,
+    query.QueryTooLongError: Kind.QUERY_TOO_LONG,
+    query.HistoryNotKeptError: Kind.HISTORY_NOT_KEPT,
+    query.InvalidValueError: Kind.INVALID_VALUE,
+    edits.DatacenterNotFoundError: Kind.DATACENTER_NOT_FOUND,
+    edits.VmNotFoundError: Kind.VM_NOT_FOUND,
+    edits.IdInUseError: Kind.ID_IN_USE,
+    edits.ChangedMeanwhileError: Kind.CHANGED_MEANWHILE,
+    edits.LogUnavailableError: Kind.LOG_UNAVAILABLE,
+}
+
+EXPECTED = (ProblemError, query.QueryError, edits.EditError)
+"""Errors that are answers: `problem_of` knows them."""
+
+
+def problem_of(error: Exception) -> ProblemError:
+    """The problem that one of EXPECTED is answered with."""
+    match error:
+        case ProblemError():
+            return error
+        case query.InvalidValueError(parameter=str(parameter)):
+            return invalid_value(parameter, str(error))
+    return ProblemError(_KINDS[type(error)], str(error))
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of the application, foreseen or not, with a problem."""
+    handlers: Mapping[type[Exception], Any] = {
+        **dict.fromkeys(EXPECTED, _on_expected),
+        RequestValidationError: _on_invalid_request,
+        HTTPException: _on_http_error,
+        Exception: _on_unforeseen,
+    }
+    for error, handler in handlers.items():
+        app.add_exception_handler(error, cast(ExceptionHandler, handler))
+
+
+async def _on_expected(request: Request, error: Exception) -> Response:
+    return _answer(request, problem_of(error))
+
+
+async def _on_invalid_request(request: Request, error: RequestValidationError) -> Response:
+    fields = field_errors(error.errors(), below=1)  # `query`, `path` or `header`
+    return _answer(request, ProblemError(Kind.INVALID_PARAMETER, sentence(fields), fields=fields))
+
+
+async def _on_http_error(request: Request, error: HTTPException) -> Response:
+    """What the router itself answers: there is no such path, or it does not answer this method."""
+    path = request.url.path
+    match error.status_code:
+        case 404:
+            detail = f"there is no path {path}; /openapi.json lists the paths"
+            return _answer(request, ProblemError(Kind.NOT_FOUND, detail))
+        case 405:
+            allowed = ", ".join(_methods(request))
+            detail = f"{path} does not answer {request.method}; it answers {allowed}"
+            return _answer(request, ProblemError(Kind.METHOD_NOT_ALLOWED, detail, headers={"Allow": allowed}))
+        case 413:
+            return _answer(request, ProblemError(Kind.CONTENT_TOO_LARGE, str(error.detail)))
+    return _answer(request, ProblemError(Kind.BAD_REQUEST, str(error.detail)))
+
+
+def _methods(request: Request) -> list[str]:
+    """What the path answers: the router itself reports only its first route, and not HEAD."""
+    routes = request.app.router.routes
+    answered = (
+        m for m in HTTPMethod if any(r.matches({**request.scope, "method": m})[0] is Match.FULL for r in routes)
+    )
+    return [name for method in answered for name in (("GET", "HEAD") if method == "GET" else (method.value,))]
+
+
+async def _on_unforeseen(request: Request, _: Exception) -> Response:
+    detail = "the API failed at this request; its log has the traceback"
+    return _answer(request, ProblemError(Kind.INTERNAL, detail))
+
+
+def _answer(request: Request, error: ProblemError) -> Response:
+    return response(request.url.path, error)

@@ -1,0 +1,112 @@
+"""A read of the tables as of one moment. It is answered 304 if the client still has the current answer."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import Depends, Header, Query, Request, Response
+
+from summit_api.access.principal import Principal
+from summit_api.access.scope import Scope
+from summit_api.freshness import Freshness
+from summit_api.problems import Kind, ProblemError
+from summit_api.query import past
+from summit_api.query.parameters import WantedRevision
+from summit_api.query.read_transaction import ReadTransaction
+from summit_api.render.moment import Moment
+from summit_api.requests import etag
+from summit_api.requests.dependencies import Now, ServicesDep
+from summit_api.requests.principal import ViewerDep
+from summit_models.contract import Revision
+
+IfNoneMatch = Annotated[
+    str | None, Header(description="`ETag` of the answer you have; the answer is 304 if it is still current")
+]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One conditional request for what the tables contain."""
+
+    transaction: ReadTransaction
+    moment: Moment
+    freshness: Freshness
+    if_none_match: str | None
+    principal: Principal
+    target: str
+    """Path and query: the tag of one list must not confirm another."""
+
+    @property
+    def scope(self) -> Scope:
+        """What the principal may see. Every query applies it; the rest is answered 404."""
+        return self.principal.scope
+
+    def tag(self, *, ages: bool = False, staleness: bool = False, contacts: bool = False) -> str:
+        """The entity tag of an answer that shows ages, staleness, or the clusters' last contacts."""
+        return etag.tag_of(
+            self.transaction,
+            self.target,
+            self.scope.fingerprint(),
+            etag.minute(self.moment.now) if ages else None,
+            sorted(self.moment.fresh_clusters or ()) if staleness else None,
+            # A lag grows with each second, most of all while no watcher reports.
+            (int(self.moment.now.timestamp()), *sorted(map(repr, self.freshness.healths()))) if contacts else None,
+        )
+
+    def at(self, time: datetime | None) -> Moment:
+        """The moment that an answer shows: now, or the given time. Raises QueryError for an impossible time."""
+        if time is None:
+            return self.moment
+        past.check(self.transaction, time, self.moment.now)
+        return Moment(time, None)
+
+    def is_known(self, tag: str) -> bool:
+        return etag.is_known(tag, self.if_none_match)
+
+    def answer(self, body: bytes, tag: str) -> Response:
+        return Response(body, media_type="application/json", headers=self._headers(tag))
+
+    def not_modified(self, tag: str) -> Response:
+        return Response(status_code=304, headers=self._headers(tag))
+
+    def _headers(self, tag: str) -> dict[str, str]:
+        """`no-cache`: keep it, but ask each time. Headers have the position, too, for answers that are bare arrays."""
+        position = self.transaction.position
+        position_headers = {"Summit-Revision": str(position.revision), "Summit-Position": str(position)}
+        return {"ETag": tag, "Cache-Control": "no-cache", **position_headers}
+
+
+async def reading(
+    request: Request,
+    services: ServicesDep,
+    now: Now,
+    principal: ViewerDep,
+    *,
+    if_none_match: IfNoneMatch = None,
+    revision: Annotated[WantedRevision, Query()] = None,
+) -> AsyncIterator[Reading]:
+    if revision is not None:  # before a connection is taken: a request that waits must not keep others from reading
+        await services.revisions.wait_for(revision, services.times.applied_seconds)
+    moment = Moment(now, services.freshness.fresh_clusters(now))
+    async with services.read_models.transaction() as transaction:
+        _refuse_older(transaction, revision)
+        target = f"{request.url.path}?{request.url.query}"
+        yield Reading(transaction, moment, services.freshness, if_none_match, principal, target)
+
+
+def _refuse_older(transaction: ReadTransaction, revision: int | None) -> None:
+    if revision is not None and transaction.revision < revision:
+        raise not_applied(revision, transaction.revision)
+
+
+def not_applied(revision: int, current: Revision) -> ProblemError:
+    return ProblemError(
+        Kind.REVISION_NOT_APPLIED,
+        f"the tables did not reach revision {revision} in time, they are at {current}; "
+        "ask again, or without `revision`",
+    )
+
+
+# Scope "function": the connection is back in the pool before the answer is sent to a slow client.
+ReadingDep = Annotated[Reading, Depends(reading, scope="function")]
