@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from summit_watcher.kube.errors import StatusError, UndecodableLine
-from summit_watcher.kube.manifests import VirtualMachine
+from summit_watcher.kube.manifests.virtualmachine import VirtualMachine
 from summit_watcher.kube.resources import (
     CLUSTER_INSTANCETYPES,
     INSTANCETYPES,

@@ -9,7 +9,9 @@ from summit_models.contract import ClusterName, DatacenterId
 from summit_models.vm import Vm
 from summit_watcher.inventory.carry_over import carry_over_vm
 from summit_watcher.inventory.published import VM_CODEC
-from summit_watcher.kube.manifests import Instancetype, VirtualMachine, VirtualMachineInstance
+from summit_watcher.kube.manifests.instance import VirtualMachineInstance
+from summit_watcher.kube.manifests.instancetype import Instancetype
+from summit_watcher.kube.manifests.virtualmachine import VirtualMachine
 from summit_watcher.normalize import instancetype_facts, join_vm, vm_facts, vmi_facts
 
 Json = dict[str, Any]

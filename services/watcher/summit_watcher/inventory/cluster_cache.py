@@ -12,7 +12,7 @@ import msgspec
 
 from summit_models.contract import Uid
 from summit_watcher.inventory.store import Change, Store
-from summit_watcher.kube.manifests import Manifest
+from summit_watcher.kube.manifests.metadata import Manifest
 from summit_watcher.kube.resources import (
     CLUSTER_INSTANCETYPES,
     INSTANCETYPES,

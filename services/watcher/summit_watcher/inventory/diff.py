@@ -14,7 +14,7 @@ from summit_watcher.inventory.cluster_cache import ClusterCache
 from summit_watcher.inventory.events import Outgoing
 from summit_watcher.inventory.kinds import KINDS, VM_KIND, Kind
 from summit_watcher.inventory.published import Published
-from summit_watcher.kube.manifests import Manifest
+from summit_watcher.kube.manifests.metadata import Manifest
 from summit_watcher.kube.resources import VIRTUAL_MACHINES, Resource
 from summit_watcher.listwatch.events import ListWatchEvent, turns
 

@@ -1,8 +1,7 @@
-"""Reading a manifest in which some members have the wrong type: those are left out, and named; the rest is kept.
+"""Decoding a manifest in which some members have the wrong type: those are left out and named, the others are kept.
 
-A typed decode stops at the first wrong type and says where. So: decode untyped, remove what was complained about,
-try again. Slow (a few decodes an object), and only ever done for objects that no API server with KubeVirt's own CRDs
-would serve.
+A typed decode stops at the first wrong type and names its place. So decode untyped, remove that place, and try again.
+This is slow (a few decodes per object), but only objects that no API server with KubeVirt's own CRDs serves need it.
 """
 
 import re
@@ -11,14 +10,14 @@ from typing import Any, TypeVar
 import msgspec
 
 from summit_watcher.kube.errors import UNREADABLE
-from summit_watcher.kube.manifests import Manifest, Part
+from summit_watcher.kube.manifests.metadata import Manifest, Part
 
 T = TypeVar("T", bound=Manifest)
 
-MAX_REPAIRS = 20
-"""Then only the metadata is kept: an object with more wrong members is not what its kind says."""
+MAX_REMOVED = 20
+"""Beyond it only the metadata is kept: an object with more wrong members is not of its kind."""
 
-_COMPLAINT = re.compile(r"(?P<complaint>.*) - at `\$(?P<path>.*)`", re.DOTALL)
+_ERROR = re.compile(r"(?P<error>.*) - at `\$(?P<path>.*)`", re.DOTALL)
 
 
 class _OnlyMetadata(Part):
@@ -26,10 +25,10 @@ class _OnlyMetadata(Part):
 
 
 def decode_leniently(data: bytes, kind: type[T]) -> T | None:
-    """Read one object, leaving out what has the wrong type: `decode_problems` says what. None if it is no object."""
+    """Decode one object without the members of a wrong type: `decode_problems` names them. None if it is no object."""
     try:
         document = msgspec.json.decode(data)
-    except msgspec.ValidationError:  # a number such as 1e999: right JSON, but nothing can hold it
+    except msgspec.ValidationError:  # a number such as 1e999 is valid JSON, but no type can hold it
         return _metadata_only(data, kind)
     except UNREADABLE:
         return None
@@ -52,30 +51,30 @@ def _metadata_only(data: bytes, kind: type[T]) -> T | None:
 
 
 def _read(document: Any, kind: type[T]) -> tuple[T | None, tuple[str, ...]]:
-    """Convert `document`, which is changed: each member that is complained about is removed from it."""
+    """Convert `document`. Changes it: each member of the wrong type is removed from it."""
     problems: list[str] = []
-    while len(problems) < MAX_REPAIRS:
+    while len(problems) < MAX_REMOVED:
         try:
             return msgspec.convert(document, kind), tuple(problems)
         except msgspec.ValidationError as error:
-            found = _COMPLAINT.fullmatch(str(error))
+            found = _ERROR.fullmatch(str(error))
             if not found or not _remove(document, found["path"]):
                 break
-            problems.append(f"{found['path'].lstrip('.')}: {_plain(found['complaint'])}")
+            problems.append(f"{found['path'].lstrip('.')}: {_plain(found['error'])}")
     return None, tuple(problems)
 
 
-def _plain(complaint: str) -> str:
-    """`Expected `object | null`, got `array`` as a reader of `problems` wants it."""
-    plain = complaint.replace(" | null", "").replace("`", "")
+def _plain(error: str) -> str:
+    """Msgspec's message, such as `Expected `object | null`, got `array``, for readers of `problems`."""
+    plain = error.replace(" | null", "").replace("`", "")
     return plain[:1].lower() + plain[1:]
 
 
 def _remove(document: Any, path: str) -> bool:
-    """Remove the node at a path such as `.spec.volumes[0].name`; tell whether there was one."""
+    """Remove the node at a path such as `.spec.volumes[0].name`. False if there is none."""
     node = document
     while path:
-        if path == "[...]" and isinstance(node, dict):  # some value of a map, such as a label
+        if path == "[...]" and isinstance(node, dict):  # msgspec does not name the key of a map, such as a label
             return _remove_values(node)
         step = _step(node, path)
         if step is None:
@@ -89,9 +88,9 @@ def _remove(document: Any, path: str) -> bool:
 
 
 def _step(node: Any, path: str) -> tuple[Any, str] | None:
-    """The key of the next node on the way, and the rest of the way.
+    """The key of the next node on a path, and the rest of the path.
 
-    Names are matched against the keys that exist, longest first, since they may hold dots (`vm.kubevirt.io/os`).
+    Names are matched against the existing keys, longest first, since they may contain dots (`vm.kubevirt.io/os`).
     """
     if isinstance(node, list):
         found = re.match(r"\[(\d+)\]", path)
@@ -106,7 +105,7 @@ def _step(node: Any, path: str) -> tuple[Any, str] | None:
 
 def _leave_out(node: Any, key: Any) -> None:
     if isinstance(node, list):
-        node[key] = None  # the other elements keep their places
+        node[key] = None  # so that the other elements keep their places
     else:
         del node[key]
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from summit_watcher.kube.errors import UNREADABLE, StatusError
-from summit_watcher.kube.manifests import Part
+from summit_watcher.kube.manifests.metadata import Part
 
 BODY_SHOWN = 100
 """Characters shown of a body that is no Status, such as a proxy's page."""

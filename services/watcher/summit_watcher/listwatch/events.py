@@ -7,7 +7,7 @@ that the list broke off: forget what was applied since the last one. Apply and D
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Generic, NamedTuple, TypeAlias, TypeVar, cast
 
-from summit_watcher.kube.manifests import Manifest
+from summit_watcher.kube.manifests.metadata import Manifest
 from summit_watcher.kube.resources import WatchEvent
 
 M = TypeVar("M", bound=Manifest)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from summit_watcher.kube.errors import ErrorEvent, StatusError, UndecodableLine
-from summit_watcher.kube.manifests import Manifest
+from summit_watcher.kube.manifests.metadata import Manifest
 from summit_watcher.kube.resources import Resource, WatchEvent
 
 T = TypeVar("T", bound=Manifest)

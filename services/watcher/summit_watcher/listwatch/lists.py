@@ -11,7 +11,7 @@ from itertools import takewhile
 from typing import TypeVar, cast
 
 from summit_watcher.kube.errors import ErrorEvent, StatusError, StreamingListError, WatcherError
-from summit_watcher.kube.manifests import Manifest
+from summit_watcher.kube.manifests.metadata import Manifest
 from summit_watcher.kube.resources import Page, WatchEvent
 from summit_watcher.kube.transport import Timeouts
 from summit_watcher.listwatch.events import Init, InitApply, InitDone

@@ -12,7 +12,7 @@ from summit_runtime.backoff import Backoff
 from summit_watcher.kube.connection import SHORT
 from summit_watcher.kube.errors import BackpressureError, HistoryEndedError, WatcherError
 from summit_watcher.kube.failure import classify
-from summit_watcher.kube.manifests import Manifest
+from summit_watcher.kube.manifests.metadata import Manifest
 from summit_watcher.listwatch.lists import list_objects, list_once
 from summit_watcher.listwatch.state import Listing, Next, StreamState, Verifying, Watching, after_silence
 from summit_watcher.listwatch.watch import watch

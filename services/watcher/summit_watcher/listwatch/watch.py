@@ -10,7 +10,7 @@ from typing import TypeAlias, TypeVar
 
 from summit_models.cluster import ConnectionState
 from summit_watcher.kube.errors import HistoryEndedError, LostError, WatcherError
-from summit_watcher.kube.manifests import Manifest
+from summit_watcher.kube.manifests.metadata import Manifest
 from summit_watcher.kube.resources import WatchEvent
 from summit_watcher.kube.transport import Timeouts
 from summit_watcher.listwatch.events import event_of

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.errors import RegressedError
-from summit_watcher.kube.manifests import Manifest
+from summit_watcher.kube.manifests.metadata import Manifest
 from summit_watcher.kube.resources import Resource
 from summit_watcher.listwatch.events import Sink
 from summit_watcher.listwatch.state import has_regressed

@@ -14,15 +14,9 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from summit_watcher.kube.manifests import (
-    ClaimInfo,
-    DataVolumeTemplate,
-    InstanceSpec,
-    Quantity,
-    VirtualMachine,
-    VirtualMachineInstance,
-    Volume,
-)
+from summit_watcher.kube.manifests.guest import InstanceSpec, Quantity, Volume
+from summit_watcher.kube.manifests.instance import ClaimInfo, VirtualMachineInstance
+from summit_watcher.kube.manifests.virtualmachine import DataVolumeTemplate, VirtualMachine
 from summit_watcher.normalize.facts import text, unreadable
 from summit_watcher.normalize.quantity import MAX_VALUE, Figure, measured, shown, unknown
 

@@ -10,7 +10,8 @@ from functools import lru_cache
 
 import msgspec
 
-from summit_watcher.kube.manifests import Condition, Metadata
+from summit_watcher.kube.manifests.guest import Condition
+from summit_watcher.kube.manifests.metadata import Metadata
 
 MAX_TEXT = 253
 """Characters; the longest name Kubernetes allows. The guest agent is inside the guest: its texts are not trusted."""

@@ -6,15 +6,9 @@ setGuestMemory; pkg/virt-handler/vm.go updateMemoryInfo.
 
 from functools import lru_cache
 
-from summit_watcher.kube.manifests import (
-    Annotations,
-    CpuTopology,
-    Domain,
-    GuestOSInfo,
-    InstanceStatus,
-    Quantity,
-    VirtualMachineInstance,
-)
+from summit_watcher.kube.manifests.guest import CpuTopology, Domain, Quantity
+from summit_watcher.kube.manifests.instance import GuestOSInfo, InstanceStatus, VirtualMachineInstance
+from summit_watcher.kube.manifests.metadata import Annotations
 from summit_watcher.normalize.facts import text, unreadable
 from summit_watcher.normalize.quantity import Figure, is_zero, known, measured, shown, unknown
 

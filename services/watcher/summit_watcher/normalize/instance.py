@@ -4,13 +4,9 @@ from datetime import datetime
 
 import msgspec
 
-from summit_watcher.kube.manifests import (
-    InstanceStatus,
-    Metadata,
-    MigrationSide,
-    MigrationState,
-    VirtualMachineInstance,
-)
+from summit_watcher.kube.manifests.instance import InstanceStatus, VirtualMachineInstance
+from summit_watcher.kube.manifests.metadata import Metadata
+from summit_watcher.kube.manifests.migration import MigrationSide, MigrationState
 from summit_watcher.normalize.disks import Disk, instance_disks
 from summit_watcher.normalize.facts import (
     NO_LABELS,

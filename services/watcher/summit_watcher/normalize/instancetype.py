@@ -7,7 +7,7 @@ arrange vCPUs and never change their number, so they are not read.
 from functools import lru_cache
 from typing import NamedTuple
 
-from summit_watcher.kube.manifests import Instancetype
+from summit_watcher.kube.manifests.instancetype import Instancetype
 from summit_watcher.normalize.facts import Facts, name_of, text, timestamp, version_of
 from summit_watcher.normalize.guest import MAX_VCPUS
 from summit_watcher.normalize.quantity import Figure, known, measured, shown, unknown

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from summit_models.contract import ClusterName, DatacenterId, Uid
 from summit_models.migration import Migration, MigrationDirection, PhaseTransition
-from summit_watcher.kube.manifests import MigrationSpec, VirtualMachineInstanceMigration
+from summit_watcher.kube.manifests.migration import MigrationSpec, VirtualMachineInstanceMigration
 from summit_watcher.normalize.facts import Facts, conditions_of, labels_of, name_of, text, timestamp, version_of
 from summit_watcher.normalize.instance import FINAL, MigrationStateFacts, VmiFacts, migration_state_facts
 

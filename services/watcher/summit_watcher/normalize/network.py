@@ -7,7 +7,7 @@ Sources: pkg/network/setup/netstat.go, pkg/network/controllers/vmi.go.
 
 import socket
 
-from summit_watcher.kube.manifests import Interface, VirtualMachineInstance
+from summit_watcher.kube.manifests.instance import Interface, VirtualMachineInstance
 from summit_watcher.normalize.quantity import shown
 
 MAX_ADDRESSES = 64

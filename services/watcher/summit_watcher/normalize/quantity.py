@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import msgspec
 
-from summit_watcher.kube.manifests import Quantity
+from summit_watcher.kube.manifests.guest import Quantity
 
 MAX_VALUE = 2**63 - 1
 """Larger quantities become this one, as in Go."""

@@ -1,6 +1,7 @@
 """The facts of a VirtualMachine."""
 
-from summit_watcher.kube.manifests import Domain, InstancetypeMatcher, VirtualMachine, VirtualMachineSpec
+from summit_watcher.kube.manifests.guest import Domain
+from summit_watcher.kube.manifests.virtualmachine import InstancetypeMatcher, VirtualMachine, VirtualMachineSpec
 from summit_watcher.normalize.disks import Disk, template_disks
 from summit_watcher.normalize.facts import (
     Facts,

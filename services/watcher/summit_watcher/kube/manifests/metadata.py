@@ -1,0 +1,50 @@
+"""What all manifests have, and the base of their parts."""
+
+import msgspec
+
+
+class Part(msgspec.Struct, rename="camel", gc=False):
+    """A part of a manifest. `gc=False` is safe: manifests are trees."""
+
+
+class Present(Part):
+    """An object whose content does not matter, such as `cdrom: {}`."""
+
+
+class OwnerReference(Part):
+    kind: str | None = None
+    uid: str | None = None
+    controller: bool | None = None
+
+
+class Annotations(Part):
+    """The only annotations that are read."""
+
+    initial_events_end: str | None = msgspec.field(default=None, name="k8s.io/initial-events-end")
+    cluster_instancetype: str | None = msgspec.field(default=None, name="kubevirt.io/cluster-instancetype-name")
+    instancetype: str | None = msgspec.field(default=None, name="kubevirt.io/instancetype-name")
+    cluster_preference: str | None = msgspec.field(default=None, name="kubevirt.io/cluster-preference-name")
+    preference: str | None = msgspec.field(default=None, name="kubevirt.io/preference-name")
+    os: str | None = msgspec.field(default=None, name="vm.kubevirt.io/os")
+
+
+class Metadata(Part):
+    uid: str | None = None
+    name: str | None = None
+    namespace: str | None = None
+    resource_version: str | None = None
+    generation: int | None = None
+    creation_timestamp: str | None = None
+    deletion_timestamp: str | None = None
+    labels: dict[str, str | None] | None = None
+    annotations: Annotations | None = None
+    owner_references: list[OwnerReference | None] | None = None
+
+
+class Manifest(Part):
+    """What all watched kinds have."""
+
+    metadata: Metadata = msgspec.field(default_factory=Metadata)
+    decode_problems: tuple[str, ...] = msgspec.field(default=(), name="(decode problems)")
+    """`path: what is wrong` of each member that had the wrong type and was left out. Written by
+    `decode_leniently`; no field of Kubernetes has its JSON name."""
