@@ -38,8 +38,8 @@ check: $(STAMP) ## Check style, types, imports and the rendered files
 	$(BIN)/interrogate --quiet tests
 	@$(PYTHON_BIN) -m summit_api.openapi | diff -u docs/openapi.json - >&2 || { \
 	  echo "docs/openapi.json is not what the api renders: run make openapi" >&2; exit 1; }
-	@$(PYTHON_BIN) -m summit_models.asyncapi | diff -u docs/asyncapi.json - >&2 || { \
-	  echo "docs/asyncapi.json is not what the models render: run make asyncapi" >&2; exit 1; }
+	@$(PYTHON_BIN) -m summit_api.asyncapi | diff -u docs/asyncapi.json - >&2 || { \
+	  echo "docs/asyncapi.json is not what the api renders: run make asyncapi" >&2; exit 1; }
 
 fix: $(STAMP) ## Format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix $(CODE)
@@ -61,8 +61,8 @@ openapi: $(STAMP) ## Write docs/openapi.json from the api
 	$(PYTHON_BIN) -m summit_api.openapi > docs/openapi.json.partial
 	@mv docs/openapi.json.partial docs/openapi.json
 
-asyncapi: $(STAMP) ## Write docs/asyncapi.json from the models
-	$(PYTHON_BIN) -m summit_models.asyncapi > docs/asyncapi.json.partial
+asyncapi: $(STAMP) ## Write docs/asyncapi.json from the models' fields
+	$(PYTHON_BIN) -m summit_api.asyncapi > docs/asyncapi.json.partial
 	@mv docs/asyncapi.json.partial docs/asyncapi.json
 
 clean: ## Remove .venv and all caches

@@ -1,4 +1,4 @@
-"""The AsyncAPI document says where events really are. (`make check` compares it with the one that is committed.)"""
+"""The AsyncAPI document has the real subjects of events. (`make check` compares it with the committed one.)"""
 
 import json
 import re
@@ -7,10 +7,9 @@ from typing import Any, get_args
 
 import pytest
 
-from summit_models.asyncapi import CHANNELS, MESSAGES, document, parameters
-from summit_models.asyncapi_examples import EXAMPLES
+from summit_api.asyncapi.document import CHANNELS, MESSAGES, document, parameters
+from summit_api.asyncapi.examples import EXAMPLES, Example
 from summit_models.cluster import Heartbeat
-from summit_models.contract import Contract
 from summit_models.event import Event
 from summit_models.subject import subject_of
 from summit_projector.project import project
@@ -35,7 +34,7 @@ def references(part: Any) -> Iterator[str]:
 
 
 def test_each_kind_of_event_has_a_channel(rendered: dict[str, Any]) -> None:
-    """So has each collection that the projector applies."""
+    """Each collection that the projector applies has one, too."""
     described = {message for channel in rendered["channels"].values() for message in channel["messages"]}
     assert described == {*(event.__name__ for event in get_args(Event)), "Heartbeat"} == set(MESSAGES)
     assert {channel.address.split(".")[1] for channel in CHANNELS.values()} >= set(PROJECTIONS)
@@ -58,20 +57,20 @@ def test_parts_of_an_address_are_described(rendered: dict[str, Any]) -> None:
     assert all(parameter["examples"] for parameter in rendered["components"]["parameters"].values())
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_examples_are_events(name: str) -> None:
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_examples_are_events(example: Example) -> None:
     """The models read them, the projector applies them, and their subject is an address of the document."""
-    example: Contract = EXAMPLES[name]
-    body = example.model_dump_json()
-    assert type(example).model_validate_json(body) == example
-    if not isinstance(example, Heartbeat):
-        subject = subject_of(example)  # type: ignore[arg-type]
+    message = example.message
+    body = message.model_dump_json()
+    assert type(message).model_validate_json(body) == message
+    if not isinstance(message, Heartbeat):
+        subject = subject_of(message)  # type: ignore[arg-type]
         assert project([StreamMessage(1, subject, body.encode(), 0)]).dead_letters == []
         patterns = [re.sub(r"\\{\w+\\}", "[^.]+", re.escape(channel.address)) for channel in CHANNELS.values()]
         assert any(re.fullmatch(pattern, subject) for pattern in patterns)
 
 
 def test_each_message_has_an_example_and_each_operation_sends(rendered: dict[str, Any]) -> None:
-    """AsyncAPI 3 describes what we do: we send, who reads receives."""
+    """AsyncAPI 3 describes the operations of the application itself, and it sends."""
     assert all(message["examples"] for message in rendered["components"]["messages"].values())
     assert {operation["action"] for operation in rendered["operations"].values()} == {"send"}

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import pytest
 from support.paths import ROOT
 
-from summit_models.asyncapi import MESSAGES
+from summit_api.asyncapi.document import MESSAGES
 from summit_models.contract import Contract
 
 PAGE = (ROOT / "docs" / "events.md").read_text()

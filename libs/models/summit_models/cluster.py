@@ -1,4 +1,4 @@
-"""What is known of a cluster's connection: the state of each watched resource and when it was last heard of."""
+"""The state of a cluster's connection: of each watched resource, and when the cluster was last heard from."""
 
 from enum import StrEnum
 
@@ -25,9 +25,9 @@ class ConnectionState(StrEnum):
     BACKPRESSURE = "backpressure"
     IDENTITY_CHANGED = "identity_changed"
     DEGRADED = "degraded"
-    """Of a cluster only: some resources are synced, others are not."""
+    """Only for a cluster: some resources are synced, others are not."""
     RETIRED = "retired"
-    """Of a cluster only: the configuration does not declare it any more, and no list shows it."""
+    """Only for a cluster: the configuration no longer declares it, and no list shows it."""
 
 
 class ResourceHealth(Contract):
@@ -36,18 +36,20 @@ class ResourceHealth(Contract):
     resource: str = Field(description="Plural name", examples=["virtualmachines"])
     state: ConnectionState
     since: AwareDatetime
-    reason: str | None = Field(default=None, description="Why, in words; null when all is well")
-    last_contact: AwareDatetime | None = Field(default=None, description="Last byte received")
-    last_event: AwareDatetime | None = Field(default=None, description="Last change that a watch told")
-    last_sync: AwareDatetime | None = Field(default=None, description="Last complete list")
-    known_objects: int | None = Field(default=None, description="Objects known; null before the first complete list")
+    reason: str | None = Field(default=None, description="Why it is in this state; null when it is synced")
+    last_contact: AwareDatetime | None = Field(default=None, description="When the last byte was received")
+    last_event: AwareDatetime | None = Field(default=None, description="When a watch last reported a change")
+    last_sync: AwareDatetime | None = Field(default=None, description="When the last complete list was received")
+    known_objects: int | None = Field(
+        default=None, description="Number of objects; null before the first complete list"
+    )
     resource_version: str | None = Field(
-        default=None, description="The log holds every change up to it; a new watcher goes on from here"
+        default=None, description="The log has every change up to this one; the next watcher resumes from it"
     )
 
 
 class ClusterHealth(Contract):
-    """State of a cluster's connection. `last_contact` is fresh in the KV bucket only; events tell changes of state."""
+    """State of a cluster's connection. Events report its changes; `last_contact` is fresh only in the KV bucket."""
 
     name: ClusterName
     datacenter: DatacenterId
@@ -62,16 +64,16 @@ class ClusterHealth(Contract):
     )
     kubevirt_version: str | None = Field(default=None, examples=["v1.8.0"])
     credentials_expire_at: AwareDatetime | None = Field(
-        default=None, description="When the token or client certificate in use ends, where that is known"
+        default=None, description="When the token or client certificate in use expires, where that is known"
     )
     waiting_events: int = Field(
-        default=0, description="Changes that were read and are not known to be in the log yet: the lag of NATS"
+        default=0, description="Number of changes that were read and that NATS has not confirmed yet"
     )
     last_contact: AwareDatetime | None = None
     resources: list[ResourceHealth] = Field(default=[])
 
 
 class Heartbeat(ClusterHealth):
-    """What the KV bucket holds of a cluster: its health some seconds ago."""
+    """A cluster's entry in the KV bucket: its health some seconds ago."""
 
-    epoch: int = Field(default=0, description="Of the watcher that wrote it")
+    epoch: int = Field(default=0, description="Epoch of the watcher that wrote it")

@@ -1,6 +1,6 @@
 """What all models share: frozen values, snake_case in Python and SQL, camelCase in JSON, unknown fields ignored.
 
-Ignoring unknown fields is the rule that lets old readers live with newer writers: changes are additive only.
+Ignoring unknown fields lets old readers live with newer writers; changes are additive only.
 """
 
 from typing import NewType

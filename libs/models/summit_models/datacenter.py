@@ -6,7 +6,7 @@ from summit_models.contract import ClusterName, Contract, DatacenterId
 
 
 class DatacenterValues(Contract):
-    """What of a datacenter is declared in the configuration and may be edited by hand."""
+    """The fields that the configuration declares and that people may edit."""
 
     name: str = Field(examples=["Solna"])
     location: str | None = Field(default=None, examples=["Solna, Sweden"])
@@ -16,7 +16,7 @@ class DatacenterValues(Contract):
 
 
 class Datacenter(Contract):
-    """A datacenter as it is now."""
+    """The present state of a datacenter."""
 
     id: DatacenterId = Field(examples=["dc-solna"])
     name: str = Field(examples=["Solna"])
@@ -27,11 +27,11 @@ class Datacenter(Contract):
     clusters: list[ClusterName] = Field(default=[], description="Names of its clusters, in declared order")
     declared: DatacenterValues | None = Field(
         default=None,
-        description="What the configuration said last, if it was edited since; null: as declared",
+        description="Values that the configuration declares, if people have edited them since; null otherwise",
     )
     retired: bool = Field(
         default=False,
-        description="The configuration does not declare it any more: it is shown only while it has virtual machines",
+        description="The configuration no longer declares it; lists show it only while it has virtual machines",
     )
 
     @property
@@ -39,5 +39,5 @@ class Datacenter(Contract):
         return DatacenterValues(name=self.name, location=self.location, coordinates=self.coordinates)
 
     def with_values(self, values: DatacenterValues, *, declared: DatacenterValues) -> "Datacenter":
-        """The same datacenter with these values, remembering what was declared where that is something else."""
+        """The same datacenter with these values; it keeps the declared ones where they differ."""
         return self.model_copy(update={**dict(values), "declared": None if values == declared else declared})

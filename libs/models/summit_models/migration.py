@@ -1,4 +1,4 @@
-"""One live migration of a VM, as a VirtualMachineInstanceMigration and the migrated instance tell it."""
+"""One live migration of a VM, joined from a VirtualMachineInstanceMigration and the migrated instance."""
 
 from enum import StrEnum
 
@@ -8,12 +8,12 @@ from summit_models.contract import ClusterName, Contract, DatacenterId, Uid
 
 
 class MigrationDirection(StrEnum):
-    """Seen from the cluster of the migration object. The words are the original API's."""
+    """Seen from the cluster of the migration object. The values are those of the original API."""
 
     INCOMING = "incoming"
     OUTGOING = "outgoing"
     UNKNOWN = "unknown"
-    """Neither sends nor receives: a migration between two nodes of the same cluster."""
+    """Neither: the migration is between two nodes of the same cluster."""
 
 
 class PhaseTransition(Contract):
@@ -30,15 +30,15 @@ class Migration(Contract):
     namespace: str = Field(examples=["prod-finance"])
     cluster: ClusterName = Field(examples=["vulcan"])
     datacenter_id: DatacenterId = Field(examples=["dc-solna"])
-    vm_id: Uid | None = Field(default=None, description="id of the VM, once its instance has been seen")
+    vm_id: Uid | None = Field(default=None, description="id of the VM; null until its instance has been seen")
     vm_name: str = Field(default="", description="spec.vmiName; a VM and its instance have the same name")
 
     phase: str = Field(
         default="",
-        description="KubeVirt's phase; 'Aborted' and 'Terminating' where the object asks for its own end",
+        description="KubeVirt's phase; 'Aborted' or 'Terminating' while the migration object is being deleted",
     )
     direction: MigrationDirection = MigrationDirection.UNKNOWN
-    completed: bool = Field(default=False, description="The migration has ended, well or not")
+    completed: bool = Field(default=False, description="The migration has ended, whether it succeeded or failed")
     failure_reason: str | None = None
     mode: str | None = Field(default=None, description="PreCopy, PostCopy or Paused")
 

@@ -1,7 +1,7 @@
 """The normalized virtual machine: every field that is published, stored and served, declared once.
 
 A field added here becomes a member of events, a column of `vms` (see `tables`) and a member of API answers.
-The rules that fill the fields are in the watcher's `normalize` package. Unknown is `None`, never a made-up default.
+The rules that fill the fields are in the watcher's `normalize` room. An unknown value is `None`, never a default.
 """
 
 from enum import StrEnum
@@ -13,7 +13,7 @@ from summit_models.contract import ClusterName, Contract, DatacenterId, Uid
 
 
 class VmStatus(StrEnum):
-    """Closed set that people filter and count on; KubeVirt's own word is kept in `printable_status`."""
+    """A closed set to filter and count by; `printable_status` keeps KubeVirt's own word."""
 
     RUNNING = "running"
     STOPPED = "stopped"
@@ -49,9 +49,9 @@ class Vm(Contract):
     )
     managed: bool = Field(default=True, description="true: watched in a cluster; false: added by hand")
 
-    status: VmStatus = Field(description="Closed set; a word that is not known is 'unknown'")
+    status: VmStatus = Field(description="A closed set; 'unknown' for any status of KubeVirt that is not in it")
     printable_status: str | None = Field(
-        default=None, description="KubeVirt's status.printableStatus as it was read", examples=["Running"]
+        default=None, description="KubeVirt's status.printableStatus, unchanged", examples=["Running"]
     )
     phase: str | None = Field(
         default=None, description="Phase of the instance, else the printable status", examples=["Running"]
@@ -94,4 +94,4 @@ class Vm(Contract):
 
     created_at: AwareDatetime | None = Field(default=None, description="Creation of the VirtualMachine")
     started_at: AwareDatetime | None = Field(default=None, description="Creation of the running instance")
-    problems: list[str] = Field(default=[], description="What could not be read and why; the value concerned is null")
+    problems: list[str] = Field(default=[], description="Values that could not be read, and why; each of them is null")

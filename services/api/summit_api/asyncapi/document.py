@@ -1,12 +1,10 @@
-"""`python -m summit_models.asyncapi` prints the AsyncAPI document of the NATS feed, which is `docs/asyncapi.json`.
+"""The AsyncAPI document: where each event is published, and what it contains.
 
-The schemas are the models', the examples are events of the models, and the addresses are checked against `subject_of`
-by a test: nothing is said here twice. What AsyncAPI has no words for (the stream, consumers, snapshots) is in
-docs/events.md. Specification: AsyncAPI 3.1.0.
+Schemas and most examples come from the models' fields, and a test compares the addresses with `subject_of`.
+docs/events.md has what AsyncAPI cannot express: the stream, consumers, snapshots. Specification: AsyncAPI 3.1.0.
 """
 
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -14,7 +12,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from summit_models.asyncapi_examples import EXAMPLES
+from summit_api.asyncapi.examples import EXAMPLES
 from summit_models.cluster import Heartbeat
 from summit_models.contract import Contract
 from summit_models.event import ClusterEvent, DatacenterEvent, MigrationEvent, VmEvent
@@ -23,9 +21,9 @@ from summit_models.subject import HEALTH_BUCKET
 CLOUD_EVENT = "application/cloudevents+json"
 
 _DESCRIPTION = """\
-Every change of a virtual machine, a migration, a cluster's connection and a datacenter, as one CloudEvent each. What a
-plain subscriber sees is exactly the log: no duplicate, nothing that was rejected. The present state and then every
-change, without a gap, has a JetStream consumer on the stream SUMMIT with the deliver policy last_per_subject.
+Every change of a virtual machine, a migration, a cluster's connection and a datacenter, as one CloudEvent each. A plain
+subscriber receives exactly the log: no duplicates, and no event that was rejected. To receive the present state and
+then every change without a gap, use a JetStream consumer on the stream SUMMIT with the deliver policy last_per_subject.
 
 A dot in a name becomes an underscore in its subject. Ignore members that you do not know; unknown values are null.
 All times are UTC."""
@@ -36,45 +34,43 @@ class Channel:
     """Where one sort of message is published."""
 
     address: str
-    message: str
+    model: type[Contract]
     description: str
+
+    @property
+    def message(self) -> str:
+        return self.model.__name__
 
 
 CHANNELS: Mapping[str, Channel] = {
     "vms": Channel(
         "summit.vms.{datacenter}.{cluster}.{namespace}.{name}",
-        "VmEvent",
-        "A VM that is watched in a cluster was created, updated or deleted; observed repeats an unchanged state "
-        "about once a month.",
+        VmEvent,
+        "A VM of a watched cluster was created, updated or deleted; `observed` repeats an unchanged state about once "
+        "a month.",
     ),
     "unmanagedVms": Channel(
-        "summit.vms.{datacenter}.-.-.{id}", "VmEvent", "The same of a VM that was added by hand (`managed` is false)."
+        "summit.vms.{datacenter}.-.-.{id}", VmEvent, "The same for a VM that was added by hand (`managed` is false)."
     ),
     "migrations": Channel(
         "summit.migrations.{datacenter}.{cluster}.{namespace}.{name}",
-        "MigrationEvent",
-        "A live migration was created, went on or ended, or its object was deleted.",
+        MigrationEvent,
+        "A live migration was created, progressed or ended, or its object was deleted.",
     ),
     "clusters": Channel(
-        "summit.clusters.{datacenter}.{cluster}", "ClusterEvent", "The state of a cluster's connection changed."
+        "summit.clusters.{datacenter}.{cluster}", ClusterEvent, "The state of a cluster's connection changed."
     ),
     "datacenters": Channel(
-        "summit.datacenters.{datacenter}", "DatacenterEvent", "A datacenter was declared, or edited by hand."
+        "summit.datacenters.{datacenter}", DatacenterEvent, "A datacenter was declared, or edited by hand."
     ),
     "health": Channel(
         f"$KV.{HEALTH_BUCKET}.{{datacenter}}.{{cluster}}",
-        "Heartbeat",
+        Heartbeat,
         "Entry of a key-value bucket, written about every ten seconds while a cluster is watched.",
     ),
 }
 
-MESSAGES: Mapping[str, type[Contract]] = {
-    "VmEvent": VmEvent,
-    "MigrationEvent": MigrationEvent,
-    "ClusterEvent": ClusterEvent,
-    "DatacenterEvent": DatacenterEvent,
-    "Heartbeat": Heartbeat,
-}
+MESSAGES: Mapping[str, type[Contract]] = {channel.message: channel.model for channel in CHANNELS.values()}
 
 _PARAMETERS: Mapping[str, dict[str, Any]] = {
     "datacenter": {"description": "Id of the datacenter", "examples": ["dc-solna"]},
@@ -88,10 +84,11 @@ _HEADERS = {
     "type": "object",
     "properties": {
         "Nats-Msg-Id": {"type": "string", "description": "The event's id"},
-        "Nats-Sequence": {"type": "string", "description": "Sequence in the stream: our revision"},
+        "Nats-Sequence": {"type": "string", "description": "Sequence in the stream, which is the revision"},
         "Nats-Last-Sequence": {
             "type": "string",
-            "description": "The one before it under this subject, 0 for none: another than the last one seen is a gap",
+            "description": "Sequence of the event before it under this subject, 0 if there is none; if you have not "
+            "seen that one, there is a gap",
         },
         "Nats-Time-Stamp": {"type": "string", "format": "date-time", "description": "When the server stored it"},
         "Nats-Stream": {"type": "string", "const": "SUMMIT"},
@@ -153,9 +150,9 @@ def _message(name: str) -> dict[str, Any]:
         "contentType": CLOUD_EVENT if is_event else "application/json",
         "payload": _reference("schemas", name),
         "examples": [
-            {"name": example, "payload": json.loads(value.model_dump_json())}
-            for example, value in EXAMPLES.items()
-            if type(value).__name__ == name
+            {"name": example.summary, "payload": json.loads(example.message.model_dump_json())}
+            for example in EXAMPLES
+            if type(example.message).__name__ == name
         ],
         **({"headers": _HEADERS} if is_event else {}),
     }
@@ -182,7 +179,3 @@ def parameters(address: str) -> Iterator[str]:
 
 def _reference(kind: str, name: str) -> dict[str, str]:
     return {"$ref": f"#/components/{kind}/{name}"}
-
-
-if __name__ == "__main__":
-    sys.stdout.write(document())

@@ -1,0 +1,1 @@
+"""The AsyncAPI document of the NATS feed, as `openapi` is the document of the HTTP API."""
