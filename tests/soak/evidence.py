@@ -16,6 +16,7 @@ from summit_projector.project import Entry
 from summit_projector.projections import PROJECTIONS
 from summit_runtime.nats import bus
 from summit_runtime.nats.consumer import StreamMessage, consume
+from summit_runtime.nats.stream import stream_state
 
 Record = dict[str, Any]
 
@@ -81,7 +82,7 @@ async def gather(world: World) -> Evidence:
 async def _stream(nats_url: str) -> list[StreamMessage]:
     client = await bus.connect(SecretStr(nats_url), name="soak")
     try:
-        end = (await bus.stream_state(client)).last_sequence
+        end = (await stream_state(client)).last_sequence
         messages: list[StreamMessage] = []
         async with consume(client, after=0) as consumer:
             while not messages or messages[-1].sequence < end:

@@ -16,6 +16,7 @@ from summit_models.subject import ingest, subject_of
 from summit_projector.projector import serve
 from summit_projector.settings import ProjectorSettings
 from summit_runtime.nats import bus
+from summit_runtime.nats.stream import ensure_stream
 
 
 class Readings:
@@ -65,7 +66,7 @@ async def publisher(nats_url: str) -> AsyncIterator[Client]:
     """A client of a server whose stream exists."""
     client = await bus.connect(SecretStr(nats_url), name="test")
     try:
-        await bus.ensure_stream(client)
+        await ensure_stream(client)
         yield client
     finally:
         await bus.close(client)

@@ -15,6 +15,7 @@ from summit_models.cluster import ClusterHealth
 from summit_models.subject import HEALTH_BUCKET
 from summit_runtime.nats import bus
 from summit_runtime.nats.consumer import StreamMessage, consume
+from summit_runtime.nats.stream import ensure_stream
 from summit_simulator.cluster import SimulatedCluster
 from summit_watcher.main import watch
 from summit_watcher.settings import TIMES, WatcherSettings, WatcherTimes
@@ -149,7 +150,7 @@ async def observing(nats_url: str) -> AsyncIterator[tuple[Log, Healths]]:
     """Follow the log and the healths while the block runs."""
     client = await bus.connect(SecretStr(nats_url), name="test")
     try:
-        await bus.ensure_stream(client)
+        await ensure_stream(client)
         log, healths = Log(), Healths()
         async with asyncio.TaskGroup() as tasks:
             following = [tasks.create_task(each.follow(client)) for each in (log, healths)]

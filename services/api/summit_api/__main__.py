@@ -87,7 +87,7 @@ async def _keep_connected(settings: Settings, services: Services) -> None:
 
 
 async def _use_nats(settings: Settings, services: Services) -> None:
-    client = await bus.connect(settings.nats_url, name=APPLICATION)
+    client = await bus.connect(settings.nats_url, name=APPLICATION, times=services.times.nats)
     services.log.client = client
     try:
         async with asyncio.TaskGroup() as tasks:

@@ -10,7 +10,9 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from summit_api.access import tokens
 from summit_api.access.pages import ANY, is_loopback
-from summit_runtime.nats.bus import MAX_AGE_SECONDS
+from summit_runtime.nats.stream import MAX_AGE_SECONDS
+from summit_runtime.nats.times import TIMES as NATS_TIMES
+from summit_runtime.nats.times import NatsTimes
 from summit_runtime.settings import DatabaseSettings
 
 
@@ -38,6 +40,7 @@ class ApiTimes:
     """Age at which an edit is published again, before it ages out of the log; watchers do the same."""
     repeat_check_seconds: float = 60.0
     """Pause between two looks for such edits: each reads a small index, and a lost log is filled soon."""
+    nats: NatsTimes = NATS_TIMES
 
 
 class Settings(DatabaseSettings):

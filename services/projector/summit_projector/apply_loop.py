@@ -94,7 +94,7 @@ class Session:
 
         A log that has lost its end meanwhile uses our last numbers once more: what comes now would follow a gap.
         """
-        connection = self.client.stats["reconnects"], self.consumer.made_anew
+        connection = self.client.stats["reconnects"], self.consumer.created
         if connection != self.looked_at:
             await self._check()
             self.looked_at = connection

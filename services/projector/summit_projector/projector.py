@@ -27,6 +27,7 @@ from summit_runtime import database
 from summit_runtime.backoff import Backoff
 from summit_runtime.nats import bus
 from summit_runtime.nats.consumer import consume
+from summit_runtime.nats.stream import ensure_stream, stream_state
 from summit_runtime.probes import serve_probes
 from summit_runtime.waiting import end, wait
 
@@ -72,10 +73,10 @@ async def _serve(settings: ProjectorSettings, stop: asyncio.Event, health: Healt
 
 
 @asynccontextmanager
-async def _connected(settings: ProjectorSettings) -> AsyncIterator[Client]:
+async def _connected(settings: ProjectorSettings) -> AsyncIterator[bus.EventClient]:
     client = await bus.connect(settings.nats_url, name="projector")
     try:
-        await bus.ensure_stream(client)
+        await ensure_stream(client)
         yield client
     finally:
         await bus.close(client)
@@ -142,7 +143,7 @@ class Projector:
 
     async def _start_position(self, store: Store) -> tuple[Position, int]:
         """Where to go on, and where the stream ends now."""
-        state = await bus.stream_state(self._client)
+        state = await stream_state(self._client)
         position = await store.position(state.created_at)
         state, reason = await mismatch(self._client, position)
         if reason:

@@ -35,6 +35,7 @@ from summit_projector.tables.store import new_generation, open_store
 from summit_runtime import database, process
 from summit_runtime.nats import bus
 from summit_runtime.nats.consumer import Consumer, StreamMessage, consume
+from summit_runtime.nats.stream import stream_state
 from summit_runtime.process import FatalError
 
 logger = logging.getLogger("summit.projector")
@@ -69,7 +70,7 @@ async def _rebuild(client: Client, database_url: SecretStr) -> Rebuilt:
         await migrate.upgrade(shadow_url)
         async with open_store(shadow_url) as store, consume(client, after=0) as consumer:
             await store.prepare()
-            position = await store.position((await bus.stream_state(client)).created_at)
+            position = await store.position((await stream_state(client)).created_at)
             replay = Replay(client, live, shadow, consumer, Progress(store, position, NONE_KNOWN))
             await replay.approach()
             async with live.transaction():

@@ -11,7 +11,9 @@ from nats.aio.client import Client
 
 from summit_models.contract import DatacenterId
 from summit_runtime.nats import bus
+from summit_runtime.nats.bus import EventClient
 from summit_runtime.nats.publisher import Publisher, publishing
+from summit_runtime.nats.stream import ensure_stream, watch_stream
 from summit_runtime.probes import Check, serve_probes
 from summit_runtime.waiting import end
 from summit_watcher.activity import ActivityLog
@@ -29,9 +31,9 @@ async def watch(settings: WatcherSettings, stop: asyncio.Event, times: WatcherTi
     """Watch the configured clusters until `stop`. Probes are answered from the beginning, also while NATS is away."""
     checks: dict[str, Check] = {"nats": lambda: "not connected"}
     async with serve_probes(settings.probe_host, settings.probe_port, checks):
-        client = await bus.connect(settings.nats_url, name="watcher")
+        client = await bus.connect(settings.nats_url, name="watcher", times=times.nats)
         try:
-            await bus.ensure_stream(client)
+            await ensure_stream(client)
             async with publishing(client) as publisher:
                 await _supervise(settings, times=times, client=client, publisher=publisher, checks=checks, stop=stop)
                 with contextlib.suppress(TimeoutError):
@@ -45,7 +47,7 @@ async def _supervise(
     settings: WatcherSettings,
     *,
     times: WatcherTimes,
-    client: Client,
+    client: EventClient,
     publisher: Publisher,
     checks: dict[str, Check],
     stop: asyncio.Event,
@@ -60,7 +62,7 @@ async def _supervise(
         checks |= {"nats": lambda: None if client.is_connected else "not connected", "clusters": supervisor.untried}
         background = [
             tasks.create_task(bus.watch_connection(client)),
-            tasks.create_task(bus.watch_stream(client)),
+            tasks.create_task(watch_stream(client)),
             tasks.create_task(_follow_configuration(settings, times, supervisor, client, publisher)),
         ]
         await stop.wait()

@@ -15,7 +15,9 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from summit_models.cluster import ConnectionState
 from summit_runtime.backoff import INITIAL_SECONDS, MAX_SECONDS
-from summit_runtime.nats.bus import MAX_AGE_SECONDS
+from summit_runtime.nats.stream import MAX_AGE_SECONDS
+from summit_runtime.nats.times import TIMES as NATS_TIMES
+from summit_runtime.nats.times import NatsTimes
 from summit_runtime.settings import ProcessSettings
 
 
@@ -66,6 +68,8 @@ class WatcherTimes:
     """How long a watcher that stops waits for its last events to be stored; the next start finds the others.
 
     `summit-connect` waits for four seconds in all."""
+
+    nats: NatsTimes = NATS_TIMES
 
     # Files: datacenters.yaml, kubeconfigs and what they name
 

@@ -4,13 +4,14 @@ import os
 import signal
 from pathlib import Path
 
-import pytest
 from support.editing import SOLNA, editing
 from support.nats_server import nats_server
 from support.waiting import until
 
+from summit_api.settings import ApiTimes
 from summit_models.event import VmEventType
-from summit_runtime.nats import append, bus
+from summit_runtime.nats.stream import stream_state
+from summit_runtime.nats.times import NatsTimes
 
 VM = f"/admin/datacenters/{SOLNA}/vms/vm-001"
 NEW = {"id": "vm-001", "name": "old-web"}
@@ -23,7 +24,7 @@ async def test_edits_are_refused_until_nats_is_back(tmp_path: Path, database_url
         stack = editing(f"nats://{address}", database_url)
         api = await stack.__aenter__()
         assert (await api.ask("POST", VM.removesuffix("/vm-001"), NEW)).status_code == 200
-        stored = (await bus.stream_state(api.client)).last_sequence
+        stored = (await stream_state(api.client)).last_sequence
 
     async def connected() -> bool:
         return api.client.is_connected
@@ -36,20 +37,18 @@ async def test_edits_are_refused_until_nats_is_back(tmp_path: Path, database_url
         await until(connected)
         edited = await until(lambda: api.ask("PATCH", VM, {"cpu": 4}), lambda answer: answer.status_code == 200)
         assert edited.json()["cpu"] == 4
-        assert (await bus.stream_state(api.client)).last_sequence == stored + 1
+        assert (await stream_state(api.client)).last_sequence == stored + 1
         await stack.__aexit__(None, None, None)
 
 
-async def test_edit_without_an_answer_is_told_to_be_unsure(
-    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_edit_without_an_answer_is_told_to_be_unsure(tmp_path: Path, database_url: str) -> None:
     """The server was frozen; when it goes on it may do what it was asked. Reading tells, and repeating does no harm."""
+    impatient = ApiTimes(nats=NatsTimes(answer_seconds=1.0))
     async with (
         nats_server(tmp_path / "nats") as (address, server),
-        editing(f"nats://{address}", database_url) as api,
+        editing(f"nats://{address}", database_url, times=impatient) as api,
     ):
         assert (await api.ask("POST", VM.removesuffix("/vm-001"), NEW)).status_code == 200
-        monkeypatch.setattr(append, "ANSWER_SECONDS", 0.2)
         assert server.pid
         os.kill(server.pid, signal.SIGSTOP)
         try:
@@ -57,7 +56,6 @@ async def test_edit_without_an_answer_is_told_to_be_unsure(
         finally:
             os.kill(server.pid, signal.SIGCONT)
         assert (unsure.status_code, "may have been done" in unsure.json()["error"]) == (503, True)
-        monkeypatch.undo()
         edited = await until(lambda: api.ask("PATCH", VM, {"cpu": 2}), lambda answer: answer.status_code == 200)
         assert edited.json()["cpu"] == 2
         (said,) = (await api.said(f"summit.vms.{SOLNA}.-.-.*")).values()

@@ -16,7 +16,7 @@ from summit_api.freshness import Freshness, follow
 from summit_models.cluster import ConnectionState, ResourceHealth
 from summit_models.event import VmEventType
 from summit_models.subject import HEALTH_BUCKET
-from summit_runtime.nats import bus
+from summit_runtime.nats.stream import ensure_stream
 from summit_runtime.waiting import end
 
 SECOND = timedelta(seconds=1)
@@ -166,6 +166,6 @@ async def test_what_a_bucket_made_anew_says_is_heard(nats_url: str) -> None:
         following = asyncio.create_task(follow(client, freshness))
         await is_heard(NOW)
         await client.jetstream().delete_key_value(HEALTH_BUCKET)
-        await bus.ensure_stream(client)
+        await ensure_stream(client)
         await is_heard(NOW + timedelta(seconds=10))
         await end(following)

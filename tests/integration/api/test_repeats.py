@@ -14,7 +14,7 @@ from summit_models.event import VmEventType
 from summit_models.subject import STREAM
 from summit_projector import apply_loop as session
 from summit_projector.recovery import replacement
-from summit_runtime.nats import bus
+from summit_runtime.nats.stream import ensure_stream, stream_state
 
 SUBJECT = f"summit.vms.{SOLNA}.-.-.vm-001"
 AFTER_SECONDS = ApiTimes().repeat_after_seconds
@@ -36,15 +36,15 @@ async def api(nats_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch)
 async def test_what_was_said_lately_is_not_repeated(api: Editing) -> None:
     """Nor what a watcher says, who does so himself."""
     await api.readings.fetch("UPDATE vms SET observed_at = now() - INTERVAL '31 days' WHERE managed")
-    before = await bus.stream_state(api.client)
+    before = await stream_state(api.client)
     await repeat(api.client, api.services.read_models, AFTER_SECONDS)
-    assert await bus.stream_state(api.client) == before
+    assert await stream_state(api.client) == before
 
 
 async def test_silent_vm_is_repeated_once(api: Editing) -> None:
     """After a month, so that it is in the log after three. Two apis do it at once, and one repetition is stored."""
     await api.readings.fetch("UPDATE vms SET observed_at = now() - INTERVAL '31 days' WHERE NOT managed")
-    before = (await bus.stream_state(api.client)).last_sequence
+    before = (await stream_state(api.client)).last_sequence
     await repeat(api.client, api.services.read_models, AFTER_SECONDS)
     await repeat(api.client, api.services.read_models, AFTER_SECONDS)
     await api.readings.applied(before + 1)
@@ -57,7 +57,7 @@ async def test_silent_vm_is_repeated_once(api: Editing) -> None:
 async def test_vm_outlives_the_log_that_had_it(api: Editing) -> None:
     """The log was lost: watchers tell of their clusters again, and the api of what nobody else knows."""
     await api.client.jetstream().delete_stream(STREAM)
-    await bus.ensure_stream(api.client)
+    await ensure_stream(api.client)
     await publish(api.client, vm_event("other"))
     watched = "SELECT name FROM vms WHERE managed AND deleted_at IS NULL"
     await until(lambda: api.readings.fetch(watched), lambda rows: [row["name"] for row in rows] == ["other"])

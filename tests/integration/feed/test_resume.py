@@ -15,7 +15,7 @@ from summit_models.event import VmEvent, VmEventType
 from summit_models.subject import STREAM
 from summit_projector import apply_loop as session
 from summit_projector.tables.retention import drop_months
-from summit_runtime.nats import bus
+from summit_runtime.nats.stream import ensure_stream
 
 
 def created(*names: str) -> list[VmEvent]:
@@ -87,7 +87,7 @@ async def test_who_was_away_while_the_log_was_replaced_is_reset(nats_url: str, d
             before = await stack.get("/api/v1/vms")
             tag = (await stack.http.get("/api/v1/vms")).headers["ETag"]
         await client.jetstream().delete_stream(STREAM)
-        await bus.ensure_stream(client)
+        await ensure_stream(client)
         await publish(client, *created("c", "d"))
         async with feed_stack(nats_url, database_url) as stack:
             shown = await until(
@@ -198,7 +198,7 @@ async def test_log_that_was_replaced_resets_everybody(
             await live.joined()
             await whole.until(lambda: len(whole.known()) == 3)
             await stack.client.jetstream().delete_stream(STREAM)
-            await bus.ensure_stream(stack.client)
+            await ensure_stream(stack.client)
             await stack.publish(*created("b"))
             await whole.until(lambda: names(whole) == ["b"])
             await until(lambda: stack.get("/api/v1/vms"), lambda page: len(page["items"]) == 1)

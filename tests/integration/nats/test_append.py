@@ -13,9 +13,9 @@ from support.published import unmanaged_event
 from summit_models.contract import Revision, Uid
 from summit_models.event import VmEvent, VmEventType
 from summit_models.subject import subject_of, unmanaged_vm_subjects
-from summit_runtime.nats import bus
 from summit_runtime.nats.append import Basis, ConflictError, NotStoredError, append, append_until_stored
 from summit_runtime.nats.consumer import last_per_subject
+from summit_runtime.nats.stream import stream_state
 from summit_standalone.embedded.nats import embedded_nats
 
 DELETED, UPDATED = VmEventType.DELETED, VmEventType.UPDATED
@@ -51,7 +51,7 @@ async def test_of_two_made_from_one_revision_the_second_is_refused(client: Clien
     with pytest.raises(ConflictError) as conflict:
         await append(client, [event(2, datacenter="dc-uppsala")], basis(0))
     assert conflict.value.newest == 1
-    assert (await bus.stream_state(client)).last_sequence == 1
+    assert (await stream_state(client)).last_sequence == 1
 
 
 async def test_two_events_are_stored_together_or_not_at_all(client: Client) -> None:
@@ -62,7 +62,7 @@ async def test_two_events_are_stored_together_or_not_at_all(client: Client) -> N
     assert await last_words(client) == {subject_of(event): n for n, event in enumerate(moved, 2)}
     with pytest.raises(ConflictError):
         await append(client, [event(4), event(5, datacenter="dc-uppsala")], basis(1))
-    assert (await bus.stream_state(client)).last_sequence == 3
+    assert (await stream_state(client)).last_sequence == 3
 
 
 async def test_plain_subscriber_sees_both_events_of_a_batch(client: Client) -> None:

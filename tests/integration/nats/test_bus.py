@@ -19,6 +19,8 @@ from summit_runtime.nats import bus
 from summit_runtime.nats.consumer import StreamMessage, consume
 from summit_runtime.nats.fair_queue import WINDOW_EVENTS
 from summit_runtime.nats.publisher import publishing
+from summit_runtime.nats.stream import MAX_EVENT_BYTES, ensure_stream, stream_config, stream_state, watch_stream
+from summit_runtime.nats.times import NatsTimes
 from summit_runtime.process import FatalError
 from summit_runtime.waiting import end
 from summit_standalone.embedded.child import Child, Program, kept_running
@@ -41,17 +43,17 @@ async def read(url: str, count: int, *, after: int = 0) -> list[StreamMessage]:
 async def test_the_stream_is_made_once_and_kept(nats_url: str) -> None:
     """Each process makes sure of it at its start; the second finds what the first made."""
     client = await bus.connect(SecretStr(nats_url), name="test")
-    await bus.ensure_stream(client)
-    created = (await bus.stream_state(client)).created_at
-    await bus.ensure_stream(client)
-    assert (await bus.stream_state(client)).created_at == created
+    await ensure_stream(client)
+    created = (await stream_state(client)).created_at
+    await ensure_stream(client)
+    assert (await stream_state(client)).created_at == created
     await bus.close(client)
 
 
 async def test_who_is_cancelled_while_an_answer_comes_ends(nats_url: str) -> None:
     """At whichever moment: a task of a group is cancelled once."""
     client = await bus.connect(SecretStr(nats_url), name="test")
-    await bus.ensure_stream(client)
+    await ensure_stream(client)
 
     async def ask_for_ever() -> None:
         while True:
@@ -76,21 +78,21 @@ async def test_a_server_that_is_not_ready_when_the_stream_is_made_is_waited_for(
     without_jetstream = Program("nats", (_binary(), "--addr", "127.0.0.1", "--port", str(port)))
     async with kept_running(replace(without_jetstream, log=tmp_path / "nats.log")):
         client = await bus.connect(SecretStr(f"nats://127.0.0.1:{port}"), name="test")
-        making = asyncio.create_task(bus.ensure_stream(client))
-        await until(lambda: "says nothing of the stream" in caplog.text)
+        making = asyncio.create_task(ensure_stream(client))
+        await until(lambda: "does not answer about the stream" in caplog.text)
     async with embedded_nats(tmp_path / "nats", port):
         await asyncio.wait_for(making, DEADLINE_SECONDS)
-        assert (await bus.stream_state(client)).last_sequence == 0
+        assert (await stream_state(client)).last_sequence == 0
         await bus.close(client)
 
 
 async def test_what_an_operator_changed_of_the_stream_stays(nats_url: str) -> None:
     """A year of history is not cut to ninety days by the next start."""
     client = await bus.connect(SecretStr(nats_url), name="test")
-    await bus.ensure_stream(client)
+    await ensure_stream(client)
     year = 365 * 24 * 3600
-    await client.jetstream().update_stream(replace(bus.stream_config(), max_age=year))
-    await bus.ensure_stream(client)
+    await client.jetstream().update_stream(replace(stream_config(), max_age=year))
+    await ensure_stream(client)
     assert (await client.jetstream().stream_info(STREAM)).config.max_age == year
     await bus.close(client)
 
@@ -98,7 +100,7 @@ async def test_what_an_operator_changed_of_the_stream_stays(nats_url: str) -> No
 async def test_a_plain_subscriber_sees_exactly_the_log(nats_url: str) -> None:
     """A duplicate is stored once and told once, under the public name, with its sequence."""
     client = await bus.connect(SecretStr(nats_url), name="test")
-    await bus.ensure_stream(client)
+    await ensure_stream(client)
     outsider = await nats.connect(nats_url)
     feed = await outsider.subscribe("summit.vms.dc-solna.>")
     await outsider.flush()
@@ -119,7 +121,7 @@ async def test_events_of_one_subject_keep_their_order_across_restarts_of_the_ser
     async with embedded_nats(tmp_path / "nats") as url:
         port = int(url.rpartition(":")[2])
         client = await bus.connect(SecretStr(url), name="test")
-        await bus.ensure_stream(client)
+        await ensure_stream(client)
     async with publishing(client) as publisher:
 
         async def publish_all() -> None:
@@ -146,7 +148,7 @@ async def test_events_of_one_subject_keep_their_order_across_restarts_of_the_ser
 async def test_a_flush_waits_for_what_was_handed_over_before_and_for_nothing_else(nats_url: str) -> None:
     """So that one cluster can tell how far it is while the others go on."""
     client = await bus.connect(SecretStr(nats_url), name="test")
-    await bus.ensure_stream(client)
+    await ensure_stream(client)
     async with publishing(client) as publisher:
 
         async def publish_for_ever() -> None:
@@ -168,7 +170,7 @@ async def test_publishing_waits_when_too_much_is_unacknowledged(tmp_path: Path) 
     """A NATS that is away is felt by the publisher's caller; memory stays bounded."""
     async with embedded_nats(tmp_path / "nats") as url:
         client = await bus.connect(SecretStr(url), name="test")
-        await bus.ensure_stream(client)
+        await ensure_stream(client)
     async with publishing(client) as publisher:
         for n in range(WINDOW_EVENTS):
             await publisher.publish(f"summit.vms.d.c.n.v{n}", b"{}", f"id-{n}")
@@ -183,12 +185,12 @@ async def test_an_event_that_is_too_large_is_dropped_and_stops_nobody(
 ) -> None:
     """No retry can mend it; it is told with its id."""
     client = await bus.connect(SecretStr(nats_url), name="test")
-    await bus.ensure_stream(client)
+    await ensure_stream(client)
     async with publishing(client) as publisher:
-        await publisher.publish("summit.vms.d.c.n.big", b"x" * (bus.MAX_EVENT_BYTES + 1), "too-big")
+        await publisher.publish("summit.vms.d.c.n.big", b"x" * (MAX_EVENT_BYTES + 1), "too-big")
         await publisher.publish("summit.vms.d.c.n.small", b"{}", "small")
         await asyncio.wait_for(publisher.flush(), DEADLINE_SECONDS)
-    assert (await bus.stream_state(client)).last_sequence == 1
+    assert (await stream_state(client)).last_sequence == 1
     assert "too-big" in caplog.text
     await bus.close(client)
 
@@ -200,7 +202,7 @@ async def test_all_events_keep_their_order_when_the_server_is_killed(tmp_path: P
     async with embedded_nats(tmp_path / "nats") as url:
         port = int(url.rpartition(":")[2])
         client = await bus.connect(SecretStr(url), name="test")
-        await bus.ensure_stream(client)
+        await ensure_stream(client)
     async with publishing(client) as publisher, asyncio.TaskGroup() as tasks:
 
         async def publish_all() -> None:
@@ -216,7 +218,7 @@ async def test_all_events_keep_their_order_when_the_server_is_killed(tmp_path: P
         async with embedded_nats(tmp_path / "nats", port) as url:
             await until(lambda: publisher.published == count)
             messages = await read(url, count)
-            assert (await bus.stream_state(client)).last_sequence == count
+            assert (await stream_state(client)).last_sequence == count
     await bus.close(client)
     assert [int(m.body) for m in messages] == list(range(count))
 
@@ -226,8 +228,8 @@ async def test_an_event_that_is_too_large_within_a_burst_moves_no_other(
 ) -> None:
     """Neither one that the stream refuses nor one that the server itself would close the connection for."""
     client = await bus.connect(SecretStr(nats_url), name="test")
-    await bus.ensure_stream(client)
-    too_large = {300: bus.MAX_EVENT_BYTES, 700: client.max_payload + 1, 1499: bus.MAX_EVENT_BYTES}
+    await ensure_stream(client)
+    too_large = {300: MAX_EVENT_BYTES, 700: client.max_payload + 1, 1499: MAX_EVENT_BYTES}
     async with publishing(client) as publisher:
         for n in range(1500):
             await publisher.publish(f"summit.vms.d.c.n.v{n}", str(n).encode().ljust(too_large.get(n, 0)), f"id-{n}")
@@ -243,7 +245,7 @@ async def test_an_event_that_is_too_large_within_a_burst_moves_no_other(
 async def test_a_burst_is_stored_after_the_single_events_before_it(nats_url: str) -> None:
     """Whether an event goes alone or among many is the publisher's business, also when some were stored before."""
     client = await bus.connect(SecretStr(nats_url), name="test")
-    await bus.ensure_stream(client)
+    await ensure_stream(client)
     async with publishing(client) as publisher:
         for start in range(0, 3000, 1000):
             for n in range(start, start + 10):
@@ -253,7 +255,7 @@ async def test_a_burst_is_stored_after_the_single_events_before_it(nats_url: str
                 await publisher.publish(f"summit.vms.d.c.n.v{n % 7}", str(n).encode(), f"id-{n}")
         await asyncio.wait_for(publisher.flush(), DEADLINE_SECONDS)
     assert [int(m.body) for m in await read(nats_url, 3000)] == list(range(3000))
-    assert (await bus.stream_state(client)).last_sequence == 3000
+    assert (await stream_state(client)).last_sequence == 3000
     await bus.close(client)
 
 
@@ -267,52 +269,48 @@ async def test_a_log_that_takes_nothing_is_tried_for_ever_and_told_once(
             await publisher.publish(f"summit.vms.d.c.n.v{n}", str(n).encode(), f"id-{n}")
         await until(lambda: publisher._backoff.attempt >= 2)  # nothing else tells of a second attempt
         assert publisher.unacknowledged == 100
-        await bus.ensure_stream(client)
+        await ensure_stream(client)
         await asyncio.wait_for(publisher.flush(), DEADLINE_SECONDS)
     assert [int(m.body) for m in await read(nats_url, 100)] == list(range(100))
     told = [r.getMessage() for r in caplog.records if "store" in r.getMessage()]
-    assert told == [
-        "NATS does not store events (no stream takes them: JetStream is not ready); trying again until it does",
-        "NATS stores events again",
-    ]
+    assert told[0] == (
+        "NATS does not store events (no stream takes them: JetStream is not ready); trying again until it does"
+    )
+    assert [line.rpartition(", after ")[0] for line in told[1:]] == ["NATS stores events again"]
     await bus.close(client)
 
 
 async def test_a_stream_of_before_takes_batches_after_the_update(nats_url: str) -> None:
     """Streams made without `allow_batched` get it at the next start; nothing is stored anew."""
     client = await bus.connect(SecretStr(nats_url), name="test")
-    before = bus.stream_config()
+    before = stream_config()
     before.allow_batched = None
     await client.jetstream().add_stream(before)
-    await bus.ensure_stream(client)
+    await ensure_stream(client)
     async with publishing(client) as publisher:
         await publisher.publish("summit.vms.d.c.n.web", b"{}", "id")
         await asyncio.wait_for(publisher.flush(), DEADLINE_SECONDS)
-    assert (await bus.stream_state(client)).last_sequence == 1
+    assert (await stream_state(client)).last_sequence == 1
     await bus.close(client)
 
 
-async def test_a_stream_that_was_deleted_is_made_anew_and_its_writer_starts_anew(
-    nats_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_stream_that_was_deleted_is_made_anew_and_its_writer_starts_anew(nats_url: str) -> None:
     """What the writer remembers having published is nowhere any more; only a new start tells it all again."""
-    monkeypatch.setattr(bus, "PING_SECONDS", 0.05)
-    client = await bus.connect(SecretStr(nats_url), name="test")
-    await bus.ensure_stream(client)
-    watching = asyncio.create_task(bus.watch_stream(client))
-    created = (await bus.stream_state(client)).created_at
+    client = await bus.connect(SecretStr(nats_url), name="test", times=NatsTimes(ping_seconds=0.05))
+    await ensure_stream(client)
+    watching = asyncio.create_task(watch_stream(client))
+    created = (await stream_state(client)).created_at
     await client.jetstream().delete_stream(STREAM)
     with pytest.raises(FatalError, match="replaced by a new one"):
         await asyncio.wait_for(watching, DEADLINE_SECONDS)
-    assert (await bus.stream_state(client)).created_at > created
+    assert (await stream_state(client)).created_at > created
     await bus.close(client)
 
 
-async def test_a_connection_outlives_a_server_that_stalls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_connection_outlives_a_server_that_stalls(tmp_path: Path) -> None:
     """The answer to a ping may come late: it must neither end the process nor the reading of nats-py."""
-    monkeypatch.setattr(bus, "PING_SECONDS", 0.05)
     async with nats_server(tmp_path / "nats") as (address, server):
-        client = await bus.connect(SecretStr(f"nats://{address}"), name="test")
+        client = await bus.connect(SecretStr(f"nats://{address}"), name="test", times=NatsTimes(ping_seconds=0.05))
         watching = asyncio.create_task(bus.watch_connection(client))
         os.kill(server.pid or 0, signal.SIGSTOP)
         await asyncio.wait({watching}, timeout=2.5)
@@ -323,14 +321,12 @@ async def test_a_connection_outlives_a_server_that_stalls(tmp_path: Path, monkey
         await bus.close(client)
 
 
-async def test_a_connection_that_is_silent_for_good_ends_the_process(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_connection_that_is_silent_for_good_ends_the_process(tmp_path: Path) -> None:
     """When even nats-py does not give it up, only a new start helps."""
-    monkeypatch.setattr(bus, "PING_SECONDS", 0.05)
-    monkeypatch.setattr(bus, "DEAD_SECONDS", 0.5)
     async with nats_server(tmp_path / "nats") as (address, server):
-        client = await bus.connect(SecretStr(f"nats://{address}"), name="test")
+        client = await bus.connect(
+            SecretStr(f"nats://{address}"), name="test", times=NatsTimes(ping_seconds=0.05, dead_seconds=0.5)
+        )
         os.kill(server.pid or 0, signal.SIGSTOP)
         with pytest.raises(FatalError, match=r"not answered for 0\.5 s"):
             await asyncio.wait_for(bus.watch_connection(client), DEADLINE_SECONDS)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -16,18 +17,21 @@ from support.waiting import until
 
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.subject import STREAM
-from summit_runtime.nats import acknowledged, bus, denied, fair_queue, publisher
+from summit_runtime.nats import acknowledged, bus, denied, fair_queue
 from summit_runtime.nats.consumer import consume
 from summit_runtime.nats.publisher import Publisher, publishing
+from summit_runtime.nats.stream import ensure_stream, stream_config, stream_state
+from summit_runtime.nats.times import NatsTimes
 from summit_runtime.process import FatalError
 from summit_standalone.embedded.child import Child
 
 DEADLINE_SECONDS = 30.0
+OFTEN = NatsTimes(loss_check_seconds=0.05)
 
 
 @asynccontextmanager
-async def connected(url: str) -> AsyncIterator[bus.EventClient]:
-    client = await bus.connect(SecretStr(url), name="test")
+async def connected(url: str, **times: Any) -> AsyncIterator[bus.EventClient]:
+    client = await bus.connect(SecretStr(url), name="test", times=NatsTimes(**times))
     try:
         yield client
     finally:
@@ -41,7 +45,7 @@ async def publish(to: Publisher, numbers: Iterable[int], *, body: bytes = b"") -
 
 async def stored(client: bus.EventClient) -> list[int]:
     """The numbers in the log, in its order."""
-    last = (await bus.stream_state(client)).last_sequence
+    last = (await stream_state(client)).last_sequence
     numbers: list[int] = []
     async with asyncio.timeout(DEADLINE_SECONDS), consume(client, after=0) as consumer:
         while len(numbers) < last:
@@ -62,7 +66,7 @@ async def test_what_a_server_lost_with_its_last_moments_is_sent_again_in_its_pla
     directory = tmp_path / "nats"
     async with nats_server(directory) as (address, _):
         client = await bus.connect(SecretStr(f"nats://{address}"), name="test")
-        await bus.ensure_stream(client)
+        await ensure_stream(client)
         publishing_all = publishing(client)
         writer = await publishing_all.__aenter__()
         await publish(writer, range(100))
@@ -82,16 +86,12 @@ async def test_what_a_server_lost_with_its_last_moments_is_sent_again_in_its_pla
     assert told("NATS has lost 200 events that it had confirmed")
 
 
-async def test_a_log_that_lost_more_than_is_remembered_makes_its_writer_start_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_log_that_lost_more_than_is_remembered_makes_its_writer_start_anew(tmp_path: Path) -> None:
     """As one restored from a backup: only a new start, which compares lists with the log, tells all that is missing."""
-    monkeypatch.setattr(acknowledged, "RECENT_EVENTS", 20)
-    monkeypatch.setattr(publisher, "CHECK_SECONDS", 0.05)
     directory = tmp_path / "nats"
     async with nats_server(directory) as (address, _):
-        client = await bus.connect(SecretStr(f"nats://{address}"), name="test")
-        await bus.ensure_stream(client)
+        client = await bus.connect(SecretStr(f"nats://{address}"), name="test", times=OFTEN)
+        await ensure_stream(client)
     shutil.copytree(directory / "jetstream", tmp_path / "older")
     writer = Publisher(client)
     subscription = None
@@ -99,32 +99,29 @@ async def test_a_log_that_lost_more_than_is_remembered_makes_its_writer_start_an
         await until(lambda: client.is_connected)
         subscription = await client.subscribe(f"{writer.inbox}.>", cb=writer.answer)
         running = asyncio.create_task(writer.run())
-        for start in range(0, 100, 5):
-            await publish(writer, range(start, start + 5))
+        for start in range(0, 2 * acknowledged.RECENT_EVENTS, 1000):
+            await publish(writer, range(start, start + 1000))
             await asyncio.wait_for(writer.flush(), DEADLINE_SECONDS)
     shutil.rmtree(directory / "jetstream")
     shutil.move(tmp_path / "older", directory / "jetstream")
     async with nats_server(directory):
-        with pytest.raises(FatalError, match=r"lost what it had stored.*starts anew"):
+        with pytest.raises(FatalError, match=r"lost events that it had stored.*restarts"):
             await asyncio.wait_for(running, DEADLINE_SECONDS)
         await subscription.unsubscribe()
         await bus.close(client)
 
 
-async def test_a_writer_that_wrote_nothing_notices_a_log_that_was_restored(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_writer_that_wrote_nothing_notices_a_log_that_was_restored(tmp_path: Path) -> None:
     """What it remembers of its cluster is newer than the log, though nothing has happened there since."""
-    monkeypatch.setattr(publisher, "CHECK_SECONDS", 0.05)
     directory = tmp_path / "nats"
     async with nats_server(directory) as (address, _):
         url = f"nats://{address}"
         async with connected(url) as client:
-            await bus.ensure_stream(client)
+            await ensure_stream(client)
     shutil.copytree(directory / "jetstream", tmp_path / "older")
     async with nats_server(directory):
         other = await bus.connect(SecretStr(url), name="other")
-        idle = Publisher(await bus.connect(SecretStr(url), name="idle"))
+        idle = Publisher(await bus.connect(SecretStr(url), name="idle", times=OFTEN))
         async with publishing(other) as writer:
             await publish(writer, range(3))
             await writer.flush()
@@ -133,7 +130,7 @@ async def test_a_writer_that_wrote_nothing_notices_a_log_that_was_restored(
     shutil.rmtree(directory / "jetstream")
     shutil.move(tmp_path / "older", directory / "jetstream")
     async with nats_server(directory):
-        with pytest.raises(FatalError, match="starts anew"):
+        with pytest.raises(FatalError, match="restarts"):
             await asyncio.wait_for(running, DEADLINE_SECONDS)
         for client in (other, idle.client):
             await bus.close(client)
@@ -151,17 +148,19 @@ def permit(directory: Path, server: Child, rights: str, now: str = "") -> None:
 
 
 async def test_events_that_may_not_be_published_wait_and_hold_up_no_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: Callable[[str], bool]
+    tmp_path: Path, told: Callable[[str], bool]
 ) -> None:
     """The reason is told once, with the permission that is missing; given it, they are stored, in their order."""
-    monkeypatch.setattr(denied, "RETRY_SECONDS", (0.05, 0.1))
     directory, rights = (
         tmp_path / "nats",
         'publish: { deny: ["ingest.summit.vms.d.c.n.v3", "ingest.summit.vms.d.x.>"] }',
     )
     async with nats_server(directory, more=user(rights)) as (address, server):  # noqa: SIM117  one needs the other
-        async with connected(f"nats://few:p@{address}") as client, publishing(client) as writer:
-            await bus.ensure_stream(client)
+        async with (
+            connected(f"nats://few:p@{address}", denied_retry_seconds=(0.05, 0.1)) as client,
+            publishing(client) as writer,
+        ):
+            await ensure_stream(client)
             for n in range(700):
                 place = "d.x" if n % 7 == 5 else "d.c"
                 await writer.publish(f"summit.vms.{place}.n.v{n % 7}", str(n).encode(), f"id-{n}")
@@ -182,14 +181,16 @@ async def test_events_that_may_not_be_published_wait_and_hold_up_no_others(
 
 
 async def test_what_waits_for_a_permission_is_bounded_and_told_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """As many as wait for a NATS that is away: then their cluster waits, and only that one."""
-    monkeypatch.setattr(denied, "RETRY_SECONDS", (0.05, 0.1))
     rights = 'publish: { deny: ["ingest.summit.vms.d.x.>"] }'
     async with nats_server(tmp_path / "nats", more=user(rights)) as (address, _):  # noqa: SIM117  one needs the other
-        async with connected(f"nats://few:p@{address}") as client, publishing(client) as writer:
-            await bus.ensure_stream(client)
+        async with (
+            connected(f"nats://few:p@{address}", denied_retry_seconds=(0.05, 0.1)) as client,
+            publishing(client) as writer,
+        ):
+            await ensure_stream(client)
             for n in range(fair_queue.WINDOW_EVENTS):
                 await writer.publish(f"summit.vms.d.x.n.v{n}", b"", f"x-{n}")
             with pytest.raises(TimeoutError):
@@ -204,7 +205,7 @@ async def test_what_waits_for_a_permission_is_bounded_and_told_once(
 async def test_one_cluster_that_changes_without_end_does_not_keep_others_waiting(tmp_path: Path) -> None:
     """They take turns: behind two thousand events of one, the event of another is among the next."""
     async with nats_server(tmp_path / "nats") as (address, _), connected(f"nats://{address}") as client:
-        await bus.ensure_stream(client)
+        await ensure_stream(client)
         writer = Publisher(client)
         for n in range(fair_queue.WINDOW_EVENTS):
             await writer.publish(f"summit.vms.d.noisy.n.v{n % 7}", str(n).encode(), f"noisy-{n}")
@@ -218,19 +219,18 @@ async def test_one_cluster_that_changes_without_end_does_not_keep_others_waiting
 
 
 async def test_a_user_who_may_not_read_the_log_publishes_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: Callable[[str], bool]
+    tmp_path: Path, told: Callable[[str], bool]
 ) -> None:
     """Only what the server loses cannot be seen then; that is said once, and costs no waiting."""
-    monkeypatch.setattr(publisher, "CHECK_SECONDS", 0.05)
-    monkeypatch.setattr(acknowledged, "ANSWER_SECONDS", 0.3)
+    often = {"loss_check_seconds": 0.05, "stored_message_seconds": 0.3}
     rights = 'publish: { deny: ["$JS.API.STREAM.MSG.GET.>"] }'
     users = f"authorization {{ users: [ {{ user: few, password: p, permissions: {{ {rights} }} }} ] }}"
     async with nats_server(tmp_path / "nats", more=users) as (address, _):  # noqa: SIM117  one needs the other
-        async with connected(f"nats://few:p@{address}") as client, publishing(client) as writer:
-            await bus.ensure_stream(client)
+        async with connected(f"nats://few:p@{address}", **often) as client, publishing(client) as writer:
+            await ensure_stream(client)
             await publish(writer, range(3))
             await asyncio.wait_for(writer.flush(), DEADLINE_SECONDS)
-            await until(lambda: told("what NATS may lose cannot be seen"))
+            await until(lambda: told("whether NATS loses events cannot be checked"))
             await publish(writer, range(3, 6))
             await asyncio.wait_for(writer.flush(), 3)
             assert await stored(client) == list(range(6))
@@ -240,7 +240,7 @@ async def test_a_full_disk_is_waited_out(tmp_path: Path, told: Callable[[str], b
     """The server says 503; events wait in order, and are stored when there is room."""
     async with nats_server(tmp_path / "nats", jetstream="max_file: 1M") as (address, _):
         client = await bus.connect(SecretStr(f"nats://{address}"), name="test")
-        await bus.ensure_stream(client)
+        await ensure_stream(client)
         writing = publishing(client)
         writer = await writing.__aenter__()
         await publish(writer, range(60), body=b" " + os.urandom(16_000).hex().encode())
@@ -255,8 +255,8 @@ async def test_a_full_disk_is_waited_out(tmp_path: Path, told: Callable[[str], b
 async def test_a_stream_that_may_take_no_more_is_waited_out(tmp_path: Path, told: Callable[[str], bool]) -> None:
     """An operator who forbade the stream to drop old events has to give it room; until then they wait."""
     async with nats_server(tmp_path / "nats") as (address, _), connected(f"nats://{address}") as client:
-        await bus.ensure_stream(client)
-        small = replace(bus.stream_config(), max_msgs=10, discard="new")
+        await ensure_stream(client)
+        small = replace(stream_config(), max_msgs=10, discard="new")
         await client.jetstream().update_stream(small)
         async with publishing(client) as writer:
             await publish(writer, range(25))
@@ -268,12 +268,14 @@ async def test_a_stream_that_may_take_no_more_is_waited_out(tmp_path: Path, told
 
 
 async def test_a_server_that_stalls_gets_everything_once_and_in_order(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: Callable[[str], bool]
+    tmp_path: Path, told: Callable[[str], bool]
 ) -> None:
     """Stopped and continued: what was sent before and what was sent again meet there."""
-    monkeypatch.setattr(publisher, "ANSWER_TIMEOUT_SECONDS", 0.3)
-    async with nats_server(tmp_path / "nats") as (address, server), connected(f"nats://{address}") as client:
-        await bus.ensure_stream(client)
+    async with (
+        nats_server(tmp_path / "nats") as (address, server),
+        connected(f"nats://{address}", answer_seconds=0.3) as client,
+    ):
+        await ensure_stream(client)
         async with publishing(client) as writer, asyncio.TaskGroup() as tasks:
             tasks.create_task(publish(writer, range(5000)))
             await until(lambda: writer.published > 1000)

@@ -21,7 +21,7 @@ from summit_models.subject import STREAM, ingest, subject_of
 from summit_projector.rebuild import BATCH_EVENTS, RebuildError, rebuild
 from summit_projector.recovery.difference import Rebuilt
 from summit_projector.tables.partitions import month_of
-from summit_runtime.nats import bus
+from summit_runtime.nats.stream import ensure_stream, stream_config, stream_state
 
 TABLES = ("vms", "migrations", "clusters", "datacenters", "vm_labels", "vm_words", "events", "dead_letters")
 CHANGED_BY = "SELECT generation FROM checkpoint"
@@ -168,8 +168,8 @@ async def test_what_the_log_is_too_young_to_tell_is_kept(nats_url: str, database
         await readings.applied(last)
         await readings.fetch("UPDATE vms SET managed = false, cluster = NULL, revision = 108 WHERE name = 'vm-31'")
         before = await tables(readings)
-        await client.jetstream().update_stream(replace(bus.stream_config(), max_msgs=last - ack.seq + 1))
-        assert (await bus.stream_state(client)).first_sequence == ack.seq
+        await client.jetstream().update_stream(replace(stream_config(), max_msgs=last - ack.seq + 1))
+        assert (await stream_state(client)).first_sequence == ack.seq
         result = await rebuilt(client, database_url)
         assert (result.found, result.first_revision) == (0, ack.seq)
         assert {table.table: table.kept for table in result.tables} == {
@@ -212,7 +212,7 @@ async def test_tables_of_another_log_are_left_to_the_projector(nats_url: str, da
         async with projector(projector_settings(nats_url, database_url)):
             await Readings(database_url).applied(await publish(client, *story()))
         await client.jetstream().delete_stream(STREAM)
-        await bus.ensure_stream(client)
+        await ensure_stream(client)
         await publish(client, vm_event("a"))
         with pytest.raises(RebuildError, match="created anew"):
             await rebuilt(client, database_url)

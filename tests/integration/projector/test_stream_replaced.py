@@ -17,7 +17,7 @@ from summit_models.event import Event, VmEventType
 from summit_models.subject import STREAM
 from summit_projector import apply_loop as session
 from summit_projector.recovery import replacement
-from summit_runtime.nats import bus
+from summit_runtime.nats.stream import ensure_stream
 from summit_standalone.embedded.nats import embedded_nats
 
 VMS = "SELECT name, cpu, revision FROM vms ORDER BY name"
@@ -31,7 +31,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def replace_stream(client: Client) -> None:
     await client.jetstream().delete_stream(STREAM)
-    await bus.ensure_stream(client)
+    await ensure_stream(client)
 
 
 async def applied_once(nats_url: str, database_url: str, client: Client, *events: Event) -> None:

@@ -7,8 +7,8 @@ from support.published import DATACENTER, datacenter_event
 from summit_models.contract import DatacenterId
 from summit_models.datacenter import Datacenter, DatacenterValues
 from summit_models.event import DatacenterEvent
-from summit_runtime.nats import bus
 from summit_runtime.nats.consumer import last_per_subject
+from summit_runtime.nats.stream import stream_state
 from summit_watcher.config.datacenters import DatacenterConfig
 from summit_watcher.log.datacenters import declare
 
@@ -31,7 +31,7 @@ async def test_each_datacenter_is_declared_once(nats_url: str) -> None:
             "dc-uppsala": "Uppsala",
         }
         await declare(CONFIG, client)
-        assert (await bus.stream_state(client)).last_sequence == 2
+        assert (await stream_state(client)).last_sequence == 2
 
 
 async def test_start_does_not_undo_an_edit(nats_url: str) -> None:

@@ -10,8 +10,9 @@ from support.waiting import until
 from support.watched import configure, observing, watching
 
 from summit_models.cluster import ConnectionState as State
-from summit_runtime.nats import denied
+from summit_runtime.nats.times import NatsTimes
 from summit_simulator.cluster import simulated_clusters
+from summit_watcher.settings import WatcherTimes
 
 VMS = "virtualmachines"
 USERS = """authorization {{ users: [
@@ -21,10 +22,10 @@ USERS = """authorization {{ users: [
 
 
 async def test_a_cluster_that_may_not_be_published_holds_up_no_other_and_heals(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The other's events and positions are stored; its own wait, are counted, and come when they may."""
-    monkeypatch.setattr(denied, "RETRY_SECONDS", (0.05, 0.2))
+    times = WatcherTimes(nats=NatsTimes(denied_retry_seconds=(0.05, 0.2)))
     rights = USERS.format(denied='"ingest.summit.vms.dc-solna.vulcan.>"')
     async with simulated_clusters("vulcan", "romulus") as (vulcan, romulus):
         for cluster in (vulcan, romulus):
@@ -33,7 +34,7 @@ async def test_a_cluster_that_may_not_be_published_holds_up_no_other_and_heals(
         async with (
             nats_server(tmp_path / "nats", more=rights) as (address, server),
             observing(f"nats://all:p@{address}") as (log, healths),
-            watching(f"nats://few:p@{address}", config),
+            watching(f"nats://few:p@{address}", config, times),
         ):
             await log.lives(romulus)
             await until(lambda: healths.position("romulus", VMS))

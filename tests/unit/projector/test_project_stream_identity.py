@@ -6,7 +6,7 @@ import pytest
 
 from summit_models.contract import Revision
 from summit_projector.recovery.stream_identity import Position, contradiction
-from summit_runtime.nats.bus import StreamState
+from summit_runtime.nats.stream import StreamState
 
 CREATED = datetime(2026, 11, 1, tzinfo=UTC)
 LATER = datetime(2026, 11, 2, tzinfo=UTC)

@@ -1,7 +1,7 @@
-"""A few events into the log at once: all or none, and only if nobody else was there in between.
+"""Append a few events to the log: all or none, and only if nobody else has written in between.
 
-For what people do by hand, where the answer must be known. (`publisher` is for watchers: a queue that never gives up.)
-The server compares the newest revision of a subject, or of a filter, with the one that the decision was made from
+For edits by people, who need an answer. (`publisher` is for watchers: a queue that never gives up.) The server compares
+the newest revision of a subject, or of a filter, with the one that the decision was made from
 (`Nats-Expected-Last-Subject-Sequence`); several events travel as an atomic batch (ADR-50, nats-server 2.12).
 """
 
@@ -23,15 +23,14 @@ from summit_models.event import Event
 from summit_models.subject import ingest, subject_of
 from summit_runtime.backoff import Backoff
 from summit_runtime.condition import Condition
+from summit_runtime.nats.times import TIMES
 
 logger = logging.getLogger("summit.nats")
 
 T = TypeVar("T")
 
-ANSWER_SECONDS = 5.0
-
 _CONFLICTS = frozenset({10071, 10164})
-"""JetStream error codes: the last sequence is another one; and, of a stream with replicas, it is being decided."""
+"""JetStream error codes: the last sequence is another one; in a stream with replicas, it is not decided yet."""
 _NEWEST = re.compile(r"wrong last sequence: (\d+)$")
 
 
@@ -41,20 +40,23 @@ class NotStoredError(Exception):
     def __init__(self, reason: str, *, unsure: bool = False) -> None:
         super().__init__(reason)
         self.unsure = unsure
-        """The events may be stored all the same: there was no answer."""
+        """There was no answer, so the events may be stored all the same."""
 
 
 class ConflictError(Exception):
-    """Something newer is in the log; nothing was stored."""
+    """The log has something newer; nothing was stored."""
 
     def __init__(self, newest: Revision | None) -> None:
         super().__init__(f"the newest revision is {newest}")
         self.newest = newest
-        """The newer revision, where the server tells it."""
+        """The newer revision, if the server has reported it."""
 
 
 class Basis(NamedTuple):
-    """What the events rest on: `revision` is the newest one under `subject`, which may have wildcards. 0: none."""
+    """The state that the events were made from: `revision` is the newest one under `subject`, which may have wildcards.
+
+    0: there is none.
+    """
 
     subject: str
     revision: Revision
@@ -73,13 +75,15 @@ class _Answer(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Answer).decode
 
 
-async def append(client: Client, events: Sequence[Event], basis: Basis) -> Revision:
-    """Store the events in their order and give the revision of the last one.
+async def append(
+    client: Client, events: Sequence[Event], basis: Basis, *, answer_seconds: float = TIMES.answer_seconds
+) -> Revision:
+    """Store the events in their order and return the revision of the last one.
 
     Raises ConflictError when `basis` is no longer true, NotStoredError when NATS refuses, is away, or does not answer
-    within five seconds; only after the last may they be stored all the same.
+    in time; only after the last may they be stored all the same.
     """
-    if not client.is_connected:  # nats-py would keep them, and send them long after we said no
+    if not client.is_connected:  # nats-py would keep them, and send them long after we have refused
         raise NotStoredError("not connected to NATS")
     last = len(events)
     batch = uuid4().hex
@@ -89,7 +93,7 @@ async def append(client: Client, events: Sequence[Event], basis: Basis) -> Revis
         if last > 1:
             headers |= {Header.BATCH_ID: batch, Header.BATCH_SEQUENCE: str(number)}
             headers |= {Header.BATCH_COMMIT: "1"} if number == last else {}
-        answer = await _send(client, event, headers)
+        answer = await _send(client, event, headers, answer_seconds)
     return Revision(answer.seq)
 
 
@@ -122,13 +126,13 @@ def _expectation(basis: Basis) -> dict[str, str]:
     }
 
 
-async def _send(client: Client, event: Event, headers: Mapping[str, str]) -> _Answer:
-    """Send one event and wait for its answer: of all but the last one of a batch it is empty."""
+async def _send(client: Client, event: Event, headers: Mapping[str, str], answer_seconds: float) -> _Answer:
+    """Send one event and wait for its answer, which is empty for all but the last event of a batch."""
     subject = ingest(subject_of(event))
     try:
-        reply = await client.request(subject, encode(event), timeout=ANSWER_SECONDS, headers=dict(headers))
+        reply = await client.request(subject, encode(event), timeout=answer_seconds, headers=dict(headers))
     except TimeoutError as error:
-        raise NotStoredError(f"NATS has not answered within {ANSWER_SECONDS:g} s", unsure=True) from error
+        raise NotStoredError(f"NATS has not answered within {answer_seconds:g} s", unsure=True) from error
     except NatsError as error:
         raise NotStoredError(f"NATS does not take it: {error}") from error
     answer = _decode(reply.data) if reply.data else _Answer()

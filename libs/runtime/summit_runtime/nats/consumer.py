@@ -1,8 +1,8 @@
-"""Reading the log without acknowledgements: the reader's own checkpoint says where it is, so nothing can disagree.
+"""Reading the log without acknowledgements: the reader's own checkpoint is the only record of where it is.
 
 Two overlapping pulls of a thousand keep an ephemeral consumer flowing (measured: `fetch` is three times slower, ordered
 consumers and KV watches of nats-py die of a changed ack format). Whatever goes wrong - a restart of the server, a lost
-consumer, a gap in what was delivered - the consumer is made anew after the last message that was handed out.
+consumer, a gap in the deliveries - a new consumer continues after the last message that was handed out.
 """
 
 import asyncio
@@ -22,17 +22,18 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from summit_models.subject import STREAM
 from summit_runtime.backoff import Backoff
+from summit_runtime.condition import Condition
 
 logger = logging.getLogger("summit.nats")
 
 PULL_MESSAGES = 1000
 HEARTBEAT_SECONDS = 5
 INACTIVE_SECONDS = 60.0
-"""The server forgets a consumer that nobody pulls from; a reader that waits for its database makes it anew."""
+"""The server forgets a consumer that nobody pulls from; a reader that waits for its database creates it again."""
 PENDING_BYTES = 1 << 30
 """Above what two pulls can hold: nats-py drops messages beyond its limits."""
 LOOK_SECONDS = 0.5
-"""How soon a reader that hears nothing sees that its connection is another one. Its pulls ended with the one before."""
+"""How soon a reader that receives nothing notices a reconnect, with which its pulls have ended."""
 
 _PULL = msgspec.json.encode(
     {"batch": PULL_MESSAGES, "expires": 30 * 10**9, "idle_heartbeat": HEARTBEAT_SECONDS * 10**9}
@@ -44,18 +45,18 @@ class StreamMessage(NamedTuple):
     subject: str
     body: bytes
     pending: int
-    """How many more there were when this one was sent; 0 ends a snapshot."""
+    """How many more there were when this one was sent; 0 for the last one."""
 
 
-class _Broken(Exception):
-    """The consumer must be made anew."""
+class _BrokenError(Exception):
+    """The consumer on the server is of no use any more."""
 
 
 class Consumer:
     """Messages of a stream in order, each once, from `after` on.
 
-    Or with None the last of each subject first; then that is so whenever it has to begin anew, for the stream may be
-    another one, whose numbers tell nothing of where it was.
+    With None the last message of each subject comes first, and again whenever the consumer on the server was lost: the
+    stream may be another one by then, with other numbers.
     """
 
     def __init__(self, client: Client, *, stream: str, filter_subject: str, after: int | None) -> None:
@@ -63,53 +64,51 @@ class Consumer:
         self._stream = stream
         self._filter = filter_subject
         self._after = after
-        self._session: _Session | None = None
-        self.made_anew = 0
-        """How often the server's consumer was made: each time, the log may be another than it was."""
+        self._server: _ServerConsumer | None = None
+        self.created = 0
+        """How often the consumer on the server was created: each time, the log may be another one than before."""
         self._backoff = Backoff(initial_seconds=0.1, max_seconds=5.0)
-        self._stands_still = False
+        self._waiting = Condition(logger, logging.INFO)
 
     async def next_batch(self, limit: int = PULL_MESSAGES) -> list[StreamMessage]:
         """Wait for at least one message, then take what is there, at most `limit`. Never returns an empty list."""
         while True:
-            session = await self.session()
+            server = await self.open()
             try:
-                if batch := await session.take(limit):
+                if batch := await server.take(limit):
                     if self._after is not None:
                         self._after = batch[-1].sequence
                     self._backoff.reset()
-                    self._stands_still = False
+                    self._waiting.ends("stream %s is read again", self._stream)
                     return batch
-            except (_Broken, NatsError, TimeoutError, OSError) as error:
-                await self._start_anew(error)
+            except (_BrokenError, NatsError, TimeoutError, OSError) as error:
+                await self._reopen(error)
 
-    async def session(self) -> "_Session":
-        """The consumer on the server, made if there is none."""
-        while self._session is None:
+    async def open(self) -> "_ServerConsumer":
+        """The consumer on the server, created if there is none."""
+        while self._server is None:
             try:
-                self._session = await _Session.open(self._client, self._stream, self._filter, self._after)
-                self.made_anew += 1
+                self._server = await _ServerConsumer.create(self._client, self._stream, self._filter, self._after)
+                self.created += 1
             except (NatsError, TimeoutError, OSError) as error:
-                await self._start_anew(error)
-        return self._session
+                await self._reopen(error)
+        return self._server
 
     async def close(self) -> None:
-        session, self._session = self._session, None
-        if session:
-            await session.close()
+        server, self._server = self._server, None
+        if server:
+            await server.close()
 
-    async def _start_anew(self, error: Exception) -> None:
-        """Say so at the first attempt: a server that is away for an hour makes hundreds of them."""
-        level = logging.DEBUG if self._stands_still else logging.INFO
+    async def _reopen(self, error: Exception) -> None:
         begin = "the beginning" if self._after is None else f"message {self._after}"
-        logger.log(level, "reading stream %s anew from %s on: %s", self._stream, begin, str(error) or "no answer")
-        self._stands_still = True
+        reason = str(error) or "no answer"
+        self._waiting.holds("stream %s cannot be read (%s); trying again from %s on", self._stream, reason, begin)
         await self.close()
         await asyncio.sleep(self._backoff.next_seconds())
 
 
-class _Session:
-    """One ephemeral consumer on the server, and what has arrived from it."""
+class _ServerConsumer:
+    """One ephemeral consumer on the server, and the messages that have arrived from it."""
 
     def __init__(
         self, client: Client, subscription: Subscription, pull_subject: str, queue: asyncio.Queue[Msg]
@@ -121,33 +120,33 @@ class _Session:
         self._reconnects = client.stats["reconnects"]
         self._delivered = 0
         self._asked = 0
-        self._broken: _Broken | None = None
+        self._broken: _BrokenError | None = None
         self.initial_pending = 0
 
     @classmethod
-    async def open(cls, client: Client, stream: str, filter_subject: str, after: int | None) -> "_Session":
+    async def create(cls, client: Client, stream: str, filter_subject: str, after: int | None) -> "_ServerConsumer":
         queue: asyncio.Queue[Msg] = asyncio.Queue()
         name = uuid4().hex
         subscription = await client.subscribe(
             client.new_inbox(), cb=queue.put, pending_msgs_limit=4 * PULL_MESSAGES, pending_bytes_limit=PENDING_BYTES
         )
-        session = cls(client, subscription, f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}", queue)
+        server = cls(client, subscription, f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}", queue)
         try:
             info = await client.jetstream().add_consumer(stream, _config(name, filter_subject, after))
-            session.initial_pending = info.num_pending or 0
-            await session._pull()
-            await session._pull()
+            server.initial_pending = info.num_pending or 0
+            await server._pull()
+            await server._pull()
         except BaseException:
-            await session.close()
+            await server.close()
             raise
-        return session
+        return server
 
     async def close(self) -> None:
         with contextlib.suppress(NatsError):
             await self._subscription.unsubscribe()
 
     async def take(self, limit: int) -> list[StreamMessage]:
-        """Messages that have arrived; an empty list when it was only a heartbeat. Raises _Broken."""
+        """Messages that have arrived; an empty list when it was only a heartbeat. Raises _BrokenError."""
         if self._broken:
             raise self._broken
         batch: list[StreamMessage] = []
@@ -156,19 +155,19 @@ class _Session:
             await self._accept(message, batch)
             while len(batch) < limit and not self._queue.empty():
                 await self._accept(self._queue.get_nowait(), batch)
-        except _Broken as broken:
-            self._broken = broken  # what came before it is good
+        except _BrokenError as broken:
+            self._broken = broken  # the messages before it are good
         return batch
 
     async def _next(self) -> Msg:
-        """Wait for a message. Raises TimeoutError when there is not even a heartbeat, _Broken after a reconnect."""
+        """Wait for a message. Raises TimeoutError without even a heartbeat, _BrokenError after a reconnect."""
         async with asyncio.timeout(2.5 * HEARTBEAT_SECONDS):
             while True:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(LOOK_SECONDS):
                         return await self._queue.get()
                 if self._client.stats["reconnects"] != self._reconnects:
-                    raise _Broken("the connection is another one")
+                    raise _BrokenError("the connection is another one")
 
     async def _accept(self, message: Msg, batch: list[StreamMessage]) -> None:
         if message.headers and "Status" in message.headers:
@@ -176,21 +175,21 @@ class _Session:
         else:
             sequence, delivered, pending = _positions(message.reply)
             if delivered != self._delivered + 1:
-                raise _Broken(f"message {self._delivered + 1} of this consumer is missing")
+                raise _BrokenError(f"message {self._delivered + 1} of this consumer is missing")
             self._delivered = delivered
             batch.append(StreamMessage(sequence, message.subject, message.data, pending))
         if self._asked - self._delivered <= PULL_MESSAGES:
             await self._pull()
 
     def _on_status(self, headers: dict[str, str]) -> None:
-        """100: heartbeat. 404, 408: a pull has ended with some of it unused. All else: the consumer is no more."""
+        """100: heartbeat. 404, 408: a pull has ended, partly unused. Any other: the consumer is gone."""
         match headers["Status"]:
             case "100":
                 pass
             case "404" | "408":
                 self._asked -= int(headers.get("Nats-Pending-Messages", PULL_MESSAGES))
             case status:
-                raise _Broken(f"{status} {headers.get('Description', '')}")
+                raise _BrokenError(f"{status} {headers.get('Description', '')}")
 
     async def _pull(self) -> None:
         self._asked += PULL_MESSAGES
@@ -237,7 +236,7 @@ async def last_per_subject(
 ) -> AsyncIterator[StreamMessage]:
     """Yield the last message of each subject that matches, as of one moment, and end.
 
-    Broken off, it begins anew, so a subject may appear twice; the later one is as new or newer.
+    After an interruption it begins again, so a subject may appear twice; the later message is as new or newer.
     """
     async with consume(client, after=None, filter_subject=filter_subject, stream=stream) as consumer:
         async for message in _until_now(consumer):
@@ -247,7 +246,7 @@ async def last_per_subject(
 async def replay(client: Client, filter_subject: str) -> AsyncIterator[StreamMessage]:
     """Yield every message of the log that matches, in order, as of one moment, and end.
 
-    The server looks through the whole log for them, a second for a million messages.
+    The server searches the whole log for them: a second for a million messages.
     """
     async with consume(client, after=0, filter_subject=filter_subject) as consumer:
         async for message in _until_now(consumer):
@@ -255,7 +254,7 @@ async def replay(client: Client, filter_subject: str) -> AsyncIterator[StreamMes
 
 
 async def _until_now(consumer: Consumer) -> AsyncIterator[StreamMessage]:
-    if (await consumer.session()).initial_pending == 0:
+    if (await consumer.open()).initial_pending == 0:
         return
     while True:
         for message in await consumer.next_batch():

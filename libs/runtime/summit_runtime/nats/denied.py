@@ -1,9 +1,9 @@
-"""Events that NATS does not permit us to publish: kept aside and tried again, while those of other subjects go on.
+"""Events that NATS does not permit us to publish: held back and tried again, while those of other subjects go on.
 
-The server answers a denied event with a word about its subject, and with nothing else. So all events of that subject
-are held here, in their order, with their places in the window of their cluster: what is held is bounded, and a cluster
-whose room is used up holds its watches back as it does while NATS is away. From time to time the events of a few
-subjects are let go; when one of them is stored, the permission was given, and all are.
+The server answers a denied event with an error about its subject, and with nothing else. So all events of that subject
+are held here, in their order. They keep their places in the window of their cluster, which bounds them: a cluster whose
+window is full holds its watches back, as it does while NATS is away. From time to time the events of a few subjects are
+sent again; when one of them is stored, the permission was granted, and all are sent.
 """
 
 import time
@@ -14,22 +14,25 @@ from dataclasses import dataclass, field
 from summit_runtime.backoff import Backoff
 from summit_runtime.nats.fair_queue import Entry
 
-RETRY_SECONDS = (1.0, 30.0)
-"""First and longest pause. A person has to act, and whoever has done so waits for us."""
 TRIED_AT_ONCE = 8
-"""Subjects, each time: enough for a few clusters, and a line each in the server's log."""
+"""Subjects, each time: enough for a few clusters, and each is a line in the server's log."""
 
 
 @dataclass
 class Denied:
-    """The held events, by their subject in lower case: so the server's word of it arrives."""
+    """The held events, by their subject in lower case, as the server's error has it."""
 
+    retry_seconds: tuple[float, float]
+    """First and longest pause before the next attempt."""
     events: int = field(default=0, init=False)
     _held: dict[str, deque[Entry]] = field(default_factory=dict, init=False)
     _tried: set[str] = field(default_factory=set, init=False)
-    _backoff: Backoff = field(default_factory=lambda: Backoff(*RETRY_SECONDS), init=False)
+    _backoff: Backoff = field(init=False)
     _retry_at: float = field(default=float("inf"), init=False)
     _permitted: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        self._backoff = Backoff(*self.retry_seconds)
 
     @property
     def due_in_seconds(self) -> float:
@@ -45,11 +48,11 @@ class Denied:
             self._retry_at = time.monotonic() + self._backoff.next_seconds()
 
     def holds(self, entry: Entry) -> bool:
-        """Whether events of the same subject are held: then this one must not overtake them."""
+        """Whether events of the same subject are held; this one must not overtake them."""
         return bool(self._held) and entry.message.subject.lower() in self._held
 
     def due(self) -> Sequence[Entry]:
-        """The events that are to be tried now: of a few subjects in turn, or all when one of them was permitted."""
+        """The events to send again now: those of a few subjects in turn, or all if one of them was permitted."""
         if time.monotonic() < self._retry_at:
             return ()
         subjects = list(self._held) if self._permitted else list(self._held)[:TRIED_AT_ONCE]
@@ -61,12 +64,12 @@ class Denied:
         return entries
 
     def hurry(self) -> None:
-        """Try again at once: the server is another one, or has been started anew."""
+        """Try again at once: the server is another one, or has restarted."""
         if self._held:
             self._retry_at = 0.0
 
     def stored(self, entries: Iterable[Entry]) -> bool:
-        """Take note of what was stored; tell whether a subject is among it that was denied before."""
+        """Note what was stored; return whether a subject was denied before."""
         permitted = self._tried and self._tried.intersection(e.message.subject.lower() for e in entries)
         if not permitted:
             return False

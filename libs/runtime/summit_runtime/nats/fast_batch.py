@@ -26,11 +26,11 @@ from summit_runtime.waiting import wait
 ACK_EVERY = 500
 """Messages from one ack to the next: the most that the server allows, to a publisher that is alone."""
 MAX_UNANSWERED = 2 * ACK_EVERY
-"""Two intervals, so that the server works on one while we send the next. The server's own flow control is not followed
-beyond that: its queue takes 100 000 messages, and says with a gap that it could not."""
+"""Two intervals, so that the server works on one while we send the next. We do not follow the server's own flow control
+beyond that: its queue holds 100 000 messages, and it reports a gap when they were too many."""
 
 UNSTORABLE = frozenset({10054})
-"""JetStream error codes that no retry can mend: 10054, the message is larger than the stream allows."""
+"""JetStream error codes that no retry can change: 10054, the message is larger than the stream allows."""
 
 _START, _APPEND, _COMMIT = range(3)
 
@@ -42,7 +42,7 @@ class Message(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """How a batch ended. By default: with its connection, so that nothing is known of what is not yet stored."""
+    """How a batch ended. By default: with its connection, and nobody knows what became of the rest."""
 
     complete: bool = False
     refusal: str = ""
@@ -78,11 +78,11 @@ class FastBatch:
     inbox: str
     sent: int = field(default=0, init=False)
     taken: int = field(default=0, init=False)
-    """Messages that `take_stored` has told of."""
+    """Messages that `take_stored` has returned."""
     committed: bool = field(default=False, init=False)
     outcome: Outcome | None = field(default=None, init=False)
     _stored: int = field(default=0, init=False)
-    _told: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _news: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _prefix: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -94,9 +94,9 @@ class FastBatch:
         return self.sent - self.taken
 
     async def send(self, client: Client, messages: Sequence[Message], *, commit: bool) -> None:
-        """Add messages, of which the last one ends the batch if it is to `commit`.
+        """Add messages; with `commit`, the last of them ends the batch.
 
-        Not being connected is no error: then no answer will come.
+        A lost connection is not an error: no answer will come then.
         """
         last = self.sent + len(messages) if commit else 0
         self.committed = commit
@@ -112,7 +112,7 @@ class FastBatch:
             return
 
     def answer(self, message: Msg) -> None:
-        """Take an answer of the server, in the order they come; those to another batch are ignored."""
+        """Handle an answer of the server, in the order they come; answers to another batch are ignored."""
         if not message.subject.startswith(self._prefix) or self.outcome:
             return
         number = int(message.subject[len(self._prefix) :].partition(".")[0])
@@ -124,26 +124,26 @@ class FastBatch:
             self._end(Outcome(refusal="a message was lost on its way"))
         elif answer.type == "ack":
             self._stored = answer.seq
-            self._told.set()
+            self._news.set()
         else:
             self._stored = answer.count
             self._end(Outcome(complete=answer.count == self.sent, sequence=answer.seq))
 
     def _end(self, outcome: Outcome) -> None:
         self.outcome = outcome
-        self._told.set()
+        self._news.set()
 
     def wake(self) -> None:
-        """Let `hear` return, for news that no answer tells."""
-        self._told.set()
+        """Let `answered` return, for news that does not come as an answer."""
+        self._news.set()
 
-    async def hear(self, seconds: float) -> bool:
-        """Wait for news; False when there were none in that time."""
-        told = await wait(self._told, seconds)
-        self._told.clear()
-        return told
+    async def answered(self, seconds: float) -> bool:
+        """Wait for an answer; False when there was none in that time."""
+        is_news = await wait(self._news, seconds)
+        self._news.clear()
+        return is_news
 
     def take_stored(self) -> int:
-        """How many more messages, from the oldest, are known to be stored than at the last call."""
+        """How many more messages, from the oldest on, are stored than at the last call."""
         newly, self.taken = self._stored - self.taken, self._stored
         return newly

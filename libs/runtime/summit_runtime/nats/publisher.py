@@ -1,23 +1,24 @@
-"""Publishing to the log: nothing is forgotten before the server has it, and no two events of a VM change places.
+"""Publishing to the log: no event is forgotten before the server has it, and no two events of a VM change places.
 
-Events wait in a fair queue and come, cluster by cluster, into one queue. What stands there is sent as one batch (see
-fast_batch), which goes on while more comes than the server has answered and is committed with the last event that
-waits; the next begins when it is answered. So a batch is long when events come fast, and a lone event is a batch of
-one, acknowledged within a millisecond. There is no second way to publish, hence no order to keep between two, and none
-is left open and idle.
+Events wait in a fair queue and enter, cluster by cluster, one send queue. Its content is sent as one batch (see
+fast_batch). The batch stays open while more events come than the server has answered, and is committed with the last
+event that waits; the next one begins when it is answered. So a batch is long when events come fast, and a lone event is
+a batch of one, acknowledged within a millisecond. There is no second way to publish, hence no order to keep between
+two, and no batch is left open and idle.
 
 After any failure (refused, no answer, connection lost) a new batch begins with the oldest unacknowledged event, under
-the same `Nats-Msg-Id`. Whatever was sent before may still arrive, even between the new messages: nats-py sends what it
-had buffered after a reconnect. That does no harm. Each try is a run of the same sequence that begins where nothing
-before it is missing and of which the server takes a prefix; whichever stores an event has passed all earlier ones, and
-the second to come is a duplicate. It holds as long as a try is not older than the stream's duplicate window.
+the same `Nats-Msg-Id`. Events that were sent before may still arrive, even between the new ones: nats-py sends its
+buffer after a reconnect. This does no harm. Each attempt is a run of the same sequence that begins where nothing before
+it is missing, and the server stores a prefix of it; whichever attempt stores an event has stored all earlier ones, and
+the second one to come is a duplicate. It holds as long as an attempt is not older than the stream's duplicate window.
 
-What is stored may be lost again with a server's power or disk. So after each reconnect, and every few seconds, the log
-is asked for the newest event that it has confirmed (see acknowledged); what it lost goes to the head of the queue.
+Stored events may be lost again with the server's power or disk. So after each reconnect, and every few seconds, the
+publisher checks that the log still has the newest event that it has confirmed (see acknowledged); lost events go to
+the head of the queue.
 
-The first batch after a failure has one event, so that a server that stores nothing is not sent a thousand with every
-attempt. An event that we may not publish ends its batch too; it is set aside with all of its subject (see denied), and
-the others go on. (nats-py's own `publish_async` hangs for ever on an error, #985.)
+The first batch after a failure has one event, so that a server that stores nothing does not receive a thousand with
+every attempt. An event that we may not publish ends its batch too; all events of its subject are held back (see
+denied), and the others go on. (nats-py's own `publish_async` hangs for ever on an error, #985.)
 """
 
 import asyncio
@@ -25,7 +26,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -37,25 +38,24 @@ from summit_models.contract import ClusterName, DatacenterId
 from summit_models.subject import ingest
 from summit_runtime import metrics
 from summit_runtime.backoff import Backoff
-from summit_runtime.nats.acknowledged import Acknowledged, LogLostError
-from summit_runtime.nats.bus import STARTS_ANEW, EventClient
+from summit_runtime.condition import Condition
+from summit_runtime.nats.acknowledged import Acknowledged, LogLostError, LossCheck
+from summit_runtime.nats.bus import EventClient
 from summit_runtime.nats.denied import Denied
 from summit_runtime.nats.fair_queue import ClusterQueue, Entry, FairQueue
 from summit_runtime.nats.fast_batch import MAX_UNANSWERED, FastBatch, Message, Outcome
+from summit_runtime.nats.stream import RESTARTS
 from summit_runtime.process import FatalError
 from summit_runtime.waiting import end, wait
 
 logger = logging.getLogger("summit.nats")
 
 QUEUE_EVENTS = MAX_UNANSWERED + 1
-"""One more than may be on its way: whether a batch ends with an event is seen by the next one."""
-ANSWER_TIMEOUT_SECONDS = 5.0
+"""One more than may be on its way: only the next event shows that a batch does not end yet."""
 LOOK_SECONDS = 0.1
-"""How soon a lost connection, and its return, are seen while an answer is awaited."""
-CHECK_SECONDS = 5.0
-"""How often a log that has lost its end is looked for while the connection holds."""
+"""How soon a lost connection, and its return, are noticed while an answer is awaited."""
 COMMIT_SECONDS = 0.5
-"""A batch under constant load is committed after so long: only a commit tells a place in the log."""
+"""A batch under constant load is committed after so long: only the answer to a commit has a place in the log."""
 
 
 @dataclass
@@ -67,27 +67,29 @@ class Publisher:
     published: int = field(default=0, init=False)
     _fair_queue: FairQueue = field(default_factory=FairQueue, init=False)
     _queue: deque[Entry] = field(default_factory=deque, init=False)
-    _denied: Denied = field(default_factory=Denied, init=False)
+    _denied: Denied = field(init=False)
     _denials: set[str] = field(default_factory=set, init=False)
-    """Subjects that the server has denied since they were last looked at."""
+    """Subjects that the server has denied since the last look at them."""
     _batch: FastBatch | None = field(default=None, init=False)
     _failing: bool = field(default=False, init=False)
     _waiting: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _backoff: Backoff = field(default_factory=lambda: Backoff(initial_seconds=0.25, max_seconds=5.0), init=False)
+    _refusal: Condition = field(default_factory=lambda: Condition(logger), init=False)
     _acknowledged: Acknowledged = field(default_factory=Acknowledged, init=False)
-    _compared: tuple[int, float] = field(default=(0, float("-inf")), init=False)
-    """At which number of reconnects, and when, the log was last asked for what it has confirmed."""
+    _loss_check: LossCheck = field(init=False)
     _timed: tuple[Entry, float] | None = field(default=None, init=False)
     """One event that has not left, and when it came."""
 
     def __post_init__(self) -> None:
         self.inbox = self.client.new_inbox()
+        self._denied = Denied(self.client.times.denied_retry_seconds)
+        self._loss_check = LossCheck(self.client, self._acknowledged)
 
     async def publish(self, subject: str, body: bytes, event_id: str) -> None:
         """Hand over one event for its public subject; returns once it has its place in the queue of its cluster.
 
         Waits while 2048 events of that cluster are unacknowledged. An event is lost only with the process; `flush`
-        tells when all are stored.
+        waits until all are stored.
         """
         entry = await self._fair_queue.add(Message(ingest(subject), body, event_id))
         if self._timed is None:
@@ -99,7 +101,7 @@ class Publisher:
         await self._fair_queue.flush()
 
     def cluster_queue(self, datacenter: DatacenterId, cluster: ClusterName) -> ClusterQueue:
-        """Where the events of one cluster wait, to flush those alone."""
+        """The queue of one cluster, to flush its events alone."""
         return self._fair_queue.of(datacenter, cluster)
 
     @property
@@ -108,18 +110,18 @@ class Publisher:
 
     @property
     def denied(self) -> int:
-        """Events, of the unacknowledged, that wait for a permission."""
+        """How many of the unacknowledged events wait for a permission."""
         return self._denied.events
 
     async def run(self) -> None:
-        """Publish what waits, one batch after the other, for ever.
+        """Publish the events that wait, one batch after the other, for ever.
 
-        Raises FatalError when the log has lost more than is remembered here.
+        Raises FatalError when the log has lost more events than are remembered here.
         """
         while True:
             while not self.client.is_connected:  # noqa: ASYNC110  nats-py has nothing to wait for
                 await asyncio.sleep(LOOK_SECONDS)
-            await self._compare()
+            await self._take_back_lost()
             self._waiting.clear()
             self._queue += self._denied.due()
             self._fill()
@@ -127,54 +129,34 @@ class Publisher:
                 self._batch = FastBatch(self.inbox)
                 await self._settle(self._batch, await self._publish_batch(self._batch))
             else:
-                await wait(self._waiting, min(CHECK_SECONDS, self._denied.due_in_seconds))
+                await wait(self._waiting, min(self.client.times.loss_check_seconds, self._denied.due_in_seconds))
 
     async def answer(self, message: Msg) -> None:
         if self._batch:
             self._batch.answer(message)
 
     def on_denied(self, subject: str) -> None:
-        """Take the server's word that events of a subject may not be published."""
+        """Note that the server does not permit us to publish events of a subject."""
         self._denials.add(subject)
         if self._batch:
             self._batch.wake()
 
     def _fill(self) -> None:
-        """Bring what waits in the fair queue into the queue, in turn, as far as it may be sent soon."""
+        """Move events from the fair queue to the send queue, in turn, as far as they may be sent soon."""
         while len(self._queue) < QUEUE_EVENTS and (entry := self._fair_queue.take()):
             if self._denied.holds(entry):
                 self._hold(entry)
             else:
                 self._queue.append(entry)
 
-    async def _compare(self) -> None:
-        """Ask the log for what it has confirmed, when that is due, and take back what it has lost.
-
-        After a reconnect nothing is published before it has answered, unless it does not answer at all.
-        """
-        reconnects, now = self.client.stats["reconnects"], time.monotonic()
-        if reconnects == self._compared[0] and now < self._compared[1] + CHECK_SECONDS:
-            return
-        if reconnects != self._compared[0]:
+    async def _take_back_lost(self) -> None:
+        """Queue again, before all others, what the log has confirmed and lost."""
+        if self.client.stats["reconnects"] != self._loss_check.reconnects:
             self._denied.hurry()
-        give_up_at = now + (ANSWER_TIMEOUT_SECONDS if reconnects != self._compared[0] else 0)
-        self._compared = reconnects, now
-        error_before = self.client.last_error  # an older denial says nothing of this question
-        while self.client.stats["reconnects"] == reconnects:
-            try:
-                self._take_back(await self._acknowledged.lost(self.client))
-                break
-            except LogLostError as error:
-                raise FatalError(f"NATS has lost what it had stored: {error}; {STARTS_ANEW}") from error
-            except (NatsError, TimeoutError):  # away, or not ready yet, as in the first moments of its start
-                if self.client.last_error is not error_before and _is_denied(self.client.last_error, "$JS.API."):
-                    self._compared = reconnects, float("inf")  # each question would cost a wait for no answer
-                    logger.warning("what NATS may lose cannot be seen: %s", self.client.last_error)
-                if time.monotonic() > give_up_at:
-                    break
-                await asyncio.sleep(LOOK_SECONDS)
-
-    def _take_back(self, lost: Sequence[Message]) -> None:
+        try:
+            lost = await self._loss_check.lost()
+        except LogLostError as error:
+            raise FatalError(f"NATS has lost events that it had stored: {error}; {RESTARTS}") from error
         if lost:
             logger.warning(
                 "NATS has lost %d events that it had confirmed, as after a loss of power; sent again", len(lost)
@@ -183,23 +165,23 @@ class Publisher:
             self._queue.extendleft(reversed(list(self._fair_queue.restore(lost))))
 
     async def _publish_batch(self, batch: FastBatch) -> Outcome:
-        reconnects, heard_at = self.client.stats["reconnects"], time.monotonic()
-        commit_at = heard_at + COMMIT_SECONDS
+        reconnects, answered_at = self.client.stats["reconnects"], time.monotonic()
+        commit_at, answer_seconds = answered_at + COMMIT_SECONDS, self.client.times.answer_seconds
         while not batch.outcome:
             await self._feed(batch, commit=time.monotonic() > commit_at)
-            if await batch.hear(LOOK_SECONDS):
-                heard_at = time.monotonic()
-            elif time.monotonic() - heard_at > ANSWER_TIMEOUT_SECONDS:
-                return _failed("unanswered", f"no answer within {ANSWER_TIMEOUT_SECONDS:g} s")
+            if await batch.answered(LOOK_SECONDS):
+                answered_at = time.monotonic()
+            elif time.monotonic() - answered_at > answer_seconds:
+                return _failed("unanswered", f"no answer within {answer_seconds:g} s")
             self._stored(batch.take_stored())
-            if self._set_denied_aside():
+            if self._hold_denied():
                 return _failed("denied")
             if not self.client.is_connected or self.client.stats["reconnects"] != reconnects:
                 return _failed("disconnected")
         return batch.outcome if batch.outcome.complete else _failed("refused", *batch.outcome[1:3])
 
     async def _feed(self, batch: FastBatch, *, commit: bool) -> None:
-        """Send what waits, as far as there is room; commit when that is all, or all that this batch may have."""
+        """Send the events that wait, as far as there is room; commit with the last one, or when it is time."""
         self._fill()
         first = batch.unanswered
         waiting = 1 - batch.sent if self._failing else len(self._queue) - first
@@ -208,10 +190,10 @@ class Publisher:
             messages = [entry.message for entry in islice(self._queue, first, first + count)]
             await batch.send(self.client, messages, commit=commit or count == waiting)
 
-    def _set_denied_aside(self) -> bool:
-        """Take the events of denied subjects out of the queue; tell whether there were any.
+    def _hold_denied(self) -> bool:
+        """Hold back the events of denied subjects; return whether there were any in the queue.
 
-        The server speaks of them before it answers the batch that they break.
+        The server reports a denied event before it answers the batch that this event breaks.
         """
         denials, self._denials = self._denials, set()
         denied = [e for e in self._queue if e.message.subject.lower() in denials] if denials else []
@@ -248,10 +230,9 @@ class Publisher:
         self.published += count
         metrics.PUBLISHED.inc(count)
         if self._denied.stored(entries):
-            logger.warning("NATS stores events again that it did not permit before")
-        if self._backoff.attempt:
-            logger.warning("NATS stores events again")
-            self._backoff.reset()
+            self.client.denial.ends("NATS stores events again that it did not permit before")
+        self._refusal.ends("NATS stores events again")
+        self._backoff.reset()
 
     def _drop(self, index: int, reason: str) -> None:
         entry = self._queue[index]
@@ -267,15 +248,9 @@ class Publisher:
             self._timed = None
 
     async def _refused(self, reason: str) -> None:
-        """Wait before the next attempt; said once, however many it takes."""
-        if not self._backoff.attempt:
-            logger.warning("NATS does not store events (%s); trying again until it does", reason)
+        """Wait before the next attempt."""
+        self._refusal.holds("NATS does not store events (%s); trying again until it does", reason)
         await asyncio.sleep(self._backoff.next_seconds())
-
-
-def _is_denied(error: Exception | None, subject: str) -> bool:
-    """Whether the server said that we may not publish there: to what was published itself there is no answer."""
-    return f'permissions violation for publish to "{subject}'.lower() in str(error or "").lower()
 
 
 def _failed(reason: str, refusal: str = "", unstorable: int | None = None) -> Outcome:
@@ -285,7 +260,7 @@ def _failed(reason: str, refusal: str = "", unstorable: int | None = None) -> Ou
 
 @asynccontextmanager
 async def publishing(client: EventClient) -> AsyncIterator[Publisher]:
-    """A publisher for the length of the block; leaving it waits for nothing, call `flush` first."""
+    """A publisher for the length of the block. Leaving it does not wait for events: call `flush` first."""
     publisher = Publisher(client)
     subscription = await client.subscribe(f"{publisher.inbox}.>", cb=publisher.answer)
     client.on_denied = publisher.on_denied

@@ -32,6 +32,7 @@ class EventLog:
         self.client: Client | None = None
         self._revisions = revisions
         self._applied_seconds = times.applied_seconds
+        self._answer_seconds = times.nats.answer_seconds
 
     async def append(self, events: Sequence[Event], basis: Basis) -> Stored:
         """Store all of the events or none, and wait until the tables have them, for a few seconds at most.
@@ -41,7 +42,7 @@ class EventLog:
         if self.client is None:
             raise _unavailable(NotStoredError("not connected to NATS"))
         try:
-            revision = await append(self.client, events, basis)
+            revision = await append(self.client, events, basis, answer_seconds=self._answer_seconds)
         except ConflictError as error:
             if error.newest is not None:  # so that the next read shows it
                 await self._revisions.wait_for(error.newest, self._applied_seconds)

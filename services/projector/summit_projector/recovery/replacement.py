@@ -20,8 +20,8 @@ from summit_projector.recovery.shadow import shadow_schema
 from summit_projector.recovery.stream_identity import Position, StreamReplacedError, mismatch
 from summit_projector.tables.store import Store, open_store
 from summit_runtime import database
-from summit_runtime.nats import bus
 from summit_runtime.nats.consumer import Consumer, consume
+from summit_runtime.nats.stream import stream_state
 from summit_runtime.waiting import end
 
 logger = logging.getLogger("summit.projector")
@@ -49,7 +49,7 @@ async def replace(client: Client, store: Store, url: SecretStr, position: Positi
     A log that is empty denies nothing: its writers have yet to come back, and it is waited for. Raises
     StreamReplacedError when the log is replaced once more.
     """
-    state = await bus.stream_state(client)
+    state = await stream_state(client)
     if state.is_empty:
         if (position.stream_created_at, position.revision) != (state.created_at, 0):
             position = await store.disown(position, state.created_at)
@@ -66,7 +66,7 @@ async def replace(client: Client, store: Store, url: SecretStr, position: Positi
 
 async def _first_event(client: Client, store: Store, position: Position) -> None:
     logger.warning("the log is empty, and the tables are of another one: their rows serve until it has spoken")
-    while (state := await bus.stream_state(client)).is_empty:
+    while (state := await stream_state(client)).is_empty:
         if state.created_at != position.stream_created_at:
             raise StreamReplacedError("the stream was replaced once more")
         await store.ping()  # the lock is this connection's
@@ -90,7 +90,7 @@ class _Replay:
         await migrate.upgrade(shadow_url)
         async with open_store(shadow_url) as store, consume(self._client, after=0) as consumer:
             await store.prepare()
-            position = await store.position((await bus.stream_state(self._client)).created_at)
+            position = await store.position((await stream_state(self._client)).created_at)
             progress = Progress(store, position, NONE_KNOWN)
             await self._follow(progress, consumer)
             removed = await swap.take_place(self._live, self._shadow, before, progress.position)

@@ -21,9 +21,8 @@ from summit_projector.projections import PROJECTIONS
 from summit_projector.recovery.stream_identity import Position
 from summit_projector.tables.journal import AppliedEvent
 from summit_projector.tables.store import Store
-from summit_runtime.nats import bus
-from summit_runtime.nats.bus import StreamState
 from summit_runtime.nats.consumer import StreamMessage, consume
+from summit_runtime.nats.stream import StreamState, stream_state
 
 EVENT_SECONDS = 20.0
 """For the next event, which the log has, or had until it was cut once more: a transaction is open meanwhile."""
@@ -62,7 +61,7 @@ async def go_back(client: Client, store: Store, position: Position, common: Posi
     found = [await _message(client, subject=subject) for subject in sorted(subjects)]
     messages = [StreamMessage(m.seq or 0, m.subject or "", m.data or b"", 0) for m in found if m]
     kept = sorted(message for message in messages if message.sequence <= common.revision)
-    end = (await bus.stream_state(client)).last_sequence
+    end = (await stream_state(client)).last_sequence
     async with store.transaction(), consume(client, after=common.revision) as consumer:
         position = await store.rewind(position, common)
         if kept:

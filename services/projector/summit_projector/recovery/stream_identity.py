@@ -13,8 +13,7 @@ from nats.js.errors import NotFoundError
 from summit_models.contract import Revision
 from summit_models.subject import STREAM
 from summit_projector.project import event_id
-from summit_runtime.nats import bus
-from summit_runtime.nats.bus import StreamState
+from summit_runtime.nats.stream import StreamState, stream_state
 
 
 class StreamReplacedError(Exception):
@@ -31,7 +30,7 @@ class Position(NamedTuple):
 
 async def mismatch(client: Client, position: Position) -> tuple[StreamState, str | None]:
     """Compare the stream with the checkpoint: its state, and None or a sentence saying why it is another one."""
-    state = await bus.stream_state(client)
+    state = await stream_state(client)
     if reason := contradiction(position, state):
         return state, reason
     if 0 < position.revision >= state.first_sequence:
