@@ -97,10 +97,10 @@ class Log:
         subject = f"summit.clusters.{datacenter}.{cluster}"
         return max((json.loads(m.body)["epoch"] for m in self.messages if m.subject == subject), default=0)
 
-    def fences(self, cluster: str, *, datacenter: str = DATACENTER) -> list[int]:
-        """Epochs whose beginnings the newest event of a cluster names."""
+    def epoch_starts(self, cluster: str, *, datacenter: str = DATACENTER) -> list[int]:
+        """The epochs whose starts the newest event of a cluster has."""
         newest = next(m for m in reversed(self.messages) if m.subject == f"summit.clusters.{datacenter}.{cluster}")
-        return [fence["epoch"] for fence in json.loads(newest.body)["fences"]]
+        return [start["epoch"] for start in json.loads(newest.body)["fences"]]
 
     def newest(self, name: str) -> bytes:
         """The last event of the VM of that name; nothing before the first."""

@@ -15,7 +15,7 @@ from summit_watcher.log.datacenters import declare
 CONFIG = [DatacenterConfig(DatacenterId(DATACENTER), "Solna"), DatacenterConfig(DatacenterId("dc-uppsala"), "Uppsala")]
 
 
-async def said(client: Client) -> dict[str, Datacenter]:
+async def newest(client: Client) -> dict[str, Datacenter]:
     events = [
         DatacenterEvent.model_validate_json(m.body) async for m in last_per_subject(client, "summit.datacenters.*")
     ]
@@ -23,10 +23,10 @@ async def said(client: Client) -> dict[str, Datacenter]:
 
 
 async def test_each_datacenter_is_declared_once(nats_url: str) -> None:
-    """The second start has nothing to say."""
+    """The second start publishes nothing."""
     async with publisher(nats_url) as client:
         await declare(CONFIG, client)
-        assert {id_: datacenter.name for id_, datacenter in (await said(client)).items()} == {
+        assert {id_: datacenter.name for id_, datacenter in (await newest(client)).items()} == {
             DATACENTER: "Solna",
             "dc-uppsala": "Uppsala",
         }
@@ -34,14 +34,14 @@ async def test_each_datacenter_is_declared_once(nats_url: str) -> None:
         assert (await stream_state(client)).last_sequence == 2
 
 
-async def test_start_does_not_undo_an_edit(nats_url: str) -> None:
+async def test_a_start_does_not_undo_an_edit(nats_url: str) -> None:
     """A later change of the configuration does, for the field that it changes."""
     async with publisher(nats_url) as client:
         await declare(CONFIG, client)
         solna = DatacenterValues(name="Solna")
         await publish(client, datacenter_event(name="Solna North", location="Hall 3", declared=solna))
         await declare(CONFIG, client)
-        assert (await said(client))[DATACENTER].name == "Solna North"
+        assert (await newest(client))[DATACENTER].name == "Solna North"
         await declare([DatacenterConfig(DatacenterId(DATACENTER), "Solna South")], client)
-        datacenter = (await said(client))[DATACENTER]
+        datacenter = (await newest(client))[DATACENTER]
         assert (datacenter.name, datacenter.location) == ("Solna South", "Hall 3")

@@ -1,4 +1,4 @@
-"""Epochs: each start of watching a cluster has a number of its own, and the log says which is the newest."""
+"""Epochs: each start of watching a cluster has its own number, and the log has the newest one."""
 
 import asyncio
 import json
@@ -32,12 +32,12 @@ async def newest(client: Client) -> dict[str, object]:
 
 
 async def test_each_start_begins_the_next_epoch(nats_url: str) -> None:
-    """The first one is 1; it is in the log before anything is published under it, and its history goes on."""
+    """The first is 1. It is in the log before anything is published under it, and its history continues."""
     async with publisher(nats_url) as client:
         first = await claim(client, DATACENTER, CLUSTER)
         assert first == Epoch(DATACENTER, CLUSTER, 1, history=1, began=1)
-        told = cluster_event(health(State.SYNCED), first)
-        await client.jetstream().publish(ingest(SUBJECT), told.model_dump_json().encode())
+        event = cluster_event(health(State.SYNCED), first)
+        await client.jetstream().publish(ingest(SUBJECT), event.model_dump_json().encode())
         second = await claim(client, DATACENTER, CLUSTER)
         assert (second.number, second.history) == (2, 1)
         assert second.starts == (EpochStart(epoch=1, revision=1), EpochStart(epoch=2, revision=3))
@@ -47,7 +47,7 @@ async def test_each_start_begins_the_next_epoch(nats_url: str) -> None:
 
 
 async def test_a_new_history_begins_with_its_epoch(nats_url: str) -> None:
-    """And is what later epochs belong to."""
+    """Later epochs belong to it."""
     async with publisher(nats_url) as client:
         await claim(client, DATACENTER, CLUSTER)
         assert (await claim(client, DATACENTER, CLUSTER, ended=RegressedError("vms", "9", "5"))).history == 2
@@ -55,7 +55,7 @@ async def test_a_new_history_begins_with_its_epoch(nats_url: str) -> None:
 
 
 async def test_a_cluster_that_returns_from_retirement_begins_a_new_history(nats_url: str) -> None:
-    """It may be another one by now, with lower resourceVersions."""
+    """It may be another cluster by now, with lower resourceVersions."""
     async with publisher(nats_url) as client:
         epoch = await claim(client, DATACENTER, CLUSTER)
         retired = cluster_event(health(State.RETIRED), epoch)
@@ -64,8 +64,8 @@ async def test_a_cluster_that_returns_from_retirement_begins_a_new_history(nats_
         assert (returned.number, returned.history, returned.identity) == (2, 2, None)
 
 
-async def test_the_log_remembers_which_cluster_it_is(nats_url: str) -> None:
-    """Each epoch hands it on, and one that was declared to take the place begins with it."""
+async def test_the_log_keeps_the_identity_of_the_cluster(nats_url: str) -> None:
+    """Each epoch passes it on. One that was declared to take the place begins with its own."""
     async with publisher(nats_url) as client:
         assert (await claim(client, DATACENTER, CLUSTER)).identity is None
         replaced = await claim(client, DATACENTER, CLUSTER, ended=ReplacedError("uid-2"))
@@ -73,15 +73,15 @@ async def test_the_log_remembers_which_cluster_it_is(nats_url: str) -> None:
         assert (await claim(client, DATACENTER, CLUSTER)).identity == "uid-2"
 
 
-async def test_two_that_begin_at_once_have_two_epochs(nats_url: str) -> None:
-    """The log takes a claim only onto the event that it was made from."""
+async def test_claims_at_once_get_different_epochs(nats_url: str) -> None:
+    """The log stores a claim only onto the event that it was made from."""
     async with publisher(nats_url) as client:
         claims = await asyncio.gather(*(claim(client, DATACENTER, CLUSTER) for _ in range(5)))
         assert sorted(epoch.number for epoch in claims) == [1, 2, 3, 4, 5]
 
 
-async def test_somebody_elses_words_do_not_set_the_epoch_back(nats_url: str) -> None:
-    """What cannot be read as a cluster's event says nothing; the events of the VMs know the epoch too."""
+async def test_a_foreign_event_does_not_set_the_epoch_back(nats_url: str) -> None:
+    """An unreadable event of the cluster has no epoch; the events of the VMs have it too."""
     async with publisher(nats_url) as client:
         await claim(client, DATACENTER, CLUSTER)
         await client.jetstream().publish(ingest(SUBJECT), b"no JSON")
@@ -89,15 +89,15 @@ async def test_somebody_elses_words_do_not_set_the_epoch_back(nats_url: str) -> 
 
 
 async def beat(client: Client, epoch: int) -> None:
-    """Give a sign of life under an epoch, as its watcher does."""
+    """Write a heartbeat under an epoch, as its watcher does."""
     heartbeat = Heartbeat(**dict(health(State.SYNCED)), epoch=epoch)
     await client.jetstream().publish(
         f"$KV.{HEALTH_BUCKET}.{DATACENTER}.{CLUSTER}", heartbeat.model_dump_json().encode()
     )
 
 
-async def test_a_position_is_gone_on_from_however_many_died_since(nats_url: str) -> None:
-    """Those had no time to say anything."""
+async def test_a_watcher_continues_at_the_position_of_the_last_one_that_stored_any(nats_url: str) -> None:
+    """Watchers that died at once since then have stored none."""
     async with publisher(nats_url) as client:
         await claim(client, DATACENTER, CLUSTER)
         await beat(client, 1)
@@ -107,8 +107,8 @@ async def test_a_position_is_gone_on_from_however_many_died_since(nats_url: str)
             assert heartbeat.epoch == 1
 
 
-async def test_a_position_of_a_watcher_that_had_lost_the_cluster_is_not_gone_on_from(nats_url: str) -> None:
-    """Nobody has heard the events that it is of."""
+async def test_a_position_of_a_watcher_that_had_lost_the_cluster_is_not_used(nats_url: str) -> None:
+    """Readers ignore the events that it is of."""
     async with publisher(nats_url) as client:
         for _ in range(2):
             await claim(client, DATACENTER, CLUSTER)
@@ -119,7 +119,7 @@ async def test_a_position_of_a_watcher_that_had_lost_the_cluster_is_not_gone_on_
         assert await last_heartbeat(client, await claim(client, DATACENTER, CLUSTER))
 
 
-async def test_a_position_of_another_history_is_not_gone_on_from(nats_url: str) -> None:
+async def test_a_position_of_another_history_is_not_used(nats_url: str) -> None:
     """Its resourceVersions mean something else."""
     async with publisher(nats_url) as client:
         await claim(client, DATACENTER, CLUSTER)

@@ -1,4 +1,4 @@
-"""When what was known of a cluster is of another history: etcd was restored, or another cluster answers."""
+"""A cluster has another history than the log: etcd was restored, or another cluster answers."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -30,16 +30,16 @@ def config(cluster: SimulatedCluster, tmp_path: Path) -> Path:
 
 
 async def returns(log: Log, cluster: SimulatedCluster, *names: str) -> None:
-    """Wait until the log tells the truth again, in which these VMs are back under their old uids."""
+    """Wait until the log is right again, with these VMs back under their old uids."""
 
-    def told() -> bool:
+    def returned() -> bool:
         replay = oracle.replay(log.messages)
         assert replay.violations == []
         expected = oracle.expected_vms(cluster.truth(), cluster="vulcan", datacenter="dc-solna")
         is_right = not oracle.compare(expected, replay.living, source=SOURCE)
         return is_right and [event.split(" ")[0] for event in replay.returned] == [f"prod/{name}" for name in names]
 
-    await until(told)
+    await until(returned)
 
 
 def named(name: str) -> dict[str, dict[str, str]]:
@@ -47,7 +47,7 @@ def named(name: str) -> dict[str, dict[str, str]]:
 
 
 async def change_everything(cluster: SimulatedCluster) -> None:
-    """What a backup that was made before does not have."""
+    """Make changes that an earlier backup does not have."""
     cluster.delete(VMS, named("deleted"))
     cluster.create_vm("lost", namespace="prod")
     cluster.patch(VMS, named("changed"), {"metadata": {"labels": {"later": "yes"}}})
@@ -67,7 +67,7 @@ def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
 async def test_a_restored_etcd_begins_a_new_epoch(
     nats_url: str, cluster: SimulatedCluster, config: Path, caplog: pytest.LogCaptureFixture, *, down: bool
 ) -> None:
-    """VMs that return are shown again though their versions are lower; what the backup does not have is gone."""
+    """VMs that return are shown again though their versions are lower; VMs that the backup lacks are gone."""
     backup = cluster.backup()
     async with observing(nats_url) as (log, _):
         async with watching(nats_url, config):
@@ -90,10 +90,10 @@ async def test_a_restored_etcd_begins_a_new_epoch(
         assert set(errors(caplog)) == {error}
 
 
-async def test_another_cluster_behind_the_address_is_not_believed(
+async def test_nothing_is_published_of_another_cluster_behind_the_address(
     nats_url: str, cluster: SimulatedCluster, config: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nothing is published and nothing deleted, and people are told what to do; the right one heals it."""
+    """Nothing is deleted either, and the log says what to do. The right cluster ends it."""
     async with observing(nats_url) as (log, healths):
         async with watching(nats_url, config):
             await log.agrees(cluster)
@@ -112,7 +112,7 @@ async def test_another_cluster_behind_the_address_is_not_believed(
 async def test_another_cluster_that_was_declared_takes_the_place(
     nats_url: str, cluster: SimulatedCluster, config: Path
 ) -> None:
-    """Its own history begins: what the former one had is deleted by comparison."""
+    """Its own history begins, and the VMs of the former cluster are deleted by comparison."""
     async with observing(nats_url) as (log, healths):
         async with watching(nats_url, config):
             await log.agrees(cluster)
@@ -126,10 +126,10 @@ async def test_another_cluster_that_was_declared_takes_the_place(
             await until(lambda: healths.newest["vulcan"].identity == other)
 
 
-async def test_an_identity_that_is_declared_is_the_only_one_believed(
+async def test_only_a_cluster_with_the_declared_identity_is_watched(
     nats_url: str, cluster: SimulatedCluster, config: Path
 ) -> None:
-    """From the first start on."""
+    """That holds from the first start on."""
     declare(config, "0b5e9f5e-0000-0000-0000-000000000000")
     async with observing(nats_url) as (log, healths):
         async with watching(nats_url, config):
@@ -137,10 +137,10 @@ async def test_an_identity_that_is_declared_is_the_only_one_believed(
         assert not list(oracle.told(log.messages, "vms"))
 
 
-async def test_a_cluster_that_may_not_be_asked_is_known_by_its_address(
+async def test_a_cluster_whose_uid_is_forbidden_is_known_by_its_address(
     nats_url: str, cluster: SimulatedCluster, config: Path
 ) -> None:
-    """And by its uid as soon as that may be read."""
+    """Its uid takes over as soon as it may be read."""
     rule = cluster.access.forbid("get", "namespaces")
     async with observing(nats_url) as (log, healths):
         async with watching(nats_url, config):

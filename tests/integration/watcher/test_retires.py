@@ -1,6 +1,6 @@
-"""A cluster that is taken out of the configuration leaves the lists, its history stays, and it may return.
+"""A cluster that is removed from the configuration leaves the lists. Its history stays, and it may return.
 
-Judged by the log, as any reader of it replays it.
+The tests read the log as any reader replays it.
 """
 
 import json
@@ -44,7 +44,7 @@ def without(kubeconfigs: Mapping[str, Path], name: str) -> Mapping[str, Path]:
 
 
 def living(log: Log) -> set[str]:
-    """Clusters of the VMs that a reader of the log shows."""
+    """The clusters whose VMs a reader of the log shows."""
     return {event.source for event in replay(log.messages).living.values()}
 
 
@@ -54,14 +54,14 @@ def states(log: Log, cluster: str, datacenter: str = "dc-solna") -> list[str]:
 
 
 def clusters_of(log: Log, datacenter: str) -> list[str]:
-    """Those that the datacenter has by its newest event."""
+    """The clusters of the datacenter by its newest event."""
     subject = f"summit.datacenters.{datacenter}"
-    said: list[str] = [json.loads(m.body)["data"]["clusters"] for m in log.messages if m.subject == subject][-1]
-    return said
+    clusters: list[str] = [json.loads(m.body)["data"]["clusters"] for m in log.messages if m.subject == subject][-1]
+    return clusters
 
 
 def is_retired(log: Log, datacenter: str) -> bool:
-    """Whether the newest event of the datacenter says so."""
+    """Whether the newest event of the datacenter retires it."""
     subject = f"summit.datacenters.{datacenter}"
     return bool([json.loads(m.body)["data"]["retired"] for m in log.messages if m.subject == subject][-1])
 
@@ -73,7 +73,7 @@ async def retired(log: Log, cluster: str, datacenter: str = "dc-solna") -> None:
 async def test_a_removed_cluster_is_retired_and_returns_when_it_is_declared_again(
     tmp_path: Path, nats_url: str, clusters: list[SimulatedCluster], kubeconfigs: Mapping[str, Path]
 ) -> None:
-    """Its VMs are deleted, as nobody has seen them go; then the cluster says that it is retired. The other goes on."""
+    """Its VMs are deleted by comparison, then the cluster is retired. The other cluster is not disturbed."""
     vulcan, romulus = clusters
     config = configure(tmp_path, kubeconfigs)
     async with observing(nats_url) as (log, _), watching(nats_url, config, TIMES):
@@ -97,7 +97,7 @@ async def test_a_cluster_that_was_removed_while_no_watcher_ran_is_retired_at_the
     tmp_path: Path, nats_url: str, clusters: list[SimulatedCluster], kubeconfigs: Mapping[str, Path],
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
-    """Once nobody has spoken of it for a while: somebody else's configuration may declare it."""
+    """It must have had no watcher for a while, since another configuration may declare it."""
     config = configure(tmp_path, kubeconfigs)
     async with observing(nats_url) as (log, _):
         async with watching(nats_url, config, TIMES):
@@ -110,11 +110,11 @@ async def test_a_cluster_that_was_removed_while_no_watcher_ran_is_retired_at_the
         assert living(log) == {"/datacenters/dc-solna/clusters/romulus"}
 
 
-async def test_what_another_configuration_declares_is_left_alone(
+async def test_a_cluster_of_another_configuration_is_left_alone(
     tmp_path: Path, nats_url: str, clusters: list[SimulatedCluster], kubeconfigs: Mapping[str, Path],
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
-    """Of another datacenter always, and of this one while a watcher speaks of it."""
+    """It is in another datacenter, or another watcher has it."""
     for name in ("a", "b", "c"):
         (tmp_path / name).mkdir()
     mine = configure(tmp_path / "a", {"vulcan": kubeconfigs["vulcan"]})
@@ -136,7 +136,7 @@ async def test_a_file_with_mistakes_retires_nothing(
     tmp_path: Path, nats_url: str, clusters: list[SimulatedCluster], kubeconfigs: Mapping[str, Path],
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
-    """What is missing may be what is mistaken."""
+    """The mistake may be why the cluster is missing."""
     config = configure(tmp_path, kubeconfigs)
     vulcan, romulus = clusters
     async with observing(nats_url) as (log, _), watching(nats_url, config, TIMES):
@@ -151,7 +151,7 @@ async def test_a_file_with_mistakes_retires_nothing(
 async def test_a_cluster_that_moves_to_another_datacenter_takes_its_vms_along(
     tmp_path: Path, nats_url: str, clusters: list[SimulatedCluster], kubeconfigs: Mapping[str, Path]
 ) -> None:
-    """Their epochs rise across datacenters, so the move is newer than the retirement for every reader."""
+    """Epochs rise across datacenters, so every reader finds the move newer than the retirement."""
     vulcan = clusters[0]
     config = configure(tmp_path, {"vulcan": kubeconfigs["vulcan"]})
     async with observing(nats_url) as (log, _), watching(nats_url, config, TIMES):
@@ -167,7 +167,7 @@ async def test_a_cluster_that_moves_to_another_datacenter_takes_its_vms_along(
 async def test_a_datacenter_that_was_removed_as_a_whole_is_retired_by_command(
     tmp_path: Path, nats_url: str, clusters: list[SimulatedCluster], kubeconfigs: Mapping[str, Path],
 ) -> None:  # fmt: skip
-    """Not while a watcher speaks of its clusters; and what is not there is told with what is."""
+    """The command refuses while a watcher has its clusters, and names what exists when something does not."""
     config = configure(tmp_path, kubeconfigs)
     async with observing(nats_url) as (log, _):
         async with watching(nats_url, config, TIMES):
@@ -194,7 +194,7 @@ async def test_a_datacenter_that_is_removed_is_retired_and_may_return(
     tmp_path: Path, nats_url: str, clusters: list[SimulatedCluster], kubeconfigs: Mapping[str, Path],
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
-    """After its clusters; not while the file has mistakes, as it may be one of them."""
+    """It is retired after its clusters, and not while the file has mistakes."""
     solna = configure(tmp_path, {"romulus": kubeconfigs["romulus"]}).read_text().replace("datacenters:\n", "")
     config = configure(tmp_path, {"vulcan": kubeconfigs["vulcan"]}, datacenter="dc-uppsala")
     uppsala = config.read_text()

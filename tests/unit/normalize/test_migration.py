@@ -1,4 +1,4 @@
-"""What is known of a migration whose object has disappeared."""
+"""The last state of a migration whose object has disappeared."""
 
 import pytest
 
@@ -22,13 +22,13 @@ def migration(direction: MigrationDirection, phase: str = "Running", *, complete
 
 @pytest.mark.parametrize("direction", [MigrationDirection.UNKNOWN, MigrationDirection.INCOMING])
 def test_migration_that_disappears_was_canceled(direction: MigrationDirection) -> None:
-    """Deleting the object is how a migration is canceled."""
+    """People cancel a migration by deleting its object."""
     ended = ended_migration(migration(direction), was_seen=True)
     assert (ended.phase, ended.completed, ended.failure_reason) == ("Aborted", True, None)
 
 
 def test_outgoing_migration_that_disappears_may_have_succeeded() -> None:
-    """KubeVirt deletes a source's migration with its instance, right after success: only the target can tell."""
+    """KubeVirt deletes a source's migration with its instance right after success: only the target shows it."""
     ended = ended_migration(migration(MigrationDirection.OUTGOING), was_seen=True)
     assert (ended.phase, ended.completed) == ("Unknown", True)
     assert ended.failure_reason is not None
@@ -38,7 +38,7 @@ def test_outgoing_migration_that_disappears_may_have_succeeded() -> None:
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
 @pytest.mark.parametrize("direction", list(MigrationDirection))
-def test_migration_whose_end_was_seen_stays_as_it_was(direction: MigrationDirection, phase: str) -> None:
-    """Deleting a final migration only removes history."""
+def test_completed_migration_stays_as_it_was(direction: MigrationDirection, phase: str) -> None:
+    """Deleting a completed migration only removes history."""
     last = migration(direction, phase, completed=True)
     assert ended_migration(last, was_seen=False) is last

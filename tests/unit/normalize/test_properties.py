@@ -1,4 +1,4 @@
-"""Whatever a cluster sends, normalizing does not raise and gives a VM that goes through JSON unchanged."""
+"""Normalizing raises for no input, and gives a VM that JSON does not change."""
 
 import contextlib
 import json
@@ -61,14 +61,14 @@ nodes = st.recursive(
 
 
 def paths(node: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The way to each node of a document, its root apart."""
+    """The path to each node of a document but its root."""
     below = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     return [path for key, child in below for path in ((*above, key), *paths(child, (*above, key)))]
 
 
 @st.composite
 def mutated(draw: st.DrawFn, files: list[str]) -> dict[str, Any]:
-    """A recorded object in which some nodes are replaced by anything at all; its uid and version are left alone."""
+    """A recorded object in which any value replaces some nodes; its uid and version stay."""
     document: dict[str, Any] = deepcopy(json.loads((SAMPLES / draw(st.sampled_from(files))).read_text()))
     document["metadata"].pop("managedFields", None)
     for _ in range(draw(st.integers(min_value=0, max_value=6))):
@@ -104,7 +104,7 @@ def assert_sound(vm: Vm) -> None:
 def test_mutated_manifests_always_make_a_sound_vm(
     vm: dict[str, Any], vmi: dict[str, Any], instancetype: dict[str, Any], only: bool
 ) -> None:
-    """A bad value becomes null with a reason; the VM is kept."""
+    """A bad value becomes null with a reason, and the VM is kept."""
     vm_read = vm_facts(read(VIRTUAL_MACHINES, vm))
     vmi_read: VmiFacts = vmi_facts(read(VIRTUAL_MACHINE_INSTANCES, vmi))
     sizes = instancetype_facts(read(CLUSTER_INSTANCETYPES, instancetype))
@@ -121,7 +121,7 @@ def test_mutated_manifests_always_make_a_sound_vm(
 @settings(max_examples=100, deadline=None)
 @given(mutated(VMIMS), mutated(VMIS))
 def test_mutated_migrations_always_make_a_migration(vmim: dict[str, Any], vmi: dict[str, Any]) -> None:
-    """And its end can be told."""
+    """Each can also be ended."""
     facts = migration_facts(read(MIGRATIONS, vmim))
     instance = vmi_facts(read(VIRTUAL_MACHINE_INSTANCES, vmi))
     for seen in (instance, None):
@@ -133,23 +133,23 @@ def test_mutated_migrations_always_make_a_migration(vmim: dict[str, Any], vmi: d
 @settings(max_examples=100, deadline=None)
 @given(nodes, nodes, st.sampled_from(WATCHED))
 def test_any_object_is_read_or_refused(spec: object, status: object, resource: Resource[Any]) -> None:
-    """An object that is nothing like its kind is kept by its metadata."""
+    """An object that does not look like its kind is kept by its metadata."""
     document = {"metadata": {"uid": "u", "name": "a", "resourceVersion": "1"}, "spec": spec, "status": status}
     assert read(resource, document).metadata.uid == "u"
 
 
 @settings(max_examples=200, deadline=None)
 @given(nodes, st.sampled_from(WATCHED))
-def test_any_line_is_read_or_told(obj: object, resource: Resource[Any]) -> None:
-    """No line raises anything but the two errors that are foreseen."""
+def test_any_line_is_read_or_refused(obj: object, resource: Resource[Any]) -> None:
+    """A line raises nothing but the two expected errors."""
     with contextlib.suppress(StatusError, UndecodableLine):
         read(resource, obj)
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.permutations(range(5)), st.permutations(range(4)))
-def test_order_of_what_has_no_order_does_not_show(interfaces: list[int], conditions: list[int]) -> None:
-    """Interfaces of the guest and conditions come in any order: no phantom change follows."""
+def test_unordered_parts_do_not_change_the_facts(interfaces: list[int], conditions: list[int]) -> None:
+    """Interfaces of the guest and conditions come in any order, which is no change."""
     document = json.loads((SAMPLES / VMIS[0]).read_text())
     expected = vmi_facts(read(VIRTUAL_MACHINE_INSTANCES, document))
     status = document["status"]

@@ -55,7 +55,7 @@ FACTORS = {
     ],
 )
 def test_quantity_is_rounded_up_to_whole_base_units(written: str | float, expected: int) -> None:
-    """Each legal way of writing gives the number that Go's Quantity.Value() gives."""
+    """Each legal form gives the number that Go's Quantity.Value() gives."""
     assert value_of(written) == expected
 
 
@@ -67,8 +67,8 @@ def test_quantity_is_rounded_up_to_whole_base_units(written: str | float, expect
         float("inf"), float("nan"),
     ],
 )  # fmt: skip
-def test_what_is_no_quantity_is_none(written: str | float) -> None:
-    """Wrong spelling, and less than nothing, are not numbers."""
+def test_other_text_is_no_quantity(written: str | float) -> None:
+    """Wrong spelling and negative numbers are None."""
     assert value_of(written) is None
 
 
@@ -84,7 +84,7 @@ def test_whole_number_with_suffix_round_trips(number: int, suffix: str) -> None:
     st.sampled_from(["Ki", "Gi"]),
 )
 def test_fraction_is_exact_and_rounded_up(whole: int, parts: int, suffix: str) -> None:
-    """No binary floating point comes between what is written and what is read."""
+    """No binary floating point stands between the text and the number."""
     exact = (whole + Fraction(parts, 10**9)) * FACTORS[suffix]
     assert value_of(f"{whole}.{parts:09d}{suffix}") == -(-exact.numerator // exact.denominator)
 
@@ -93,13 +93,13 @@ def test_fraction_is_exact_and_rounded_up(whole: int, parts: int, suffix: str) -
 @example("1e400")
 @example("9" * 128)
 def test_no_text_raises_or_is_negative(written: str) -> None:
-    """Any text is a number from 0 to the largest, or none."""
+    """Any text is a number from 0 to the largest, or None."""
     number = value_of(written)
     assert number is None or 0 <= number <= MAX_VALUE
 
 
 @given(st.integers() | st.floats())
 def test_no_number_raises_or_is_negative(written: float) -> None:
-    """Any number is one from 0 to the largest, or none."""
+    """Any number is one from 0 to the largest, or None."""
     number = value_of(written)
     assert number is None or 0 <= number <= MAX_VALUE

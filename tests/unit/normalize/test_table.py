@@ -1,6 +1,6 @@
-"""The rules of normalizing as a table: tests/samples/normalize/*.yaml, each row an input, what is expected, and why.
+"""The rules of normalizing as a table: each row of tests/samples/normalize/*.yaml has input, expectation and reason.
 
-A row's manifests are recorded objects (a file's name), parts of an object, or a file with parts replaced. They go the
+A row's manifests are recorded objects (a file's name), parts of an object, or a file with parts replaced. They take the
 way of a watch line: encoded, decoded by the resource, read into facts, joined.
 """
 
@@ -52,7 +52,7 @@ def merged(below: Any, above: Any) -> Any:
 
 
 def manifest(part: Any, kind: str, owner: str | None = None) -> dict[str, Any]:
-    """A whole object of a row's words for it; an instance is owned by the row's VM unless it says otherwise."""
+    """A whole object made from a row. The row's VM owns an instance unless the row has another owner."""
     if isinstance(part, str):
         part = {"file": part}
     part = deepcopy(part)
@@ -113,8 +113,8 @@ NASTY = yaml.safe_load((SAMPLES / "normalize" / "nasty.yaml").read_text())
 
 
 @pytest.mark.parametrize("line", (SAMPLES / "nasty-watch-events.ndjson").read_bytes().splitlines(keepends=True))
-def test_nasty_watch_line_becomes_what_could_be_read_of_it(line: bytes) -> None:
-    """No recorded nasty line is lost, stops the others, or is given a made-up value."""
+def test_nasty_watch_line_is_read_as_far_as_possible(line: bytes) -> None:
+    """No recorded nasty line is lost, stops the others, or gets a made-up value."""
     event = json.loads(line)
     expected, kind = NASTY[event["_note"].split()[0]], event["object"]["kind"]
     resource: Any = {resource.kind: resource for resource in WATCHED}.get(kind, VIRTUAL_MACHINES)
@@ -135,7 +135,7 @@ def test_nasty_watch_line_becomes_what_could_be_read_of_it(line: bytes) -> None:
 
 
 def normalized_raw(obj: Any, kind: str) -> Vm:
-    """The line as it stands: nothing that the line does not say is added."""
+    """The line as it is, with nothing added."""
     vm = vm_facts(obj) if kind == "VirtualMachine" else None
     vmi = vmi_facts(obj) if kind == "VirtualMachineInstance" else None
     return join_vm(vm, vmi, None, cluster=CLUSTER, datacenter=DATACENTER)
@@ -153,7 +153,7 @@ def test_secrets_of_a_manifest_are_not_kept() -> None:
 
 
 def test_guest_only_interfaces_change_nothing() -> None:
-    """The order and the number of interfaces that only the guest agent knows do not show."""
+    """The facts do not depend on interfaces that only the guest agent knows."""
     named = {"name": "default", "ipAddress": "10.0.0.1"}
     bridges = [{"interfaceName": f"br-{n}", "ipAddress": f"172.18.{n}.1"} for n in range(10)]
     shown = [
@@ -164,7 +164,7 @@ def test_guest_only_interfaces_change_nothing() -> None:
 
 
 def test_key_of_a_namespaced_instancetype_has_its_namespace() -> None:
-    """The key finds the instancetype's own facts, and an instancetype of the cluster has none."""
+    """The key finds the instancetype's facts; the key of a cluster's instancetype has no namespace."""
     for kind, namespace in (("VirtualMachineInstancetype", "t"), (None, "")):
         vm = manifest({"spec": {"instancetype": {"name": "small", "kind": kind}}}, "VirtualMachine")
         facts = vm_facts(decoded(VIRTUAL_MACHINES, vm))
@@ -172,7 +172,7 @@ def test_key_of_a_namespaced_instancetype_has_its_namespace() -> None:
 
 
 def test_equal_facts_share_their_values() -> None:
-    """Repeated strings and figures are one object, so that 10 000 VMs cost a kilobyte each."""
+    """Equal strings and figures are one object, so that 10 000 VMs cost a kilobyte each."""
     one, two = (
         vmi_facts(decoded(VIRTUAL_MACHINE_INSTANCES, manifest("vmi-running-agent.json", "Instance"))) for _ in range(2)
     )

@@ -1,4 +1,4 @@
-"""What is kept of the last state of a VM while its instance, or its instancetype, may not be read."""
+"""Carry-over: what a VM keeps of its last published state while its instance or its instancetype cannot be read."""
 
 from typing import Any
 
@@ -34,15 +34,15 @@ def seen(present: Vm, last: Vm, *, instances: bool = True, instancetypes: bool =
 
 
 def test_running_vms_keep_node_and_address_when_instances_are_forbidden_at_a_start() -> None:
-    """A watcher that starts with a 403 on instances knows less than the log: it makes no event of that."""
+    """A watcher that starts with a 403 on instances knows less than the log, and publishes nothing for it."""
     last = joined(vm("web"), vmi("web"))
     assert last.node_name
     assert last.ip
     assert seen(joined(vm("web")), last, instances=False) == last
 
 
-def test_what_the_vm_itself_tells_is_followed_meanwhile() -> None:
-    """Its labels and its status, and with it that there is no instance any more."""
+def test_changes_of_the_vm_itself_are_followed_meanwhile() -> None:
+    """Its labels and its status change, and its status shows that it has no instance any more."""
     last = joined(vm("web"), vmi("web"))
     renamed = seen(joined(vm("web", labels={"app": "shop"})), last, instances=False)
     assert (renamed.labels, renamed.node_name) == ({"app": "shop"}, last.node_name)
@@ -50,14 +50,14 @@ def test_what_the_vm_itself_tells_is_followed_meanwhile() -> None:
     assert (stopped.status, stopped.node_name, stopped.ip, stopped.started_at) == ("stopped", None, None, None)
 
 
-def test_an_instance_that_is_seen_to_be_gone_takes_node_and_address_with_it() -> None:
-    """Only what cannot be read is remembered."""
+def test_an_instance_that_is_gone_takes_node_and_address_with_it() -> None:
+    """Only what cannot be read is carried over."""
     last = joined(vm("web"), vmi("web"))
     assert seen(joined(vm("web")), last).node_name is None
 
 
 def test_stopped_vms_keep_their_size_when_instancetypes_are_forbidden_at_a_start() -> None:
-    """Unless they name another one by now."""
+    """A VM that names another instancetype by now does not."""
     last = joined(vm("web", status="Stopped", instancetype="u1.large"), kind=instancetype("u1.large", cpu=2))
     assert last.cpu == 2
     assert seen(joined(vm("web", status="Stopped", instancetype="u1.large")), last, instancetypes=False) == last

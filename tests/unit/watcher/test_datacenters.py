@@ -1,4 +1,4 @@
-"""What becomes of a datacenter when the configuration is read: edits stay, changed declarations win."""
+"""A datacenter after the configuration is read: edits stay, and a changed declaration wins."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ def edited(name: str, *, declared: str = "Solna", **more: Any) -> Datacenter:
 
 
 def test_first_declaration_is_the_configuration() -> None:
-    """Nothing is remembered beside it: what is declared is what is."""
+    """The datacenter is as it is declared, and carries nothing else."""
     there = config(
         location="Solna, Sweden",
         coordinates=(59.36, 18.0),
@@ -32,27 +32,27 @@ def test_first_declaration_is_the_configuration() -> None:
 
 
 def test_the_same_declaration_changes_nothing() -> None:
-    """A watcher's start is no news."""
+    """A start of the watcher is no event."""
     assert declared(config(), Datacenter(id=DC, name="Solna")) == Datacenter(id=DC, name="Solna")
 
 
 def test_an_edit_survives_a_start() -> None:
-    """The configuration says what it said before the edit."""
+    """The configuration is the same as before the edit."""
     assert declared(config(), edited("Solna North")) == edited("Solna North")
 
 
 def test_a_changed_declaration_wins_for_its_field() -> None:
-    """Name and location were edited; the configuration now has another name: the edited location stays."""
-    said = edited("Solna North", location="Hall 3")
-    assert declared(config("Solna South"), said) == edited("Solna South", declared="Solna South", location="Hall 3")
+    """Name and location were edited, and the configuration now has another name: the edited location stays."""
+    last = edited("Solna North", location="Hall 3")
+    assert declared(config("Solna South"), last) == edited("Solna South", declared="Solna South", location="Hall 3")
 
 
 def test_declaring_what_was_edited_ends_the_edit() -> None:
-    """Then the datacenter is as it is declared, and nothing needs to be remembered."""
+    """Then the datacenter is as it is declared, and carries nothing else."""
     assert declared(config("Solna North"), edited("Solna North")) == Datacenter(id=DC, name="Solna North")
 
 
 def test_changed_clusters_are_taken_over_beside_an_edit() -> None:
-    """Clusters are the configuration's alone."""
+    """Only the configuration decides which clusters there are."""
     there = config(clusters=(ClusterConfig(ClusterName("vulcan"), DC, Path("vulcan.yaml")),))
     assert declared(there, edited("Solna North")) == edited("Solna North", clusters=["vulcan"])

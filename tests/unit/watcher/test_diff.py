@@ -1,4 +1,4 @@
-"""One cluster's inventory: what the watches tell, joined, and the events that it makes."""
+"""The events of one cluster: list-watch events go in, and what readers do not know yet comes out as events."""
 
 import json
 from collections.abc import Sequence
@@ -33,20 +33,20 @@ NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
 
 class Cluster:
-    """An inventory that is told things, and whose events are collected."""
+    """A cluster cache and a diff whose events are collected."""
 
     def __init__(self, published: Published | None = None) -> None:
         self.now = NOW
         self.published = published or Published(DatacenterId("dc-solna"), ClusterName("vulcan"))
         self.diff = Diff(self.published, clock=lambda: self.now)
 
-    def told(self, resource: Resource[Any], *manifests: dict[str, Any], version: int = 100) -> None:
+    def relist(self, resource: Resource[Any], *manifests: dict[str, Any], version: int = 100) -> None:
         applied = [InitApply(decoded(resource, m)) for m in manifests]
         self.diff.cache.apply(resource, [Init(), *applied, InitDone(str(version))])
 
     def list_all(self, **manifests: Sequence[dict[str, Any]]) -> list[VmEvent | MigrationEvent]:
         for resource in WATCHED:
-            self.told(resource, *manifests.get(resource.plural, ()))
+            self.relist(resource, *manifests.get(resource.plural, ()))
         return self.events()
 
     def apply(self, resource: Resource[Any], manifest: dict[str, Any]) -> list[VmEvent | MigrationEvent]:
@@ -57,9 +57,9 @@ class Cluster:
         self.diff.cache.apply(resource, [Delete(decoded(resource, manifest))])
         return self.events()
 
-    def burst(self, resource: Resource[Any], *told: Apply[Any] | Delete[Any]) -> list[VmEvent | MigrationEvent]:
-        """What follows when these arrive together."""
-        return [read(event) for event in self.diff.follow(resource, told)]
+    def burst(self, resource: Resource[Any], *received: Apply[Any] | Delete[Any]) -> list[VmEvent | MigrationEvent]:
+        """Give these events in one batch, and return what follows."""
+        return [read(event) for event in self.diff.follow(resource, received)]
 
     def events(self) -> list[VmEvent | MigrationEvent]:
         return [read(event) for event in self.diff.take_events()]
@@ -73,7 +73,7 @@ class Cluster:
 
 
 def read(event: Outgoing) -> VmEvent | MigrationEvent:
-    """The event as a consumer reads it; what it was published under agrees with what it says."""
+    """The event as a consumer reads it; its subject, id and type agree with its content."""
     model = VmEvent if event.subject.startswith("summit.vms.") else MigrationEvent
     document = model.model_validate_json(event.body)
     assert (event.subject, event.id, event.type) == (subject_of(document), document.id, document.type)
@@ -90,22 +90,22 @@ def only(events: Sequence[Any]) -> Any:
     return event
 
 
-def test_nothing_is_told_before_the_first_lists_are_complete() -> None:
+def test_nothing_is_published_before_the_first_lists_are_complete() -> None:
     """A VM whose instance has not been listed yet would look like one without a node."""
     cluster = Cluster()
-    cluster.told(VIRTUAL_MACHINES, vm("web"))
+    cluster.relist(VIRTUAL_MACHINES, vm("web"))
     assert cluster.events() == []
     for resource in (VIRTUAL_MACHINE_INSTANCES, INSTANCETYPES, CLUSTER_INSTANCETYPES):
-        cluster.told(resource, *([vmi("web")] if resource is VIRTUAL_MACHINE_INSTANCES else []))
+        cluster.relist(resource, *([vmi("web")] if resource is VIRTUAL_MACHINE_INSTANCES else []))
     event = only(cluster.events())
     assert event.type is VmEventType.CREATED
     assert (event.data.node_name, event.data.ip, event.data.cpu) == ("node-1", "10.0.0.7", 2)
 
 
-def test_a_resource_that_cannot_be_read_is_not_waited_for() -> None:
+def test_a_resource_that_cannot_be_read_holds_back_no_vm() -> None:
     """Forbidden instances cost their values, not the whole cluster."""
     cluster = Cluster()
-    cluster.told(VIRTUAL_MACHINES, vm("web"))
+    cluster.relist(VIRTUAL_MACHINES, vm("web"))
     for resource in (VIRTUAL_MACHINE_INSTANCES, INSTANCETYPES, CLUSTER_INSTANCETYPES):
         cluster.diff.cache.store_of(resource).unavailable = True
     event = only(cluster.events())
@@ -114,7 +114,7 @@ def test_a_resource_that_cannot_be_read_is_not_waited_for() -> None:
 
 
 def test_an_event_carries_the_whole_state_and_what_changed() -> None:
-    """A consumer that sees only the newest event knows everything."""
+    """A consumer that reads only the newest event knows everything."""
     cluster = Cluster()
     cluster.list_all(virtualmachines=[vm("web")], virtualmachineinstances=[vmi("web")])
     event = only(cluster.apply(VIRTUAL_MACHINE_INSTANCES, vmi("web", node="node-2", version=7)))
@@ -125,15 +125,15 @@ def test_an_event_carries_the_whole_state_and_what_changed() -> None:
     assert event.source == "/datacenters/dc-solna/clusters/vulcan"
 
 
-def test_a_change_that_changes_nothing_we_publish_makes_no_event() -> None:
-    """Heartbeats and other people's annotations are not news."""
+def test_a_change_of_nothing_that_is_published_makes_no_event() -> None:
+    """Heartbeats and other people's annotations are not published."""
     cluster = Cluster()
     cluster.list_all(virtualmachines=[vm("web")])
     assert cluster.apply(VIRTUAL_MACHINES, vm("web", version=9, annotations={"x": "y"})) == []
 
 
 def test_an_instance_may_come_before_its_vm() -> None:
-    """The two watches are not ordered; an owned instance waits for its VM."""
+    """The two watches are not ordered: an owned instance waits for its VM."""
     cluster = Cluster()
     cluster.list_all()
     assert cluster.apply(VIRTUAL_MACHINE_INSTANCES, vmi("web")) == []
@@ -141,7 +141,7 @@ def test_an_instance_may_come_before_its_vm() -> None:
 
 
 def test_an_instance_that_no_vm_owns_is_a_vm_of_its_own() -> None:
-    """Its end is a delete."""
+    """When it ends, a delete is published."""
     cluster = Cluster()
     created = only(cluster.list_all(virtualmachineinstances=[vmi("alone", owner=None)]))
     assert created.data.kind == "VirtualMachineInstance"
@@ -150,7 +150,7 @@ def test_an_instance_that_no_vm_owns_is_a_vm_of_its_own() -> None:
 
 
 def test_an_edited_instancetype_changes_the_stopped_vms_that_name_it() -> None:
-    """No VM has a new resourceVersion then, so the event's id must differ by what it says."""
+    """No VM has a new resourceVersion then, so the id of the event must differ all the same."""
     cluster = Cluster()
     first = only(
         cluster.list_all(
@@ -164,7 +164,7 @@ def test_an_edited_instancetype_changes_the_stopped_vms_that_name_it() -> None:
 
 
 def test_a_stopped_vm_is_newer_than_the_running_one() -> None:
-    """The instance is gone, and with it its version: the version at which it went stays."""
+    """The event keeps the resourceVersion at which the instance was deleted."""
     cluster = Cluster()
     cluster.list_all(virtualmachines=[vm("web")], virtualmachineinstances=[vmi("web", version=50)])
     event = only(cluster.delete(VIRTUAL_MACHINE_INSTANCES, vmi("web", version=60)))
@@ -173,7 +173,7 @@ def test_a_stopped_vm_is_newer_than_the_running_one() -> None:
 
 
 def test_a_watched_delete_carries_the_last_state() -> None:
-    """And the version of the deletion, so that no late update can undo it."""
+    """It also has the resourceVersion of the delete, so that no late update can undo it."""
     cluster = Cluster()
     cluster.list_all(virtualmachines=[vm("web")])
     event = only(cluster.delete(VIRTUAL_MACHINES, vm("web", version=12)))
@@ -183,11 +183,11 @@ def test_a_watched_delete_carries_the_last_state() -> None:
     assert not event.data.final_state_unknown
 
 
-def test_a_delete_nobody_saw_is_found_by_the_next_list() -> None:
-    """And says that its last state may have been another."""
+def test_the_next_list_finds_a_delete_that_no_watch_reported() -> None:
+    """The event says that the last state may have been another."""
     cluster = Cluster()
     cluster.list_all(virtualmachines=[vm("web"), vm("db")])
-    cluster.told(VIRTUAL_MACHINES, vm("db"), version=200)
+    cluster.relist(VIRTUAL_MACHINES, vm("db"), version=200)
     event = only(cluster.events())
     assert (event.data.name, event.type) == ("web", VmEventType.DELETED)
     assert event.data.final_state_unknown
@@ -195,7 +195,7 @@ def test_a_delete_nobody_saw_is_found_by_the_next_list() -> None:
 
 
 def test_a_list_that_breaks_off_deletes_nothing() -> None:
-    """Another Init before InitDone means: forget the half of it."""
+    """A second Init before InitDone drops the first half of a list."""
     cluster = Cluster()
     cluster.list_all(virtualmachines=[vm("web"), vm("db")])
     web = decoded(VIRTUAL_MACHINES, vm("web"))
@@ -204,7 +204,7 @@ def test_a_list_that_breaks_off_deletes_nothing() -> None:
 
 
 def test_a_list_with_unreadable_objects_deletes_nothing() -> None:
-    """What could not be read may be the one that is missing."""
+    """The missing object may be the one that could not be read."""
     cluster = Cluster()
     cluster.list_all(virtualmachines=[vm("web"), vm("db")])
     web = decoded(VIRTUAL_MACHINES, vm("web"))
@@ -213,8 +213,8 @@ def test_a_list_with_unreadable_objects_deletes_nothing() -> None:
 
 
 @pytest.mark.parametrize("resource", [VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES, MIGRATIONS])
-def test_a_first_list_that_leaves_something_out_ends_nothing_that_the_log_has(resource: Resource[Any]) -> None:
-    """A watcher that starts knows of it only by the log; the next list that leaves nothing out proves what is gone."""
+def test_a_first_list_that_leaves_something_out_deletes_nothing_of_the_log(resource: Resource[Any]) -> None:
+    """A watcher that starts knows the object only from the log. The next complete list proves what is gone."""
     manifests: dict[str, Sequence[dict[str, Any]]] = {
         VIRTUAL_MACHINES.plural: [vm("web")],
         VIRTUAL_MACHINE_INSTANCES.plural: [vmi("web"), vmi("alone", owner=None)],
@@ -225,9 +225,9 @@ def test_a_first_list_that_leaves_something_out_ends_nothing_that_the_log_has(re
     cluster.diff.cache.apply(resource, [Init(), InitDone("100", undecodable=1)])
     for other in WATCHED:
         if other is not resource:
-            cluster.told(other, *manifests.get(other.plural, ()))
+            cluster.relist(other, *manifests.get(other.plural, ()))
     assert cluster.events() == []
-    cluster.told(resource, version=200)
+    cluster.relist(resource, version=200)
     kinds = {
         VIRTUAL_MACHINES.plural: [VmEventType.DELETED],
         VIRTUAL_MACHINE_INSTANCES.plural: [VmEventType.DELETED, VmEventType.UPDATED],
@@ -239,18 +239,18 @@ def test_a_first_list_that_leaves_something_out_ends_nothing_that_the_log_has(re
 
 
 def test_a_label_makes_no_virtual_machine_of_an_instance() -> None:
-    """An instance that stands alone is not gone because it is no VirtualMachine, whatever it is labelled."""
+    """An instance that no VM owns is not gone because no VirtualMachine has its uid, whatever its labels are."""
     before = Cluster()
-    told = before.list_all(virtualmachineinstances=[vmi("alone", owner=None, labels={"kind": "VirtualMachine"})])
-    cluster = before.restarted(told)
+    events = before.list_all(virtualmachineinstances=[vmi("alone", owner=None, labels={"kind": "VirtualMachine"})])
+    cluster = before.restarted(events)
     cluster.diff.cache.store_of(VIRTUAL_MACHINE_INSTANCES).unavailable = True
     for resource in (VIRTUAL_MACHINES, INSTANCETYPES, CLUSTER_INSTANCETYPES):
-        cluster.told(resource)
+        cluster.relist(resource)
     assert cluster.events() == []
 
 
-def test_a_name_that_returned_with_another_uid_ends_the_old_vm_first() -> None:
-    """The newest event of the subject must speak of the VM that exists."""
+def test_a_name_that_returns_with_another_uid_deletes_the_old_vm_first() -> None:
+    """The newest event of the subject must be about the VM that exists."""
     cluster = Cluster()
     cluster.list_all(virtualmachines=[vm("web")])
     ended, created = cluster.apply(VIRTUAL_MACHINES, vm("web", uid=uid_of("new"), version=8))
@@ -260,7 +260,7 @@ def test_a_name_that_returned_with_another_uid_ends_the_old_vm_first() -> None:
 
 
 def test_a_restart_with_nothing_changed_makes_no_event() -> None:
-    """The memory of what was published is the stream."""
+    """The stream remembers what was published."""
     cluster = Cluster()
     manifests = {
         "virtualmachines": [vm("web"), vm("db", status="Stopped")],
@@ -272,8 +272,8 @@ def test_a_restart_with_nothing_changed_makes_no_event() -> None:
     assert cluster.restarted(events).list_all(**manifests) == []
 
 
-def test_what_happened_during_a_restart_is_found() -> None:
-    """Deleted, changed, deleted and made again, created: each once."""
+def test_changes_during_a_restart_are_found() -> None:
+    """Deleted, changed, deleted and created again, created: each is published once."""
     cluster = Cluster()
     events = cluster.list_all(virtualmachines=[vm("gone"), vm("changed"), vm("again")])
     after = cluster.restarted(events).list_all(
@@ -283,15 +283,15 @@ def test_what_happened_during_a_restart_is_found() -> None:
             vm("new", version=52),
         ]
     )
-    told = sorted((e.data.name, e.type.value.rpartition(".")[2]) for e in after)
-    assert told == [
+    events = sorted((e.data.name, e.type.value.rpartition(".")[2]) for e in after)
+    assert events == [
         ("again", "created"), ("again", "deleted"), ("changed", "updated"), ("gone", "deleted"), ("new", "created"),
     ]  # fmt: skip
     assert all(e.data.final_state_unknown for e in after if isinstance(e, VmEvent) and e.type is VmEventType.DELETED)
 
 
 def test_no_two_events_have_the_same_id() -> None:
-    """NATS drops an event whose id it has seen in the last minute, whatever it says."""
+    """NATS drops an event if it has stored one with its id in the last minute, whatever the content is."""
     cluster = Cluster()
     events = cluster.list_all(virtualmachines=[vm("web")])
     for _ in range(2):
@@ -300,7 +300,7 @@ def test_no_two_events_have_the_same_id() -> None:
     assert len({event.id for event in events}) == len(events) == 3
 
 
-def test_a_migration_stays_that_of_its_vm_when_the_name_returns() -> None:
+def test_a_migration_keeps_its_vm_when_the_name_returns() -> None:
     """Another VM of the same name had no part in it."""
     cluster = Cluster()
     first = vm("web", uid="uid-of-the-first")
@@ -312,15 +312,15 @@ def test_a_migration_stays_that_of_its_vm_when_the_name_returns() -> None:
 
 
 def test_the_same_state_under_another_epoch_is_another_event() -> None:
-    """Or NATS would drop it as a repetition: a VM that returns within a minute, after an etcd restore say."""
+    """Otherwise NATS would drop it as a duplicate, for example when a VM returns within a minute of an etcd restore."""
     clusters = [Cluster(Published(DatacenterId("dc-solna"), ClusterName("vulcan"), epoch=epoch)) for epoch in (1, 2)]
     first, second = (only(cluster.list_all(virtualmachines=[vm("web")])) for cluster in clusters)
     assert (first.epoch, second.epoch) == (1, 2)
     assert first.id != second.id
 
 
-def test_versions_of_an_ended_history_are_forgotten() -> None:
-    """They would make an instance look older than the one before it, and the server look set back."""
+def test_resource_versions_of_an_ended_history_are_dropped() -> None:
+    """They would make an instance look older than the one before it, and the server look as if it had gone back."""
     cluster = Cluster()
     events = cluster.list_all(
         virtualmachines=[vm("web", version=900)], virtualmachineinstances=[vmi("web", version=800)]
@@ -336,7 +336,7 @@ def test_versions_of_an_ended_history_are_forgotten() -> None:
 
 
 def test_the_log_shows_how_far_each_resource_was_read() -> None:
-    """By all of its events, deletes and those of instances that stand alone included."""
+    """All its events show it, also deletes and those of instances that no VM owns."""
     cluster = Cluster()
     events = cluster.list_all(
         virtualmachines=[vm("web", version=5), vm("db", version=7)],
@@ -350,7 +350,7 @@ def test_the_log_shows_how_far_each_resource_was_read() -> None:
 
 
 def test_a_migration_takes_its_nodes_from_the_instance_and_keeps_them() -> None:
-    """The object itself does not know them in flight, and the instance forgets them when it stops."""
+    """The migration object has no nodes while it runs, and the instance drops them when it stops."""
     cluster = Cluster()
     migrating = vmi("web", version=20)
     migration = vmim("m", vmi_name="web")
@@ -379,7 +379,7 @@ def test_a_migration_takes_its_nodes_from_the_instance_and_keeps_them() -> None:
 
 
 def test_a_stopped_vm_keeps_the_disk_size_that_was_seen_while_it_ran() -> None:
-    """A claim's size is only told by the instance; a restart of the watcher must not lose it."""
+    """Only the instance has the size of a claim, and a restart of the watcher must not lose it."""
     claim = {"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "c"}}]}
     machine = vm("web")
     machine["spec"]["template"]["spec"] |= claim
@@ -396,7 +396,7 @@ def test_a_stopped_vm_keeps_the_disk_size_that_was_seen_while_it_ran() -> None:
 
 
 def test_an_unchanged_vm_is_repeated_before_it_ages_out_of_the_log() -> None:
-    """`observed` says nothing new; its id is new each day."""
+    """An `observed` event repeats the state under a new id."""
     cluster = Cluster()
     created = only(cluster.list_all(virtualmachines=[vm("web")]))
     assert list(cluster.diff.observed(timedelta(days=30))) == []
@@ -408,7 +408,7 @@ def test_an_unchanged_vm_is_repeated_before_it_ages_out_of_the_log() -> None:
 
 
 def test_a_migration_under_way_is_repeated_and_one_that_has_ended_is_not() -> None:
-    """What has ended does not change any more."""
+    """A migration that has ended does not change any more."""
     cluster = Cluster()
     under_way, ended = vmim("m", vmi_name="web"), vmim("n", vmi_name="db", phase="Succeeded")
     cluster.list_all(virtualmachineinstancemigrations=[under_way, ended])
@@ -419,14 +419,14 @@ def test_a_migration_under_way_is_repeated_and_one_that_has_ended_is_not() -> No
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"data": 1}', b"\xff"])
-def test_a_message_the_watcher_cannot_read_is_left_out_of_its_memory(body: bytes) -> None:
-    """Its VM is published anew, which mends the log."""
+def test_an_unreadable_event_is_not_read_back(body: bytes) -> None:
+    """Its VM is published again, which corrects the log."""
     published = Published(DatacenterId("d"), ClusterName("c"))
     take_in(published, StreamMessage(1, "summit.vms.d.c.n.v", body, 0))
     assert published.of("vms") == {}
 
 
-def test_an_event_is_readable_json_with_the_originals_names() -> None:
+def test_an_event_is_readable_json_with_the_names_of_the_original_api() -> None:
     """People read it with `nats sub`."""
     cluster = Cluster()
     event = only(cluster.list_all(virtualmachines=[vm("web")]))
@@ -438,15 +438,15 @@ def test_an_event_is_readable_json_with_the_originals_names() -> None:
     assert Uid(document["data"]["id"]) == uid_of("prod", "web")
 
 
-def test_what_comes_in_one_burst_is_told_step_by_step() -> None:
-    """A VM that lived for a moment was created and deleted; a delete carries the last state there was."""
+def test_each_step_of_a_burst_is_published() -> None:
+    """A VM that lived for a moment was created and deleted. A delete carries the last state there was."""
     cluster = Cluster()
     cluster.list_all(virtualmachines=[vm("web")])
     short = [decoded(VIRTUAL_MACHINES, vm("short", version=version)) for version in (5, 6)]
     grown = decoded(VIRTUAL_MACHINES, vm("web", cores=8, version=7))
     gone = decoded(VIRTUAL_MACHINES, vm("web", cores=8, version=8))
-    told = cluster.burst(VIRTUAL_MACHINES, Apply(short[0]), Delete(short[1]), Apply(grown), Delete(gone))
-    assert [(e.data.name, e.type.value.rpartition(".")[2], e.data.cpu) for e in told if isinstance(e, VmEvent)] == [
+    events = cluster.burst(VIRTUAL_MACHINES, Apply(short[0]), Delete(short[1]), Apply(grown), Delete(gone))
+    assert [(e.data.name, e.type.value.rpartition(".")[2], e.data.cpu) for e in events if isinstance(e, VmEvent)] == [
         ("short", "created", 2),
         ("short", "deleted", 2),
         ("web", "updated", 8),
@@ -460,11 +460,11 @@ def test_a_migration_that_succeeds_and_is_deleted_in_one_burst_has_succeeded() -
     cluster.list_all(virtualmachines=[vm("web")], virtualmachineinstancemigrations=[vmim("m", vmi_name="web")])
     done = decoded(MIGRATIONS, vmim("m", vmi_name="web", phase="Succeeded", version=5))
     gone = decoded(MIGRATIONS, vmim("m", vmi_name="web", phase="Succeeded", version=6))
-    told = cluster.burst(MIGRATIONS, Apply(done), Delete(gone))
-    assert [e.data.phase for e in told if isinstance(e, MigrationEvent)] == ["Succeeded", "Succeeded"]
+    events = cluster.burst(MIGRATIONS, Apply(done), Delete(gone))
+    assert [e.data.phase for e in events if isinstance(e, MigrationEvent)] == ["Succeeded", "Succeeded"]
 
 
-def test_how_a_migration_ended_that_was_only_found_missing_is_not_known() -> None:
+def test_the_end_of_a_migration_that_is_found_missing_is_unknown() -> None:
     """It may have succeeded and been removed by KubeVirt, which keeps five."""
     cluster = Cluster()
     manifests = {"virtualmachines": [vm("web")], "virtualmachineinstancemigrations": [vmim("m", vmi_name="web")]}
@@ -479,15 +479,15 @@ def test_a_standalone_instance_that_a_vm_adopts_is_no_vm_of_its_own_any_more() -
     cluster = Cluster()
     cluster.list_all(virtualmachineinstances=[vmi("web", owner=None)])
     cluster.apply(VIRTUAL_MACHINES, vm("web", version=5))
-    told = cluster.apply(VIRTUAL_MACHINE_INSTANCES, vmi("web", version=6))
-    assert sorted((e.data.kind, e.type.value.rpartition(".")[2]) for e in told if isinstance(e, VmEvent)) == [
+    events = cluster.apply(VIRTUAL_MACHINE_INSTANCES, vmi("web", version=6))
+    assert sorted((e.data.kind, e.type.value.rpartition(".")[2]) for e in events if isinstance(e, VmEvent)) == [
         ("VirtualMachine", "updated"),
         ("VirtualMachineInstance", "deleted"),
     ]
 
 
 def test_the_time_of_the_last_migration_outlives_the_instance() -> None:
-    """A VM that was restarted was still migrated then."""
+    """A VM keeps the time of its last migration when it is restarted."""
     migrated = vmi("web", version=20)
     migrated["status"]["migrationState"] = {
         "migrationUid": "x",
@@ -501,11 +501,11 @@ def test_the_time_of_the_last_migration_outlives_the_instance() -> None:
     assert stopped.data.last_migrated_at == first.data.last_migrated_at == datetime(2026, 11, 22, 0, 1, tzinfo=UTC)
 
 
-def test_a_resource_that_is_in_trouble_later_holds_back_no_vm() -> None:
-    """What was complete once stays so."""
+def test_a_resource_that_fails_later_holds_back_no_vm() -> None:
+    """Once the first lists are complete, they stay so."""
     cluster = Cluster()
     for resource in (VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES):
-        cluster.told(resource)
+        cluster.relist(resource)
     for resource in (INSTANCETYPES, CLUSTER_INSTANCETYPES):
         cluster.diff.cache.store_of(resource).unavailable = True
     assert cluster.events() == []

@@ -1,6 +1,6 @@
-"""What a watcher knows of its predecessors: nothing is told twice, and nothing that happened meanwhile is missed.
+"""A watcher that starts again publishes nothing twice, and misses nothing that happened meanwhile.
 
-The oracle is the cluster's own journal and state, against the log as its readers replay it.
+The cluster's own journal and state are compared with the log as its readers replay it.
 """
 
 from collections.abc import AsyncIterator, Iterable
@@ -42,16 +42,16 @@ def vm_events(log: Log) -> list[Told]:
     return list(oracle.told(log.messages, "vms"))
 
 
-def stories(events: Iterable[Told]) -> dict[str, list[str]]:
-    """What was told of each uid, in order."""
-    told: dict[str, list[str]] = {}
+def verbs_by_uid(events: Iterable[Told]) -> dict[str, list[str]]:
+    """The verbs of the events of each uid, in order."""
+    verbs: dict[str, list[str]] = {}
     for event in events:
-        told.setdefault(event.uid, []).append(event.verb)
-    return told
+        verbs.setdefault(event.uid, []).append(event.verb)
+    return verbs
 
 
 async def stored(healths: Healths, cluster: SimulatedCluster) -> None:
-    """Wait until the watcher has noted that the log holds all that there is."""
+    """Wait until the watcher has stored the position of the whole log."""
     await until(lambda: healths.position(cluster.name, VMS) == str(cluster.store.revision))
 
 
@@ -59,7 +59,7 @@ async def stored(healths: Healths, cluster: SimulatedCluster) -> None:
 async def after_a_watcher(
     nats_url: str, cluster: SimulatedCluster, config: Path
 ) -> AsyncIterator[tuple[Log, Healths, list[Told]]]:
-    """The log and the health of a cluster that a watcher has told all of and left, and what it has told of VMs."""
+    """The log and the health of a cluster that a watcher has published and left, and the events of its VMs so far."""
     async with observing(nats_url) as (log, healths):
         async with watching(nats_url, config):
             await log.agrees(cluster)
@@ -68,7 +68,7 @@ async def after_a_watcher(
 
 
 async def meanwhile(cluster: SimulatedCluster) -> dict[str, Any]:
-    """Deletes, makes again, changes, creates, and lets one come and go; gives that one."""
+    """Delete, create again, change and create VMs, and let one come and go; give that one."""
     cluster.delete(VMS, named("gone"))
     cluster.delete(VMS, named("again"))
     await cluster.settle()
@@ -83,10 +83,10 @@ async def meanwhile(cluster: SimulatedCluster) -> dict[str, Any]:
     return passing
 
 
-async def test_a_restart_with_nothing_changed_tells_nothing_of_any_vm(
+async def test_a_restart_with_nothing_changed_publishes_no_vm(
     nats_url: str, cluster: SimulatedCluster, config: Path
 ) -> None:
-    """Only of the cluster, whose next epoch begins."""
+    """Only the cluster has an event, since its next epoch begins."""
     async with after_a_watcher(nats_url, cluster, config) as (log, healths, before):
         async with watching(nats_url, config):
             await until(lambda: log.epoch(cluster.name) == 2 and healths.state(cluster.name) == "synced")
@@ -94,41 +94,41 @@ async def test_a_restart_with_nothing_changed_tells_nothing_of_any_vm(
         assert vm_events(log) == before
 
 
-async def test_what_happened_meanwhile_is_told_step_by_step(
+async def test_each_step_that_happened_meanwhile_is_published(
     nats_url: str, cluster: SimulatedCluster, config: Path
 ) -> None:
-    """Also what came and went, and each as often as it happened: the stored resourceVersion is not too old."""
+    """Also a VM that came and went: the stored resourceVersion is young enough."""
     async with after_a_watcher(nats_url, cluster, config) as (log, _, before):
         since = cluster.store.revision
         passing = await meanwhile(cluster)
         async with watching(nats_url, config):
             await log.agrees(cluster)
-            told = stories(vm_events(log)[len(before) :])
+            published = verbs_by_uid(vm_events(log)[len(before) :])
         changed = [change for change in cluster.store.journal if change.resource == VMS and change.revision > since]
-        assert told.keys() == {change.uid for change in changed}
-        passed = told[passing["metadata"]["uid"]]
+        assert published.keys() == {change.uid for change in changed}
+        passed = published[passing["metadata"]["uid"]]
         assert (passed[0], passed[-1]) == ("created", "deleted")
         gone = {change.uid for change in changed if change.type == "DELETED"}
-        assert {uid for uid, verbs in told.items() if verbs[-1] == "deleted"} == gone
+        assert {uid for uid, verbs in published.items() if verbs[-1] == "deleted"} == gone
         assert not any(event.final_state_unknown for event in vm_events(log)[len(before) :])
 
 
-async def test_what_happened_before_the_server_remembers_is_found_by_comparison(
+async def test_changes_before_the_oldest_state_of_the_server_are_found_by_comparison(
     nats_url: str, cluster: SimulatedCluster, config: Path
 ) -> None:
-    """Each change once; what came and went nobody can know; deletes say that their last state was not seen."""
+    """Each change is published once, without a VM that came and went. A delete says that its last state is unknown."""
     async with after_a_watcher(nats_url, cluster, config) as (log, _, before):
         passing = await meanwhile(cluster)
         cluster.forget_history()
         async with watching(nats_url, config):
             await log.agrees(cluster)
-        told = [(event.name, event.verb, event.final_state_unknown) for event in vm_events(log)[len(before) :]]
-        assert sorted(told) == [
+        published = [(event.name, event.verb, event.final_state_unknown) for event in vm_events(log)[len(before) :]]
+        assert sorted(published) == [
             ("prod/again", "created", False),
             ("prod/again", "deleted", True),
             ("prod/changed", "updated", False),
             ("prod/gone", "deleted", True),
             ("prod/new", "created", False),
         ]
-        assert told.index(("prod/again", "deleted", True)) < told.index(("prod/again", "created", False))
-        assert passing["metadata"]["uid"] not in stories(vm_events(log))
+        assert published.index(("prod/again", "deleted", True)) < published.index(("prod/again", "created", False))
+        assert passing["metadata"]["uid"] not in verbs_by_uid(vm_events(log))
