@@ -36,8 +36,8 @@ async def test_each_start_begins_the_next_epoch(nats_url: str) -> None:
     async with publisher(nats_url) as client:
         first = await claim(client, DATACENTER, CLUSTER)
         assert first == Epoch(DATACENTER, CLUSTER, 1, history=1, began=1)
-        event = cluster_event(health(State.SYNCED), first)
-        await client.jetstream().publish(ingest(SUBJECT), event.model_dump_json().encode())
+        synced = cluster_event(health(State.SYNCED), first)
+        await client.jetstream().publish(ingest(SUBJECT), synced.model_dump_json().encode())
         second = await claim(client, DATACENTER, CLUSTER)
         assert (second.number, second.history) == (2, 1)
         assert second.starts == (EpochStart(epoch=1, revision=1), EpochStart(epoch=2, revision=3))

@@ -74,7 +74,7 @@ class ClusterCache:
         self._migrations_of: defaultdict[Name, set[Uid]] = defaultdict(set)
         self._instancetype_by_key: dict[InstancetypeKey, InstancetypeFacts] = {}
 
-        self._touched: dict[str, dict[Uid, None]] = {VIRTUAL_MACHINES.plural: {}, MIGRATIONS.plural: {}}
+        self._touched: defaultdict[str, dict[Uid, None]] = defaultdict(dict)
         self._touched_instancetypes: set[InstancetypeKey] = set()
         self._ends: dict[Uid, End] = {}
         self._vmi_versions: dict[Uid, int] = {}
@@ -133,12 +133,10 @@ class ClusterCache:
 
     def take_touched(self, resource: Resource[Any]) -> dict[Uid, None]:
         """The VMs or migrations that may have changed since the last call; some may be gone."""
-        plural = resource.plural
         if resource is VIRTUAL_MACHINES and self._touched_instancetypes:
             self._touch(resource, self._vms_with(self._touched_instancetypes))
             self._touched_instancetypes = set()
-        touched, self._touched[plural] = self._touched[plural], {}
-        return touched
+        return self._touched.pop(resource.plural, {})
 
     def take_end(self, uid: Uid) -> End | None:
         """The change that removed an object; None when none was reported."""

@@ -10,12 +10,13 @@ A state is encoded once: to compare it, to keep it, and as the greater part of t
 
 from collections.abc import Mapping
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 from pydantic import JsonValue
 
 from summit_models.contract import Uid
-from summit_models.event import MigrationEventType, VmEventType, source_of
+from summit_models.event import source_of
 from summit_models.subject import UNMANAGED
 from summit_watcher.inventory.kinds import Joined, Kind, Model
 from summit_watcher.inventory.published import Published, PublishedState
@@ -24,7 +25,7 @@ from summit_watcher.inventory.published import Published, PublishedState
 class Outgoing(NamedTuple):
     """An event, ready to be published."""
 
-    type: VmEventType | MigrationEventType
+    type: StrEnum
     subject: str
     id: str
     body: bytes

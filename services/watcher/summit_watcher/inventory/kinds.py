@@ -6,6 +6,7 @@ of `cluster_cache`. All that reads the log back, compares, and makes events foll
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from operator import attrgetter
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -45,7 +46,8 @@ class Kind(Generic[ModelT]):
     """The second token of its subjects."""
     decode: Decode
     """Reads one of its events."""
-    types: type[VmEventType | MigrationEventType]
+    types: type[StrEnum]
+    """Its event types CREATED, UPDATED, DELETED and OBSERVED."""
     codec: StateCodec[ModelT]
     subject: Callable[[DatacenterId, ClusterName, str, str], str]
     """Of datacenter, cluster, namespace and name."""
@@ -65,7 +67,7 @@ class Kind(Generic[ModelT]):
     versions_field: Callable[[Versions], dict[str, object]]
     """The same, as a field of the data of an event."""
     when_gone: Callable[[ModelT, bool], ModelT] = lambda last, _: last
-    """The last state of an object that is gone; the flag tells whether its delete was reported by a watch."""
+    """The last state of an object that is gone; the flag is True if a watch reported the delete."""
     is_repeated: Callable[[bytes], bool] = lambda _: True
     """Whether an unchanged object is published again before its last event ages out of the log."""
 
