@@ -33,7 +33,7 @@ async def test_demo_shows_virtual_machines_and_lines_that_work(tmp_path: Path) -
 
 
 def test_demo_refuses_a_directory_with_other_data(tmp_path: Path) -> None:
-    """It would remove what is there: only what an earlier demo left may go."""
+    """It removes only the data of an earlier demo."""
     (tmp_path / "postgres").mkdir()
     answer = command("demo", "--data-dir", tmp_path, "--port", str(free_port()))
     assert answer.returncode == 1
@@ -42,7 +42,7 @@ def test_demo_refuses_a_directory_with_other_data(tmp_path: Path) -> None:
 
 
 def test_demo_does_not_overwrite_the_datacenters_of_an_ordinary_directory(tmp_path: Path) -> None:
-    """`--data-dir config` is a slip; the sentence names what it found there."""
+    """`--data-dir config` is a slip; the message names the file it found there."""
     (tmp_path / "datacenters.yaml").write_text("datacenters: []\n")
     answer = command("demo", "--data-dir", tmp_path, "--port", str(free_port()))
     assert answer.returncode == 1
@@ -58,7 +58,7 @@ def environment_of(pid: int) -> bytes:
 
 
 async def test_demo_writes_nothing_into_servers_that_the_environment_names(tmp_path: Path) -> None:
-    """NATS_URL and DATABASE_URL may be real: it starts its own servers, and no service hears of the others."""
+    """NATS_URL and DATABASE_URL may be real: the demo starts its own, and no service gets the other addresses."""
     real = {"NATS_URL": "nats://real.invalid:4222", "DATABASE_URL": "postgresql://real.invalid/summit"}
     with running(tmp_path / "demo", "demo", servers=real) as demo:
         await until(lambda: (tmp_path / "demo/state.json").exists() and has_instance(tmp_path / "demo"))

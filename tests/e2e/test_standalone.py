@@ -1,4 +1,4 @@
-"""`summit-connect serve backend` as a person runs it: one command, several processes, one life."""
+"""`summit-connect serve backend` as a person runs it: one command that starts and stops several processes."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from summit_standalone.directory import has_instance
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One cluster whose kubeconfig is still missing: the watcher runs, and waits for it."""
+    """A file with one cluster whose kubeconfig is still missing: the watcher runs and waits for it."""
     path = tmp_path_factory.mktemp("config") / "datacenters.yaml"
     path.write_text("datacenters: [{id: dc-solna, clusters: [{name: vulcan, kubeconfig: none.yaml}]}]\n")
     return path
@@ -33,7 +33,7 @@ async def served(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Asyn
 
 
 async def test_status_names_addresses_and_processes(served: Standalone) -> None:
-    """What scripts need: natsUrl, databaseUrl and api, and each process with pid and state."""
+    """Scripts get natsUrl, databaseUrl and api, and each process with pid and state."""
     answer = command("status", "-o", "json", "--data-dir", served.data_dir)
     assert answer.returncode == 0
     state = json.loads(answer.stdout)
@@ -47,14 +47,14 @@ async def test_status_names_addresses_and_processes(served: Standalone) -> None:
 
 
 async def test_status_for_people_has_no_password(served: Standalone) -> None:
-    """Tables are for screens, which others see."""
+    """Other people may see the screen."""
     answer = command("status", "--data-dir", served.data_dir)
     assert re.search(r"^database +postgresql://127\.0\.0\.1:\d+/postgres$", answer.stdout, re.MULTILINE)
     assert re.search(r"^watcher +\d+ +running +0$", answer.stdout, re.MULTILINE)
 
 
-async def test_rebuild_finds_the_tables_of_what_runs(served: Standalone) -> None:
-    """While it runs: the watcher has told of its datacenter and cluster, and the tables say so, too."""
+async def test_rebuild_finds_the_tables_of_the_running_instance(served: Standalone) -> None:
+    """The rebuilt tables have the datacenter that the watcher has published."""
     await until(lambda: json.loads(status_of(served))["applied"]["revision"] > 0)
     answer = command("rebuild", "-o", "json", "--data-dir", served.data_dir)
     assert answer.returncode == 0, answer.stderr
@@ -68,14 +68,14 @@ def status_of(served: Standalone) -> str:
 
 
 async def test_second_instance_is_refused(served: Standalone) -> None:
-    """One instance per data directory; the sentence says which process has it."""
+    """One data directory has one instance; the message names its process."""
     answer = command("serve", "backend", "--data-dir", served.data_dir, "--port", str(free_port()))
     assert answer.returncode == 1
     assert f"another summit-connect (process {served.process.pid}) already runs" in answer.stderr
 
 
-async def test_port_in_use_is_told_before_anything_is_started(served: Standalone, tmp_path: Path) -> None:
-    """A taken port is one sentence, and leaves no data directory behind."""
+async def test_a_port_in_use_is_reported_before_anything_is_started(served: Standalone, tmp_path: Path) -> None:
+    """A taken port is one message, and no data directory is made."""
     port = served.api.rpartition(":")[2]
     answer = command("serve", "backend", "--data-dir", tmp_path / "data", "--port", port)
     assert answer.returncode == 1
@@ -114,7 +114,7 @@ async def test_servers_in_the_environment_replace_the_embedded_ones(tmp_path: Pa
 
 
 async def test_killed_processes_are_started_again(served: Standalone) -> None:
-    """A crash is told, mended, and leaves the others running."""
+    """A crash is logged, the process starts again, and the others keep running."""
     before = served.pids()
     crashed = ("nats", "postgres", "api")
     for name in crashed:
@@ -133,7 +133,7 @@ async def test_killed_processes_are_started_again(served: Standalone) -> None:
 async def test_killed_instance_leaves_no_orphan_and_the_next_one_stops_in_order(tmp_path: Path, config: Path) -> None:
     """After kill -9 no process is left, and the same addresses serve the same data again.
 
-    SIGTERM then stops first who produces and who asks, last who keeps: exit code 0, within ten seconds, nothing left.
+    SIGTERM stops producers and api first, stores last: exit code 0, within ten seconds, no process left.
     """
     arguments = (tmp_path / "data", "serve", "backend", "-w", "-c", config)
     with running(*arguments) as first:

@@ -1,8 +1,7 @@
 """The composition of an instance: which processes, in which order, with which environment.
 
-They start as NATS, Postgres, projector, api, watcher, and stop in the opposite order: first who produces, last who
-keeps; api and watcher, who do not need each other, at the same time. The environment variables are those of docker
-compose.
+They start as NATS, Postgres, projector, api, watcher, and stop in the opposite order: producers first, stores last. Api
+and watcher do not need each other and stop at the same time. The environment variables are those of docker compose.
 """
 
 import os
@@ -26,25 +25,25 @@ from summit_standalone.instance import Instance
 from summit_watcher.settings import WatcherSettings
 
 NATS_PORT = 4222
-"""NATS' own default, if it is free: `nats sub` needs no address then."""
+"""NATS' own default, if it is free, so that `nats sub` needs no address."""
 
 STOP_SECONDS: Mapping[str, float] = {"watcher": 4.0, "api": 4.0, "projector": 3.5, "simulator": 1.0}
-"""The watcher hands over what it has seen, the api answers what it was asked, the projector commits its batch.
+"""The watcher publishes the changes it holds, the api finishes its answers, the projector commits its batch.
 
 Each is more than the service allows itself (`WatcherTimes.flush_seconds`, `GRACEFUL_SHUTDOWN_SECONDS`, `STOP_SECONDS`
-there), by a second or more for what it closes then; together, with watcher and api at the same time, they leave the
-embedded servers their part of the ten seconds.
+there), by a second or more for closing its connections. Together they leave the embedded servers their part of the
+ten seconds.
 """
 
 _CLIENT_LIMITS = ("API_CLIENT_REQUESTS_PER_SECOND", "API_CLIENT_REQUESTS", "API_CLIENT_FEEDS")
-"""On the loopback all clients have one address, and nobody to protect from each other."""
+"""On the loopback all clients have one address and belong to one person, so nothing is limited."""
 
 _ADDRESSES = frozenset({"NATS_URL", "DATABASE_URL"})
 
 
 @dataclass(frozen=True)
 class Servers:
-    """Where the services find NATS and Postgres; with user and password."""
+    """Addresses of NATS and Postgres, with user and password."""
 
     nats_url: str
     database_url: str
@@ -54,7 +53,7 @@ class Servers:
 async def servers(
     instance: Instance, *, nats_url: str | None = None, database_url: str | None = None
 ) -> AsyncIterator[Servers]:
-    """Run the embedded NATS and Postgres, except where another is named."""
+    """Run the embedded NATS and Postgres, unless the address of another server is given."""
     async with AsyncExitStack() as stack:
         if not nats_url:
             directory = instance.data_dir / "nats"
@@ -73,7 +72,7 @@ async def services(
 ) -> AsyncIterator[None]:
     """Run projector and api, and a watcher of the clusters in `config` unless it is None.
 
-    Who sends `admin_token` is an admin, and on the loopback who sends no token as well.
+    A client with `admin_token` is an admin; on the loopback so is a client without a token.
     """
     nats = {"NATS_URL": addresses.nats_url}
     database = {"DATABASE_URL": addresses.database_url}
@@ -87,9 +86,9 @@ async def services(
 
 
 def check_settings(database_url: str | None = None) -> None:
-    """Raise StandaloneError for what a service would refuse. Settings do not heal: it would be started again for ever.
+    """Raise StandaloneError for settings that a service would reject: it would be restarted for ever.
 
-    `database_url` None: an embedded server's.
+    Without `database_url` an embedded server is used.
     """
     url = SecretStr(database_url or "postgresql://embedded")
     try:
@@ -100,7 +99,7 @@ def check_settings(database_url: str | None = None) -> None:
 
 
 def api_environment(host: str, port: int, admin_token: str | None = None) -> dict[str, str]:
-    """Where the api listens, and who may ask it beyond what our own environment says."""
+    """Where the api listens, and who may use it beyond what our own environment allows."""
     environment = {"API_HOST": host, "API_PORT": str(port)}
     if admin_token:
         environment["API_ADMIN_TOKEN"] = admin_token
@@ -112,14 +111,14 @@ def api_environment(host: str, port: int, admin_token: str | None = None) -> dic
 
 
 def needs_no_token(host: str) -> bool:
-    """On the loopback everyone is an admin, unless the environment says what one is without a token."""
+    """On the loopback everyone is an admin, unless the environment sets the role of clients without a token."""
     return is_loopback(host) and not os.environ.get("API_ANONYMOUS_ROLE")
 
 
 def service(name: str, environment: Mapping[str, str]) -> Program:
     """One of our own modules, run by the interpreter that runs us.
 
-    It gets our environment, but of servers only the addresses in `environment`: a demo must not find real ones.
+    It gets our environment, but no addresses of servers except those in `environment`: a demo must not find real ones.
     """
     ours = {key: value for key, value in os.environ.items() if key not in _ADDRESSES}
     return Program(

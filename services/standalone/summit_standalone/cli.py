@@ -1,4 +1,4 @@
-"""The `summit-connect` command. Imports late: `--help` and `status` must answer at once."""
+"""The `summit-connect` command. It imports late, so that `--help` and `status` answer at once."""
 
 import importlib.metadata
 import json
@@ -25,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-token_app = typer.Typer(no_args_is_help=True, help="Who may use the API.")
+token_app = typer.Typer(no_args_is_help=True, help="Manage who may use the API.")
 serve_app = typer.Typer(no_args_is_help=True, help="Run the product on this machine.")
 app.add_typer(serve_app, name="serve")
 app.add_typer(token_app, name="token")
@@ -43,7 +43,7 @@ class Output(StrEnum):
 
 
 ConfigOption = Annotated[
-    Path, typer.Option("-c", "--config", help="datacenters.yaml, or the directory it is in.", show_default=True)
+    Path, typer.Option("-c", "--config", help="datacenters.yaml, or its directory.", show_default=True)
 ]
 DataDirOption = Annotated[
     Path | None,
@@ -58,9 +58,9 @@ HostOption = Annotated[str, typer.Option("--host", help="Address the API listens
 PortOption = Annotated[int, typer.Option("-p", "--port", min=1, max=65535, help="Port the API listens on.")]
 ServerOption = Annotated[
     str | None,
-    typer.Option("-s", "--server", envvar="NATS_URL", help="NATS server. Default: that of what runs here."),
+    typer.Option("-s", "--server", envvar="NATS_URL", help="NATS server. Default: the one that runs here."),
 ]
-OutputOption = Annotated[Output, typer.Option("-o", "--output", help="How to print it.")]
+OutputOption = Annotated[Output, typer.Option("-o", "--output", help="Format of the output.")]
 
 
 def _version(wanted: bool) -> None:
@@ -83,7 +83,7 @@ def main(
 def serve_backend(
     *,
     watch_vms: Annotated[
-        bool, typer.Option("-w", "--watch-vms", help="Watch the clusters; without it the API serves what is stored.")
+        bool, typer.Option("-w", "--watch-vms", help="Watch the clusters. Without it the API serves the stored state.")
     ] = False,
     port: PortOption = DEFAULT_PORT,
     config: ConfigOption = DEFAULT_CONFIG,
@@ -98,7 +98,7 @@ def serve_backend(
     from summit_standalone.directory import default_data_dir
     from summit_standalone.serve import Options, run, serve
 
-    with _sentences():
+    with _errors_printed():
         path = _usable_config(config) if watch_vms else None
         _configure_log()
         check_settings(os.environ.get("DATABASE_URL"))
@@ -113,7 +113,7 @@ def demo(*, port: PortOption = DEFAULT_PORT, data_dir: DataDirOption = None, hos
     from summit_standalone.instance import demo_data_dir
     from summit_standalone.serve import Options, run
 
-    with _sentences():
+    with _errors_printed():
         _configure_log()
         check_settings()
         run(Options(data_dir or demo_data_dir(), host, port, None), work)
@@ -122,8 +122,8 @@ def demo(*, port: PortOption = DEFAULT_PORT, data_dir: DataDirOption = None, hos
 @token_app.command("new")
 def new_token(
     *,
-    name: Annotated[str, typer.Option("--name", help="Who or what it is for; shown in the history.")],
-    role: Annotated[RoleOption, typer.Option("--role", help="What it may do.")],
+    name: Annotated[str, typer.Option("--name", help="The person or program that uses it; shown in the history.")],
+    role: Annotated[RoleOption, typer.Option("--role", help="What the token may do.")],
     datacenter: Annotated[
         list[str] | None, typer.Option("--datacenter", help="Limit it to this datacenter; repeat for more.")
     ] = None,
@@ -131,22 +131,22 @@ def new_token(
         list[str] | None, typer.Option("--namespace", help="Limit it to this namespace; repeat for more.")
     ] = None,
     expires: Annotated[
-        str | None, typer.Option("--expires", help="First day, in UTC, on which it is no good: 2027-01-31.")
+        str | None, typer.Option("--expires", help="First day, in UTC, on which it is no longer valid: 2027-01-31.")
     ] = None,
 ) -> None:
-    """Make a token: print it, once, and the line for the file that API_ACCESS_FILE names, which has only its hash."""
+    """Make a token and print it once, with the line for the access file (API_ACCESS_FILE), which has only its hash."""
     from summit_standalone.commands.access import entry
 
-    with _sentences():
+    with _errors_printed():
         token, line = entry(name=name, role=role, datacenters=datacenter, namespaces=namespace, expires=expires)
         sys.stderr.write(f"Put this line below 'tokens:' in the access file (API_ACCESS_FILE):\n\n{line}\n\n")
-        sys.stderr.write("The token, shown only now:\n\n")
+        sys.stderr.write("The token, which is shown only now:\n\n")
         typer.echo(token)
 
 
 @app.command()
 def check(*, config: ConfigOption = DEFAULT_CONFIG, output: OutputOption = Output.TEXT) -> None:
-    """Look for mistakes in datacenters.yaml and ask each cluster; exit code 1 if something is wrong."""
+    """Check datacenters.yaml and each cluster in it. The exit code is 1 if something is wrong."""
     from summit_standalone.commands import checking
 
     findings = checking.check(_config_file(config))
@@ -156,14 +156,14 @@ def check(*, config: ConfigOption = DEFAULT_CONFIG, output: OutputOption = Outpu
 
 @app.command()
 def status(*, output: OutputOption = Output.TEXT, data_dir: DataDirOption = None) -> None:
-    """Print addresses and processes of what runs here, and how far its tables are; exit code 1 if nothing runs."""
+    """Print the addresses, processes and tables of what runs here. The exit code is 1 if nothing runs."""
     import asyncio
 
     from summit_standalone.commands.applied import read_applied
     from summit_standalone.commands.status import as_text
     from summit_standalone.instance import read_state
 
-    with _sentences():
+    with _errors_printed():
         state = read_state(data_dir)
         if url := state.get("databaseUrl"):
             state["applied"] = asyncio.run(read_applied(url))
@@ -172,15 +172,15 @@ def status(*, output: OutputOption = Output.TEXT, data_dir: DataDirOption = None
 
 @app.command()
 def rebuild(*, output: OutputOption = Output.TEXT, data_dir: DataDirOption = None) -> None:
-    """Fill the tables once more from the log beside the live ones, and put right what differs, while all goes on.
+    """Rebuild the tables from the log and correct every row that differs, while everything keeps running.
 
-    NATS_URL and DATABASE_URL in the environment name other servers than those of what runs here.
+    NATS_URL and DATABASE_URL in the environment name other servers than those that run here.
     """
     import asyncio
 
     from summit_standalone.commands.rebuilding import rebuild_tables
 
-    with _sentences():
+    with _errors_printed():
         _configure_log()
         rebuilt = asyncio.run(rebuild_tables(data_dir))
         typer.echo(rebuilt.as_json() if output is Output.JSON else rebuilt.as_text())
@@ -191,8 +191,8 @@ def sub(
     subject: Annotated[str, typer.Argument(help="For example 'summit.vms.dc-solna.>'.")] = "summit.>",
     *,
     server: ServerOption = None,
-    count: Annotated[int | None, typer.Option("--count", min=1, help="Stop after so many messages.")] = None,
-    raw: Annotated[bool, typer.Option("--raw", help="Print the events only, one JSON document a line.")] = False,
+    count: Annotated[int | None, typer.Option("--count", min=1, help="Stop after this many messages.")] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Print only the events, one JSON document per line.")] = False,
     data_dir: DataDirOption = None,
 ) -> None:
     """Print every event as it happens, as `nats sub` does."""
@@ -201,7 +201,7 @@ def sub(
     from summit_standalone.commands.subscribe import subscribe
     from summit_standalone.instance import read_state
 
-    with _sentences():
+    with _errors_printed():
         address = server or str(read_state(data_dir)["natsUrl"])
         asyncio.run(subscribe(address, subject, count=count, raw=raw))
 
@@ -210,22 +210,23 @@ def sub(
 def retire(
     datacenter: Annotated[str, typer.Argument(help="Id of the datacenter.")],
     cluster: Annotated[
-        str | None, typer.Argument(help="Name of one of its clusters. Default: all, and itself.")
+        str | None, typer.Argument(help="Name of one of its clusters. Default: all of them and the datacenter.")
     ] = None,
     *,
     server: ServerOption = None,
     data_dir: DataDirOption = None,
 ) -> None:
-    """Take a datacenter and its clusters out of the lists when no configuration declares them; their history stays.
+    """Remove a datacenter and its clusters from the lists when no configuration declares them. Their history stays.
 
-    A running watcher does so by itself for what is removed from its datacenters.yaml. VMs that were added by hand stay.
+    A running watcher does this by itself for entries that are removed from its datacenters.yaml. VMs that were added by
+    hand stay.
     """
     import asyncio
 
     from summit_standalone.commands import retire as retiring
     from summit_standalone.instance import read_state
 
-    with _sentences():
+    with _errors_printed():
         address = server or str(read_state(data_dir)["natsUrl"])
         retired = asyncio.run(retiring.retire(address, datacenter, cluster))
         for name, vms in retired.clusters:
@@ -235,15 +236,15 @@ def retire(
 
 
 def _config_file(config: Path) -> Path:
-    """The file itself where its directory is named."""
+    """The file, also if its directory is given."""
     path = config.expanduser().absolute()
     return path / "datacenters.yaml" if path.is_dir() else path
 
 
 def _usable_config(config: Path) -> Path:
-    """The file, if it can be read at all: mistakes inside cost their entries only, and the watcher tells them.
+    """The file, if it can be used: the watcher leaves out entries with mistakes, and logs them.
 
-    Raises StandaloneError when nothing in it could be watched because of what it is.
+    Raises StandaloneError if its mistakes leave nothing to watch.
     """
     from summit_watcher.config.datacenters import load
     from summit_watcher.config.entries import EXAMPLE
@@ -261,7 +262,7 @@ def _usable_config(config: Path) -> Path:
 
 
 def _configure_log() -> None:
-    """LOG_LEVEL and LOG_FORMAT, as for the services. Raises StandaloneError where they would refuse to start."""
+    """Apply LOG_LEVEL and LOG_FORMAT as the services do. Raises StandaloneError if they are invalid."""
     from summit_runtime import log
     from summit_runtime.settings import ProcessSettings, SettingsError
 
@@ -273,8 +274,8 @@ def _configure_log() -> None:
 
 
 @contextmanager
-def _sentences() -> Iterator[None]:
-    """Print an error that a person can mend as it is, and end with exit code 1."""
+def _errors_printed() -> Iterator[None]:
+    """Print an error that a person can fix, without a traceback, and end with exit code 1."""
     try:
         yield
     except StandaloneError as error:

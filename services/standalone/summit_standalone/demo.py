@@ -1,7 +1,7 @@
 """`summit-connect demo`: four simulated clusters in three datacenters, and everything that watches them.
 
-It begins anew each time: the simulated clusters do, and what they were last time would only confuse. And it is closed
-in itself: NATS_URL and DATABASE_URL in the environment, which may be real, are ignored.
+Each start begins with empty data, since the simulated clusters start over as well. NATS_URL and DATABASE_URL in the
+environment are ignored, since they may name real servers.
 """
 
 import asyncio
@@ -10,7 +10,6 @@ import shlex
 import shutil
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import yaml
 from summit_api.access.tokens import new_token
 from summit_standalone.backend import needs_no_token, servers, service, services
 from summit_standalone.embedded.child import kept_running
+from summit_standalone.embedded.polling import poll
 from summit_standalone.errors import StandaloneError
 from summit_standalone.instance import OWN_FILES, Instance
 from summit_standalone.serve import Options
@@ -27,10 +27,9 @@ from summit_standalone.serve import Options
 logger = logging.getLogger("summit.standalone")
 
 READY_SECONDS = 60.0
-"""Ten on an idle machine of two cores; the rest is for slow disks and busy machines."""
-POLL_SECONDS = 0.1
+"""An idle machine with two cores needs ten; the rest is for slow disks and busy machines."""
 MARKER = "this-is-a-demo"
-"""A file that says: what is in this directory may be thrown away."""
+"""A directory with this file may be emptied."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class DemoDatacenter:
     vms_by_cluster: dict[str, int]
 
 
-# The same as in config/demo/datacenters.yaml for containers, so that what one reads about the demo is true of both.
+# The same as in config/demo/datacenters.yaml for containers, so that the docs hold for both.
 DATACENTERS: Sequence[DemoDatacenter] = (
     DemoDatacenter("dc-solna", "Solna", "Solna, Sweden", (59.36, 18.0), {"vulcan": 120, "romulus": 60}),
     DemoDatacenter("dc-sollentuna", "Sollentuna", "Sollentuna, Sweden", (59.428, 17.9509), {"andoria": 80}),
@@ -55,7 +54,7 @@ SEED = "1"
 async def demo(instance: Instance, options: Options) -> None:
     """Run the demo until cancelled. Raises StandaloneError when the API has no VMs in time."""
     data_dir = instance.data_dir
-    _begin_anew(data_dir)
+    _remove_old_data(data_dir)
     kubeconfigs = data_dir / "kubeconfigs"
     config = _write_config(data_dir)
     sizes = [f"{name}:{vms}" for datacenter in DATACENTERS for name, vms in datacenter.vms_by_cluster.items()]
@@ -80,7 +79,7 @@ async def demo(instance: Instance, options: Options) -> None:
             await asyncio.Event().wait()
 
 
-def _begin_anew(data_dir: Path) -> None:
+def _remove_old_data(data_dir: Path) -> None:
     """Remove what the last demo left. Raises StandaloneError for a directory that holds something else."""
     marker = data_dir / MARKER
     strangers = sorted(path.name for path in data_dir.iterdir() if path.name not in OWN_FILES)
@@ -113,13 +112,13 @@ def _write_config(data_dir: Path) -> Path:
 
 
 async def _until_simulated(kubeconfigs: Path, *, clusters: int) -> None:
-    """Wait for the kubeconfigs: a watcher that comes too early tries again, but only after a while."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(READY_SECONDS):
-            while _count(kubeconfigs) < clusters:  # noqa: ASYNC110  files have no event
-                await asyncio.sleep(POLL_SECONDS)
-            return
-    raise StandaloneError(f"the simulated clusters were not there within {READY_SECONDS:.0f} s: see the lines above")
+    """Wait for the kubeconfigs: a watcher that starts too early tries again, but only after a while."""
+
+    async def all_there() -> bool:
+        return _count(kubeconfigs) >= clusters
+
+    if not await poll(all_there, READY_SECONDS):
+        raise StandaloneError(f"the simulated clusters did not start within {READY_SECONDS:.0f} s: see the lines above")
 
 
 def _count(kubeconfigs: Path) -> int:
@@ -127,23 +126,19 @@ def _count(kubeconfigs: Path) -> int:
 
 
 async def _until_served(instance: Instance, token: str) -> int:
-    """Wait until the API answers with VMs of every datacenter; how many there are."""
-    with suppress(TimeoutError):
-        async with (
-            asyncio.timeout(READY_SECONDS),
-            aiohttp.ClientSession(instance.facts["api"], headers={"Authorization": f"Bearer {token}"}) as session,
-        ):
-            while not (vms := await _served_vms(session)):  # noqa: ASYNC110  the API is another process
-                await asyncio.sleep(POLL_SECONDS)
+    """Wait until the API answers with VMs of every datacenter, and return how many there are."""
+    headers = {"Authorization": f"Bearer {token}"}
+    async with aiohttp.ClientSession(instance.facts["api"], headers=headers) as session:
+        if vms := await poll(lambda: _served_vms(session), READY_SECONDS):
             return vms
     states = ", ".join(f"{name} is {state}" for name, state in instance.states().items())
     raise StandaloneError(
-        f"{instance.facts['api']} had no VMs within {READY_SECONDS:.0f} s ({states}): the lines above tell why"
+        f"{instance.facts['api']} showed no VMs within {READY_SECONDS:.0f} s ({states}): see the lines above"
     )
 
 
 async def _served_vms(session: aiohttp.ClientSession) -> int:
-    """How many VMs the API has; 0 while it does not answer, or not from every datacenter."""
+    """The number of VMs; 0 while the API does not answer or a datacenter has none."""
     try:
         async with session.get("/api/v1/datacenters") as answer:
             if answer.status != 200:
@@ -155,7 +150,7 @@ async def _served_vms(session: aiohttp.ClientSession) -> int:
 
 
 def _welcome(instance: Instance, vms: int, token: str | None) -> str:
-    """What to try; with the token where one is needed."""
+    """Commands to try, with the token where one is needed."""
     api, nats_url = instance.facts["api"], instance.facts["natsUrl"]
     clusters = sum(len(datacenter.vms_by_cluster) for datacenter in DATACENTERS)
     curl = f"curl -sH 'Authorization: Bearer {token}'" if token else "curl -s"
@@ -177,7 +172,7 @@ Ctrl-C stops everything. Data and logs: {instance.data_dir}
 
 
 def _own_command() -> str:
-    """How we were called, so that the printed line works where it is pasted."""
+    """The command as it was called, so that the printed line works where it is pasted."""
     called, on_path = Path(sys.argv[0]), shutil.which("summit-connect")
     if on_path and called.exists() and Path(on_path).samefile(called):
         return "summit-connect"

@@ -17,13 +17,13 @@ from summit_standalone.errors import StandaloneError
 
 LOCK = "lock"
 LOCK_SECONDS = 0.3
-"""`status` looks at the lock by taking it for a moment: longer than that moment."""
+"""Longer than the moment for which `status` takes the lock to look at it."""
 
 
 def default_data_dir() -> Path:
     """`/var/lib/summit-connect` for root, else `~/.local/state/summit-connect` by the XDG base directory rules.
 
-    The same wherever the command is called, so that `status` finds what `serve` has started.
+    It does not depend on the working directory, so that `status` finds what `serve` has started.
     """
     if os.geteuid() == 0:
         return Path("/var/lib/summit-connect")
@@ -33,7 +33,7 @@ def default_data_dir() -> Path:
 
 
 def prepare_directory(directory: Path) -> Path:
-    """Make the directory if need be, and give its absolute path. Raises StandaloneError when it cannot be written."""
+    """Make the directory if it is missing, and return its absolute path. Raises StandaloneError if we may not write."""
     directory = directory.expanduser().resolve()
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -43,7 +43,7 @@ def prepare_directory(directory: Path) -> Path:
         ) from error
     if not os.access(directory, os.W_OK | os.X_OK):
         raise StandaloneError(
-            f"data directory {directory} belongs to user {_owner(directory)!r} and is closed to us: "
+            f"data directory {directory} belongs to user {_owner(directory)!r} and is not writable: "
             "run as that user, or name another with --data-dir"
         )
     return directory
@@ -74,7 +74,7 @@ def single_instance(data_dir: Path) -> Iterator[None]:
 
 
 def has_instance(data_dir: Path) -> bool:
-    """Does an instance run with this data directory? Raises StandaloneError when we may not look."""
+    """Whether an instance runs with this data directory. Raises StandaloneError if it may not be read."""
     path = data_dir / LOCK
     try:
         lock = open_lock(path, create=False)
@@ -89,7 +89,7 @@ def has_instance(data_dir: Path) -> bool:
 
 
 def closed(path: Path, error: OSError) -> StandaloneError:
-    """The sentence for a file of a data directory that cannot be opened."""
+    """The error for a file of a data directory that cannot be opened."""
     return StandaloneError(
         f"{path} cannot be opened: {error.strerror}; run as its owner, or name another directory with --data-dir"
     )

@@ -1,5 +1,5 @@
-"""StandaloneError and below it ServerError: what keeps `summit-connect` from running, as a sentence for people."""
+"""Errors that a person can fix, printed without a traceback."""
 
 
 class StandaloneError(Exception):
-    """Something a person can mend; the sentence says what happened, to which thing, and what to do."""
+    """The message says what happened, to which thing, and what to do."""

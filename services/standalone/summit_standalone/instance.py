@@ -1,4 +1,4 @@
-"""What runs now in a data directory, as `state.json` tells it to `summit-connect status` and to scripts.
+"""What runs now in a data directory: `state.json`, which `summit-connect status` and scripts read.
 
 The file is written at each change and readable by its owner only: the address of the database holds its password.
 """
@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from summit_runtime.condition import Condition
 from summit_standalone.directory import LOCK, closed, default_data_dir, has_instance
 from summit_standalone.embedded.child import Child
 from summit_standalone.errors import StandaloneError
@@ -19,7 +20,7 @@ logger = logging.getLogger("summit.standalone")
 
 _STATE, _PARTIAL = "state.json", ".state.json.partial"
 OWN_FILES = frozenset({LOCK, _STATE, _PARTIAL})
-"""What is in the data directory of any instance before it does anything."""
+"""The files that every instance makes first."""
 
 
 class Instance:
@@ -29,10 +30,10 @@ class Instance:
         self.data_dir = data_dir
         self.facts = facts
         self._children: dict[str, Child] = {}
-        self._written = True
+        self._unwritten = Condition(logger)
 
     def report(self, child: Child) -> None:
-        """Take note of a child's change."""
+        """Write the change of a child into the file."""
         self._children[child.program.name] = child
         self.write()
 
@@ -45,16 +46,14 @@ class Instance:
         return {name: child.state for name, child in self._children.items()}
 
     def write(self) -> None:
-        """Tell what is so now. A full disk makes `status` old and disturbs no child: it is logged once."""
+        """Write the present state. A full disk makes `status` outdated, and disturbs no child."""
+        file = _state_file(self.data_dir)
         try:
             self._write()
         except OSError as error:
-            if self._written:
-                file = _state_file(self.data_dir)
-                logger.warning("%s cannot be written: %s; what `status` shows gets old", file, error.strerror)
-            self._written = False
+            self._unwritten.holds("%s cannot be written (%s): `status` shows an older state", file, error.strerror)
         else:
-            self._written = True
+            self._unwritten.ends("%s can be written again", file)
 
     def _write(self) -> None:
         processes = [
@@ -69,8 +68,8 @@ class Instance:
         partial.replace(_state_file(self.data_dir))
 
     def forget(self) -> None:
-        """Nothing runs any more."""
-        with suppress(OSError):  # a disk that became read-only: without the lock the file says nothing
+        """Remove the file: nothing runs any more."""
+        with suppress(OSError):  # a disk that became read-only: without the lock the file counts for nothing
             _state_file(self.data_dir).unlink(missing_ok=True)
 
 
@@ -81,7 +80,7 @@ def read_state(data_dir: Path | None) -> dict[str, Any]:
     """
     places = [data_dir] if data_dir else [default_data_dir(), demo_data_dir()]
     for place in places:
-        # It holds the lock for a moment before the file is there, and after it is removed.
+        # The lock is held for a moment before the file exists and after it is removed.
         if has_instance(place) and (content := _read(_state_file(place))):
             state: dict[str, Any] = json.loads(content)
             return state

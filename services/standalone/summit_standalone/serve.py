@@ -1,4 +1,4 @@
-"""`summit-connect serve backend`: everything on this machine, until someone says stop."""
+"""`summit-connect serve backend`: run everything on this machine until a signal ends it."""
 
 import asyncio
 import logging
@@ -18,12 +18,12 @@ from summit_standalone.instance import Instance
 logger = logging.getLogger("summit.standalone")
 
 STOP_SECONDS = 9.5
-"""All processes together; who has not stopped then is killed. People and systemd are promised ten seconds."""
+"""For all processes together; after it the rest is killed. People and systemd are promised ten seconds."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What was asked for on the command line. `config` is None: watch nothing."""
+    """The options of the command line. Without `config` nothing is watched."""
 
     data_dir: Path
     host: str
@@ -32,7 +32,7 @@ class Options:
 
 
 async def serve(instance: Instance, options: Options) -> None:
-    """Run the backend until cancelled, on the servers that NATS_URL and DATABASE_URL name, else on embedded ones."""
+    """Run the backend until cancelled, on the servers that NATS_URL and DATABASE_URL name, or on embedded ones."""
     async with (
         servers(
             instance, nats_url=os.environ.get("NATS_URL"), database_url=os.environ.get("DATABASE_URL")
@@ -43,9 +43,9 @@ async def serve(instance: Instance, options: Options) -> None:
 
 
 def run(options: Options, work: Callable[[Instance, Options], Coroutine[Any, Any, None]]) -> None:
-    """Do `work` as the only instance of the data directory, until it ends or SIGTERM or SIGINT comes.
+    """Run `work` as the only instance of the data directory until it ends, or until SIGTERM or SIGINT.
 
-    Raises StandaloneError for what a person can mend.
+    Raises StandaloneError for what a person can fix.
     """
     check_port(options.host, options.port)
     data_dir = prepare_directory(options.data_dir)
@@ -59,7 +59,7 @@ def run(options: Options, work: Callable[[Instance, Options], Coroutine[Any, Any
 
 
 async def _until_signal(work: Coroutine[Any, Any, None], instance: Instance) -> None:
-    """First signal: stop in order, within the time promised. Second signal: at once."""
+    """Stop in order and within the promised time on the first signal, at once on the second."""
     loop = asyncio.get_running_loop()
     task = asyncio.create_task(work)
     signals: list[signal.Signals] = []
@@ -84,7 +84,7 @@ async def _until_signal(work: Coroutine[Any, Any, None], instance: Instance) -> 
 
 
 def check_port(host: str, port: int) -> None:
-    """Raise StandaloneError when nobody could listen there, before anything is started."""
+    """Raise StandaloneError if the API could not listen there, before anything is started."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         with socket.socket(family) as probe:

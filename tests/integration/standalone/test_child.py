@@ -1,4 +1,4 @@
-"""A child process is kept running, passes its lines on, and ends when it is told to."""
+"""A child process is kept running, its lines are relayed, and it is stopped in order."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ def program(code: str, *, stop_seconds: float = 8.0) -> Program:
 
 
 async def test_a_crashed_child_is_started_again(caplog: pytest.LogCaptureFixture) -> None:
-    """One line tells its exit code and when it starts again; the new one has another pid."""
+    """One line has its exit code and the time of the next start; the new process has another pid."""
     async with kept_running(program("import time; time.sleep(60)")) as child:
         first = child.pid
         assert first
@@ -61,7 +61,7 @@ async def test_a_child_that_will_not_stop_is_killed(caplog: pytest.LogCaptureFix
 
 
 async def test_lines_of_a_child_carry_its_name(capsys: pytest.CaptureFixture[str]) -> None:
-    """Also the last one, without an end of line, of a child that has ended."""
+    """The last line of a child that has ended has it as well, even without an end of line."""
     async with kept_running(program("import sys; sys.stderr.write('one\\ntwo')")) as child:
         await until(lambda: child.state is ChildState.BACKOFF)
     assert capsys.readouterr().err.startswith("sample    | one\nsample    | two\n")
@@ -84,9 +84,9 @@ async def test_a_program_that_is_not_there_is_an_error_at_once() -> None:
             pass
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk is played by /dev/full")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full stands for a full disk")
 async def test_a_full_disk_does_not_end_supervision(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """That state.json gets old is told once; a crash is mended still, and stopping ends the child."""
+    """A state.json that cannot be written is logged once, crashes are still mended, and the child is stopped."""
     (tmp_path / ".state.json.partial").symlink_to("/dev/full")
     instance = Instance(tmp_path)
     async with kept_running(program("import time; time.sleep(60)"), instance.report) as child:
@@ -94,11 +94,11 @@ async def test_a_full_disk_does_not_end_supervision(tmp_path: Path, caplog: pyte
         os.kill(child.pid, signal.SIGKILL)
         await until(lambda: child.restarts == 1 and child.state is ChildState.RUNNING)
     assert child.exit_code == -signal.SIGTERM
-    assert caplog.text.count("state.json cannot be written: No space left on device") == 1
+    assert caplog.text.count("state.json cannot be written (No space left on device)") == 1
 
 
 async def test_a_child_gets_its_stop_signal_though_the_report_fails() -> None:
-    """Whatever goes wrong in telling that it stops, it stops."""
+    """A failing report does not keep it from stopping."""
 
     def report(child: Child) -> None:
         if child.state is ChildState.STOPPING:
@@ -112,7 +112,7 @@ async def test_a_child_gets_its_stop_signal_though_the_report_fails() -> None:
 
 
 async def test_programs_that_are_kept_together_stop_at_the_same_time(tmp_path: Path) -> None:
-    """Each goes on until it sees that the other stops as well: one after the other would be killed."""
+    """Each waits until the other stops as well: stopped one after the other, they would be killed."""
     marks = [tmp_path / "one", tmp_path / "other"]
     states: list[Child] = []
     codes = [_STOPS_WITH.format(mine=str(mine), other=str(other)) for mine, other in (marks, marks[::-1])]
@@ -124,7 +124,7 @@ async def test_programs_that_are_kept_together_stop_at_the_same_time(tmp_path: P
 
 @pytest.mark.skipif(sys.platform != "linux", reason="prctl(2) is Linux's")
 async def test_a_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
-    """The kernel ends it: a parent killed with SIGKILL cannot."""
+    """The kernel ends it, since a parent that was killed cannot."""
     pid_file = tmp_path / "pid"
     parent = await asyncio.create_subprocess_exec(sys.executable, "-c", _PARENT, str(pid_file))
     await until(lambda: pid_file.exists() and pid_file.read_text())

@@ -1,4 +1,4 @@
-"""Embedded NATS and Postgres: they keep what they hold, their address, and leave nothing behind."""
+"""Embedded NATS and Postgres keep their data and their address, and leave no process behind."""
 
 import asyncio
 import os
@@ -30,7 +30,7 @@ async def test_postgres_keeps_tables_and_address_over_a_restart(tmp_path: Path) 
 
 
 async def test_postgres_asks_for_its_password(postgres: str) -> None:
-    """Another user of the machine gets nothing by knowing the port."""
+    """The port alone gives another user of the machine no access."""
     password = urlsplit(postgres).password
     assert password
     stranger = postgres.replace(password, "guess")
@@ -38,9 +38,9 @@ async def test_postgres_asks_for_its_password(postgres: str) -> None:
         await asyncpg.connect(stranger)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="who starts Postgres as root gets it as another user")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root starts Postgres as another user")
 async def test_a_superuser_of_the_database_of_root_cannot_write_files_of_root(postgres: str, tmp_path: Path) -> None:
-    """COPY TO PROGRAM runs what it likes, as nobody, who may pass closed directories and write nothing there."""
+    """COPY TO PROGRAM runs any program, but as nobody, who may read directories of root and write nothing there."""
     files_of_root = tmp_path / "cron.d"
     files_of_root.write_text("as it was")
     superuser = await asyncpg.connect(postgres)
@@ -80,21 +80,21 @@ async def test_server_left_by_a_killed_parent_is_stopped_first(tmp_path: Path) -
 
 
 def test_the_first_start_takes_the_preferred_port_and_later_ones_keep_it(tmp_path: Path) -> None:
-    """NATS' own default needs no address on any command line; an address that people copied stays alive."""
+    """NATS' own default needs no address on any command line; an address that people have copied stays valid."""
     preferred = free_port()
     assert choose_port(tmp_path, preferred) == preferred
     assert choose_port(tmp_path, free_port()) == preferred
 
 
 async def test_a_taken_port_is_replaced_by_a_free_one(tmp_path: Path, nats_url: str) -> None:
-    """The preferred port of a server is a wish: the URL tells which one it is."""
+    """The URL has the port that was chosen instead of the preferred one."""
     taken = int(nats_url.rsplit(":", 1)[1])
     async with embedded_nats(tmp_path / "second", preferred_port=taken) as url:
         assert url != nats_url
 
 
-async def test_server_that_ends_at_once_tells_its_log(tmp_path: Path) -> None:
-    """The error carries the server's own words."""
+async def test_the_error_of_a_server_that_ends_at_once_quotes_its_log(tmp_path: Path) -> None:
+    """The error contains the server's own message."""
     (tmp_path / "jetstream").write_text("a file where the server wants a directory")
     with pytest.raises(ServerError, match="storage directory is not a directory"):
         async with embedded_nats(tmp_path):

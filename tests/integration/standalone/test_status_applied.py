@@ -1,4 +1,4 @@
-"""What `summit-connect status` says of the tables: how far they are, and which events could not be applied and why."""
+"""`summit-connect status` shows the applied revision and the dead letters with their reasons."""
 
 import json
 
@@ -12,8 +12,8 @@ from summit_standalone.commands.status import as_text
 STATE = {"api": "http://127.0.0.1:3001", "dataDir": "/data", "processes": []}
 
 
-async def test_an_event_set_aside_is_shown_with_its_reason(nats_url: str, database_url: str) -> None:
-    """In JSON and for people: where it was published and what is wrong with it."""
+async def test_a_dead_letter_is_shown_with_its_reason(nats_url: str, database_url: str) -> None:
+    """The JSON and the text have its subject and its reason."""
     async with publisher(nats_url) as client, projector(projector_settings(nats_url, database_url)):
         subject = subject_of(vm_event("erp"))
         ack = await client.jetstream().publish(ingest(subject), b"no JSON")
@@ -27,8 +27,8 @@ async def test_an_event_set_aside_is_shown_with_its_reason(nats_url: str, databa
     assert event["reason"].split()[0] in text.splitlines()[-1]
 
 
-async def test_tables_that_cannot_be_read_are_one_sentence(empty_database_url: str) -> None:
-    """The rest of the status is told all the same."""
+async def test_tables_that_cannot_be_read_are_one_line(empty_database_url: str) -> None:
+    """The rest of the status is printed all the same."""
     assert (await read_applied(empty_database_url))["error"] == "the projector has not made the tables yet"
     applied = await read_applied("postgresql://127.0.0.1:1/none")
     assert as_text({**STATE, "applied": applied}).splitlines()[-1].startswith("tables: Postgres does not answer: ")

@@ -172,7 +172,7 @@ async def test_a_datacenter_that_was_removed_as_a_whole_is_retired_by_command(
     async with observing(nats_url) as (log, _):
         async with watching(nats_url, config, TIMES):
             await log.agrees(*clusters)
-            with pytest.raises(StandaloneError, match="a watcher has spoken of cluster 'romulus' within the last half"):
+            with pytest.raises(StandaloneError, match="a watcher has reported cluster 'romulus' within the last half"):
                 await retire(nats_url, "dc-solna", None, TIMES)
         at_once = replace(TIMES, silent_seconds=0)
         with pytest.raises(StandaloneError, match=r"no cluster 'andoria' of .* \(it has: romulus, vulcan\)"):

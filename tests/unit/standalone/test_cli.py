@@ -1,4 +1,4 @@
-"""The `summit-connect` command where nothing runs: its answers, sentences and exit codes."""
+"""The `summit-connect` command while nothing runs: its output, errors and exit codes."""
 
 import importlib
 import json
@@ -55,8 +55,8 @@ def test_check_takes_the_directory_of_the_file_as_well(config: Path) -> None:
     assert run("check", "-c", config.parent).output == run("check", "-c", config).output
 
 
-def test_check_tells_mistakes_with_file_and_line(config: Path) -> None:
-    """A mistake in the file is an error even where every cluster is well."""
+def test_check_prints_mistakes_with_file_and_line(config: Path) -> None:
+    """A mistake in the file is an error even if every cluster works."""
     config.write_text("datacenters:\n- id: Solna\n")
     result = run("check", "-c", config)
     assert result.exit_code == 1
@@ -64,11 +64,11 @@ def test_check_tells_mistakes_with_file_and_line(config: Path) -> None:
 
 
 def test_check_finds_that_there_is_nothing_to_watch(config: Path) -> None:
-    """The file we ship declares no cluster; the sentence says what to do."""
+    """The file we ship declares no cluster; the message says what to do."""
     config.write_text("datacenters: []\n")
     result = run("check", "-c", config)
     assert result.exit_code == 1
-    assert result.output == (f"{config} declares no cluster: add one, config/datacenters.example.yaml shows how\n")
+    assert result.output == (f"{config} declares no cluster: add one as in config/datacenters.example.yaml\n")
 
 
 def test_check_answers_machines_in_json(config: Path) -> None:
@@ -83,21 +83,21 @@ def test_check_answers_machines_in_json(config: Path) -> None:
     assert len(cluster["problems"]) == 1
 
 
-def test_status_says_that_nothing_runs(tmp_path: Path) -> None:
-    """A sentence on stderr, nothing on stdout, exit code 1."""
+def test_status_without_an_instance_is_an_error(tmp_path: Path) -> None:
+    """A message on stderr, nothing on stdout, exit code 1."""
     result = run("status", "--data-dir", tmp_path, "-o", "json")
     assert (result.exit_code, result.stdout) == (1, "")
     assert f"nothing runs with data directory {tmp_path}" in result.stderr
 
 
 @pytest.mark.parametrize("subcommand", ["status", "sub", "rebuild"])
-def test_a_data_directory_closed_to_us_is_a_sentence(subcommand: str, tmp_path: Path) -> None:
-    """Somebody else's instance: no traceback of a PermissionError, and exit code 1."""
+def test_a_data_directory_that_may_not_be_read_is_one_message(subcommand: str, tmp_path: Path) -> None:
+    """The instance of another user gives no traceback of a PermissionError, and exit code 1."""
     closed = tmp_path / "closed"
     closed.mkdir(mode=0)
     importlib.import_module(
         "summit_standalone.commands.rebuilding"
-    )  # as nobody one may not be able to read the programs either
+    )  # the user nobody may not be able to read the programs either
     with _without_rights():
         result = run(subcommand, "--data-dir", closed)
     assert (result.exit_code, result.stdout) == (1, "")
@@ -109,7 +109,7 @@ def test_a_data_directory_closed_to_us_is_a_sentence(subcommand: str, tmp_path: 
 
 @contextmanager
 def _without_rights() -> Iterator[None]:
-    """As nobody, where root runs the tests: no directory is closed to root."""
+    """Become nobody if root runs the tests: root may read every directory."""
     root = os.geteuid() == 0
     if root:
         os.seteuid(65534)
@@ -121,7 +121,7 @@ def _without_rights() -> Iterator[None]:
 
 
 def test_serve_refuses_a_configuration_that_cannot_be_read(tmp_path: Path) -> None:
-    """With -w and no file there is nothing to do, and nothing is started."""
+    """With -w and without a file nothing is started."""
     result = run("serve", "backend", "-w", "-c", tmp_path / "none.yaml", "--data-dir", tmp_path / "data")
     assert result.exit_code == 1
     assert result.stderr == (
@@ -132,7 +132,7 @@ def test_serve_refuses_a_configuration_that_cannot_be_read(tmp_path: Path) -> No
 
 
 def test_serve_refuses_a_log_level_that_does_not_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The sentence names the variable, before the services are started and refuse it one by one."""
+    """The message names the variable, before the services start and reject it one by one."""
     monkeypatch.setenv("LOG_LEVEL", "LOUD")
     result = run("serve", "backend", "--data-dir", tmp_path / "data")
     assert result.exit_code == 1
@@ -146,7 +146,7 @@ def test_serve_refuses_a_log_level_that_does_not_exist(tmp_path: Path, monkeypat
 def test_serve_refuses_what_a_service_would(
     variable: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A setting does not heal: the service would be started again for ever, and its sentence be lost among others."""
+    """The service would be restarted for ever, and its message be lost among others."""
     monkeypatch.setenv(variable, value)
     result = run("serve", "backend", "--data-dir", tmp_path / "data")
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
@@ -154,40 +154,40 @@ def test_serve_refuses_what_a_service_would(
     assert not (tmp_path / "data").exists()
 
 
-def test_sub_says_that_no_server_answers() -> None:
-    """One sentence without the password, and without the client's traceback."""
+def test_sub_without_a_server_is_one_message() -> None:
+    """It has neither the password nor a traceback of the client."""
     result = run("sub", "-s", "nats://someone:secret@127.0.0.1:1", "summit.>")
     assert result.exit_code == 1
     assert result.stderr == "summit-connect: no NATS server answers at nats://127.0.0.1:1: Connection refused\n"
 
 
 def test_new_token_is_printed_once_and_its_hash_is_a_line_of_the_access_file() -> None:
-    """The token alone on stdout, for scripts; the line takes effect where the file has it."""
-    said = run(
+    """Only the token is on stdout, for scripts; the line is valid in the access file."""
+    result = run(
         *("token", "new", "--name", 'the "ops" team', "--role", "operator", "--expires", "2027-01-31"),
         *("--datacenter", "dc-solna", "--datacenter", "dc-uppsala", "--namespace", "prod"),
     )
-    assert said.exit_code == 0
-    token = said.stdout.strip()
-    (line,) = re.findall(r"^  - .*$", said.stderr, re.MULTILINE)
-    assert token not in said.stderr
+    assert result.exit_code == 0
+    token = result.stdout.strip()
+    (line,) = re.findall(r"^  - .*$", result.stderr, re.MULTILINE)
+    assert token not in result.stderr
     grant = policy.parse(f"tokens:\n{line}").of_token(tokens.digest(token))
     assert grant
     assert (grant.name, str(grant.role), str(grant.expires)[:10]) == ('the "ops" team', "operator", "2027-01-31")
     assert grant.scope == Scope(frozenset({DatacenterId("dc-solna"), DatacenterId("dc-uppsala")}), frozenset({"prod"}))
 
 
-def test_new_token_that_the_file_could_not_say() -> None:
-    """One sentence, and no token is printed."""
+def test_a_token_with_invalid_options_is_not_made() -> None:
+    """There is one message, and no token is printed."""
     expiring = ["--name", "a", "--role", "viewer", "--expires"]
     for arguments in (["--name", "", "--role", "viewer"], [*expiring, "soon"], [*expiring, "2026-01-31"]):
-        said = run("token", "new", *arguments)
-        assert (said.exit_code, said.stdout) == (1, "")
-        assert re.fullmatch(r"summit-connect: that is no token: (name|expires): .+\n", said.stderr)
+        result = run("token", "new", *arguments)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert re.fullmatch(r"summit-connect: invalid token: (name|expires): .+\n", result.stderr)
 
 
 @pytest.mark.parametrize(
-    ("host", "said", "role"),
+    ("host", "configured", "role"),
     [
         ("127.0.0.1", None, "admin"),
         ("::1", None, "admin"),
@@ -198,17 +198,17 @@ def test_new_token_that_the_file_could_not_say() -> None:
     ],
 )
 def test_admin_without_a_token_on_the_loopback_only(
-    host: str, said: str | None, role: str | None, monkeypatch: pytest.MonkeyPatch
+    host: str, configured: str | None, role: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And never against what the environment says, which the api gets as well."""
+    """A role in the environment wins, since the api reads it as well."""
     monkeypatch.delenv("API_ANONYMOUS_ROLE", raising=False)
-    if said is not None:
-        monkeypatch.setenv("API_ANONYMOUS_ROLE", said)
+    if configured is not None:
+        monkeypatch.setenv("API_ANONYMOUS_ROLE", configured)
     assert api_environment(host, 3001).get("API_ANONYMOUS_ROLE") == role
 
 
-def test_demo_that_others_can_reach_shows_its_token(tmp_path: Path) -> None:
-    """Each line that is printed to be pasted has it; on the loopback none is needed."""
+def test_a_demo_that_others_can_reach_shows_its_token(tmp_path: Path) -> None:
+    """Each printed command has it; on the loopback none is needed."""
     instance = Instance(tmp_path, api="http://127.0.0.1:3001", natsUrl="nats://127.0.0.1:4222")
     assert _welcome(instance, 300, "summit_x").count("curl -sH 'Authorization: Bearer summit_x'") == 3
     assert "Authorization" not in _welcome(instance, 300, None)

@@ -1,4 +1,4 @@
-"""How far the tables are and which events could not be applied, as `summit-connect status` tells it."""
+"""The state of the tables for `summit-connect status`: the applied revision and the newest dead letters."""
 
 import asyncio
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from summit_runtime import database
 
 NEWEST = 10
 ANSWER_SECONDS = 3.0
-"""A server that starts or is stuck must not keep `status` from telling the rest."""
+"""A server that starts or is stuck must not keep `status` from printing the rest."""
 
 _CHECKPOINT = "SELECT revision, applied_at FROM checkpoint"
 _COUNT = "SELECT count(*) FROM dead_letters"
@@ -22,7 +22,7 @@ _NEWEST = (  # by its key
 
 
 async def read_applied(url: str) -> Mapping[str, Any]:
-    """The revision, when it was applied, and the events set aside; or, under `error`, why that cannot be told."""
+    """The revision, its time and the dead letters; or, under `error`, why they cannot be read."""
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             return await _read(url)

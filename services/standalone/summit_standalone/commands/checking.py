@@ -19,7 +19,7 @@ _HEADER = ("CLUSTER", "DATACENTER", "STATUS", "VERSION", "USER", "KUBEVIRT", "AC
 
 @dataclass(frozen=True)
 class Findings:
-    """The configuration and what its clusters answered."""
+    """The configuration and the reports on its clusters."""
 
     path: Path
     configuration: Configuration
@@ -27,7 +27,7 @@ class Findings:
 
     @property
     def ok(self) -> bool:
-        """Nothing is wrong and there is something to watch. Warnings are not wrong."""
+        """Whether nothing is wrong and there is a cluster to watch. Warnings do not count."""
         wrong = self.configuration.mistakes or any(report.problems for report in self.reports)
         return not wrong and bool(self.reports)
 
@@ -41,7 +41,7 @@ def check(path: Path) -> Findings:
 
 @contextmanager
 def _without_log() -> Iterator[None]:
-    """The report says what the connections would log."""
+    """The report contains what the connections would log."""
     logger = logging.getLogger("summit")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -64,7 +64,7 @@ def as_text(findings: Findings, now: datetime) -> str:
     if findings.reports:
         parts.append(render(_HEADER, [_row(report, now) for report in findings.reports]))
     elif not findings.configuration.mistakes:
-        parts.append(f"{findings.path} declares no cluster: add one, {EXAMPLE} shows how")
+        parts.append(f"{findings.path} declares no cluster: add one as in {EXAMPLE}")
     if sentences := _sentences(findings):
         parts.append("\n".join(sentences))
     return "\n\n".join(parts)

@@ -1,4 +1,4 @@
-"""`summit-connect rebuild`: where the log and the tables are, and what can go wrong, in a sentence."""
+"""`summit-connect rebuild`: find the log and the tables, and turn failures into messages."""
 
 import os
 from pathlib import Path
@@ -14,10 +14,10 @@ from summit_standalone.instance import read_state
 
 
 async def rebuild_tables(data_dir: Path | None) -> Rebuilt:
-    """Rebuild the tables that the environment names, else those of what runs here.
+    """Rebuild the tables that the environment names, or those that run here.
 
-    Raises StandaloneError when it cannot be done; no row has been changed then, but lines may have been added to the
-    history.
+    Raises StandaloneError when it cannot be done. Then no row has been changed, but events may have been added to the
+    journal.
     """
     nats_url, database_url = os.environ.get("NATS_URL"), os.environ.get("DATABASE_URL")
     if not (nats_url and database_url):

@@ -1,8 +1,8 @@
-"""`summit-connect retire`: take out of the lists what no configuration declares any more.
+"""`summit-connect retire`: remove from the lists what no configuration declares any more.
 
-A watcher retires what is removed from its file while it runs by itself, and clusters of its datacenters that were
-removed before. This is for a datacenter that was removed as a whole while no watcher ran: none can tell it from one
-that another watcher's file declares.
+A running watcher retires what is removed from its file, and clusters of its datacenters that were removed before it
+started. This command is for a datacenter that was removed as a whole while no watcher ran: a watcher cannot know
+whether another watcher declares it.
 """
 
 import asyncio
@@ -30,15 +30,15 @@ class Retired(NamedTuple):
 class Retirement(NamedTuple):
     clusters: list[Retired]
     datacenter: bool
-    """The datacenter itself as well."""
+    """Whether the datacenter itself is retired as well."""
 
 
 async def retire(server: str, datacenter: str, cluster: str | None, times: WatcherTimes = TIMES) -> Retirement:
     """Retire one cluster of a datacenter, or all and the datacenter itself.
 
-    Raises StandaloneError when there is nothing to retire, or a watcher speaks of it.
+    Raises StandaloneError when there is nothing to retire, or a watcher still reports it.
     """
-    await (await connect(server, asyncio.Event())).close()  # fails at once where no server is; the next one would wait
+    await (await connect(server, asyncio.Event())).close()  # fails at once without a server
     client = await bus.connect(SecretStr(server), name="retire")
     try:
         id_ = DatacenterId(datacenter)
@@ -68,7 +68,7 @@ async def _chosen(
     for name in chosen:
         if not await is_silent(client, datacenter, name, times):
             raise StandaloneError(
-                f"a watcher has spoken of cluster {name!r} within the last half minute: remove it from that watcher's "
+                f"a watcher has reported cluster {name!r} within the last half minute: remove it from that watcher's "
                 "datacenters.yaml, or stop the watcher and try again"
             )
     return chosen

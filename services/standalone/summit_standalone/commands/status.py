@@ -1,4 +1,4 @@
-"""`summit-connect status`: the addresses and processes of an instance and how far its tables are, for people."""
+"""`summit-connect status`: the addresses and processes of an instance and the state of its tables, for people."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,11 +30,11 @@ def _applied(applied: Mapping[str, Any]) -> list[str]:
         return []
     if error := applied.get("error"):
         return [f"tables: {error}"]
-    aside = applied["setAside"]
-    row = (applied["revision"], applied["appliedAt"], aside["count"])
-    events = [(event["revision"], event["subject"], _one_line(event["reason"])) for event in aside["newest"]]
-    shown = [render(("APPLIED REVISION", "AT", "EVENTS SET ASIDE"), [row])]
-    return shown + ([render(("SET ASIDE", "SUBJECT", "REASON"), events)] if events else [])
+    letters = applied["setAside"]
+    row = (applied["revision"], applied["appliedAt"], letters["count"])
+    events = [(event["revision"], event["subject"], _one_line(event["reason"])) for event in letters["newest"]]
+    shown = [render(("APPLIED REVISION", "AT", "DEAD LETTERS"), [row])]
+    return shown + ([render(("DEAD LETTER", "SUBJECT", "REASON"), events)] if events else [])
 
 
 def _one_line(reason: str) -> str:

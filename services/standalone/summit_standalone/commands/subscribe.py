@@ -1,6 +1,6 @@
 """`summit-connect sub`: print what is published on a subject, as the nats command line does.
 
-For machines without that command: the feed is plain NATS, and any client in any language can read it so.
+It is for machines without that command: the feed is plain NATS, which clients in every language can read.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ CONNECT_SECONDS = 5
 
 
 async def subscribe(server: str, subject: str, *, count: int | None, raw: bool) -> None:
-    """Print messages until `count` of them came or a signal. Raises StandaloneError when the server cannot be had."""
+    """Print `count` messages, or all until a signal. Raises StandaloneError when the server does not answer."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -74,14 +74,14 @@ async def connect(server: str, closed: asyncio.Event) -> Client:
 
 
 def _reason(error: Exception) -> str:
-    """In the system's words: asyncio's are `[Errno 111] Connect call failed ('127.0.0.1', 4222)`."""
+    """The system's message: asyncio's is `[Errno 111] Connect call failed ('127.0.0.1', 4222)`."""
     if isinstance(error, OSError) and error.errno and error.errno > 0:
         return os.strerror(error.errno)
     return str(error) or type(error).__name__
 
 
 def _print(message: Msg, number: int, *, raw: bool) -> bool:
-    """Print one message; False when nobody reads any more (`| head`)."""
+    """Print one message; False when the reader has gone (`| head`)."""
     body = message.data.decode(errors="replace")
     try:
         sys.stdout.write(f"{body}\n" if raw else f'[#{number}] Received on "{message.subject}"\n{body}\n\n')

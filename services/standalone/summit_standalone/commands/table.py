@@ -1,10 +1,10 @@
-"""Tables as kubectl prints them: upper-case headers, columns by spaces, no borders; pipes and `watch` work."""
+"""Tables as kubectl prints them: upper-case headers, columns divided by spaces, no borders."""
 
 from collections.abc import Sequence
 
 GAP = 3
 NOTHING = "<none>"
-"""kubectl's word for an empty cell: a column stays a column for awk."""
+"""As kubectl prints an empty cell, so that awk still finds the columns."""
 
 
 def render(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -51,9 +51,9 @@ def before_exec(death_signal: signal.Signals, user: int | None = None) -> Callab
 
 
 def _become(user: int) -> None:
-    """Give up root for a user without rights, who may still reach files: below /root, for example, in a venv there.
+    """Give up root for a user without rights, who may still read files, for example in a venv below /root.
 
-    It may read and enter, and write only what it owns: who is superuser of the database may run programs as this user.
+    It may read everything and write only what it owns: a superuser of the database may run programs as this user.
     The alternative, opening every directory above to all users, would outlive us. Where the kernel refuses
     (a container without CAP_SETPCAP), the user has only its own rights.
     """

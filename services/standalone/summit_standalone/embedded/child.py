@@ -26,7 +26,7 @@ LAST_LINES_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Program:
-    """What to run and how to end it."""
+    """A program, and how to end it."""
 
     name: str
     command: Sequence[str]
@@ -138,7 +138,7 @@ class Child:
                 os.killpg(pid, signal.SIGKILL)
 
     def describe_end(self) -> str:
-        """How it ended, in words."""
+        """How it ended, for a log line."""
         code = self.exit_code
         if code is None:
             return "is not running"
@@ -166,7 +166,7 @@ Report = Callable[[Child], None]
 
 
 def ignore(_: Child) -> None:
-    """A report for those who do not ask."""
+    """A report that does nothing."""
 
 
 @asynccontextmanager

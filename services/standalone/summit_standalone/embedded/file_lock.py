@@ -1,4 +1,4 @@
-"""A lock that is a file: who holds it writes its process id inside, and the kernel lets go of it when that one ends.
+"""A lock that is a file: its holder writes its process id inside, and the kernel releases it when that process ends.
 
 flock(2): the lock belongs to the open file, so a child that inherits the descriptor holds it as well.
 """
@@ -27,11 +27,11 @@ def try_lock(lock: int, *, shared: bool = False) -> bool:
 
 def sign(lock: int, pid: int) -> None:
     """Note that process `pid` holds the lock."""
-    with suppress(OSError):  # a full disk: the lock is held, only nobody can say by whom
+    with suppress(OSError):  # a full disk: the lock is held, but its holder is unknown
         os.pwrite(lock, f"{pid:<{_PID_BYTES}}".encode(), 0)
 
 
 def holder(lock: int) -> int | None:
-    """The process that holds it, if it is known; of a lock that nobody holds, the last one."""
+    """The process that holds the lock, or held it last; None if that is unknown."""
     noted = os.pread(lock, _PID_BYTES, 0)
     return int(noted) if noted.strip().isdigit() else None

@@ -14,7 +14,7 @@ from summit_standalone.embedded.server_process import HOST, ServerError, choose_
 
 _CONFIG = """\
 listen: "{host}:{port}"
-# Version 2 of the ack subjects makes nats-py's ordered consumers stop without a word (2.16.0).
+# Version 2 of the ack subjects makes nats-py's ordered consumers stop silently (2.16.0).
 feature_flags {{ js_ack_fc_v2: false }}
 # 100 ms: at most that much of acknowledged data is lost on a power failure, at no measurable cost.
 jetstream {{ store_dir: {store_dir}, sync_interval: "100ms" }}
@@ -23,7 +23,7 @@ jetstream {{ store_dir: {store_dir}, sync_interval: "100ms" }}
 
 @asynccontextmanager
 async def embedded_nats(data_dir: Path, preferred_port: int = 0, report: Report = ignore) -> AsyncIterator[str]:
-    """Run a NATS server on 127.0.0.1 that keeps its streams in `data_dir`, and give its URL.
+    """Run a NATS server on 127.0.0.1 that keeps its streams in `data_dir`, and yield its URL.
 
     The port is that of the last start, else the preferred one, else any free one. A crashed server is started again
     under the same address. Raises ServerError when it cannot be started.

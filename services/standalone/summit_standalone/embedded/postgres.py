@@ -26,9 +26,9 @@ USER = "summit"
 DATABASE = "postgres"
 UNPRIVILEGED_USER = "nobody"
 LOCALE = "C.UTF-8"
-"""By code point, on every machine: pages of names are cut the same everywhere, and LIKE 'prefix%' has its index."""
+"""It orders by code point on every machine, so that names are sorted the same and LIKE 'prefix%' uses its index."""
 FAST_SHUTDOWN = signal.SIGINT
-"""Does not wait for clients to leave, as SIGTERM would."""
+"""It does not wait for clients to disconnect, as SIGTERM would."""
 
 _SETTINGS = {
     "listen_addresses": HOST,
@@ -40,7 +40,7 @@ _SETTINGS = {
 
 @asynccontextmanager
 async def embedded_postgres(data_dir: Path, report: Report = ignore) -> AsyncIterator[str]:
-    """Run a Postgres server on 127.0.0.1 that keeps its tables in `data_dir`, and give its URL.
+    """Run a Postgres server on 127.0.0.1 that keeps its tables in `data_dir`, and yield its URL.
 
     The password is random, made once, and readable by the owner of `data_dir` only. A crashed server is started again
     under the same address. Raises ServerError when it cannot be started.

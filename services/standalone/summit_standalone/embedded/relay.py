@@ -8,11 +8,11 @@ CHUNK_BYTES = 64 * 1024
 LONGEST_LINE_BYTES = 1024 * 1024
 """A longer line is cut: a child must not fill our memory by never ending one."""
 NAME_WIDTH = 9
-"""Of `simulator` and `projector`, so that the lines of all children stand below each other."""
+"""The length of `simulator` and `projector`, so that the lines of all children are aligned."""
 
 
 async def relay(stream: asyncio.StreamReader, name: str) -> None:
-    """Pass lines on until the child closes its end. A stderr that nobody reads any more stops nothing."""
+    """Pass lines on until the child closes its end. A stderr without a reader stops nothing."""
     # Lines for machines stay as they are: they carry the name of their logger.
     prefix = b"" if os.environ.get("LOG_FORMAT") == "json" else f"{name:<{NAME_WIDTH}} | ".encode()
     rest = b""

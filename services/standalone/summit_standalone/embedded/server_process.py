@@ -1,10 +1,9 @@
 """A server as a child process with a directory of its own: lock, port, log, ready line, orderly end.
 
 The child inherits a file lock, so a server that outlives a killed parent is found at the next start by the lock it
-still holds, and is stopped before a second one touches the same data. Whoever starts it owns the directory.
+still holds, and is stopped before a second one touches the same data. The user who starts it owns the directory.
 """
 
-import asyncio
 import contextlib
 import os
 import signal
@@ -16,20 +15,20 @@ from pathlib import Path
 
 from summit_standalone.embedded.child import Child, ChildState, Program, Report, kept_running
 from summit_standalone.embedded.file_lock import holder, open_lock, sign, try_lock
+from summit_standalone.embedded.polling import poll
 from summit_standalone.errors import StandaloneError
 
 HOST = "127.0.0.1"
-POLL_SECONDS = 0.01
 START_SECONDS = 60.0
 """Both servers are ready within a second; recovery after a power failure reads their logs first."""
 LEFTOVER_SECONDS = 8.0
 LOG_TAIL_BYTES = 1500
 LOG_MAX_BYTES = 10 * 1024 * 1024
-"""A longer log is begun anew at the next start; the servers write a few lines a day."""
+"""The next start empties a longer log; the servers write a few lines a day."""
 
 
 class ServerError(StandaloneError):
-    """An embedded server did not start; the sentence says which, why, and where its log is."""
+    """An embedded server did not start; the message names it, the reason and its log."""
 
 
 @asynccontextmanager
@@ -73,7 +72,7 @@ async def running(
 def choose_port(directory: Path, preferred: int = 0) -> int:
     """The port of the last start, else `preferred`, else any; the first that is free, remembered in `port`.
 
-    A remembered port keeps the address that people copied from the screen alive.
+    A remembered port keeps addresses valid that people have copied.
     """
     remembered = directory / "port"
     wishes = [wish for wish in (_read_port(remembered), preferred) if wish]
@@ -106,16 +105,16 @@ async def _stop_leftover(directory: Path, lock: int, stop_signal: signal.Signals
     if pid:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, stop_signal)
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(LEFTOVER_SECONDS):
-            while not try_lock(lock):  # noqa: ASYNC110  a file lock has no event
-                await asyncio.sleep(POLL_SECONDS)
-            return
-    raise ServerError(f"a server already runs in {directory} (process {pid or 'unknown'}): stop it first")
+
+    async def ended() -> bool:
+        return try_lock(lock)
+
+    if not await poll(ended, LEFTOVER_SECONDS):
+        raise ServerError(f"a server already runs in {directory} (process {pid or 'unknown'}): stop it first")
 
 
 def _begin_log(log: Path) -> int:
-    """Where in the log the coming start begins."""
+    """The offset at which the lines of the coming start begin."""
     size = log.stat().st_size if log.exists() else 0
     if size <= LOG_MAX_BYTES:
         return size
@@ -125,14 +124,15 @@ def _begin_log(log: Path) -> int:
 
 async def _until_ready(child: Child, ready_line: bytes, log: Path, log_start: int) -> None:
     name = child.program.name
-    try:
-        async with asyncio.timeout(START_SECONDS):
-            while ready_line not in (lines := _read_from(log, log_start)):
-                if child.exit_code is not None:
-                    raise ServerError(f"{name} {child.describe_end()}; {log}: {_tail(lines)}")
-                await asyncio.sleep(POLL_SECONDS)
-    except TimeoutError:
-        raise ServerError(f"{name} was not ready within {START_SECONDS:.0f} s; see {log}") from None
+
+    async def ready() -> bool:
+        lines = _read_from(log, log_start)
+        if ready_line not in lines and child.exit_code is not None:
+            raise ServerError(f"{name} {child.describe_end()}; {log}: {_tail(lines)}")
+        return ready_line in lines
+
+    if not await poll(ready, START_SECONDS):
+        raise ServerError(f"{name} was not ready within {START_SECONDS:.0f} s; see {log}")
 
 
 def _read_from(path: Path, start: int) -> bytes:
