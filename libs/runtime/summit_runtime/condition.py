@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Hashable, Mapping
 
 REPEAT_SECONDS = 300.0
-"""Whoever looks at the last minutes of a log sees what is wrong, and an outage of a night fills no disk."""
+"""The last minutes of a log show what is wrong, and an outage of a night does not fill a disk."""
 
 Clock = Callable[[], float]
 

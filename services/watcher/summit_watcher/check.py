@@ -1,7 +1,7 @@
-"""Is a cluster ready to be watched? Asks everything that would stop the watcher later, and says what to do about it.
+"""Whether a cluster can be watched. Checks everything that would stop the watcher, and gives the remedy.
 
-For people who have just edited datacenters.yaml (`summit-connect check`). The watcher itself asks none of this: it
-tries, and tells what happens.
+For people who have just edited datacenters.yaml (`summit-connect check`). The watcher itself checks none of this: it
+tries, and reports what happens.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from summit_watcher.kube.errors import KubeconfigError, StatusError, WatcherErro
 from summit_watcher.kube.resources import WATCHED
 
 CHECK_SECONDS = 15.0
-"""For all questions to one cluster: people wait for the answer, and a cluster that is slower will not do."""
+"""For all requests to one cluster. People wait for the answer, and a slower cluster could not be watched well."""
 CLUSTERS_AT_ONCE = 20
 
 _VERBS = ("list", "watch")
@@ -30,7 +30,7 @@ _MAY_I = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 @dataclass
 class ClusterReport:
-    """What was found out, None where it was not; `problems` stop the watcher, `warnings` will or may."""
+    """What is known of a cluster, None where it is not. `problems` stop the watcher; `warnings` may do so later."""
 
     name: ClusterName
     datacenter: DatacenterId
@@ -40,17 +40,17 @@ class ClusterReport:
     kubevirt: str | None = None
     """Served versions of the API group kubevirt.io, for example "v1,v1alpha3"."""
     allowed: bool | None = None
-    """May list and watch every resource."""
+    """Whether we may list and watch every resource."""
     identity: str | None = None
-    """What the watcher knows the cluster by."""
+    """How the watcher recognizes the cluster."""
     certificate_expires: datetime | None = None
-    """When the first of the certificates needed ends."""
+    """When the first of the needed certificates ends."""
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
 
 async def check_clusters(clusters: Sequence[ClusterConfig]) -> list[ClusterReport]:
-    """Check all clusters at the same time; reports are in the order given."""
+    """Check all clusters at the same time. The reports have the order of the clusters."""
     slots = asyncio.Semaphore(CLUSTERS_AT_ONCE)
 
     async def check(cluster: ClusterConfig) -> ClusterReport:
@@ -61,53 +61,55 @@ async def check_clusters(clusters: Sequence[ClusterConfig]) -> list[ClusterRepor
 
 
 async def check_cluster(cluster: ClusterConfig) -> ClusterReport:
-    """Ask one cluster everything; never raises for what is wrong with it, and ends within CHECK_SECONDS."""
+    """Check one cluster. Whatever is wrong is in the report, which is there within CHECK_SECONDS."""
     report = ClusterReport(cluster.name, cluster.datacenter, warnings=_warnings_of(cluster))
     try:
         async with asyncio.timeout(CHECK_SECONDS):
             async with ClusterConnection(cluster.kubeconfig, cluster.context, name=cluster.name) as connection:
                 await _ask(connection, report)
-        _judge_identity(report, cluster)
+        _check_identity(report, cluster)
     except TimeoutError:
-        report.problems.append(f"no complete answer within {CHECK_SECONDS:.0f} s: is the network or the server slow?")
+        report.problems.append(
+            f"the check has not ended within {CHECK_SECONDS:.0f} s: is the network or the server slow?"
+        )
     except WatcherError as error:
         report.problems.append(str(error))
     return report
 
 
 async def _ask(connection: ClusterConnection, report: ClusterReport) -> None:
-    _judge_certificates(await connection.certificates(), report, datetime.now(UTC))
+    _check_certificates(await connection.certificates(), report, datetime.now(UTC))
     report.server_version = await connection.server_version()
     report.reachable = True
     report.user = await _who_am_i(connection)
     report.identity = await connection.identity()
     report.kubevirt = await _kubevirt_versions(connection)
     if report.kubevirt is None:
-        report.problems.append("KubeVirt is not there: the server has no API group kubevirt.io; install KubeVirt")
+        report.problems.append("KubeVirt is missing: the server has no API group kubevirt.io; install KubeVirt")
     denied = await _denied(connection)
     report.allowed = not denied
     if denied:
         who = f"user {report.user!r}" if report.user else "the user of the kubeconfig"
-        report.problems.append(f"{who} may not {'; '.join(denied)}: grant it, config/rbac/watcher.yaml does")
+        report.problems.append(f"{who} may not {'; '.join(denied)}: grant it by applying config/rbac/watcher.yaml")
 
 
-def _judge_identity(report: ClusterReport, cluster: ClusterConfig) -> None:
+def _check_identity(report: ClusterReport, cluster: ClusterConfig) -> None:
     found = report.identity or ""
     if cluster.identity and found != cluster.identity:
         report.problems.append(
             f"its identity is {found}, and datacenters.yaml line {cluster.line} says {cluster.identity}: nothing of it "
-            "will be published; mend the server in the kubeconfig, or the identity"
+            "will be published; correct the server in the kubeconfig, or the identity"
         )
     elif found.startswith(ADDRESS_IDENTITY):
         who = f"user {report.user!r}" if report.user else "the user of the kubeconfig"
         report.warnings.append(
             f"{who} may not get namespaces/kube-system, so another cluster behind the same address and authority "
-            "is not told apart: grant it, config/rbac/watcher.yaml does"
+            "would not be noticed: grant it by applying config/rbac/watcher.yaml"
         )
 
 
 async def _who_am_i(connection: ClusterConnection) -> str | None:
-    """The user's name; None where the server cannot tell (SelfSubjectReview is there since Kubernetes 1.28)."""
+    """The user's name; None where the server does not know it (Kubernetes has SelfSubjectReview since 1.28)."""
     try:
         review = await connection.post(
             _WHO_AM_I, {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
@@ -132,7 +134,7 @@ async def _kubevirt_versions(connection: ClusterConnection) -> str | None:
 
 
 async def _denied(connection: ClusterConnection) -> list[str]:
-    """What we may not do, as `list and watch virtualmachines.kubevirt.io`."""
+    """What we may not do, such as "list and watch virtualmachines.kubevirt.io"."""
     reviews = [_may_i(connection, verb, path) for path in (resource.path for resource in WATCHED) for verb in _VERBS]
     answers = iter(await asyncio.gather(*reviews))
     denied = []
@@ -159,14 +161,14 @@ def _group(path: str) -> str:
 
 
 def _member(document: Any, *keys: str) -> Any:
-    """A nested member, None where one is missing: servers of all ages answer here."""
+    """A nested member; None where one is missing, since servers of all versions answer here."""
     for key in keys:
         document = document.get(key) if isinstance(document, dict) else None
     return document
 
 
-def _judge_certificates(certificates: Sequence[Certificate], report: ClusterReport, now: datetime) -> None:
-    """Note the first needed certificate to end. Of several authorities the last counts: bundles keep old ones."""
+def _check_certificates(certificates: Sequence[Certificate], report: ClusterReport, now: datetime) -> None:
+    """Note the needed certificate that ends first. The last of several authorities counts: bundles keep old ones."""
     ends: dict[str, datetime] = {}
     for certificate in certificates:
         known = ends.get(certificate.kind, certificate.not_after)

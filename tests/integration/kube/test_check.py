@@ -99,7 +99,7 @@ async def test_a_missing_right_is_a_problem_that_names_it(cluster: SimulatedClus
     assert problem == (
         "user 'admin' may not watch virtualmachines.kubevirt.io; "
         "list and watch virtualmachineclusterinstancetypes.instancetype.kubevirt.io: "
-        "grant it, config/rbac/watcher.yaml does"
+        "grant it by applying config/rbac/watcher.yaml"
     )
 
 
@@ -108,7 +108,7 @@ async def test_a_cluster_without_kubevirt_is_a_problem(cluster: SimulatedCluster
     cluster.uninstall_kubevirt()
     report = await check_cluster(config)
     assert report.kubevirt is None
-    assert ["KubeVirt is not there" in problem for problem in report.problems] == [True]
+    assert ["KubeVirt is missing" in problem for problem in report.problems] == [True]
 
 
 async def test_an_expired_client_certificate_is_a_problem(cluster: SimulatedCluster, config: ClusterConfig) -> None:

@@ -86,23 +86,6 @@ async def test_a_token_file_that_is_swapped_by_a_symlink_is_taken_up(cluster: Si
         await becomes(connection, cluster, "other")
 
 
-async def test_a_change_is_taken_up_once_it_stands(
-    cluster: SimulatedCluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Whoever writes a file bit by bit is not caught in the middle."""
-    caplog.set_level(logging.INFO, "summit.watcher")
-    path = cluster.write_kubeconfig(tmp_path / "kc")
-    whole = path.read_text() + "# changed\n"
-    async with following(connect(path)) as connection:
-        await connection.server_version()
-        for end in range(0, len(whole), len(whole) // 20):
-            path.write_text(whole[:end])
-            await asyncio.sleep(0.01)
-        path.write_text(whole)
-        await until(lambda: caplog.messages)
-    assert [record.levelname for record in caplog.records] == ["INFO"]
-
-
 async def test_a_broken_new_kubeconfig_leaves_the_old_in_use(
     cluster: SimulatedCluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

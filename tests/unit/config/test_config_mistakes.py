@@ -38,7 +38,7 @@ NOT_A_CONFIGURATION = {
     "datacenters: []\n---\nmore: 1": (
         "2: this is not YAML: expected a single document in the stream: but found another document"
     ),
-    '"\\U00110000"': "1: this is not YAML: it has an escape that is no character",
+    '"\\U00110000"': "1: this is not YAML: it has an escape that is not a character",
 }
 
 

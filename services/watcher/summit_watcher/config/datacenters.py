@@ -63,7 +63,7 @@ class Configuration:
 
 
 def load(path: Path) -> Configuration:
-    """Read the file. Never raises: what is wrong with it is in `mistakes`, what is right in `datacenters`."""
+    """Read the file. Never raises: `datacenters` has what is right, `mistakes` what is wrong."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -35,7 +35,7 @@ class Document:
     _lines: dict[Location, int] = field(default_factory=lambda: {(): 1})
 
     def line(self, location: Location) -> int:
-        """The line of a value, which is the line of its key; of what is missing, the line of what it is missing in."""
+        """The line of a value, which is the line of its key. For a missing value, the line of the mapping around it."""
         while location not in self._lines:
             location = location[:-1]
         return self._lines[location]
@@ -65,7 +65,7 @@ class Document:
 
 
 def parse(text: str) -> Document:
-    """The document; its value is None when it is empty. Raises NotYamlError, and nothing else whatever the text."""
+    """The document, whose value is None when it is empty. Raises NotYamlError, and nothing else for any text."""
     document = Document()
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -80,7 +80,7 @@ def parse(text: str) -> Document:
     except RecursionError as error:
         raise NotYamlError(1, "it is nested too deeply") from error
     except (ValueError, OverflowError) as error:  # an escape such as "\U00110000": PyYAML hands it to chr() unchecked
-        raise NotYamlError(1, "it has an escape that is no character") from error
+        raise NotYamlError(1, "it has an escape that is not a character") from error
     return document
 
 

@@ -1,9 +1,10 @@
 """The transport to one cluster that is in use. A new one replaces it whenever that must be.
 
 One mechanism serves every cause: the kubeconfig or a file that it names changed, the credentials end soon, or the
-server refused them (401). Whoever notices makes the new transport, and the others wait for it. New files are read whole
-before anything is replaced; broken ones leave the old transport in use, and are reported. Running watches stay on the
-old transport until they end, so that nothing is listed again. They end at once if the server's address is another one.
+server refused them (401). The first to notice makes the new transport, and the others wait for it. New files are read
+completely before anything is replaced; broken ones leave the old transport in use, and are reported. Running watches
+stay on the old transport until they end, so that nothing is listed again; they end at once if the server's address is
+another one.
 """
 
 import asyncio

@@ -3,7 +3,7 @@
 WatcherError
 ├── StatusError           the API server refused, in its own words
 │   └── ErrorEvent           … as an ERROR event inside a watch
-├── UndecodableLine       bytes that are no event, or a page that is no list
+├── UndecodableLine       bytes that are not an event, or a page that is not a list
 ├── KubeconfigError       the file is missing or broken, or asks for what is not supported
 ├── AuthError             there are no credentials, or the server refuses them after they were loaded again
 ├── TlsError              the TLS handshake failed

@@ -1,7 +1,7 @@
-"""The certificate of a server that was not accepted: OpenSSL tells its verdict, and people need to know of what.
+"""The certificate of a server that was not accepted. OpenSSL gives only its verdict, and people need the certificate.
 
-It is taken from a second handshake, which verifies nothing, shows no certificate of ours, and after which nothing is
-sent: no request and no credentials.
+It comes from a second handshake, which verifies nothing and shows no certificate of ours. Nothing is sent after it: no
+request and no credentials.
 """
 
 import asyncio
@@ -16,13 +16,13 @@ from cryptography import x509
 from summit_watcher.kube.access.kubeconfig import ClusterSection
 
 NAMES_SHOWN = 6
-"""API servers have a dozen; the first ones tell whose certificate it is."""
+"""API servers have a dozen; the first ones show whose certificate it is."""
 
 
 async def described(cluster: ClusterSection, timeout_seconds: float) -> str | None:
-    """The certificate that a cluster's server shows, in words; None if it cannot be had.
+    """The certificate that a cluster's server shows, in words; None if it does not answer.
 
-    None behind a proxy as well: who answers without it is somebody else.
+    None behind a proxy as well: without the proxy another server would answer.
     """
     if cluster.proxy_url or _has_proxy(urlsplit(cluster.server).hostname or ""):
         return None
@@ -33,7 +33,7 @@ async def described(cluster: ClusterSection, timeout_seconds: float) -> str | No
 
 
 def _has_proxy(host: str) -> bool:
-    """Whether the environment names one, as it does for requests."""
+    """Whether the environment names a proxy for this host."""
     return "https" in getproxies() and not proxy_bypass(host)
 
 
@@ -51,7 +51,7 @@ async def _shown(cluster: ClusterSection) -> bytes:
 
 
 def in_words(certificate: x509.Certificate) -> str:
-    """Whose it is, for which names, by whom, and how long: what a person mends is one of these."""
+    """The subject, names, issuer and times of a certificate: one of them is wrong."""
     subject, issuer = certificate.subject.rfc4514_string(), certificate.issuer.rfc4514_string()
     since, until = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     return (

@@ -1,7 +1,6 @@
-"""An open answer of the API server, and the translation of what the network does to it into sentences.
+"""An open answer of the API server, and a sentence for each way in which the network ends it.
 
-Only errors of the connection are translated here, at the read itself: whatever a consumer raises while an answer is
-open passes through untouched.
+Only the reading itself translates errors: what a consumer raises while an answer is open passes through.
 """
 
 import asyncio
@@ -19,14 +18,14 @@ ERROR_SECONDS = 5.0
 
 
 class Reply:
-    """A 2xx answer whose body is still to be read."""
+    """A 2xx answer whose body has not been read yet."""
 
     def __init__(self, response: aiohttp.ClientResponse, endpoint: str) -> None:
         self._response = response
         self._endpoint = endpoint
 
     def check_content_type(self) -> None:
-        """Raise UnreachableError unless it is JSON: captive portals and proxies answer 200 with a page."""
+        """Raise UnreachableError unless it is JSON: captive portals and proxies answer 200 with a web page."""
         if self._response.content_type != "application/json":
             raise UnreachableError(
                 f"{self._endpoint} answers {self._response.content_type}, not JSON: is a proxy or another server there?"
@@ -37,7 +36,7 @@ class Reply:
             return await self._response.read()
 
     async def beginning(self) -> bytes:
-        """The first part of an error: it is its sentence that is wanted, and a watch has no limit to its body."""
+        """The first part of the body of an error. It has the sentence, and the body of a watch may never end."""
         body = bytearray()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ERROR_SECONDS):
@@ -48,7 +47,7 @@ class Reply:
         return bytes(body[:ERROR_BYTES])
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Whatever the socket holds, whenever it holds something, until the answer ends."""
+        """Pieces of the body as they arrive, until the answer ends."""
         content = self._response.content
         while True:
             with transport_errors(self._endpoint):
@@ -60,7 +59,7 @@ class Reply:
 
 @contextmanager
 def transport_errors(endpoint: str) -> Iterator[None]:
-    """Raise what aiohttp and the system raise as one of ours."""
+    """Raise errors of aiohttp and of the system as one of ours."""
     try:
         yield
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -68,14 +67,14 @@ def transport_errors(endpoint: str) -> Iterator[None]:
 
 
 def translated(error: Exception, endpoint: str) -> WatcherError:
-    """One of our errors, with a sentence, for one of aiohttp or the system."""
+    """Our error, with a sentence, for one of aiohttp or of the system."""
     match error:
         case aiohttp.ClientSSLError() | ssl.SSLError():
             return _tls_error(error, endpoint)
         case aiohttp.ClientConnectorError() | aiohttp.ClientHttpProxyError() | aiohttp.ConnectionTimeoutError():
             return UnreachableError(_connect_reason(error, endpoint))
         case aiohttp.SocketTimeoutError() | TimeoutError():
-            return IdleError(f"{endpoint} fell silent")
+            return IdleError(f"{endpoint} stopped sending")
         case aiohttp.ClientConnectionError() | aiohttp.ClientPayloadError() | OSError():
             return LostError(f"the connection to {endpoint} broke off")
         case _:
@@ -106,7 +105,7 @@ _TLS_REASONS = {"WRONG_VERSION_NUMBER": "it does not speak TLS"}
 
 
 def _tls_error(error: Exception, endpoint: str) -> TlsError:
-    """OpenSSL's own words: an expired certificate, an unknown authority and a wrong name differ there."""
+    """OpenSSL's own reason, which tells an expired certificate, an unknown authority and a wrong name apart."""
     cause = error
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         cause = error.certificate_error

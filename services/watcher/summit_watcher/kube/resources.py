@@ -1,7 +1,7 @@
 """The five watched resources: their paths, and how their pages and watch lines are decoded.
 
 The fast path decodes a whole page or line into types at once. If that fails, each object is decoded alone and
-leniently, so that a bad object costs its neighbours nothing. Whatever is no object raises an error of `errors`.
+leniently, so that a bad object costs its neighbours nothing. What is not an object raises an error of `errors`.
 """
 
 from dataclasses import dataclass, field
@@ -101,14 +101,14 @@ class Resource(Generic[T]):
         """Decode one page of a list.
 
         Leaves out an item without a readable uid, and counts it. Raises StatusError if the body is a Status, and
-        UndecodableLine if it is no list or has no resourceVersion.
+        UndecodableLine if it is not a list or has no resourceVersion.
         """
         try:
             page = self._pages.decode(body)
         except (msgspec.ValidationError, UnicodeDecodeError):
             return self._decode_items(body)
         except UNREADABLE as error:
-            raise UndecodableLine(f"a page of {self.plural} is no JSON: {error}", body) from None
+            raise UndecodableLine(f"a page of {self.plural} is not JSON: {error}", body) from None
         found = page.items or []
         if page.metadata.resource_version is None or not all(item.metadata.uid for item in found):
             return self._decode_items(body)
@@ -118,7 +118,7 @@ class Resource(Generic[T]):
         try:
             page = _raw_list.decode(body)
         except UNREADABLE as error:
-            raise UndecodableLine(f"a page of {self.plural} is no list: {error}", body) from None
+            raise UndecodableLine(f"a page of {self.plural} is not a list: {error}", body) from None
         if page.kind == "Status":
             raise status_error(body)
         if page.metadata.resource_version is None:
@@ -131,7 +131,7 @@ class Resource(Generic[T]):
     def decode_event(self, line: bytes) -> WatchEvent[T]:
         r"""Decode one line of a watch, which ends with "\n".
 
-        Raises StatusError for an ERROR event, and UndecodableLine for a line that is cut, is no JSON, has an unknown
+        Raises StatusError for an ERROR event, and UndecodableLine for a line that is cut, is not JSON, has an unknown
         type, or whose object has no uid or resourceVersion.
         """
         if not line.endswith(b"\n"):
@@ -141,7 +141,7 @@ class Resource(Generic[T]):
         except msgspec.ValidationError:
             event = self._decode_leniently(line)
         except UNREADABLE as error:
-            raise UndecodableLine(f"a watch line is no JSON: {error}", line) from None
+            raise UndecodableLine(f"a watch line is not JSON: {error}", line) from None
         if event.type == "ERROR":
             raise status_error(bytes(_raw_event.decode(line).object))
         return _watch_event(event, line)
@@ -150,7 +150,7 @@ class Resource(Generic[T]):
         try:
             raw = _raw_event.decode(line)
         except UNREADABLE as error:
-            raise UndecodableLine(f"a watch line is no event: {error}", line) from None
+            raise UndecodableLine(f"a watch line is not an event: {error}", line) from None
         if raw.type == "ERROR":
             raise status_error(bytes(raw.object))
         manifest = decode_leniently(bytes(raw.object), self.manifest)

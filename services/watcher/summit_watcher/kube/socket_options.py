@@ -1,4 +1,4 @@
-"""Sockets that notice a dead peer: aiohttp sets no keepalive, and firewalls forget connections that are silent."""
+"""Sockets that notice a dead peer: aiohttp sets no keepalive, and firewalls forget idle connections."""
 
 import socket
 from typing import Any

@@ -8,7 +8,7 @@ from summit_watcher.kube.errors import UNREADABLE, StatusError
 from summit_watcher.kube.manifests.metadata import Part
 
 BODY_SHOWN = 100
-"""Characters shown of a body that is no Status, such as a proxy's page."""
+"""Characters shown of a body that is not a Status, such as a proxy's page."""
 MESSAGE_SHOWN = 1000
 """Characters of the server's own sentence: it goes into the log and into an event, which has a largest size."""
 MAX_WAIT_SECONDS = 3600.0
@@ -27,7 +27,7 @@ class _Status(Part):
 
 
 def status_error(body: bytes) -> StatusError:
-    """The error that a `Status` describes; an error without content if the body is no readable Status."""
+    """The error that a `Status` describes; an error without content if the body is not a readable Status."""
     try:
         status = msgspec.json.decode(body, type=_Status)
     except UNREADABLE:

@@ -1,7 +1,7 @@
-"""One HTTP client made from one kubeconfig and one set of credentials. Replaced whole when either changes.
+"""One HTTP client, made from one kubeconfig and one set of credentials. A new one replaces it when either changes.
 
-The official package carries it: its loader for what is in the user section, its async ApiClient for requests. What it
-leaves out is set here: TCP keepalive, timeouts with names, and errors that say what happened.
+The official package does the work: its loader reads the user section, its async ApiClient sends requests. This module
+adds what it leaves out: TCP keepalive, timeouts with names, and errors with a sentence.
 """
 
 import ssl
@@ -26,19 +26,18 @@ from summit_watcher.kube.socket_options import keepalive_socket
 from summit_watcher.kube.status import http_error
 
 USER_AGENT = f"summit-connect/{version('summit-connect')}"
-"""Its own name, so that operators can write a FlowSchema for it."""
+"""A name of its own, so that operators can write a FlowSchema for it."""
 
 READ_BUFFER_BYTES = 256 * 1024
-"""aiohttp stops reading the socket at twice this. Small enough to stay in the processor's cache, and any line fits:
-lines are joined by us."""
+"""aiohttp stops reading the socket at twice this. It fits into the processor's cache; a longer line is joined later."""
 
 
 _LOADER_DEFECTS = (AttributeError, KeyError, TypeError, ValueError)
-"""What the official loader raises for an `auth-provider` that it does not understand. Their texts may hold tokens."""
+"""The official loader raises these for an `auth-provider` that it does not understand. Their texts may have tokens."""
 
 
 class Timeouts(NamedTuple):
-    """Limits of one request, in seconds. `total_seconds` None: a watch, which ends by itself."""
+    """Limits of one request. A watch has no `total_seconds`, since it ends by itself."""
 
     idle_seconds: float
     total_seconds: float | None = None
@@ -53,7 +52,7 @@ class Request(NamedTuple):
 
 
 class Transport:
-    """An HTTP client that closes when it has been retired and its last request is over."""
+    """An HTTP client. After `retire` it closes when its last request is over."""
 
     def __init__(self, kubeconfig: Kubeconfig, credentials: Credentials, client: ApiClient) -> None:
         self.kubeconfig = kubeconfig
@@ -92,7 +91,7 @@ class Transport:
 
     @asynccontextmanager
     async def request(self, request: Request, connect_seconds: float) -> AsyncIterator[Reply]:
-        """Send a request and hold its answer open. Raises StatusError for anything but 2xx, and WatcherErrors."""
+        """Send a request and hold its answer open. Raises WatcherErrors: StatusError if it is not 2xx."""
         self._users += 1
         try:
             response = await self._send(request, connect_seconds)
@@ -107,12 +106,12 @@ class Transport:
             await self._close_if_unused()
 
     async def retire(self) -> None:
-        """Take no new requests; close once the running ones are over."""
+        """Close when the running requests are over. No new ones may follow."""
         self._retired = True
         await self._close_if_unused()
 
     async def close(self) -> None:
-        """Close at once: who reads an answer gets a LostError. Closing the session alone would leave him waiting."""
+        """Close at once. Readers of an answer get a LostError; closing the session alone would leave them waiting."""
         for response in self._open:
             response.close()
         await self._client.close()  # type: ignore[no-untyped-call]  # the official client has no types
@@ -154,14 +153,14 @@ class Transport:
 
 
 def build_client(kubeconfig: Kubeconfig, credentials: Credentials) -> ApiClient:
-    """Build the official client. Blocks (files, TLS setup, a token refresh of `auth-provider`): run it in a thread.
+    """Build the official client. Raises KubeconfigError, and AuthError if an auth-provider gives no token.
 
-    Raises KubeconfigError, and AuthError if an auth-provider yields no token.
+    Blocks (files, TLS setup, a token refresh of `auth-provider`): run it in a thread.
     """
     configuration = Configuration()
     with tempfile.TemporaryDirectory(prefix="summit-connect-") as directory:
-        # Certificates go to files for the ssl module only, and leave the disk again at once: the official loader
-        # would keep every client key it ever saw until the process ends.
+        # The ssl module needs certificates in files. They leave the disk at once: the official loader would keep
+        # every client key until the process ends.
         document = _loader_input(kubeconfig, credentials, Path(directory))
         try:
             load_kube_config_from_dict(  # type: ignore[no-untyped-call]
@@ -174,9 +173,9 @@ def build_client(kubeconfig: Kubeconfig, credentials: Credentials) -> ApiClient:
                 f"kubeconfig {kubeconfig.path}: the official client cannot read its user section "
                 f"({type(error).__name__})"
             ) from None
-        configuration.refresh_api_key_hook = None  # credentials are renewed by building anew
-        # Since Python 3.13 certificate authorities without key identifiers are refused, which older EKS and microk8s
-        # have and kubectl accepts.
+        configuration.refresh_api_key_hook = None  # a new client has the new credentials
+        # Python 3.13 rejects certificate authorities without key identifiers. Older EKS and microk8s have them, and
+        # kubectl accepts them.
         configuration.disable_strict_ssl_verification = True
         if kubeconfig.user.auth_provider and "BearerToken" not in configuration.api_key:
             provider = kubeconfig.user.auth_provider.get("name")
@@ -192,7 +191,7 @@ def build_client(kubeconfig: Kubeconfig, credentials: Credentials) -> ApiClient:
 
 
 def _loader_input(kubeconfig: Kubeconfig, credentials: Credentials, directory: Path) -> dict[str, Any]:
-    """The context alone, with resolved credentials: nothing the loader could run, re-read or pass over."""
+    """The one context with its credentials: the loader finds nothing to run, to read again or to ignore."""
     cluster = {
         "server": kubeconfig.cluster.server,
         "tls-server-name": kubeconfig.cluster.tls_server_name,
@@ -216,7 +215,7 @@ def _loader_input(kubeconfig: Kubeconfig, credentials: Credentials, directory: P
 
 
 def _verified(provider: dict[str, Any] | None) -> dict[str, Any] | None:
-    """An OIDC provider with an authority to verify: the loader skips verification where none is named."""
+    """An OIDC provider that names an authority: the loader verifies no certificate where there is none."""
     authorities = ("idp-certificate-authority", "idp-certificate-authority-data")
     config = (provider or {}).get("config") or {}
     if provider is None or any(key in config for key in authorities):

@@ -1,4 +1,4 @@
-"""The certificates a connection rests on, and when they end."""
+"""The certificates that a connection depends on, and when they end."""
 
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 from cryptography import x509
 
 WARN_BEFORE = timedelta(days=7)
-"""A certificate that ends within a week is a matter of today: someone has to ask for a new one."""
+"""Whoever has to request a new certificate needs some days."""
 
 
 class Certificate(NamedTuple):
@@ -16,7 +16,7 @@ class Certificate(NamedTuple):
 
 
 def certificates(authority_pem: bytes | None, client_pem: bytes | None) -> list[Certificate]:
-    """Every certificate of the authority, and our own; none of what cannot be read: the TLS handshake will tell."""
+    """Every certificate of the authority, and our own. Unreadable ones are left out: the TLS handshake reports them."""
     pems: tuple[tuple[Literal["ca", "client"], bytes | None], ...] = (("ca", authority_pem), ("client", client_pem))
     return [
         Certificate(kind, certificate.subject.rfc4514_string(), certificate.not_valid_after_utc)

@@ -1,7 +1,7 @@
-"""Who we are to a cluster, as its kubeconfig says: a token, a client certificate, or both.
+"""Who we are to a cluster, according to its kubeconfig: a token, a client certificate, or both.
 
-Rule: where the user section names a way to get credentials, either it yields some or nothing is sent at all. The
-official client would go on as `system:anonymous`.
+Rule: where the user section names a way to get credentials and gets none, nothing is sent at all. The official client
+would continue as `system:anonymous`.
 """
 
 from base64 import urlsafe_b64decode
@@ -21,7 +21,7 @@ RENEW_AT_LIFE_FRACTION = 0.8
 
 
 class Credentials(NamedTuple):
-    """What the transport is built from. `token` is None where the loader finds it by itself (basic, auth-provider)."""
+    """What a transport is made with. `token` is None where the loader finds it by itself (basic, auth-provider)."""
 
     token: str | None = None
     certificate_pem: bytes | None = None
@@ -31,7 +31,7 @@ class Credentials(NamedTuple):
 
     @property
     def ends_at(self) -> datetime | None:
-        """When the token ends: as the plugin said, or as a token that is a JWT says itself."""
+        """When the token ends, according to the plugin, or to the token itself if it is a JWT."""
         return self.expires_at or (expiry_of(self.token) if self.token else None)
 
     @property
@@ -52,7 +52,7 @@ class _Claims(msgspec.Struct):
 
 
 def written(kubeconfig: Kubeconfig) -> Credentials:
-    """What the kubeconfig and the files it names hold. Blocks. Raises KubeconfigError or AuthError."""
+    """The credentials in the kubeconfig and the files that it names. Blocks. Raises KubeconfigError or AuthError."""
     token = checked(kubeconfig.token(), f"the token of kubeconfig {kubeconfig.path}")
     return Credentials(token, kubeconfig.client_certificate(), kubeconfig.client_key())
 
@@ -60,7 +60,7 @@ def written(kubeconfig: Kubeconfig) -> Credentials:
 async def obtain(
     kubeconfig: Kubeconfig, written: Credentials, plugin_timeout_seconds: float, thread: Executor
 ) -> Credentials:
-    """Run the plugin, where there is one. Raises AuthError. A written token wins over a plugin."""
+    """Run the plugin, if there is one and no token in the files. Raises AuthError."""
     plugin = kubeconfig.user.exec
     if written.token or plugin is None:
         return written
@@ -74,7 +74,7 @@ async def obtain(
 
 
 def checked(token: str | None, name: str) -> str | None:
-    """The token without spaces around it. Raises AuthError if it is none: two lines, or some other file."""
+    """The token without spaces around it. Raises AuthError if it cannot be one, such as two lines or another file."""
     token = token.strip() if token else None
     if token and not (token.isascii() and token.isprintable()):
         raise AuthError(f"{name} holds line breaks or characters that no token has: is it another file?")
@@ -82,7 +82,7 @@ def checked(token: str | None, name: str) -> str | None:
 
 
 def expiry_of(token: str) -> datetime | None:
-    """`exp` of a token that is a JWT, as those of service accounts are: for people to know, it is not verified."""
+    """`exp` of a token that is a JWT, as those of service accounts are. For people: it is not verified."""
     payload = token.split(".")[1:2]
     try:
         claims = msgspec.json.decode(urlsafe_b64decode(f"{payload[0]}=="), type=_Claims)
@@ -92,7 +92,7 @@ def expiry_of(token: str) -> datetime | None:
 
 
 def renewal(expires_at: datetime | None, now: datetime) -> datetime | None:
-    """When to renew credentials obtained now: early, but not for every request when they are short-lived."""
+    """When to renew credentials obtained now: early, but short-lived ones not for every request."""
     if expires_at is None:
         return None
     return max(expires_at - RENEW_BEFORE, now + (expires_at - now) * RENEW_AT_LIFE_FRACTION)

@@ -1,7 +1,8 @@
 """Runs a kubeconfig's credential plugin (aws, gke-gcloud-auth-plugin, kubelogin …) under a time limit of our own.
 
 The official client waits for a plugin for ever, runs it for each request when its tokens are short-lived, and sends
-the request anonymously when it fails. Here it is one subprocess, killed with its children when the time is over.
+the request anonymously when it fails. Here it is one subprocess, which is killed with its children when its time is
+over.
 Protocol: https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins
 """
 
@@ -23,16 +24,16 @@ import msgspec
 from summit_watcher.kube.access.kubeconfig import ClusterSection, ExecConfig, Kubeconfig
 from summit_watcher.kube.errors import AuthError
 
-COMPLAINT_SHOWN = 200
-"""Characters of a plugin's complaint that go into our sentence: enough for a reason, not for a traceback."""
-COMPLAINT_BYTES = 64 * 1024
-"""Its last part, in which no secret is cut in two."""
+STDERR_SHOWN = 200
+"""Characters of a plugin's stderr that go into our sentence: enough for a reason, not for a traceback."""
+STDERR_BYTES = 64 * 1024
+"""The last part of stderr, long enough that no secret in what is shown is cut in two."""
 MAX_OUTPUT_BYTES = 1024 * 1024
-"""A token and a certificate have a few thousand; one that babbles for ever must not fill our memory."""
+"""A token and a certificate have a few thousand. A plugin that prints for ever must not fill our memory."""
 THREAD_SECONDS = 5.0
-"""How much later than the plugin its thread is given up: something else in it hangs."""
+"""How much longer than for the plugin we wait for its thread, in which earlier work may hang."""
 OUR_SECRETS = frozenset({"NATS_URL"})
-"""What of our environment is none of a plugin's business."""
+"""Variables of our environment that a plugin does not get."""
 _SECRET = re.compile(
     r"(bearer\s+|(?:token|password|secret|key)[\"']?\s*[:=]\s*[\"']?)[^\s\"']{8,}"
     r"|[\w-]{16,}(?:\.[\w-]{16,}){2}"  # a JWT
@@ -63,7 +64,7 @@ class _Output(msgspec.Struct, rename="camel"):
 async def run(plugin: ExecConfig, kubeconfig: Kubeconfig, timeout_seconds: float, thread: Executor) -> ExecCredential:
     """Run the plugin and read its answer. Raises AuthError if it is missing, fails, hangs or prints something else.
 
-    In a thread: to start a program blocks, for as long as a slow disk takes to load it.
+    It starts in a thread: starting a program blocks for as long as a slow disk takes to load it.
     """
     name = f"credential plugin {plugin.command!r} of kubeconfig {kubeconfig.path}"
     process = _Process(name)
@@ -77,12 +78,12 @@ async def run(plugin: ExecConfig, kubeconfig: Kubeconfig, timeout_seconds: float
     finally:
         process.end()
     if code != 0:
-        raise AuthError(f"{name} failed with exit code {code}: {without_secrets(stderr) or 'it said nothing'}")
+        raise AuthError(f"{name} failed with exit code {code}: {without_secrets(stderr) or 'it printed no reason'}")
     return read_output(name, plugin.api_version, stdout)
 
 
 def read_output(name: str, api_version: str, stdout: bytes) -> ExecCredential:
-    """The credential in what a plugin printed. Raises AuthError; the sentence never quotes the output."""
+    """The credential that a plugin printed. Raises AuthError, whose sentence never quotes the output."""
     try:
         output = msgspec.json.decode(stdout, type=_Output)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -97,13 +98,13 @@ def read_output(name: str, api_version: str, stdout: bytes) -> ExecCredential:
     return credential
 
 
-def without_secrets(said: bytes) -> str:
-    """A plugin's complaint as far as it may be shown: some quote the request that failed, with its token."""
-    return _SECRET.sub(r"\1…", said.decode(errors="replace").strip())[-COMPLAINT_SHOWN:]
+def without_secrets(stderr: bytes) -> str:
+    """A plugin's stderr as far as it may be shown: some plugins quote the failed request, with its token."""
+    return _SECRET.sub(r"\1…", stderr.decode(errors="replace").strip())[-STDERR_SHOWN:]
 
 
 class _Process:
-    """One run of a plugin: `run` blocks, `end` may be called meanwhile by somebody else."""
+    """One run of a plugin. `run` blocks; another thread may call `end` meanwhile."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -111,10 +112,10 @@ class _Process:
         self._ended = False
 
     def run(self, plugin: ExecConfig, kubeconfig: Kubeconfig, timeout_seconds: float) -> tuple[int, bytes, bytes]:
-        """Exit code, output and complaint. Raises AuthError. Whatever happens, nothing of it runs on."""
+        """Exit code, stdout and stderr. Raises AuthError. In any case the plugin and its children have ended."""
         give_up_at = time.monotonic() + timeout_seconds
         try:
-            self._process = subprocess.Popen(  # noqa: S603  what the operator's kubeconfig says
+            self._process = subprocess.Popen(  # noqa: S603  the operator's kubeconfig names it
                 [_command(plugin, kubeconfig), *(plugin.args or ())],
                 stdin=subprocess.DEVNULL,  # a plugin that asks for a password must not wait for our terminal
                 stdout=subprocess.PIPE,
@@ -135,17 +136,17 @@ class _Process:
                 self.end()
 
     def end(self) -> None:
-        """End the plugin with its children, if it still runs, or as soon as it does."""
+        """End the plugin and its children, now or as soon as it has started."""
         self._ended = True
         if self._process is not None and self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def _read(self, process: subprocess.Popen[bytes], give_up_at: float) -> tuple[bytes, bytes]:
-        """What it prints until it closes both ends; of a complaint the last part."""
-        said = {process.stdout: bytearray(), process.stderr: bytearray()}
+        """Its stdout, and the last part of its stderr, when it has closed both."""
+        printed = {process.stdout: bytearray(), process.stderr: bytearray()}
         with selectors.DefaultSelector() as selector:
-            for pipe in said:
+            for pipe in printed:
                 selector.register(pipe, selectors.EVENT_READ)  # type: ignore[arg-type]  # both are pipes
             while selector.get_map():
                 if not (ready := selector.select(max(0.0, give_up_at - time.monotonic()))):
@@ -154,11 +155,11 @@ class _Process:
                     chunk = os.read(key.fd, MAX_OUTPUT_BYTES)
                     if not chunk:
                         selector.unregister(key.fileobj)
-                    said[key.fileobj] += chunk  # type: ignore[index]
-                if len(said[process.stdout]) > MAX_OUTPUT_BYTES:
+                    printed[key.fileobj] += chunk  # type: ignore[index]
+                if len(printed[process.stdout]) > MAX_OUTPUT_BYTES:
                     raise AuthError(f"{self._name} printed more than {MAX_OUTPUT_BYTES} bytes and was ended")
-                del said[process.stderr][:-COMPLAINT_BYTES]
-        return bytes(said[process.stdout]), bytes(said[process.stderr])
+                del printed[process.stderr][:-STDERR_BYTES]
+        return bytes(printed[process.stdout]), bytes(printed[process.stderr])
 
 
 def _command(plugin: ExecConfig, kubeconfig: Kubeconfig) -> str:

@@ -18,7 +18,7 @@ import msgspec
 from summit_watcher.kube.errors import AuthError, KubeconfigError
 
 ADDRESS_IDENTITY = "address-"
-"""The begin of an identity that is no uid."""
+"""How an identity begins that is not a uid."""
 
 
 class Section(msgspec.Struct, rename="kebab", frozen=True):
@@ -101,7 +101,7 @@ class Kubeconfig(msgspec.Struct, frozen=True):
             raise KubeconfigError(f"kubeconfig {self.path}: {name}: {error}") from error
 
     def address_identity(self) -> str:
-        """A digest of the server's address and authority: what is known of a cluster that does not tell its uid."""
+        """A digest of the server's address and authority: the identity of a cluster whose uid we may not read."""
         address = f"{self.cluster.server} {self.cluster.tls_server_name or ''} ".encode() + (self.authority() or b"")
         return ADDRESS_IDENTITY + blake2b(address, digest_size=8).hexdigest()
 

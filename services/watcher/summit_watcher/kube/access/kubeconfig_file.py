@@ -112,7 +112,7 @@ def _find(entries: Iterable[NamedT] | None, name: str, what: str, path: Path) ->
 def read_noted(files: WatchedFiles, path: Path, context: str | None) -> Kubeconfig:
     """Read a kubeconfig, and note it and the files that it names in `files`, before they are used. Blocks.
 
-    Raises KubeconfigError. Either way, what the files hold now is no change any more.
+    Raises KubeconfigError. Either way, only a later change of the files counts.
     """
     files.note(path)
     kubeconfig = read(path, context)
