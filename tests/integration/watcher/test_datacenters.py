@@ -1,11 +1,11 @@
 """The watcher declares its datacenters in the log, beside people who edit them."""
 
 from nats.aio.client import Client
-from support.projecting import publish, publisher
-from support.published import DATACENTER, datacenter_event
+from support.projecting import publisher
+from support.published import DATACENTER
 
 from summit_models.contract import DatacenterId
-from summit_models.datacenter import Datacenter, DatacenterValues
+from summit_models.datacenter import Datacenter
 from summit_models.event import DatacenterEvent
 from summit_runtime.nats.consumer import last_per_subject
 from summit_runtime.nats.stream import stream_state
@@ -32,16 +32,3 @@ async def test_each_datacenter_is_declared_once(nats_url: str) -> None:
         }
         await declare(CONFIG, client)
         assert (await stream_state(client)).last_sequence == 2
-
-
-async def test_a_start_does_not_undo_an_edit(nats_url: str) -> None:
-    """A later change of the configuration does, for the field that it changes."""
-    async with publisher(nats_url) as client:
-        await declare(CONFIG, client)
-        solna = DatacenterValues(name="Solna")
-        await publish(client, datacenter_event(name="Solna North", location="Hall 3", declared=solna))
-        await declare(CONFIG, client)
-        assert (await newest(client))[DATACENTER].name == "Solna North"
-        await declare([DatacenterConfig(DatacenterId(DATACENTER), "Solna South")], client)
-        datacenter = (await newest(client))[DATACENTER]
-        assert (datacenter.name, datacenter.location) == ("Solna South", "Hall 3")

@@ -1,1 +1,1 @@
-"""What is known of a cluster, what was published of it, and the difference as events."""
+"""The present state of a cluster, what was published of it, and the difference as events."""

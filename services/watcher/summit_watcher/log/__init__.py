@@ -1,1 +1,1 @@
-"""What the log says of one cluster: epochs, positions, health, datacenters, retirement."""
+"""What the log has of a cluster: epochs, what was published, positions, health, datacenters, retirement."""
