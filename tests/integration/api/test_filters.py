@@ -16,8 +16,16 @@ from hypothesis import strategies as st
 from support.api_stack import api_stack, placed_vm
 from support.published import OBSERVED_AT
 
+from summit_api.access.scope import EVERYTHING
+from summit_api.feed.frame import Frame, Verb
+from summit_api.feed.messages import frame_of
+from summit_api.feed.selection import Selection
 from summit_api.query.filters import VmFilters
-from summit_models.event import VmEvent
+from summit_api.query.journal import entries
+from summit_api.query.position import Position
+from summit_api.render.moment import Moment
+from summit_models.contract import Revision
+from summit_models.event import VmEvent, VmEventType
 from summit_models.vm import Vm, VmStatus
 
 Json = dict[str, Any]
@@ -77,8 +85,18 @@ def states(events: Iterable[VmEvent]) -> list[Json]:
     return [*{event.data.id: json.loads(event.data.model_dump_json()) for event in events}.values()]
 
 
-WAS, CHANGED = fleet(), fleet(version=2, time=OBSERVED_AT + timedelta(hours=1))[::2]
-THEN, NOW = states(WAS), states([*WAS, *CHANGED])
+def with_changes(before: VmEvent, after: VmEvent) -> VmEvent:
+    """The later event, with the old values of the members that differ, as a watcher publishes it."""
+    (old,), (new,) = states([before]), states([after])
+    changes = {name: value for name, value in old.items() if new[name] != value}
+    return after.model_copy(update={"data": after.data.model_copy(update={"changes": changes})})
+
+
+MOMENT = Moment(OBSERVED_AT, frozenset())
+LATER = OBSERVED_AT + timedelta(hours=1)
+WAS = [event.model_copy(update={"type": VmEventType.CREATED}) for event in fleet()]
+CHANGED = [*map(with_changes, WAS, fleet(version=2, time=LATER))][::2]
+NOW = states([*WAS, *CHANGED])
 
 
 def texts_in(value: Any) -> Iterator[str]:
@@ -114,21 +132,42 @@ def wanted(name: str) -> st.SearchStrategy[Any]:
     return value if True in VALUES[name] else st.lists(value, max_size=3)
 
 
+def followed(frames: Iterable[Frame], filters: VmFilters) -> set[str]:
+    """Ids of the VMs that a client of the feed knows after these messages."""
+    shown: set[str] = set()
+    selection = Selection(EVERYTHING, filters)
+    for frame in frames:
+        state = frame.after or {}
+        match selection.verb(frame):
+            case Verb.ADDED:
+                shown.add(state["id"])
+            case Verb.REMOVED:
+                shown.remove(state["id"])
+            case Verb.UPDATED:
+                assert state["id"] in shown
+    return shown
+
+
 async def check_all(database_url: str, ask: Callable[[Check], None]) -> None:
-    """Let `ask` pass filters to a check that compares the list, the past and the feed's predicate."""
+    """Let `ask` pass filters to a check that compares the list, the past, and the feed as it reads the journal."""
     async with api_stack(database_url) as stack:
         await stack.apply(*WAS)
         await stack.apply(*CHANGED)
+        async with stack.app.state.services.read_models.transaction() as transaction:
+            journal = await entries(transaction, Revision(0), until=transaction.revision, limit=1000)
+        frames = [frame_of(entry, MOMENT, Position(entry.revision, "e4a")) for entry in journal]
+        changes = [frame for frame in frames if frame]
+        assert len(changes) == len(WAS) + len(CHANGED)
 
         async def listed(filters: Json, **more: str) -> set[str]:
             items = (await stack.get("/api/v1/vms", limit="500", **filters, **more))["items"]
             return {item["id"] for item in items}
 
         def check(filters: Json) -> None:
-            matches = VmFilters.model_validate(filters).matches
-            assert anyio.from_thread.run(listed, filters) == {vm["id"] for vm in NOW if matches(vm)}
+            wanted = VmFilters.model_validate(filters)
+            assert anyio.from_thread.run(listed, filters) == followed(changes, wanted)
             past = partial(listed, filters, at=OBSERVED_AT.isoformat())
-            assert anyio.from_thread.run(past) == {vm["id"] for vm in THEN if matches(vm)}
+            assert anyio.from_thread.run(past) == followed(changes[: len(WAS)], wanted)
 
         await anyio.to_thread.run_sync(ask, check)
 
