@@ -123,7 +123,7 @@ def values_of(name: str) -> list[Any]:
     return [*sorted(found), *([] if VmStatus in get_args(annotation) else ["no-such"])]
 
 
-VALUES = {name: values_of(name) for name in VmFilters.declared()}
+VALUES = {VmFilters.model_fields[name].alias or name: values_of(name) for name in VmFilters.declared()}
 
 
 def wanted(name: str) -> st.SearchStrategy[Any]:

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from summit_api.access.scope import EVERYTHING, Scope
 from summit_api.query import migrations, vms
+from summit_api.query.filters import VmFilters
 from summit_api.query.migrations import MigrationPageQuery
 from summit_api.query.order import Value
 from summit_api.query.paging import Listing
@@ -80,6 +81,11 @@ FILTERS = {
     "q": ({"q": ["10.0.7.77"]}, "vm_words_by_word"),
     "q or": ({"q": ["10.0.7.77", "10.0.8.88"]}, "vm_words_by_word"),
 }
+
+
+def test_every_filter_of_vms_is_here() -> None:
+    """A new filter needs an index in `tables.py` and a line in FILTERS."""
+    assert {parameter for parameters, _ in FILTERS.values() for parameter in parameters} == {*VmFilters.declared()}
 
 
 @pytest.mark.parametrize("name", FILTERS)

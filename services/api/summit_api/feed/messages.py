@@ -13,8 +13,8 @@ import msgspec
 from summit_api.feed.frame import Frame, Json, Topic, frame
 from summit_api.query.journal import Entry
 from summit_api.query.position import Position
+from summit_api.render import original
 from summit_api.render.moment import Moment
-from summit_api.shapes.original import OriginalMigration
 from summit_models.event import REPETITIONS, MigrationEventType, VmEventType
 from summit_models.vm import Vm
 
@@ -69,7 +69,7 @@ def _migration(entry: Entry, _: Moment, position: Position) -> Frame:
     state = entry.data
     deleted = entry.type == MigrationEventType.DELETED
     place = {"datacenter": state["datacenterId"], "cluster": state["cluster"], "namespace": state["namespace"]}
-    shown = _migration_json(state, observed_at=entry.time, deleted=deleted)
+    shown = original.migration_of(state, observed_at=entry.time, deleted=deleted)
     payload = {"datacenter": place["datacenter"], "migration": shown}
     return frame(
         Topic.MIGRATION,
@@ -82,17 +82,6 @@ def _migration(entry: Entry, _: Moment, position: Position) -> Frame:
         changes=state.get("changes") or {},
         gone={**payload, "migrationName": state["name"], "migrationId": entry.key},
     )
-
-
-def _migration_json(state: Json, *, observed_at: datetime, deleted: bool) -> dict[str, Any]:
-    """The item of GET /api/v1/migrations with this state."""
-    shown = {name: state.get(name) for name in _MIGRATION_MEMBERS}
-    shown |= {name: shown[name] or "" for name in _NEVER_NULL}
-    shown["phaseTransitions"] = shown["phaseTransitions"] or []
-    shown["createdAt"] = shown["createdAt"] or observed_at
-    shown["updatedAt"] = observed_at
-    shown["completed"] = deleted or bool(shown["completed"])
-    return {name: value for name, value in shown.items() if value or name not in _MIGRATION_OPTIONAL}
 
 
 def _datacenter(entry: Entry, _: Moment, position: Position) -> Frame:
@@ -113,9 +102,4 @@ _FRAMES: Mapping[str, Callable[[Entry, Moment, Position], Frame]] = {
 _VM_MEMBERS = {
     field.alias or name: None if field.is_required() else field.default for name, field in Vm.model_fields.items()
 }
-_MIGRATION_MEMBERS = [field.alias or name for name, field in OriginalMigration.model_fields.items()]
-_MIGRATION_OPTIONAL = {
-    field.alias or name for name, field in OriginalMigration.model_fields.items() if not field.is_required()
-}
-_NEVER_NULL = ("vmId", "sourceCluster", "targetCluster", "sourceNode", "targetNode", "sourcePod", "targetPod")
 _DATACENTER_MEMBERS = ("name", "location", "coordinates", "clusters")

@@ -15,7 +15,7 @@ from summit_api.query.order import Order
 from summit_api.query.paging import Listing
 from summit_api.query.parameters import MAX_VALUES
 from summit_api.query.read_transaction import ReadTransaction
-from summit_api.shapes.original import OriginalMigration
+from summit_api.shapes.original import EMPTY_IF_UNKNOWN, OriginalMigration
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.migration import Migration, MigrationDirection
 from summit_models.tables import migrations
@@ -34,9 +34,8 @@ _ENDED = "(completed OR deleted_at IS NOT NULL)"
 _UNDER_WAY = "NOT completed AND deleted_at IS NULL"
 """Index migrations_active."""
 
-_NEVER_NULL = ("vm_id", "source_cluster", "target_cluster", "source_node", "target_node", "source_pod", "target_pod")
 _COMPUTED = {
-    **{name: f"coalesce({name}, '')" for name in _NEVER_NULL},
+    **{name: f"coalesce({name}, '')" for name in EMPTY_IF_UNKNOWN},
     "created_at": "coalesce(created_at, observed_at)",  # the original always has one
     "updated_at": "observed_at",
     "completed": _ENDED,

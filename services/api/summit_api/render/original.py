@@ -1,6 +1,6 @@
-"""The original API's answers: its member names, and its way to leave out what is empty."""
+"""The original API's answers. Their members, and which of them can be left out, are those of `shapes.original`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,14 +10,21 @@ from pydantic import BaseModel
 from summit_api.query.datacenters import Count, DatacenterRow
 from summit_api.query.read_transaction import ReadTransaction
 from summit_api.render.moment import Moment
-from summit_api.shapes.original import OriginalMigration, OriginalVm
+from summit_api.shapes.original import (
+    EMPTY_IF_UNKNOWN,
+    Datacenters,
+    OriginalDatacenter,
+    OriginalMigration,
+    OriginalVm,
+    Status,
+)
 from summit_models.contract import DatacenterId
 from summit_models.datacenter import Datacenter
 from summit_models.vm import Vm, VmStatus
 
 
-def _encodable(model: type[BaseModel]) -> type[msgspec.Struct]:
-    """A struct of the model's members that encodes in a microsecond and leaves out those that have their default.
+def _encodable(model: type[BaseModel], *, kw_only: bool = False) -> type[msgspec.Struct]:
+    """A struct with the model's members, which encodes in a microsecond and leaves out members with their default.
 
     `gc=False`: ten thousand of them would make the garbage collector walk the heap several times per answer.
     """
@@ -27,12 +34,16 @@ def _encodable(model: type[BaseModel]) -> type[msgspec.Struct]:
         [(name, Any) if field.is_required() else (name, Any, field.default) for name, field in members],
         rename={name: field.alias for name, field in members if field.alias},
         omit_defaults=True,
+        kw_only=kw_only,
         gc=False,
     )
 
 
 _Vm = _encodable(OriginalVm)
+_Datacenter = _encodable(OriginalDatacenter, kw_only=True)
+_Datacenters = _encodable(Datacenters)
 _Migration = _encodable(OriginalMigration)
+_Status = _encodable(Status)
 
 
 def datacenters(
@@ -41,23 +52,18 @@ def datacenters(
     """All datacenters by id, each with its VMs as `query.datacenters.fleet` gave them."""
     by_id = {row.id: _datacenter(row) for row in declared}
     for datacenter, managed, created_at, *members in fleet:
-        if datacenter not in by_id:  # its declaration has not been applied yet, or was withdrawn: lose no VM
+        if datacenter not in by_id:  # its declaration is not applied yet, or was withdrawn: lose no VM
             by_id[datacenter] = _datacenter(DatacenterRow(datacenter, datacenter, None, None, None))
-        by_id[datacenter]["vms"].append(_at(moment, _Vm(*members), created_at, managed=managed))
-    return msgspec.json.encode(
-        {
-            "datacenters": [datacenter for _, datacenter in sorted(by_id.items())],
-            "revision": transaction.revision,
-            "asOf": transaction.as_of,
-        }
-    )
+        by_id[datacenter].vms.append(_at(moment, _Vm(*members), created_at, managed=managed))
+    shown = [datacenter for _, datacenter in sorted(by_id.items())]
+    return msgspec.json.encode(_Datacenters(datacenters=shown, revision=transaction.revision, as_of=transaction.as_of))
 
 
-def datacenter(state: Datacenter, fleet: Iterable[Sequence[Any]], moment: Moment) -> dict[str, Any]:
+def datacenter(state: Datacenter, fleet: Iterable[Sequence[Any]], moment: Moment) -> Any:
     """One datacenter with its VMs, to be encoded by msgspec."""
-    row = DatacenterRow(state.id, state.name, state.location, state.coordinates, state.clusters)
-    vms = [_at(moment, _Vm(*members), created, managed=managed) for _, managed, created, *members in fleet]
-    return {**_datacenter(row), "vms": vms}
+    shown = _datacenter(DatacenterRow(state.id, state.name, state.location, state.coordinates, state.clusters))
+    shown.vms = [_at(moment, _Vm(*members), created, managed=managed) for _, managed, created, *members in fleet]
+    return shown
 
 
 def vm(state: Vm, moment: Moment) -> Any:
@@ -74,15 +80,15 @@ def _at(moment: Moment, vm: Any, created_at: datetime | None, *, managed: bool) 
     return vm
 
 
-def _datacenter(row: DatacenterRow) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "name": row.name,
-        "location": row.location or "",
-        "coordinates": row.coordinates,
-        **({"clusters": row.clusters} if row.clusters else {}),
-        "vms": [],
-    }
+def _datacenter(row: DatacenterRow) -> Any:
+    return _Datacenter(
+        id=row.id,
+        name=row.name,
+        location=row.location or "",
+        coordinates=row.coordinates,
+        clusters=row.clusters or [],
+        vms=[],
+    )
 
 
 def status(
@@ -93,16 +99,16 @@ def status(
         by_status[VmStatus(count.status)] += count.vms
     total, running = sum(by_status.values()), by_status[VmStatus.RUNNING]
     return msgspec.json.encode(
-        {
-            "datacenters": len({*declared, *(count.datacenter for count in counts)}),
-            "running_vms": running,
-            "stopped_vms": total - running,
-            "total_vms": total,
-            "byStatus": by_status,
-            "stale": sum(c.vms for c in counts if moment.is_stale(c.cluster, managed=c.managed)),
-            "revision": transaction.revision,
-            "asOf": transaction.as_of,
-        }
+        _Status(
+            datacenters=len({*declared, *(count.datacenter for count in counts)}),
+            running_vms=running,
+            stopped_vms=total - running,
+            total_vms=total,
+            by_status=by_status,
+            stale=sum(c.vms for c in counts if moment.is_stale(c.cluster, managed=c.managed)),
+            revision=transaction.revision,
+            as_of=transaction.as_of,
+        )
     )
 
 
@@ -112,3 +118,14 @@ def migrations(rows: Iterable[Sequence[Any]]) -> bytes:
 
 def migration(row: Sequence[Any]) -> bytes:
     return msgspec.json.encode(_Migration(*row))
+
+
+def migration_of(state: Mapping[str, Any], *, observed_at: datetime, deleted: bool) -> Any:
+    """The item of GET /api/v1/migrations that has this state as JSON, to be encoded by msgspec."""
+    fields = OriginalMigration.model_fields.items()
+    members = {name: value for name, field in fields if (value := state.get(field.alias or name)) is not None}
+    unknown: dict[str, Any] = {"start_time": None, "end_time": None, "phase_transitions": []}
+    ended = {"updated_at": observed_at, "completed": deleted or bool(members.get("completed"))}
+    return _Migration(
+        **{**dict.fromkeys(EMPTY_IF_UNKNOWN, ""), **unknown, "created_at": observed_at, **members, **ended}
+    )

@@ -1,7 +1,7 @@
-"""The original API's shapes, member for member. A member with a default is left out when it has it (omitempty)."""
+"""The original API's shapes, member for member. A member that has its default is left out of the JSON (omitempty)."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -11,9 +11,10 @@ from summit_models.migration import Migration, MigrationDirection, PhaseTransiti
 from summit_models.vm import Vm, VmStatus
 
 
-def _described(model: type[BaseModel], field: str) -> str | None:
-    """The contract's own words for a field, so that they are written once."""
-    return model.model_fields[field].description
+def _like(model: type[BaseModel], field: str, **more: Any) -> Any:
+    """A member with the description and the examples that the contract's field has."""
+    info = model.model_fields[field]
+    return Field(**{"description": info.description, "examples": info.examples, **more})
 
 
 class _Shape(BaseModel):
@@ -26,38 +27,36 @@ class Health(BaseModel):
 
 
 class OriginalVm(_Shape):
-    """A VM as the original API shows it; GET /api/v1/vms shows all that is known."""
+    """A VM as the original API shows it; GET /api/v1/vms shows all members."""
 
-    id: str = Field(description=_described(Vm, "id"))
-    name: str = Field(examples=["erp-db-01"])
+    id: str = _like(Vm, "id")
+    name: str = _like(Vm, "name")
     status: VmStatus
-    cpu: int | None = Field(description=_described(Vm, "cpu"), examples=[2])
-    memory: int | None = Field(description=_described(Vm, "memory"), examples=[8192])
-    disk: int | None = Field(description=_described(Vm, "disk"), examples=[530])
-    last_migrated_at: datetime | None = Field(
-        default=None, alias="_lastMigratedAt", description=_described(Vm, "last_migrated_at")
-    )
-    migration_status: str | None = Field(default=None, description=_described(Vm, "migration_status"))
-    migration_source: str | None = Field(default=None, description=_described(Vm, "migration_source"))
-    migration_target: str | None = Field(default=None, description=_described(Vm, "migration_target"))
-    cluster: ClusterName | None = Field(default=None, examples=["vulcan"])
-    namespace: str | None = Field(default=None, examples=["prod-finance"])
-    phase: str | None = Field(default=None, description=_described(Vm, "phase"))
-    ip: str | None = Field(default=None, description=_described(Vm, "ip"))
-    node_name: str | None = None
+    cpu: int | None = _like(Vm, "cpu")
+    memory: int | None = _like(Vm, "memory")
+    disk: int | None = _like(Vm, "disk")
+    last_migrated_at: datetime | None = _like(Vm, "last_migrated_at", default=None, alias="_lastMigratedAt")
+    migration_status: str | None = _like(Vm, "migration_status", default=None)
+    migration_source: str | None = _like(Vm, "migration_source", default=None)
+    migration_target: str | None = _like(Vm, "migration_target", default=None)
+    cluster: ClusterName | None = _like(Vm, "cluster", default=None)
+    namespace: str | None = _like(Vm, "namespace", default=None)
+    phase: str | None = _like(Vm, "phase", default=None)
+    ip: str | None = _like(Vm, "ip", default=None)
+    node_name: str | None = _like(Vm, "node_name", default=None)
     ready: Literal[True] | None = Field(default=None, description="Condition Ready; left out unless true")
-    age: str | None = Field(default=None, description="Since its creation, as kubectl writes it", examples=["5d3h"])
+    age: str | None = Field(default=None, description="Time since its creation, as in kubectl", examples=["5d3h"])
     stale: Literal[True] | None = Field(
-        default=None, description="Its cluster has not been heard of for 90 s; left out unless true"
+        default=None, description="Its cluster was last heard from more than 90 s ago; left out unless true"
     )
 
 
 class OriginalDatacenter(_Shape):
     id: DatacenterId = Field(examples=["dc-solna"])
     name: str = Field(examples=["Solna"])
-    location: str = Field(description="Empty when it was not declared", examples=["Solna, Sweden"])
+    location: str = Field(description="Empty if it was not declared", examples=["Solna, Sweden"])
     coordinates: Annotated[list[float], Field(min_length=2, max_length=2)] | None = Field(
-        description="Latitude and longitude in degrees; null when they were not declared", examples=[[59.36, 18.0]]
+        description="Latitude and longitude in degrees; null if they were not declared", examples=[[59.36, 18.0]]
     )
     clusters: list[ClusterName] = Field(default=[], description="Names of its clusters, in declared order")
     vms: list[OriginalVm] = Field(description="Its VMs by name")
@@ -70,7 +69,7 @@ class Datacenters(_Shape):
 
 
 class MigrateAnswer(BaseModel):
-    """What POST /api/v1/migrate has done; its problems have `success` and `message` as well."""
+    """The result of POST /api/v1/migrate; its problems have `success` and `message` as well."""
 
     success: bool
     message: str
@@ -78,9 +77,9 @@ class MigrateAnswer(BaseModel):
 
 
 class AutomaticMigration(_Shape):
-    """What GET /api/v1/migrate has done, or why it has not."""
+    """The result of GET /api/v1/migrate."""
 
-    ok: bool = Field(description="false: it should have migrated a VM and could not")
+    ok: bool = Field(description="false: a VM should have been migrated, but could not be")
     migrated: bool
     vm_id: str | None = Field(default=None, description="Left out when no VM was chosen")
     from_: DatacenterId | None = Field(default=None, alias="from", examples=["dc-solna"])
@@ -94,16 +93,16 @@ class SentEvent(BaseModel):
 
 
 class OriginalMigration(_Shape):
-    """A live migration. What is unknown of the always present strings is the empty string."""
+    """A live migration. Unknown strings that are always present are empty."""
 
-    id: str = Field(description=_described(Migration, "id"))
-    name: str = Field(examples=["kubevirt-migrate-vm-q8v5t"])
+    id: str = _like(Migration, "id")
+    name: str = _like(Migration, "name")
     vm_id: str
     vm_name: str
     namespace: str
     cluster: ClusterName
     datacenter_id: DatacenterId
-    phase: str = Field(description=_described(Migration, "phase"), examples=["Running"])
+    phase: str = _like(Migration, "phase", examples=["Running"])
     direction: MigrationDirection
     source_cluster: str
     target_cluster: str
@@ -115,24 +114,32 @@ class OriginalMigration(_Shape):
     end_time: datetime | None
     phase_transitions: list[PhaseTransition]
     created_at: datetime
-    updated_at: datetime = Field(description="When its present state was observed")
+    updated_at: datetime = Field(description="When its current state was observed")
     completed: bool = Field(description="The migration has ended, well or not, or its object was deleted")
     labels: dict[str, str] = Field(default={})
-    send_to_url: str | None = Field(default=None, alias="sendToUrl", description=_described(Migration, "send_to_url"))
-    receive_from_id: str | None = Field(default=None, description=_described(Migration, "receive_from_id"))
-    migration_id: str | None = Field(default=None, description=_described(Migration, "migration_id"))
-    mode: str | None = Field(default=None, description=_described(Migration, "mode"))
+    send_to_url: str | None = _like(Migration, "send_to_url", default=None, alias="sendToUrl")
+    receive_from_id: str | None = _like(Migration, "receive_from_id", default=None)
+    migration_id: str | None = _like(Migration, "migration_id", default=None)
+    mode: str | None = _like(Migration, "mode", default=None)
     failure_reason: str | None = None
 
 
-class Status(BaseModel):
+EMPTY_IF_UNKNOWN = [
+    name
+    for name, field in OriginalMigration.model_fields.items()
+    if field.annotation is str and name in Migration.model_fields and Migration.model_fields[name].default is None
+]
+"""Members of a migration that are null in the contract, but the empty string in the original."""
+
+
+class Status(_Shape):
     """Counts of all living VMs."""
 
     datacenters: int
-    running_vms: int
-    stopped_vms: int = Field(description="All that are not running, as the original counts")
-    total_vms: int
-    byStatus: dict[VmStatus, int] = Field(description="Each status with its count, also zero")  # noqa: N815
-    stale: int = Field(description="VMs whose cluster has not been heard of for 90 s")
+    running_vms: int = Field(alias="running_vms")
+    stopped_vms: int = Field(alias="stopped_vms", description="All that are not running, as the original counts")
+    total_vms: int = Field(alias="total_vms")
+    by_status: dict[VmStatus, int] = Field(description="Each status with its count, also if it is 0")
+    stale: int = Field(description="VMs whose cluster was last heard from more than 90 s ago")
     revision: Revision = Field(description="Last applied stream sequence")
-    asOf: datetime | None = Field(description="When that revision was applied; null before the first")  # noqa: N815
+    as_of: datetime | None = Field(description="When that revision was applied; null before the first")
