@@ -1,6 +1,6 @@
-"""What people read in the log of single VMs: every change while it is quiet, none of them in a storm.
+"""Log lines of single VMs, for people: every change while there are few, none of them in a storm.
 
-Above a hundred VMs a minute the lines go to debug level, so that a start with ten thousand VMs does not bury the rest.
+Above a hundred changes a minute the lines go to DEBUG, so that a start with ten thousand VMs does not hide all others.
 """
 
 import logging
@@ -14,7 +14,7 @@ from summit_watcher.inventory.events import Outgoing
 logger = logging.getLogger("summit.watcher")
 
 LINES_A_MINUTE = 100
-_TOLD = frozenset({VmEventType.CREATED, VmEventType.UPDATED, VmEventType.DELETED})
+_LOGGED = frozenset({VmEventType.CREATED, VmEventType.UPDATED, VmEventType.DELETED})
 
 
 class ActivityLog:
@@ -24,8 +24,8 @@ class ActivityLog:
         self._lines = 0
 
     def log(self, cluster: ClusterConfig, event: Outgoing) -> None:
-        """Say what happened to a VM; migrations speak through the VMs they move."""
-        if event.type not in _TOLD:
+        """Log what happened to a VM. A migration shows in the changes of the VM that it moves."""
+        if event.type not in _LOGGED:
             return
         level = self._level()
         if not logger.isEnabledFor(level):
@@ -43,5 +43,8 @@ class ActivityLog:
             self._minute, self._lines = minute, 0
         self._lines += 1
         if self._lines == LINES_A_MINUTE + 1:
-            logger.info("more than %d VMs change in a minute: the others are told at debug level", LINES_A_MINUTE)
+            logger.info(
+                "more than %d changes of VMs within a minute: the others of this minute are logged at DEBUG",
+                LINES_A_MINUTE,
+            )
         return logging.INFO if self._lines <= LINES_A_MINUTE else logging.DEBUG

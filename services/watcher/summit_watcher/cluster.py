@@ -1,7 +1,7 @@
-"""One cluster, for ever: one epoch after another, each with all that the log remembers of those before.
+"""One cluster, for ever: one epoch after another. Each begins with what the log has of the epochs before.
 
-An epoch ends with the watcher, when the cluster's history turns out to be another than the one that is known, or when
-another watcher begins one.
+An epoch ends when the watcher stops, when the resourceVersions of the cluster cannot be compared with earlier ones any
+more, or when another watcher begins an epoch.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from summit_runtime.backoff import Backoff
+from summit_runtime.condition import Condition
 from summit_runtime.nats.publisher import Publisher
 from summit_watcher import metrics
 from summit_watcher.activity import ActivityLog
@@ -55,7 +56,7 @@ class ClusterWatcher:
         self._publisher = publisher
         self._activity = activity
         self._events: ClusterEvents | None = None
-        """Of the newest epoch that was begun here."""
+        """Those of the newest epoch that began here."""
         self._session: Session | None = None
         self._has_ended_epoch = False
 
@@ -68,7 +69,7 @@ class ClusterWatcher:
         cluster = self._cluster
         logger.info("Starting watcher for cluster %s (datacenter: %s)", cluster.name, cluster.datacenter)
         ended: HistoryEndedError | None = None
-        backoff = Backoff()  # two servers behind one address, of which one lags, would else be listed without end
+        backoff = Backoff()  # or two servers behind one address, one of which lags, would be listed without end
         while True:
             try:
                 await self._watch(ended)
@@ -86,7 +87,7 @@ class ClusterWatcher:
             await asyncio.sleep(backoff.next_seconds())
 
     async def _watch(self, ended: HistoryEndedError | None) -> None:
-        """Watch under one epoch, until its history has ended or another watcher has begun."""
+        """Watch under one epoch, until its history has ended or another watcher has begun an epoch."""
         cluster = self._cluster
         if self._events:
             with contextlib.suppress(NatsError, TimeoutError):
@@ -114,12 +115,13 @@ class ClusterWatcher:
             await self._session.run()
 
     async def _stand_back(self, error: SupersededError) -> None:
-        """Leave the cluster to the other watcher for as long as it speaks: two would take it from each other."""
+        """Leave the cluster to the other watcher until that is silent: two would take it from each other for ever."""
         self._events = None
         cluster = self._cluster
         context = {"cluster": cluster.name, "datacenter": cluster.datacenter}
-        logger.warning(
-            "cluster %s: %s; this one stands back until the other has been silent for %d s. "
+        standing_back = Condition(logger)
+        standing_back.holds(
+            "cluster %s: %s; this watcher stands back until the other has been silent for %d s. "
             "Do two watchers have the same configuration?",
             cluster.name,
             error,
@@ -128,7 +130,11 @@ class ClusterWatcher:
         )
         metrics.stand_back(cluster.name)
         await until_silent(self._client, cluster.datacenter, cluster.name, self._times)
-        logger.warning("cluster %s: the other watcher is silent; watching it again", cluster.name, extra=context)
+        logger.warning(
+            "cluster %s: the other watcher is silent, and this one watches the cluster again",
+            cluster.name,
+            extra=context,
+        )
 
     async def _starts(self, epoch: Epoch, published: Published, ended: HistoryEndedError | None) -> Mapping[str, Start]:
         """How to begin with each resource."""

@@ -1,13 +1,14 @@
 """The watcher process: one supervised task per cluster, one connection to NATS.
 
-What a cluster does to its own task stays there. NATS is everybody's: while it is away all wait, and go on afterwards.
+A failure of one cluster stays in the task of that cluster. All share NATS: while it is away they all wait, and go on
+afterwards.
 """
 
 import asyncio
 import contextlib
 import logging
-
-from nats.aio.client import Client
+from contextlib import aclosing
+from dataclasses import dataclass
 
 from summit_models.contract import DatacenterId
 from summit_runtime.nats import bus
@@ -18,11 +19,10 @@ from summit_runtime.probes import Check, serve_probes
 from summit_runtime.waiting import end
 from summit_watcher.activity import ActivityLog
 from summit_watcher.cluster import ClusterWatcher
-from summit_watcher.config.datacenters import load
 from summit_watcher.log.datacenters import declare
 from summit_watcher.log.retirement import retire, retire_empty, retire_undeclared
 from summit_watcher.settings import TIMES, WatcherSettings, WatcherTimes
-from summit_watcher.supervisor import Supervisor, changes, chosen, digest
+from summit_watcher.supervisor import Supervisor, chosen, configurations
 
 logger = logging.getLogger("summit.watcher")
 
@@ -35,7 +35,7 @@ async def watch(settings: WatcherSettings, stop: asyncio.Event, times: WatcherTi
         try:
             await ensure_stream(client)
             async with publishing(client) as publisher:
-                await _supervise(settings, times=times, client=client, publisher=publisher, checks=checks, stop=stop)
+                await _Watcher(settings, times, client, publisher).run(checks, stop)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(times.flush_seconds):
                         await publisher.flush()
@@ -43,50 +43,52 @@ async def watch(settings: WatcherSettings, stop: asyncio.Event, times: WatcherTi
             await bus.close(client)
 
 
-async def _supervise(
-    settings: WatcherSettings,
-    *,
-    times: WatcherTimes,
-    client: EventClient,
-    publisher: Publisher,
-    checks: dict[str, Check],
-    stop: asyncio.Event,
-) -> None:
-    activity = ActivityLog()
-    async with asyncio.TaskGroup() as tasks:
-        supervisor = Supervisor(
-            tasks,
-            lambda cluster: ClusterWatcher(cluster, client, publisher, activity, times),
-            lambda cluster: retire(client, publisher, cluster.datacenter, cluster.name),
-        )
-        checks |= {"nats": lambda: None if client.is_connected else "not connected", "clusters": supervisor.untried}
-        background = [
-            tasks.create_task(bus.watch_connection(client)),
-            tasks.create_task(watch_stream(client)),
-            tasks.create_task(_follow_configuration(settings, times, supervisor, client, publisher)),
-        ]
-        await stop.wait()
-        await asyncio.gather(*map(end, background))
-        await supervisor.end()
+@dataclass(frozen=True)
+class _Watcher:
+    """The watchers of all clusters, from the moment when NATS is there."""
 
+    settings: WatcherSettings
+    times: WatcherTimes
+    client: EventClient
+    publisher: Publisher
 
-async def _follow_configuration(
-    settings: WatcherSettings, times: WatcherTimes, supervisor: Supervisor, client: Client, publisher: Publisher
-) -> None:
-    read = digest(settings.config)
-    configuration = load(settings.config)
-    former: set[DatacenterId] = set()
-    while True:
-        datacenters = chosen(configuration, settings.datacenters)
-        logger.info("Starting VM watcher for %d clusters", sum(len(d.clusters) for d in datacenters))
+    async def run(self, checks: dict[str, Check], stop: asyncio.Event) -> None:
+        activity = ActivityLog()
         async with asyncio.TaskGroup() as tasks:
-            background = [tasks.create_task(declare(datacenters, client))]
-            await supervisor.watch(datacenters, keep_missing=bool(configuration.mistakes))
-            if not configuration.mistakes:
-                for removed in sorted(former - {datacenter.id for datacenter in datacenters}):
-                    await retire_empty(client, removed)
-                former.clear()
-                background.append(tasks.create_task(retire_undeclared(client, publisher, datacenters, times)))
-            former.update(datacenter.id for datacenter in datacenters)
-            configuration, read = await changes(settings.config, read, times)
+            supervisor = Supervisor(
+                tasks,
+                lambda cluster: ClusterWatcher(cluster, self.client, self.publisher, activity, self.times),
+                lambda cluster: retire(self.client, self.publisher, cluster.datacenter, cluster.name),
+            )
+            checks["nats"] = lambda: None if self.client.is_connected else "not connected"
+            checks["clusters"] = supervisor.untried
+            background = [
+                tasks.create_task(bus.watch_connection(self.client)),
+                tasks.create_task(watch_stream(self.client)),
+                tasks.create_task(self._follow_configuration(supervisor)),
+            ]
+            await stop.wait()
             await asyncio.gather(*map(end, background))
+            await supervisor.end()
+
+    async def _follow_configuration(self, supervisor: Supervisor) -> None:
+        """Watch and declare what datacenters.yaml says, and retire what it does not say any more, for ever."""
+        former: set[DatacenterId] = set()
+        background: list[asyncio.Task[None]] = []
+        async with (
+            asyncio.TaskGroup() as tasks,
+            aclosing(configurations(self.settings.config, self.times)) as read,
+        ):
+            async for configuration in read:
+                await asyncio.gather(*map(end, background))
+                datacenters = chosen(configuration, self.settings.datacenters)
+                logger.info("Starting VM watcher for %d clusters", sum(len(d.clusters) for d in datacenters))
+                background = [tasks.create_task(declare(datacenters, self.client))]
+                await supervisor.watch(datacenters, keep_missing=bool(configuration.mistakes))
+                if not configuration.mistakes:
+                    for removed in sorted(former - {datacenter.id for datacenter in datacenters}):
+                        await retire_empty(self.client, removed)
+                    former.clear()
+                    retiring = retire_undeclared(self.client, self.publisher, datacenters, self.times)
+                    background.append(tasks.create_task(retiring))
+                former.update(datacenter.id for datacenter in datacenters)

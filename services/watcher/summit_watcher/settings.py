@@ -19,6 +19,7 @@ from summit_runtime.nats.stream import MAX_AGE_SECONDS
 from summit_runtime.nats.times import TIMES as NATS_TIMES
 from summit_runtime.nats.times import NatsTimes
 from summit_runtime.settings import ProcessSettings
+from summit_runtime.watched_files import FileTimes
 
 
 class WatcherSettings(ProcessSettings):
@@ -131,6 +132,11 @@ class WatcherTimes:
     """After three missing heartbeats no watcher has the cluster."""
     listen_seconds: float = 2.0
     """How often the log is asked whether the other watcher of a cluster is silent."""
+
+    @property
+    def files(self) -> FileTimes:
+        """When configuration files are looked at."""
+        return FileTimes(self.look_at_files_seconds, self.settle_seconds, self.credentials_seconds)
 
     def retry_of(self, state: ConnectionState) -> Retry:
         """How soon to try again after a failure that leads to this state."""

@@ -1,15 +1,16 @@
-"""The running cluster watchers, kept equal to what `datacenters.yaml` says while it is edited."""
+"""The running cluster watchers: those that `datacenters.yaml` declares, also while somebody edits it."""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from hashlib import blake2b
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from summit_models.contract import ClusterName
 from summit_runtime.backoff import Backoff
+from summit_runtime.own_thread import OwnThread
 from summit_runtime.process import supervised
 from summit_runtime.waiting import end
+from summit_runtime.watched_files import WatchedFiles
 from summit_watcher import metrics
 from summit_watcher.cluster import ClusterWatcher
 from summit_watcher.config.datacenters import ClusterConfig, Configuration, DatacenterConfig, load
@@ -17,17 +18,41 @@ from summit_watcher.settings import WatcherTimes
 
 logger = logging.getLogger("summit.watcher")
 
-Digest = bytes | None
 MakeWatcher = Callable[[ClusterConfig], ClusterWatcher]
 Retire = Callable[[ClusterConfig], Awaitable[object]]
 
 
+async def configurations(path: Path, times: WatcherTimes) -> AsyncGenerator[Configuration]:
+    """The configuration in a file, and each later one that can be used, for ever.
+
+    A changed file that cannot be read or declares nothing is logged and skipped: whoever saves half a file must not
+    stop all watchers.
+    """
+    thread = OwnThread("datacenters.yaml")
+    files = WatchedFiles(thread, times.files)
+    try:
+        files.note(path)
+        yield load(path)
+        while True:
+            await files.changed()
+            files.note(path)
+            configuration = load(path)
+            if configuration.datacenters:
+                logger.info("%s has changed", path)
+                yield configuration
+            else:
+                for mistake in configuration.mistakes:
+                    logger.error("%s; the former configuration stays in use", mistake)
+    finally:
+        thread.end()
+
+
 def chosen(configuration: Configuration, wanted: frozenset[str]) -> Sequence[DatacenterConfig]:
-    """The datacenters to watch; mistakes of the file and of the choice are told, and cost only themselves."""
+    """The datacenters to watch. Mistakes in the file and in the choice are logged, and affect only themselves."""
     for mistake in configuration.mistakes:
         logger.error("%s", mistake)
     for unknown in sorted(wanted - {datacenter.id for datacenter in configuration.datacenters}):
-        logger.error("WATCHER_DATACENTERS names %r, which is not in the configuration", unknown)
+        logger.error("WATCHER_DATACENTERS names %r, which is not in the configuration: it is not watched", unknown)
     return [d for d in configuration.datacenters if not wanted or d.id in wanted]
 
 
@@ -42,7 +67,7 @@ class Supervisor:
         self._started = False
 
     def untried(self) -> str | None:
-        """Names of the clusters that have neither answered nor failed to yet, for the readiness probe."""
+        """The clusters that have neither answered nor failed to, as a sentence of the readiness probe; None: none."""
         if not self._started:
             return "the configuration has not been read yet"
         names = [name for name, (_, watcher, _) in self._running.items() if not watcher.tried]
@@ -52,7 +77,7 @@ class Supervisor:
         """Start watchers of new clusters, end those of removed ones, do both for changed ones, leave the others.
 
         A cluster that is removed, or moved to another datacenter, is retired where it was. With `keep_missing` none is
-        removed: the file has mistakes, and what is missing may be one of them.
+        removed: the file has mistakes, and a missing cluster may be one of them.
         """
         wanted = {cluster.name: cluster for datacenter in datacenters for cluster in datacenter.clusters}
         running = {name: config for name, (config, _, _) in self._running.items()}
@@ -81,37 +106,3 @@ class Supervisor:
         await asyncio.gather(*(end(self._running.pop(name)[2]) for name in names))
         for name in names:
             metrics.forget_cluster(name)
-
-
-async def changes(path: Path, since: Digest, times: WatcherTimes) -> tuple[Configuration, Digest]:
-    """Wait until the file's content is another and usable, and give what it says.
-
-    A file that is unreadable or declares nothing any more is told and waited out: whoever saves half a file must not
-    stop everything.
-    """
-    while True:
-        since = await _settled(path, since, times)
-        configuration = load(path)
-        if configuration.datacenters:
-            logger.info("%s has changed", path)
-            return configuration, since
-        for mistake in configuration.mistakes:
-            logger.error("%s; the former configuration stays in use", mistake)
-
-
-async def _settled(path: Path, since: Digest, times: WatcherTimes) -> Digest:
-    """Wait until the content is another and has stood for a while; half a file may well be a file."""
-    now = since
-    while True:
-        await asyncio.sleep(times.look_at_files_seconds if now == since else times.settle_seconds)
-        before, now = now, digest(path)
-        if now == before != since:
-            return now
-
-
-def digest(path: Path) -> Digest:
-    """Of the file's content; None when there is none. Taken before the file is read, it misses no later change."""
-    try:
-        return blake2b(path.read_bytes()).digest()
-    except OSError:
-        return None

@@ -19,7 +19,7 @@ from typing import TypeVar
 from summit_models.contract import ClusterName
 from summit_runtime.condition import Condition
 from summit_runtime.own_thread import OwnThread
-from summit_runtime.watched_files import FileTimes, WatchedFiles
+from summit_runtime.watched_files import WatchedFiles
 from summit_watcher.kube.access.certificates import WARN_BEFORE
 from summit_watcher.kube.access.credentials import obtain, written
 from summit_watcher.kube.access.kubeconfig_file import read_noted
@@ -46,8 +46,7 @@ class CurrentTransport:
         self._times = times
         # Its own thread: a file system or an identity provider that hangs must not take the threads of the others.
         self._thread = OwnThread(f"kubeconfig-{name}")
-        file_times = FileTimes(times.look_at_files_seconds, times.settle_seconds, times.credentials_seconds)
-        self._files = WatchedFiles(self._thread, file_times)
+        self._files = WatchedFiles(self._thread, times.files)
         self._taken_up = asyncio.Event()
         """Set, and replaced by another, whenever files have changed."""
         self._lock = asyncio.Lock()

@@ -1,4 +1,4 @@
-"""Whether a watcher speaks of a cluster: in the log, or with a sign of life in the bucket."""
+"""Whether a watcher has a cluster: it publishes events of the cluster, or writes heartbeats into the bucket."""
 
 import asyncio
 import contextlib
@@ -17,36 +17,41 @@ from summit_watcher.settings import WatcherTimes
 
 
 class _Sign(NamedTuple):
+    """The newest event or heartbeat of a cluster."""
+
     sequence: int
     stored_at: datetime | None
 
 
 async def is_silent(client: Client, datacenter: DatacenterId, cluster: ClusterName, times: WatcherTimes) -> bool:
-    """Has no watcher spoken of the cluster for a while? When in doubt, one has."""
+    """Whether no watcher has published anything of the cluster for a while. False if NATS does not answer."""
     try:
-        words = await _last_words(client, datacenter, cluster)
+        signs = await _newest_signs(client, datacenter, cluster)
     except (NatsError, TimeoutError):
         return False
     since = datetime.now(UTC) - timedelta(seconds=times.silent_seconds)
-    return all(word.stored_at is not None and word.stored_at < since for word in words)
+    return all(sign.stored_at is not None and sign.stored_at < since for sign in signs)
 
 
 async def until_silent(client: Client, datacenter: DatacenterId, cluster: ClusterName, times: WatcherTimes) -> None:
-    """Listen until no watcher has spoken of the cluster for a while, by our own clock: the server's may differ."""
-    heard: list[int] | None = None
-    heard_at = time.monotonic()
-    while time.monotonic() < heard_at + times.silent_seconds:
+    """Wait until no watcher has published anything of the cluster for a while.
+
+    The while is measured by our own clock, as the server's may differ. It begins again when NATS does not answer.
+    """
+    last: list[int] | None = None
+    changed_at = time.monotonic()
+    while time.monotonic() < changed_at + times.silent_seconds:
         try:
-            now = [word.sequence for word in await _last_words(client, datacenter, cluster)]
+            newest = [sign.sequence for sign in await _newest_signs(client, datacenter, cluster)]
         except (NatsError, TimeoutError):
-            now = None  # it is NATS that says nothing
-        if now != heard or now is None:
-            heard, heard_at = now, time.monotonic()
+            newest = None
+        if newest != last or newest is None:
+            last, changed_at = newest, time.monotonic()
         await asyncio.sleep(times.listen_seconds)
 
 
-async def _last_words(client: Client, datacenter: DatacenterId, cluster: ClusterName) -> list[_Sign]:
-    """The newest event of the cluster and the newest sign of life, as far as there are any."""
+async def _newest_signs(client: Client, datacenter: DatacenterId, cluster: ClusterName) -> list[_Sign]:
+    """The newest event of the cluster and its newest heartbeat, as far as there are any."""
     signs = []
     with contextlib.suppress(NotFoundError):
         event = await client.jetstream().get_last_msg(STREAM, cluster_subject(datacenter, cluster), direct=True)
