@@ -43,8 +43,5 @@ class ActivityLog:
             self._minute, self._lines = minute, 0
         self._lines += 1
         if self._lines == LINES_A_MINUTE + 1:
-            logger.info(
-                "more than %d changes of VMs within a minute: the others of this minute are logged at DEBUG",
-                LINES_A_MINUTE,
-            )
+            logger.info("more than %d VMs change in a minute: the others are logged at DEBUG", LINES_A_MINUTE)
         return logging.INFO if self._lines <= LINES_A_MINUTE else logging.DEBUG

@@ -130,11 +130,7 @@ class ClusterWatcher:
         )
         metrics.stand_back(cluster.name)
         await until_silent(self._client, cluster.datacenter, cluster.name, self._times)
-        logger.warning(
-            "cluster %s: the other watcher is silent, and this one watches the cluster again",
-            cluster.name,
-            extra=context,
-        )
+        standing_back.ends("cluster %s: the other watcher is silent, and this one watches", cluster.name, extra=context)
 
     async def _starts(self, epoch: Epoch, published: Published, ended: HistoryEndedError | None) -> Mapping[str, Start]:
         """How to begin with each resource."""
