@@ -52,7 +52,7 @@ async def rebuild(part: Part, seconds: float) -> None:
     killing = asyncio.get_running_loop().call_later(seconds, process.kill)
     output, _ = await process.communicate()
     killing.cancel()
-    if b"were put right" in output:
+    if b"were corrected" in output:
         part.complaints.append(f"a rebuild found wrong rows: {output.decode(errors='replace')}")
 
 

@@ -26,8 +26,9 @@ from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.contract import Revision
 from summit_models.event import Event, VmEvent, source_of
 from summit_projector.project import project
-from summit_projector.recovery.stream_identity import Position
-from summit_projector.tables.store import Store, open_store
+from summit_projector.settings import TIMES
+from summit_projector.tables.checkpoint import Checkpoint
+from summit_projector.tables.writer import TableWriter, open_writer
 from summit_runtime.waiting import end
 
 NOW = datetime(2026, 11, 23, 12, 0, 30, tzinfo=UTC)
@@ -54,10 +55,12 @@ def health(name: str = CLUSTER, **more: Any) -> ClusterHealth:
 class Stack:
     """Tables, and the api that reads them at the moment `now`."""
 
-    def __init__(self, url: str, store: Store, http: httpx2.AsyncClient, freshness: Freshness, app: FastAPI) -> None:
+    def __init__(
+        self, url: str, writer: TableWriter, http: httpx2.AsyncClient, freshness: Freshness, app: FastAPI
+    ) -> None:
         self._url = url
-        self._store = store
-        self._position = Position(STREAM_CREATED_AT, Revision(0), None)
+        self._writer = writer
+        self._checkpoint = Checkpoint(STREAM_CREATED_AT, Revision(0), None)
         self.http = http
         self.app = app
         self.freshness = freshness
@@ -65,9 +68,9 @@ class Stack:
 
     async def apply(self, *events: Event) -> None:
         """Apply events as the projector does, each under the next stream sequence."""
-        batch = project(messages(*events, start=self._position.revision + 1))
+        batch = project(messages(*events, start=self._checkpoint.revision + 1))
         assert not batch.dead_letters, batch.dead_letters
-        self._position = await self._store.commit(batch, self._position)
+        self._checkpoint = await self._writer.commit(batch, self._checkpoint)
 
     @asynccontextmanager
     async def database(self) -> AsyncIterator[asyncpg.Connection]:
@@ -80,7 +83,7 @@ class Stack:
 
     async def replace_stream(self) -> None:
         """The stream was lost and made anew: its sequences begin at 1 again. Nothing is in it yet."""
-        self._position = await self._store.disown(self._position, self.now)
+        self._checkpoint = await self._writer.disown(self._checkpoint, self.now)
 
     async def get(self, path: str, **parameters: Any) -> Any:
         """The JSON of an answer that must be a success."""
@@ -95,12 +98,12 @@ async def api_stack(
 ) -> AsyncIterator[Stack]:
     """The api over empty tables."""
     async with (
-        open_store(SecretStr(database_url)) as store,
+        open_writer(SecretStr(database_url), TIMES) as writer,
         api_over(database_url, access, times=times) as (http, freshness, app),
     ):
-        await store.prepare()
-        await store.position(STREAM_CREATED_AT)
-        stack = Stack(database_url, store, http, freshness, app)
+        await writer.prepare()
+        await writer.checkpoint(STREAM_CREATED_AT)
+        stack = Stack(database_url, writer, http, freshness, app)
         app.dependency_overrides[now] = lambda: stack.now
         yield stack
 

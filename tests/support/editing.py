@@ -20,6 +20,7 @@ from summit_api.query.read_transaction import ReadModels
 from summit_api.services import Services
 from summit_api.settings import ApiTimes
 from summit_models.event import Event
+from summit_projector.settings import TIMES, ProjectorTimes
 from summit_runtime.nats.consumer import last_per_subject
 from summit_runtime.waiting import end
 
@@ -52,14 +53,19 @@ class Editing:
 
 @asynccontextmanager
 async def log_and_tables(
-    nats_url: str, database_url: str, access: Access | None = None, *, times: ApiTimes | None = None
+    nats_url: str,
+    database_url: str,
+    access: Access | None = None,
+    *,
+    times: ApiTimes | None = None,
+    projector_times: ProjectorTimes = TIMES,
 ) -> AsyncIterator[Editing]:
     """Nothing is known yet. Everybody is an administrator, unless `access` says else."""
     services = Services.over(ReadModels(SecretStr(database_url)), access or Access(anonymous=Role.ADMIN), times=times)
     transport = httpx2.ASGITransport(app=create_app(services), raise_app_exceptions=False)
     async with (
         publisher(nats_url) as client,
-        projector(projector_settings(nats_url, database_url)),
+        projector(projector_settings(nats_url, database_url), projector_times),
         httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http,
     ):
         services.log.client = client
@@ -73,10 +79,15 @@ async def log_and_tables(
 
 @asynccontextmanager
 async def editing(
-    nats_url: str, database_url: str, access: Access | None = None, *, times: ApiTimes | None = None
+    nats_url: str,
+    database_url: str,
+    access: Access | None = None,
+    *,
+    times: ApiTimes | None = None,
+    projector_times: ProjectorTimes = TIMES,
 ) -> AsyncIterator[Editing]:
     """Solna and Uppsala are declared; Solna has the watched VM `erp`."""
-    async with log_and_tables(nats_url, database_url, access, times=times) as api:
+    async with log_and_tables(nats_url, database_url, access, times=times, projector_times=projector_times) as api:
         await api.tell(
             datacenter_event(id=SOLNA, name="Solna", clusters=["vulcan"]),
             datacenter_event(id=UPPSALA, name="Uppsala"),

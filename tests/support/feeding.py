@@ -25,6 +25,7 @@ from summit_api.query.read_transaction import ReadModels
 from summit_api.services import Services
 from summit_api.settings import ApiTimes
 from summit_models.event import Event
+from summit_projector.settings import TIMES, ProjectorTimes
 from summit_runtime.waiting import end
 
 DEADLINE_SECONDS = 30.0
@@ -166,11 +167,12 @@ async def feed_stack(
     access: Access | None = None,
     times: ApiTimes | None = None,
     limits: FeedLimits | None = None,
+    projector_times: ProjectorTimes = TIMES,
 ) -> AsyncIterator[FeedStack]:
     """A projector, and an api at a real address whose feed has begun."""
     async with (
         publisher(nats_url) as client,
-        projector(projector_settings(nats_url, database_url)),
+        projector(projector_settings(nats_url, database_url), projector_times),
         api(nats_url, database_url, access=access, times=times, limits=limits) as (http, feed),
     ):
         await begun(feed)

@@ -14,7 +14,7 @@ from support.waiting import until
 from summit_models.event import Event
 from summit_models.subject import ingest, subject_of
 from summit_projector.projector import serve
-from summit_projector.settings import ProjectorSettings
+from summit_projector.settings import TIMES, ProjectorSettings, ProjectorTimes
 from summit_runtime.nats import bus
 from summit_runtime.nats.stream import ensure_stream
 
@@ -49,10 +49,10 @@ def projector_settings(nats_url: str, database_url: str, **more: Any) -> Project
 
 
 @asynccontextmanager
-async def projector(settings: ProjectorSettings) -> AsyncIterator[asyncio.Task[None]]:
+async def projector(settings: ProjectorSettings, times: ProjectorTimes = TIMES) -> AsyncIterator[asyncio.Task[None]]:
     """Run a projector for the length of the block, and stop it as SIGTERM would."""
     stop = asyncio.Event()
-    task = asyncio.create_task(serve(settings, stop))
+    task = asyncio.create_task(serve(settings, stop, times))
     try:
         yield task
     finally:

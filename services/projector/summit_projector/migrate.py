@@ -1,7 +1,7 @@
 """Bring the schema up to date: alembic's own revisions, run by the projector before it applies anything.
 
 Works in the schema that `?search_path=` selects. `DATABASE_URL=… python -m summit_projector.migrate "add vms.host"`
-writes a new revision below `migrations/versions`; the database is only where the present ones are tried.
+writes a new revision below `migrations/versions`; the database only serves to run the present ones.
 """
 
 import asyncio
@@ -16,8 +16,8 @@ from pydantic import SecretStr
 from sqlalchemy import Connection
 
 from summit_models.tables import SCHEMA_REVISION
-from summit_projector.recovery.shadow import shadow_schema
 from summit_projector.settings import ProjectorSettings
+from summit_projector.tables.shadow import shadow_schema
 from summit_runtime import database
 from summit_runtime.process import FatalError
 
@@ -43,14 +43,18 @@ async def upgrade(url: SecretStr) -> None:
 
 
 def _upgrade(connection: Connection) -> None:
-    command.upgrade(_config(connection), "head")
+    command.upgrade(_config(connection, MIGRATIONS), "head")
 
 
-async def new_revision(url: SecretStr, message: str) -> None:
-    """Write a revision with the difference between those there are and `summit_models.tables`.
+async def new_revision(url: SecretStr, message: str, *, into: Path = MIGRATIONS) -> None:
+    """Write a revision with the difference between the present ones and `summit_models.tables`.
 
-    They are tried in a schema of their own, which goes again.
+    The present ones run in a schema of their own, which is dropped again.
     """
+
+    def write(connection: Connection) -> None:
+        command.revision(_config(connection, into), message, autogenerate=True, rev_id=number)
+
     number = f"{int(SCHEMA_REVISION) + 1:04}"
     live = await database.connect(url, application="summit-migrate")
     async with shadow_schema(live, "revision") as schema:
@@ -58,15 +62,15 @@ async def new_revision(url: SecretStr, message: str) -> None:
         await upgrade(scratch)
         engine = database.engine(scratch, application="summit-migrate")
         async with engine.begin() as connection:
-            await connection.run_sync(lambda c: command.revision(_config(c), message, autogenerate=True, rev_id=number))
+            await connection.run_sync(write)
         await engine.dispose()
     await live.close()
     sys.stderr.write(f"set SCHEMA_REVISION = {number!r} in summit_models/tables.py\n")
 
 
-def _config(connection: Connection) -> Config:
+def _config(connection: Connection, migrations: Path) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))  # `%` interpolates
+    config.set_main_option("script_location", str(migrations).replace("%", "%%"))  # `%` interpolates
     config.attributes["connection"] = connection
     return config
 

@@ -1,8 +1,8 @@
-"""What a run of events means for the read models. Pure: messages in, rows out; the store applies them.
+"""What a run of events means for the tables. Pure: messages in, rows and journal out; the writer applies them.
 
-The one idea: a row carries where it comes from (epoch, resourceVersions, revision), and of two states of one object the
-one with the greater of these wins, whatever the order in which they arrive. The same comparison is made here among the
-events of a batch and in SQL against the stored row, so redelivery and replay change nothing.
+The one idea: a row has its origin (epoch, resourceVersions, revision), and of two states of one object the one with the
+greater origin wins, whatever the order in which they arrive. The same comparison is made here among the events of a
+batch and by the writer against the stored row, so redelivery and replay change nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,13 +19,13 @@ from summit_projector.projections import PROJECTIONS, Order, Projection, Row
 from summit_runtime.nats.consumer import StreamMessage
 
 Epochs = Mapping[str, EpochStart]
-"""The newest epoch of each source, as its cluster's own events tell it. What is of an older one is void: it is from a
+"""The newest epoch of each source, from its cluster's own events. An event of an older epoch is stale: it is from a
 watcher that has lost the cluster to another, and its resourceVersions may be of a history that has ended."""
 
 NONE_KNOWN: Epochs = MappingProxyType({})
 
 EARLIEST_YEAR, LATEST_YEAR = 2000, 2100
-"""Event times outside are nonsense, and each month that history is kept of has a partition."""
+"""Event times outside are nonsense, and the journal has a partition for each month of an event."""
 
 
 class Entry(NamedTuple):
@@ -56,21 +56,21 @@ class Batch:
 
     revision: Revision
     event_id: str | None
-    """Id of the last event: by it the stream is recognized at the next start."""
+    """Id of the last event. The next start recognizes the stream by it."""
     epochs: Epochs = field(default_factory=dict)
     """After this batch."""
     rows: dict[str, list[Row]] = field(default_factory=dict)
     journal: list[Entry] = field(default_factory=list)
-    """In the order of the stream. Those that the stored row is newer than are left out when the batch is committed."""
+    """In the order of the stream. The commit leaves out the entries that the stored row is newer than."""
     dead_letters: list[DeadLetter] = field(default_factory=list)
     oldest: datetime | None = None
     """When the first of its events was observed."""
-    outdated: int = 0
+    stale: int = 0
     """Events of an older epoch, which are ignored."""
 
 
 class _RejectedError(Exception):
-    """The event is not applied; the sentence is kept with it."""
+    """The event becomes a dead letter, with this sentence."""
 
 
 def project(messages: Sequence[StreamMessage], epochs: Epochs = NONE_KNOWN) -> Batch:
@@ -87,9 +87,9 @@ def project(messages: Sequence[StreamMessage], epochs: Epochs = NONE_KNOWN) -> B
             except _RejectedError as error:
                 batch.dead_letters.append(_dead_letter(message, str(error)))
                 continue
-            fence = epochs.get(event.source)
-            if fence and is_stale_epoch(event.epoch, message.sequence, (fence,)):
-                batch.outdated += 1
+            newest_epoch = epochs.get(event.source)
+            if newest_epoch and is_stale_epoch(event.epoch, message.sequence, (newest_epoch,)):
+                batch.stale += 1
                 continue
             if collection == "clusters":
                 epochs[event.source] = EpochStart(epoch=event.epoch, revision=message.sequence)
@@ -120,7 +120,7 @@ def event_id(body: bytes) -> str | None:
 
 
 def _accept(message: StreamMessage, projection: Projection) -> Decoded:
-    """Decode an event and check that it may say what it says where it says it."""
+    """Decode an event, and check that its subject and its source are those of its data."""
     if _has_nul(message.body):
         raise _RejectedError("it contains the character U+0000, which Postgres cannot store")
     try:

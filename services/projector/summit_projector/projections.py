@@ -1,4 +1,4 @@
-"""What the events of each collection become: rows of which table, under which key, newer by what.
+"""What the events of each collection become: rows of a table, with a key and the order of their states.
 
 A field is declared once, in the contract's models, and a collection once, here: decoding, projecting, SQL, rewinding
 and rebuilding all follow.
@@ -46,8 +46,8 @@ Row = tuple[Any, ...]
 Order = tuple[int, ...]
 """Epoch, resourceVersions, revision: the greater one is the newer state."""
 
-SUBJECTS_REMEMBERED = 20_000
-"""To make a subject and look at each of its characters takes as long as to decode an event."""
+CACHED_SUBJECTS = 20_000
+"""Making and checking a subject takes as long as decoding an event."""
 
 
 class Place(NamedTuple):
@@ -75,7 +75,7 @@ class Projection:
     observed: str | None = None
     """Type of the event that repeats an unchanged state."""
     outlives_log: str = "FALSE"
-    """SQL condition on a `{row}` that a log which does not tell of it cannot deny."""
+    """SQL condition on a `{row}` that stays when a stream does not have it."""
 
     def outlives(self, row: str) -> str:
         """The condition on the row of this alias."""
@@ -106,7 +106,7 @@ def _vm_place(vm: Any) -> Place:
     return _vm_place_by_names(vm.datacenter, vm.cluster, vm.namespace, vm.name)
 
 
-@lru_cache(maxsize=SUBJECTS_REMEMBERED)
+@lru_cache(maxsize=CACHED_SUBJECTS)
 def _vm_place_by_names(
     datacenter: DatacenterId, cluster: ClusterName | None, namespace: str | None, name: str
 ) -> Place:
@@ -139,7 +139,7 @@ PROJECTIONS: Mapping[str, Projection] = {
         versions=lambda vm: (vm.resource_versions.vm, vm.resource_versions.vmi),
         deleted=VmEventType.DELETED,
         observed=VmEventType.OBSERVED,
-        outlives_log="NOT {row}.managed",  # of what people added the api tells again, from its row
+        outlives_log="NOT {row}.managed",  # the api publishes edits again, from their rows
     ),
     "migrations": Projection(
         table=tables.migrations,
@@ -151,7 +151,7 @@ PROJECTIONS: Mapping[str, Projection] = {
         versions=lambda migration: (migration.resource_version,),
         deleted=MigrationEventType.DELETED,
         observed=MigrationEventType.OBSERVED,
-        outlives_log="{row}.completed",  # they are history, which reaches further back than the log
+        outlives_log="{row}.completed",  # they are history, which is older than the stream
     ),
     "clusters": Projection(
         table=tables.clusters,
@@ -168,7 +168,7 @@ PROJECTIONS: Mapping[str, Projection] = {
         key="id",
     ),
 }
-"""By collection, the second token of the subject. Collections of later versions are passed over."""
+"""By collection, the second token of the subject. Events of other collections, from later versions, are ignored."""
 
 
 def _json_positions(table: Table) -> Iterable[int]:

@@ -1,7 +1,7 @@
 """The projector's life: forever → one session → one batch.
 
 A session is one Postgres connection that holds the lock, and one reader of the stream that starts after the checkpoint.
-Whatever goes wrong ends the session, and the next one starts from what the database says: nothing is remembered that a
+Any failure ends the session, and the next one starts from what the database says. So nothing is kept in memory that a
 crash could make wrong, and while Postgres is away nothing is read.
 """
 
@@ -17,49 +17,37 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from summit_models.tables import SCHEMA_REVISION
 from summit_projector import metrics
-from summit_projector.apply_loop import Health, Session
+from summit_projector.apply_loop import ApplyLoop, Health
 from summit_projector.progress import Progress
 from summit_projector.recovery import rewind
-from summit_projector.recovery.stream_identity import Position, StreamReplacedError, mismatch
-from summit_projector.settings import ProjectorSettings
-from summit_projector.tables.store import CheckpointMovedError, Store, open_store
+from summit_projector.recovery.stream_identity import StreamReplacedError, mismatch
+from summit_projector.settings import TIMES, ProjectorSettings, ProjectorTimes
+from summit_projector.tables.checkpoint import Checkpoint, CheckpointMovedError
+from summit_projector.tables.writer import TableWriter, open_writer
 from summit_runtime import database
 from summit_runtime.backoff import Backoff
+from summit_runtime.condition import Condition
 from summit_runtime.nats import bus
 from summit_runtime.nats.consumer import consume
 from summit_runtime.nats.stream import ensure_stream, stream_state
 from summit_runtime.probes import serve_probes
-from summit_runtime.waiting import end, wait
+from summit_runtime.waiting import run_until, wait
 
 logger = logging.getLogger("summit.projector")
 
-STANDBY_SECONDS = 1.0
-"""How long a projector that waits for the lock takes at most to see that it is free."""
-STOP_SECONDS = 2.5
-"""The batch under way is committed within this, or left to the next start; `summit-connect` waits for 3.5 in all."""
-
 _OUTAGE = (*database.OUTAGE, SQLAlchemyError, NatsError)
-"""Of Postgres, the migrations' way to it, and NATS; each passes without our doing."""
+"""Postgres, the way of the migrations to it, or NATS is away; each passes without our doing."""
 
 
-async def serve(settings: ProjectorSettings, stop: asyncio.Event) -> None:
-    """Apply events until `stop`; then finish the batch under way, for `STOP_SECONDS` at most, and return."""
+async def serve(settings: ProjectorSettings, stop: asyncio.Event, times: ProjectorTimes = TIMES) -> None:
+    """Apply events until `stop`; then finish the batch under way, for `stop_seconds` at most, and return."""
     _collect_garbage_rarely()
     health = Health()
-    work = asyncio.create_task(_serve(settings, stop, health))
-    stopped = asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        if health.trouble is None:  # else there is no batch to finish, but maybe a server to wait for
-            await asyncio.wait({work}, timeout=STOP_SECONDS)
-    finally:
-        await end(stopped)
-        await end(work)
-    if not work.cancelled():
-        work.result()
+    # Without a session there is no batch to finish, but maybe a server to wait for.
+    await run_until(stop, _serve(settings, stop, times, health), lambda: 0 if health.trouble else times.stop_seconds)
 
 
-async def _serve(settings: ProjectorSettings, stop: asyncio.Event, health: Health) -> None:
+async def _serve(settings: ProjectorSettings, stop: asyncio.Event, times: ProjectorTimes, health: Health) -> None:
     async with _connected(settings) as client:
         checks = {
             "nats": lambda: None if client.is_connected else "not connected",
@@ -68,7 +56,7 @@ async def _serve(settings: ProjectorSettings, stop: asyncio.Event, health: Healt
         }
         async with serve_probes(settings.probe_host, settings.probe_port, checks), asyncio.TaskGroup() as tasks:
             watch = tasks.create_task(bus.watch_connection(client))
-            await Projector(settings, client, health).run(stop)
+            await Projector(settings, times, client, health).run(stop)
             watch.cancel()
 
 
@@ -83,10 +71,12 @@ async def _connected(settings: ProjectorSettings) -> AsyncIterator[bus.EventClie
 
 
 class Projector:
-    def __init__(self, settings: ProjectorSettings, client: Client, health: Health) -> None:
+    def __init__(self, settings: ProjectorSettings, times: ProjectorTimes, client: Client, health: Health) -> None:
         self._settings = settings
+        self._times = times
         self._client = client
         self._health = health
+        self._outage = Condition(logger)
 
     async def run(self, stop: asyncio.Event) -> None:
         """One session after another until `stop`."""
@@ -95,76 +85,78 @@ class Projector:
             try:
                 await self._session(stop)
             except (CheckpointMovedError, StreamReplacedError) as error:
-                logger.warning("the projector starts anew: %s", error)
+                logger.warning("the projector starts again from the checkpoint: %s", error)
                 _count_restart(error)
             except _OUTAGE as error:
-                self._tell_trouble(error)
+                self._report_outage(error)
                 _count_restart(error)
             finally:
                 metrics.ACTIVE.set(0)
             await wait(stop, backoff.next_seconds())
 
     async def _session(self, stop: asyncio.Event) -> None:
-        async with open_store(self._settings.database_url, history_months=self._settings.history_months) as store:
-            if not await self._lock(store, stop):
+        settings = self._settings
+        async with open_writer(settings.database_url, self._times, history_months=settings.history_months) as writer:
+            if not await self._lock(writer, stop):
                 return
-            if await store.schema_revision() != SCHEMA_REVISION:
+            if await writer.schema_revision() != SCHEMA_REVISION:
                 from summit_projector import migrate  # alembic: 0.2 s of each start that need not migrate
 
-                await migrate.upgrade(self._settings.database_url)
-            await store.prepare()
-            position, stream_end = await self._start_position(store)
+                await migrate.upgrade(settings.database_url)
+            await writer.prepare()
+            checkpoint, stream_end = await self._start(writer)
             self._health.trouble = None
+            self._outage.ends("events are applied again")
             metrics.ACTIVE.set(1)
-            metrics.REVISION.set(position.revision)
-            metrics.DEAD_LETTERS_KEPT.set(await store.count_dead_letters())
-            end = max(stream_end, position.revision)
-            logger.info("applying events after revision %d; the stream ends at %d", position.revision, end)
-            async with consume(self._client, after=position.revision) as consumer:
-                session = Session(
+            metrics.REVISION.set(checkpoint.revision)
+            metrics.DEAD_LETTERS_KEPT.set(await writer.count_dead_letters())
+            end = max(stream_end, checkpoint.revision)
+            logger.info("applying events after revision %d; the stream ends at %d", checkpoint.revision, end)
+            async with consume(self._client, after=checkpoint.revision) as consumer:
+                loop = ApplyLoop(
                     client=self._client,
-                    progress=Progress(store, position, await store.epochs()),
+                    progress=Progress(writer, checkpoint, await writer.epochs()),
                     consumer=consumer,
+                    times=self._times,
                     stream_end=stream_end,
                     health=self._health,
                 )
-                await session.run(stop, self._settings.batch_events)
+                await loop.run(stop, settings.batch_events)
 
-    async def _lock(self, store: Store, stop: asyncio.Event) -> bool:
+    async def _lock(self, writer: TableWriter, stop: asyncio.Event) -> bool:
         """Wait for the lock; False when `stop` came first."""
-        if await store.try_lock():
+        if await writer.try_lock():
             return True
         logger.info("another projector is active; standing by")
         self._health.trouble = None
-        while not await wait(stop, STANDBY_SECONDS):
-            if await store.try_lock():
+        while not await wait(stop, self._times.standby_seconds):
+            if await writer.try_lock():
                 return True
         return False
 
-    async def _start_position(self, store: Store) -> tuple[Position, int]:
-        """Where to go on, and where the stream ends now."""
+    async def _start(self, writer: TableWriter) -> tuple[Checkpoint, int]:
+        """The checkpoint from which to go on, and the stream's last revision now."""
         state = await stream_state(self._client)
-        position = await store.position(state.created_at)
-        state, reason = await mismatch(self._client, position)
+        checkpoint = await writer.checkpoint(state.created_at)
+        state, reason = await mismatch(self._client, checkpoint)
         if reason:
             metrics.REWINDS.inc()
-            told = f"the stream is not the one that was applied up to revision {position.revision}: {reason}; "
-            if common := await rewind.common_position(self._client, store, position, state):
-                logger.warning("%sgoing back to revision %d, up to which it is the same", told, common.revision)
-                return await rewind.go_back(self._client, store, position, common), state.last_sequence
-            logger.warning("%sreplaying it beside the tables, which show the old one until then", told)
-        elif position.revision or not await store.holds_rows():
-            return position, state.last_sequence
+            what = f"the stream is not the one that was applied up to revision {checkpoint.revision}: {reason}; "
+            if common := await rewind.common_checkpoint(self._client, writer, checkpoint, state):
+                logger.warning("%sgoing back to revision %d, up to which it is the same", what, common.revision)
+                checkpoint = await rewind.go_back(self._client, writer, checkpoint, common, self._times)
+                return checkpoint, state.last_sequence
+            logger.warning("%sreplaying it beside the tables, which show the old one until then", what)
+        elif checkpoint.revision or not await writer.holds_rows():
+            return checkpoint, state.last_sequence
         from summit_projector.recovery import replacement  # and with it alembic
 
-        self._health.trouble = "the log was replaced: it is replayed beside the tables, which show the old one"
-        return await replacement.replace(self._client, store, self._settings.database_url, position), 0
+        self._health.trouble = "the stream was replaced: it is replayed beside the tables, which show the old one"
+        return await replacement.replace(self._client, writer, self._settings, self._times, checkpoint), 0
 
-    def _tell_trouble(self, error: Exception) -> None:
-        """Once for each sort of trouble, not for each attempt."""
+    def _report_outage(self, error: Exception) -> None:
         sentence = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        if sentence != self._health.trouble:
-            logger.warning("events wait: %s; trying again", sentence)
+        self._outage.holds("events wait: %s; trying again", sentence, cause=sentence)
         self._health.trouble = sentence
 
 

@@ -1,4 +1,9 @@
-"""Settings of the projector, by environment: `PROJECTOR_…` and what every process with a database has."""
+"""Settings of the projector: by environment what differs between installations, and its times, which do not.
+
+`serve` passes the times down whole. Nothing below it has a time of its own, so a test chooses other ones by value.
+"""
+
+from dataclasses import dataclass
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
@@ -20,3 +25,34 @@ class ProjectorSettings(DatabaseSettings):
     )
     probe_host: str = Field(default="127.0.0.1", description="Address of /livez and /readyz")
     probe_port: int = Field(default=0, ge=0, le=65535, description="Port of /livez and /readyz; 0 serves none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectorTimes:
+    """Times of the projector that nobody needs to set."""
+
+    standby_seconds: float = 1.0
+    """How long a projector that waits for the lock takes at most to see that it is free."""
+    stop_seconds: float = 2.5
+    """The batch under way is committed within this, or left to the next start. `summit-connect` waits for 3.5 s."""
+    lock_seconds: float = 10.0
+    """After this time the log names a table that somebody else has locked. Postgres itself would wait for ever, without
+    a line in any log."""
+    check_seconds: float = 5.0
+    """How often the projector looks whether the stream still is the same and Postgres answers, when nothing happens."""
+    gather_seconds: float = 0.025
+    """After a batch of `BUSY_EVENTS` the next one may grow for so long. This is far below the 150 ms that a busy time
+    may take."""
+    event_seconds: float = 20.0
+    """How long to wait for an event that the stream had a moment ago. A transaction is open meanwhile, which Postgres
+    ends after 30 s."""
+    look_seconds: float = 0.5
+    """How often a replacement looks whether the stream has its first event, or its last cluster."""
+    settle_seconds: float = 2.0
+    """When a watcher has published that its cluster is synced, all its VMs are in the stream within this time."""
+    patience_seconds: float = 60.0
+    """How long a replacement waits for clusters that the tables show and the stream does not have yet. Watchers notice
+    within seconds that the stream was replaced. A cluster whose watcher is away for longer is shown again later."""
+
+
+TIMES = ProjectorTimes()

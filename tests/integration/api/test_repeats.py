@@ -12,8 +12,7 @@ from summit_api.edits.repeat import repeat
 from summit_api.settings import ApiTimes
 from summit_models.event import VmEventType
 from summit_models.subject import STREAM
-from summit_projector import apply_loop as session
-from summit_projector.recovery import replacement
+from summit_projector.settings import ProjectorTimes
 from summit_runtime.nats.stream import ensure_stream, stream_state
 
 SUBJECT = f"summit.vms.{SOLNA}.-.-.vm-001"
@@ -22,11 +21,10 @@ HAND = "SELECT id FROM vms WHERE NOT managed AND deleted_at IS NULL"
 
 
 @pytest.fixture
-async def api(nats_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Editing]:
+async def api(nats_url: str, database_url: str) -> AsyncIterator[Editing]:
     """A VM that was added by hand, and a projector that looks at the log often."""
-    monkeypatch.setattr(session, "CHECK_SECONDS", 0.05)
-    monkeypatch.setattr(replacement, "SETTLE_SECONDS", 0.1)
-    async with editing(nats_url, database_url) as api:
+    soon = ProjectorTimes(check_seconds=0.05, settle_seconds=0.1)
+    async with editing(nats_url, database_url, projector_times=soon) as api:
         answer = await api.ask("POST", f"/admin/datacenters/{SOLNA}/vms", {"id": "vm-001", "name": "old-web", "cpu": 4})
         assert answer.status_code == 200
         await api.readings.fetch("UPDATE datacenters SET observed_at = now()")  # tests' events have a fixed time

@@ -4,9 +4,8 @@ import asyncio
 from itertools import count
 from typing import Any
 
-from pydantic import SecretStr
 from support.feeding import FeedStack, Listener, ageless, api, feed_stack, listening
-from support.projecting import Readings
+from support.projecting import Readings, projector_settings
 from support.published import vm_event
 
 from summit_models.event import VmEventType
@@ -22,9 +21,9 @@ DAMAGE = (
 )
 
 
-async def rebuilt(stack: FeedStack, database_url: str) -> Rebuilt:
+async def rebuilt(stack: FeedStack, nats_url: str, database_url: str) -> Rebuilt:
     async with asyncio.timeout(30):
-        return await rebuild(stack.client, SecretStr(database_url))
+        return await rebuild(stack.client, projector_settings(nats_url, database_url))
 
 
 async def shown(stack: FeedStack) -> dict[str, Any]:
@@ -52,7 +51,7 @@ async def test_clients_end_with_what_a_rebuild_has_put_right(nats_url: str, data
         for statement in DAMAGE:
             await readings.fetch(statement)
         changing = asyncio.create_task(keep_changing(stack))
-        rebuilding = asyncio.create_task(rebuilt(stack, database_url))
+        rebuilding = asyncio.create_task(rebuilt(stack, nats_url, database_url))
         async with (
             api(nats_url, database_url) as (http, _),
             listening(stack.http, snapshot="true") as midst,
@@ -75,7 +74,7 @@ async def test_rebuild_that_finds_nothing_is_not_noticed(nats_url: str, database
     async with feed_stack(nats_url, database_url) as stack, listening(stack.http) as client:
         await client.joined()
         await stack.applied(*(vm_event(f"vm-{n}", VmEventType.CREATED) for n in range(VMS)))
-        assert (await rebuilt(stack, database_url)).found == 0
+        assert (await rebuilt(stack, nats_url, database_url)).found == 0
         await stack.publish(vm_event("last", VmEventType.CREATED))
         await client.until(lambda: len(client.changes()) == VMS + 1)
     assert client.told("reset") == []

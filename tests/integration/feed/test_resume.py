@@ -13,7 +13,7 @@ from support.waiting import until
 from summit_api.feed.limits import FeedLimits
 from summit_models.event import VmEvent, VmEventType
 from summit_models.subject import STREAM
-from summit_projector import apply_loop as session
+from summit_projector.settings import ProjectorTimes
 from summit_projector.tables.retention import drop_months
 from summit_runtime.nats.stream import ensure_stream
 
@@ -187,12 +187,9 @@ async def test_client_that_comes_before_the_tables_is_told_when_they_are_there(
     assert not whole.told("reset")
 
 
-async def test_log_that_was_replaced_resets_everybody(
-    nats_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_log_that_was_replaced_resets_everybody(nats_url: str, database_url: str) -> None:
     """Its numbers begin again; clients end up with what lists show, and go on from there."""
-    monkeypatch.setattr(session, "CHECK_SECONDS", 0.1)
-    async with feed_stack(nats_url, database_url) as stack:
+    async with feed_stack(nats_url, database_url, projector_times=ProjectorTimes(check_seconds=0.1)) as stack:
         await stack.applied(*created("a", "b", "c"))
         async with listening(stack.http) as live, listening(stack.http, snapshot="true") as whole:
             await live.joined()

@@ -70,7 +70,7 @@ async def test_each_commit_is_notified_with_its_revision(nats_url: str, database
     await listener.close()
 
 
-async def test_events_that_cannot_be_applied_are_set_aside(nats_url: str, database_url: str) -> None:
+async def test_events_that_cannot_be_applied_are_dead_letters(nats_url: str, database_url: str) -> None:
     """One is no event at all, one the database refuses: both are kept, and what is around them is applied."""
     readings = Readings(database_url)
     async with publisher(nats_url) as client:
@@ -100,7 +100,7 @@ async def test_refused_event_takes_no_neighbour_with_it(nats_url: str, database_
     assert await readings.fetch("SELECT count(*) AS n FROM events") == [{"n": MANY_ROWS + 2}]
 
 
-async def test_number_that_no_column_holds_is_set_aside(nats_url: str, database_url: str) -> None:
+async def test_number_that_no_column_holds_is_a_dead_letter(nats_url: str, database_url: str) -> None:
     """The client refuses to send it; that must not look like a lost connection."""
     readings = Readings(database_url)
     async with publisher(nats_url) as client, projector(projector_settings(nats_url, database_url)):
@@ -161,18 +161,18 @@ async def test_readyz_tells_what_is_missing(tmp_path: Path, database_url: str) -
         await projecting.__aexit__(None, None, None)
 
 
-async def test_many_events_set_aside_are_a_few_lines(
+async def test_many_dead_letters_are_a_few_lines(
     nats_url: str, database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The first ones by name and the number of the others: a writer that errs may err in each event."""
+    """The first ones by name and the number of the others: a writer with a bug may have it in each event."""
     readings = Readings(database_url)
     async with publisher(nats_url) as client:
         for n in range(12):
             last = await client.jetstream().publish(ingest(f"summit.vms.dc-solna.vulcan.prod.v{n}"), b"no JSON")
         async with projector(projector_settings(nats_url, database_url)):
             await readings.applied(last.seq)
-    lines = [line for line in caplog.messages if line.startswith(("event ", "so are"))]
-    assert [line.partition(" is set aside")[0] for line in lines[:-1]] == [
+    lines = [line for line in caplog.messages if "dead letter" in line]
+    assert [line.partition(" is a dead letter")[0] for line in lines[:-1]] == [
         f"event {n + 1} on summit.vms.dc-solna.vulcan.prod.v{n}" for n in range(5)
     ]
-    assert lines[-1] == "so are 7 more up to revision 12: table dead_letters has them"
+    assert lines[-1] == "7 more dead letters up to revision 12: see table dead_letters"

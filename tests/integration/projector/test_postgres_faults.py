@@ -11,6 +11,7 @@ from support.tcp_proxy import tcp_proxy
 from support.waiting import until
 
 from summit_projector import metrics
+from summit_projector.settings import ProjectorTimes
 
 TOTALS = """
 SELECT (SELECT count(*) FROM vms) AS vms, (SELECT max(vm_version) FROM vms) AS newest,
@@ -96,12 +97,11 @@ async def test_trouble_of_the_server_is_waited_out_and_no_event_is_blamed(
 
 
 async def test_table_that_another_has_locked_is_waited_for(
-    nats_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    nats_url: str, database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """For ten seconds at a time, so that the log says what it waits for."""
-    monkeypatch.setattr("summit_projector.tables.store.LOCK_TIMEOUT", "200ms")
-    readings = Readings(database_url)
-    async with publisher(nats_url) as client, projector(projector_settings(nats_url, database_url)):
+    readings, settings = Readings(database_url), projector_settings(nats_url, database_url)
+    async with publisher(nats_url) as client, projector(settings, ProjectorTimes(lock_seconds=0.2)):
         await readings.applied(await publish_versions(client, 1, 10))
         connection = await asyncpg.connect(database_url)
         async with connection.transaction():

@@ -7,18 +7,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import asyncpg
 import pytest
 from nats.aio.client import Client
-from pydantic import SecretStr
 from support.projecting import Readings, projector, projector_settings, publish, publisher
 from support.published import cluster_event, datacenter_event, migration_event, vm_event
 from support.waiting import until
 
 from summit_models.event import Event, MigrationEventType, VmEventType
 from summit_models.subject import STREAM, ingest, subject_of
-from summit_projector.rebuild import BATCH_EVENTS, RebuildError, rebuild
+from summit_projector.rebuild import RebuildError, rebuild
 from summit_projector.recovery.difference import Rebuilt
 from summit_projector.tables.partitions import month_of
 from summit_runtime.nats.stream import ensure_stream, stream_config, stream_state
@@ -59,9 +59,9 @@ async def projected(nats_url: str, database_url: str) -> AsyncIterator[tuple[Cli
         yield client, readings
 
 
-async def rebuilt(client: Client, database_url: str) -> Rebuilt:
+async def rebuilt(client: Client, database_url: str, **settings: Any) -> Rebuilt:
     async with asyncio.timeout(30):
-        return await rebuild(client, SecretStr(database_url))
+        return await rebuild(client, projector_settings("", database_url, **settings))
 
 
 async def test_a_rebuilt_model_equals_the_live_one(nats_url: str, database_url: str) -> None:
@@ -192,18 +192,14 @@ async def test_months_that_were_dropped_stay_dropped(nats_url: str, database_url
         assert await tables(readings) == before
 
 
-async def test_a_long_log_is_replayed_in_parts(
-    nats_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_long_log_is_replayed_in_parts(nats_url: str, database_url: str) -> None:
     """History goes to the live table on the way, so that it never needs its space twice."""
-    monkeypatch.setattr("summit_projector.rebuild.BATCH_EVENTS", 7)
     async with projected(nats_url, database_url) as (client, readings):
         before = await tables(readings)
         await readings.fetch("DELETE FROM events WHERE revision % 2 = 0")
-        result = await rebuilt(client, database_url)
+        result = await rebuilt(client, database_url, batch_events=7)
         assert result.tables[0].missing == result.found > 7
         assert await tables(readings) == before
-    assert BATCH_EVENTS > 7
 
 
 async def test_tables_of_another_log_are_left_to_the_projector(nats_url: str, database_url: str) -> None:
@@ -214,7 +210,7 @@ async def test_tables_of_another_log_are_left_to_the_projector(nats_url: str, da
         await client.jetstream().delete_stream(STREAM)
         await ensure_stream(client)
         await publish(client, vm_event("a"))
-        with pytest.raises(RebuildError, match="created anew"):
+        with pytest.raises(RebuildError, match="created again"):
             await rebuilt(client, database_url)
     assert len(await Readings(database_url).fetch("SELECT 1 FROM vms")) == 60
 

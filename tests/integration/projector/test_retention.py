@@ -4,14 +4,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from pydantic import SecretStr
-from support.api_stack import api_stack
-from support.published import vm_event
+from support.api_stack import STREAM_CREATED_AT, api_stack
+from support.published import cluster_event, datacenter_event, migration_event, vm_event
 
-from summit_models.event import VmEventType
-from summit_projector.settings import ProjectorSettings
+from summit_models.event import MigrationEventType, VmEventType
+from summit_projector.settings import TIMES, ProjectorSettings
 from summit_projector.tables import retention
 from summit_projector.tables.partitions import Month, month_before, month_in, month_of
-from summit_projector.tables.store import open_store
+from summit_projector.tables.writer import open_writer
 
 NOW = datetime.now(UTC)
 LONG_AGO, SINCE = NOW - timedelta(days=200), month_before(NOW, 2).begin
@@ -58,13 +58,31 @@ async def test_dropped_months_leave_what_was_true_at_their_end(database_url: str
         assert (first["type"], first["changes"]) == ("summit.vm.observed", [])
 
 
-async def test_what_was_carried_over_is_no_line_of_the_log(database_url: str) -> None:
-    """By lines of history a log is compared with the tables: it has none of this time and type."""
+async def test_every_collection_keeps_its_last_state(database_url: str) -> None:
+    """A migration that has ended and is gone has no state to keep; its row stays."""
+    async with api_stack(database_url) as stack:
+        await stack.apply(
+            *(event.model_copy(update={"time": LONG_AGO}) for event in (datacenter_event(), cluster_event())),
+            migration_event("running", time=LONG_AGO, changes={"phase": "Pending"}),
+            migration_event("gone", MigrationEventType.DELETED, time=LONG_AGO, completed=True),
+        )
+        async with stack.database() as database:
+            await retention.drop_months(database, months=2, now=NOW)
+            entries = await database.fetch("SELECT collection, type, time, data ? 'changes' AS changes FROM events")
+    assert sorted(tuple(entry) for entry in entries) == [
+        ("clusters", "summit.cluster.synced", SINCE, False),
+        ("datacenters", "summit.datacenter.updated", SINCE, False),
+        ("migrations", "summit.migration.observed", SINCE, False),
+    ]
+
+
+async def test_what_was_carried_over_is_no_event_of_the_stream(database_url: str) -> None:
+    """The stream and the tables are compared by journal entries, and the stream has no event of this time."""
     async with api_stack(database_url) as stack:
         await stack.apply(vm_event("a", time=LONG_AGO), vm_event("b", time=LONG_AGO))
-        async with open_store(SecretStr(database_url), history_months=2) as store:
-            await store.prepare()
-            assert await store.journal.newest(2, NOW) is None
+        async with open_writer(SecretStr(database_url), TIMES, history_months=2) as writer:
+            await writer.prepare()
+            assert await writer.journal.newest(2, STREAM_CREATED_AT) is None
 
 
 def test_history_is_kept_for_ever_unless_it_is_said_otherwise() -> None:

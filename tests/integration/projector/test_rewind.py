@@ -15,6 +15,7 @@ from support.published import cluster_event, vm_event
 from support.waiting import until
 
 from summit_models.event import VmEvent, VmEventType
+from summit_projector.settings import ProjectorTimes
 
 VMS = "SELECT name, cpu, revision, deleted_at IS NULL AS lives FROM vms ORDER BY name"
 HISTORY = "SELECT revision, data ->> 'name' AS name FROM events ORDER BY revision"
@@ -26,18 +27,20 @@ def now(name: str, type_: VmEventType = VmEventType.UPDATED, **more: Any) -> VmE
 
 
 @pytest.fixture
-async def lost(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+async def lost(tmp_path: Path, database_url: str) -> Callable[..., Any]:
     """A projector whose log is cut back, while it runs, to what was stored `before`, and then goes on with `since`."""
-    monkeypatch.setattr("summit_projector.apply_loop.CHECK_SECONDS", 0.3)
 
     @asynccontextmanager
-    async def cut(before: list[VmEvent], gone: list[VmEvent], since: list[VmEvent]) -> AsyncIterator[Client]:
+    async def cut(
+        before: list[VmEvent], gone: list[VmEvent], since: list[VmEvent], *, check_seconds: float = 0.3
+    ) -> AsyncIterator[Client]:
         directory, readings = tmp_path / "nats", Readings(database_url)
         async with nats_server(directory) as (address, _), publisher(f"nats://{address}") as client:
             kept = await publish(client, cluster_event(), *before)
         shutil.copytree(directory / "jetstream", tmp_path / "older")
         async with nats_server(directory) as (address, _), publisher(f"nats://{address}") as client:
-            projecting = projector(projector_settings(f"nats://{address}", database_url))
+            times = ProjectorTimes(check_seconds=check_seconds)
+            projecting = projector(projector_settings(f"nats://{address}", database_url), times)
             await projecting.__aenter__()
             await readings.applied(await publish(client, *gone))
         shutil.rmtree(directory / "jetstream")
@@ -74,15 +77,14 @@ async def test_rows_are_again_what_the_log_says(
 
 
 async def test_events_that_use_lost_numbers_again_are_not_passed_over(
-    lost: Callable[..., Any], database_url: str, monkeypatch: pytest.MonkeyPatch
+    lost: Callable[..., Any], database_url: str
 ) -> None:
     """Though the log has grown beyond its old end before anyone has looked: a reconnect is looked at first."""
-    monkeypatch.setattr("summit_projector.apply_loop.CHECK_SECONDS", 1000)
     readings = Readings(database_url)
     before = [now(f"before-{n}") for n in range(20)]
     gone = [now(f"gone-{n}") for n in range(10)]
     since = [now(f"since-{n}") for n in range(30)]
-    async with lost(before, gone, since):
+    async with lost(before, gone, since, check_seconds=1000):
         names = sorted(f"{word}-{n}" for word, count in (("before", 20), ("since", 30)) for n in range(count))
         await until(
             lambda: readings.fetch("SELECT name FROM vms"), lambda rows: sorted(row["name"] for row in rows) == names

@@ -64,13 +64,10 @@ async def test_schema_of_a_newer_version_is_one_sentence(empty_database_url: str
         await migrate.upgrade(SecretStr(empty_database_url))
 
 
-async def test_a_revision_is_written_from_the_difference(
-    empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_revision_is_written_from_the_difference(empty_database_url: str, tmp_path: Path) -> None:
     """Against any database, also an empty one, in which nothing stays behind."""
     shutil.copytree(migrate.MIGRATIONS, tmp_path / "migrations", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(migrate, "MIGRATIONS", tmp_path / "migrations")
-    await migrate.new_revision(SecretStr(empty_database_url), "nothing new")
+    await migrate.new_revision(SecretStr(empty_database_url), "nothing new", into=tmp_path / "migrations")
     (written,) = (tmp_path / "migrations/versions").glob("*_nothing_new.py")
     assert f'down_revision = "{SCHEMA_REVISION}"' in written.read_text().replace("'", '"')
     connection = await asyncpg.connect(empty_database_url)

@@ -6,7 +6,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
-import pytest
 from nats.aio.client import Client
 from support.projecting import Readings, projector, projector_settings, publish, publisher
 from support.published import OBSERVED_AT, cluster_event, migration_event, unmanaged_event, vm_event
@@ -15,18 +14,15 @@ from support.waiting import until
 from summit_models.cluster import ConnectionState
 from summit_models.event import Event, VmEventType
 from summit_models.subject import STREAM
-from summit_projector import apply_loop as session
-from summit_projector.recovery import replacement
+from summit_projector.settings import ProjectorTimes
 from summit_runtime.nats.stream import ensure_stream
 from summit_standalone.embedded.nats import embedded_nats
 
 VMS = "SELECT name, cpu, revision FROM vms ORDER BY name"
 
 
-@pytest.fixture(autouse=True)
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is waited for here comes in a moment."""
-    monkeypatch.setattr(replacement, "SETTLE_SECONDS", 0.1)
+SOON = ProjectorTimes(settle_seconds=0.1, check_seconds=0.1)
+"""What is waited for here comes in a moment."""
 
 
 async def replace_stream(client: Client) -> None:
@@ -35,7 +31,7 @@ async def replace_stream(client: Client) -> None:
 
 
 async def applied_once(nats_url: str, database_url: str, client: Client, *events: Event) -> None:
-    async with projector(projector_settings(nats_url, database_url)):
+    async with projector(projector_settings(nats_url, database_url), SOON):
         await Readings(database_url).applied(await publish(client, *events))
 
 
@@ -78,7 +74,7 @@ async def test_rows_of_a_new_stream_are_one_new_generation(nats_url: str, databa
         assert await readings.fetch(generation) == [{"generation": 0}]
         await replace_stream(client)
         await publish(client, vm_event("b"), vm_event("c"))
-        async with projector(projector_settings(nats_url, database_url)):
+        async with projector(projector_settings(nats_url, database_url), SOON):
             await until(lambda: readings.fetch(VMS), lambda rows: [row["name"] for row in rows] == ["b", "c"])
             assert await readings.fetch(generation) == [{"generation": 1}]
             await readings.applied(await publish(client, vm_event("d")))
@@ -93,7 +89,7 @@ async def half_told(nats_url: str, database_url: str) -> AsyncIterator[tuple[Cli
         await applied_once(nats_url, database_url, client, cluster_event(), vm_event("a", cpu=1), vm_event("b", cpu=1))
         await replace_stream(client)
         await publish(client, cluster_event(state=ConnectionState.LISTING), vm_event("a", cpu=2))
-        async with projector(projector_settings(nats_url, database_url)):
+        async with projector(projector_settings(nats_url, database_url), SOON):
             replayed = f'SELECT name FROM "{await schema(readings)}_replacement".vms'  # noqa: S608
             await until(lambda: told(readings, replayed), lambda rows: rows == [{"name": "a"}])
             yield client, readings
@@ -138,7 +134,7 @@ async def test_interrupted_replay_leaves_everything_as_it_was(nats_url: str, dat
     await readings.fetch(f'CREATE TABLE "{name}_replacement".vms (id TEXT)')
     async with publisher(nats_url) as client:
         await publish(client, vm_event("c", cpu=3), cluster_event())
-        async with projector(projector_settings(nats_url, database_url)):
+        async with projector(projector_settings(nats_url, database_url), SOON):
             await until(lambda: readings.fetch(VMS), lambda rows: [row["cpu"] for row in rows] == [2, 3])
             await until(lambda: replacements(readings), lambda left: left == [])
 
@@ -149,23 +145,20 @@ async def test_empty_stream_denies_nothing(nats_url: str, database_url: str) -> 
     async with publisher(nats_url) as client:
         await applied_once(nats_url, database_url, client, vm_event("a"), unmanaged_event("by-hand"))
         await replace_stream(client)
-        async with projector(projector_settings(nats_url, database_url)):
+        async with projector(projector_settings(nats_url, database_url), SOON):
             old = [{"name": name, "cpu": None, "revision": 0} for name in ("a", "by-hand")]
             await until(lambda: readings.fetch(VMS), lambda rows: rows == old)
-        async with projector(projector_settings(nats_url, database_url)):
+        async with projector(projector_settings(nats_url, database_url), SOON):
             await publish(client, vm_event("b"))
             new = [{"name": "b", "cpu": None, "revision": 1}, {"name": "by-hand", "cpu": None, "revision": 0}]
             await until(lambda: readings.fetch(VMS), lambda rows: rows == new)
 
 
-async def test_stream_replaced_under_a_running_projector_is_noticed(
-    nats_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_stream_replaced_under_a_running_projector_is_noticed(nats_url: str, database_url: str) -> None:
     """The consumer alone would wait for ever for the next sequence of the old stream."""
-    assert session.CHECK_SECONDS <= 5
-    monkeypatch.setattr(session, "CHECK_SECONDS", 0.1)
+    assert ProjectorTimes().check_seconds <= 5
     readings = Readings(database_url)
-    async with publisher(nats_url) as client, projector(projector_settings(nats_url, database_url)):
+    async with publisher(nats_url) as client, projector(projector_settings(nats_url, database_url), SOON):
         await readings.applied(await publish(client, *(vm_event(name) for name in "abc")))
         await replace_stream(client)
         await publish(client, vm_event("d"))

@@ -84,7 +84,7 @@ def test_an_event_of_an_epoch_that_is_over_is_ignored() -> None:
     late = vm_event("a", epoch=1, versions=(9, 9))
     batch = project(messages(vm_event("a", epoch=1), cluster_event(epoch=2), late))
     assert [row["revision"] for row in rows_of(batch, "vms")] == [1]
-    assert ([line.revision for line in batch.journal], batch.outdated) == ([1, 2], 1)
+    assert ([line.revision for line in batch.journal], batch.stale) == ([1, 2], 1)
     later = project(messages(late, vm_event("b", epoch=2), cluster_event("romulus"), start=4), batch.epochs)
     assert [row["name"] for row in rows_of(later, "vms")] == ["b"]
     assert [row["name"] for row in rows_of(later, "clusters")] == ["romulus"]
@@ -93,8 +93,8 @@ def test_an_event_of_an_epoch_that_is_over_is_ignored() -> None:
 def test_what_came_before_an_epoch_began_is_not_void() -> None:
     """After a rewind events are applied again that are from before the newest epoch which the tables know."""
     known = project(messages(cluster_event(epoch=2), start=20)).epochs
-    assert project(messages(vm_event("a", epoch=1), start=19), known).outdated == 0
-    assert project(messages(vm_event("a", epoch=1), start=21), known).outdated == 1
+    assert project(messages(vm_event("a", epoch=1), start=19), known).stale == 0
+    assert project(messages(vm_event("a", epoch=1), start=21), known).stale == 1
 
 
 def test_a_vm_that_returns_with_lower_versions_under_a_new_epoch_is_shown_again() -> None:

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from summit_models.contract import Revision
-from summit_projector.recovery.stream_identity import Position, contradiction
+from summit_projector.recovery.stream_identity import contradiction
+from summit_projector.tables.checkpoint import Checkpoint
 from summit_runtime.nats.stream import StreamState
 
 CREATED = datetime(2026, 11, 1, tzinfo=UTC)
@@ -18,7 +19,7 @@ LATER = datetime(2026, 11, 2, tzinfo=UTC)
         (StreamState(CREATED, 1, 100), None),
         (StreamState(CREATED, 90, 120), None),
         (StreamState(CREATED, 101, 100), None),
-        (StreamState(LATER, 1, 200), "created anew"),
+        (StreamState(LATER, 1, 200), "created again"),
         (StreamState(CREATED, 1, 99), "ends with event 99"),
         (StreamState(CREATED, 103, 120), "events 101 to 102 aged out"),
     ],
@@ -26,10 +27,10 @@ LATER = datetime(2026, 11, 2, tzinfo=UTC)
 )
 def test_stream_that_contradicts_the_checkpoint_is_another_one(state: StreamState, reason: str | None) -> None:
     """Applied up to revision 100 of a stream of the first of November."""
-    told = contradiction(Position(CREATED, Revision(100), "id"), state)
+    told = contradiction(Checkpoint(CREATED, Revision(100), "id"), state)
     assert (told is None) if reason is None else (told is not None and reason in told)
 
 
 def test_old_stream_is_no_gap_for_an_empty_database() -> None:
     """At the first start nothing was missed: the stream begins where it begins."""
-    assert contradiction(Position(CREATED, Revision(0), None), StreamState(CREATED, 5000, 9000)) is None
+    assert contradiction(Checkpoint(CREATED, Revision(0), None), StreamState(CREATED, 5000, 9000)) is None

@@ -2,16 +2,18 @@
 
 from datetime import UTC, datetime
 
+from summit_models.contract import Revision
 from summit_models.tables import metadata
 from summit_projector.recovery.difference import Difference, Finding, Rebuilt
 from summit_projector.recovery.swap import twins
+from summit_projector.tables.checkpoint import Checkpoint
 
 CREATED_AT = datetime(2026, 11, 1, tzinfo=UTC)
 
 
 def test_every_table_is_compared() -> None:
     """But the history, which is merged, and the checkpoint, which is what both are compared at."""
-    compared = {twin.name for twin in twins(first=1, last=9, stream_created_at=CREATED_AT)}
+    compared = {twin.name for twin in twins(1, Checkpoint(CREATED_AT, Revision(9), None))}
     assert compared | {"events", "checkpoint"} == set(metadata.tables)
 
 
@@ -22,9 +24,9 @@ def test_what_is_found_is_said_by_table_and_row() -> None:
     )
     text = Rebuilt(3, 9, 1.25, [Difference("clusters", 1), vms]).as_text()
     assert text.splitlines() == [
-        "rebuilt from the log, revisions 3 to 9, in 1.2 s: 2 rows were put right",
+        "rebuilt from the stream, revisions 3 to 9, in 1.2 s: 2 rows were corrected",
         "clusters: 1 rows, all right",
-        "vms: 5 rows, 1 missing, 0 surplus, 1 wrong; 2 of them the log does not tell of",
+        "vms: 5 rows, 1 missing, 0 surplus, 1 wrong; the stream does not have 2 of them",
         "  vms a was missing",
         "  vms b was wrong: cpu",
     ]

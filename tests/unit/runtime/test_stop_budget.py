@@ -1,7 +1,7 @@
 """Ten seconds from SIGTERM to the end of everything, divided so that nobody is killed while it still finishes."""
 
 import summit_api.http.server
-import summit_projector.projector
+import summit_projector.settings
 import summit_watcher.settings
 from summit_standalone import serve
 from summit_standalone.backend import STOP_SECONDS
@@ -9,7 +9,7 @@ from summit_standalone.backend import STOP_SECONDS
 OWN_SECONDS = {
     "watcher": summit_watcher.settings.TIMES.flush_seconds,
     "api": summit_api.http.server.GRACEFUL_SHUTDOWN_SECONDS,
-    "projector": summit_projector.projector.STOP_SECONDS,
+    "projector": summit_projector.settings.TIMES.stop_seconds,
 }
 CLOSING_SECONDS = 1.0
 SERVERS_SECONDS = 1.0

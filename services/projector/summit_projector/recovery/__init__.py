@@ -1,1 +1,1 @@
-"""What happens when the log is another than the tables know: go back, replay, replace."""
+"""What the projector does when the stream is not the one that the tables are from: go back, or replay and replace."""

@@ -1,4 +1,4 @@
-"""What a rebuild found: in which tables rows were missing, surplus or wrong, and what the log is too young to judge."""
+"""What a rebuild found: rows that were missing, surplus or wrong in each table, and rows too old for the stream."""
 
 import json
 from collections.abc import Sequence
@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass, field
 from typing import NamedTuple
 
 EXAMPLES = 10
-"""Rows that are named for each table; all of them are counted."""
+"""Rows that are named for each table; all are counted."""
 
 
 class Finding(NamedTuple):
-    """A row that was not what the log says. `columns` are those that were wrong."""
+    """A row that differed from the replayed one. `columns` are those that were wrong."""
 
     key: str
     kind: str
@@ -27,12 +27,12 @@ class Difference:
 
     table: str
     rows: int
-    """As rebuilt."""
+    """After the rebuild."""
     missing: int = 0
     surplus: int = 0
     wrong: int = 0
     kept: int = 0
-    """Rows of which the log does not tell, any more or at all, and which therefore stayed."""
+    """Rows that stayed although the stream does not have them, or has them no more."""
     examples: list[Finding] = field(default_factory=list)
 
     @property
@@ -40,19 +40,19 @@ class Difference:
         return self.missing + self.surplus + self.wrong
 
     def __add__(self, more: "Difference") -> "Difference":
-        """Of two parts of one table."""
+        """The sum for two parts of one table."""
         rows, missing, wrong = self.rows + more.rows, self.missing + more.missing, self.wrong + more.wrong
         return Difference(self.table, rows, missing=missing, wrong=wrong)
 
     def __str__(self) -> str:
         found = f"{self.missing} missing, {self.surplus} surplus, {self.wrong} wrong" if self.found else "all right"
-        kept = f"; {self.kept} of them the log does not tell of" if self.kept else ""
+        kept = f"; the stream does not have {self.kept} of them" if self.kept else ""
         return f"{self.table}: {self.rows} rows, {found}{kept}"
 
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """A finished rebuild. All differences have been put right."""
+    """A finished rebuild. All differences have been corrected."""
 
     first_revision: int
     revision: int
@@ -69,9 +69,13 @@ class Rebuilt:
         return json.dumps({**content, "seconds": round(self.seconds, 3), "tables": tables}, indent=2)
 
     def as_text(self) -> str:
-        """A line for each table, and one for each of the first rows that were not what the log says."""
+        """A line for each table, and one for each of the first rows that differed."""
         span = f"revisions {self.first_revision} to {self.revision}"
-        verdict = f"{self.found} rows were put right" if self.found else "nothing differed"
+        verdict = f"{self.found} rows were corrected" if self.found else "nothing differed"
         examples = [f"  {table.table} {finding}" for table in self.tables for finding in table.examples]
-        lines = [f"rebuilt from the log, {span}, in {self.seconds:.1f} s: {verdict}", *map(str, self.tables), *examples]
+        lines = [
+            f"rebuilt from the stream, {span}, in {self.seconds:.1f} s: {verdict}",
+            *map(str, self.tables),
+            *examples,
+        ]
         return "\n".join(lines)

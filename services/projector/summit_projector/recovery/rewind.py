@@ -1,8 +1,9 @@
-"""Going back with a log that has lost its end, as after a power failure or a restore: only as far as it agrees.
+"""Going back with a stream that has lost its end, after a power failure or a restore: as far as both agree.
 
-The history tells how far that is: each line says what was applied under which revision. A log is append-only, so below
-the newest line that it still has under the same number nothing has changed. Rows of later events are not believed any
-more; each gets what the log now says under its subject, and the events from there on are applied again, all at once.
+The journal shows how far that is: each entry names the event that was applied under its revision. A stream is only ever
+appended to, so below the newest entry that it still has under the same number nothing has changed. Rows of later
+events are no longer believed. Each gets the newest state that the stream has under its subject, and the events from
+there on are applied again, all in one transaction.
 """
 
 import asyncio
@@ -18,62 +19,64 @@ from summit_projector import metrics
 from summit_projector.progress import Progress
 from summit_projector.project import event_id, project
 from summit_projector.projections import PROJECTIONS
-from summit_projector.recovery.stream_identity import Position
+from summit_projector.settings import ProjectorTimes
+from summit_projector.tables.checkpoint import Checkpoint
 from summit_projector.tables.journal import AppliedEvent
-from summit_projector.tables.store import Store
+from summit_projector.tables.writer import TableWriter
 from summit_runtime.nats.consumer import StreamMessage, consume
 from summit_runtime.nats.stream import StreamState, stream_state
 
-EVENT_SECONDS = 20.0
-"""For the next event, which the log has, or had until it was cut once more: a transaction is open meanwhile."""
 
-
-async def common_position(client: Client, store: Store, position: Position, state: StreamState) -> Position | None:
-    """The newest place known to be the same in the tables and in the log; None when it is another log."""
-    if state.created_at != position.stream_created_at:
+async def common_checkpoint(
+    client: Client, writer: TableWriter, checkpoint: Checkpoint, state: StreamState
+) -> Checkpoint | None:
+    """The newest place known to be the same in the tables and in the stream; None when it is another stream."""
+    if state.created_at != checkpoint.stream_created_at:
         return None
-    newest = min(position.revision, state.last_sequence)
-    good = await store.journal.newest(newest, state.created_at)
+    newest = min(checkpoint.revision, state.last_sequence)
+    good = await writer.journal.newest(newest, state.created_at)
     bad, step = newest + 1, 1
     while good and not await _agrees(client, good):
-        bad, step = good.revision, 2 * step  # what is lost is little, mostly
-        good = await store.journal.newest(bad - step, state.created_at)
+        bad, step = good.revision, 2 * step  # mostly little is lost
+        good = await writer.journal.newest(bad - step, state.created_at)
     while good:
-        middle = await store.journal.newest((good.revision + bad) // 2, state.created_at)
+        middle = await writer.journal.newest((good.revision + bad) // 2, state.created_at)
         if middle is None or middle == good:
             break
         good, bad = (middle, bad) if await _agrees(client, middle) else (good, middle.revision)
     found = await _message(client, sequence=good.revision) if good else None
-    return Position(state.created_at, Revision(found.seq or 0), event_id(found.data or b"")) if found else None
+    return Checkpoint(state.created_at, Revision(found.seq or 0), event_id(found.data or b"")) if found else None
 
 
-async def go_back(client: Client, store: Store, position: Position, common: Position) -> Position:
-    """Return the tables to `common`, and bring them to where the log ends now, at once; give that position.
+async def go_back(
+    client: Client, writer: TableWriter, checkpoint: Checkpoint, common: Checkpoint, times: ProjectorTimes
+) -> Checkpoint:
+    """Return the tables to `common`, and bring them to where the stream ends now, at once; return that checkpoint.
 
-    Readers never see what is between: events that were lost are told once more, and some of them are there already.
-    Raises TimeoutError when the log does not give what it had a moment ago.
+    Readers never see what is between: lost events are published again, and some of them are there already.
+    Raises TimeoutError when the stream does not deliver what it had a moment ago.
     """
     subjects = {
         PROJECTIONS[collection].place(SimpleNamespace(**row)).subject
         for collection in PROJECTIONS
-        for row in await store.later_than(collection, common.revision)
+        for row in await writer.later_than(collection, common.revision)
     }
     found = [await _message(client, subject=subject) for subject in sorted(subjects)]
     messages = [StreamMessage(m.seq or 0, m.subject or "", m.data or b"", 0) for m in found if m]
     kept = sorted(message for message in messages if message.sequence <= common.revision)
-    end = (await stream_state(client)).last_sequence
-    async with store.transaction(), consume(client, after=common.revision) as consumer:
-        position = await store.rewind(position, common)
+    last = (await stream_state(client)).last_sequence
+    async with writer.transaction(), consume(client, after=common.revision) as consumer:
+        checkpoint = await writer.rewind(checkpoint, common)
         if kept:
-            await store.restore(project(kept).rows)
-        progress = Progress(store, position, await store.epochs())
-        while progress.position.revision < end:
-            async with asyncio.timeout(EVENT_SECONDS):
+            await writer.restore(project(kept).rows)
+        progress = Progress(writer, checkpoint, await writer.epochs())
+        while progress.checkpoint.revision < last:
+            async with asyncio.timeout(times.event_seconds):
                 messages = await consumer.next_batch()
             await progress.apply(messages)
-        removed = await store.sweep()
+        removed = await writer.sweep()
     metrics.SWEPT.inc(removed)
-    return progress.position
+    return progress.checkpoint
 
 
 async def _agrees(client: Client, applied: AppliedEvent) -> bool:

@@ -1,4 +1,4 @@
-"""The SQL of a rebuild: compare a live table with its rebuilt twin in the shadow schema, and make it the same.
+"""The SQL of a rebuild: compare a live table with its twin in the shadow schema, and make it the same.
 
 Rows are exchanged, not tables. So grants, views, triggers, statistics and prepared statements stay what they are, no
 reader ever waits, and the snapshot of each reader holds either the old rows or the new ones.
@@ -6,7 +6,6 @@ reader ever waits, and the snapshot of each reader holds either the old rows or 
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime
 
 import asyncpg
 from sqlalchemy import Table
@@ -16,9 +15,8 @@ from summit_models.subject import STREAM
 from summit_models.tables import DeadLetter
 from summit_projector.projections import PROJECTIONS
 from summit_projector.recovery.difference import EXAMPLES, Difference, Finding
-from summit_projector.recovery.stream_identity import Position
+from summit_projector.tables.checkpoint import Checkpoint, advance, new_generation
 from summit_projector.tables.partitions import create_statement, month_of
-from summit_projector.tables.store import CheckpointMovedError, new_generation
 from summit_projector.tables.upsert import OLDER_THAN_ANY
 
 STATEMENT_SECONDS = 3600.0
@@ -30,12 +28,12 @@ _DEAD_LETTERS = tables.metadata.tables[str(DeadLetter.__tablename__)]
 
 @dataclass(frozen=True)
 class Twin:
-    """A live table and how its rows are compared with the rebuilt ones."""
+    """A live table and how its rows are compared with the replayed ones."""
 
     table: Table
     key: str
     kept: str
-    """Condition on a live row `l` that has no rebuilt twin: the log cannot deny it."""
+    """Condition on a live row `l` without a replayed twin: the stream cannot deny it."""
     ignored: frozenset[str] = frozenset()
 
     @property
@@ -54,17 +52,18 @@ class Twin:
 _OF_VMS = [
     Twin(table, "id", "EXISTS (SELECT 1 FROM vms WHERE vms.id = l.id)") for table in (tables.vm_labels, tables.vm_words)
 ]
-"""After vms: triggers have followed what was put right there."""
+"""After vms: triggers have followed what was corrected there."""
 
 
-def twins(*, first: int, last: int, stream_created_at: datetime) -> list[Twin]:
-    """The tables to compare, in the order in which to do it, for a log that reaches from `first` to `last`.
+def twins(first: int, last: Checkpoint) -> list[Twin]:
+    """The tables to compare, in the order in which to do it, for a stream that reaches from `first` to `last`.
 
-    What was said last before `first` has aged out of the log: ended migrations, VMs long deleted. What outlives a log
-    may be from before this one.
+    The last events of some rows are before `first` and have aged out of the stream: ended migrations, VMs long deleted.
+    A row that outlives a stream may be from an earlier one.
     """
     older = f"l.revision < {first}"
-    judged = f"l.revision BETWEEN {first} AND {last} AND l.dead_lettered_at >= '{stream_created_at.isoformat()}'"
+    since = last.stream_created_at.isoformat()
+    judged = f"l.revision BETWEEN {first} AND {last.revision} AND l.dead_lettered_at >= '{since}'"
     return [
         *(Twin(p.table, p.key, f"{older} OR {p.outlives('l')}") for p in PROJECTIONS.values()),
         *_OF_VMS,
@@ -73,10 +72,7 @@ def twins(*, first: int, last: int, stream_created_at: datetime) -> list[Twin]:
 
 
 def successors() -> list[Twin]:
-    """The tables of a log that takes the place of another: it denies every row of which it does not tell.
-
-    But for those which outlive a log.
-    """
+    """The tables of a stream that replaces another one: rows that it does not have go, if they do not outlive it."""
     return [
         *(Twin(p.table, p.key, p.outlives("l")) for p in PROJECTIONS.values()),
         *_OF_VMS,
@@ -99,7 +95,7 @@ async def compare(live: asyncpg.Connection, shadow: str, twin: Twin) -> Differen
 
 
 async def put_right(live: asyncpg.Connection, shadow: str, twin: Twin) -> int:
-    """Delete what is surplus, and tell how many; add what is missing, replace what is wrong, touch nothing else."""
+    """Delete what is surplus, and return how many; add what is missing, replace what is wrong, touch nothing else."""
     deleted: str = await live.execute(
         f"DELETE FROM {twin.name} AS l WHERE {_without_twin(shadow, twin)} AND NOT ({twin.kept})",  # noqa: S608
         timeout=STATEMENT_SECONDS,
@@ -108,16 +104,16 @@ async def put_right(live: asyncpg.Connection, shadow: str, twin: Twin) -> int:
     return int(deleted.rsplit(maxsplit=1)[-1])
 
 
-async def take_place(live: asyncpg.Connection, shadow: str, before: Position, after: Position) -> int:
-    """Let the shadow's rows, which are of another log, take the place of the live ones, in one transaction.
+async def take_place(
+    live: asyncpg.Connection, shadow: str, before: Checkpoint, after: Checkpoint, generation: int
+) -> int:
+    """Let the shadow's rows, which are of another stream, take the place of the live ones, in one transaction.
 
-    Gives the number of rows that went since the other log does not know them. What stays of the old one is older than
-    any event. Raises CheckpointMovedError when the live tables are not at `before`.
+    Returns the number of rows that went because the other stream does not have them. Rows of the old one that stay are
+    older than any event. Raises CheckpointMovedError when the live tables are not at `before`, of this generation.
     """
     async with live.transaction():
-        generation = await live.fetchval(_FOLLOW, STREAM, before.revision, before.stream_created_at, *after)
-        if generation is None:
-            raise CheckpointMovedError(f"the checkpoint is not where it was left, at revision {before.revision}")
+        await advance(live, before, after, generation)
         await new_generation(live, generation)
         await merge_journal(live, shadow)
         removed = [await put_right(live, shadow, twin) for twin in successors()]
@@ -131,36 +127,33 @@ async def take_place(live: asyncpg.Connection, shadow: str, before: Position, af
 
 
 async def merge_journal(live: asyncpg.Connection, shadow: str) -> Difference:
-    """Move the rebuilt journal to the live one: entries that are missing or wrong there, but no month that was dropped.
+    """Move the replayed journal into the live one: entries that are missing or wrong there, but no dropped month.
 
-    Entries that the log does not have are of a log before this one, or older than it: they stay.
+    Entries that the stream does not have are older than it, or of an earlier stream: they stay.
     """
     since = await live.fetchval("SELECT history_since FROM checkpoint WHERE stream = $1", STREAM)
     kept = f"WHERE time >= '{since.isoformat()}'" if since else ""
-    rebuilt = f'(SELECT * FROM "{shadow}".events {kept}) AS s'  # noqa: S608  names are our own
+    replayed = f'(SELECT * FROM "{shadow}".events {kept}) AS s'  # noqa: S608  names are our own
     async with live.transaction():
-        for (time,) in await live.fetch(f"SELECT DISTINCT date_trunc('month', time, 'UTC') FROM {rebuilt}"):  # noqa: S608
+        for (time,) in await live.fetch(f"SELECT DISTINCT date_trunc('month', time, 'UTC') FROM {replayed}"):  # noqa: S608
             await live.execute(create_statement(month_of(time)))
-        counts = await live.fetchrow(_COMPARE_JOURNAL.format(rebuilt=rebuilt), timeout=STATEMENT_SECONDS)
-        await live.execute(_MERGE_JOURNAL.format(rebuilt=rebuilt), timeout=STATEMENT_SECONDS)
+        counts = await live.fetchrow(_COMPARE_JOURNAL.format(replayed=replayed), timeout=STATEMENT_SECONDS)
+        await live.execute(_MERGE_JOURNAL.format(replayed=replayed), timeout=STATEMENT_SECONDS)
         await live.execute(f'TRUNCATE "{shadow}".events')
     return Difference("events", **counts)
 
 
-_FOLLOW = """
-UPDATE checkpoint SET stream_created_at = $4, revision = $5, event_id = $6
-WHERE stream = $1 AND revision = $2 AND stream_created_at = $3 RETURNING generation
-"""
-# By the primary key of each partition. A log that was restored has the entries of the one before it: they are its own.
+# By the primary key of each partition. A stream that was restored from a backup has entries of the one before it: they
+# become its own, which is no difference.
 _COMPARE_JOURNAL = """
 SELECT count(*) AS rows, count(*) FILTER (WHERE l.key IS NULL) AS missing,
        count(*) FILTER (WHERE l.key IS NOT NULL
            AND (l.collection, l.key, l.type, l.data) IS DISTINCT FROM (s.collection, s.key, s.type, s.data)) AS wrong
-FROM {rebuilt} LEFT JOIN events AS l USING (revision, time)
+FROM {replayed} LEFT JOIN events AS l USING (revision, time)
 """
 _MERGE_JOURNAL = """
 INSERT INTO events AS l (revision, time, key, type, data, collection, stream_created_at)
-SELECT revision, time, key, type, data, collection, stream_created_at FROM {rebuilt}
+SELECT revision, time, key, type, data, collection, stream_created_at FROM {replayed}
 ON CONFLICT (revision, time) DO UPDATE
 SET key = excluded.key, type = excluded.type, data = excluded.data, collection = excluded.collection,
     stream_created_at = excluded.stream_created_at

@@ -12,8 +12,8 @@ import asyncpg
 
 from summit_models.contract import Revision
 from summit_projector.project import Entry
-from summit_projector.recovery.stream_identity import Position
 from summit_projector.tables import retention, upsert
+from summit_projector.tables.checkpoint import Checkpoint
 from summit_projector.tables.partitions import Month, create_statement, needed_months
 
 _COLUMNS = (*Entry._fields[:-1], "stream_created_at")
@@ -60,7 +60,7 @@ class Journal:
             await self._connection.execute(create_statement(month))
         return missing
 
-    async def add(self, entries: Sequence[Entry], checkpoint: Position) -> None:
+    async def add(self, entries: Sequence[Entry], checkpoint: Checkpoint) -> None:
         """Add entries to those that there are up to the checkpoint."""
         rows = [(*entry[:-1], checkpoint.stream_created_at) for entry in entries]
         if len(rows) >= upsert.MANY_ROWS and _are_new(entries, checkpoint.revision):
@@ -74,9 +74,9 @@ class Journal:
         if any(month.begin > datetime.now(UTC) for month in months):  # the next one: this one has just begun
             await self._drop_old_months()
 
-    async def cut(self, revision: Revision, stream_created_at: datetime) -> None:
-        """Delete this stream's entries after a revision, but no earlier stream's."""
-        await self._connection.execute(_CUT, revision, stream_created_at)
+    async def cut(self, checkpoint: Checkpoint) -> None:
+        """Delete the entries of this stream after the checkpoint, and none of an earlier stream."""
+        await self._connection.execute(_CUT, checkpoint.revision, checkpoint.stream_created_at)
 
     async def newest(self, at_most: int, stream_created_at: datetime) -> AppliedEvent | None:
         """The newest event of the stream that was applied up to a revision."""

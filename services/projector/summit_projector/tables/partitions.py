@@ -35,14 +35,14 @@ def month_of(time: datetime) -> Month:
 
 
 def month_before(time: datetime, months: int) -> Month:
-    """The month that is so many months before the one of `time`."""
+    """The month so many months before the one of `time`."""
     this = month_of(time)
     number = 12 * this.year + this.month - 1 - months
     return Month(number // 12, number % 12 + 1)
 
 
 def month_in(partition: str) -> Month | None:
-    """The month that a partition is for, by its name; None for another table."""
+    """The month of a partition, from its name; None for another table."""
     found = re.fullmatch(r"events_(\d{4})_(\d{2})", partition)
     return Month(int(found[1]), int(found[2])) if found else None
 

@@ -1,4 +1,4 @@
-"""Rows into their tables, unless the row they meet there is as new.
+"""Rows into their tables, unless the row there is as new.
 
 Few rows are inserted by prepared statements. Many VMs travel by binary COPY into a temporary table and from there by
 INSERT … ON CONFLICT: half the server's time and a quarter of ours. But to empty a temporary table at each commit takes
@@ -20,7 +20,7 @@ MANY_ROWS = 50
 TABLES = tuple(projection.table.name for projection in PROJECTIONS.values())
 
 OLDER_THAN_ANY = "epoch = -1, revision = 0"
-"""What makes a row older than any event: whichever comes next takes its place."""
+"""What makes a row older than any event: the next one takes its place."""
 
 _STAGING = "CREATE TEMPORARY TABLE IF NOT EXISTS incoming_vms (LIKE vms) ON COMMIT DELETE ROWS"
 
@@ -57,7 +57,7 @@ def _columns(table: Table) -> tuple[str, ...]:
 
 
 def _upsert(projection: Projection, source: str) -> str:
-    """SQL that writes rows from `source` unless the row they meet is as new."""
+    """SQL that writes rows from `source` unless the row there is as new."""
     name, columns = projection.table.name, ", ".join(_columns(projection.table))
     assignments = ", ".join(f"{c} = excluded.{c}" for c in _columns(projection.table) if c != projection.key)
     incoming = ", ".join(f"excluded.{column}" for column in projection.order_columns)

@@ -7,6 +7,7 @@ from pydantic import SecretStr
 
 from summit_projector.rebuild import rebuild
 from summit_projector.recovery.difference import Rebuilt
+from summit_projector.settings import ProjectorSettings
 from summit_runtime.nats import bus
 from summit_runtime.process import FatalError
 from summit_standalone.errors import StandaloneError
@@ -24,9 +25,10 @@ async def rebuild_tables(data_dir: Path | None) -> Rebuilt:
         state = read_state(data_dir)
         nats_url, database_url = nats_url or state["natsUrl"], database_url or state["databaseUrl"]
     try:
-        client = await bus.connect(SecretStr(nats_url), name="rebuild")
+        settings = ProjectorSettings(NATS_URL=SecretStr(nats_url), DATABASE_URL=SecretStr(database_url))
+        client = await bus.connect(settings.nats_url, name="rebuild")
         try:
-            return await rebuild(client, SecretStr(database_url))
+            return await rebuild(client, settings)
         finally:
             await bus.close(client)
     except FatalError as error:

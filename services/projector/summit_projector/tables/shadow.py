@@ -1,4 +1,4 @@
-"""A schema beside the live one, for tables that are made anew: a rebuild's, or those of a log that was replaced."""
+"""A schema beside the live one, for tables that are made again: by a rebuild, or from a stream that was replaced."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
