@@ -31,7 +31,6 @@ from summit_watcher.normalize import (
     InstancetypeKey,
     VmiFacts,
     instancetype_facts,
-    instancetype_key,
     join_vm,
     vm_facts,
     vmi_facts,
@@ -178,7 +177,7 @@ def expected_vms(truth: Truth, *, cluster: str, datacenter: str) -> dict[str, Js
     joined = [join(None, alone, None) for alone in instances.pop("", ())]
     for vm in _facts(truth, VIRTUAL_MACHINES, vm_facts):
         shown = max(instances[vm.uid], key=lambda vmi: (not vmi.is_final, vmi.resource_version), default=None)
-        key = instancetype_key(vm)
+        key = vm.instancetype_key
         joined.append(join(vm, shown, instancetypes.get(key) if key else None))
     return {vm.id: json.loads(vm.model_dump_json()) for vm in joined}
 

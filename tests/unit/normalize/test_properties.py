@@ -25,7 +25,6 @@ from summit_watcher.normalize import (
     VmiFacts,
     ended_migration,
     instancetype_facts,
-    instancetype_key,
     join_migration,
     join_vm,
     migration_facts,
@@ -108,7 +107,6 @@ def test_mutated_manifests_always_make_a_sound_vm(
     vm_read = vm_facts(read(VIRTUAL_MACHINES, vm))
     vmi_read: VmiFacts = vmi_facts(read(VIRTUAL_MACHINE_INSTANCES, vmi))
     sizes = instancetype_facts(read(CLUSTER_INSTANCETYPES, instancetype))
-    instancetype_key(vm_read)
     joins = (
         [(vm_read, None, None), (vm_read, None, sizes)]
         if only

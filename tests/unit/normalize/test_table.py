@@ -26,7 +26,6 @@ from summit_watcher.kube.resources import (
 )
 from summit_watcher.normalize import (
     instancetype_facts,
-    instancetype_key,
     join_migration,
     join_vm,
     migration_facts,
@@ -168,7 +167,7 @@ def test_key_of_a_namespaced_instancetype_has_its_namespace() -> None:
     for kind, namespace in (("VirtualMachineInstancetype", "t"), (None, "")):
         vm = manifest({"spec": {"instancetype": {"name": "small", "kind": kind}}}, "VirtualMachine")
         facts = vm_facts(decoded(VIRTUAL_MACHINES, vm))
-        assert instancetype_key(facts) == (namespace, "small")
+        assert facts.instancetype_key == (namespace, "small")
 
 
 def test_equal_facts_share_their_values() -> None:

@@ -29,7 +29,6 @@ from summit_watcher.normalize import (
     VmFacts,
     VmiFacts,
     instancetype_facts,
-    instancetype_key,
     migration_facts,
     number_of,
     vm_facts,
@@ -120,7 +119,7 @@ class ClusterCache:
         return max(instances, key=lambda vmi: (not vmi.is_final, vmi.resource_version), default=None)
 
     def instancetype_of(self, vm: VmFacts | None) -> InstancetypeFacts | None:
-        key = instancetype_key(vm) if vm else None
+        key = vm.instancetype_key if vm else None
         return self._instancetype_by_key.get(key) if key else None
 
     def moved_by(self, migration: MigrationFacts) -> tuple[VmiFacts | None, Uid | None]:
@@ -151,7 +150,7 @@ class ClusterCache:
         self._touched[resource.plural].update(dict.fromkeys(uids))
 
     def _vms_with(self, instancetypes: set[InstancetypeKey]) -> list[Uid]:
-        return [uid for uid, vm in self.vms.items.items() if instancetype_key(vm) in instancetypes]
+        return [uid for uid, vm in self.vms.items.items() if vm.instancetype_key in instancetypes]
 
     def _vm_changed(self, change: Change[VmFacts]) -> None:
         if _is_only_newer(change):

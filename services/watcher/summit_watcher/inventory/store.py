@@ -4,19 +4,10 @@ A list replaces the store at `init_done` and not before, so a list that breaks o
 Each method answers what it has changed.
 """
 
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from summit_models.contract import Uid
-
-
-class Facts(Protocol):
-    """What the store has to know of an object."""
-
-    @property
-    def uid(self) -> str: ...
-    @property
-    def resource_version(self) -> int: ...
-
+from summit_watcher.normalize import Facts
 
 FactsT = TypeVar("FactsT", bound=Facts)
 

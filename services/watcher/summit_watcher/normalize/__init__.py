@@ -4,14 +4,15 @@ There are two steps. `*_facts` reads a manifest into the little that must be kep
 makes the state from the facts of all its objects. A bad value becomes None and a sentence in `problems`.
 """
 
-from summit_watcher.normalize.facts import number_of
+from summit_watcher.normalize.facts import Facts, number_of
 from summit_watcher.normalize.instance import VmiFacts, vmi_facts
 from summit_watcher.normalize.instancetype import InstancetypeFacts, InstancetypeKey, instancetype_facts
 from summit_watcher.normalize.migration import MigrationFacts, ended_migration, join_migration, migration_facts
-from summit_watcher.normalize.virtualmachine import VmFacts, instancetype_key, vm_facts
+from summit_watcher.normalize.virtualmachine import VmFacts, vm_facts
 from summit_watcher.normalize.vm import join_vm
 
 __all__ = [
+    "Facts",
     "InstancetypeFacts",
     "InstancetypeKey",
     "MigrationFacts",
@@ -19,7 +20,6 @@ __all__ = [
     "VmiFacts",
     "ended_migration",
     "instancetype_facts",
-    "instancetype_key",
     "join_migration",
     "join_vm",
     "migration_facts",

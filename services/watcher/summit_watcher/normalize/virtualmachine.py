@@ -38,16 +38,12 @@ class VmFacts(Facts, frozen=True, gc=False, kw_only=True):
     disks: tuple[Disk, ...] | None = None
     instancetype: str | None = None
     instancetype_key: InstancetypeKey | None = None
+    """The instancetype that `join_vm` needs; None if the VM names none that could exist."""
     pinned: str | None = None
     """`<uid>-<generation>` of the instancetype as this VM uses it."""
     declared_os: str | None = None
     machine_type: str | None = None
     firmware_uuid: str | None = None
-
-
-def instancetype_key(vm: VmFacts) -> InstancetypeKey | None:
-    """The instancetype that `join_vm` needs; None if the VM names none that could exist."""
-    return vm.instancetype_key
 
 
 def vm_facts(vm: VirtualMachine) -> VmFacts:
