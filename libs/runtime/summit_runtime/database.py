@@ -23,9 +23,9 @@ OUTAGE = (
     TimeoutError,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # of a connection that ended while a statement was prepared (asyncpg 0.32)
+    asyncpg.InternalClientError,  # the connection ended while a statement was prepared (asyncpg 0.32)
 )
-"""What a server that is away, restarting, not migrated yet or out of disk makes of our calls; it passes by itself."""
+"""Errors of calls to a server that is away, restarting, not migrated yet or out of disk; they pass by themselves."""
 
 REVISION_CHANNEL = "summit_revision"
 """NOTIFY after each commit; the payload is the new revision."""
@@ -41,7 +41,7 @@ def in_schema(url: SecretStr, schema: str) -> SecretStr:
 async def connect(url: SecretStr, *, application: str, **settings: str) -> asyncpg.Connection:
     """Open one connection, with settings of the server as `statement_timeout`.
 
-    Raises OSError or asyncpg.PostgresError when the server cannot be had.
+    Raises OSError or asyncpg.PostgresError when it cannot connect.
     """
     return await asyncpg.connect(
         url.get_secret_value(),
@@ -54,8 +54,8 @@ async def connect(url: SecretStr, *, application: str, **settings: str) -> async
 def engine(url: SecretStr, *, application: str, **settings: str) -> AsyncEngine:
     """A pool of connections for SQLAlchemy; nothing is opened until first use.
 
-    More than `POOL_SIZE` at once wait their turn: SQLAlchemy's overflow would open a connection for each and close it
-    after, at twenty times the cost of the query, just when there is most to do.
+    Queries beyond `POOL_SIZE` wait their turn: SQLAlchemy's overflow would open a connection for each and close it
+    afterwards, at twenty times the cost of the query, just when there is most to do.
     """
     pool = create_async_engine(
         "postgresql+asyncpg://",
@@ -78,5 +78,5 @@ def _refuse_closed(connection: Any, *_: object) -> None:
 
 
 def _terminate(connection: Any, _: object) -> None:
-    """End the connection without a goodbye, which a server that stands still would not return."""
+    """End the connection without a goodbye, which a server that hangs would not answer."""
     connection.driver_connection.terminate()

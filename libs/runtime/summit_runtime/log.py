@@ -23,7 +23,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """`{"ts", "level", "logger", "msg"}` and what the line was given as `extra`."""
+    """`{"ts", "level", "logger", "msg"}` and the members of the line's `extra`."""
 
     converter = staticmethod(time.gmtime)
 
@@ -42,10 +42,10 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(level: str, style: Literal["text", "json"]) -> None:
-    """Send all log lines of this process to stderr. Libraries are heard from WARNING on."""
+    """Send all log lines of this process to stderr. Libraries log from WARNING on."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("summit").setLevel(level)
-    # nats-py tells of each attempt to reconnect, with a traceback; `bus` tells of the connection once.
+    # nats-py logs each attempt to reconnect, with a traceback; `nats.bus` logs the outage once.
     logging.getLogger("nats").setLevel(logging.ERROR)

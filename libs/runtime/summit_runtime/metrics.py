@@ -1,8 +1,8 @@
-"""What Prometheus may ask of any process, and the series that every process has.
+"""The Prometheus series that every process has, and how they are exposed.
 
 Each service declares its own series in its module `metrics`, at import: so they exist, with 0, before the first thing
 happens, and `rate()` sees the first error. Labels are clusters, resources and small enums, never a VM's name. Nothing
-is counted per event where a batch can be counted; what an object knows anyway is asked for when Prometheus asks.
+is counted per event where a batch can be counted; a value that an object has anyway is read when Prometheus asks.
 """
 
 import importlib.metadata
@@ -12,7 +12,7 @@ from prometheus_client import generate_latest as _generate
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series for each counter and histogram, which nobody graphs
+disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series for each counter, which nobody graphs
 
 BUILD = Gauge(
     "summit_build_info", "Always 1; a new version among the labels is the moment of an upgrade", labelnames=("version",)
@@ -28,18 +28,18 @@ UNACKNOWLEDGED = Gauge(
 )
 DENIED = Gauge(
     "summit_publish_denied_events",
-    "Events that the user of NATS_URL may not publish, and that wait; above 0: give it the right, the log says which",
+    "Waiting events that the user of NATS_URL may not publish; above 0: grant the permission that the log names",
 )
 PUBLISHED = Counter("summit_published_events", "Events that NATS has stored; 0 per minute in a busy fleet is wrong")
 RESENT = Counter("summit_publish_resent_events", "Events sent once more; rising: NATS refuses, restarts or is slow")
 DROPPED = Counter("summit_publish_dropped_events", "Events that NATS can never store; above 0: report it, with the log")
 REPUBLISHED = Counter(
     "summit_republished_events",
-    "Confirmed events sent again because NATS was started anew or lost them; rising: it loses power or its disk",
+    "Confirmed events sent again because NATS had lost them; rising: it loses power or its disk",
 )
 PUBLISH_FAILURES = Counter(
     "summit_publish_failures",
-    "Batches that did not end well; 'refused' and 'denied' have their reason in the log, 'unanswered' is slow",
+    "Batches that failed; the log has the reason of 'refused' and 'denied', and 'unanswered' means a slow server",
     labelnames=("reason",),
 )
 PUBLISH_FAILURE_REASONS = ("refused", "denied", "unanswered", "disconnected")

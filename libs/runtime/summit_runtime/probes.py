@@ -1,6 +1,6 @@
 """`/livez`, `/readyz` and `/metrics` for processes without an HTTP API of their own, in Kubernetes' own format.
 
-Liveness never looks at a dependency: restarting us heals neither NATS nor Postgres. Readiness names what is missing.
+Liveness never depends on another server: a restart heals neither NATS nor Postgres. Readiness names what is missing.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -11,12 +11,12 @@ from aiohttp import web
 from summit_runtime import metrics
 
 Check = Callable[[], str | None]
-"""Answers None when all is well, else why not."""
+"""Returns None when all is well, or else the reason."""
 
 
 @asynccontextmanager
 async def serve_probes(host: str, port: int, checks: Mapping[str, Check]) -> AsyncIterator[None]:
-    """Answer probes while the block runs. Port 0 serves none: the process is a child whose parent watches it."""
+    """Answer probes while the block runs. Port 0 serves none: the parent of a child process watches it."""
     if port == 0:
         yield
         return

@@ -1,6 +1,6 @@
 """One way to start and stop a process: settings, log, signals, and the only `except Exception` there is.
 
-SIGTERM and SIGINT set `stop`; the service finishes what it holds and returns. A second signal ends it at once.
+SIGTERM and SIGINT set `stop`; the service finishes its work and returns. A second signal ends it at once.
 """
 
 import asyncio
@@ -18,13 +18,13 @@ from summit_runtime.waiting import run_until
 logger = logging.getLogger("summit.process")
 
 GRACE_SECONDS = 3.5
-"""What a service has from SIGTERM on to finish what it holds. Above each service's own limits."""
+"""Time from SIGTERM on for a service to finish its work. Above each service's own limits."""
 
 SettingsT = TypeVar("SettingsT", bound=ProcessSettings)
 
 
 class FatalError(Exception):
-    """Something only a person or a new start can mend; the sentence says what. The process ends with exit code 1."""
+    """Only a person or a restart can help; the sentence explains. The process ends with exit code 1."""
 
 
 def main(
@@ -38,7 +38,7 @@ def main(
 
     `loop_factory` makes the event loop, uvloop's for example; asyncio's own by default.
     """
-    if len(sys.argv) > 1:  # `--help`, or another command meant for the container of a service
+    if len(sys.argv) > 1:  # `--help`, or a command meant for the container of another service
         sys.stderr.write(f"{name} takes no arguments, only environment variables: docs/operations.md has them\n")
         sys.exit(2)
     try:
@@ -47,7 +47,7 @@ def main(
         sys.stderr.write(f"{name}: {error}\n")
         sys.exit(2)
     log.configure(settings.log_level, settings.log_format)
-    logger.info("%s starts with %s", name, str(settings) or "all settings as they are by default")
+    logger.info("%s starts with %s", name, str(settings) or "all settings at their defaults")
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         sys.exit(runner.run(_run(name, settings, service)))
 
@@ -67,9 +67,9 @@ async def _run(
 
 
 async def supervised(name: str, work: Callable[[], Awaitable[None]], *, retry: Backoff | None = None) -> None:
-    """Run `work` to its end. After a failure nobody foresaw, log it with its traceback and run it again.
+    """Run `work` to its end. After an unforeseen failure, log it with its traceback and run it again.
 
-    Without `retry` such a failure, and in any case a FatalError inside, ends in FatalError.
+    Without `retry`, such a failure ends in FatalError; a FatalError inside always does.
     """
     while True:
         try:
@@ -79,7 +79,7 @@ async def supervised(name: str, work: Callable[[], Awaitable[None]], *, retry: B
                 raise fatal from error
             logger.exception("%s failed", name)
             if retry is None:
-                raise FatalError("the failure above was not foreseen; please report it") from error
+                raise FatalError("the failure above is unforeseen; please report it") from error
             delay = retry.next_seconds()
             logger.info("%s starts again in %.1f s", name, delay)
             await asyncio.sleep(delay)

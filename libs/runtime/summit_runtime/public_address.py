@@ -1,11 +1,11 @@
-"""Addresses of servers as they may be shown: on a screen, in a sentence, in a log."""
+"""Addresses of servers without their secrets, for screens, sentences and logs."""
 
 import re
 
 
 def public_address(url: str) -> str:
-    """Without user and password, of each server in a list; NATS takes a token as the user, so that goes as well.
+    """Remove user and password, for each server in a list; NATS accepts a token as the user.
 
-    Options go too: Postgres takes a password there.
+    Remove the options too: Postgres accepts a password there.
     """
     return re.sub(r"[^/,]*@", "", url).partition("?")[0]

@@ -21,13 +21,13 @@ class ProcessSettings(BaseSettings):
     nats_url: SecretStr = Field(
         default=SecretStr("nats://127.0.0.1:4222"),
         validation_alias="NATS_URL",
-        description="NATS server, with user and password where it asks for them",
+        description="NATS server, with user and password if it needs them",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", validation_alias="LOG_LEVEL")
     log_format: Literal["text", "json"] = Field(default="text", validation_alias="LOG_FORMAT")
 
     def __str__(self) -> str:
-        """Which variables are set, for the log; of addresses where they are, of other secrets nothing."""
+        """The variables that are set, for the log; without passwords, and with other secrets masked."""
         are_set = [name for name in type(self).model_fields if name in self.model_fields_set]
         return " ".join(f"{self._variable(name)}={_shown(name, getattr(self, name))}" for name in are_set)
 
@@ -38,7 +38,7 @@ class ProcessSettings(BaseSettings):
 
     @classmethod
     def from_environment(cls, **given: SecretStr) -> Self:
-        """Read the settings of this process; `given` are variables that take the place of the environment's.
+        """Read the settings of this process; `given` replaces variables of the environment.
 
         Raises SettingsError for a missing or malformed variable and for one with the service's prefix that does not
         exist: pydantic-settings would ignore a misspelt name.
@@ -55,13 +55,13 @@ class ProcessSettings(BaseSettings):
 
 
 def _sentence(error: ValidationError, prefix: str) -> str:
-    """What is wrong, with the variable it is wrong in; what is wrong of several together names them itself."""
+    """What is wrong and in which variable; an error about several variables names them itself."""
     wrong = error.errors()[0]
-    complaint = str(wrong["msg"]).removeprefix("Value error, ")
+    problem = str(wrong["msg"]).removeprefix("Value error, ")
     if not wrong["loc"]:
-        return complaint
+        return problem
     name = str(wrong["loc"][0])
-    return f"variable {name if name.isupper() else prefix + name.upper()}: {complaint}"
+    return f"variable {name if name.isupper() else prefix + name.upper()}: {problem}"
 
 
 def _shown(name: str, value: object) -> str:
@@ -85,7 +85,7 @@ class DatabaseSettings(ProcessSettings):
     @field_validator("database_url")
     @classmethod
     def _of_postgres(cls, value: SecretStr) -> SecretStr:
-        """Else it would be waited for like a server that is away."""
+        """Refuse it at the start; otherwise the process would wait for it like for a server that is away."""
         if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
             raise ValueError("write it as postgresql://user:password@host:port/database")
         return value

@@ -35,7 +35,7 @@ _NEWEST = re.compile(r"wrong last sequence: (\d+)$")
 
 
 class NotStoredError(Exception):
-    """NATS has not confirmed the events; the sentence says why."""
+    """NATS has not confirmed the events; the sentence has the reason."""
 
     def __init__(self, reason: str, *, unsure: bool = False) -> None:
         super().__init__(reason)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from summit_runtime.nats.fast_batch import Message
 
 WINDOW_EVENTS = 2048
-"""Bounds the memory of a queue: 3 MB of events of 1.3 KB. Twice what may be unanswered: while that is on its way, more
-waits."""
+"""Bounds the memory of a queue: 3 MB of events of 1.3 KB. Twice the events that may be unanswered: while those are on
+their way, as many wait."""
 
 
 @dataclass(eq=False, slots=True)
@@ -23,7 +23,7 @@ class Entry:
     message: Message
     queue: "ClusterQueue"
     in_window: bool = True
-    """False: it was stored and lost again, and has left the window before."""
+    """False: it has left the window before, and was lost after that."""
     settled: bool = False
 
 
@@ -34,9 +34,9 @@ class ClusterQueue:
         self._room = asyncio.Semaphore(WINDOW_EVENTS)
         self._waiting: deque[Entry] = deque()
         self._unsettled: deque[Entry] = deque()
-        """All that have not left, in order; one that was overtaken leaves when it is the oldest."""
+        """All events that have not left, in order; one that was overtaken leaves when it is the oldest."""
         self._flushes: deque[tuple[Entry, asyncio.Future[None]]] = deque()
-        """Who waits for which event and all before it."""
+        """Each is done when its event, and all before it, are settled."""
 
     @property
     def waiting(self) -> int:
@@ -50,17 +50,17 @@ class ClusterQueue:
         return entry
 
     def take(self) -> Entry:
-        """The oldest event that waits."""
+        """The oldest waiting event."""
         return self._waiting.popleft()
 
     def restore(self, message: Message) -> Entry:
-        """An event that had left already, before all that are here."""
+        """Add an event that had left already, before all others."""
         entry = Entry(message, self, in_window=False)
         self._unsettled.appendleft(entry)
         return entry
 
     def settle(self, entry: Entry) -> None:
-        """The event is stored, or can never be."""
+        """Note that the event is stored, or never can be."""
         entry.settled = True
         if entry.in_window:
             self._room.release()
@@ -72,7 +72,7 @@ class ClusterQueue:
                     stored.set_result(None)
 
     async def flush(self) -> None:
-        """Wait until all that is here now is settled, whatever comes meanwhile."""
+        """Wait until all present events are settled, whatever comes meanwhile."""
         if self._unsettled:
             stored = asyncio.get_running_loop().create_future()
             self._flushes.append((self._unsettled[-1], stored))
@@ -85,9 +85,9 @@ class FairQueue:
     def __init__(self) -> None:
         self._queues: dict[str, ClusterQueue] = {}
         self._turns: deque[ClusterQueue] = deque()
-        """Those in which something waits."""
+        """The queues with a waiting event."""
         self.unsettled = 0
-        """Events of all clusters that have not left."""
+        """How many events of all clusters have not left."""
 
     def of(self, datacenter: str, cluster: str) -> ClusterQueue:
         name = f"{datacenter}.{cluster}"
@@ -105,7 +105,7 @@ class FairQueue:
         return entry
 
     def take(self) -> Entry | None:
-        """The next event that may be sent, of the cluster whose turn it is."""
+        """The next event to send, from the cluster whose turn it is."""
         if not self._turns:
             return None
         queue = self._turns.popleft()
@@ -115,7 +115,7 @@ class FairQueue:
         return entry
 
     def restore(self, messages: Sequence[Message]) -> Iterable[Entry]:
-        """Events that had left already and are to be sent before all others, in their order."""
+        """Add events that had left already, in their order, before all others."""
         self.unsettled += len(messages)
         return reversed([self._of_subject(m.subject).restore(m) for m in reversed(messages)])
 

@@ -4,7 +4,7 @@ A batch is a numbered run of ordinary messages. Number and operation stand in th
 `<inbox>.<batch>.<flow>.<gap mode>.<number>.<operation>.$FI`, and the last message commits the batch and is stored like
 the others: a batch of one is one message and one answer, as cheap as a plain publish. With gap mode `fail` the server
 stores a prefix of the run and nothing after the first message that is missing or refused; its acks and its final
-answer say how long the prefix is. A batch whose last message never comes is forgotten by the server after ten seconds.
+answer have its length. The server forgets a batch whose last message does not come within ten seconds.
 
 Seen with nats-server 2.15.1, and not in the ADR: a duplicate is skipped and counted as stored wherever it stands.
 """
@@ -47,7 +47,7 @@ class Outcome(NamedTuple):
     complete: bool = False
     refusal: str = ""
     unstorable: int | None = None
-    """Number in the batch, from 1, of a message that no retry can store; `refusal` says why."""
+    """Number in the batch, from 1, of a message that no retry can store; `refusal` has the reason."""
     sequence: int = 0
     """Of a complete batch: the last message's place in the stream; 0 when that was a duplicate."""
 
@@ -68,7 +68,7 @@ class _Answer(msgspec.Struct):
 
 _decode = msgspec.json.Decoder(_Answer).decode
 _NOT_READY = _Answer(error=_Error(description="no stream takes them: JetStream is not ready"))
-"""What an empty answer means, the server's 503."""
+"""The meaning of an empty answer, which is the server's 503."""
 
 
 @dataclass

@@ -41,7 +41,7 @@ class StreamState(NamedTuple):
 async def stream_state(client: Client) -> StreamState:
     info = await client.jetstream().stream_info(STREAM)
     if info.created is None:
-        raise FatalError(f"NATS does not say when the stream {STREAM!r} was created; is it a JetStream server?")
+        raise FatalError(f"NATS does not report when the stream {STREAM!r} was created: is it a JetStream server?")
     return StreamState(
         created_at=info.created,
         first_sequence=info.state.first_seq,
@@ -84,7 +84,9 @@ async def ensure_stream(client: Client) -> None:
             await _ensure(client)
         except NatsError as error:
             if isinstance(error, APIError) and not isinstance(error, ServiceUnavailableError):
-                raise FatalError(f"NATS refuses the stream {STREAM!r}: {error}; are we permitted?") from error
+                raise FatalError(
+                    f"NATS refuses the stream {STREAM!r}: {error}; does the user of NATS_URL have the permission?"
+                ) from error
             waiting.holds("NATS does not answer about the stream %r (%s): is JetStream on? Trying again", STREAM, error)
             await asyncio.sleep(backoff.next_seconds())
         else:

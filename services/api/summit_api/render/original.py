@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from pydantic import BaseModel
 
 from summit_api.query.datacenters import Count, DatacenterRow
 from summit_api.query.read_transaction import ReadTransaction
@@ -20,30 +19,14 @@ from summit_api.shapes.original import (
 )
 from summit_models.contract import DatacenterId
 from summit_models.datacenter import Datacenter
+from summit_models.structs import encoding_struct
 from summit_models.vm import Vm, VmStatus
 
-
-def _encodable(model: type[BaseModel], *, kw_only: bool = False) -> type[msgspec.Struct]:
-    """A struct with the model's members, which encodes in a microsecond and leaves out members with their default.
-
-    `gc=False`: ten thousand of them would make the garbage collector walk the heap several times per answer.
-    """
-    members = model.model_fields.items()
-    return msgspec.defstruct(
-        model.__name__,
-        [(name, Any) if field.is_required() else (name, Any, field.default) for name, field in members],
-        rename={name: field.alias for name, field in members if field.alias},
-        omit_defaults=True,
-        kw_only=kw_only,
-        gc=False,
-    )
-
-
-_Vm = _encodable(OriginalVm)
-_Datacenter = _encodable(OriginalDatacenter, kw_only=True)
-_Datacenters = _encodable(Datacenters)
-_Migration = _encodable(OriginalMigration)
-_Status = _encodable(Status)
+_Vm = encoding_struct(OriginalVm)
+_Datacenter = encoding_struct(OriginalDatacenter, kw_only=True)
+_Datacenters = encoding_struct(Datacenters)
+_Migration = encoding_struct(OriginalMigration)
+_Status = encoding_struct(Status)
 
 
 def datacenters(
