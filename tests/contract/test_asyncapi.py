@@ -51,7 +51,7 @@ def test_all_references_lead_somewhere(rendered: dict[str, Any]) -> None:
 
 
 def test_parts_of_an_address_are_described(rendered: dict[str, Any]) -> None:
-    """Each with an example."""
+    """Each of them has an example."""
     for channel in rendered["channels"].values():
         assert set(parameters(channel["address"])) == set(channel["parameters"])
     assert all(parameter["examples"] for parameter in rendered["components"]["parameters"].values())

@@ -1,4 +1,4 @@
-"""docs/events.md is for people; it leaves out no member of any event."""
+"""docs/events.md is for people, and names every member of every event."""
 
 import re
 from collections.abc import Iterator
@@ -31,5 +31,5 @@ def models_in(annotation: Any) -> Iterator[type[Contract]]:
 
 @pytest.mark.parametrize("name", MESSAGES)
 def test_each_member_of_each_event_is_named(name: str) -> None:
-    """By its JSON name, as code."""
+    """The page names it by its JSON name, as code."""
     assert set(members(MESSAGES[name])) - NAMED == set()

@@ -1,4 +1,4 @@
-"""Events that were published once are read for ever: by the contract's models and by the projector.
+"""The contract's models and the projector can read every event that was ever published.
 
 `recorded/` has one event of each type for each time that the contract grew, under the subject it was stored under.
 Add a directory when it grows; never change what is there.
@@ -33,7 +33,7 @@ def collection(recorded: dict[str, Any]) -> str:
 
 
 def test_each_type_is_recorded() -> None:
-    """Of the first version, all that there was."""
+    """The first version has all types that existed then."""
     types = {recorded["event"]["type"] for name, recorded in RECORDED.items() if name.startswith("1-first")}
     assert types == {
         *(f"summit.vm.{kind}" for kind in ("created", "updated", "deleted", "observed")),
@@ -63,7 +63,7 @@ def test_projector_applies_what_was_recorded(name: str) -> None:
 
 @pytest.mark.parametrize("name", RECORDED)
 def test_event_of_a_later_version_is_read_too(name: str) -> None:
-    """Members that are not known yet are passed over, in the envelope and in the state."""
+    """Unknown members are ignored, in the envelope and in the state."""
     recorded = RECORDED[name]
     event = recorded["event"] | {"later": {"a": 1}, "data": recorded["event"]["data"] | {"later": ["b"]}}
     batch = project([StreamMessage(7, recorded["subject"], json.dumps(event).encode(), 0)])

@@ -1,4 +1,4 @@
-"""Appending to the log by hand: all or none, and only onto what the decision was made from."""
+"""Appending to the log by hand: all events or none, and only if the log has nothing newer."""
 
 import asyncio
 import logging
@@ -35,18 +35,18 @@ async def client(nats_url: str) -> AsyncIterator[Client]:
         yield client
 
 
-async def last_words(client: Client) -> dict[str, int]:
+async def newest(client: Client) -> dict[str, int]:
     return {message.subject: message.sequence async for message in last_per_subject(client, "summit.vms.>")}
 
 
 async def test_event_is_stored_onto_the_revision_it_was_made_from(client: Client) -> None:
-    """0 stands for nothing yet."""
+    """Revision 0 means that there is none yet."""
     assert await append(client, [event(1)], basis(0)) == 1
     assert await append(client, [event(2)], basis(1)) == 2
 
 
-async def test_of_two_made_from_one_revision_the_second_is_refused(client: Client) -> None:
-    """It is told the revision that it has not seen; also where that is in another datacenter."""
+async def test_the_second_of_two_events_made_from_one_revision_is_refused(client: Client) -> None:
+    """The error has the revision that it has not seen, even if that is in another datacenter."""
     await append(client, [event(1)], basis(0))
     with pytest.raises(ConflictError) as conflict:
         await append(client, [event(2, datacenter="dc-uppsala")], basis(0))
@@ -55,24 +55,24 @@ async def test_of_two_made_from_one_revision_the_second_is_refused(client: Clien
 
 
 async def test_two_events_are_stored_together_or_not_at_all(client: Client) -> None:
-    """A VM that moves ends under one subject and goes on under the other, for every reader."""
+    """A VM that moves ends under one subject and continues under the other, for every reader."""
     await append(client, [event(1)], basis(0))
     moved = [event(2, DELETED), event(3, datacenter="dc-uppsala")]
     assert await append(client, moved, basis(1)) == 3
-    assert await last_words(client) == {subject_of(event): n for n, event in enumerate(moved, 2)}
+    assert await newest(client) == {subject_of(event): n for n, event in enumerate(moved, 2)}
     with pytest.raises(ConflictError):
         await append(client, [event(4), event(5, datacenter="dc-uppsala")], basis(1))
     assert (await stream_state(client)).last_sequence == 3
 
 
 async def test_plain_subscriber_sees_both_events_of_a_batch(client: Client) -> None:
-    """What is stored together is republished like everything else."""
+    """The stream republishes them like all others."""
     seen: asyncio.Queue[str] = asyncio.Queue()
 
-    async def hear(message: object) -> None:
+    async def receive(message: object) -> None:
         seen.put_nowait(message.subject)  # type: ignore[attr-defined]
 
-    await client.subscribe("summit.>", cb=hear)
+    await client.subscribe("summit.>", cb=receive)
     await append(client, [event(1, DELETED), event(2, datacenter="dc-uppsala")], basis(0))
     async with asyncio.timeout(10):
         assert [await seen.get(), await seen.get()] == [
@@ -81,7 +81,7 @@ async def test_plain_subscriber_sees_both_events_of_a_batch(client: Client) -> N
         ]
 
 
-async def test_refusal_is_told_in_the_servers_words(client: Client) -> None:
+async def test_a_refusal_has_the_servers_reason(client: Client) -> None:
     """An event that is too large for the stream, for example."""
     large = unmanaged_event(name="x" * 300_000)
     with pytest.raises(NotStoredError, match="exceeds maximum") as refused:
@@ -90,7 +90,7 @@ async def test_refusal_is_told_in_the_servers_words(client: Client) -> None:
 
 
 async def test_nothing_is_kept_for_a_server_that_is_away(tmp_path: Path) -> None:
-    """The client would buffer it and send it after a reconnect, long after the failure was told."""
+    """The client would buffer it and send it after a reconnect, long after it has reported the failure."""
     async with embedded_nats(tmp_path / "nats") as url, publisher(url) as client:
         pass
     with pytest.raises(NotStoredError, match="not connected"):

@@ -40,8 +40,8 @@ async def read(url: str, count: int, *, after: int = 0) -> list[StreamMessage]:
     return messages
 
 
-async def test_the_stream_is_made_once_and_kept(nats_url: str) -> None:
-    """Each process makes sure of it at its start; the second finds what the first made."""
+async def test_the_stream_is_created_once_and_kept(nats_url: str) -> None:
+    """Each process creates it at its start if it is missing; the second one finds it."""
     client = await bus.connect(SecretStr(nats_url), name="test")
     await ensure_stream(client)
     created = (await stream_state(client)).created_at
@@ -50,8 +50,8 @@ async def test_the_stream_is_made_once_and_kept(nats_url: str) -> None:
     await bus.close(client)
 
 
-async def test_who_is_cancelled_while_an_answer_comes_ends(nats_url: str) -> None:
-    """At whichever moment: a task of a group is cancelled once."""
+async def test_a_task_that_is_cancelled_while_an_answer_comes_ends(nats_url: str) -> None:
+    """It may happen at any moment, and a task of a group is cancelled only once."""
     client = await bus.connect(SecretStr(nats_url), name="test")
     await ensure_stream(client)
 
@@ -70,10 +70,10 @@ async def test_who_is_cancelled_while_an_answer_comes_ends(nats_url: str) -> Non
     await bus.close(client)
 
 
-async def test_a_server_that_is_not_ready_when_the_stream_is_made_is_waited_for(
+async def test_creating_the_stream_waits_for_a_server_that_is_not_ready(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """No process ends because NATS restarts while it starts."""
+    """No process fails because NATS restarts while it starts."""
     port = choose_port(tmp_path)
     without_jetstream = Program("nats", (_binary(), "--addr", "127.0.0.1", "--port", str(port)))
     async with kept_running(replace(without_jetstream, log=tmp_path / "nats.log")):
@@ -86,7 +86,7 @@ async def test_a_server_that_is_not_ready_when_the_stream_is_made_is_waited_for(
         await bus.close(client)
 
 
-async def test_what_an_operator_changed_of_the_stream_stays(nats_url: str) -> None:
+async def test_an_operators_changes_of_the_stream_stay(nats_url: str) -> None:
     """A year of history is not cut to ninety days by the next start."""
     client = await bus.connect(SecretStr(nats_url), name="test")
     await ensure_stream(client)
@@ -98,7 +98,7 @@ async def test_what_an_operator_changed_of_the_stream_stays(nats_url: str) -> No
 
 
 async def test_a_plain_subscriber_sees_exactly_the_log(nats_url: str) -> None:
-    """A duplicate is stored once and told once, under the public name, with its sequence."""
+    """A duplicate is stored and republished once, under the public name, with its sequence."""
     client = await bus.connect(SecretStr(nats_url), name="test")
     await ensure_stream(client)
     outsider = await nats.connect(nats_url)
@@ -145,8 +145,8 @@ async def test_events_of_one_subject_keep_their_order_across_restarts_of_the_ser
     assert all(numbers == sorted(set(numbers)) for numbers in order.values())
 
 
-async def test_a_flush_waits_for_what_was_handed_over_before_and_for_nothing_else(nats_url: str) -> None:
-    """So that one cluster can tell how far it is while the others go on."""
+async def test_a_flush_waits_for_the_events_before_it_and_for_no_others(nats_url: str) -> None:
+    """One cluster can wait for its own events while the others go on."""
     client = await bus.connect(SecretStr(nats_url), name="test")
     await ensure_stream(client)
     async with publishing(client) as publisher:
@@ -167,7 +167,7 @@ async def test_a_flush_waits_for_what_was_handed_over_before_and_for_nothing_els
 
 
 async def test_publishing_waits_when_too_much_is_unacknowledged(tmp_path: Path) -> None:
-    """A NATS that is away is felt by the publisher's caller; memory stays bounded."""
+    """A NATS that is away holds up the publisher's caller, and memory stays bounded."""
     async with embedded_nats(tmp_path / "nats") as url:
         client = await bus.connect(SecretStr(url), name="test")
         await ensure_stream(client)
@@ -183,7 +183,7 @@ async def test_publishing_waits_when_too_much_is_unacknowledged(tmp_path: Path) 
 async def test_an_event_that_is_too_large_is_dropped_and_stops_nobody(
     nats_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """No retry can mend it; it is told with its id."""
+    """No retry can help; the log has its id."""
     client = await bus.connect(SecretStr(nats_url), name="test")
     await ensure_stream(client)
     async with publishing(client) as publisher:
@@ -196,7 +196,7 @@ async def test_an_event_that_is_too_large_is_dropped_and_stops_nobody(
 
 
 async def test_all_events_keep_their_order_when_the_server_is_killed(tmp_path: Path) -> None:
-    """Three times SIGKILL in mid-stream: the log is what was published, across subjects, in strict order."""
+    """After SIGKILL three times in mid-stream the log has all events, across subjects, in strict order."""
     count = 12_000
     servers: list[Child] = []
     async with embedded_nats(tmp_path / "nats") as url:
@@ -226,7 +226,7 @@ async def test_all_events_keep_their_order_when_the_server_is_killed(tmp_path: P
 async def test_an_event_that_is_too_large_within_a_burst_moves_no_other(
     nats_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Neither one that the stream refuses nor one that the server itself would close the connection for."""
+    """This holds for one that the stream refuses, and for one that would make the server close the connection."""
     client = await bus.connect(SecretStr(nats_url), name="test")
     await ensure_stream(client)
     too_large = {300: MAX_EVENT_BYTES, 700: client.max_payload + 1, 1499: MAX_EVENT_BYTES}
@@ -243,7 +243,7 @@ async def test_an_event_that_is_too_large_within_a_burst_moves_no_other(
 
 
 async def test_a_burst_is_stored_after_the_single_events_before_it(nats_url: str) -> None:
-    """Whether an event goes alone or among many is the publisher's business, also when some were stored before."""
+    """The publisher decides how many events it sends at once; some of these were stored before."""
     client = await bus.connect(SecretStr(nats_url), name="test")
     await ensure_stream(client)
     async with publishing(client) as publisher:
@@ -259,29 +259,29 @@ async def test_a_burst_is_stored_after_the_single_events_before_it(nats_url: str
     await bus.close(client)
 
 
-async def test_a_log_that_takes_nothing_is_tried_for_ever_and_told_once(
+async def test_a_log_that_stores_nothing_is_tried_for_ever_and_logged_once(
     nats_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Without the stream the server answers 503; when it is there the events are stored in order."""
+    """Without the stream the server answers 503; once it exists the events are stored in order."""
     client = await bus.connect(SecretStr(nats_url), name="test")
     async with publishing(client) as publisher:
         for n in range(100):
             await publisher.publish(f"summit.vms.d.c.n.v{n}", str(n).encode(), f"id-{n}")
-        await until(lambda: publisher._backoff.attempt >= 2)  # nothing else tells of a second attempt
+        await until(lambda: publisher._backoff.attempt >= 2)  # nothing else shows a second attempt
         assert publisher.unacknowledged == 100
         await ensure_stream(client)
         await asyncio.wait_for(publisher.flush(), DEADLINE_SECONDS)
     assert [int(m.body) for m in await read(nats_url, 100)] == list(range(100))
-    told = [r.getMessage() for r in caplog.records if "store" in r.getMessage()]
-    assert told[0] == (
+    lines = [r.getMessage() for r in caplog.records if "store" in r.getMessage()]
+    assert lines[0] == (
         "NATS does not store events (no stream takes them: JetStream is not ready); trying again until it does"
     )
-    assert [line.rpartition(", after ")[0] for line in told[1:]] == ["NATS stores events again"]
+    assert [line.rpartition(", after ")[0] for line in lines[1:]] == ["NATS stores events again"]
     await bus.close(client)
 
 
-async def test_a_stream_of_before_takes_batches_after_the_update(nats_url: str) -> None:
-    """Streams made without `allow_batched` get it at the next start; nothing is stored anew."""
+async def test_a_stream_of_an_older_version_takes_batches_after_the_update(nats_url: str) -> None:
+    """Streams created without `allow_batched` get it at the next start; nothing is stored twice."""
     client = await bus.connect(SecretStr(nats_url), name="test")
     before = stream_config()
     before.allow_batched = None
@@ -294,8 +294,8 @@ async def test_a_stream_of_before_takes_batches_after_the_update(nats_url: str) 
     await bus.close(client)
 
 
-async def test_a_stream_that_was_deleted_is_made_anew_and_its_writer_starts_anew(nats_url: str) -> None:
-    """What the writer remembers having published is nowhere any more; only a new start tells it all again."""
+async def test_a_deleted_stream_is_created_again_and_its_writer_restarts(nats_url: str) -> None:
+    """The events that the writer remembers publishing are gone; only a restart publishes them again."""
     client = await bus.connect(SecretStr(nats_url), name="test", times=NatsTimes(ping_seconds=0.05))
     await ensure_stream(client)
     watching = asyncio.create_task(watch_stream(client))
@@ -308,7 +308,7 @@ async def test_a_stream_that_was_deleted_is_made_anew_and_its_writer_starts_anew
 
 
 async def test_a_connection_outlives_a_server_that_stalls(tmp_path: Path) -> None:
-    """The answer to a ping may come late: it must neither end the process nor the reading of nats-py."""
+    """A late answer to a ping must end neither the process nor the reading of nats-py."""
     async with nats_server(tmp_path / "nats") as (address, server):
         client = await bus.connect(SecretStr(f"nats://{address}"), name="test", times=NatsTimes(ping_seconds=0.05))
         watching = asyncio.create_task(bus.watch_connection(client))
@@ -322,7 +322,7 @@ async def test_a_connection_outlives_a_server_that_stalls(tmp_path: Path) -> Non
 
 
 async def test_a_connection_that_is_silent_for_good_ends_the_process(tmp_path: Path) -> None:
-    """When even nats-py does not give it up, only a new start helps."""
+    """When even nats-py does not give it up, only a restart helps."""
     async with nats_server(tmp_path / "nats") as (address, server):
         client = await bus.connect(
             SecretStr(f"nats://{address}"), name="test", times=NatsTimes(ping_seconds=0.05, dead_seconds=0.5)

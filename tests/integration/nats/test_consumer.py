@@ -20,7 +20,7 @@ DEADLINE_SECONDS = 20.0
 
 
 async def test_reading_goes_on_after_a_restart_without_gap_or_repetition(tmp_path: Path) -> None:
-    """The ephemeral consumer is gone with the server; the reader makes it anew after its last message."""
+    """The ephemeral consumer is gone with the server; the reader creates another one after its last message."""
     async with embedded_nats(tmp_path / "nats") as url:
         port = int(url.rpartition(":")[2])
         client = await bus.connect(SecretStr(url), name="test")
@@ -45,7 +45,7 @@ async def test_reading_goes_on_after_a_restart_without_gap_or_repetition(tmp_pat
 
 
 async def test_reading_goes_on_as_soon_as_a_killed_server_is_back(tmp_path: Path) -> None:
-    """Without waiting for a heartbeat that a consumer of the connection before would have sent."""
+    """The reader does not wait for a heartbeat of a consumer that belonged to the former connection."""
     servers: list[Child] = []
     async with embedded_nats(tmp_path / "nats", report=servers.append) as url:
         client = await bus.connect(SecretStr(url), name="test")
@@ -61,8 +61,8 @@ async def test_reading_goes_on_as_soon_as_a_killed_server_is_back(tmp_path: Path
         await bus.close(client)
 
 
-async def test_a_log_that_cannot_be_read_is_told_once(nats_url: str, caplog: pytest.LogCaptureFixture) -> None:
-    """And once more when it can be read again: a server that is away for an hour would fill the log."""
+async def test_a_log_that_cannot_be_read_is_logged_once(nats_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """One more line follows when it can be read again. A server that is away must not fill the log."""
     caplog.set_level(logging.INFO, "summit.nats")
     client = await bus.connect(SecretStr(nats_url), name="test")
     async with consume(client, after=None) as consumer, asyncio.timeout(DEADLINE_SECONDS):
@@ -79,7 +79,7 @@ async def test_a_log_that_cannot_be_read_is_told_once(nats_url: str, caplog: pyt
 
 
 async def test_a_snapshot_is_the_last_message_of_each_matching_subject(nats_url: str) -> None:
-    """It is how a starting watcher learns what was published before it, and it ends by itself, also when empty."""
+    """A starting watcher learns from it what was published before; it ends by itself, even when it is empty."""
     client = await bus.connect(SecretStr(nats_url), name="test")
     await ensure_stream(client)
     async with publishing(client) as publisher:

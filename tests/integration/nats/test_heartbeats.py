@@ -36,7 +36,7 @@ async def test_the_last_heartbeat_of_a_cluster_is_read_with_the_time_of_the_serv
 
 
 async def test_followers_get_the_newest_heartbeats_and_then_each(nats_url: str) -> None:
-    """Deleted entries, and those of somebody else, are passed over."""
+    """Deleted entries and entries that are not heartbeats are ignored."""
     async with publisher(nats_url) as client, asyncio.timeout(20):
         await heartbeats.write(client, heartbeat(VULCAN))
         await heartbeats.write(client, heartbeat(ROMULUS))

@@ -1,4 +1,4 @@
-"""Publishing to a server that refuses, forgets, stalls or is full: nothing lost, nothing overtaken, said why."""
+"""Publishing to a server that refuses, forgets, stalls or is full: nothing is lost or overtaken."""
 
 import asyncio
 import os
@@ -54,13 +54,13 @@ async def stored(client: bus.EventClient) -> list[int]:
 
 
 @pytest.fixture
-def told(caplog: pytest.LogCaptureFixture) -> Callable[[str], bool]:
+def logged(caplog: pytest.LogCaptureFixture) -> Callable[[str], bool]:
     """Whether a log line contains a text."""
     return lambda text: text in caplog.text
 
 
-async def test_what_a_server_lost_with_its_last_moments_is_sent_again_in_its_place(
-    tmp_path: Path, told: Callable[[str], bool]
+async def test_events_that_a_server_lost_at_its_end_are_sent_again_in_their_place(
+    tmp_path: Path, logged: Callable[[str], bool]
 ) -> None:
     """A power failure cuts the log's end: confirmed events go before those that came since, and nothing restarts."""
     directory = tmp_path / "nats"
@@ -83,11 +83,11 @@ async def test_what_a_server_lost_with_its_last_moments_is_sent_again_in_its_pla
         assert await stored(client) == list(range(310))
         await publishing_all.__aexit__(None, None, None)
         await bus.close(client)
-    assert told("NATS has lost 200 events that it had confirmed")
+    assert logged("NATS has lost 200 events that it had confirmed")
 
 
-async def test_a_log_that_lost_more_than_is_remembered_makes_its_writer_start_anew(tmp_path: Path) -> None:
-    """As one restored from a backup: only a new start, which compares lists with the log, tells all that is missing."""
+async def test_a_writer_restarts_when_the_log_lost_more_than_it_remembers(tmp_path: Path) -> None:
+    """After a restore from a backup only a restart, which compares lists with the log, publishes what is missing."""
     directory = tmp_path / "nats"
     async with nats_server(directory) as (address, _):
         client = await bus.connect(SecretStr(f"nats://{address}"), name="test", times=OFTEN)
@@ -112,7 +112,7 @@ async def test_a_log_that_lost_more_than_is_remembered_makes_its_writer_start_an
 
 
 async def test_a_writer_that_wrote_nothing_notices_a_log_that_was_restored(tmp_path: Path) -> None:
-    """What it remembers of its cluster is newer than the log, though nothing has happened there since."""
+    """Its memory is newer than the log, though nothing has happened in its cluster since."""
     directory = tmp_path / "nats"
     async with nats_server(directory) as (address, _):
         url = f"nats://{address}"
@@ -126,7 +126,7 @@ async def test_a_writer_that_wrote_nothing_notices_a_log_that_was_restored(tmp_p
             await publish(writer, range(3))
             await writer.flush()
         running = asyncio.create_task(idle.run())
-        await until(lambda: idle._acknowledged._receipts)  # nothing else tells that it has looked
+        await until(lambda: idle._acknowledged._receipts)  # nothing else shows that it has looked
     shutil.rmtree(directory / "jetstream")
     shutil.move(tmp_path / "older", directory / "jetstream")
     async with nats_server(directory):
@@ -148,9 +148,9 @@ def permit(directory: Path, server: Child, rights: str, now: str = "") -> None:
 
 
 async def test_events_that_may_not_be_published_wait_and_hold_up_no_others(
-    tmp_path: Path, told: Callable[[str], bool]
+    tmp_path: Path, logged: Callable[[str], bool]
 ) -> None:
-    """The reason is told once, with the permission that is missing; given it, they are stored, in their order."""
+    """The reason is logged once, with the missing permission; when that is granted, they are stored in their order."""
     directory, rights = (
         tmp_path / "nats",
         'publish: { deny: ["ingest.summit.vms.d.c.n.v3", "ingest.summit.vms.d.x.>"] }',
@@ -169,7 +169,7 @@ async def test_events_that_may_not_be_published_wait_and_hold_up_no_others(
             assert await stored(client) == [n for n in range(700) if n % 7 not in (3, 5)]
             await publish(writer, range(700, 714))
             await until(lambda: writer.published == 512)
-            assert told("such as 'ingest.summit.vms.d.c.n.v3': give that user the permission to publish "
+            assert logged("such as 'ingest.summit.vms.d.c.n.v3': give that user the permission to publish "
                         "'ingest.summit.vms.d.c.>'")  # fmt: skip
             permit(directory, server, rights, rights.replace("v3", "other"))
             await until(lambda: writer.denied == 100)
@@ -177,13 +177,13 @@ async def test_events_that_may_not_be_published_wait_and_hold_up_no_others(
             permit(directory, server, rights.replace("v3", "other"))
             await asyncio.wait_for(writer.flush(), DEADLINE_SECONDS)
             assert [n for n in await stored(client) if n < 700 and n % 7 == 5] == list(range(5, 700, 7))
-    assert told("NATS stores events again that it did not permit before")
+    assert logged("NATS stores events again that it did not permit before")
 
 
-async def test_what_waits_for_a_permission_is_bounded_and_told_once(
+async def test_events_that_wait_for_a_permission_are_bounded_and_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As many as wait for a NATS that is away: then their cluster waits, and only that one."""
+    """As many wait as for a NATS that is away; then their cluster waits, and only that one."""
     rights = 'publish: { deny: ["ingest.summit.vms.d.x.>"] }'
     async with nats_server(tmp_path / "nats", more=user(rights)) as (address, _):  # noqa: SIM117  one needs the other
         async with (
@@ -219,9 +219,9 @@ async def test_one_cluster_that_changes_without_end_does_not_keep_others_waiting
 
 
 async def test_a_user_who_may_not_read_the_log_publishes_all_the_same(
-    tmp_path: Path, told: Callable[[str], bool]
+    tmp_path: Path, logged: Callable[[str], bool]
 ) -> None:
-    """Only what the server loses cannot be seen then; that is said once, and costs no waiting."""
+    """Only lost events cannot be noticed then; this is logged once, and costs no waiting."""
     often = {"loss_check_seconds": 0.05, "stored_message_seconds": 0.3}
     rights = 'publish: { deny: ["$JS.API.STREAM.MSG.GET.>"] }'
     users = f"authorization {{ users: [ {{ user: few, password: p, permissions: {{ {rights} }} }} ] }}"
@@ -230,21 +230,21 @@ async def test_a_user_who_may_not_read_the_log_publishes_all_the_same(
             await ensure_stream(client)
             await publish(writer, range(3))
             await asyncio.wait_for(writer.flush(), DEADLINE_SECONDS)
-            await until(lambda: told("whether NATS loses events cannot be checked"))
+            await until(lambda: logged("whether NATS loses events cannot be checked"))
             await publish(writer, range(3, 6))
             await asyncio.wait_for(writer.flush(), 3)
             assert await stored(client) == list(range(6))
 
 
-async def test_a_full_disk_is_waited_out(tmp_path: Path, told: Callable[[str], bool]) -> None:
-    """The server says 503; events wait in order, and are stored when there is room."""
+async def test_a_full_disk_is_waited_out(tmp_path: Path, logged: Callable[[str], bool]) -> None:
+    """The server answers 503; events wait in order, and are stored when there is room."""
     async with nats_server(tmp_path / "nats", jetstream="max_file: 1M") as (address, _):
         client = await bus.connect(SecretStr(f"nats://{address}"), name="test")
         await ensure_stream(client)
         writing = publishing(client)
         writer = await writing.__aenter__()
         await publish(writer, range(60), body=b" " + os.urandom(16_000).hex().encode())
-        await until(lambda: told("NATS does not store events (insufficient resources"))
+        await until(lambda: logged("NATS does not store events (insufficient resources"))
     async with nats_server(tmp_path / "nats"):
         await asyncio.wait_for(writer.flush(), DEADLINE_SECONDS)
         assert await stored(client) == list(range(60))
@@ -252,15 +252,15 @@ async def test_a_full_disk_is_waited_out(tmp_path: Path, told: Callable[[str], b
         await bus.close(client)
 
 
-async def test_a_stream_that_may_take_no_more_is_waited_out(tmp_path: Path, told: Callable[[str], bool]) -> None:
-    """An operator who forbade the stream to drop old events has to give it room; until then they wait."""
+async def test_a_stream_that_may_take_no_more_is_waited_out(tmp_path: Path, logged: Callable[[str], bool]) -> None:
+    """An operator who forbids the stream to drop old events has to give it room; until then new ones wait."""
     async with nats_server(tmp_path / "nats") as (address, _), connected(f"nats://{address}") as client:
         await ensure_stream(client)
         small = replace(stream_config(), max_msgs=10, discard="new")
         await client.jetstream().update_stream(small)
         async with publishing(client) as writer:
             await publish(writer, range(25))
-            await until(lambda: told("NATS does not store events (maximum messages exceeded)"))
+            await until(lambda: logged("NATS does not store events (maximum messages exceeded)"))
             await client.jetstream().update_stream(replace(small, max_msgs=100))
             await asyncio.wait_for(writer.flush(), DEADLINE_SECONDS)
         assert (await client.jetstream().stream_info(STREAM)).state.messages == 25
@@ -268,9 +268,9 @@ async def test_a_stream_that_may_take_no_more_is_waited_out(tmp_path: Path, told
 
 
 async def test_a_server_that_stalls_gets_everything_once_and_in_order(
-    tmp_path: Path, told: Callable[[str], bool]
+    tmp_path: Path, logged: Callable[[str], bool]
 ) -> None:
-    """Stopped and continued: what was sent before and what was sent again meet there."""
+    """When it continues, the events that were sent before and those that were sent again meet there."""
     async with (
         nats_server(tmp_path / "nats") as (address, server),
         connected(f"nats://{address}", answer_seconds=0.3) as client,
@@ -280,7 +280,7 @@ async def test_a_server_that_stalls_gets_everything_once_and_in_order(
             tasks.create_task(publish(writer, range(5000)))
             await until(lambda: writer.published > 1000)
             os.kill(server.pid or 0, signal.SIGSTOP)
-            await until(lambda: told("no answer within"))
+            await until(lambda: logged("no answer within"))
             assert writer.unacknowledged <= fair_queue.WINDOW_EVENTS
             os.kill(server.pid or 0, signal.SIGCONT)
             await until(lambda: writer.published == 5000)

@@ -88,14 +88,14 @@ def test_structs_and_models_agree_about_any_event(
 
 @given(st.binary(max_size=4), st.integers(0, 2000))
 def test_structs_and_models_agree_about_broken_text(inserted: bytes, position: int) -> None:
-    """Bytes in the middle may leave JSON, may not, or may be no text at all."""
+    """With bytes in its middle it may still be JSON, or not, or not even text."""
     body = encode(COMPLETE)
     body = body[: position % len(body)] + inserted + body[position % len(body) :]
     assert opinion(FAST, body) == opinion(SURE, body)
 
 
 def test_structs_and_models_agree_about_migrations() -> None:
-    """Also where a value is a list of further models."""
+    """Here a value is a list of further models."""
     event = migration_event("m", phase_transitions=[{"phase": "Running", "timestamp": OBSERVED_AT}])
     fast = decoder(MigrationEvent)(encode(event))
     assert not isinstance(fast.data, BaseModel)
@@ -103,8 +103,8 @@ def test_structs_and_models_agree_about_migrations() -> None:
     assert (fast.type, fast.source, fast.time, fast.epoch) == (event.type, event.source, event.time, event.epoch)
 
 
-def test_number_in_quotes_is_a_number_as_the_model_says() -> None:
-    """The model decides about what the structs refuse."""
+def test_a_number_in_quotes_is_a_number_because_the_model_accepts_it() -> None:
+    """The model decides where the structs refuse."""
     document = json.loads(encode(COMPLETE))
     document["data"]["cpu"] = "4"
     assert FAST(json.dumps(document).encode()).data.cpu == 4
@@ -124,7 +124,7 @@ def test_constraint_without_a_rule_is_left_to_the_model() -> None:
 
 
 @pytest.mark.parametrize("model", [VmEvent, MigrationEvent])
-def test_the_events_that_are_many_are_decoded_by_structs(model: type[BaseModel]) -> None:
+def test_frequent_events_are_decoded_by_structs(model: type[BaseModel]) -> None:
     """A new field may need a rule in `structs`: without it, each event takes four times as long."""
     struct_of(model)
 
@@ -185,7 +185,7 @@ codec_and_states = st.one_of(
 
 @given(codec_and_states)
 def test_a_state_is_encoded_as_pydantic_would(case: tuple[StateCodec[Any], BaseModel, BaseModel]) -> None:
-    """After a restart the watcher compares with what it has read from the log: another byte is another event."""
+    """After a restart the watcher compares its state with the log: another byte would be another event."""
     codec, state, _ = case
     assert codec.encode(state) == state.model_dump_json().encode()
 
@@ -199,7 +199,7 @@ def test_a_state_is_decoded_to_what_it_was(case: tuple[StateCodec[Any], BaseMode
 
 @given(codec_and_states)
 def test_changes_are_the_old_values_of_what_differs(case: tuple[StateCodec[Any], BaseModel, BaseModel]) -> None:
-    """Named as in JSON, where people read them."""
+    """They have the names of the JSON members, which people read."""
     codec, before, after = case
     old, new = before.model_dump(by_alias=True), after.model_dump(by_alias=True)
     changes = {name: plain(was) for name, was in codec.changes(codec.encode(before), after).items()}
@@ -209,8 +209,8 @@ def test_changes_are_the_old_values_of_what_differs(case: tuple[StateCodec[Any],
 
 
 @given(machines)
-def test_the_state_in_an_event_is_the_state(vm: Vm) -> None:
-    """Around it are members that say something about the event."""
+def test_an_event_is_encoded_around_its_state(vm: Vm) -> None:
+    """The state is encoded once and kept; members about the event follow it."""
     about = {"changes": {"cpu": 1}, "final_state_unknown": True}
     members = {"id": "1", "source": "s", "subject": "v", "time": OBSERVED_AT, "type": VmEventType.DELETED, "epoch": 3}
     event = FAST(VMS.encode_event(VMS.encode(vm), about, **members))

@@ -21,7 +21,7 @@ def test_a_dot_in_a_name_becomes_an_underscore() -> None:
 
 
 def test_a_vm_added_by_hand_is_published_under_its_id() -> None:
-    """Its name may change, be any text, and be that of another one; and no cluster is called `-`."""
+    """Its name may be any text, may change, and may be that of another one. No cluster is called `-`."""
     uid = Uid("6f0c1a52-0c0f-4b62-9d0f-6a4b0f3b7a10")
     assert unmanaged_vm_subject(DC, uid) == f"summit.vms.dc-solna.-.-.{uid}"
     assert unmanaged_vm_subjects(uid) == f"summit.vms.*.-.-.{uid}"

@@ -14,13 +14,13 @@ def record(**extra: object) -> logging.LogRecord:
     return made
 
 
-def test_text_lines_say_when_how_bad_who_and_what() -> None:
+def test_text_lines_have_time_level_logger_and_message() -> None:
     """Times are UTC with milliseconds, so that lines of several machines can be laid side by side."""
     assert TextFormatter().format(record()) == "1970-01-01 00:00:00.250Z WARNING summit.watcher  stream x lost"
 
 
-def test_json_lines_carry_what_was_given_as_extra() -> None:
-    """Text for people, `extra` for machines."""
+def test_json_lines_have_the_members_of_extra() -> None:
+    """The text is for people, `extra` for machines."""
     line = json.loads(JsonFormatter().format(record(cluster="vulcan", retry_in=1.5)))
     assert line == {
         "ts": "1970-01-01T00:00:00.250Z",

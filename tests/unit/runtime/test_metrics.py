@@ -1,4 +1,4 @@
-"""What Prometheus reads: one name and one help text for each thing, series from the start, none left behind."""
+"""Metrics: one name and one help text for each thing, series from the start, and none left behind."""
 
 import re
 from datetime import UTC, datetime
@@ -49,8 +49,8 @@ def of_cluster(name: str) -> set[str]:
     return {series for series, labels in samples() if ("cluster", name) in labels}
 
 
-def test_each_series_says_what_a_change_of_it_means() -> None:
-    """A name alone wakes people without telling them why."""
+def test_each_series_explains_what_a_change_of_it_means() -> None:
+    """A name alone wakes people without a reason."""
     families = [
         f for f in text_string_to_metric_families(metrics.exposition().decode()) if f.name.startswith("summit_")
     ]
@@ -86,7 +86,7 @@ def test_exactly_one_state_of_a_list_watch_is_1() -> None:
 
 
 def test_series_of_a_removed_cluster_are_removed() -> None:
-    """Else a cluster that nobody has any more would be unsynced for ever."""
+    """Otherwise a cluster that no longer exists would be unsynced for ever."""
     StreamMetrics("removed", "virtualmachines").received(["ADDED", "ADDED"])
     set_cluster(health("removed"))
     StreamMetrics("kept", "virtualmachines")
@@ -130,7 +130,7 @@ def rules() -> list[dict[str, Any]]:
 
 
 def test_each_metric_that_is_named_somewhere_exists() -> None:
-    """An alert on a name that was never there is silent."""
+    """An alert on a name that does not exist never fires."""
     StreamMetrics("documented", "virtualmachines")
     set_cluster(health("documented"))
     exposed = {family.name for family in text_string_to_metric_families(metrics.exposition().decode())}
@@ -139,13 +139,13 @@ def test_each_metric_that_is_named_somewhere_exists() -> None:
 
 
 def test_each_alert_of_the_documentation_is_a_rule() -> None:
-    """The table explains what the file makes Prometheus say."""
+    """The table explains the alerts that the file defines."""
     assert all(rule["annotations"]["summary"] for rule in rules())
     assert named(metrics_section()) - {"summit_stream_state"} == named(" ".join(rule["expr"] for rule in rules()))
 
 
 def test_causes_of_resets_are_there_before_the_first() -> None:
-    """Feeds are the api's: how many are open, and how many had to read anew."""
+    """The api has a series for each cause, with 0."""
     found = samples()
     assert found["summit_feed_clients", frozenset()] >= 0
     assert {dict(labels)["reason"] for series, labels in found if series == "summit_feed_resets_total"} == set(Cause)

@@ -1,4 +1,4 @@
-"""What a process does before its service begins."""
+"""A process before its service starts."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from summit_runtime.settings import ProcessSettings
 
 
 def test_a_process_takes_no_arguments(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """A command given to a service's container would be passed over, and a second service be started in its place."""
+    """A command for a service's container would otherwise be ignored, and a second service would start."""
     monkeypatch.setattr("sys.argv", ["projector", "python", "-m", "summit_projector.rebuild"])
     with pytest.raises(SystemExit) as end:
         main("projector", ProcessSettings, pytest.fail)

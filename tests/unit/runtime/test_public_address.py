@@ -1,4 +1,4 @@
-"""Addresses as they may be shown: where a server is, and nothing that opens it."""
+"""Addresses that may be shown: the server, but no secrets."""
 
 import pytest
 
@@ -19,5 +19,5 @@ from summit_runtime.public_address import public_address
     ],
 )
 def test_a_shown_address_has_no_secret(url: str, shown: str) -> None:
-    """No password, no token in a user's place, in none of several servers, not among the options."""
+    """There is no password, no token in the user's place, for any of several servers, and none among the options."""
     assert public_address(url) == shown

@@ -31,7 +31,7 @@ def test_a_services_own_variables_carry_its_prefix(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_misspelt_variable_stops_the_start_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """pydantic-settings would ignore it, and the operator would wonder."""
+    """pydantic-settings would ignore it."""
     monkeypatch.setenv("TOASTER_SLICE", "4")
     with pytest.raises(
         SettingsError, match="unknown variable 'TOASTER_SLICE'; known are TOASTER_BREADS, TOASTER_KEY, TOASTER_SLICES"
@@ -39,29 +39,29 @@ def test_a_misspelt_variable_stops_the_start_with_its_name(monkeypatch: pytest.M
         ToasterSettings.from_environment()
 
 
-def test_a_wrong_value_is_told_with_the_variables_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The person who reads it thinks in variables, not in fields."""
+def test_a_wrong_value_is_reported_with_the_variables_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operator knows variables, not fields."""
     monkeypatch.setenv("TOASTER_SLICES", "many")
     with pytest.raises(SettingsError, match=r"variable TOASTER_SLICES: .*integer"):
         ToasterSettings.from_environment()
 
 
-def test_a_missing_variable_is_told_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A service without its database does not start to fail later."""
+def test_a_missing_variable_is_reported_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service without its database must not start and fail later."""
     monkeypatch.delenv("DATABASE_URL")
     with pytest.raises(SettingsError, match="variable DATABASE_URL: Field required"):
         ToasterSettings.from_environment()
 
 
 def test_an_address_that_is_not_of_postgres_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would be tried for ever. The sentence does not repeat it, since it holds a password."""
+    """It would be tried for ever. The sentence does not repeat it, because it contains a password."""
     monkeypatch.setenv("DATABASE_URL", "mysql://u:secret@h/d")
     with pytest.raises(SettingsError, match=r"^variable DATABASE_URL: write it as postgresql://user:password@host\S+$"):
         ToasterSettings.from_environment()
 
 
-def test_what_is_set_is_printed_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is logged at each start: variables as people know them, addresses without what opens them."""
+def test_settings_are_printed_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are logged at each start, under the names of their variables; addresses have no passwords."""
     monkeypatch.setenv("NATS_URL", "nats://u:secret@n:4222")
     monkeypatch.setenv("TOASTER_KEY", "secret://")
     monkeypatch.setenv("TOASTER_BREADS", '["white", "rye"]')
@@ -72,8 +72,8 @@ def test_what_is_set_is_printed_without_secrets(monkeypatch: pytest.MonkeyPatch)
     assert isinstance(settings, ProcessSettings)
 
 
-def test_what_is_wrong_of_several_variables_together_is_their_own_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And shows no value: a traceback would show them all."""
+def test_an_error_about_several_variables_has_their_own_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It shows no value, as a traceback would."""
 
     class PickySettings(ToasterSettings):
         @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""Ten seconds from SIGTERM to the end of everything, divided so that nobody is killed while it still finishes."""
+"""Ten seconds from SIGTERM to the end of everything, divided so that no process is killed while it finishes."""
 
 import summit_api.http.server
 import summit_projector.settings
@@ -16,12 +16,12 @@ SERVERS_SECONDS = 1.0
 
 
 def test_a_service_that_uses_its_own_time_to_stop_is_not_killed() -> None:
-    """What it allows itself ends a second before its parent's patience does: connections are closed in it."""
+    """Its own time ends a second before its parent kills it; in that second it closes connections."""
     assert all(STOP_SECONDS[name] >= own + CLOSING_SECONDS for name, own in OWN_SECONDS.items())
 
 
 def test_all_stop_within_ten_seconds_though_each_uses_its_time() -> None:
-    """Watcher and api at the same time, then projector, then servers (0.2 s, measured), and a demo's simulator."""
+    """Watcher and api stop together, then projector, servers (0.2 s, measured), and a demo's simulator."""
     together = max(STOP_SECONDS["watcher"], STOP_SECONDS["api"])
     slowest = together + STOP_SECONDS["projector"] + SERVERS_SECONDS + STOP_SECONDS["simulator"]
     assert slowest <= serve.STOP_SECONDS < 10

@@ -8,7 +8,7 @@ from summit_runtime.waiting import done_or_set, end, run_until, wait
 
 
 async def test_waiting_returns_whether_the_event_is_set() -> None:
-    """At once when it is, after the time when it is not."""
+    """It returns at once when the event is set, and after the time when it is not."""
     event = asyncio.Event()
     assert not await wait(event, 0.01)
     event.set()
@@ -36,7 +36,7 @@ async def test_work_that_does_not_end_in_its_time_is_ended() -> None:
 
 
 async def test_work_that_fails_fails_its_caller() -> None:
-    """Also while nobody has asked it to stop."""
+    """This holds even if nobody has asked it to stop."""
 
     async def fails() -> None:
         raise ValueError("broken")
@@ -45,8 +45,8 @@ async def test_work_that_fails_fails_its_caller() -> None:
         await run_until(asyncio.Event(), fails(), lambda: 60)
 
 
-async def test_stop_hangs_when_a_cancellation_is_lost() -> None:
-    """As when asyncio.wait_for drops it for an error of the same moment: it is cancelled again."""
+async def test_a_task_that_loses_a_cancellation_ends_all_the_same() -> None:
+    """asyncio.wait_for drops a cancellation for an error of the same moment; the task is cancelled again."""
     lost = asyncio.Event()
 
     async def loses_one() -> None:
