@@ -17,7 +17,7 @@ from summit_watcher.kube.access.certificates import WARN_BEFORE, Certificate
 from summit_watcher.kube.access.kubeconfig import ADDRESS_IDENTITY
 from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.errors import KubeconfigError, StatusError, WatcherError
-from summit_watcher.kube.resources import WATCHED
+from summit_watcher.kube.resources import WATCHED, Resource
 
 CHECK_SECONDS = 15.0
 """For all requests to one cluster. People wait for the answer, and a slower cluster could not be watched well."""
@@ -47,6 +47,10 @@ class ClusterReport:
     """When the first of the needed certificates ends."""
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def who(self) -> str:
+        return f"user {self.user!r}" if self.user else "the user of the kubeconfig"
 
 
 async def check_clusters(clusters: Sequence[ClusterConfig]) -> list[ClusterReport]:
@@ -89,8 +93,9 @@ async def _ask(connection: ClusterConnection, report: ClusterReport) -> None:
     denied = await _denied(connection)
     report.allowed = not denied
     if denied:
-        who = f"user {report.user!r}" if report.user else "the user of the kubeconfig"
-        report.problems.append(f"{who} may not {'; '.join(denied)}: grant it by applying config/rbac/watcher.yaml")
+        report.problems.append(
+            f"{report.who} may not {'; '.join(denied)}: grant it by applying config/rbac/watcher.yaml"
+        )
 
 
 def _check_identity(report: ClusterReport, cluster: ClusterConfig) -> None:
@@ -101,9 +106,8 @@ def _check_identity(report: ClusterReport, cluster: ClusterConfig) -> None:
             "will be published; correct the server in the kubeconfig, or the identity"
         )
     elif found.startswith(ADDRESS_IDENTITY):
-        who = f"user {report.user!r}" if report.user else "the user of the kubeconfig"
         report.warnings.append(
-            f"{who} may not get namespaces/kube-system, so another cluster behind the same address and authority "
+            f"{report.who} may not get namespaces/kube-system, so another cluster with the same address and authority "
             "would not be noticed: grant it by applying config/rbac/watcher.yaml"
         )
 
@@ -135,29 +139,18 @@ async def _kubevirt_versions(connection: ClusterConnection) -> str | None:
 
 async def _denied(connection: ClusterConnection) -> list[str]:
     """What we may not do, such as "list and watch virtualmachines.kubevirt.io"."""
-    reviews = [_may_i(connection, verb, path) for path in (resource.path for resource in WATCHED) for verb in _VERBS]
-    answers = iter(await asyncio.gather(*reviews))
-    denied = []
-    for resource in WATCHED:
-        verbs = [verb for verb in _VERBS if not next(answers)]
-        if verbs:
-            denied.append(f"{' and '.join(verbs)} {resource.plural}.{_group(resource.path)}")
-    return denied
+    answers = iter(await asyncio.gather(*(_may_i(connection, verb, r) for r in WATCHED for verb in _VERBS)))
+    denied = [(resource, [verb for verb in _VERBS if not next(answers)]) for resource in WATCHED]
+    return [f"{' and '.join(verbs)} {resource.plural}.{resource.group}" for resource, verbs in denied if verbs]
 
 
-async def _may_i(connection: ClusterConnection, verb: str, path: str) -> bool:
-    attributes = {"verb": verb, "group": _group(path), "resource": path.rpartition("/")[2]}
+async def _may_i(connection: ClusterConnection, verb: str, resource: Resource[Any]) -> bool:
     body = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": attributes},
+        "spec": {"resourceAttributes": {"verb": verb, "group": resource.group, "resource": resource.plural}},
     }
     return _member(await connection.post(_MAY_I, body), "status", "allowed") is True
-
-
-def _group(path: str) -> str:
-    """API group of `/apis/<group>/<version>/<plural>`."""
-    return path.split("/")[2]
 
 
 def _member(document: Any, *keys: str) -> Any:

@@ -1,4 +1,4 @@
-"""`check` asks a cluster everything that would stop the watcher, and says what to do."""
+"""`check` finds everything that would stop the watcher, and gives the remedy."""
 
 import base64
 from collections.abc import AsyncIterator
@@ -35,7 +35,7 @@ def edit(path: Path, section: str, key: str, value: object) -> None:
 
 
 async def test_a_good_cluster_has_no_problem(config: ClusterConfig) -> None:
-    """Version, user, KubeVirt and the end of the first certificate are found out; nothing is wrong."""
+    """The report has version, user, KubeVirt and the end of the first certificate."""
     report = await check_cluster(config)
     assert (report.problems, report.warnings) == ([], [])
     assert report.reachable
@@ -57,7 +57,7 @@ async def test_a_missing_kubeconfig_is_a_problem(tmp_path: Path) -> None:
 
 
 async def test_an_unreachable_cluster_is_a_problem(cluster: SimulatedCluster, config: ClusterConfig) -> None:
-    """The sentence names the address, and nothing else is asked."""
+    """The sentence names the address, and no other request is sent."""
     cluster.faults.refuse_connections()
     report = await check_cluster(config)
     assert len(report.problems) == 1
@@ -66,15 +66,15 @@ async def test_an_unreachable_cluster_is_a_problem(cluster: SimulatedCluster, co
 
 
 async def test_a_refused_token_is_a_problem(cluster: SimulatedCluster, config: ClusterConfig) -> None:
-    """A token the server does not know is told as such."""
+    """The report says that the server does not know the token."""
     cluster.access.revoke("admin")
     report = await check_cluster(config)
     assert len(report.problems) == 1
     assert "refuses the credentials" in report.problems[0]
 
 
-async def test_an_unknown_identity_is_warned_of(cluster: SimulatedCluster, config: ClusterConfig) -> None:
-    """Watching works without, but another cluster at the same address would pass for this one."""
+async def test_an_unknown_identity_is_a_warning(cluster: SimulatedCluster, config: ClusterConfig) -> None:
+    """Watching works, but another cluster at the same address would not be noticed."""
     cluster.access.forbid("get", "namespaces")
     report = await check_cluster(config)
     (warning,) = report.warnings
@@ -83,7 +83,7 @@ async def test_an_unknown_identity_is_warned_of(cluster: SimulatedCluster, confi
 
 
 async def test_another_cluster_than_declared_is_a_problem(cluster: SimulatedCluster, config: ClusterConfig) -> None:
-    """The watcher would publish nothing of it."""
+    """The watcher would publish nothing of that cluster."""
     assert (await check_cluster(replace(config, identity=cluster.uid))).problems == []
     (problem,) = (await check_cluster(replace(config, identity="another", line=7))).problems
     assert problem.startswith(f"its identity is {cluster.uid}, and datacenters.yaml line 7 says another")
@@ -104,7 +104,7 @@ async def test_a_missing_right_is_a_problem_that_names_it(cluster: SimulatedClus
 
 
 async def test_a_cluster_without_kubevirt_is_a_problem(cluster: SimulatedCluster, config: ClusterConfig) -> None:
-    """The API group is looked for, since rights can be granted for resources that do not exist."""
+    """The API group decides, since rights can be granted for resources that do not exist."""
     cluster.uninstall_kubevirt()
     report = await check_cluster(config)
     assert report.kubevirt is None
@@ -112,7 +112,7 @@ async def test_a_cluster_without_kubevirt_is_a_problem(cluster: SimulatedCluster
 
 
 async def test_an_expired_client_certificate_is_a_problem(cluster: SimulatedCluster, config: ClusterConfig) -> None:
-    """It is told with its date even where the server's own words are vague."""
+    """The problem has its date even where the server's own sentence is vague."""
     assert cluster.authority
     pair = cluster.authority.issue_client("admin", valid_for=timedelta(days=-1))
     edit(config.kubeconfig, "user", "client-certificate-data", base64.b64encode(pair.certificate_pem).decode())
@@ -121,10 +121,10 @@ async def test_an_expired_client_certificate_is_a_problem(cluster: SimulatedClus
     assert any("the client certificate of the kubeconfig ended on" in problem for problem in report.problems)
 
 
-async def test_a_certificate_that_ends_within_a_week_is_warned_of(
+async def test_a_certificate_that_ends_within_a_week_is_a_warning(
     cluster: SimulatedCluster, config: ClusterConfig
 ) -> None:
-    """Nothing is wrong yet, and someone has to ask for a new one."""
+    """It still works, but someone has to request a new one."""
     assert cluster.authority
     pair = cluster.authority.issue_client("admin", valid_for=timedelta(days=6))
     edit(config.kubeconfig, "user", "client-certificate-data", base64.b64encode(pair.certificate_pem).decode())
@@ -134,7 +134,7 @@ async def test_a_certificate_that_ends_within_a_week_is_warned_of(
     assert ["client certificate of the kubeconfig ends on" in warning for warning in report.warnings] == [True]
 
 
-async def test_a_kubeconfig_that_is_open_to_others_is_warned_of(config: ClusterConfig) -> None:
+async def test_a_kubeconfig_that_is_open_to_others_is_a_warning(config: ClusterConfig) -> None:
     """Readable secrets and a server that is not verified are warnings: both work."""
     edit(config.kubeconfig, "cluster", "insecure-skip-tls-verify", value=True)
     edit(config.kubeconfig, "cluster", "certificate-authority-data", value=None)
@@ -145,7 +145,7 @@ async def test_a_kubeconfig_that_is_open_to_others_is_warned_of(config: ClusterC
 
 
 async def test_clusters_are_checked_side_by_side_and_reported_in_order(config: ClusterConfig, tmp_path: Path) -> None:
-    """A broken cluster leaves the report of the others alone."""
+    """A broken cluster does not change the report of the others."""
     broken = ClusterConfig("broken", "dc-solna", tmp_path / "none.yaml")
     reports = await check_clusters([broken, config])
     assert [(report.name, bool(report.problems)) for report in reports] == [("broken", True), ("vulcan", False)]

@@ -1,6 +1,6 @@
-"""Credentials: loaded again when the server refuses them, never left out, and plugins run no more often than needed.
+"""Credentials are loaded again when the server refuses them, never left out, and plugins run no more than needed.
 
-"Nothing on the wire" is asked of the server, which logs every request with the user it was made by.
+The server shows what was sent: it logs every request with its user.
 """
 
 import asyncio
@@ -71,7 +71,7 @@ async def test_each_credential_says_who_we_are(cluster: SimulatedCluster, tmp_pa
 
 
 async def test_a_rotated_token_file_is_read_again(cluster: SimulatedCluster, tmp_path: Path) -> None:
-    """On a 401 at once: the request succeeds."""
+    """A 401 makes us read it at once, and the request succeeds."""
     async with connect(cluster.write_kubeconfig(tmp_path / "kc", credential="token-file")) as connection:
         await connection.server_version()
         cluster.access.revoke("admin")
@@ -79,8 +79,8 @@ async def test_a_rotated_token_file_is_read_again(cluster: SimulatedCluster, tmp
         assert await whoami(connection) == "admin"
 
 
-async def test_a_refusal_after_reloading_is_told(cluster: SimulatedCluster, tmp_path: Path) -> None:
-    """A static token that expired stays expired until a person replaces it; the token is not in the sentence."""
+async def test_a_refusal_after_reloading_is_reported(cluster: SimulatedCluster, tmp_path: Path) -> None:
+    """A person must replace an expired static token. The token is not in the sentence."""
     token = cluster.token
     async with connect(cluster.write_kubeconfig(tmp_path / "kc")) as connection:
         await connection.server_version()
@@ -91,7 +91,7 @@ async def test_a_refusal_after_reloading_is_told(cluster: SimulatedCluster, tmp_
 
 
 async def test_one_plugin_run_serves_all_streams(cluster: SimulatedCluster, plugin: Plugin) -> None:
-    """Ten requests at once, one run; and none for the next ten."""
+    """Ten requests at once make one run, and the next ten none."""
     async with connect(plugin.kubeconfig) as connection:
         for _ in range(2):
             assert await asyncio.gather(*(whoami(connection) for _ in range(10))) == ["admin"] * 10
@@ -101,7 +101,7 @@ async def test_one_plugin_run_serves_all_streams(cluster: SimulatedCluster, plug
 async def test_a_401_runs_the_plugin_once_for_all_and_resumes_without_a_list(
     cluster: SimulatedCluster, plugin: Plugin
 ) -> None:
-    """The token was revoked early: the new one serves every request that was refused."""
+    """The token was revoked early. Every refused request is sent again with the new one."""
     async with connect(plugin.kubeconfig) as connection, mirrored(connection, QUICK) as mirror:
         await until(lambda: mirror.state is State.SYNCED)
         cluster.access.revoke("admin")
@@ -115,7 +115,7 @@ async def test_a_401_runs_the_plugin_once_for_all_and_resumes_without_a_list(
 
 
 async def test_an_expiring_token_is_renewed_before_it_ends(cluster: SimulatedCluster, plugin: Plugin) -> None:
-    """Also one that lives for seconds, and not for each request."""
+    """So is a token that lives for seconds, but not for each request."""
     ends = datetime.now(UTC) + timedelta(seconds=2)
     plugin.gives({"token": cluster.token, "expirationTimestamp": ends.isoformat().replace("+00:00", "Z")})
     async with connect(plugin.kubeconfig) as connection:
@@ -128,7 +128,7 @@ async def test_an_expiring_token_is_renewed_before_it_ends(cluster: SimulatedClu
 
 
 async def test_a_plugin_may_give_a_client_certificate(cluster: SimulatedCluster, plugin: Plugin) -> None:
-    """Instead of a token."""
+    """It may give one instead of a token."""
     assert cluster.authority is not None
     pair = cluster.authority.issue_client("robot")
     plugin.gives(
@@ -139,8 +139,8 @@ async def test_a_plugin_may_give_a_client_certificate(cluster: SimulatedCluster,
         assert [c.subject for c in await connection.certificates() if c.kind == "client"] == ["CN=robot"]
 
 
-async def test_the_end_of_what_we_show_is_known(cluster: SimulatedCluster, plugin: Plugin, tmp_path: Path) -> None:
-    """Of a plugin's token, of a token that says so itself (JWT), of a client certificate; of others nothing is."""
+async def test_the_end_of_our_credentials_is_known(cluster: SimulatedCluster, plugin: Plugin, tmp_path: Path) -> None:
+    """It is known for a plugin's token, for a JWT and for a client certificate, not for other tokens."""
     ends = datetime(2030, 1, 1, tzinfo=UTC)
     claims = base64.urlsafe_b64encode(json.dumps({"exp": ends.timestamp()}).encode()).decode().rstrip("=")
     cluster.access.add_token("robot", f"e30.{claims}.signature")
@@ -172,7 +172,7 @@ BROKEN = [
 async def test_a_broken_plugin_means_no_request_at_all(
     cluster: SimulatedCluster, plugin: Plugin, action: str, sentence: str
 ) -> None:
-    """The official client would go on as system:anonymous. Asked again at once, the plugin is not run again."""
+    """The official client would continue as system:anonymous. An attempt soon after does not run the plugin again."""
     plugin.does(action)
     times = WatcherTimes(credentials_seconds=1)
     async with connect(plugin.kubeconfig, times) as connection:
@@ -184,7 +184,7 @@ async def test_a_broken_plugin_means_no_request_at_all(
     assert list(cluster.requests) == []
 
 
-async def test_a_plugin_that_is_mended_heals_the_streams(cluster: SimulatedCluster, plugin: Plugin) -> None:
+async def test_a_plugin_that_works_again_heals_the_streams(cluster: SimulatedCluster, plugin: Plugin) -> None:
     """Nothing has to be restarted."""
     plugin.does("raise SystemExit(1)")
     times = WatcherTimes(reload_seconds=0.1)
@@ -198,7 +198,7 @@ async def test_a_plugin_that_is_mended_heals_the_streams(cluster: SimulatedClust
 async def test_a_plugin_that_breaks_under_a_running_watch_sends_nothing_anonymous(
     cluster: SimulatedCluster, plugin: Plugin, caplog: pytest.LogCaptureFixture, action: str, sentence: str
 ) -> None:
-    """The token is refused and there is no other: the watch waits, and resumes without a list. No token in any log."""
+    """The token is refused and there is no other: the watch waits, and resumes without a list. No log shows a token."""
     caplog.set_level(logging.DEBUG)
     times = WatcherTimes(credentials_seconds=1, reload_seconds=0.1)
     tokens = [cluster.token]
@@ -219,12 +219,12 @@ async def test_a_plugin_that_breaks_under_a_running_watch_sends_nothing_anonymou
 
 
 def preemptions() -> int:
-    """How often this thread had to let others run, without having asked for it."""
+    """How often the system has interrupted this thread."""
     return resource.getrusage(resource.RUSAGE_THREAD).ru_nivcsw
 
 
 async def longest_turn(work: asyncio.Task[Any]) -> float:
-    """How long the event loop was held up at most, in seconds, until the work was done; not by other processes."""
+    """The longest pause of the event loop during the work, in seconds, without pauses that other processes caused."""
     longest, last, preempted = 0.0, time.monotonic(), preemptions()
     while not work.done():
         await asyncio.sleep(0)
@@ -235,7 +235,7 @@ async def longest_turn(work: asyncio.Task[Any]) -> float:
 
 
 async def test_a_hanging_plugin_does_not_hold_up_the_others(cluster: SimulatedCluster, plugin: Plugin) -> None:
-    """Neither its start nor its end takes the event loop for 50 ms; the best of five, as the machine has other work."""
+    """Neither its start nor its end blocks the event loop for 50 ms. The best of five counts: the machine is busy."""
     plugin.does("time.sleep(60)")
     times = WatcherTimes(reload_seconds=0, credentials_seconds=0.3)
     longest: list[float] = []
@@ -249,7 +249,7 @@ async def test_a_hanging_plugin_does_not_hold_up_the_others(cluster: SimulatedCl
 
 
 def is_running(pid: int) -> bool:
-    """Whether there is such a process, other than as a name that its parent has not taken note of."""
+    """Whether the process still runs. A zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
     except OSError:
@@ -257,8 +257,8 @@ def is_running(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("end", ["its time is over", "the connection ends"])
-async def test_nothing_of_a_plugin_runs_on(cluster: SimulatedCluster, plugin: Plugin, *, end: str) -> None:
-    """Nor its children, that a shell as plugin has."""
+async def test_a_plugin_and_its_children_end_together(cluster: SimulatedCluster, plugin: Plugin, *, end: str) -> None:
+    """A plugin that is a shell script has children."""
     plugin.does("import subprocess; (here / 'child').write_text(str(subprocess.Popen(['sleep', '60']).pid)); "
                 "time.sleep(60)")  # fmt: skip
     file = plugin.kubeconfig.parent / "child"
@@ -272,10 +272,10 @@ async def test_nothing_of_a_plugin_runs_on(cluster: SimulatedCluster, plugin: Pl
     await until(lambda: not is_running(int(file.read_text())))
 
 
-async def test_a_plugin_hears_and_tells_no_secret(
+async def test_a_plugin_gets_and_shows_no_secret(
     cluster: SimulatedCluster, plugin: Plugin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ours are not in its environment, and what it quotes of its own is left out of what we say."""
+    """Our secrets are not in its environment, and our sentence leaves out the secrets that it prints."""
     monkeypatch.setenv("NATS_URL", "nats://watcher:pa55word@nats")
     jwt = f"{'e' * 20}.{'y' * 400}.{'J' * 40}"
     plugin.does(f"raise SystemExit('401 for Authorization: Bearer {jwt} with ' + str(os.environ.get('NATS_URL')))")
@@ -285,8 +285,8 @@ async def test_a_plugin_hears_and_tells_no_secret(
 
 
 @pytest.mark.parametrize("content", ["first\nsecond\n", "to\0ken", "\x7fELF\x02"])
-async def test_a_token_that_is_none_is_told(cluster: SimulatedCluster, tmp_path: Path, content: str) -> None:
-    """No header can have it; it is not in the sentence, and nothing is sent."""
+async def test_a_file_that_is_not_a_token_is_reported(cluster: SimulatedCluster, tmp_path: Path, content: str) -> None:
+    """No header can contain it. It is not in the sentence, and nothing is sent."""
     async with connect(cluster.write_kubeconfig(tmp_path / "kc", credential="token-file")) as connection:
         (tmp_path / "kc.token").write_text(content)
         with pytest.raises(AuthError, match="holds line breaks or characters that no token has") as raised:
@@ -296,7 +296,7 @@ async def test_a_token_that_is_none_is_told(cluster: SimulatedCluster, tmp_path:
 
 
 async def test_a_missing_plugin_is_named(cluster: SimulatedCluster, plugin: Plugin) -> None:
-    """Its binary must be in our image."""
+    """The sentence names the binary, which must be in our image."""
     (plugin.kubeconfig.parent / "plugin").unlink()
     async with connect(plugin.kubeconfig) as connection:
         with pytest.raises(AuthError, match=r"plugin './plugin' of kubeconfig .* cannot be run: No such file"):
@@ -304,7 +304,7 @@ async def test_a_missing_plugin_is_named(cluster: SimulatedCluster, plugin: Plug
 
 
 async def test_an_auth_provider_that_gives_no_token_means_no_request(cluster: SimulatedCluster, plugin: Plugin) -> None:
-    """Providers that only kubectl knew are gone from it, and from the loader, without a word."""
+    """Newer versions of kubectl and of the loader silently ignore providers that older ones knew."""
     config = yaml.safe_load(plugin.kubeconfig.read_text())
     config["users"][0]["user"] = {"auth-provider": {"name": "azure", "config": {}}}
     kubeconfig.write(plugin.kubeconfig, config)
@@ -327,10 +327,10 @@ async def test_an_auth_provider_that_gives_no_token_means_no_request(cluster: Si
         {"auth-provider": {"name": "oidc", "config": {"id-token": 5}}},
     ],
 )
-async def test_what_no_client_can_make_sense_of_is_told_and_not_sent(
+async def test_a_section_that_no_client_understands_is_reported_and_not_sent(
     cluster: SimulatedCluster, plugin: Plugin, user: dict[str, Any]
 ) -> None:
-    """Any other error than ours would end the cluster's watcher, again and again, without a word to see."""
+    """An error that is not ours would end the cluster's watcher again and again, without a log line."""
     config = yaml.safe_load(plugin.kubeconfig.read_text())
     config["users"][0]["user"] = user
     kubeconfig.write(plugin.kubeconfig, config)
@@ -341,8 +341,8 @@ async def test_what_no_client_can_make_sense_of_is_told_and_not_sent(
     assert list(cluster.requests) == []
 
 
-async def test_a_context_that_does_not_exist_is_told(cluster: SimulatedCluster, tmp_path: Path) -> None:
-    """And what there is instead."""
+async def test_a_context_that_does_not_exist_is_reported(cluster: SimulatedCluster, tmp_path: Path) -> None:
+    """The sentence lists the existing ones."""
     path = cluster.write_kubeconfig(tmp_path / "kc")
     async with ClusterConnection(path, "prod", name=NAME) as connection:
         with pytest.raises(KubeconfigError, match=r"has no context 'prod' \(it has: vulcan\)"):

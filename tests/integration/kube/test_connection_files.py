@@ -1,6 +1,6 @@
-"""Files that change under a running watcher: taken up by themselves, and no watch is lost over it.
+"""Files that change under a running watcher are used without a restart, and no watch is lost.
 
-The oracle is the server's own log of requests: who asked, and for what.
+The server's own log shows who sent which request.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from summit_watcher.settings import Retry, WatcherTimes
 SOON, LATE = Retry(0.05, 0.2), Retry(60, 60)
 QUICK = WatcherTimes(retry=SOON, retries=dict.fromkeys(State, SOON))
 PATIENT = WatcherTimes(retries=dict.fromkeys(State, LATE))
-"""Heals within a test only when it is told that the files have changed."""
+"""Heals within a test only if a change of the files ends the pause."""
 EAGER = WatcherTimes(look_at_files_seconds=0.02, settle_seconds=0.05)
 
 
@@ -44,7 +44,7 @@ def lists(cluster: SimulatedCluster) -> int:
 
 
 async def user_of(connection: ClusterConnection, cluster: SimulatedCluster) -> str | None:
-    """Who a new request is made by."""
+    """The user of a new request."""
     await connection.server_version()
     return cluster.requests[-1].user
 
@@ -55,8 +55,8 @@ async def becomes(connection: ClusterConnection, cluster: SimulatedCluster, user
             await asyncio.sleep(0.02)
 
 
-async def test_a_replaced_kubeconfig_is_taken_up_and_watches_go_on(cluster: SimulatedCluster, tmp_path: Path) -> None:
-    """New requests are made by the new user, the running watch is not disturbed, and nobody ever gets a 401."""
+async def test_a_replaced_kubeconfig_is_used_and_watches_go_on(cluster: SimulatedCluster, tmp_path: Path) -> None:
+    """New requests come from the new user, the running watch is not disturbed, and no request gets a 401."""
     path = cluster.write_kubeconfig(tmp_path / "kc")
     async with following(connect(path)) as connection, mirrored(connection, QUICK) as mirror:
         await until(lambda: mirror.state is State.SYNCED)
@@ -69,8 +69,8 @@ async def test_a_replaced_kubeconfig_is_taken_up_and_watches_go_on(cluster: Simu
     assert len(cluster.requests_for("virtualmachines")) == 1
 
 
-async def test_a_token_file_that_is_swapped_by_a_symlink_is_taken_up(cluster: SimulatedCluster, tmp_path: Path) -> None:
-    """As the kubelet does it with a mounted secret."""
+async def test_a_token_file_that_is_swapped_by_a_symlink_is_used(cluster: SimulatedCluster, tmp_path: Path) -> None:
+    """The kubelet updates a mounted secret like this."""
     for user in ("admin", "other"):
         (tmp_path / user).mkdir()
         write_private(tmp_path / user / "token", cluster.access.add_token(user) + "\n")
@@ -89,7 +89,7 @@ async def test_a_token_file_that_is_swapped_by_a_symlink_is_taken_up(cluster: Si
 async def test_a_broken_new_kubeconfig_leaves_the_old_in_use(
     cluster: SimulatedCluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The connection says so, once, and is whole again when the file is."""
+    """The connection reports it once, and again when the file can be used."""
     path = cluster.write_kubeconfig(tmp_path / "kc")
     whole = path.read_text()
     async with following(connect(path)) as connection, mirrored(connection, QUICK) as mirror:
@@ -110,7 +110,7 @@ async def test_a_broken_new_kubeconfig_leaves_the_old_in_use(
 
 
 async def test_a_client_certificate_is_replaced_file_by_file(cluster: SimulatedCluster, tmp_path: Path) -> None:
-    """Certificate and key do not fit each other in between; the connection waits for both."""
+    """In between, certificate and key do not fit each other: the connection waits for both."""
     assert cluster.authority is not None
     path = cluster.write_kubeconfig(tmp_path / "kc")
     config = yaml.safe_load(path.read_text())
@@ -166,25 +166,25 @@ def _expired_certificate(cluster: SimulatedCluster, path: Path) -> Callable[[], 
         pytest.param(_expired_certificate, State.AUTH_FAILED, id="client certificate expired: a 401"),
     ],
 )
-async def test_a_mended_file_heals_at_once(
+async def test_a_corrected_file_heals_at_once(
     cluster: SimulatedCluster,
     tmp_path: Path,
     broken: Callable[[SimulatedCluster, Path], Callable[[], object]],
     state: State,
 ) -> None:
-    """Not only after the long pause that what a person must mend earns; and never without TLS or credentials."""
-    mend = broken(cluster, tmp_path / "kc")
+    """The long pause after such failures ends at once. No request is sent without TLS or credentials."""
+    correct = broken(cluster, tmp_path / "kc")
     async with following(connect(tmp_path / "kc")) as connection, mirrored(connection, PATIENT) as mirror:
         await until(lambda: mirror.state is state)
-        mend()
+        correct()
         await until(lambda: mirror.state is State.SYNCED)
     assert not [request for request in cluster.requests if request.user == "system:anonymous"]
 
 
-async def test_an_authority_that_is_replaced_is_taken_up(
+async def test_an_authority_that_is_replaced_is_used(
     cluster: SimulatedCluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A bundle with the new authority beside the old one: nothing is asked twice."""
+    """A bundle has the new authority beside the old one. Nothing is listed twice."""
     assert cluster.authority is not None
     caplog.set_level(logging.INFO, "summit.watcher")
     path = cluster.write_kubeconfig(tmp_path / "kc")
@@ -203,7 +203,7 @@ async def test_an_authority_that_is_replaced_is_taken_up(
 
 
 async def test_watches_leave_a_server_that_has_moved(cluster: SimulatedCluster, tmp_path: Path) -> None:
-    """At once, or the old address would be listened to for minutes; they resume where they were."""
+    """They end at once, or they would stay at the old address for minutes, and resume where they were."""
     path = cluster.write_kubeconfig(tmp_path / "kc")
     async with following(connect(path)) as connection, mirrored(connection, QUICK) as mirror:
         await until(lambda: mirror.state is State.SYNCED)
@@ -214,10 +214,10 @@ async def test_watches_leave_a_server_that_has_moved(cluster: SimulatedCluster, 
     assert lists(cluster) == 1
 
 
-async def test_a_kubeconfig_that_others_may_read_is_warned_of_once(
+async def test_a_kubeconfig_that_others_may_read_is_logged_once(
     cluster: SimulatedCluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Secrets mounted in Kubernetes are 0644: a warning, not a refusal."""
+    """It is used: secrets that Kubernetes mounts have mode 0644."""
     path = cluster.write_kubeconfig(tmp_path / "kc")
     path.chmod(0o644)
     caplog.set_level(logging.INFO, "summit.watcher")

@@ -1,4 +1,4 @@
-"""What is between us and the API server: TLS, sockets, and servers that are not what they should be."""
+"""The way to the API server: TLS, sockets, and servers that do not behave like one."""
 
 import asyncio
 import contextlib
@@ -44,7 +44,7 @@ async def version(_: web.BaseRequest) -> web.StreamResponse:
 
 @asynccontextmanager
 async def served(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
-    """An HTTP server of a few lines, for what the simulator does not do wrong."""
+    """An HTTP server of a few lines, for faults that the simulator does not have."""
     runner = web.ServerRunner(web.Server(handler))
     await runner.setup()
     try:
@@ -79,10 +79,10 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("issuer", "names", "verdict", "words"), REFUSED)
-async def test_a_certificate_that_is_refused_is_told_with_openssls_verdict_and_what_it_is(
+async def test_a_refused_certificate_is_described_with_openssls_verdict(
     tmp_path: Path, issuer: CertificateAuthority, names: list[str], verdict: str, words: str
 ) -> None:
-    """Each is another person's work: whose certificate it is, for which names, by whom, until when."""
+    """The sentence has subject, names, issuer and end: each is another person's task."""
     pair = issuer.issue_server(names, valid_for=timedelta(days=-1 if "expired" in verdict else 1))
     async with served(version, server_context(issuer, pair)) as port:
         error = await failure(connect(tmp_path / "kc", f"https://127.0.0.1:{port}"))
@@ -93,7 +93,7 @@ async def test_a_certificate_that_is_refused_is_told_with_openssls_verdict_and_w
 
 
 async def test_a_server_that_is_not_trusted_gets_nothing_but_handshakes(tmp_path: Path) -> None:
-    """To know its certificate it is greeted once more: without a request, a token, or a certificate of ours."""
+    """A second handshake reads its certificate, without a request, a token, or a certificate of ours."""
     greeted: list[tuple[object, bytes]] = []
 
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -128,8 +128,8 @@ async def test_the_server_name_is_verified_and_may_be_named(tmp_path: Path) -> N
             assert await connection.server_version() == "v1.36.0"
 
 
-async def test_skipping_verification_works_and_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """As the kubeconfig says, but not in silence."""
+async def test_skipping_verification_works_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The kubeconfig decides, and the log has a warning."""
     other = CertificateAuthority("other")
     async with served(version, server_context(other, other.issue_server(["x"]))) as port:
         path = tmp_path / "kc"
@@ -143,7 +143,7 @@ async def test_skipping_verification_works_and_is_warned_of(tmp_path: Path, capl
 
 
 async def test_plain_http_on_the_port_is_a_tls_error(tmp_path: Path) -> None:
-    """Some proxy, or the wrong port."""
+    """It is a proxy, or the wrong port."""
     async with served(version) as port:
         error = await failure(connect(tmp_path / "kc", f"https://127.0.0.1:{port}"))
     assert isinstance(error, TlsError)
@@ -151,7 +151,7 @@ async def test_plain_http_on_the_port_is_a_tls_error(tmp_path: Path) -> None:
 
 
 async def test_a_refused_connection_names_the_address(tmp_path: Path) -> None:
-    """The first thing to look at."""
+    """Whoever is on call looks at the address first."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -160,8 +160,8 @@ async def test_a_refused_connection_names_the_address(tmp_path: Path) -> None:
     assert str(error) == f"connection refused by 127.0.0.1:{port}"
 
 
-async def test_a_port_that_accepts_and_says_nothing_is_given_up(tmp_path: Path) -> None:
-    """The TLS handshake is within the time for connecting."""
+async def test_a_port_that_accepts_and_sends_nothing_is_given_up(tmp_path: Path) -> None:
+    """The time for connecting includes the TLS handshake."""
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -171,7 +171,7 @@ async def test_a_port_that_accepts_and_says_nothing_is_given_up(tmp_path: Path) 
     assert "did not accept a connection in time" in str(error)
 
 
-async def test_a_host_that_does_not_exist_is_told(tmp_path: Path) -> None:
+async def test_a_host_that_does_not_exist_is_reported(tmp_path: Path) -> None:
     """`.invalid` never resolves (RFC 2606)."""
     error = await failure(connect(tmp_path / "kc", "https://nowhere.invalid:6443"))
     assert str(error).startswith("the host of nowhere.invalid:6443 cannot be resolved")
@@ -196,8 +196,8 @@ async def test_an_answer_that_stalls_is_given_up(tmp_path: Path) -> None:
             await reply.body()
 
 
-async def test_an_error_without_an_end_is_an_error_all_the_same(tmp_path: Path) -> None:
-    """A watch has no limit to what it brings; its refusal has. So has the patience that it may ask for."""
+async def test_an_error_with_an_endless_body_is_an_error(tmp_path: Path) -> None:
+    """The body of a watch has no limit, but the body of its refusal has. The pause that it asks for has one, too."""
 
     async def refuse(request: web.BaseRequest) -> web.StreamResponse:
         response = web.StreamResponse(status=503, headers={"Retry-After": "99999999999"})
@@ -217,14 +217,14 @@ async def test_an_error_without_an_end_is_an_error_all_the_same(tmp_path: Path) 
     assert len(str(raised.value)) < 1000
 
 
-async def test_json_that_is_no_namespace_is_no_kubernetes(tmp_path: Path) -> None:
-    """Some other API at that address, as after a mistake in a load balancer."""
+async def test_json_that_is_not_a_namespace_is_not_from_kubernetes(tmp_path: Path) -> None:
+    """Another API answers at that address, as after a mistake in a load balancer."""
     async with served(version) as port, connect(tmp_path / "kc", f"http://127.0.0.1:{port}") as connection:
         with pytest.raises(UnreachableError, match=f"127.0.0.1:{port} answers JSON, but not as a Kubernetes API does"):
             await connection.identity()
 
 
-async def test_we_say_who_we_are_and_what_we_take(tmp_path: Path) -> None:
+async def test_requests_carry_our_name_and_accept_no_compression(tmp_path: Path) -> None:
     """Operators write FlowSchemas by our name. Nothing is compressed, which costs the API server time."""
     seen: list[tuple[str, str, str]] = []
 
@@ -241,7 +241,7 @@ async def test_we_say_who_we_are_and_what_we_take(tmp_path: Path) -> None:
 
 
 async def test_nothing_of_a_client_key_stays_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The official loader would keep every key it ever saw in the temporary directory."""
+    """The official loader would keep every key in the temporary directory."""
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
     async with SimulatedCluster("vulcan") as cluster:

@@ -1,4 +1,4 @@
-"""Reading datacenters.yaml: the forms people have, and what is made of the right part of a wrong file."""
+"""Reading datacenters.yaml: the forms that people write, and what is used of a file with mistakes."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def read(text: str) -> Configuration:
 
 
 def test_a_full_entry_is_read_as_declared() -> None:
-    """All keys of a datacenter and a cluster arrive, a relative kubeconfig beside the file."""
+    """All keys of a datacenter and a cluster are read. A relative kubeconfig is beside the file."""
     found = read("""
 datacenters:
   - id: dc-solna
@@ -33,7 +33,7 @@ datacenters:
 
 
 def test_everything_but_the_id_is_optional_for_a_datacenter() -> None:
-    """A datacenter with an id alone is named by it and has no clusters."""
+    """A datacenter that has only an id has it as its name, and has no clusters."""
     assert read("datacenters: [{id: dc-solna}]") == Configuration((DatacenterConfig("dc-solna", "dc-solna"),))
 
 
@@ -46,7 +46,7 @@ def test_older_form_names_the_cluster_by_a_key_without_a_value() -> None:
 
 
 def test_home_directory_is_expanded_in_a_kubeconfig_path() -> None:
-    """A path that begins with ~ is the user's own directory."""
+    """A path that begins with ~ is below the user's home directory."""
     found = read("datacenters: [{id: a, clusters: [{name: b, kubeconfig: ~/.kube/config}]}]")
     assert found.clusters[0].kubeconfig == Path.home() / ".kube/config"
 
@@ -58,7 +58,7 @@ def test_moving_an_entry_to_another_line_changes_nothing() -> None:
 
 
 def test_a_key_whose_list_is_commented_out_is_an_empty_list() -> None:
-    """`clusters:` and `datacenters:` without a value are no mistake."""
+    """`clusters:` and `datacenters:` without a value are not mistakes."""
     assert read("datacenters:\n") == Configuration()
     assert read("datacenters: [{id: a, clusters: }]").mistakes == ()
 
@@ -80,15 +80,15 @@ datacenters:
     assert [mistake.line for mistake in found.mistakes] == [6, 8, 10]
 
 
-def test_a_file_that_is_not_there_is_a_mistake_that_says_so(tmp_path: Path) -> None:
+def test_a_missing_file_is_a_mistake(tmp_path: Path) -> None:
     """Loading a missing file yields no datacenter and one sentence."""
     found = config.load(tmp_path / "datacenters.yaml")
     assert found.datacenters == ()
     assert "there is no such file" in str(found.mistakes[0])
 
 
-def test_a_file_that_is_not_text_is_a_mistake_that_says_so(tmp_path: Path) -> None:
-    """Bytes that are not UTF-8 are told with their line."""
+def test_a_file_that_is_not_text_is_a_mistake(tmp_path: Path) -> None:
+    """The mistake names the line of the first bytes that are not UTF-8."""
     path = tmp_path / "datacenters.yaml"
     path.write_bytes(b"datacenters:\n- id: \xff\n")
     (mistake,) = config.load(path).mistakes

@@ -43,8 +43,8 @@ NOT_A_CONFIGURATION = {
 
 
 @pytest.mark.parametrize(("text", "sentence"), NOT_A_CONFIGURATION.items())
-def test_a_text_that_is_no_configuration_is_reported_in_one_sentence(text: str, sentence: str) -> None:
-    """The whole file is unusable; the line is YAML's own."""
+def test_a_text_that_is_not_a_configuration_is_reported_in_one_sentence(text: str, sentence: str) -> None:
+    """The whole file cannot be used. The line is the one that YAML reports."""
     assert mistakes(text) == [sentence]
 
 
@@ -85,7 +85,7 @@ DATACENTER_MISTAKES = {
 
 @pytest.mark.parametrize(("entry", "sentence"), DATACENTER_MISTAKES.items())
 def test_a_mistake_in_a_datacenter_is_reported_in_one_sentence(entry: str, sentence: str) -> None:
-    """What is wrong with a datacenter's own keys."""
+    """The mistakes in a datacenter's own keys."""
     assert of_datacenter(entry) == [sentence]
 
 
@@ -120,12 +120,12 @@ CLUSTER_MISTAKES = {
 
 @pytest.mark.parametrize(("entry", "sentence"), CLUSTER_MISTAKES.items())
 def test_a_mistake_in_a_cluster_is_reported_in_one_sentence(entry: str, sentence: str) -> None:
-    """What is wrong with a cluster's own keys, in the newer and the older form."""
+    """The mistakes in a cluster's own keys, in the newer and the older form."""
     assert of_cluster(entry) == [sentence]
 
 
 def test_a_name_of_64_characters_is_too_long() -> None:
-    """63 characters are the longest DNS label, and the longest name of ours."""
+    """A DNS label has at most 63 characters, and so have our names."""
     assert of_cluster(f"{{name: {'x' * 63}, kubeconfig: k}}") == []
     assert "cannot be used" in of_cluster(f"{{name: {'x' * 64}, kubeconfig: k}}")[0]
 
@@ -182,13 +182,13 @@ def test_reading_never_raises_whatever_the_text(text: str) -> None:
         assert "\n" not in str(mistake)
 
 
-def test_deep_nesting_is_a_mistake_and_no_crash() -> None:
+def test_deep_nesting_is_a_mistake() -> None:
     """A text that would exhaust the stack of the YAML parser is rejected in one sentence."""
     assert mistakes("[" * 1000) == ["1: this is not YAML: it is nested too deeply"]
 
 
 def test_aliases_of_aliases_are_a_mistake_and_take_no_memory() -> None:
-    """Ten lines of them stand for more values than a machine can hold; one alias of a value is its value."""
+    """Ten lines of them make more values than a machine can hold. A single alias is the value that it names."""
     lines = ["l0: &l0 [x]", *(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]" for n in range(1, 10))]
     assert mistakes("\n".join(lines)) == ["1: this is not YAML: it has more than 100000 values"]
     assert mistakes("&a [*a]") == ["1: this is not YAML: it is nested too deeply"]
@@ -197,7 +197,7 @@ def test_aliases_of_aliases_are_a_mistake_and_take_no_memory() -> None:
 
 
 def test_a_mistake_in_a_cluster_of_the_older_form_names_its_own_line() -> None:
-    """Also where the keys are indented below the name."""
+    """This holds where the keys are indented below the name, too."""
     text = "datacenters:\n- id: a\n  clusters:\n  - vulcan:\n      kubeconfig: k\n      contxt: x\n"
     assert mistakes(text) == ["6: cluster 'vulcan' has an unknown key 'contxt': did you mean 'context'?"]
     assert config.read(text, FILE).clusters == (config.ClusterConfig("vulcan", "a", Path("k")),)

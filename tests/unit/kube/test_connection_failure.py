@@ -1,4 +1,4 @@
-"""What each failure means: the state it is told as, and how soon it is tried again."""
+"""What each failure means: the state it leads to, and how soon the next attempt is."""
 
 import asyncio
 import ssl
@@ -47,7 +47,7 @@ FAILURES = [
 
 @pytest.mark.parametrize(("error", "state", "first_delay"), FAILURES)
 def test_a_failure_has_a_state_and_a_delay(error: WatcherError, state: State, first_delay: float) -> None:
-    """What a person must mend is tried less often than what heals by itself."""
+    """What a person must correct is tried less often than what heals by itself."""
     assert classify(error).state is state
     assert TIMES.retry_of(state).initial_seconds == first_delay
 
@@ -75,20 +75,20 @@ def test_the_longest_retry_after_counts() -> None:
     )
 
 
-def test_the_servers_words_are_kept() -> None:
-    """They name the user, the verb and the resource; a text body of a proxy is shown in part."""
+def test_the_servers_own_sentence_is_kept() -> None:
+    """It names the user, the verb and the resource. The text of a proxy is shown in part."""
     assert classify(http_error(502, "Bad Gateway", {}, b"<h1>upstream is away</h1>\n")).reason == (
         "the API server answered 502 Bad Gateway: <h1>upstream is away</h1>"
     )
 
 
-def test_a_resource_that_is_not_served_is_told_as_what_it_mostly_means() -> None:
-    """The words `404 page not found` help nobody at 3 a.m."""
+def test_a_resource_that_is_not_served_is_reported_as_missing_kubevirt() -> None:
+    """`404 page not found` helps no one at 3 a.m."""
     reason = classify(http_error(404, "Not Found", {}, b"404 page not found\n")).reason
     assert "KubeVirt is not installed" in reason
 
 
-def test_openssls_verdict_is_told() -> None:
+def test_openssls_verdict_is_in_the_sentence() -> None:
     """An expired certificate and an unknown authority need different people."""
     verdict = ssl.SSLCertVerificationError(1, "certificate verify failed")
     verdict.verify_message = "certificate has expired"

@@ -59,7 +59,7 @@ DEFECTS = [
 
 @pytest.mark.parametrize(("text", "sentence"), DEFECTS)
 def test_each_defect_is_one_sentence_that_names_the_file(text: str | dict[str, Any], sentence: str) -> None:
-    """Whatever is wrong with the file, the same exception says it in words."""
+    """The same exception reports everything that can be wrong with the file."""
     written = text if isinstance(text, str) else yaml.safe_dump(document() | text)
     with pytest.raises(KubeconfigError) as raised:
         kubeconfig_file.parse(written, PATH)
@@ -69,7 +69,7 @@ def test_each_defect_is_one_sentence_that_names_the_file(text: str | dict[str, A
     assert "s3cret" not in str(raised.value)
 
 
-def test_a_missing_file_and_a_directory_are_told_apart(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_directory_have_sentences_of_their_own(tmp_path: Path) -> None:
     """Both are common mistakes in datacenters.yaml."""
     with pytest.raises(KubeconfigError, match="not found at"):
         kubeconfig_file.read(tmp_path / "none")
@@ -77,7 +77,7 @@ def test_a_missing_file_and_a_directory_are_told_apart(tmp_path: Path) -> None:
         kubeconfig_file.read(tmp_path)
 
 
-def test_a_named_context_is_taken_before_the_current_one() -> None:
+def test_a_named_context_wins_over_the_current_one() -> None:
     """One file may serve several clusters."""
     two = document()
     two["contexts"].append({"name": "other", "context": {"cluster": "c2", "user": "u"}})
@@ -97,21 +97,21 @@ def test_a_token_file_is_relative_to_the_kubeconfig_and_stripped(tmp_path: Path)
 
 
 def test_no_secret_is_in_the_representation() -> None:
-    """What is logged by accident must not hold credentials."""
+    """A kubeconfig that is logged by accident shows no credentials."""
     secret = {"token": "s3cret", "username": "a", "password": "s3cret"}
     secret |= {"client-certificate-data": "c", "client-key-data": "s3cret"}
     assert "s3cret" not in repr(kubeconfig_file.parse(yaml.safe_dump(document(user=secret)), PATH))
 
 
-def test_an_unreadable_file_is_told(tmp_path: Path) -> None:
-    """A file of bytes is no kubeconfig."""
+def test_an_unreadable_file_is_reported(tmp_path: Path) -> None:
+    """A binary file is not a kubeconfig."""
     path = tmp_path / "kc"
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(KubeconfigError, match="is not a text file"):
         kubeconfig_file.read(path)
 
 
-def test_a_kubeconfig_that_others_may_read_is_warned_of(tmp_path: Path) -> None:
+def test_a_kubeconfig_that_others_may_read_has_a_warning(tmp_path: Path) -> None:
     """The warning names who may read it, and the command that ends it. A file without secrets has none."""
     path = tmp_path / "vulcan.yaml"
     path.write_text(yaml.safe_dump(document()))

@@ -43,7 +43,7 @@ def test_every_file_that_is_named_is_watched(files: WatchedFiles, tmp_path: Path
 
 
 def test_a_broken_file_is_no_change_once_it_was_tried(files: WatchedFiles, tmp_path: Path) -> None:
-    """Nor is one that is not there; what corrects it is."""
+    """The same holds for a missing file. Only a new content is a change."""
     for broken in (None, "clusters: ["):
         if broken is not None:
             (tmp_path / "kc").write_text(broken)

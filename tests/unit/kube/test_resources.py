@@ -1,4 +1,4 @@
-"""Pages and watch lines become typed objects; what cannot be read is an error that tells nothing of the content."""
+"""Pages and watch lines become typed objects. What cannot be read is an error that shows nothing of the content."""
 
 import json
 from typing import Any
@@ -72,8 +72,8 @@ def test_bookmark_that_ends_the_initial_events_says_so() -> None:
     assert VIRTUAL_MACHINES.decode_event(line("BOOKMARK", {"metadata": metadata})).initial_events_end
 
 
-def test_error_event_is_raised_in_the_words_of_the_server() -> None:
-    """An ERROR event inside HTTP 200 is a Status, and none of our objects."""
+def test_error_event_is_raised_with_the_sentence_of_the_server() -> None:
+    """An ERROR event inside HTTP 200 carries a Status, not one of our objects."""
     status = {
         "kind": "Status",
         "metadata": {},
@@ -90,7 +90,7 @@ def test_error_event_is_raised_in_the_words_of_the_server() -> None:
 
 @pytest.mark.parametrize("status", [None, {}, [], "gone", {"code": "x"}, {"metadata": {}, "code": 500}])
 def test_error_event_with_an_odd_status_still_is_an_error(status: object) -> None:
-    """Whatever an ERROR event carries, the stream has failed."""
+    """The stream has failed, whatever the ERROR event carries."""
     with pytest.raises(StatusError):
         VIRTUAL_MACHINES.decode_event(line("ERROR", status))
 
@@ -119,8 +119,8 @@ def test_error_event_with_an_odd_status_still_is_an_error(status: object) -> Non
         b'{"type":"ADDED","object":' + b"[" * 100_000 + b"]" * 100_000 + b"}\n",
     ],
 )
-def test_unreadable_line_is_told_without_its_content(data: bytes) -> None:
-    """Length and digest identify a line; its content may be a secret."""
+def test_unreadable_line_is_reported_without_its_content(data: bytes) -> None:
+    """Length and digest identify a line, whose content may be secret."""
     with pytest.raises(UndecodableLine) as error:
         VIRTUAL_MACHINES.decode_event(data)
     assert error.value.length == len(data)
@@ -138,7 +138,7 @@ def test_very_long_line_is_read() -> None:
 
 
 def test_member_of_the_wrong_type_is_left_out_and_named() -> None:
-    """The rest of the object is kept."""
+    """The other members are kept."""
     spec = {"runStrategy": "Always", "template": {"spec": {"domain": {"cpu": {"cores": "4", "sockets": 2}}}}}
     event = VIRTUAL_MACHINES.decode_event(line("MODIFIED", vm(spec=spec, status=[1])))
     obj = event.object
@@ -163,7 +163,7 @@ def test_annotation_of_the_wrong_type_is_found_though_its_name_has_dots() -> Non
 
 
 def test_object_with_too_much_wrong_keeps_its_metadata() -> None:
-    """An object that is not what its kind says still exists, under its name."""
+    """An object that does not fit its kind still exists, under its name."""
     volumes = [{"name": n} for n in range(100)]
     event = VIRTUAL_MACHINES.decode_event(line("MODIFIED", vm(spec={"template": {"spec": {"volumes": volumes}}})))
     assert event.object is not None
@@ -173,7 +173,7 @@ def test_object_with_too_much_wrong_keeps_its_metadata() -> None:
 
 
 def test_number_that_nothing_can_hold_costs_only_the_contents() -> None:
-    """1e999 is right JSON."""
+    """1e999 is valid JSON."""
     data = line("MODIFIED", vm(spec={"template": {"spec": {"domain": {"memory": {"guest": 12345}}}}}))
     event = VIRTUAL_MACHINES.decode_event(data.replace(b"12345", b"1e999"))
     assert event.object is not None
@@ -191,7 +191,7 @@ def test_page_has_items_version_and_token() -> None:
 
 
 def test_bad_item_does_not_spoil_its_page() -> None:
-    """It is kept with what could be read; one without uid, or no object at all, is counted."""
+    """Its readable members are kept. An item without uid, or one that is not an object, is counted."""
     body = page(vm("a"), vm("b", spec=7), vm(None), "x", None, vm("c"), resourceVersion="12")
     found = VIRTUAL_MACHINES.decode_page(body)
     assert [item.metadata.uid for item in found.items] == ["a", "b", "c"]
@@ -200,27 +200,27 @@ def test_bad_item_does_not_spoil_its_page() -> None:
 
 
 def test_item_without_uid_is_counted_in_an_otherwise_good_page() -> None:
-    """Without identity there is nothing to keep."""
+    """An object without identity cannot be kept."""
     found = VIRTUAL_MACHINES.decode_page(page(vm("a"), vm(None), resourceVersion="12"))
     assert ([item.metadata.uid for item in found.items], found.undecodable) == (["a"], 1)
 
 
 def test_item_in_bad_utf8_is_counted() -> None:
-    """The neighbours are read all the same."""
+    """Its neighbours are read."""
     body = page(vm("a"), vm("b", spec={"runStrategy": "X"}), vm("c"), resourceVersion="12").replace(b'"X"', b'"\xff"')
     found = VIRTUAL_MACHINES.decode_page(body)
     assert ([item.metadata.uid for item in found.items], found.undecodable) == (["a", "c"], 1)
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", page(), page(vm()), page(vm(spec=7)), b'{"items":{}}'])
-def test_body_that_is_no_list_is_undecodable(body: bytes) -> None:
+def test_body_that_is_not_a_list_is_undecodable(body: bytes) -> None:
     """A list without resourceVersion cannot be watched from."""
     with pytest.raises(UndecodableLine):
         VIRTUAL_MACHINES.decode_page(body)
 
 
 def test_status_in_place_of_a_page_is_raised() -> None:
-    """The server's own words are kept."""
+    """The server's own sentence is kept."""
     body = b'{"kind":"Status","metadata":{},"status":"Failure","message":"no","reason":"Forbidden","code":403}'
     with pytest.raises(StatusError) as error:
         VIRTUAL_MACHINES.decode_page(body)
@@ -228,5 +228,5 @@ def test_status_in_place_of_a_page_is_raised() -> None:
 
 
 def test_manifest_starts_without_problems() -> None:
-    """The typed object of nothing is empty, not an error."""
+    """An empty document makes an empty object, not an error."""
     assert VirtualMachine().decode_problems == ()
