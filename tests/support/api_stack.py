@@ -1,4 +1,4 @@
-"""The api in this process over real tables: events go in as the projector applies them, HTTP comes out."""
+"""The api in this process over real tables, to which events are applied as the projector does."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -38,7 +38,7 @@ STREAM_CREATED_AT = datetime(2026, 11, 1, tzinfo=UTC)
 def placed_vm(
     name: str, *, namespace: str = "prod", cluster: str = CLUSTER, datacenter: str = DATACENTER, **state: Any
 ) -> VmEvent:
-    """An event of a VM somewhere; its id says where."""
+    """An event of a VM at any place, which is part of its id."""
     event = vm_event(name, **state)
     where = {"namespace": namespace, "cluster": cluster, "datacenter": datacenter}
     data = event.data.model_copy(update={"id": uid_of(cluster, namespace, name), **where})
@@ -47,7 +47,7 @@ def placed_vm(
 
 
 def health(name: str = CLUSTER, **more: Any) -> ClusterHealth:
-    """What the watcher of a cluster that is well writes to the bucket just now, unless told otherwise."""
+    """The heartbeat of a watcher at this moment, for a cluster that is synced unless `more` differs."""
     state = {"datacenter": DATACENTER, "state": ConnectionState.SYNCED, "since": NOW - timedelta(hours=1)}
     return ClusterHealth(**{"name": name, "last_contact": NOW, **state, **more})
 
@@ -74,7 +74,7 @@ class Stack:
 
     @asynccontextmanager
     async def database(self) -> AsyncIterator[asyncpg.Connection]:
-        """The database itself, to look behind the answers."""
+        """The database itself, to compare it with the answers."""
         connection = await asyncpg.connect(self._url)
         try:
             yield connection
@@ -82,7 +82,7 @@ class Stack:
             await connection.close()
 
     async def replace_stream(self) -> None:
-        """The stream was lost and made anew: its sequences begin at 1 again. Nothing is in it yet."""
+        """Replace the stream by an empty one, whose sequences begin at 1 again."""
         self._checkpoint = await self._writer.disown(self._checkpoint, self.now)
 
     async def get(self, path: str, **parameters: Any) -> Any:
@@ -99,11 +99,11 @@ async def api_stack(
     """The api over empty tables."""
     async with (
         open_writer(SecretStr(database_url), TIMES) as writer,
-        api_over(database_url, access, times=times) as (http, freshness, app),
+        api_over(database_url, access, times=times) as (http, services, app),
     ):
         await writer.prepare()
         await writer.checkpoint(STREAM_CREATED_AT)
-        stack = Stack(database_url, writer, http, freshness, app)
+        stack = Stack(database_url, writer, http, services.freshness, app)
         app.dependency_overrides[now] = lambda: stack.now
         yield stack
 
@@ -115,10 +115,10 @@ async def api_over(
     *,
     origins: Sequence[str] = ("*",),
     times: ApiTimes | None = None,
-) -> AsyncIterator[tuple[httpx2.AsyncClient, Freshness, FastAPI]]:
-    """The api over whatever is at this URL: a client of it, what it has heard, and itself.
+) -> AsyncIterator[tuple[httpx2.AsyncClient, Services, FastAPI]]:
+    """The api over the database at this URL: a client of it, its services, and the app.
 
-    Everybody is an admin unless `access` says otherwise.
+    Without `access` every client is an admin.
     """
     read_models = ReadModels(SecretStr(database_url))
     services = Services.over(read_models, access or Access(anonymous=Role.ADMIN), times=times)
@@ -127,7 +127,7 @@ async def api_over(
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
     try:
         async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
-            yield http, services.freshness, app
+            yield http, services, app
     finally:
         await end(following)
         await read_models.close()

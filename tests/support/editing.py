@@ -1,6 +1,5 @@
-"""The api with all that an edit goes through: NATS, a projector, Postgres. Made by hand, not watched."""
+"""The api with the servers that an edit goes through: NATS, a projector, Postgres."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -8,21 +7,16 @@ from typing import Any
 
 import httpx2
 from nats.aio.client import Client
-from pydantic import SecretStr
+from support.api_stack import api_over
 from support.projecting import Readings, projector, projector_settings, publish, publisher
 from support.published import datacenter_event, vm_event
 
-from summit_api import revisions
 from summit_api.access.identify import Access
-from summit_api.access.principal import Role
-from summit_api.app import create_app
-from summit_api.query.read_transaction import ReadModels
 from summit_api.services import Services
 from summit_api.settings import ApiTimes
 from summit_models.event import Event
 from summit_projector.settings import TIMES, ProjectorTimes
 from summit_runtime.nats.consumer import last_per_subject
-from summit_runtime.waiting import end
 
 SOLNA, UPPSALA = "dc-solna", "dc-uppsala"
 
@@ -60,21 +54,14 @@ async def log_and_tables(
     times: ApiTimes | None = None,
     projector_times: ProjectorTimes = TIMES,
 ) -> AsyncIterator[Editing]:
-    """Nothing is known yet. Everybody is an administrator, unless `access` says else."""
-    services = Services.over(ReadModels(SecretStr(database_url)), access or Access(anonymous=Role.ADMIN), times=times)
-    transport = httpx2.ASGITransport(app=create_app(services), raise_app_exceptions=False)
+    """An empty log and empty tables. Without `access` every client is an admin."""
     async with (
         publisher(nats_url) as client,
         projector(projector_settings(nats_url, database_url), projector_times),
-        httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http,
+        api_over(database_url, access, times=times) as (http, services, _),
     ):
         services.log.client = client
-        following = asyncio.create_task(revisions.follow(SecretStr(database_url), services.revisions, services.times))
-        try:
-            yield Editing(services, http, client, Readings(database_url))
-        finally:
-            await end(following)
-            await services.read_models.close()
+        yield Editing(services, http, client, Readings(database_url))
 
 
 @asynccontextmanager

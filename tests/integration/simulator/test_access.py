@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 import yaml
-from support.simulator_client import PROD_VMS, VMS, Client, client_of
+from support.simulator_client import PROD_VMS, VMS, Client
 
 from summit_simulator import SimulatedCluster
 
@@ -22,13 +22,6 @@ async def cluster() -> AsyncIterator[SimulatedCluster]:
     """An empty cluster."""
     async with SimulatedCluster("vulcan") as cluster:
         yield cluster
-
-
-@pytest.fixture
-async def client(cluster: SimulatedCluster) -> AsyncIterator[Client]:
-    """A client of the cluster."""
-    async with client_of(cluster) as client:
-        yield client
 
 
 def _bearer(token: str) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 import pytest
@@ -14,14 +14,6 @@ from support.waiting import until
 from summit_simulator import SimulatedCluster
 
 Kubectl = Callable[..., Coroutine[None, None, str]]
-
-
-@pytest.fixture
-async def cluster() -> AsyncIterator[SimulatedCluster]:
-    """A cluster with one stopped VM."""
-    async with SimulatedCluster("vulcan") as cluster:
-        cluster.create_vm("web", namespace="prod")
-        yield cluster
 
 
 @pytest.fixture

@@ -2,30 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
-from support.simulator_client import VMIS, VMS, Client, client_of
+from support.simulator_client import VMIS, VMS, Client
 from support.waiting import until
 
 from summit_simulator import SimulatedCluster
 from summit_simulator.api.faults import INVALID_UTF8
-
-
-@pytest.fixture
-async def cluster() -> AsyncIterator[SimulatedCluster]:
-    """A cluster with one stopped VM."""
-    async with SimulatedCluster("vulcan") as cluster:
-        cluster.create_vm("web", namespace="prod")
-        yield cluster
-
-
-@pytest.fixture
-async def client(cluster: SimulatedCluster) -> AsyncIterator[Client]:
-    """A client of the cluster."""
-    async with client_of(cluster) as client:
-        yield client
 
 
 async def test_a_refusing_cluster_comes_back_on_its_port(client: Client, cluster: SimulatedCluster) -> None:

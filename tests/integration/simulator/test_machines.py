@@ -21,13 +21,6 @@ async def cluster() -> AsyncIterator[SimulatedCluster]:
         yield cluster
 
 
-@pytest.fixture
-async def client(cluster: SimulatedCluster) -> AsyncIterator[Client]:
-    """A client of the cluster."""
-    async with client_of(cluster) as client:
-        yield client
-
-
 async def _ask(client: Client, action: str, name: str = "web", body: Any = None) -> tuple[int, str]:
     plural = "virtualmachineinstances" if action in ("pause", "unpause") else "virtualmachines"
     answer = await client.request("PUT", f"{SUBRESOURCES}/{plural}/{name}/{action}", body)

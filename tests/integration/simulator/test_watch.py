@@ -1,27 +1,9 @@
 """WATCH of a simulated cluster behaves as that of a real kube-apiserver."""
 
-from collections.abc import AsyncIterator
-
-import pytest
 from support.simulator_client import VMS, WATCH_LIST, Client, client_of
 from support.waiting import until
 
 from summit_simulator import SimulatedCluster
-
-
-@pytest.fixture
-async def cluster() -> AsyncIterator[SimulatedCluster]:
-    """A cluster with one stopped VM."""
-    async with SimulatedCluster("vulcan") as cluster:
-        cluster.create_vm("web", namespace="prod", labels={"app": "web"})
-        yield cluster
-
-
-@pytest.fixture
-async def client(cluster: SimulatedCluster) -> AsyncIterator[Client]:
-    """A client of the cluster."""
-    async with client_of(cluster) as client:
-        yield client
 
 
 async def test_watch_resumes_after_a_resource_version(client: Client, cluster: SimulatedCluster) -> None:

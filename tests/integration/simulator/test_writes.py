@@ -1,31 +1,15 @@
 """Writes to a simulated cluster follow the rules of a real kube-apiserver."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from support.simulator_client import PROD_VMS, Client, client_of
+from support.simulator_client import PROD_VMS, Client
 
 from summit_simulator import SimulatedCluster
 
 NAMESPACES = "/api/v1/namespaces"
 MERGE = {"Content-Type": "application/merge-patch+json"}
 WEB = f"{PROD_VMS}/web"
-
-
-@pytest.fixture
-async def cluster() -> AsyncIterator[SimulatedCluster]:
-    """A cluster with one stopped VM."""
-    async with SimulatedCluster("vulcan", tls=False) as cluster:
-        cluster.create_vm("web", namespace="prod", labels={"app": "web"})
-        yield cluster
-
-
-@pytest.fixture
-async def client(cluster: SimulatedCluster) -> AsyncIterator[Client]:
-    """A client of the cluster."""
-    async with client_of(cluster) as client:
-        yield client
 
 
 def _vm(name: str, **spec: Any) -> dict[str, Any]:

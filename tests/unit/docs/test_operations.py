@@ -1,4 +1,4 @@
-"""docs/operations.md quotes what the services say: a line that nobody logs sends people looking in vain."""
+"""docs/operations.md quotes only log lines that the services write."""
 
 import ast
 import re
@@ -16,13 +16,13 @@ FOREIGN = {
     "LockNotAvailableError",
     "lock timeout",
 }
-"""Words of OpenSSL, NATS and Postgres."""
+"""Texts of OpenSSL, NATS and Postgres."""
 _VALUE = re.compile(r"…|'|CN=\S*|\S+\[\d\]\S*|\d+(?:\.\d+)?|\b[xy]\b|: |; |, |[()]|\bcannot (?:list|watch)\b|%\S")
-"""What stands between the texts that the code has: values, and where one text is put into another."""
+"""The values between the texts of the code, and the places where one text is put into another."""
 
 
-def said() -> str:
-    """All texts in the code of the services, each on a line, with … for what is put into it."""
+def logged() -> str:
+    """All texts in the code of the services, each on a line, with … for the values."""
     return "\n".join(
         text for folder in ("services", "libs") for file in (ROOT / folder).rglob("*.py") for text in texts(file)
     )
@@ -38,14 +38,14 @@ def texts(file: Path) -> Iterator[str]:
 
 
 def quoted() -> Iterator[str]:
-    """The lines of the log that the tables quote, in the pieces that the code has."""
+    """The log lines that the tables quote, in the pieces that the code has."""
     for row in re.findall(r"^\| .* \|$", TABLES, re.MULTILINE):
         for line in re.findall(r"`([^`]+)`", row.split(" | ")[1]):
             yield from (piece for part in _VALUE.split(line) if len(piece := part.strip()) > 3)
 
 
 def test_each_line_of_the_log_that_is_quoted_is_one_that_is_logged() -> None:
-    """Whoever searches for it finds it."""
-    known, pieces = said(), set(quoted())
+    """A search for the line finds it in the code."""
+    known, pieces = logged(), set(quoted())
     assert len(pieces) > 50
     assert sorted(piece for piece in pieces - FOREIGN if piece not in known) == []
