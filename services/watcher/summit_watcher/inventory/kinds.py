@@ -1,7 +1,8 @@
 """The kinds of object that are published, each declared once: how it is joined, its events, its end.
 
-A new kind is one row here, a resource in `kube.resources`, its facts and join in `normalize`, and a line in the table
-of `cluster_cache`. All that reads the log back, compares, and makes events follows from the row.
+A new kind is one row here, its model, event and subject in the contract, a resource in `kube.resources`, its facts and
+join in `normalize`, and a line in the table of `cluster_cache`. All that reads the log back, compares, and makes events
+follows from the row.
 """
 
 from collections.abc import Callable
@@ -62,9 +63,9 @@ class Kind(Generic[ModelT]):
     join: Callable[[ClusterCache, Published, Uid], Joined[ModelT]]
     """The present state from the cluster cache, completed by the last published one."""
 
-    versions: Callable[[Any], Versions]
-    """The resourceVersions that the data of an event names."""
-    versions_field: Callable[[Versions], dict[str, object]]
+    versions: Callable[[Any], Versions] = lambda data: (data.resource_version,)
+    """The resourceVersions in the data of an event; a kind with one resource has one."""
+    versions_field: Callable[[Versions], dict[str, object]] = lambda versions: {"resource_version": versions[0]}
     """The same, as a field of the data of an event."""
     when_gone: Callable[[ModelT, bool], ModelT] = lambda last, _: last
     """The last state of an object that is gone; the flag is True if a watch reported the delete."""
@@ -140,8 +141,6 @@ MIGRATION_KIND = Kind(
     resource_of=lambda _: MIGRATIONS,
     exists=lambda cache, uid: uid in cache.migrations.items,
     join=_join_migration,
-    versions=lambda migration: (migration.resource_version,),
-    versions_field=lambda versions: {"resource_version": versions[0]},
     when_gone=lambda last, was_seen: ended_migration(last, was_seen=was_seen),
     is_repeated=lambda state: b'"completed":false' in state,  # the tables keep an ended one, and the log may drop it
 )
