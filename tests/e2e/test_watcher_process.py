@@ -38,7 +38,7 @@ async def test_a_watcher_stops_on_sigterm_also_while_nats_was_never_there(tmp_pa
 
 
 async def test_a_watcher_stops_on_sigterm_also_while_a_kubeconfig_cannot_be_read_to_its_end(tmp_path: Path) -> None:
-    """As on a file system that is away: a pipe that nobody writes to hangs like it."""
+    """A pipe without a writer hangs like a file system that is away."""
     os.mkfifo(tmp_path / "hangs")
     script = (
         "import asyncio, sys; from pathlib import Path\n"
@@ -64,7 +64,7 @@ async def test_a_watcher_stops_on_sigterm_also_while_a_kubeconfig_cannot_be_read
 async def test_a_cluster_that_is_added_to_the_configuration_is_watched(
     pipeline: Pipeline, clusters: list[SimulatedCluster], tmp_path: Path
 ) -> None:
-    """Without a restart, and without a new list of those that stayed."""
+    """It needs no restart, and lists no cluster again that stayed."""
     async with SimulatedCluster("andoria") as added:
         added.create_vm("newcomer", namespace="prod")
         clusters[0].create_vm("resident", namespace="prod")

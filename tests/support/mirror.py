@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 from summit_models.cluster import ConnectionState
@@ -90,7 +89,6 @@ async def mirrored(
     *,
     resource: Resource[Any] = VIRTUAL_MACHINES,
     start: Listing = NEWEST,
-    seen: str = "",
 ) -> AsyncIterator[Mirror]:
     """Run a list-watch into a mirror while the block runs; what it raises ends the block."""
     mirror = Mirror(connection, resource)
@@ -103,6 +101,6 @@ async def mirrored(
         times=times,
     )
     async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(ListWatch(watched, is_right_cluster).run(replace(start, seen=seen)))
+        task = tasks.create_task(ListWatch(watched, is_right_cluster).run(start))
         yield mirror
         task.cancel()

@@ -138,7 +138,9 @@ class ClusterWatcher:
         not_before = datetime.now(UTC) - self._times.resume_within
         starts = {r.plural: start(r.plural, heartbeat, published.reached.get(r.plural, 0), not_before) for r in WATCHED}
         if published.has_stale_events:  # as of the position, what is true of them may not have been so yet
-            starts = {plural: begin._replace(listing=Listing()) for plural, begin in starts.items()}
+            starts = {
+                plural: begin._replace(listing=Listing(seen=begin.listing.seen)) for plural, begin in starts.items()
+            }
         if isinstance(ended, RegressedError):
             return {
                 plural: begin._replace(listing=replace(begin.listing, reason=ListReason.REGRESSED))

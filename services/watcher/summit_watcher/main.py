@@ -72,7 +72,7 @@ class _Watcher:
             await supervisor.end()
 
     async def _follow_configuration(self, supervisor: Supervisor) -> None:
-        """Watch and declare what datacenters.yaml says, and retire what it does not say any more, for ever."""
+        """Watch the declared clusters, and retire those that are not declared any more, for ever."""
         former: set[DatacenterId] = set()
         background: list[asyncio.Task[None]] = []
         async with (

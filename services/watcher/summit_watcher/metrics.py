@@ -11,7 +11,7 @@ _STREAM = ("cluster", "resource")
 
 CLUSTER_SYNCED = Gauge(
     "summit_cluster_synced",
-    "1 while all list-watches of a cluster work; 0: see /api/v1/clusters",
+    "1 while all list-watches of a cluster work; 0: /api/v1/clusters shows why",
     labelnames=("cluster",),
 )
 CLUSTER_LAST_CONTACT = Gauge(
@@ -21,22 +21,22 @@ CLUSTER_LAST_CONTACT = Gauge(
 )
 CREDENTIALS_EXPIRE = Gauge(
     "summit_cluster_credentials_expire_timestamp_seconds",
-    "When the token or client certificate in use ends; 0: not known. Days away and not moving: ask for a new one",
+    "When the token or client certificate in use ends; 0: not known. A few days away: ask for a new one",
     labelnames=("cluster",),
 )
 WAITING_EVENTS = Gauge(
     "summit_cluster_waiting_events",
-    "Changes that were read and are not known to be in the log; growing: NATS is slower than the cluster, or away",
+    "Changes that were read and may not be in the log yet; growing: NATS is slower than the cluster, or away",
     labelnames=("cluster",),
 )
 STANDING_BACK = Gauge(
     "summit_cluster_standing_back",
-    "1 while another watcher has the cluster and this one waits; for minutes: two watchers have one configuration",
+    "1 while another watcher has the cluster and this one waits; for minutes: two watchers have the same configuration",
     labelnames=("cluster",),
 )
 EVENTS_PUBLISHED = Counter(
     "summit_cluster_events",
-    "Changes of VMs and migrations that were published, by type; a storm of one cluster shows here",
+    "Published events of VMs and migrations, by type; shows which cluster changes without end",
     labelnames=("cluster", "type"),
 )
 
@@ -52,32 +52,32 @@ STREAM_LAST_CONTACT = Gauge(
 )
 WATCH_EVENTS = Counter(
     "summit_watch_events",
-    "Events of watches by type; BOOKMARKs alone: nothing happens there, none at all: see the stream's state",
+    "Events of watches by type; BOOKMARKs alone: nothing changes there, none at all: see the state of the list-watch",
     labelnames=(*_STREAM, "type"),
 )
 WATCH_RESTARTS = Counter(
     "summit_watch_restarts",
-    "Watches that ended, by reason; 'eof' every few minutes is normal, a rate of all else is trouble",
+    "Watches that ended, by reason; 'eof' every few minutes is normal, other reasons again and again are not",
     labelnames=(*_STREAM, "reason"),
 )
 LISTS = Counter(
     "summit_lists",
-    "Complete lists; more than a few an hour: watches cannot be resumed, the cluster pays",
+    "Complete lists; more than a few an hour: watches cannot be resumed, and lists load the API server",
     labelnames=_STREAM,
 )
 SYNTHETIC_DELETES = Counter(
     "summit_synthetic_deletes",
-    "Deletes found by comparing lists, which no watch told; normal after down time, otherwise watches lose events",
+    "Deletes that a list shows and no watch has reported; normal after down time, otherwise watches lose events",
     labelnames=_STREAM,
 )
 RELIST_DRIFT = Counter(
     "summit_relist_drift",
-    "Differences that no watch had told, found by a periodic list or after etcd was restored; else above 0: report it",
+    "Differences that a periodic list shows and no watch has reported; above 0, unless etcd was restored: report it",
     labelnames=_STREAM,
 )
 DECODE_ERRORS = Counter(
     "summit_decode_errors",
-    "Lines, pages or objects that could not be read; they are in the log by digest",
+    "Lines of watches, pages and objects that could not be read; the log has the digest of each",
     labelnames=_STREAM,
 )
 REGRESSIONS = Counter(
@@ -102,7 +102,7 @@ def set_cluster(health: ClusterHealth) -> None:
 
 
 def forget_cluster(cluster: ClusterName) -> None:
-    """Remove the series of a cluster that is no longer watched: they would stay as they were, for ever."""
+    """Remove the series of a cluster that is not watched any more: they would keep their last values for ever."""
     for metric in _OF_A_CLUSTER:
         metric.remove_by_labels({"cluster": cluster})
 

@@ -11,7 +11,7 @@ import gc
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -72,7 +72,8 @@ class Session:
         """Held while events are made from the diff and handed over, as their order counts."""
         self._queue = EventQueue(self.times.patience_seconds)
         self._cluster_queue = self.publisher.cluster_queue(self.cluster.datacenter, self.cluster.name)
-        self._checkpoint = Checkpoint({plural: start.seen for plural, start in self.starts.items() if start.seen})
+        seen = {plural: start.listing.seen for plural, start in self.starts.items()}
+        self._checkpoint = Checkpoint({plural: version for plural, version in seen.items() if version})
         self._identity = Identity(self.connection, self.epoch.identity, self.cluster.identity)
         self._health = HealthReporter(
             epoch=self.epoch,
@@ -115,7 +116,7 @@ class Session:
             status=status,
             times=self.times,
         )
-        await ListWatch(watched, self._identity.confirm).run(replace(start.listing, seen=start.seen))
+        await ListWatch(watched, self._identity.confirm).run(start.listing)
 
     # Publishing
 

@@ -1,6 +1,6 @@
-"""Settings of the watcher: by environment what differs between installations, and its times, which do not.
+"""Settings of the watcher from the environment, and its times, which are the same in each installation.
 
-`main` passes the times down whole. Nothing below it has a time of its own, so a test chooses other ones by value.
+`main` passes the times down whole. No module below it has a time of its own, so a test chooses other times by value.
 """
 
 from collections.abc import Mapping

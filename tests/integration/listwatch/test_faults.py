@@ -1,4 +1,4 @@
-"""A list-watch against a cluster that misbehaves: nothing is lost, nothing wrongly deleted, nobody hammered.
+"""A list-watch and a cluster that misbehaves: nothing is lost, nothing is wrongly deleted, no server is hammered.
 
 The oracle is the simulated cluster's own store, never a log line.
 """
@@ -61,7 +61,7 @@ def truth(cluster: SimulatedCluster) -> Mapping[str, str]:
 
 
 def ends(reason: str) -> float:
-    """How many watches of VMs have ended for this reason, as Prometheus sees it."""
+    """How many watches of VMs have ended for this reason, by the metric."""
     labels = {"cluster": "vulcan", "resource": VMS, "reason": reason}
     return REGISTRY.get_sample_value("summit_watch_restarts_total", labels) or 0.0
 
@@ -71,7 +71,7 @@ async def synced(mirror: Mirror, cluster: SimulatedCluster) -> None:
 
 
 def lists(cluster: SimulatedCluster) -> int:
-    """Lists asked for, streaming or paged; the pages of one count once, and a look at the newest version does not."""
+    """How many lists were requested, streaming or paged. A list in pages counts once, a verification does not."""
     lists = cluster.requests_for(VMS, verb="list")
     paged = [r for r in lists if "continue" not in r.query and r.query.get("limit") != "1"]
     return len(paged) + sum("sendInitialEvents" in r.query for r in cluster.requests_for(VMS, verb="watch"))
@@ -81,7 +81,7 @@ def lists(cluster: SimulatedCluster) -> int:
 async def test_a_list_is_complete_and_the_watch_goes_on_from_it(
     cluster: SimulatedCluster, connection: ClusterConnection, *, streams: bool
 ) -> None:
-    """Streamed where the server can (WatchList), in pages where it answers 422: the same events."""
+    """The events are the same, whether the server streams the list (WatchList) or answers 422 and it comes in pages."""
     cluster.faults.watch_list = streams
     async with mirrored(connection, QUICK) as mirror:
         await synced(mirror, cluster)
@@ -98,7 +98,7 @@ async def test_a_list_is_complete_and_the_watch_goes_on_from_it(
 async def test_a_server_without_streaming_lists_is_asked_once_per_connection(
     cluster: SimulatedCluster, connection: ClusterConnection
 ) -> None:
-    """The refusal is remembered for all resources."""
+    """All resources share the refusal."""
     cluster.faults.watch_list = False
     async with mirrored(connection, QUICK) as first:
         await synced(first, cluster)
@@ -110,7 +110,7 @@ async def test_a_server_without_streaming_lists_is_asked_once_per_connection(
 async def test_an_empty_cluster_is_listed_in_pages_too(
     cluster: SimulatedCluster, connection: ClusterConnection
 ) -> None:
-    """A page without items is a list, and nothing to hand on."""
+    """A page without items is a list, but has no event for the sink."""
     cluster.faults.watch_list = False
     async with mirrored(connection, QUICK, resource=MIGRATIONS) as mirror:
         await until(lambda: mirror.count(InitDone))
@@ -130,7 +130,7 @@ async def test_pages_carry_no_resource_version(cluster: SimulatedCluster, connec
 async def test_a_broken_watch_is_resumed_where_it_stopped(
     cluster: SimulatedCluster, connection: ClusterConnection
 ) -> None:
-    """What happened meanwhile arrives, including what came and went, and without a list."""
+    """Changes of the meantime arrive without a list, also those of an object that came and went."""
     async with mirrored(connection, QUICK) as mirror:
         await synced(mirror, cluster)
         cluster.faults.refuse_connections()
@@ -163,7 +163,7 @@ async def test_an_expired_watch_relists_and_sweeps(cluster: SimulatedCluster, co
 
 
 async def test_an_http_410_relists_as_well(cluster: SimulatedCluster, connection: ClusterConnection) -> None:
-    """Not seen on real servers, but allowed."""
+    """Real servers were not seen to answer so, but they may."""
     async with mirrored(connection, QUICK) as mirror:
         await synced(mirror, cluster)
         cluster.faults.respond(410, VMS, verb="watch", times=1)
@@ -173,10 +173,10 @@ async def test_an_http_410_relists_as_well(cluster: SimulatedCluster, connection
     assert mirror.deletes == []
 
 
-async def test_pages_that_expire_in_the_middle_sweep_nothing(
+async def test_pages_that_expire_in_the_middle_delete_nothing(
     cluster: SimulatedCluster, connection: ClusterConnection
 ) -> None:
-    """The partial set is thrown away; the second time the list is asked for without pages."""
+    """The partial list is dropped; after the second time the list is requested without pages."""
     cluster.faults.watch_list = False
     async with mirrored(connection, QUICK) as mirror:
         await synced(mirror, cluster)
@@ -194,7 +194,7 @@ async def test_pages_that_expire_in_the_middle_sweep_nothing(
 async def test_a_server_that_closes_each_watch_at_once_is_not_hammered(
     cluster: SimulatedCluster, connection: ClusterConnection
 ) -> None:
-    """Ten requests in thirty seconds with the default pauses; here all of it runs thirty times faster."""
+    """The default pauses allow ten requests in thirty seconds; here everything runs thirty times faster."""
     faster = WatcherTimes(retry=Retry(0.8 / 30, 30 / 30), page_size=500)
     async with mirrored(connection, faster) as mirror:
         await synced(mirror, cluster)
@@ -213,7 +213,7 @@ async def test_a_server_that_closes_each_watch_at_once_is_not_hammered(
 async def test_a_silent_stream_is_given_up_and_resumed(
     cluster: SimulatedCluster, connection: ClusterConnection
 ) -> None:
-    """Half-open: the connection stands and nothing comes. Only a timer on bytes notices."""
+    """The connection is half-open: it stands and no byte comes. Only a timer on bytes notices."""
     async with mirrored(connection, QUICK) as mirror:
         await synced(mirror, cluster)
         cluster.faults.freeze()
@@ -227,7 +227,7 @@ async def test_a_silent_stream_is_given_up_and_resumed(
 async def test_a_connection_that_swallows_all_bytes_is_given_up_and_resumed(
     cluster: SimulatedCluster, tmp_path: Path
 ) -> None:
-    """A firewall that forgot it: each end's bytes are taken, and none arrives. So it goes with new connections too."""
+    """A firewall has forgotten the connection and takes the bytes of both ends; new connections fare no better."""
     before = ends("idle")
     async with tcp_proxy(cluster.url) as proxy:
         path = cluster.write_kubeconfig(tmp_path / "proxied", server=proxy.url)
@@ -249,7 +249,7 @@ async def test_a_connection_that_swallows_all_bytes_is_given_up_and_resumed(
 
 
 async def test_bookmarks_keep_a_quiet_stream_alive(cluster: SimulatedCluster, connection: ClusterConnection) -> None:
-    """Nothing happens for longer than the idle limit, and nothing is wrong."""
+    """No object changes for longer than the idle limit, and that is fine."""
     start = time.monotonic()
     async with mirrored(connection, QUICK) as mirror:
         await synced(mirror, cluster)
@@ -262,7 +262,7 @@ async def test_bookmarks_keep_a_quiet_stream_alive(cluster: SimulatedCluster, co
 async def test_an_unreadable_line_loses_nothing(
     cluster: SimulatedCluster, connection: ClusterConnection, line: bytes
 ) -> None:
-    """The resourceVersion is not advanced past it: what follows is asked for again."""
+    """The resourceVersion does not advance past the line: the watch begins again before it."""
     async with mirrored(connection, QUICK) as mirror:
         await synced(mirror, cluster)
         cluster.faults.send_garbage(VMS, line=line)
@@ -273,7 +273,7 @@ async def test_an_unreadable_line_loses_nothing(
 
 @pytest.mark.parametrize("abort", [True, False])
 async def test_half_a_line_is_dropped(cluster: SimulatedCluster, connection: ClusterConnection, *, abort: bool) -> None:
-    """Whether the stream was reset or ended politely in the middle of a line."""
+    """The stream is reset or ends in good order, in the middle of a line."""
     async with mirrored(connection, QUICK) as mirror:
         await synced(mirror, cluster)
         cluster.faults.send_truncated(VMS, abort=abort)
@@ -285,7 +285,7 @@ async def test_half_a_line_is_dropped(cluster: SimulatedCluster, connection: Clu
 async def test_an_error_event_ends_the_watch_and_keeps_the_place(
     cluster: SimulatedCluster, connection: ClusterConnection
 ) -> None:
-    """A 500 in mid-stream says nothing against the resourceVersion."""
+    """A 500 in mid-stream does not make the resourceVersion unusable."""
     async with mirrored(connection, QUICK) as mirror:
         await synced(mirror, cluster)
         cluster.faults.send_error(500)
@@ -301,7 +301,7 @@ async def test_an_error_event_ends_the_watch_and_keeps_the_place(
 async def test_a_refusal_deletes_nothing(
     cluster: SimulatedCluster, connection: ClusterConnection, code: int, state: State
 ) -> None:
-    """Rights and CRDs come and go; what is known stays known until a complete list says otherwise."""
+    """Rights and CRDs come and go; known objects stay until a complete list lacks them."""
     async with mirrored(connection, QUICK) as mirror:
         await synced(mirror, cluster)
         cluster.faults.respond(code, VMS)
@@ -327,7 +327,7 @@ async def test_kubevirt_may_come_later(cluster: SimulatedCluster, connection: Cl
 async def test_the_server_is_left_alone_as_long_as_it_asks(
     cluster: SimulatedCluster, connection: ClusterConnection
 ) -> None:
-    """429 with Retry-After is neither a reason to list nor to hurry."""
+    """429 with Retry-After leads to no list, and to no request before its time."""
     async with mirrored(connection, QUICK) as mirror:
         await synced(mirror, cluster)
         cluster.faults.respond(429, VMS, retry_after=1, times=1)
@@ -347,7 +347,7 @@ async def test_the_server_is_left_alone_as_long_as_it_asks(
 async def test_a_list_waits_as_long_as_the_server_asks(
     cluster: SimulatedCluster, connection: ClusterConnection, *, code: int, message: str, streams: bool
 ) -> None:
-    """An API server that starts, or protects itself: it is asked once more when it said so, and for the same."""
+    """An API server that starts or protects itself gets the same request again, once, when it has asked for that."""
     cluster.faults.watch_list = streams
     cluster.faults.respond(code, VMS, retry_after=1, message=message, times=1)
     start = time.monotonic()
@@ -361,7 +361,7 @@ async def test_a_list_waits_as_long_as_the_server_asks(
     assert lists(cluster) == (2 if streams else 3)
 
 
-async def test_a_page_of_a_proxy_is_no_list(cluster: SimulatedCluster, connection: ClusterConnection) -> None:
+async def test_a_page_of_a_proxy_is_not_a_list(cluster: SimulatedCluster, connection: ClusterConnection) -> None:
     """Captive portals answer 200 with HTML."""
     cluster.faults.respond_html(VMS)
     async with mirrored(connection, QUICK) as mirror:
@@ -373,11 +373,12 @@ async def test_a_page_of_a_proxy_is_no_list(cluster: SimulatedCluster, connectio
 
 
 def as_of(cluster: SimulatedCluster) -> Listing:
-    """How a watcher begins that stored the resourceVersion of now."""
-    return Listing(ListReason.RESUMED, at=str(cluster.store.revision))
+    """The first list of a watcher that stored the present resourceVersion."""
+    now = str(cluster.store.revision)
+    return Listing(ListReason.RESUMED, at=now, seen=now)
 
 
-async def test_what_happened_after_a_stored_resource_version_is_told_step_by_step(
+async def test_each_change_after_a_stored_resource_version_is_passed_on(
     cluster: SimulatedCluster, connection: ClusterConnection
 ) -> None:
     """The state is listed as it was then, in pages, and the watch goes on from there: nothing is skipped."""
@@ -392,9 +393,9 @@ async def test_what_happened_after_a_stored_resource_version_is_told_step_by_ste
         e.object.metadata.uid: e.object.metadata.resource_version for e in mirror.received if type(e) is InitApply
     }
     assert listed == before
-    told = [int(e.object.metadata.resource_version) for e in mirror.received if isinstance(e, Apply | Delete)]
-    assert told == [revision for revision in journal if revision > int(start.at or 0)]
-    assert len(told) >= 3
+    versions = [int(e.object.metadata.resource_version) for e in mirror.received if isinstance(e, Apply | Delete)]
+    assert versions == [revision for revision in journal if revision > int(start.at or 0)]
+    assert len(versions) >= 3
     assert mirror.deletes == [passing["metadata"]["uid"]]
     assert lists(cluster) == 1
 
@@ -402,7 +403,7 @@ async def test_what_happened_after_a_stored_resource_version_is_told_step_by_ste
 async def test_a_stored_resource_version_that_is_forgotten_leads_to_the_newest_list(
     cluster: SimulatedCluster, connection: ClusterConnection
 ) -> None:
-    """410: what came and went is lost, what is there is not."""
+    """After a 410, an object that came and went is lost; the present objects are not."""
     start = as_of(cluster)
     cluster.create_vm("later")
     cluster.forget_history()
@@ -428,16 +429,16 @@ async def test_a_stored_state_that_is_out_of_reach_for_the_watch_is_compared_wit
 async def regression(
     cluster: SimulatedCluster, connection: ClusterConnection, trouble: Callable[[], object], **start: Any
 ) -> str:
-    """What a list-watch says at its end, which `trouble` brings about."""
-    said = ""
+    """The error that ends a list-watch after `trouble`."""
+    sentence = ""
     try:
         async with mirrored(connection, QUICK, **start) as mirror:
             await until(lambda: mirror.state is State.SYNCED)
             trouble()
             await until(lambda: False)
     except* RegressedError as errors:
-        said = str(errors.exceptions[0])
-    return said
+        sentence = str(errors.exceptions[0])
+    return sentence
 
 
 async def test_a_server_below_the_stored_resource_version_ends_the_list_watch(
@@ -445,35 +446,35 @@ async def test_a_server_below_the_stored_resource_version_ends_the_list_watch(
 ) -> None:
     """A watch from the future would be silent for ever (an etcd restore)."""
     future = str(cluster.store.revision + 1000)
-    said = await regression(
-        cluster, connection, lambda: None, start=Listing(ListReason.RESUMED, at=future), seen=future
+    error = await regression(
+        cluster, connection, lambda: None, start=Listing(ListReason.RESUMED, at=future, seen=future)
     )
-    assert said.startswith(f"resource version regressed: virtualmachines were at {future}, and the server is at")
+    assert error.startswith(f"resource version regressed: virtualmachines were at {future}, and the server is at")
 
 
 async def test_a_bookmark_from_the_past_ends_the_list_watch(
     cluster: SimulatedCluster, connection: ClusterConnection
 ) -> None:
-    """Etcd was restored under a watch that did not notice."""
+    """Etcd was restored, and the watch did not notice."""
     line = b'{"type":"BOOKMARK","object":{"kind":"VirtualMachine","metadata":{"resourceVersion":"3"}}}\n'
-    said = await regression(cluster, connection, lambda: cluster.faults.send_garbage(VMS, line=line))
-    assert said.endswith("and the server is at 3; etcd was restored from a backup")
+    error = await regression(cluster, connection, lambda: cluster.faults.send_garbage(VMS, line=line))
+    assert error.endswith("and the server is at 3; etcd was restored from a backup")
 
 
 async def test_a_watch_that_fell_silent_on_a_restored_server_ends_the_list_watch(
     cluster: SimulatedCluster, connection: ClusterConnection
 ) -> None:
-    """Such a server sends nothing, not even bookmarks, until it has come as far as we are."""
+    """Such a server sends no byte, not even bookmarks, until it has reached our resourceVersion."""
     backup = cluster.backup()
     cluster.create_vm("lost")
-    said = await regression(cluster, connection, lambda: cluster.restore(backup))
-    assert f"and the server is at {backup.revision};" in said
+    error = await regression(cluster, connection, lambda: cluster.restore(backup))
+    assert f"and the server is at {backup.revision};" in error
 
 
 async def test_a_list_that_would_delete_most_is_confirmed_by_a_second_one(
     cluster: SimulatedCluster, connection: ClusterConnection
 ) -> None:
-    """Only two complete lists that agree sweep more than half of a larger set."""
+    """Only two complete lists that agree delete more than half of a larger set."""
     for number in range(30):
         cluster.create_vm(f"more-{number}")
     async with mirrored(connection, QUICK) as mirror:
@@ -490,9 +491,9 @@ async def test_a_list_that_would_delete_most_is_confirmed_by_a_second_one(
 
 
 async def test_it_is_listed_again_from_time_to_time(cluster: SimulatedCluster, connection: ClusterConnection) -> None:
-    """What no watch told is found by a slow list; it is looked for when a watch has ended in good order.
+    """A slow list finds changes that no watch has reported. It comes after a watch that ended in good order.
 
-    It shows the state that the watch had come to, so a difference is drift, and what has happened since is not.
+    It shows the state that the watch had come to, so each difference is drift, and later changes are not in it.
     """
     slow = WatcherTimes(relist_seconds=(0.1, 0.1), watch_seconds=(1, 1), retry=SOON)
     async with mirrored(connection, slow) as mirror:
@@ -505,7 +506,7 @@ async def test_it_is_listed_again_from_time_to_time(cluster: SimulatedCluster, c
 async def test_an_outage_is_logged_when_it_begins_and_when_it_ends(
     cluster: SimulatedCluster, connection: ClusterConnection, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One clear line for people, with all of it as extra for machines; not one for each attempt."""
+    """One clear line for people, with its values as extra for machines; not a line for each attempt."""
     caplog.set_level(logging.INFO, "summit.watcher")
     async with mirrored(connection, QUICK) as mirror:
         await synced(mirror, cluster)

@@ -38,7 +38,7 @@ def lists(cluster: SimulatedCluster) -> int:
 async def test_a_nats_that_is_away_holds_back_the_watches_and_loses_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A full queue closes its watch on purpose; it resumes where it was. Each change is told once, without a list."""
+    """A full queue closes its watch on purpose, and it resumes. Each change is published once, without a list."""
     async with simulated_clusters("vulcan", "romulus") as (busy, quiet), AsyncExitStack() as watcher:
         vm = busy.create_vm("busy")
         config = configure(tmp_path, {c.name: c.write_kubeconfig(tmp_path / c.name) for c in (busy, quiet)})
@@ -62,7 +62,7 @@ async def test_a_nats_that_is_away_holds_back_the_watches_and_loses_nothing(
 
 
 async def test_a_watcher_that_starts_without_nats_begins_when_it_is_there(tmp_path: Path) -> None:
-    """Nothing of it has to be started again."""
+    """No part of it needs a restart."""
     async with SimulatedCluster("vulcan") as cluster, AsyncExitStack() as watcher:
         cluster.create_vm("early")
         config = configure(tmp_path, {"vulcan": cluster.write_kubeconfig(tmp_path / "vulcan")})

@@ -1,7 +1,7 @@
 """A cluster in trouble, seen from the log: nothing is lost, nothing wrongly deleted, and its neighbour notices nothing.
 
-What must be true is asked of the replayed log and of the clusters' own stores; what people see, of the health that is
-told. The pauses are shorter than in earnest, what comes of them is not.
+The replayed log must agree with the clusters' own stores, and the published health shows what people see. Only the
+pauses are shorter than by default.
 """
 
 from collections.abc import AsyncIterator
@@ -25,12 +25,12 @@ from summit_watcher.settings import Retry, WatcherTimes
 
 VMS, MIGRATIONS = "virtualmachines", "virtualmachineinstancemigrations"
 TIMES = WatcherTimes(retries=dict.fromkeys(State, Retry(0.05, 0.2)))
-"""What a person must mend is tried again within the second."""
+"""Failures that a person must correct are tried again within a second."""
 
 
 @dataclass
 class Scene:
-    """A cluster that gets into trouble, one that does not, and what is told of both."""
+    """A cluster that gets into trouble, one that does not, and what is published of both."""
 
     cluster: SimulatedCluster
     neighbour: SimulatedCluster
@@ -83,8 +83,8 @@ async def trouble(tmp_path: Path, nats_url: str, vulcan: SimulatedCluster) -> As
         yield made
 
 
-async def test_a_healthy_cluster_tells_what_it_is_and_how_far_it_is_known(trouble: Scene) -> None:
-    """Versions, the number of objects, and when it was last listed and heard of."""
+async def test_the_health_of_a_cluster_has_its_versions_and_its_objects(trouble: Scene) -> None:
+    """The versions, the number of objects, and the times of the last list and the last byte."""
     await until(lambda: trouble.healths.newest["vulcan"].kubevirt_version)
     health = trouble.healths.newest["vulcan"]
     assert (health.server_version or "").startswith("v1.")
@@ -97,7 +97,7 @@ async def test_a_healthy_cluster_tells_what_it_is_and_how_far_it_is_known(troubl
 async def test_credentials_that_end_are_renewed_once_for_all_list_watches(
     tmp_path: Path, nats_url: str, vulcan: SimulatedCluster
 ) -> None:
-    """One run of the plugin for five list-watches; they resume without a list, and nobody asks anonymously."""
+    """The plugin runs once for five list-watches. They resume without a list, and no request is anonymous."""
     plugin = Plugin(tmp_path, vulcan)
     plugin.gives({"token": vulcan.token})
     async with scene(tmp_path, nats_url, vulcan, plugin.write_kubeconfig()) as made:
@@ -134,7 +134,7 @@ async def test_a_forbidden_resource_degrades_the_cluster_and_deletes_nothing(tro
 
 
 async def test_kubevirt_comes_goes_and_returns(tmp_path: Path, nats_url: str, vulcan: SimulatedCluster) -> None:
-    """Its absence is no defect and deletes nothing; what is known is no longer heard of, and so becomes stale."""
+    """Its absence is not a defect and deletes nothing. The last contact stays as it was, so the VMs become stale."""
     vulcan.uninstall_kubevirt()
     async with scene(tmp_path, nats_url, vulcan, vulcan.write_kubeconfig(tmp_path / "vulcan")) as made:
         await made.becomes(State.CRD_MISSING)
@@ -144,10 +144,10 @@ async def test_kubevirt_comes_goes_and_returns(tmp_path: Path, nats_url: str, vu
         await made.agrees()
         vulcan.uninstall_kubevirt()
         await made.becomes(State.CRD_MISSING)
-        heard = made.healths.newest["vulcan"].last_contact
+        last_contact = made.healths.newest["vulcan"].last_contact
         requests = len(vulcan.requests_for(VMS))
         await until(lambda: len(vulcan.requests_for(VMS)) > requests + 2)
-        assert made.healths.newest["vulcan"].last_contact == heard
+        assert made.healths.newest["vulcan"].last_contact == last_contact
         vulcan.install_kubevirt()
         vulcan.create_vm("later", namespace="prod")
         await made.becomes(State.SYNCED)
@@ -155,7 +155,7 @@ async def test_kubevirt_comes_goes_and_returns(tmp_path: Path, nats_url: str, vu
         assert made.log.deletes("vms") == 0
 
 
-async def test_certificate_trouble_is_told_in_words_and_heals(trouble: Scene) -> None:
+async def test_certificate_trouble_shows_as_a_sentence_and_ends(trouble: Scene) -> None:
     """A server certificate that has expired, one for another name, no TLS at all; then a good one again."""
     cluster, authority = trouble.cluster, trouble.cluster.authority
     assert authority is not None
@@ -190,7 +190,7 @@ BAD_LINES = [
 
 @pytest.mark.parametrize("line", BAD_LINES)
 async def test_a_line_that_cannot_be_read_costs_only_itself(trouble: Scene, line: bytes) -> None:
-    """The watch begins again before it; whoever repeats it gets a list instead of a third watch."""
+    """The watch begins again before it; a server that repeats the line gets a list instead of a third watch."""
     cluster = trouble.cluster
     for number in range(SETBACKS):
         cluster.create_vm(f"before-{number}", namespace="prod")

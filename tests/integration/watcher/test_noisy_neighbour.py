@@ -1,4 +1,4 @@
-"""A cluster that changes as fast as it can costs the others nothing that they would notice."""
+"""A cluster that changes as fast as it can does not delay the others noticeably."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ process, which on a busy machine would have to do ever more at once."""
 NEIGHBOURS = [f"quiet-{number}" for number in range(10)]
 ROUNDS = 10
 ATTEMPTS = 3
-"""On a machine that does other things, the best of three is the watcher's."""
+"""On a machine that does other things, the best of three attempts shows the watcher."""
 
 
 async def storm(noisy: SimulatedCluster) -> None:
@@ -30,7 +30,7 @@ async def storm(noisy: SimulatedCluster) -> None:
 
 
 async def p99_latency(log: Log, quiet: Sequence[SimulatedCluster], attempt: int) -> float:
-    """From a change in each of the quiet clusters, ten times over, until the log has it."""
+    """From a change in each quiet cluster until the log has it, ten times."""
     latencies: list[float] = []
 
     async def probe(cluster: SimulatedCluster, value: str) -> None:
@@ -46,7 +46,7 @@ async def p99_latency(log: Log, quiet: Sequence[SimulatedCluster], attempt: int)
 
 
 async def test_a_storm_of_one_cluster_delays_no_other_by_a_second(tmp_path: Path, nats_url: str) -> None:
-    """Not one change in a hundred. Nor does any watch look idle over it: nothing is cut off, nothing listed again."""
+    """At most one change in a hundred takes longer. No watch looks idle because of it, and no list is repeated."""
     async with simulated_clusters("noisy", *NEIGHBOURS) as (noisy, *quiet), observing(nats_url) as (log, healths):
         for number in range(100):
             noisy.create_vm(f"vm-{number}")

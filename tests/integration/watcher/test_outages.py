@@ -1,6 +1,6 @@
 """An API server that restarts, forgets, or falls silent: the log has each change once, as the cluster's journal says.
 
-What a list-watch does about each is in `test_listwatch_faults`; here the whole of a cluster goes through it.
+`listwatch/test_faults.py` has what one list-watch does; here all list-watches of a cluster go through it.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ QUICK = WatcherTimes(
     retries=dict.fromkeys(State, SOON),
 )
 FIND_HALF_OPEN_SECONDS = 75
-"""What the API server's window of history spans at least: a watch that is found dead later cannot be resumed."""
+"""The API server keeps at least so much history for watches: one that is found dead later cannot be resumed."""
 
 
 @dataclass
@@ -49,10 +49,10 @@ class Scene:
     log: Log
     healths: Healths
     known: int
-    """Events of VMs that were told before the trouble."""
+    """How many events of VMs were published before the trouble."""
 
-    def told(self) -> list[tuple[str, str]]:
-        """Names and verbs of what was told since, in order."""
+    def published(self) -> list[tuple[str, str]]:
+        """Names and verbs of the events since, in order."""
         return [(event.name, event.verb) for event in list(oracle.told(self.log.messages, "vms"))[self.known :]]
 
     def final_states_unknown(self) -> list[str]:
@@ -60,7 +60,7 @@ class Scene:
         return [event.name for event in events if event.final_state_unknown]
 
     def lists(self, plural: str = VMS) -> int:
-        """Lists asked for, streaming or in pages, of which the first counts; a look at the newest version does not."""
+        """How many lists were requested, streaming or paged. A list in pages counts once, a verification does not."""
         paged = self.cluster.requests_for(plural, verb="list")
         whole = [r for r in paged if "continue" not in r.query and r.query.get("limit") != "1"]
         return len(whole) + sum("sendInitialEvents" in r.query for r in self.cluster.requests_for(plural, verb="watch"))
@@ -86,7 +86,7 @@ async def watched(
         watcher = tasks.create_task(ClusterWatcher(config, client, publisher, ActivityLog(), times).run())
         scene = Scene(cluster, log, healths, 0)
         await scene.recovers()
-        scene.known = len(scene.told())
+        scene.known = len(scene.published())
         yield scene
         watcher.cancel()
     await bus.close(client)
@@ -120,7 +120,7 @@ COMPARED = [("prod/gone", "deleted"), ("prod/grown", "updated"), ("prod/new", "c
 async def test_an_api_server_that_restarts_and_has_forgotten_costs_one_list_for_each_resource(
     nats_url: str, tmp_path: Path, cluster: SimulatedCluster, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What changed meanwhile is told once; the outage is told by one line when it begins."""
+    """Changes of the meantime are published once; one log line reports the outage when it begins."""
     async with watched(nats_url, tmp_path, cluster) as scene:
         cluster.faults.refuse_connections()
         await scene.becomes(State.UNREACHABLE)
@@ -129,7 +129,7 @@ async def test_an_api_server_that_restarts_and_has_forgotten_costs_one_list_for_
         cluster.create_vm("last", namespace="prod")
         await cluster.faults.accept_connections()
         await scene.recovers()
-        assert sorted(set(scene.told())) == sorted([*COMPARED, ("prod/last", "created")])
+        assert sorted(set(scene.published())) == sorted([*COMPARED, ("prod/last", "created")])
         assert scene.final_states_unknown() == ["prod/gone"]
         assert [scene.lists(resource.plural) for resource in WATCHED] == [2] * len(WATCHED)
     lost = [r for r in caplog.records if r.levelno == logging.WARNING and "refused" in r.getMessage()]
@@ -147,8 +147,8 @@ async def test_an_api_server_that_restarts_and_remembers_is_resumed(
         await change(cluster)
         await cluster.faults.accept_connections()
         await scene.recovers()
-        await until(lambda: ("prod/passing", "deleted") in scene.told())
-        assert ("prod/passing", "created") in scene.told()
+        await until(lambda: ("prod/passing", "deleted") in scene.published())
+        assert ("prod/passing", "created") in scene.published()
         assert scene.final_states_unknown() == []
         assert scene.lists() == 1
 
@@ -169,7 +169,7 @@ async def test_410_in_any_place_leads_to_a_list_and_deletes_nothing_by_itself(
         cluster.forget_history()
         cluster.faults.close_streams(abort=True)
         await scene.recovers()
-        assert sorted(set(scene.told())) == COMPARED
+        assert sorted(set(scene.published())) == COMPARED
         assert scene.final_states_unknown() == ["prod/gone"]
 
 
@@ -184,25 +184,25 @@ async def test_frozen_connections_are_found_and_nothing_of_what_they_held_back_i
         await change(cluster)
         cluster.faults.unfreeze()
         await scene.recovers()
-        await until(lambda: ("prod/passing", "deleted") in scene.told())
+        await until(lambda: ("prod/passing", "deleted") in scene.published())
         assert scene.lists() == 1
 
 
 def test_by_default_a_frozen_connection_is_found_while_the_server_still_remembers() -> None:
-    """Later than a bookmark must have come, sooner than the window of history ends."""
+    """That is after the next bookmark is due, and before the window of history ends."""
     assert 60 < WatcherTimes().idle_seconds <= FIND_HALF_OPEN_SECONDS
 
 
-async def test_what_no_watch_has_told_is_found_counted_and_told(
+async def test_a_change_that_no_watch_has_reported_is_found_logged_and_published(
     nats_url: str, tmp_path: Path, cluster: SimulatedCluster, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A periodic list is compared with what is known: a difference is a defect of somebody, and mended."""
+    """A periodic list is compared with the known objects. A difference is a defect somewhere, and is published."""
     often = WatcherTimes(relist_seconds=(0.1, 0.1), watch_seconds=(1, 1), retry=SOON)
     async with watched(nats_url, tmp_path, cluster, often) as scene:
         with cluster.unwatched():
             await change(cluster)
         await scene.recovers()
-        assert sorted(set(scene.told())) == COMPARED
+        assert sorted(set(scene.published())) == COMPARED
     drift = [r.getMessage() for r in caplog.records if "no watch has reported" in r.getMessage()]
     line = r"cluster vulcan: the list of virtualmachines shows \d changes that no watch has reported"
-    assert any(re.fullmatch(line, told) for told in drift)
+    assert any(re.fullmatch(line, logged) for logged in drift)

@@ -41,12 +41,12 @@ def after(watching: Watching, error: WatcherError | None, *, changes: int = 1, l
 
 
 def test_a_watch_that_ends_in_good_order_is_resumed_at_once() -> None:
-    """The server ends every watch after timeoutSeconds; nothing is wrong then."""
+    """The server ends every watch after timeoutSeconds, and that is fine."""
     assert after(Watching("5"), None, changes=0) == Next(Watching("7"))
 
 
 def test_a_very_short_watch_earns_a_pause() -> None:
-    """A server that closes each watch at once would otherwise be asked thousands of times."""
+    """Otherwise a server that closes each watch at once would get thousands of requests."""
     following = after(Watching("5"), None, changes=0, lasted=0.1)
     assert following.state == Watching("7")
     assert isinstance(following.failure, ShortWatch)
@@ -64,7 +64,7 @@ def test_a_very_short_watch_earns_a_pause() -> None:
     ],
 )
 def test_a_failure_keeps_the_resource_version(error: WatcherError) -> None:
-    """Nothing of it makes the history unusable: after a pause the watch is resumed, without a list."""
+    """None of these makes the resourceVersion unusable: the watch is resumed after a pause, without a list."""
     assert after(Watching("5"), error) == Next(Watching("7"), error)
 
 
@@ -103,7 +103,7 @@ def test_expiring_again_and_again_earns_a_pause() -> None:
 
 
 def test_three_unreadable_watches_at_one_place_lead_to_a_list() -> None:
-    """A list steps over what cannot be read; until then the line is asked for again."""
+    """A list steps over the unreadable line; until then the watch begins again before it."""
     state: StreamState = Watching("7")
     for _ in range(3):
         assert isinstance(state, Watching)
@@ -111,7 +111,7 @@ def test_three_unreadable_watches_at_one_place_lead_to_a_list() -> None:
     assert state == Listing(ListReason.UNREADABLE, seen="7")
 
 
-def test_progress_forgives_setbacks() -> None:
+def test_progress_resets_the_count_of_setbacks() -> None:
     """Three failures in a row count, not three in a week."""
     state = after(Watching("5", setbacks=2), ErrorEvent(500, None, "etcd")).state
     assert state == Watching("7", setbacks=1)
@@ -121,8 +121,8 @@ def test_progress_forgives_setbacks() -> None:
     "error",
     [StatusError(400, "BadRequest", "Invalid value"), StatusError(504, "Timeout", "Too large resource version: 9")],
 )
-def test_a_resource_version_that_means_nothing_to_the_server_is_dropped(error: StatusError) -> None:
-    """It is not a number, or from the future: another cluster answers."""
+def test_a_resource_version_that_the_server_cannot_use_is_dropped(error: StatusError) -> None:
+    """It is not a number, or from the future, as when another cluster answers."""
     assert isinstance(after(Watching("5"), error).state, Listing)
 
 
@@ -145,14 +145,14 @@ def test_pages_that_expire_are_listed_again_and_then_without_pages() -> None:
         StatusError(504, "Timeout", "Too large resource version: 9, current: 5"),
     ],
 )
-def test_a_past_state_that_cannot_be_had_leads_to_the_newest_at_once(error: StatusError) -> None:
-    """Forgotten by the server, or of another history, or unknown to an old server."""
+def test_a_past_state_that_is_not_available_leads_to_the_newest_list_at_once(error: StatusError) -> None:
+    """The server has forgotten it, has another history, or is too old to know the parameter."""
     assert after_list(Listing(ListReason.RESUMED, at="7"), error) == Next(Listing(ListReason.EXPIRED))
 
 
 @pytest.mark.parametrize("error", [UnreachableError("refused"), StatusError(429, None, None, 3), AuthError("401")])
-def test_a_past_state_is_asked_for_until_the_server_answers(error: WatcherError) -> None:
-    """An outage at the start must not cost what came and went before it."""
+def test_a_past_state_is_requested_until_the_server_answers(error: WatcherError) -> None:
+    """An outage at the start must not lose objects that came and went before it."""
     begin = Listing(ListReason.RESUMED, at="7")
     assert after_list(begin, error) == Next(begin, error)
 
@@ -167,7 +167,7 @@ def test_a_past_state_is_asked_for_until_the_server_answers(error: WatcherError)
     ],
 )
 def test_only_a_list_that_was_to_change_nothing_finds_drift(listing: Listing, *, finds_drift: bool) -> None:
-    """The newest list also shows what has happened since the watch ended, and a start what happened before it."""
+    """The newest list also shows changes since the watch ended, and a list at the start shows changes before it."""
     assert listing.finds_drift is finds_drift
 
 
@@ -183,13 +183,13 @@ def test_two_broken_streaming_lists_lead_to_pages() -> None:
 
 
 @pytest.mark.parametrize("error", [UnreachableError("refused"), StatusError(403, None, None), AuthError("401")])
-def test_what_keeps_a_streaming_list_from_beginning_is_not_held_against_it(error: WatcherError) -> None:
+def test_a_streaming_list_that_cannot_begin_does_not_count_as_broken(error: WatcherError) -> None:
     """After an outage of a day streaming is still the cheapest way."""
     assert after_streaming_list(Listing(), error) == Next(Listing(), error)
 
 
 def test_resource_versions_are_compared_as_numbers_of_any_length() -> None:
-    """KEP-5504; what is no number is not compared."""
+    """KEP-5504. A resourceVersion that is not a number is not compared."""
     assert has_regressed("100", "99")
     assert not has_regressed("99", "100")
     assert not has_regressed("abc", "1")
@@ -197,5 +197,5 @@ def test_resource_versions_are_compared_as_numbers_of_any_length() -> None:
 
 @pytest.mark.parametrize(("known", "deleted", "confirmed"), [(100, 51, True), (100, 50, False), (20, 20, False)])
 def test_a_list_that_deletes_most_of_many_needs_confirmation(known: int, deleted: int, *, confirmed: bool) -> None:
-    """Half of a larger set vanishing at once is rather a defect somewhere than the truth."""
+    """When half of a larger set vanishes at once, a defect is more likely than the truth."""
     assert needs_confirmation(known, deleted) is confirmed

@@ -1,4 +1,4 @@
-"""State of a cluster, made of the states of its list-watches."""
+"""The state of a cluster follows from the states of its list-watches."""
 
 from datetime import UTC, datetime
 
@@ -40,8 +40,8 @@ def test_one_list_watch_in_trouble_degrades_the_cluster_and_is_named() -> None:
 
 
 @pytest.mark.parametrize("state", [State.UNREACHABLE, State.AUTH_FAILED, State.CRD_MISSING])
-def test_what_all_list_watches_suffer_from_is_the_state_of_the_cluster(state: State) -> None:
-    """With the reason in words."""
+def test_the_state_that_all_list_watches_share_is_the_state_of_the_cluster(state: State) -> None:
+    """The reason comes along."""
     assert overall(healths(**dict.fromkeys(NAMES, state))) == (state, f"because of {VMS}")
 
 
@@ -51,13 +51,13 @@ def test_a_cluster_without_instancetypes_is_whole() -> None:
     assert overall(healths(**missing)) == (State.SYNCED, None)
 
 
-def test_a_cluster_that_still_lists_says_so() -> None:
-    """Neither synced nor in trouble yet."""
+def test_a_cluster_that_still_lists_is_listing() -> None:
+    """It is neither synced nor in trouble yet."""
     assert overall(healths(**{VMS: State.LISTING}))[0] is State.LISTING
 
 
-def test_new_files_that_cannot_be_used_are_told_while_the_old_ones_serve() -> None:
-    """All is well with the list-watches; what is wrong with them now goes before what will be."""
+def test_unusable_new_files_show_in_the_state_while_the_old_ones_serve() -> None:
+    """All list-watches work then. A list-watch that does not work comes first."""
     trouble = Failure(State.CONFIG_ERROR, "the kubeconfig is not YAML")
     assert overall(healths(), trouble) == (State.CONFIG_ERROR, "the kubeconfig is not YAML")
     assert overall(healths(**{MIGRATIONS: State.FORBIDDEN}), trouble)[0] is State.DEGRADED

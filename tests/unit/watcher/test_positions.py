@@ -24,7 +24,7 @@ def heartbeat(resource_version: str | None, seconds_ago: float | None) -> Heartb
 def test_a_watcher_continues_at_a_young_position() -> None:
     """It reads the state as of then, and the changes after it."""
     begin = start(VMS, heartbeat("70", 60), 0, NOT_BEFORE)
-    assert begin == Start(Listing(ListReason.RESUMED, at="70"), "70", NOW - timedelta(seconds=60))
+    assert begin == Start(Listing(ListReason.RESUMED, at="70", seen="70"), NOW - timedelta(seconds=60))
 
 
 def test_a_log_that_is_ahead_of_the_position_wins() -> None:
@@ -36,11 +36,12 @@ def test_a_log_that_is_ahead_of_the_position_wins() -> None:
 @pytest.mark.parametrize("last", [heartbeat("70", 301), heartbeat("70", None), heartbeat(None, 10), None])
 def test_an_old_or_unknown_position_leads_to_the_newest_list(last: Heartbeat | None) -> None:
     """The newest list is compared with the log instead."""
-    assert start(VMS, last, 60, NOT_BEFORE).listing == Listing()
+    listing = start(VMS, last, 60, NOT_BEFORE).listing
+    assert (listing.reason, listing.at) == (ListReason.START, None)
 
 
 def test_an_old_position_still_shows_whether_the_server_went_back() -> None:
     """Without any position the server may be anywhere."""
-    assert start(VMS, heartbeat("70", 3600), 60, NOT_BEFORE).seen == "70"
-    assert start(VMS, None, 60, NOT_BEFORE).seen == "60"
+    assert start(VMS, heartbeat("70", 3600), 60, NOT_BEFORE).listing.seen == "70"
+    assert start(VMS, None, 60, NOT_BEFORE).listing.seen == "60"
     assert start("virtualmachineinstances", heartbeat("70", 10), 0, NOT_BEFORE) == Start(Listing())

@@ -1,4 +1,4 @@
-"""What a list-watch brings, in the words of kube-rs' watcher: Init, InitApply, InitDone, Apply, Delete.
+"""The events of a list-watch, named as in kube-rs' watcher: Init, InitApply, InitDone, Apply, Delete.
 
 Between Init and InitDone comes one complete list, from one consistent snapshot. Another Init before InitDone means
 that the list broke off: forget what was applied since the last one. Apply and Delete come only after InitDone.
@@ -25,7 +25,7 @@ class InitApply(NamedTuple, Generic[T]):
 
 
 class InitDone(NamedTuple):
-    """The list is complete: what it did not contain is gone."""
+    """The list is complete: objects that it does not contain are gone."""
 
     resource_version: str
     undecodable: int = 0
@@ -35,7 +35,7 @@ class InitDone(NamedTuple):
 
 
 class Apply(NamedTuple, Generic[T]):
-    """An object was created or changed; the watch does not tell these apart reliably, so neither do we."""
+    """An object was created or changed. A watch does not distinguish these reliably, so neither do we."""
 
     object: T
 

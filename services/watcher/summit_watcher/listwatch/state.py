@@ -4,7 +4,7 @@
 - Watching: a watch goes on from a resourceVersion.
 - Verifying: before the watch goes on, the server shows that it has not gone backwards.
 
-A failure keeps the resourceVersion unless the server said that it is of no use any more. The rules are client-go's
+A failure keeps the resourceVersion unless the server has refused it. The rules are client-go's
 reflector's, with the differences of kube-rs' watcher that lose less.
 """
 

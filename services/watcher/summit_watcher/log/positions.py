@@ -29,8 +29,6 @@ class Start(NamedTuple):
     """How the list-watch of one resource begins."""
 
     listing: Listing
-    seen: str = ""
-    """The newest known resourceVersion: a server below it has gone backwards."""
     last_contact: datetime | None = None
     """Last contact of the previous watcher."""
 
@@ -93,4 +91,5 @@ def start(resource: str, heartbeat: Heartbeat | None, published: int, not_before
     seen = str(max(stored, published)) if stored or published else ""
     last_contact = last.last_contact if last else None
     is_fresh = last_contact is not None and last_contact > not_before
-    return Start(Listing(ListReason.RESUMED, at=seen) if stored and is_fresh else Listing(), seen, last_contact)
+    listing = Listing(ListReason.RESUMED, at=seen, seen=seen) if stored and is_fresh else Listing(seen=seen)
+    return Start(listing, last_contact)
