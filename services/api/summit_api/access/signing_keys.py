@@ -15,6 +15,7 @@ import aiohttp
 import jwt
 
 from summit_runtime.backoff import Backoff
+from summit_runtime.waiting import wait
 
 logger = logging.getLogger("summit.api")
 
@@ -55,9 +56,7 @@ class SigningKeys:
         """The key with this id, the only one for None. Raises UnknownKey or IssuerUnavailable."""
         if key_id not in self._keys and not self._resting:
             self._wanted.set()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(TIMEOUT_SECONDS):
-                    await self._asked.wait()
+            await wait(self._asked, TIMEOUT_SECONDS)
         if key := self._keys.get(key_id):
             return key
         if self._failure or not self._keys:
@@ -77,9 +76,7 @@ class SigningKeys:
             self._resting = False
             if not self._failure:
                 backoff = Backoff()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(REFRESH_SECONDS):
-                        await self._wanted.wait()
+                await wait(self._wanted, REFRESH_SECONDS)
 
     async def _ask(self) -> None:
         """Replace the keys by those the issuer has now; when it cannot be asked, those that are known go on."""

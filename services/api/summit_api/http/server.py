@@ -1,7 +1,6 @@
 """uvicorn in our event loop: our signals, our log lines, and an end that does not wait for slow clients."""
 
 import asyncio
-import contextlib
 import logging
 import re
 import socket
@@ -15,6 +14,7 @@ from fastapi import FastAPI
 
 from summit_api.http.protocol import ConnectionLimits, LimitedProtocol
 from summit_runtime.process import FatalError
+from summit_runtime.waiting import done_or_set
 
 GRACEFUL_SHUTDOWN_SECONDS = 2
 """For requests under way at SIGTERM; then connections are closed, and `summit-connect` waits for four in all."""
@@ -98,11 +98,7 @@ async def serve(
     logging.getLogger("uvicorn.access").addFilter(_WithoutTickets())
     logging.getLogger("uvicorn.error").addFilter(_WithoutCancelled())
     serving = asyncio.create_task(server.serve([sock]))
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    await done_or_set(serving, stop)
     before_end()
     server.should_exit = True
-    stopping.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await stopping
     await serving

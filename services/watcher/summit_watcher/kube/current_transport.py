@@ -8,7 +8,6 @@ another one.
 """
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from typing import TypeVar
 from summit_models.contract import ClusterName
 from summit_runtime.condition import Condition
 from summit_runtime.own_thread import OwnThread
+from summit_runtime.waiting import wait
 from summit_runtime.watched_files import WatchedFiles
 from summit_watcher.kube.access.certificates import WARN_BEFORE
 from summit_watcher.kube.access.credentials import obtain, written
@@ -94,9 +94,7 @@ class CurrentTransport:
 
     async def wait_for_files(self, seconds: float) -> None:
         """Wait, but no longer than until files have changed: they may correct what was wrong."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._taken_up.wait()
+        await wait(self._taken_up, seconds)
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Run what blocks, under a time limit. Raises KubeconfigError after it."""
