@@ -2,19 +2,21 @@
 
 import re
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import asyncpg
 import pytest
 from pydantic import SecretStr
 
 from summit_api.access.scope import EVERYTHING, Scope
-from summit_api.query import migrations, vms
+from summit_api.query import history, journal, migrations, vms
 from summit_api.query.filters import VmFilters
 from summit_api.query.migrations import MigrationPageQuery
 from summit_api.query.order import Value
 from summit_api.query.paging import Listing
 from summit_api.query.vms import COLUMNS, VmPageQuery
 from summit_projector import migrate
+from summit_projector.tables.partitions import create_statement, month_before
 
 ROWS = 20_000
 
@@ -150,3 +152,40 @@ async def test_filter_and_order_of_migrations_has_its_index(database: asyncpg.Co
     parameters, index = MIGRATIONS[name]
     query = MigrationPageQuery.model_validate({"limit": 100, **parameters})
     assert index in await indexes(database, migrations.listing(query, query.order, EVERYTHING), None)
+
+
+@pytest.fixture(scope="module")
+async def journal_database(database: asyncpg.Connection) -> asyncpg.Connection:
+    """The same, with a journal of this month and the one before."""
+    months = {month_before(datetime.now(UTC), n) for n in (0, 1)}
+    for month in months:
+        await database.execute(create_statement(month))
+    await database.execute(
+        f"""
+        INSERT INTO events (revision, time, key, type, data, collection, stream_created_at)
+        SELECT n, $1::timestamptz - INTERVAL '30 days' * (1 - n / {ROWS}.0), md5((n % 500)::text), 'summit.vm.updated',
+            '{{}}', 'vms', $2
+        FROM generate_series(1, {ROWS}) AS n
+        """,  # noqa: S608
+        datetime.now(UTC),
+        datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    await database.execute("VACUUM ANALYZE events")
+    return database
+
+
+@pytest.mark.parametrize("collection", [history.VMS, history.MIGRATIONS, history.CLUSTERS], ids=lambda c: c.table)
+async def test_history_of_an_object_has_its_index(
+    journal_database: asyncpg.Connection, collection: history.Collection
+) -> None:
+    """Each page reads the partitions by it, and so does the look for the state before."""
+    read = await indexes(journal_database, history.listing(collection, "key", EVERYTHING), None)
+    assert all(name.endswith("_revision_idx") for name in read), read
+
+
+async def test_feed_reads_the_journal_by_revision(journal_database: asyncpg.Connection) -> None:
+    """The primary key of each partition serves it: there is no index on the revision alone."""
+    arguments = (ROWS - 3, ROWS, datetime(2026, 1, 1, tzinfo=UTC), 1000)
+    plan = "\n".join(row[0] for row in await journal_database.fetch(f"EXPLAIN {journal.ENTRIES}", *arguments))
+    assert "Seq Scan" not in plan, plan
+    assert set(re.findall(r"(?:using|Bitmap Index Scan on) (\w+)", plan)) == set(re.findall(r"\w+_pkey", plan))

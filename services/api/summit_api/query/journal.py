@@ -13,7 +13,7 @@ from summit_api.query.read_transaction import ReadTransaction
 from summit_models.contract import Revision
 
 # The primary key of each partition.
-_BETWEEN = """
+ENTRIES = """
 SELECT revision, collection, key, type, time, data::text FROM events
 WHERE revision > $1 AND revision <= $2 AND stream_created_at = $3 ORDER BY revision LIMIT $4
 """
@@ -41,7 +41,7 @@ class Entry(NamedTuple):
 
 async def entries(transaction: ReadTransaction, after: Revision, *, until: Revision, limit: int) -> list[Entry]:
     """The first `limit` entries with revisions above `after`, up to and with `until`."""
-    rows = await transaction.fetch(_BETWEEN, after, until, transaction.stream_created_at, limit)
+    rows = await transaction.fetch(ENTRIES, after, until, transaction.stream_created_at, limit)
     return [Entry._make((*row[:-1], msgspec.json.decode(row[-1]))) for row in rows]
 
 
