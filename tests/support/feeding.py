@@ -1,4 +1,4 @@
-"""The live feed over real servers: a projector fills the tables, an api tells, and clients keep what they heard."""
+"""The live feed over real servers: a projector fills tables, an api serves them, and clients keep what they receive."""
 
 import asyncio
 import json
@@ -38,7 +38,7 @@ def ageless(vm: dict[str, Any]) -> dict[str, Any]:
 
 
 class Listener:
-    """One client of the feed, and all that it heard."""
+    """One client of the feed, and everything that it received."""
 
     def __init__(self) -> None:
         self.events: list[ServerSentEvent] = []
@@ -47,7 +47,7 @@ class Listener:
         """Why the last connection ended, unless properly."""
 
     async def read(self, response: httpx2.Response) -> None:
-        """Take what comes until the server ends it."""
+        """Receive until the server ends the feed."""
         self.failure = None
         try:
             async for event in EventSource(response, max_event_size=MAX_MESSAGE_BYTES):
@@ -59,20 +59,20 @@ class Listener:
 
     @property
     def messages(self) -> list[dict[str, Any]]:
-        """What a page's `onmessage` is called with: messages without a name."""
+        """The messages without a name, for which a page's `onmessage` is called."""
         return [json.loads(event.data) for event in self.events if event.event == "message"]
 
     @property
     def last_id(self) -> str:
-        """What a browser would come back with."""
+        """The id with which a browser would reconnect."""
         return next((event.id for event in reversed(self.events) if event.id), "")
 
     @property
     def last_revision(self) -> int:
-        """Up to where it has heard all."""
+        """The revision up to which it has everything."""
         return int(self.last_id.partition("-")[0] or 0)
 
-    def told(self, *types: str) -> list[dict[str, Any]]:
+    def payloads(self, *types: str) -> list[dict[str, Any]]:
         """Payloads of the messages of these types, in order."""
         return [message["payload"] for message in self.messages if message["type"] in types]
 
@@ -85,9 +85,9 @@ class Listener:
         ]
 
     def known(self) -> dict[str, Any]:
-        """What a client knows that began with a snapshot: each VM by its id, without its age.
+        """The VMs that a client knows which began with a snapshot, by id, without their age.
 
-        Nothing may be added that is there, nor changed or removed that is not: that would be a gap, or a repetition.
+        Asserts that no known VM is added and no unknown VM is changed or removed: that would be a repetition or a gap.
         """
         known: dict[str, Any] = {}
         for message in self.messages:
@@ -110,7 +110,7 @@ class Listener:
         await until(condition, shown=lambda: self.events[-20:])
 
     async def joined(self) -> None:
-        """Wait until nothing can be missed any more."""
+        """Wait until the client can no longer miss a change."""
         await self.until(lambda: any(event.event == "bookmark" for event in self.events))
 
 
@@ -154,7 +154,7 @@ class FeedStack:
         return revision
 
     async def position(self, revision: int) -> str:
-        """Where a feed goes on after a revision of the log that is there now."""
+        """Where a feed continues after a revision of the present log."""
         _, _, era = (await self.get("/api/v1/vms"))["position"].partition("-")
         return f"{revision}-{era}"
 
@@ -180,7 +180,7 @@ async def feed_stack(
 
 
 async def begun(feed: Feed) -> None:
-    """Wait until the feed can tell something."""
+    """Wait until the feed has begun."""
 
     async def turn() -> int:
         return feed.hub.turn
@@ -197,7 +197,7 @@ async def api(
     times: ApiTimes | None = None,
     limits: FeedLimits | None = None,
 ) -> AsyncIterator[tuple[httpx2.AsyncClient, Feed]]:
-    """An api in this process, with sockets; ended as SIGTERM would. Everybody is an admin unless `access` says else."""
+    """An api in this process, with sockets; ended as SIGTERM would. All are admins unless `access` is given."""
     read_models = ReadModels(SecretStr(database_url))
     access = access or Access(anonymous=Role.ADMIN)
     services = Services.over(read_models, access, times=times, feed_limits=limits)

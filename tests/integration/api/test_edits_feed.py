@@ -1,4 +1,4 @@
-"""Edits by hand in the live feed: told like everything else. The original tells none of them."""
+"""Edits by hand in the live feed: sent like all other changes. The original sends none of them."""
 
 from support.feeding import feed_stack, listening
 from support.published import datacenter_event
@@ -6,7 +6,7 @@ from support.published import datacenter_event
 VMS = "/api/v1/admin/datacenters/dc-solna/vms"
 
 
-async def test_edits_are_told(nats_url: str, database_url: str) -> None:
+async def test_edits_are_sent(nats_url: str, database_url: str) -> None:
     """A VM that is moved leaves one datacenter and comes to the other, for who follows all and for who follows one."""
     async with feed_stack(nats_url, database_url) as stack:
         await stack.applied(datacenter_event(), datacenter_event(id="dc-uppsala", name="Uppsala"))
@@ -23,11 +23,11 @@ async def test_edits_are_told(nats_url: str, database_url: str) -> None:
     assert uppsala.changes() == [("vm:added", "b")]
 
 
-async def test_test_event_is_told(nats_url: str, database_url: str) -> None:
+async def test_test_event_is_sent(nats_url: str, database_url: str) -> None:
     """To all clients, in the original's words."""
     async with feed_stack(nats_url, database_url) as stack, listening(stack.http) as client:
         await client.joined()
         answer = await stack.get("/api/v1/admin/test-event")
-        await client.until(lambda: client.told("test:event"))
+        await client.until(lambda: client.payloads("test:event"))
     assert answer == {"ok": True, "sent": True}
-    assert client.told("test:event") == [{"msg": "manual test event"}]
+    assert client.payloads("test:event") == [{"msg": "manual test event"}]

@@ -1,4 +1,4 @@
-"""A cluster that has not been heard of for 90 s is stale, and so are its VMs, in every answer."""
+"""A cluster without a contact for 90 s is stale, and so are its VMs, in every answer."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -39,7 +39,7 @@ async def stale(stack: Stack) -> list[Any]:
     return [item["stale"], shown.get("stale", False), one["stale"], cluster["stale"], count]
 
 
-async def test_everything_is_stale_when_nothing_has_been_heard(stack: Stack) -> None:
+async def test_everything_is_stale_before_the_first_heartbeat(stack: Stack) -> None:
     """As without NATS: the api answers, and says that the picture may be old."""
     assert await stale(stack) == [True, True, True, True, 2]
 
@@ -59,8 +59,8 @@ async def test_watcher_that_speaks_of_a_silent_cluster_keeps_it_stale(stack: Sta
     assert await stale(stack) == [True, True, True, True, 2]
 
 
-async def test_clusters_tell_state_reason_and_resources(stack: Stack) -> None:
-    """The newest that is known: from the bucket while the watcher speaks, from the tables before that."""
+async def test_clusters_show_state_reason_and_resources(stack: Stack) -> None:
+    """The newest that is known: from the bucket while the watcher writes heartbeats, from the tables before."""
     (known,) = (await stack.get("/api/v1/clusters"))["items"]
     assert (known["name"], known["state"], known["lastContact"]) == (CLUSTER, "synced", None)
 
@@ -68,13 +68,17 @@ async def test_clusters_tell_state_reason_and_resources(stack: Stack) -> None:
     stack.freshness.note(
         health(CLUSTER, state=ConnectionState.DEGRADED, since=NOW, reason="forbidden", resources=[refused])
     )
-    (heard,) = (await stack.get("/api/v1/clusters"))["items"]
-    assert (heard["state"], heard["reason"], heard["since"]) == ("degraded", "forbidden", "2026-11-23T12:00:30Z")
-    assert heard["resources"][0]["reason"] == "no list"
-    assert (heard["lastContact"], heard["stale"]) == ("2026-11-23T12:00:30Z", False)
+    (shown,) = (await stack.get("/api/v1/clusters"))["items"]
+    assert (shown["state"], shown["reason"], shown["since"]) == (
+        "degraded",
+        "forbidden",
+        "2026-11-23T12:00:30Z",
+    )
+    assert shown["resources"][0]["reason"] == "no list"
+    assert (shown["lastContact"], shown["stale"]) == ("2026-11-23T12:00:30Z", False)
 
 
-async def test_clusters_tell_how_far_they_are_behind(stack: Stack) -> None:
+async def test_clusters_show_how_far_they_are_behind(stack: Stack) -> None:
     """In seconds since the last byte and in changes that wait for NATS; and, by resource, what was seen and when."""
     vms = ResourceHealth(
         resource="virtualmachines",
@@ -94,8 +98,8 @@ async def test_clusters_tell_how_far_they_are_behind(stack: Stack) -> None:
     assert resource["lastSync"] == "2026-11-23T12:00:00Z"
 
 
-async def test_change_of_state_in_the_tables_is_newer_than_an_older_word(stack: Stack) -> None:
-    """Events tell of a change before the next regular word in the bucket does."""
+async def test_change_of_state_in_the_tables_is_newer_than_an_older_heartbeat(stack: Stack) -> None:
+    """The event of a change arrives before the next heartbeat."""
     before = cluster_event().data.since - SECOND
     stack.freshness.note(health(CLUSTER, state=ConnectionState.LISTING, since=before, last_contact=NOW))
     (shown,) = (await stack.get("/api/v1/clusters"))["items"]
@@ -103,7 +107,7 @@ async def test_change_of_state_in_the_tables_is_newer_than_an_older_word(stack: 
 
 
 async def test_a_retired_cluster_is_not_shown_until_it_returns(stack: Stack) -> None:
-    """Nor are its VMs, whatever was last heard of it; under its next epoch both are back."""
+    """Nor are its VMs, whatever its last heartbeat says; with its next epoch both are back."""
     stack.freshness.note(health(CLUSTER, last_contact=NOW))
     gone = placed_vm("a", type_=VmEventType.DELETED, epoch=1)
     await stack.apply(gone, cluster_event(state=ConnectionState.RETIRED, since=NOW))
@@ -116,14 +120,14 @@ async def test_a_retired_cluster_is_not_shown_until_it_returns(stack: Stack) -> 
 
 
 async def test_vm_added_by_hand_is_never_stale(stack: Stack) -> None:
-    """It has no cluster that could fall silent."""
+    """It has no cluster that could become stale."""
     await stack.apply(unmanaged_event("c", cluster="by-hand"))
     (item,) = (await stack.get("/api/v1/vms", cluster="by-hand"))["items"]
     assert item["stale"] is False
 
 
 async def test_health_is_followed_in_the_bucket(nats_url: str) -> None:
-    """What was written before and after the api began to listen; entries that are something else are passed over."""
+    """Also those written before the api started; entries that are something else are ignored."""
     now = datetime.now(UTC)
     freshness = Freshness()
     async with publisher(nats_url) as client:
@@ -133,28 +137,28 @@ async def test_health_is_followed_in_the_bucket(nats_url: str) -> None:
             body = text or health(name, last_contact=now).model_dump_json()
             await bucket.put(f"dc-solna.{name}", body.encode())
 
-        async def heard() -> frozenset[str]:
+        async def received() -> frozenset[str]:
             return freshness.fresh_clusters(now)
 
         await write("early")
         listener = await nats.connect(nats_url)
         following = asyncio.create_task(follow(listener, freshness))
-        await until(heard, lambda names: names == {"early"})
+        await until(received, lambda names: names == {"early"})
         await write("odd", "not a health")
         await bucket.delete("dc-solna.early")
         await write("late")
-        await until(heard, lambda names: names == {"early", "late"})
+        await until(received, lambda names: names == {"early", "late"})
         following.cancel()
         await asyncio.wait({following})
         await listener.close()
 
 
-async def test_what_a_bucket_made_anew_says_is_heard(nats_url: str) -> None:
-    """NATS lost its data: the numbers of the new bucket are below those that were heard before."""
+async def test_heartbeats_of_a_replaced_bucket_are_followed(nats_url: str) -> None:
+    """NATS lost its data: the sequences of the new bucket are below those of the old one."""
     freshness = Freshness()
     async with publisher(nats_url) as client:
 
-        async def is_heard(contact: datetime) -> None:
+        async def is_received(contact: datetime) -> None:
             bucket = await client.jetstream().key_value(HEALTH_BUCKET)
             for _ in range(3):
                 await bucket.put("dc-solna.vulcan", health("vulcan", last_contact=contact).model_dump_json().encode())
@@ -164,8 +168,8 @@ async def test_what_a_bucket_made_anew_says_is_heard(nats_url: str) -> None:
             return [health.last_contact for health in freshness.healths()]
 
         following = asyncio.create_task(follow(client, freshness))
-        await is_heard(NOW)
+        await is_received(NOW)
         await client.jetstream().delete_key_value(HEALTH_BUCKET)
         await ensure_stream(client)
-        await is_heard(NOW + timedelta(seconds=10))
+        await is_received(NOW + timedelta(seconds=10))
         await end(following)

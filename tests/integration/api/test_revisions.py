@@ -60,7 +60,7 @@ async def test_what_is_no_revision(stack: Stack, wrong: str) -> None:
 
 
 async def test_many_wait_without_keeping_others_from_reading(stack: Stack) -> None:
-    """Who waits holds no connection."""
+    """A waiting request holds no connection."""
     waiting = [asyncio.create_task(stack.get("/api/v1/status", revision=1)) for _ in range(30)]
     await asyncio.sleep(0)
     assert (await stack.get("/api/v1/status"))["revision"] == 0
@@ -70,15 +70,15 @@ async def test_many_wait_without_keeping_others_from_reading(stack: Stack) -> No
 
 @pytest.fixture
 async def known(database_url: str) -> AsyncIterator[Revisions]:
-    """What a process hears of the tables' revisions."""
+    """The revisions that a process knows."""
     known = Revisions()
     following = asyncio.create_task(revisions.follow(SecretStr(database_url), known, ApiTimes()))
     yield known
     await end(following)
 
 
-async def test_revisions_are_heard_again_after_the_connection_was_lost(stack: Stack, known: Revisions) -> None:
-    """Also what was committed meanwhile."""
+async def test_revisions_are_followed_again_after_the_connection_was_lost(stack: Stack, known: Revisions) -> None:
+    """Also those that were committed meanwhile."""
     await stack.apply(placed_vm("a"))
     assert await known.wait_for(1, 30)
     async with stack.database() as database:
@@ -101,7 +101,7 @@ async def test_revisions_begin_when_the_tables_do(empty_database_url: str) -> No
 
 
 async def test_replaced_log_takes_revisions_back(stack: Stack, known: Revisions) -> None:
-    """What was applied of another log says nothing of this one."""
+    """Revisions of another log do not count."""
     await stack.apply(placed_vm("a"), placed_vm("b"))
     assert await known.wait_for(2, 30)
     await stack.replace_stream()
@@ -113,7 +113,7 @@ async def test_replaced_log_takes_revisions_back(stack: Stack, known: Revisions)
 
 
 async def test_waiting_ends_at_the_deadline() -> None:
-    """False, and True for whatever has been reached."""
+    """False, and True for a revision that has been reached."""
     known = Revisions()
     assert await known.wait_for(0, 0.01)
     assert not await known.wait_for(1, 0.01)

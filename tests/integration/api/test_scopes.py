@@ -113,9 +113,9 @@ class Reader:
         """The snapshot that a feed begins with, and that many clusters after it."""
         async with listening(self._stack.http, token=self._token, snapshot="true") as client:
             await client.joined()
-            await client.until(lambda: len(client.told("cluster:updated")) >= clusters)
-        (done,) = client.told("snapshot:done")
-        names = sorted(payload["cluster"]["name"] for payload in client.told("cluster:updated"))
+            await client.until(lambda: len(client.payloads("cluster:updated")) >= clusters)
+        (done,) = client.payloads("snapshot:done")
+        names = sorted(payload["cluster"]["name"] for payload in client.payloads("cluster:updated"))
         return {"feed": sorted(client.known()), "feed's count": done["vms"], "feed's clusters": names}
 
     async def each(self, vms: list[View], migrations: list[View]) -> View:

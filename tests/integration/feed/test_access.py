@@ -1,4 +1,4 @@
-"""Who may follow what: the feed agrees with the lists, and ends with the token that let its client in."""
+"""Access to the feed: it shows what lists show to the same caller, and ends with the token of its client."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -37,7 +37,7 @@ def rewrite(path: Path, text: str) -> None:
 
 @pytest.fixture
 def access_file(tmp_path: Path) -> Path:
-    """Says who may ask."""
+    """The tokens of all callers."""
     path = tmp_path / "access.yaml"
     path.write_text(policy(*CALLERS))
     return path
@@ -45,14 +45,14 @@ def access_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def stack(nats_url: str, database_url: str, access_file: Path) -> AsyncIterator[FeedStack]:
-    """Asks with the token of a caller who sees everything, unless another is given."""
+    """Sends the token of a caller who sees everything, unless another token is given."""
     async with feed_stack(nats_url, database_url, access=Access(policy=PolicyFile(access_file)), times=TIMES) as stack:
         stack.http.headers["Authorization"] = f"Bearer {TOKENS['all']}"
         yield stack
 
 
-async def test_what_one_may_not_see_is_told_to_nobody_but_who_may(stack: FeedStack) -> None:
-    """In the snapshot as in what follows, for VMs, migrations and clusters."""
+async def test_each_caller_receives_only_its_part_of_the_fleet(stack: FeedStack) -> None:
+    """In the snapshot and in later changes, for VMs, migrations and clusters."""
     there = {"datacenter": "dc-uppsala", "cluster": "kronos"}
     await stack.applied(
         placed_vm("solna-1", type_=VmEventType.CREATED),
@@ -63,7 +63,7 @@ async def test_what_one_may_not_see_is_told_to_nobody_but_who_may(stack: FeedSta
     seen = {}
     for name in CALLERS:
         async with listening(stack.http, token=TOKENS[name], snapshot="true") as client:
-            await client.until(lambda client=client: client.told("snapshot:done"))
+            await client.until(lambda client=client: client.payloads("snapshot:done"))
             await stack.applied(
                 placed_vm(f"solna-{name}", type_=VmEventType.CREATED),
                 migration_event(f"m-{name}"),
@@ -71,19 +71,19 @@ async def test_what_one_may_not_see_is_told_to_nobody_but_who_may(stack: FeedSta
             )
             await client.until(lambda client=client, name=name: ("vm:added", f"uppsala-{name}") in client.changes())
             seen[name] = [vm for _, vm in client.changes()]
-            assert bool(client.told("migration:updated")) is (name == "all")
+            assert bool(client.payloads("migration:updated")) is (name == "all")
             if name == "uppsala":
-                assert not client.told("cluster:updated")
+                assert not client.payloads("cluster:updated")
             else:
-                await client.until(lambda client=client: client.told("cluster:updated"))
+                await client.until(lambda client=client: client.payloads("cluster:updated"))
     assert sorted(seen["all"][:3]) == ["solna-1", "test-1", "uppsala-1"]
     assert seen["all"][3:] == ["solna-all", "uppsala-all"]
     assert seen["uppsala"] == ["uppsala-1", "uppsala-all", "uppsala-uppsala"]
     assert sorted(seen["test"]) == ["test-1", "uppsala-all", "uppsala-test", "uppsala-uppsala"]
 
 
-async def test_nobody_follows_without_a_token(stack: FeedStack) -> None:
-    """A browser can send none: it gets a ticket first, which is good for the same part of the fleet."""
+async def test_feed_needs_a_token_or_a_ticket(stack: FeedStack) -> None:
+    """A browser can send no token; it gets a ticket first, which is valid for the same part of the fleet."""
     headers = {"Authorization": f"Bearer {TOKENS['uppsala']}"}
     ticket = (await stack.http.post("/api/v1/tickets", headers=headers)).json()["ticket"]
     del stack.http.headers["Authorization"]
@@ -100,7 +100,7 @@ async def test_nobody_follows_without_a_token(stack: FeedStack) -> None:
 
 
 async def test_feed_ends_with_its_token(stack: FeedStack, access_file: Path) -> None:
-    """Properly, within seconds of the line in the access file; that of another goes on."""
+    """Properly, within seconds after the access file has changed; the feeds of other tokens continue."""
     async with (
         listening(stack.http, token=TOKENS["uppsala"]) as withdrawn,
         listening(stack.http, token=TOKENS["test"]) as narrowed,

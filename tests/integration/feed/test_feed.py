@@ -27,8 +27,8 @@ from summit_models.vm import VmStatus
 from summit_runtime.waiting import end
 
 
-async def test_each_change_is_told_once_in_the_original_words(nats_url: str, database_url: str) -> None:
-    """Added, updated with the old values of what changed, removed; unnamed, so that `onmessage` sees them."""
+async def test_each_change_is_sent_once_in_the_form_of_the_original(nats_url: str, database_url: str) -> None:
+    """Added, updated with old values, removed; messages have no name, so that `onmessage` receives them."""
     async with feed_stack(nats_url, database_url) as stack, listening(stack.http) as client:
         await client.joined()
         await stack.publish(
@@ -36,7 +36,7 @@ async def test_each_change_is_told_once_in_the_original_words(nats_url: str, dat
             vm_event("a", versions=(2, 0), status=VmStatus.STOPPED, changes={"status": "running"}),
             vm_event("a", VmEventType.DELETED, versions=(3, 0), status=VmStatus.STOPPED),
         )
-        await client.until(lambda: client.told("vm:removed"))
+        await client.until(lambda: client.payloads("vm:removed"))
     assert client.events[0].event == "hello"
     assert client.events[0].json() == {"msg": "connected"}
     assert client.changes() == [("vm:added", "a"), ("vm:updated", "a"), ("vm:removed", "a")]
@@ -59,8 +59,8 @@ async def test_head_is_answered_and_ends(nats_url: str, database_url: str) -> No
     assert answer.headers["X-Accel-Buffering"] == "no"
 
 
-async def test_silent_feed_shows_that_it_lives_and_how_far_it_is(nats_url: str, database_url: str) -> None:
-    """A client whose list never changes comes back to where the log is, not to where its list last changed."""
+async def test_silent_feed_sends_a_heartbeat_and_its_position(nats_url: str, database_url: str) -> None:
+    """A client whose list never changes resumes from the present, not from the last change of its list."""
     times = ApiTimes(heartbeat_seconds=0.05)
     async with (
         feed_stack(nats_url, database_url, times=times) as stack,
@@ -73,8 +73,8 @@ async def test_silent_feed_shows_that_it_lives_and_how_far_it_is(nats_url: str, 
     assert client.events[-1].json() == {"revision": revision}
 
 
-async def test_silent_feed_of_a_busy_log_shows_that_it_lives(nats_url: str, database_url: str) -> None:
-    """Changes that are no client's business come faster than its heartbeats: a proxy would take it for dead."""
+async def test_silent_feed_of_a_busy_log_sends_a_heartbeat(nats_url: str, database_url: str) -> None:
+    """Changes outside the client's list come faster than heartbeats; a proxy would close a silent connection."""
     times = ApiTimes(heartbeat_seconds=0.5)
 
     async def keep_changing() -> None:
@@ -93,8 +93,8 @@ async def test_silent_feed_of_a_busy_log_shows_that_it_lives(nats_url: str, data
     assert client.messages == []
 
 
-async def test_tables_that_are_away_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
-    """However often they are tried: a Postgres that is away for an hour would fill the log."""
+async def test_unreachable_tables_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever the number of attempts: an outage of an hour would fill the log otherwise."""
     attempts = itertools.count()
     third = asyncio.Event()
 
@@ -115,8 +115,8 @@ async def test_tables_that_are_away_are_told_once(caplog: pytest.LogCaptureFixtu
     ]
 
 
-async def test_what_the_tables_refuse_is_not_told(nats_url: str, database_url: str) -> None:
-    """A watcher that lost its cluster, and a writer that errs: lists do not show what they say, nor does the feed."""
+async def test_rejected_event_is_not_sent(nats_url: str, database_url: str) -> None:
+    """From a watcher that lost its cluster, or on a wrong subject: lists do not show it, and neither does the feed."""
     async with feed_stack(nats_url, database_url) as stack, listening(stack.http) as client:
         await client.joined()
         await stack.applied(vm_event("a", VmEventType.CREATED, epoch=7))
@@ -128,10 +128,8 @@ async def test_what_the_tables_refuse_is_not_told(nats_url: str, database_url: s
     assert client.changes() == [("vm:added", "a"), ("vm:added", "d")]
 
 
-async def test_what_the_tables_refused_is_not_told_though_they_took_in_a_later_event(
-    nats_url: str, database_url: str
-) -> None:
-    """Who catches up reads both at once, when the row is of the later one."""
+async def test_rejected_event_before_an_applied_one_is_not_sent(nats_url: str, database_url: str) -> None:
+    """A client that catches up reads both at once, when the row is already that of the later event."""
     wrong = OBSERVED_AT.replace(year=1999)
     async with feed_stack(nats_url, database_url) as stack:
         await stack.applied(
@@ -146,14 +144,14 @@ async def test_what_the_tables_refused_is_not_told_though_they_took_in_a_later_e
         )
         beginning = await stack.position(0)
         async with api(nats_url, database_url) as (http, _), listening(http, since=beginning) as client:
-            await client.until(lambda: client.told("migration:updated"))
+            await client.until(lambda: client.payloads("migration:updated"))
     assert client.changes() == [("vm:added", "a"), ("vm:updated", "a")]
-    assert client.told("vm:updated")[0]["vm"]["cpu"] == 2
-    assert len(client.told("migration:added", "migration:updated")) == 2
+    assert client.payloads("vm:updated")[0]["vm"]["cpu"] == 2
+    assert len(client.payloads("migration:added", "migration:updated")) == 2
 
 
-async def test_vms_and_migrations_are_told_as_lists_show_them(nats_url: str, database_url: str) -> None:
-    """Every member, but for the digits of a second and what depends on the moment."""
+async def test_vms_and_migrations_are_sent_as_lists_show_them(nats_url: str, database_url: str) -> None:
+    """Every member is equal, apart from fractions of a second and members that depend on the moment."""
     began = datetime(2026, 11, 23, 6, 59, 30, tzinfo=UTC)
     vm = placed_vm("a", cpu=2, memory_bytes=4096, ips=["10.0.0.7"], created_at=began, ready=True, problems=["x"])
     transition = PhaseTransition(phase="Running", timestamp=began)
@@ -161,12 +159,12 @@ async def test_vms_and_migrations_are_told_as_lists_show_them(nats_url: str, dat
     async with feed_stack(nats_url, database_url) as stack, listening(stack.http) as client:
         await client.joined()
         await stack.applied(vm, migration, migration_event("bare", version=2))
-        await client.until(lambda: len(client.told("migration:updated")) == 2)
-        (told,) = (payload["vm"] for payload in client.told("vm:updated"))
+        await client.until(lambda: len(client.payloads("migration:updated")) == 2)
+        (sent,) = (payload["vm"] for payload in client.payloads("vm:updated"))
         shown = await stack.get(f"/api/v1/vms/{vm.data.id}")
         migrations = await stack.get("/api/v1/migrations")
-    assert ageless(told) == ageless(shown)
-    assert sorted((p["migration"] for p in client.told("migration:updated")), key=by_name) == sorted(
+    assert ageless(sent) == ageless(shown)
+    assert sorted((p["migration"] for p in client.payloads("migration:updated")), key=by_name) == sorted(
         migrations, key=by_name
     )
 
@@ -175,38 +173,40 @@ def by_name(thing: dict[str, Any]) -> str:
     return str(thing["name"])
 
 
-async def test_cluster_that_falls_silent_is_told(nats_url: str, database_url: str) -> None:
-    """A change of its connection comes from the log, its staleness from the clock; and who comes back hears of both."""
+async def test_cluster_that_becomes_stale_is_sent(nats_url: str, database_url: str) -> None:
+    """Its state comes from the journal and its staleness from the clock; a client that returns receives both."""
     async with feed_stack(nats_url, database_url) as stack, listening(stack.http) as client:
         await client.joined()
         revision = await stack.applied(cluster_event("vulcan", ConnectionState.SYNCED))
-        await client.until(lambda: [told["cluster"]["stale"] for told in client.told("cluster:updated")] == [True])
-        heard = ClusterHealth.model_validate(client.told("cluster:updated")[0]["cluster"])
+        await client.until(
+            lambda: [payload["cluster"]["stale"] for payload in client.payloads("cluster:updated")] == [True]
+        )
+        sent = ClusterHealth.model_validate(client.payloads("cluster:updated")[0]["cluster"])
         bucket = await stack.client.jetstream().key_value(HEALTH_BUCKET)
-        fresh = heard.model_copy(update={"last_contact": datetime.now(UTC)})
+        fresh = sent.model_copy(update={"last_contact": datetime.now(UTC)})
         await bucket.put("dc-solna.vulcan", fresh.model_dump_json().encode())
-        await client.until(lambda: client.told("cluster:updated")[-1]["cluster"]["stale"] is False)
+        await client.until(lambda: client.payloads("cluster:updated")[-1]["cluster"]["stale"] is False)
         silent = fresh.model_copy(update={"last_contact": datetime.now(UTC) - timedelta(seconds=91)})
         await bucket.put("dc-solna.vulcan", silent.model_dump_json().encode())
-        await client.until(lambda: client.told("cluster:updated")[-1]["cluster"]["stale"] is True)
+        await client.until(lambda: client.payloads("cluster:updated")[-1]["cluster"]["stale"] is True)
         async with listening(stack.http, since=await stack.position(revision)) as again:
-            await again.until(lambda: again.told("cluster:updated"))
-    assert again.told("cluster:updated")[0]["datacenter"] == "dc-solna"
+            await again.until(lambda: again.payloads("cluster:updated"))
+    assert again.payloads("cluster:updated")[0]["datacenter"] == "dc-solna"
 
 
 async def test_cluster_that_is_retired_is_removed(nats_url: str, database_url: str) -> None:
-    """It is in no list any more, and whoever follows hears of it."""
+    """No list shows it any longer, and the feed says so."""
     async with feed_stack(nats_url, database_url) as stack, listening(stack.http) as client:
         await client.joined()
         await stack.applied(cluster_event("vulcan", ConnectionState.SYNCED))
         await stack.applied(cluster_event("vulcan", ConnectionState.RETIRED))
-        await client.until(lambda: client.told("cluster:removed"))
+        await client.until(lambda: client.payloads("cluster:removed"))
         assert (await stack.get("/api/v1/clusters"))["items"] == []
-    assert client.told("cluster:removed") == [{"datacenter": "dc-solna", "clusterName": "vulcan"}]
+    assert client.payloads("cluster:removed") == [{"datacenter": "dc-solna", "clusterName": "vulcan"}]
 
 
-async def test_end_of_a_cluster_is_told_once(nats_url: str, database_url: str) -> None:
-    """Also by a feed that hears of its last days only when the tables know its end."""
+async def test_end_of_a_cluster_is_sent_once(nats_url: str, database_url: str) -> None:
+    """Also when the feed reads the events before the end after the tables have the end."""
     states = (ConnectionState.SYNCED, ConnectionState.BACKOFF, ConnectionState.RETIRED)
     async with feed_stack(nats_url, database_url) as stack:
         before = await stack.applied(vm_event("a", VmEventType.CREATED))
@@ -214,13 +214,13 @@ async def test_end_of_a_cluster_is_told_once(nats_url: str, database_url: str) -
     async with feed_stack(nats_url, database_url) as stack:
         await stack.applied(vm_event("b", VmEventType.CREATED))
         async with listening(stack.http, since=await stack.position(before)) as client:
-            await client.until(lambda: client.told("vm:added"))
-    assert client.told("cluster:removed") == [{"datacenter": "dc-solna", "clusterName": "vulcan"}]
-    assert client.told("cluster:updated") == []
+            await client.until(lambda: client.payloads("vm:added"))
+    assert client.payloads("cluster:removed") == [{"datacenter": "dc-solna", "clusterName": "vulcan"}]
+    assert client.payloads("cluster:updated") == []
 
 
-async def test_client_that_went_is_noticed(nats_url: str, database_url: str) -> None:
-    """At once, not at the next message: nothing is kept for it."""
+async def test_disconnected_client_is_noticed(nats_url: str, database_url: str) -> None:
+    """At once, not at the next message."""
     async with feed_stack(nats_url, database_url) as stack:
         before = FEED_CLIENTS._value.get()
         async with listening(stack.http) as client:
@@ -234,7 +234,7 @@ async def test_client_that_went_is_noticed(nats_url: str, database_url: str) -> 
 
 
 async def test_slow_client_is_reset_never_skipped(nats_url: str, database_url: str) -> None:
-    """It reads nothing while more happens than is kept; then it is told so, and what comes after."""
+    """It reads nothing while more changes happen than are kept; then it receives a reset and what follows."""
     async with feed_stack(nats_url, database_url, limits=FeedLimits(buffer_bytes=1 << 20)) as stack:
         port = int(stack.http.base_url.port or 0)
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 16)
@@ -244,10 +244,10 @@ async def test_slow_client_is_reset_never_skipped(nats_url: str, database_url: s
             labels = {"note": "x" * 200_000}
             await stack.applied(*(vm_event(f"vm-{n + i}", VmEventType.CREATED, labels=labels) for i in range(8)))
         await stack.applied(vm_event("last", VmEventType.CREATED))
-        heard = b""
+        received = b""
         async with asyncio.timeout(30):
-            while b'"type":"reset"' not in heard[-400_000:]:
-                heard += await reader.read(1 << 20)
+            while b'"type":"reset"' not in received[-400_000:]:
+                received += await reader.read(1 << 20)
         writer.close()
-    assert b'"cause":"too_slow"' in heard
-    assert heard.count(b'"type":"vm:added"') < 81
+    assert b'"cause":"too_slow"' in received
+    assert received.count(b'"type":"vm:added"') < 81

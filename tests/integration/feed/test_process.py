@@ -1,4 +1,4 @@
-"""The feed of `python -m summit_api` as it is run: restarted, killed, and ended by SIGTERM with clients that follow."""
+"""The feed of `python -m summit_api` as a process: restarted, killed, and ended by SIGTERM with clients that follow."""
 
 import asyncio
 import os
@@ -112,8 +112,8 @@ async def test_a_thousand_clients_hear_of_a_change(nats_url: str, database_url: 
         assert (resident_bytes(child.pid) - before) / CLIENTS < 100_000
         await publish(nats, vm_event("a", VmEventType.CREATED))
         async with asyncio.timeout(20):
-            heard = await asyncio.gather(*(reader.readuntil(b'"type":"vm:added"}') for reader, _ in connections))
-        assert len(heard) == CLIENTS
+            received = await asyncio.gather(*(reader.readuntil(b'"type":"vm:added"}') for reader, _ in connections))
+        assert len(received) == CLIENTS
         for _, writer in connections:
             writer.close()
 
@@ -124,10 +124,10 @@ def resident_bytes(pid: int) -> int:
 
 
 async def follow_for_ever(http: httpx2.AsyncClient, client: Listener) -> None:
-    """As a browser: come back whenever the feed breaks off, to where it was."""
+    """As a browser: reconnect whenever the feed breaks off, and continue."""
     while True:
         if not client.last_id:
-            client.events.clear()  # its snapshot had no end
+            client.events.clear()  # its snapshot was broken off
         headers = {"Last-Event-ID": client.last_id} if client.last_id else {}
         with suppress(httpx2.TransportError):
             async with http.stream("GET", "/api/v1/events?snapshot=true", headers=headers, timeout=None) as response:
@@ -136,7 +136,7 @@ async def follow_for_ever(http: httpx2.AsyncClient, client: Listener) -> None:
 
 
 async def test_each_change_is_seen_once_across_kills_of_api_and_projector(nats_url: str, database_url: str) -> None:
-    """In the midst of writes; in the end the client knows what lists show, and nothing came twice."""
+    """During writes; in the end the client knows what lists show, and nothing came twice."""
     variables = environment(nats_url, database_url, free_port())
     fleet, client = Fleet(seed=7), Listener()
     async with (
@@ -162,4 +162,4 @@ async def test_each_change_is_seen_once_across_kills_of_api_and_projector(nats_u
         await client.until(lambda: client.known() == shown)
         await end(following)
     assert shown
-    assert not client.told("reset")
+    assert not client.payloads("reset")

@@ -1,4 +1,4 @@
-"""Clients of the feed while the tables are rebuilt: they end with what lists show, whenever they came."""
+"""Clients of the feed while the tables are rebuilt: they end with what lists show, whenever they began."""
 
 import asyncio
 from itertools import count
@@ -33,7 +33,7 @@ async def shown(stack: FeedStack) -> dict[str, Any]:
 
 
 async def keep_changing(stack: FeedStack) -> None:
-    """A fleet that does not stand still for a rebuild; but for VMs whose row is gone, which a list does not show."""
+    """Keep a fleet changing during a rebuild, apart from VMs whose row is gone: a list does not show them."""
     for n in count():
         await stack.publish(vm_event(f"vm-{10 + n % (VMS - 10)}", versions=(n + 2, 0), memory=n))
 
@@ -43,7 +43,7 @@ async def ends_with(client: Listener, vms: dict[str, Any]) -> None:
 
 
 async def test_clients_end_with_what_a_rebuild_has_put_right(nats_url: str, database_url: str) -> None:
-    """Those from before it, those that come in its midst, also to an api that starts then, and those that come back."""
+    """Clients from before it, clients that come during it, also to an api that starts then, and clients that return."""
     readings = Readings(database_url)
     async with feed_stack(nats_url, database_url) as stack, listening(stack.http, snapshot="true") as before:
         await stack.applied(*(vm_event(f"vm-{n}", VmEventType.CREATED, cpu=1) for n in range(VMS)))
@@ -59,23 +59,23 @@ async def test_clients_end_with_what_a_rebuild_has_put_right(nats_url: str, data
         ):
             assert (await rebuilding).found
             async with listening(http, last_event_id=position) as again, listening(http, snapshot="true") as after:
-                await again.until(lambda: again.told("reset"))
+                await again.until(lambda: again.payloads("reset"))
                 await end(changing)
                 await stack.applied(vm_event("last", VmEventType.CREATED))
                 vms = await shown(stack)
                 for client in (before, midst, other, after):
                     await ends_with(client, vms)
     assert {vm["name"] for vm in vms.values()} == {*(f"vm-{n}" for n in range(VMS)), "last"}
-    assert {told["cause"] for told in (*before.told("reset"), *again.told("reset"))} == {"replaced"}
+    assert {payload["cause"] for payload in (*before.payloads("reset"), *again.payloads("reset"))} == {"replaced"}
 
 
 async def test_rebuild_that_finds_nothing_is_not_noticed(nats_url: str, database_url: str) -> None:
-    """No reset, and not one change told once more."""
+    """No reset, and no change is sent twice."""
     async with feed_stack(nats_url, database_url) as stack, listening(stack.http) as client:
         await client.joined()
         await stack.applied(*(vm_event(f"vm-{n}", VmEventType.CREATED) for n in range(VMS)))
         assert (await rebuilt(stack, nats_url, database_url)).found == 0
         await stack.publish(vm_event("last", VmEventType.CREATED))
         await client.until(lambda: len(client.changes()) == VMS + 1)
-    assert client.told("reset") == []
+    assert client.payloads("reset") == []
     assert client.changes() == [*(("vm:added", f"vm-{n}") for n in range(VMS)), ("vm:added", "last")]

@@ -1,4 +1,4 @@
-"""A client that was away goes on where it was, or is told that it cannot: never a gap, never a change twice."""
+"""A client that was away continues where it was, or receives a reset: never a gap, never a change twice."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -24,24 +24,24 @@ def created(*names: str) -> list[VmEvent]:
 
 
 def added(client: Listener) -> list[str]:
-    """Names of the VMs that the client was told of."""
+    """Names of the VMs that the client received as added."""
     return [name for type_, name in client.changes() if type_ == "vm:added"]
 
 
 async def reset(stack: FeedStack, **position: Any) -> dict[str, Any]:
-    """The reset that a client gets who continues from there; a VM created later follows it."""
+    """The reset of a client that continues from this position; a VM that is created later follows it."""
     async with listening(stack.http, **position) as client:
-        await client.until(lambda: client.told("reset"))
+        await client.until(lambda: client.payloads("reset"))
         assert client.changes() == []
-        assert client.told("refresh") == [{}]  # what the page of the original reads anew at
+        assert client.payloads("refresh") == [{}]  # the page of the original lists again at this
         revision = await stack.publish(*created("later"))
         await client.until(lambda: added(client) == ["later"])
         assert client.last_revision == revision
-    return dict(client.told("reset")[0])
+    return dict(client.payloads("reset")[0])
 
 
 async def test_feed_continues_after_a_lists_revision(nats_url: str, database_url: str) -> None:
-    """What the list shows is not told; all that came after it is, once."""
+    """The feed does not send what the list shows, and sends every later change once."""
     async with feed_stack(nats_url, database_url) as stack:
         await stack.applied(*created("a", "b"))
         position = (await stack.get("/api/v1/vms"))["position"]
@@ -53,8 +53,8 @@ async def test_feed_continues_after_a_lists_revision(nats_url: str, database_url
     assert added(client) == ["c", "d"]
 
 
-async def test_header_goes_before_the_address(nats_url: str, database_url: str) -> None:
-    """A browser that comes back repeats the address it began with, and adds the id of the last message."""
+async def test_header_takes_precedence_over_the_address(nats_url: str, database_url: str) -> None:
+    """A browser that reconnects repeats the address it began with, and adds the id of the last message."""
     async with feed_stack(nats_url, database_url) as stack:
         await stack.applied(*created("a", "b", "c"))
         first, second = await stack.position(1), await stack.position(2)
@@ -63,8 +63,8 @@ async def test_header_goes_before_the_address(nats_url: str, database_url: str) 
     assert added(client) == ["c"]
 
 
-async def test_id_of_no_message_is_refused(nats_url: str, database_url: str) -> None:
-    """With a problem that names the header: no browser makes up an id."""
+async def test_impossible_id_is_rejected(nats_url: str, database_url: str) -> None:
+    """With a problem that names the header."""
     async with feed_stack(nats_url, database_url) as stack:
         answer = await stack.http.get("/api/v1/events", headers={"Last-Event-ID": "x7"})
     assert answer.status_code == 400
@@ -73,14 +73,14 @@ async def test_id_of_no_message_is_refused(nats_url: str, database_url: str) -> 
 
 @pytest.mark.parametrize("position", [{"last_event_id": "1"}, {"since": 1}], ids=["in the header", "in the address"])
 async def test_id_of_an_earlier_version_is_reset(nats_url: str, database_url: str, position: dict[str, Any]) -> None:
-    """It was a bare revision, which says nothing of the log that it is of."""
+    """It was a revision alone, which does not say to which log it belongs."""
     async with feed_stack(nats_url, database_url) as stack:
         await stack.applied(*created("a"))
         assert (await reset(stack, **position))["cause"] == "replaced"
 
 
-async def test_who_was_away_while_the_log_was_replaced_is_reset(nats_url: str, database_url: str) -> None:
-    """Though the new one has grown beyond the revision that the client knows, and the api is another process."""
+async def test_client_that_was_away_while_the_log_was_replaced_is_reset(nats_url: str, database_url: str) -> None:
+    """Also when the new log has reached the revision that the client knows, and the api is another process."""
     async with publisher(nats_url) as client:
         async with feed_stack(nats_url, database_url) as stack:
             await stack.applied(*created("a", "b"))
@@ -100,7 +100,7 @@ async def test_who_was_away_while_the_log_was_replaced_is_reset(nats_url: str, d
 
 
 async def test_each_change_is_seen_once_across_a_restart_of_the_api(nats_url: str, database_url: str) -> None:
-    """List, feed, and what happened while there was no api, found in memory by the new one."""
+    """A list, a feed, and changes while there was no api, which the new one reads at its start."""
     async with feed_stack(nats_url, database_url) as stack:
         await stack.applied(*created("a"))
         position = (await stack.get("/api/v1/vms"))["position"]
@@ -116,7 +116,7 @@ async def test_each_change_is_seen_once_across_a_restart_of_the_api(nats_url: st
     assert added(first) + added(second) == ["b", "c", "d", "e"]
 
 
-async def test_client_that_was_away_for_long_reads_the_log_again(nats_url: str, database_url: str) -> None:
+async def test_client_that_was_away_for_long_reads_the_journal(nats_url: str, database_url: str) -> None:
     """What the process does not have in memory is read from the journal; then the feed continues live."""
     names = [f"vm-{n}" for n in range(30)]
     async with feed_stack(nats_url, database_url) as stack:
@@ -133,12 +133,12 @@ async def test_client_that_was_away_for_long_reads_the_log_again(nats_url: str, 
 
 
 async def test_revision_from_the_future_is_reset(nats_url: str, database_url: str) -> None:
-    """As after a log that was replaced: what the client knows is of another one."""
+    """As after a log that was replaced: the client knows a revision of another log."""
     async with feed_stack(nats_url, database_url) as stack:
         revision = await stack.applied(*created("a"))
-        told = await reset(stack, since=await stack.position(revision + 1))
-    assert told["revision"] == revision
-    assert f"revision {revision + 1} is not there yet" in told["reason"]
+        answer = await reset(stack, since=await stack.position(revision + 1))
+    assert answer["revision"] == revision
+    assert f"revision {revision + 1} is not there yet" in answer["reason"]
 
 
 async def test_client_from_before_a_dropped_month_is_reset(nats_url: str, database_url: str) -> None:
@@ -168,10 +168,10 @@ async def test_client_that_missed_too_much_is_reset(nats_url: str, database_url:
             assert "3 events have been missed" in (await reset(stack, since=await stack.position(0)))["reason"]
 
 
-async def test_client_that_comes_before_the_tables_is_told_when_they_are_there(
+async def test_client_that_comes_before_the_tables_is_reset_when_they_are_there(
     nats_url: str, database_url: str
 ) -> None:
-    """It is greeted and waits; what happened meanwhile it reads anew, unless it begins with a snapshot."""
+    """It receives `hello` and waits. Then it lists again, unless it begins with a snapshot."""
     async with (
         api(nats_url, database_url) as (http, _),
         listening(http) as live,
@@ -179,16 +179,16 @@ async def test_client_that_comes_before_the_tables_is_told_when_they_are_there(
     ):
         await live.until(lambda: live.events)
         async with publisher(nats_url) as client, projector(projector_settings(nats_url, database_url)):
-            await live.until(lambda: live.told("reset"))
+            await live.until(lambda: live.payloads("reset"))
             await publish(client, *created("a"))
             await live.until(lambda: added(live) == ["a"])
             await whole.until(lambda: names(whole) == ["a"])
-    assert live.told("reset")[0]["cause"] == "begun"
-    assert not whole.told("reset")
+    assert live.payloads("reset")[0]["cause"] == "begun"
+    assert not whole.payloads("reset")
 
 
 async def test_log_that_was_replaced_resets_everybody(nats_url: str, database_url: str) -> None:
-    """Its numbers begin again; clients end up with what lists show, and go on from there."""
+    """Its revisions start again; clients end with what lists show, and continue from there."""
     async with feed_stack(nats_url, database_url, projector_times=ProjectorTimes(check_seconds=0.1)) as stack:
         await stack.applied(*created("a", "b", "c"))
         async with listening(stack.http) as live, listening(stack.http, snapshot="true") as whole:
@@ -201,9 +201,9 @@ async def test_log_that_was_replaced_resets_everybody(nats_url: str, database_ur
             await until(lambda: stack.get("/api/v1/vms"), lambda page: len(page["items"]) == 1)
             await stack.publish(*created("d"))
             await whole.until(lambda: names(whole) == ["b", "d"])
-            await live.until(lambda: any("the log was replaced" in told["reason"] for told in live.told("reset")))
+            await live.until(lambda: any("the log was replaced" in sent["reason"] for sent in live.payloads("reset")))
 
 
 def names(client: Listener) -> list[str]:
-    """What a client knows that began with a snapshot."""
+    """Names of the VMs that a client knows which began with a snapshot."""
     return sorted(vm["name"] for vm in client.known().values())

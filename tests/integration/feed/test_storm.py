@@ -1,4 +1,4 @@
-"""Whoever follows the feed knows at any time what a list would show: under a storm of writes, whatever it selects."""
+"""A client of the feed knows what a list would show: during a storm of writes, with any filters."""
 
 from contextlib import AsyncExitStack
 from typing import Any
@@ -23,7 +23,7 @@ async def listed(stack: FeedStack, revision: int, selection: dict[str, Any]) -> 
 
 
 async def test_clients_that_join_in_a_storm_know_what_lists_show(nats_url: str, database_url: str) -> None:
-    """Each begins with a snapshot in the midst of writes and follows its own selection: no gap, nothing twice."""
+    """Each begins with a snapshot during writes and follows its own selection: no gap, nothing twice."""
     fleet = Fleet(seed=4)
     async with feed_stack(nats_url, database_url) as stack, AsyncExitStack() as clients:
         await stack.publish(*(fleet.next_event() for _ in range(100)))
@@ -36,5 +36,5 @@ async def test_clients_that_join_in_a_storm_know_what_lists_show(nats_url: str, 
             expected = await listed(stack, revision, selection)
             await client.until(lambda client=client, expected=expected: client.known() == expected)
             assert expected
-            assert not client.told("reset")
-            assert len(client.told("snapshot:done")) == 1
+            assert not client.payloads("reset")
+            assert len(client.payloads("snapshot:done")) == 1

@@ -69,8 +69,8 @@ async def test_lists_history_and_feed_go_on(readings: Readings, empty_database_u
             later = row["observed_at"] + timedelta(minutes=1)
             changed = unmanaged_event("by-hand-1", name=row["name"], time=later, cpu=16, changes={"cpu": 8})
             assert await stack.applied(changed, migration_event("m", epoch=1)) == 269
-            await listener.until(lambda: listener.told("migration:updated"))
-        assert [vm["vm"]["cpu"] for vm in listener.told("vm:updated")] == [16]
+            await listener.until(lambda: listener.payloads("migration:updated"))
+        assert [vm["vm"]["cpu"] for vm in listener.payloads("vm:updated")] == [16]
         history = (await stack.get("/api/v1/vms/by-hand-1/events"))["items"]
     assert [line["changes"] for line in history] == [
         [{"field": "cpu", "from": 8, "to": 16}],

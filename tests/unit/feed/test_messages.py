@@ -1,4 +1,4 @@
-"""A change of the log as a message: who sees it as what, and what it says."""
+"""An entry of the journal as a message: which clients get which message, and what it contains."""
 
 import json
 from datetime import UTC, datetime
@@ -26,8 +26,8 @@ ALL = Selection(EVERYTHING, VmFilters())
 RUNNING = Selection(EVERYTHING, VmFilters(status=[VmStatus.RUNNING]))
 
 
-def told(event: Event, selection: Selection = ALL) -> dict[str, object] | None:
-    """The message that a client gets of an event, without its time; None for none."""
+def sent(event: Event, selection: Selection = ALL) -> dict[str, object] | None:
+    """The message that a client gets for an event, without its time; None for none."""
     text = selection.message(frame(event))
     if text is None:
         return None
@@ -52,11 +52,11 @@ def entry(event: Event) -> Entry:
 
 def types(event: Event, *selections: Selection) -> list[object]:
     """The type that each client gets."""
-    return [message and message["type"] for message in (told(event, selection) for selection in selections)]
+    return [message and message["type"] for message in (sent(event, selection) for selection in selections)]
 
 
 def test_change_of_status_enters_and_leaves_a_filtered_list() -> None:
-    """What a list of running VMs gains was added, what it loses was removed, though nothing was created or deleted."""
+    """A list of running VMs gains and loses VMs although none is created or deleted."""
     stopped = vm_event("a", status=VmStatus.STOPPED, changes={"status": "running"})
     started = vm_event("a", status=VmStatus.RUNNING, changes={"status": "stopped"})
     moved = vm_event("a", status=VmStatus.RUNNING, changes={"nodeName": "node-1"})
@@ -65,7 +65,7 @@ def test_change_of_status_enters_and_leaves_a_filtered_list() -> None:
     assert types(started, ALL, RUNNING) == ["vm:updated", "vm:added"]
     assert types(moved, ALL, RUNNING) == ["vm:updated", "vm:updated"]
     assert types(never, ALL, RUNNING) == ["vm:updated", None]
-    left = told(stopped, RUNNING)
+    left = sent(stopped, RUNNING)
     assert left is not None
     assert left["payload"] == {
         "datacenter": "dc-solna",
@@ -79,7 +79,7 @@ def test_change_of_status_enters_and_leaves_a_filtered_list() -> None:
 
 
 def test_creation_and_deletion_concern_only_lists_that_show_the_vm() -> None:
-    """A VM that is deleted was in the list by its last state."""
+    """Whether a deleted VM was in the list depends on its last state."""
     created = vm_event("a", VmEventType.CREATED, status=VmStatus.STOPPED)
     deleted = vm_event("a", VmEventType.DELETED, status=VmStatus.STOPPED, final_state_unknown=True)
     assert types(created, ALL, RUNNING) == ["vm:added", None]
@@ -102,38 +102,38 @@ def test_repeated_state_is_no_change() -> None:
         (Scope(datacenters=frozenset({"dc-solna"}), namespaces=frozenset()), False),
     ],
 )
-def test_what_one_may_not_see_is_not_told(scope: Scope, visible: bool) -> None:
+def test_objects_outside_the_scope_are_not_sent(scope: Scope, visible: bool) -> None:
     """Neither VMs nor their migrations."""
     selection = Selection(scope, VmFilters())
     assert types(placed_vm("a"), selection) == ["vm:updated" if visible else None]
     assert types(migration_event("m"), selection) == ["migration:updated" if visible else None]
 
 
-def test_vm_that_moves_out_of_sight_is_removed_by_its_old_place() -> None:
-    """The message says where it was, not where it went; and where it came to nobody hears where it was."""
+def test_vm_that_moves_out_of_the_scope_is_removed_at_its_old_place() -> None:
+    """The message does not say where the VM went, and clients at its new place do not see where it was."""
     solna = Selection(Scope(datacenters=frozenset({"dc-solna"})), VmFilters())
     uppsala = Selection(Scope(datacenters=frozenset({"dc-uppsala"})), VmFilters())
     moved = placed_vm("a", datacenter="dc-uppsala", changes={"datacenter": "dc-solna"})
     assert types(moved, ALL, solna, uppsala) == ["vm:updated", "vm:removed", "vm:added"]
-    assert "dc-uppsala" not in str(told(moved, solna))
-    assert "dc-solna" not in str(told(moved, uppsala))
-    assert "'changes': {'datacenter': 'dc-solna'}" in str(told(moved))
+    assert "dc-uppsala" not in str(sent(moved, solna))
+    assert "dc-solna" not in str(sent(moved, uppsala))
+    assert "'changes': {'datacenter': 'dc-solna'}" in str(sent(moved))
 
 
 def test_migrations_follow_their_place_and_no_status() -> None:
-    """A filter for VMs of one status says nothing about migrations."""
+    """A filter by status applies to VMs only."""
     created = migration_event("m", MigrationEventType.CREATED)
     elsewhere = Selection(EVERYTHING, VmFilters(namespace=["test"]))
     assert types(created, ALL, RUNNING, elsewhere) == ["migration:added", "migration:added", None]
-    message = told(migration_event("m", MigrationEventType.DELETED))
+    message = sent(migration_event("m", MigrationEventType.DELETED))
     assert message is not None
     assert message["type"] == "migration:removed"
     assert message["payload"]["migrationName"] == "m"  # type: ignore[index]
 
 
-def test_datacenter_is_told_in_the_plural_that_the_original_page_knows() -> None:
+def test_datacenter_is_sent_under_the_plural_that_the_original_page_knows() -> None:
     """Its page reloads at `datacenters:updated`."""
-    message = told(datacenter_event(name="Solna", coordinates=(59.36, 18.0)))
+    message = sent(datacenter_event(name="Solna", coordinates=(59.36, 18.0)))
     assert message == {
         "type": "datacenters:updated",
         "payload": {
@@ -144,12 +144,12 @@ def test_datacenter_is_told_in_the_plural_that_the_original_page_knows() -> None
             "clusters": [],
         },
     }
-    gone = told(datacenter_event(name="Solna", retired=True)) or {}
+    gone = sent(datacenter_event(name="Solna", retired=True)) or {}
     assert gone["payload"]["retired"] is True  # type: ignore[index]
 
 
 def test_topics_select() -> None:
-    """`types=migration` is told of nothing else."""
+    """`types=migration` receives nothing else."""
     migrations = Selection(EVERYTHING, VmFilters(), frozenset({Topic.MIGRATION}))
     assert types(vm_event("a"), migrations) == [None]
     assert types(migration_event("m"), migrations) == ["migration:updated"]

@@ -1,4 +1,4 @@
-"""The ring of the newest frames: who is in it goes on without a gap, who is not is told so."""
+"""The ring of the newest frames: a client whose place is in it continues without a gap, any other is reset."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,10 +9,10 @@ from summit_models.contract import Revision
 
 
 def frame(revision: int | None, size: int = 10) -> Frame:
-    """A frame of this revision; None for one that is not in the log."""
-    told = None if revision is None else Revision(revision)
+    """A frame of this revision; None for one without an entry in the journal."""
+    number = None if revision is None else Revision(revision)
     parts = {"head": b"", "present": b"x" * size, "changes": b"", "gone": b"", "tail": b""}
-    return Frame(topic=Topic.VM, revision=told, before=None, after=None, **parts)
+    return Frame(topic=Topic.VM, revision=number, before=None, after=None, **parts)
 
 
 def revisions(ring: Ring, offset: int) -> list[int | None]:
@@ -41,7 +41,7 @@ def test_what_follows_a_revision_is_found() -> None:
 
 
 def test_frames_without_a_revision_keep_their_place() -> None:
-    """Who resumes after the revision before them has seen them, or is told anew by other means."""
+    """A client that resumes after the revision before them gets them again, and a later one has seen them."""
     ring = Ring(max_bytes=1_000_000)
     for revision in (1, None, 2, None):
         ring.append(frame(revision))
@@ -50,7 +50,7 @@ def test_frames_without_a_revision_keep_their_place() -> None:
 
 
 def test_a_chunk_is_bounded() -> None:
-    """A client is handed about 64 KiB at once, and at least one frame."""
+    """A client gets about 64 KiB at once, and at least one frame."""
     ring = Ring(max_bytes=10_000_000)
     for revision in range(1, 11):
         ring.append(frame(revision, size=CHUNK_BYTES // 2))
@@ -61,16 +61,16 @@ def test_a_chunk_is_bounded() -> None:
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5000)), max_size=60), st.integers(2000, 30_000))
 def test_nothing_is_missing_between_what_is_known_and_the_end(frames: list[tuple[bool, int]], max_bytes: int) -> None:
-    """Whatever was evicted: an offset that is given leads to every later frame, and memory stays bounded."""
-    ring, told = Ring(max_bytes), []
+    """Whatever was dropped: an offset leads to every later frame, and memory stays bounded."""
+    ring, added = Ring(max_bytes), []
     for revision, (logged, size) in enumerate(frames, 1):
         made = frame(revision if logged else None, size)
         ring.append(made)
-        told.append(made)
-        assert sum(kept.size for kept in told[ring.begin :]) <= max_bytes
+        added.append(made)
+        assert sum(kept.size for kept in added[ring.begin :]) <= max_bytes
     for revision in range(len(frames) + 1):
         offset = ring.offset_after(Revision(revision))
-        expected = [f.revision for f in told if f.revision is not None and f.revision > revision]
+        expected = [f.revision for f in added if f.revision is not None and f.revision > revision]
         if offset is None:
             assert revision < ring.since
         else:
