@@ -166,8 +166,7 @@ class CurrentTransport:
 def _ending(transport: Transport) -> list[str]:
     """A warning if the client certificate ends within days."""
     return [
-        f"the client certificate {certificate.subject} of kubeconfig {transport.kubeconfig.path} ends at "
-        f"{certificate.not_after:%Y-%m-%d %H:%M} UTC: replace it"
+        f"kubeconfig {transport.kubeconfig.path}: {certificate}: replace it"
         for certificate in transport.certificates
         if certificate.kind == "client" and certificate.not_after - datetime.now(UTC) < WARN_BEFORE
     ]

@@ -1,23 +1,6 @@
-"""What goes wrong between us and a cluster, as sentences for people.
+"""What goes wrong between us and a cluster, as sentences for people. Each error knows the state that it leads to.
 
-WatcherError
-├── StatusError           the API server refused, in its own words
-│   └── ErrorEvent           … as an ERROR event inside a watch
-├── UndecodableLine       bytes that are not an event, or a page that is not a list
-├── KubeconfigError       the file is missing or broken, or asks for what is not supported
-├── AuthError             there are no credentials, or the server refuses them after they were loaded again
-├── TlsError              the TLS handshake failed
-│   └── CertificateError     … as the server's certificate was not accepted
-├── UnreachableError      nothing that speaks Kubernetes answers at that address
-├── LostError             an answer broke off
-│   ├── IdleError            … or no byte of it came for too long
-│   └── ShortWatch           … or it ended before it had begun
-├── StreamingListError    a streaming list that does not end as it should
-├── IdentityChangedError  another cluster answers
-├── HistoryEndedError     the resourceVersions known so far cannot be compared with new ones: a new epoch begins
-│   ├── RegressedError       … since the server's resourceVersion went backwards
-│   └── ReplacedError        … since another cluster was declared to take the place
-└── BackpressureError     we closed a watch, as NATS does not take what it brings
+`log` has one more, `SupersededError`, for what goes wrong between two watchers.
 """
 
 from collections.abc import Awaitable, Callable

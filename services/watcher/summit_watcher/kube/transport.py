@@ -83,9 +83,9 @@ class Transport:
     @property
     def _ends(self) -> str:
         """When our credentials end, in words; "" where that is not known."""
-        client = next((c for c in self.certificates if c.kind == "client"), None)
-        if client is not None:
-            return f"the client certificate {client.subject} ends at {client.not_after:%Y-%m-%d %H:%M} UTC"
+        for certificate in self.certificates:
+            if certificate.kind == "client":
+                return str(certificate)
         ends_at = self.credentials.ends_at
         return f"the token ends at {ends_at:%Y-%m-%d %H:%M} UTC" if ends_at else ""
 

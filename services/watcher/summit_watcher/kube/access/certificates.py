@@ -14,6 +14,9 @@ class Certificate(NamedTuple):
     subject: str
     not_after: datetime
 
+    def __str__(self) -> str:
+        return f"the {self.kind} certificate {self.subject} ends at {self.not_after:%Y-%m-%d %H:%M} UTC"
+
 
 def certificates(authority_pem: bytes | None, client_pem: bytes | None) -> list[Certificate]:
     """Every certificate of the authority, and our own. Unreadable ones are left out: the TLS handshake reports them."""
