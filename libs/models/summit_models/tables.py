@@ -1,4 +1,4 @@
-"""The read models as Postgres tables: written by the projector alone, read by the api, migrated by alembic.
+"""The tables in Postgres: written by the projector alone, read by the api, migrated by alembic.
 
 `vms`, `migrations`, `clusters` and `datacenters` are made from the contract's own models, so a field is declared once
 and its column follows. Numbers are BIGINT throughout: SQLModel's INTEGER overflows at 2 GiB and at 2^31 sequences.
@@ -24,7 +24,7 @@ from summit_models.vm import Vm
 metadata = SQLModel.metadata
 
 SCHEMA_REVISION = "0009"
-"""alembic's newest revision of these tables: the api is ready when the database has it."""
+"""alembic's newest revision of these tables. The api is ready when the database has it."""
 
 
 def _columns(model: type[Contract], *, key: str) -> list[Column[Any]]:
@@ -61,7 +61,7 @@ _SQL_TYPES: dict[Any, TypeEngine[Any]] = {
 
 
 def _provenance(*versions: str) -> list[Column[Any]]:
-    """Which event a row is from, and the resourceVersions it was made from: a row never goes back to older ones."""
+    """The event that a row is from, and its resourceVersions: a row never goes back to older ones."""
     return [
         Column("observed_at", DateTime(timezone=True), nullable=False),
         Column("epoch", BigInteger, nullable=False),
@@ -84,7 +84,7 @@ vms = Table(
     *_provenance("vm_version", "vmi_version"),
     _tombstone(),
     # One index per filter and order of GET /api/v1/vms, each in the order of its pages, which ends with (name, id).
-    # Of no column that each event changes: an update that moves no index entry stays on its page (HOT).
+    # No index has a column that each event changes: an update that moves no index entry stays on its page (HOT).
     Index("vms_by_name", "name", "id", postgresql_where=_LIVE),
     Index("vms_by_datacenter", "datacenter", "name", "id", postgresql_where=_LIVE),
     Index("vms_by_cluster", "cluster", "name", "id", postgresql_where=_LIVE),
@@ -106,7 +106,7 @@ vm_labels = Table(
     Column("labels", ARRAY(Text), nullable=False),
     Index("vm_labels_by_label", "labels", postgresql_using="gin"),
 )
-"""The labels of each row of `vms` as `key` and `key=value`. Kept by triggers; readers find by it, and show `vms`."""
+"""The labels of each row of `vms` as `key` and `key=value`, kept by triggers. Readers find VMs by it."""
 
 vm_words = Table(
     "vm_words",
@@ -116,7 +116,7 @@ vm_words = Table(
     Column("words", TSVECTOR, nullable=False),
     Index("vm_words_by_word", "words", postgresql_using="gin"),
 )
-"""What free text is searched in: names, places, addresses and guest OS of each row of `vms`. Kept by triggers."""
+"""Names, places, addresses and guest OS of each row of `vms`, for the search of free text. Kept by triggers."""
 
 migrations = Table(
     "migrations",
@@ -172,7 +172,7 @@ class JournalEntry(SQLModel, table=True):
 
 
 class Checkpoint(SQLModel, table=True):
-    """One row: how far the stream has been applied, and what is needed to see that it still is the same stream."""
+    """One row: how far the stream has been applied, and by what it is recognized as the same stream."""
 
     stream: str = Field(primary_key=True, sa_type=Text)
     revision: int = Field(sa_type=BigInteger)

@@ -1,4 +1,4 @@
-"""From the stream to the tables: what is published is there after one commit, once, with its history."""
+"""From the stream to the tables: a published event is there after one commit, once, with its journal entry."""
 
 import asyncio
 import json
@@ -57,21 +57,21 @@ async def test_published_events_become_rows_and_journal(nats_url: str, database_
 
 
 async def test_each_commit_is_notified_with_its_revision(nats_url: str, database_url: str) -> None:
-    """The api hears of a revision when the tables hold it."""
-    heard: asyncio.Queue[str] = asyncio.Queue()
+    """The api is notified of a revision when the tables have it."""
+    notified: asyncio.Queue[str] = asyncio.Queue()
     listener = await asyncpg.connect(database_url)
-    await listener.add_listener(REVISION_CHANNEL, lambda *call: heard.put_nowait(call[-1]))
+    await listener.add_listener(REVISION_CHANNEL, lambda *call: notified.put_nowait(call[-1]))
     async with publisher(nats_url) as client, projector(projector_settings(nats_url, database_url)):
         last = await publish(client, vm_event("a"), vm_event("b"))
         async with asyncio.timeout(10):
-            while await heard.get() != str(last):
+            while await notified.get() != str(last):
                 pass
         assert await listener.fetchval("SELECT count(*) FROM vms") == 2
     await listener.close()
 
 
 async def test_events_that_cannot_be_applied_are_dead_letters(nats_url: str, database_url: str) -> None:
-    """One is no event at all, one the database refuses: both are kept, and what is around them is applied."""
+    """One is no event at all, one the database refuses: both are kept, and the events around them are applied."""
     readings = Readings(database_url)
     async with publisher(nats_url) as client:
         await publish(client, vm_event("a"), REFUSED)
@@ -87,7 +87,7 @@ async def test_events_that_cannot_be_applied_are_dead_letters(nats_url: str, dat
 
 
 async def test_refused_event_takes_no_neighbour_with_it(nats_url: str, database_url: str) -> None:
-    """Also not one that needs a partition which the failed transaction had made."""
+    """This holds for one that needs a partition which the failed transaction had made, too."""
     readings = Readings(database_url)
     old = vm_event("old", time=OBSERVED_AT.replace(year=2023))
     many = [vm_event(f"vm-{n}") for n in range(MANY_ROWS)]
@@ -111,7 +111,7 @@ async def test_number_that_no_column_holds_is_a_dead_letter(nats_url: str, datab
 
 
 async def test_history_goes_to_the_month_it_was_observed_in(nats_url: str, database_url: str) -> None:
-    """This month's and the next one's partition are there before they are needed, others when they are."""
+    """The partitions of this month and the next are there before they are needed, others from the first event on."""
     readings = Readings(database_url)
     async with publisher(nats_url) as client, projector(projector_settings(nats_url, database_url)):
         await readings.applied(0)
@@ -125,7 +125,7 @@ async def test_history_goes_to_the_month_it_was_observed_in(nats_url: str, datab
     assert await readings.fetch("SELECT key FROM events_2024_12") == [{"key": old.data.id}]
 
 
-async def test_metrics_tell_how_far_and_how_fast(nats_url: str, database_url: str, tmp_path: Path) -> None:
+async def test_metrics_show_how_far_and_how_fast(nats_url: str, database_url: str, tmp_path: Path) -> None:
     """`/metrics` beside the probes: the revision, nothing behind, and an event that became a row in good time."""
     port = choose_port(tmp_path, 0)
     readings = Readings(database_url)
@@ -135,14 +135,14 @@ async def test_metrics_tell_how_far_and_how_fast(nats_url: str, database_url: st
         last = await publish(client, vm_event("a", time=datetime.now(UTC)))
         await readings.applied(last)
         async with http.get(f"http://127.0.0.1:{port}/metrics") as answer:
-            told = (await answer.text()).splitlines()
-    assert "summit_projector_active 1.0" in told
-    assert f"summit_projector_revision {last}.0" in told
-    assert "summit_projector_lag_messages 0.0" in told
+            metrics = (await answer.text()).splitlines()
+    assert "summit_projector_active 1.0" in metrics
+    assert f"summit_projector_revision {last}.0" in metrics
+    assert "summit_projector_lag_messages 0.0" in metrics
 
 
-async def test_readyz_tells_what_is_missing(tmp_path: Path, database_url: str) -> None:
-    """Ready while it applies events; not, with the reason, when NATS is away."""
+async def test_readyz_names_what_is_missing(tmp_path: Path, database_url: str) -> None:
+    """It is ready while it applies events. When NATS is away it is not ready, and gives the reason."""
     port = choose_port(tmp_path, 0)
     async with aiohttp.ClientSession() as http:
 
@@ -164,7 +164,7 @@ async def test_readyz_tells_what_is_missing(tmp_path: Path, database_url: str) -
 async def test_many_dead_letters_are_a_few_lines(
     nats_url: str, database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The first ones by name and the number of the others: a writer with a bug may have it in each event."""
+    """They name the first ones and count the others: a writer with a bug may have it in each event."""
     readings = Readings(database_url)
     async with publisher(nats_url) as client:
         for n in range(12):

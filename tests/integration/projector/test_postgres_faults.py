@@ -24,7 +24,7 @@ async def publish_versions(client: Client, first: int, last: int) -> int:
     return await publish(client, *(vm_event(f"vm-{n % 10}", versions=(n, 0)) for n in range(first, last + 1)))
 
 
-async def told(caplog: pytest.LogCaptureFixture, text: str) -> None:
+async def logged(caplog: pytest.LogCaptureFixture, text: str) -> None:
     """Wait until a log line contains it."""
 
     async def lines() -> str:
@@ -39,7 +39,7 @@ async def totals(readings: Readings) -> dict[str, int]:
 
 @pytest.mark.parametrize("lost", ["it", "answer"])
 async def test_commit_whose_outcome_is_unknown_counts_once(nats_url: str, database_url: str, lost: str) -> None:
-    """The connection breaks at the COMMIT: it may have happened or not, and the checkpoint tells which."""
+    """The connection breaks at the COMMIT: it may have happened or not, and the checkpoint shows which."""
     readings = Readings(database_url)
     async with tcp_proxy(database_url) as proxy, publisher(nats_url) as client:
         async with projector(projector_settings(nats_url, proxy.url)):
@@ -51,8 +51,8 @@ async def test_commit_whose_outcome_is_unknown_counts_once(nats_url: str, databa
     assert await totals(readings) == {"vms": 10, "newest": 80, "lines": 80, "revisions": 80}
 
 
-async def test_terminated_connections_are_made_anew(nats_url: str, database_url: str) -> None:
-    """As by an administrator or a failover, again and again in the middle of the work."""
+async def test_terminated_connections_are_opened_again(nats_url: str, database_url: str) -> None:
+    """An administrator or a failover ends them again and again in the middle of the work."""
     readings = Readings(database_url)
     terminate = (
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'summit-projector'"
@@ -76,7 +76,7 @@ async def test_terminated_connections_are_made_anew(nats_url: str, database_url:
 async def test_trouble_of_the_server_is_waited_out_and_no_event_is_blamed(
     nats_url: str, database_url: str, trouble: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What Postgres answers when its disk is full, say: nothing is set aside, and all is applied afterwards."""
+    """So Postgres answers when its disk is full: no event becomes a dead letter, and all are applied afterwards."""
     readings = Readings(database_url)
     before = metrics.RESTARTS.labels("postgres")._value.get()
     async with publisher(nats_url) as client, projector(projector_settings(nats_url, database_url)):
@@ -88,7 +88,7 @@ async def test_trouble_of_the_server_is_waited_out_and_no_event_is_blamed(
         )
         await readings.fetch("CREATE TRIGGER fail BEFORE INSERT ON vms EXECUTE FUNCTION fail()")
         last = await publish_versions(client, 11, 30)
-        await told(caplog, "events wait:")
+        await logged(caplog, "events wait:")
         await readings.fetch("DROP TRIGGER fail ON vms")
         await readings.applied(last)
     assert await totals(readings) == {"vms": 10, "newest": 30, "lines": 30, "revisions": 30}
@@ -99,7 +99,7 @@ async def test_trouble_of_the_server_is_waited_out_and_no_event_is_blamed(
 async def test_table_that_another_has_locked_is_waited_for(
     nats_url: str, database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """For ten seconds at a time, so that the log says what it waits for."""
+    """It waits for ten seconds at a time, so that the log says for what."""
     readings, settings = Readings(database_url), projector_settings(nats_url, database_url)
     async with publisher(nats_url) as client, projector(settings, ProjectorTimes(lock_seconds=0.2)):
         await readings.applied(await publish_versions(client, 1, 10))
@@ -107,7 +107,7 @@ async def test_table_that_another_has_locked_is_waited_for(
         async with connection.transaction():
             await connection.execute("LOCK TABLE vms IN EXCLUSIVE MODE")
             last = await publish_versions(client, 11, 20)
-            await told(caplog, "lock timeout")
+            await logged(caplog, "lock timeout")
         await connection.close()
         await readings.applied(last)
     assert await totals(readings) == {"vms": 10, "newest": 20, "lines": 20, "revisions": 20}

@@ -1,4 +1,4 @@
-"""The tables once more from the log: the same as the live ones, or what differs is put right, while all goes on."""
+"""A rebuild: the replayed tables are the same as the live ones, or differences are corrected while all goes on."""
 
 import asyncio
 import os
@@ -50,7 +50,7 @@ def story() -> list[Event]:
 
 @asynccontextmanager
 async def projected(nats_url: str, database_url: str) -> AsyncIterator[tuple[Client, Readings]]:
-    """A story that a running projector has applied, with an event that could not be."""
+    """A story that a running projector has applied, with a dead letter."""
     readings = Readings(database_url)
     async with publisher(nats_url) as client, projector(projector_settings(nats_url, database_url)):
         await publish(client, *story())
@@ -65,7 +65,7 @@ async def rebuilt(client: Client, database_url: str, **settings: Any) -> Rebuilt
 
 
 async def test_a_rebuilt_model_equals_the_live_one(nats_url: str, database_url: str) -> None:
-    """Replay from the first event in other batches ends in the same rows, so nothing is changed and nobody is told."""
+    """A replay from the first event in other batches ends in the same rows, so nothing is changed."""
     async with projected(nats_url, database_url) as (client, readings):
         before, generation = await tables(readings), await readings.fetch(CHANGED_BY)
         result = await rebuilt(client, database_url)
@@ -79,7 +79,7 @@ async def test_a_rebuilt_model_equals_the_live_one(nats_url: str, database_url: 
 
 
 async def test_damaged_tables_are_repaired_and_the_projector_goes_on(nats_url: str, database_url: str) -> None:
-    """A wrong, a missing and a surplus row, lost and changed history; what was found is said, by key and column."""
+    """A wrong, a missing and a surplus row, lost and changed entries: the result names them by key and column."""
     async with projected(nats_url, database_url) as (client, readings):
         before = await tables(readings)
         wrong, missing = vm_event("vm-7").data.id, vm_event("vm-8").data.id
@@ -113,7 +113,7 @@ async def test_damaged_tables_are_repaired_and_the_projector_goes_on(nats_url: s
 
 
 async def test_readers_see_either_the_old_rows_or_the_new_ones(nats_url: str, database_url: str) -> None:
-    """In one transaction, and without waiting: a snapshot never holds a half of each, nor none."""
+    """All changes are one transaction, and readers do not wait: they never see a half of each, or nothing."""
     async with projected(nats_url, database_url) as (client, readings):
         await readings.fetch("UPDATE vms SET cpu = 1000")
         reader = await asyncpg.connect(database_url)
@@ -160,8 +160,8 @@ async def test_events_that_come_meanwhile_are_applied_once(nats_url: str, databa
     assert history["n"] == history["revisions"]
 
 
-async def test_what_the_log_is_too_young_to_tell_is_kept(nats_url: str, database_url: str) -> None:
-    """History, set-aside events and rows whose last word has aged out of the log, and VMs that were added by hand."""
+async def test_rows_that_are_older_than_the_stream_are_kept(nats_url: str, database_url: str) -> None:
+    """So are journal entries and dead letters whose events have aged out, and VMs that were added by hand."""
     async with projected(nats_url, database_url) as (client, readings):
         ack = await client.jetstream().publish(ingest(subject_of(vm_event("bad"))), b"no JSON either")
         last = await publish(client, *(vm_event(f"vm-{n}", versions=(9, 1), cpu=9) for n in range(30)))
@@ -180,7 +180,7 @@ async def test_what_the_log_is_too_young_to_tell_is_kept(nats_url: str, database
 
 
 async def test_months_that_were_dropped_stay_dropped(nats_url: str, database_url: str) -> None:
-    """The operator keeps less of the history than the log does."""
+    """The operator keeps less history than the stream does."""
     now = datetime.now(UTC)
     old = (now - timedelta(days=70)).replace(day=1)
     async with projected(nats_url, database_url) as (client, readings):
@@ -193,7 +193,7 @@ async def test_months_that_were_dropped_stay_dropped(nats_url: str, database_url
 
 
 async def test_a_long_log_is_replayed_in_parts(nats_url: str, database_url: str) -> None:
-    """History goes to the live table on the way, so that it never needs its space twice."""
+    """The journal is merged into the live one on the way, so that it never needs its space twice."""
     async with projected(nats_url, database_url) as (client, readings):
         before = await tables(readings)
         await readings.fetch("DELETE FROM events WHERE revision % 2 = 0")
@@ -203,7 +203,7 @@ async def test_a_long_log_is_replayed_in_parts(nats_url: str, database_url: str)
 
 
 async def test_tables_of_another_log_are_left_to_the_projector(nats_url: str, database_url: str) -> None:
-    """It starts over by itself; a rebuild from a log that has just begun would empty the lists."""
+    """It replaces them by itself; a rebuild from a stream that has just begun would empty the lists."""
     async with publisher(nats_url) as client:
         async with projector(projector_settings(nats_url, database_url)):
             await Readings(database_url).applied(await publish(client, *story()))
@@ -216,7 +216,7 @@ async def test_tables_of_another_log_are_left_to_the_projector(nats_url: str, da
 
 
 async def test_rebuild_across_another_generation_is_given_up(nats_url: str, database_url: str) -> None:
-    """The log was replaced or cut meanwhile: what was replayed is of both, though the log is right again."""
+    """The stream was replaced or cut meanwhile: the replay is of both, even if the stream is right again."""
     async with projected(nats_url, database_url) as (client, readings):
         before = await tables(readings)
         other = await asyncpg.connect(database_url)
@@ -234,14 +234,14 @@ async def test_rebuild_across_another_generation_is_given_up(nats_url: str, data
 
 
 async def test_tables_that_nobody_has_made_are_left_to_the_projector(nats_url: str, empty_database_url: str) -> None:
-    """It brings the schema, and fills it from the log."""
+    """It creates the schema, and fills it from the stream."""
     async with publisher(nats_url) as client:
         with pytest.raises(RebuildError, match="start its projector first"):
             await rebuilt(client, empty_database_url)
 
 
 async def test_the_projectors_image_can_do_it(nats_url: str, database_url: str) -> None:
-    """`python -m summit_projector.rebuild`, configured as the projector is; what was found goes to stdout."""
+    """`python -m summit_projector.rebuild` is configured as the projector is, and prints the result to stdout."""
     async with projected(nats_url, database_url) as (_, readings):
         await readings.fetch("DELETE FROM clusters")
         process = await asyncio.create_subprocess_exec(

@@ -1,4 +1,4 @@
-"""Months of history are dropped when the operator says so, and what is left still tells how everything was."""
+"""Months of history are dropped when the operator says so, and the rest still shows how everything was."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -24,14 +24,14 @@ def test_months_are_counted_back(month: int, before: int, expected: tuple[int, i
     assert month_before(datetime(2026, month, 31, tzinfo=UTC), before) == Month(*expected)
 
 
-def test_partition_tells_its_month() -> None:
-    """And no other table does."""
+def test_name_of_a_partition_contains_its_month() -> None:
+    """No other table has such a name."""
     assert month_in(month_of(NOW).partition) == month_of(NOW)
     assert month_in("events_old") is None
 
 
-async def test_dropped_months_leave_what_was_true_at_their_end(database_url: str) -> None:
-    """A VM unchanged for months, one that changed since, one that ended since; not one that had ended before."""
+async def test_states_at_the_end_of_the_dropped_months_are_carried_over(database_url: str) -> None:
+    """So is the state of a VM that has not changed, changed since or ended since, but not of one that ended before."""
     ended = {"type_": VmEventType.DELETED, "versions": (2, 0)}
     async with api_stack(database_url) as stack:
         stack.now = NOW
@@ -85,6 +85,6 @@ async def test_what_was_carried_over_is_no_event_of_the_stream(database_url: str
             assert await writer.journal.newest(2, STREAM_CREATED_AT) is None
 
 
-def test_history_is_kept_for_ever_unless_it_is_said_otherwise() -> None:
+def test_history_is_kept_for_ever_by_default() -> None:
     """Nothing is lost by default."""
     assert ProjectorSettings(DATABASE_URL=SecretStr("postgresql://")).history_months == 0

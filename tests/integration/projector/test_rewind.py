@@ -1,9 +1,8 @@
-"""A log that has lost its end: the tables go back to where both agree, and follow the log from there."""
+"""A stream that has lost its end: the tables go back to where both agree, and follow the stream from there."""
 
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,28 +10,23 @@ import pytest
 from nats.aio.client import Client
 from support.nats_server import nats_server
 from support.projecting import Readings, projector, projector_settings, publish, publisher
-from support.published import cluster_event, vm_event
+from support.published import cluster_event, migration_event, vm_event
 from support.waiting import until
 
-from summit_models.event import VmEvent, VmEventType
+from summit_models.event import Event, VmEventType
 from summit_projector.settings import ProjectorTimes
 
 VMS = "SELECT name, cpu, revision, deleted_at IS NULL AS lives FROM vms ORDER BY name"
 HISTORY = "SELECT revision, data ->> 'name' AS name FROM events ORDER BY revision"
 
 
-def now(name: str, type_: VmEventType = VmEventType.UPDATED, **more: Any) -> VmEvent:
-    """An event of a moment after the stream was made, which is about to be."""
-    return vm_event(name, type_, time=datetime.now(UTC) + timedelta(minutes=1), **more)
-
-
 @pytest.fixture
 async def lost(tmp_path: Path, database_url: str) -> Callable[..., Any]:
-    """A projector whose log is cut back, while it runs, to what was stored `before`, and then goes on with `since`."""
+    """A projector whose stream is cut back to the events `before` while it runs, and then goes on with `since`."""
 
     @asynccontextmanager
     async def cut(
-        before: list[VmEvent], gone: list[VmEvent], since: list[VmEvent], *, check_seconds: float = 0.3
+        before: list[Event], gone: list[Event], since: list[Event], *, check_seconds: float = 0.3
     ) -> AsyncIterator[Client]:
         directory, readings = tmp_path / "nats", Readings(database_url)
         async with nats_server(directory) as (address, _), publisher(f"nats://{address}") as client:
@@ -53,14 +47,18 @@ async def lost(tmp_path: Path, database_url: str) -> Callable[..., Any]:
     return cut
 
 
-async def test_rows_are_again_what_the_log_says(
+async def test_rows_are_those_of_the_stream_again(
     lost: Callable[..., Any], database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What only lost events said is taken back; all else is not touched, and not one old state is shown again."""
+    """Changes by lost events are undone; no other row is touched, and no old state is shown again."""
     readings = Readings(database_url)
-    before = [now("a", cpu=1), now("b", cpu=1), now("c", cpu=1), now("a", versions=(2, 0), cpu=2)]
-    gone = [now("b", versions=(2, 0), cpu=99), now("c", VmEventType.DELETED, versions=(2, 0)), now("d", cpu=99)]
-    since = [now("e", cpu=5)]
+    before = [vm_event("a", cpu=1), vm_event("b", cpu=1), vm_event("c", cpu=1), vm_event("a", versions=(2, 0), cpu=2)]
+    gone = [
+        vm_event("b", versions=(2, 0), cpu=99),
+        vm_event("c", VmEventType.DELETED, versions=(2, 0)),
+        vm_event("d", cpu=99),
+    ]
+    since = [vm_event("e", cpu=5)]
     async with lost(before, gone, since):
         wanted = [
             {"name": "a", "cpu": 2, "revision": 5, "lives": True},
@@ -76,16 +74,14 @@ async def test_rows_are_again_what_the_log_says(
     assert "going back to revision 5, up to which it is the same" in caplog.text
 
 
-async def test_events_that_use_lost_numbers_again_are_not_passed_over(
-    lost: Callable[..., Any], database_url: str
-) -> None:
-    """Though the log has grown beyond its old end before anyone has looked: a reconnect is looked at first."""
+async def test_events_that_use_lost_revisions_again_are_applied(lost: Callable[..., Any], database_url: str) -> None:
+    """This holds even if the stream has grown beyond its old end meanwhile: after a reconnect it is checked first."""
     readings = Readings(database_url)
-    before = [now(f"before-{n}") for n in range(20)]
-    gone = [now(f"gone-{n}") for n in range(10)]
-    since = [now(f"since-{n}") for n in range(30)]
+    before = [vm_event(f"before-{n}") for n in range(20)]
+    gone = [vm_event(f"gone-{n}") for n in range(10)]
+    since = [vm_event(f"since-{n}") for n in range(30)]
     async with lost(before, gone, since, check_seconds=1000):
-        names = sorted(f"{word}-{n}" for word, count in (("before", 20), ("since", 30)) for n in range(count))
+        names = sorted(f"{prefix}-{n}" for prefix, count in (("before", 20), ("since", 30)) for n in range(count))
         await until(
             lambda: readings.fetch("SELECT name FROM vms"), lambda rows: sorted(row["name"] for row in rows) == names
         )
@@ -93,9 +89,22 @@ async def test_events_that_use_lost_numbers_again_are_not_passed_over(
     assert history == {"n": 51, "revisions": 51}
 
 
-async def test_a_log_that_only_lost_its_end_needs_no_new_event(lost: Callable[..., Any], database_url: str) -> None:
+async def test_a_stream_that_only_lost_its_end_needs_no_new_event(lost: Callable[..., Any], database_url: str) -> None:
     """An idle fleet's tables go back as well."""
     readings = Readings(database_url)
-    async with lost([now("a", cpu=1)], [now("a", versions=(2, 0), cpu=2), now("b")], []):
+    async with lost([vm_event("a", cpu=1)], [vm_event("a", versions=(2, 0), cpu=2), vm_event("b")], []):
         wanted = [{"name": "a", "cpu": 1, "revision": 2, "lives": True}]
         assert await until(lambda: readings.fetch(VMS), lambda rows: rows == wanted)
+
+
+async def test_entries_of_every_collection_show_where_both_agree(
+    lost: Callable[..., Any], database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Here the last common event is of a migration, and the lost one as well."""
+    readings = Readings(database_url)
+    before = [vm_event("a"), migration_event("m", phase="Pending")]
+    async with lost(before, [migration_event("m", version=2, phase="Running")], []):
+        phases = "SELECT phase, revision FROM migrations"
+        await until(lambda: readings.fetch(phases), lambda rows: rows == [{"phase": "Pending", "revision": 3}])
+        assert [line["revision"] for line in await readings.fetch(HISTORY)] == [1, 2, 3]
+    assert "going back to revision 3, up to which it is the same" in caplog.text

@@ -27,7 +27,7 @@ async def in_sync(url: str, question: Callable[[Connection], Any]) -> Any:
 
 
 async def test_migrated_schema_is_what_the_tables_declare(empty_database_url: str) -> None:
-    """A field without its migration, or the other way round, is found here."""
+    """This finds a field without its migration, and the other way round."""
     await migrate.upgrade(SecretStr(empty_database_url))
     differences = await in_sync(empty_database_url, lambda c: compare_metadata(MigrationContext.configure(c), metadata))
     assert differences == []
@@ -65,7 +65,7 @@ async def test_schema_of_a_newer_version_is_one_sentence(empty_database_url: str
 
 
 async def test_a_revision_is_written_from_the_difference(empty_database_url: str, tmp_path: Path) -> None:
-    """Against any database, also an empty one, in which nothing stays behind."""
+    """Any database serves for it, also an empty one, and nothing stays behind there."""
     shutil.copytree(migrate.MIGRATIONS, tmp_path / "migrations", ignore=shutil.ignore_patterns("__pycache__"))
     await migrate.new_revision(SecretStr(empty_database_url), "nothing new", into=tmp_path / "migrations")
     (written,) = (tmp_path / "migrations/versions").glob("*_nothing_new.py")

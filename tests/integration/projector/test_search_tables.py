@@ -29,7 +29,7 @@ async def found(database: asyncpg.Connection) -> dict[str, tuple[list[str], str]
 
 
 async def test_they_follow_each_change(stack: Stack, database: asyncpg.Connection) -> None:
-    """Of one event and of many in a batch alike; a deleted VM stays as long as its row does."""
+    """They follow one event and many in a batch alike; a deleted VM stays as long as its row does."""
     many = [placed_vm(f"vm-{number:02}") for number in range(60)]
     await stack.apply(*many, placed_vm("a", labels={"app": "web"}, ip="10.0.0.7", ips=["10.0.0.7", "fe80::1"]))
     assert len(await found(database)) == 61
@@ -43,7 +43,7 @@ async def test_they_follow_each_change(stack: Stack, database: asyncpg.Connectio
 
 
 async def test_no_value_is_too_long_to_be_found_by(stack: Stack, database: asyncpg.Connection) -> None:
-    """An index entry has a limit, and so has a word of a text: an event does not fail for it."""
+    """An index entry has a limit, and so has a word of a text: no event fails because of it."""
     await stack.apply(placed_vm("a", labels={"k" * 3000: "v" * 3000}, guest_os="é" * 30_000, node_name="n" * 3000))
     labels, text = (await found(database))["a"]
     assert ([len(label) for label in labels], len(text) > 30_000) == ([400, 400], True)
@@ -62,7 +62,7 @@ async def test_changes_that_move_no_index_entry_stay_on_their_page(stack: Stack,
 
 
 END_PROJECTOR = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'summit-projector'"
-"""A server process tells what it has counted when it ends, or after ten idle seconds."""
+"""A server process reports its statistics when it ends, or after ten idle seconds."""
 
 
 async def updates(database: asyncpg.Connection) -> tuple[int, int]:

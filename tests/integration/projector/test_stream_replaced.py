@@ -1,4 +1,4 @@
-"""Another stream under the same name: it is noticed, and the tables end up saying what the new stream says."""
+"""Another stream under the same name is noticed, and the tables end as the new stream has them."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,7 +22,7 @@ VMS = "SELECT name, cpu, revision FROM vms ORDER BY name"
 
 
 SOON = ProjectorTimes(settle_seconds=0.1, check_seconds=0.1)
-"""What is waited for here comes in a moment."""
+"""Nothing is waited for longer than a moment here."""
 
 
 async def replace_stream(client: Client) -> None:
@@ -36,7 +36,7 @@ async def applied_once(nats_url: str, database_url: str, client: Client, *events
 
 
 async def test_new_stream_wins_over_old_rows(nats_url: str, database_url: str) -> None:
-    """Its sequences start at 1 and its epochs may too; still its states count, and what it does not know is gone."""
+    """Its sequences start at 1 and its epochs may too; still its states count, and rows that it does not have go."""
     readings = Readings(database_url)
     async with publisher(nats_url) as client:
         await applied_once(
@@ -52,7 +52,7 @@ async def test_new_stream_wins_over_old_rows(nats_url: str, database_url: str) -
 
 
 async def test_old_rows_serve_until_the_new_stream_is_applied(nats_url: str, database_url: str) -> None:
-    """Readers see old states for a moment, not an empty list; history and ended migrations stay for good."""
+    """Readers see old states for a moment, not an empty list; journal and ended migrations stay for good."""
     readings = Readings(database_url)
     async with publisher(nats_url) as client:
         ended = migration_event("ended", completed=True)
@@ -66,7 +66,7 @@ async def test_old_rows_serve_until_the_new_stream_is_applied(nats_url: str, dat
 
 
 async def test_rows_of_a_new_stream_are_one_new_generation(nats_url: str, database_url: str) -> None:
-    """They take the place of the old ones at once: who follows events is told once to read anew."""
+    """They take the place of the old ones at once: readers of the feed get one reset."""
     readings = Readings(database_url)
     generation = "SELECT generation FROM checkpoint"
     async with publisher(nats_url) as client:
@@ -82,8 +82,8 @@ async def test_rows_of_a_new_stream_are_one_new_generation(nats_url: str, databa
 
 
 @asynccontextmanager
-async def half_told(nats_url: str, database_url: str) -> AsyncIterator[tuple[Client, Readings]]:
-    """A running projector, and a new stream that tells one VM of two: their watcher is still listing."""
+async def half_published(nats_url: str, database_url: str) -> AsyncIterator[tuple[Client, Readings]]:
+    """A running projector, and a new stream that has one VM of two: their watcher is still listing."""
     readings = Readings(database_url)
     async with publisher(nats_url) as client:
         await applied_once(nats_url, database_url, client, cluster_event(), vm_event("a", cpu=1), vm_event("b", cpu=1))
@@ -91,11 +91,11 @@ async def half_told(nats_url: str, database_url: str) -> AsyncIterator[tuple[Cli
         await publish(client, cluster_event(state=ConnectionState.LISTING), vm_event("a", cpu=2))
         async with projector(projector_settings(nats_url, database_url), SOON):
             replayed = f'SELECT name FROM "{await schema(readings)}_replacement".vms'  # noqa: S608
-            await until(lambda: told(readings, replayed), lambda rows: rows == [{"name": "a"}])
+            await until(lambda: rows(readings, replayed), lambda found: found == [{"name": "a"}])
             yield client, readings
 
 
-async def told(readings: Readings, sql: str) -> list[dict[str, object]]:
+async def rows(readings: Readings, sql: str) -> list[dict[str, object]]:
     """Rows of a table that may not be there yet."""
     try:
         return await readings.fetch(sql)
@@ -113,9 +113,9 @@ async def replacements(readings: Readings) -> list[dict[str, object]]:
     return await readings.fetch("SELECT 1 FROM pg_namespace WHERE nspname = current_schema() || '_replacement'")
 
 
-async def test_old_rows_serve_until_clusters_have_been_told(nats_url: str, database_url: str) -> None:
-    """Watchers come back one after another: no list is ever a half of the new picture."""
-    async with half_told(nats_url, database_url) as (client, readings):
+async def test_old_rows_serve_until_all_clusters_are_listed(nats_url: str, database_url: str) -> None:
+    """Watchers come back one after another: no list ever shows a half of the new stream."""
+    async with half_published(nats_url, database_url) as (client, readings):
         assert [row["cpu"] for row in await readings.fetch(VMS)] == [1, 1]
         await publish(client, vm_event("b", cpu=2), cluster_event())
         seen = [row["cpu"] for row in await until(lambda: readings.fetch(VMS), lambda rows: rows[0]["cpu"] == 2)]
@@ -124,8 +124,8 @@ async def test_old_rows_serve_until_clusters_have_been_told(nats_url: str, datab
 
 
 async def test_interrupted_replay_leaves_everything_as_it_was(nats_url: str, database_url: str) -> None:
-    """It is ended at once, as SIGTERM does; what a kill leaves is in nobody's way, and the next start begins anew."""
-    async with half_told(nats_url, database_url) as (client, readings):
+    """It ends at once on SIGTERM. The remains of a killed one are in nobody's way, and the next start begins again."""
+    async with half_published(nats_url, database_url) as (client, readings):
         pass
     assert await replacements(readings) == []
     assert [row["cpu"] for row in await readings.fetch(VMS)] == [1, 1]
@@ -140,7 +140,7 @@ async def test_interrupted_replay_leaves_everything_as_it_was(nats_url: str, dat
 
 
 async def test_empty_stream_denies_nothing(nats_url: str, database_url: str) -> None:
-    """Rows serve on, older than any event: the api says again what was said by hand. The first event decides."""
+    """Rows are still shown, older than any event: the api publishes edits again. The first event decides."""
     readings = Readings(database_url)
     async with publisher(nats_url) as client:
         await applied_once(nats_url, database_url, client, vm_event("a"), unmanaged_event("by-hand"))
@@ -166,7 +166,7 @@ async def test_stream_replaced_under_a_running_projector_is_noticed(nats_url: st
 
 
 async def test_stream_that_lost_its_end_is_noticed_by_the_event(tmp_path: Path, database_url: str) -> None:
-    """After a power failure the same numbers are used again: the id of the event at the checkpoint tells."""
+    """After a power failure the same numbers are used again: the id of the event at the checkpoint shows it."""
     readings = Readings(database_url)
     async with embedded_nats(tmp_path / "nats") as url, publisher(url) as client:
         await applied_once(url, database_url, client, vm_event("a"), vm_event("b"))
@@ -176,8 +176,8 @@ async def test_stream_that_lost_its_end_is_noticed_by_the_event(tmp_path: Path, 
     assert [row["name"] for row in await readings.fetch(VMS)] == ["a", "b", "c"]
 
 
-async def test_replay_of_the_same_stream_repeats_no_history(nats_url: str, database_url: str) -> None:
-    """Each event keeps one line, since sequence and time are the same."""
+async def test_replay_of_the_same_stream_repeats_no_entry(nats_url: str, database_url: str) -> None:
+    """Each event keeps one entry, since sequence and time are the same."""
     readings = Readings(database_url)
     async with publisher(nats_url) as client:
         await applied_once(nats_url, database_url, client, vm_event("a"), vm_event("a", versions=(2, 0)))

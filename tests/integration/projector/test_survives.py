@@ -24,7 +24,7 @@ async def names(readings: Readings) -> list[str]:
 
 
 async def test_restarted_projector_goes_on_after_its_checkpoint(nats_url: str, database_url: str) -> None:
-    """What came while it was away is applied, and nothing twice."""
+    """Events from while it was away are applied, and none twice."""
     readings = Readings(database_url)
     settings = projector_settings(nats_url, database_url)
     async with publisher(nats_url) as client:
@@ -54,7 +54,7 @@ async def test_postgres_that_restarts_is_waited_for(nats_url: str, tmp_path: Pat
 
 
 async def test_what_was_seen_is_still_there_after_a_crash_of_postgres(nats_url: str, tmp_path: Path) -> None:
-    """Without anybody applying it again: a commit that can be seen is on the disk."""
+    """Nobody has to apply it again: a visible commit is on the disk."""
     servers: list[Child] = []
     async with publisher(nats_url) as client, embedded_postgres(tmp_path, servers.append) as url:
         readings = Readings(url)
@@ -68,7 +68,7 @@ async def test_what_was_seen_is_still_there_after_a_crash_of_postgres(nats_url: 
 
 
 async def test_postgres_that_comes_back_empty_is_filled_again(nats_url: str, database_url: str) -> None:
-    """The tables are a picture of the stream: dropped ones are made anew from it."""
+    """The tables follow from the stream: dropped ones are filled from it again."""
     readings = Readings(database_url)
     async with publisher(nats_url) as client, projector(projector_settings(nats_url, database_url)):
         await readings.applied(await publish(client, vm_event("a")))
@@ -138,7 +138,7 @@ async def test_sigterm_ends_it_also_while_nothing_can_be_reached() -> None:
 
 
 async def test_checkpoint_that_another_moved_stops_the_commit(nats_url: str, database_url: str) -> None:
-    """Even without the lock two projectors cannot both apply an event: the second starts anew."""
+    """Even without the lock two projectors cannot both apply an event: the second starts again from the checkpoint."""
     readings = Readings(database_url)
     async with publisher(nats_url) as client, projector(projector_settings(nats_url, database_url)):
         await readings.applied(await publish(client, vm_event("a"), vm_event("b")))

@@ -40,7 +40,7 @@ def values(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
 
 
 async def test_no_row_and_no_history_is_lost(readings: Readings, empty_database_url: str) -> None:
-    """Also not an entry of a late older state, which only the earlier version has."""
+    """Not even the entry of a late older state, which only the earlier version wrote."""
     rows = {table: await readings.fetch(f"TABLE {table} ORDER BY 1") for table in SAME}
     history, set_aside = values(await readings.fetch(HISTORY)), values(await readings.fetch(SET_ASIDE))
     await migrate.upgrade(SecretStr(empty_database_url))
@@ -58,7 +58,7 @@ async def test_every_entry_is_of_the_stream_that_is_there(readings: Readings, em
 
 
 async def test_lists_history_and_feed_go_on(readings: Readings, empty_database_url: str, tmp_path: Path) -> None:
-    """Over the log that is there. A feed from before begins again with a reset: there was no journal yet."""
+    """They follow the stream that is there. A feed from before gets a reset, since there was no journal yet."""
     (row,) = await readings.fetch("SELECT * FROM vms WHERE id = 'by-hand-1'")
     await migrate.upgrade(SecretStr(empty_database_url))
     async with embedded_nats(tmp_path / "nats") as nats_url, feed_stack(nats_url, empty_database_url) as stack:

@@ -1,4 +1,4 @@
-"""Projecting: which rows, which history and which set-aside events a run of messages makes."""
+"""Projecting: which rows, journal entries and dead letters a run of messages makes."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -59,7 +59,7 @@ def test_values_stand_in_the_order_of_the_columns(collection: str) -> None:
 
 
 def test_only_the_newest_state_of_an_object_becomes_a_row() -> None:
-    """Three events of a VM are one row and three lines of history."""
+    """Three events of a VM are one row and three entries of the journal."""
     batch = project(messages(*(vm_event("erp", versions=(n, 0), cpu=n) for n in (1, 2, 3))))
     assert [(row["cpu"], row["revision"]) for row in rows_of(batch, "vms")] == [(3, 3)]
     assert [row.revision for row in batch.journal] == [1, 2, 3]
@@ -79,8 +79,8 @@ def test_older_state_that_comes_later_is_ignored(newer: VmEvent, older: VmEvent)
     assert [row["revision"] for row in rows_of(project(messages(newer, older)), "vms")] == [1]
 
 
-def test_an_event_of_an_epoch_that_is_over_is_ignored() -> None:
-    """However great its versions: whoever sends it has lost the cluster. Nor does it become history."""
+def test_event_of_a_stale_epoch_is_ignored() -> None:
+    """Its versions may be great: its watcher has lost the cluster. It is not in the journal either."""
     late = vm_event("a", epoch=1, versions=(9, 9))
     batch = project(messages(vm_event("a", epoch=1), cluster_event(epoch=2), late))
     assert [row["revision"] for row in rows_of(batch, "vms")] == [1]
@@ -90,8 +90,8 @@ def test_an_event_of_an_epoch_that_is_over_is_ignored() -> None:
     assert [row["name"] for row in rows_of(later, "clusters")] == ["romulus"]
 
 
-def test_what_came_before_an_epoch_began_is_not_void() -> None:
-    """After a rewind events are applied again that are from before the newest epoch which the tables know."""
+def test_event_from_before_a_later_epoch_began_is_not_stale() -> None:
+    """After a rewind events are applied again that are from before the newest epoch in the tables."""
     known = project(messages(cluster_event(epoch=2), start=20)).epochs
     assert project(messages(vm_event("a", epoch=1), start=19), known).stale == 0
     assert project(messages(vm_event("a", epoch=1), start=21), known).stale == 1
@@ -105,7 +105,7 @@ def test_a_vm_that_returns_with_lower_versions_under_a_new_epoch_is_shown_again(
 
 
 def test_same_versions_later_in_the_stream_win() -> None:
-    """What is in neither version, such as an instancetype, may change too."""
+    """Something outside both versions, such as an instancetype, may change too."""
     batch = project(messages(vm_event("a", cpu=2), vm_event("a", cpu=4)))
     assert [row["cpu"] for row in rows_of(batch, "vms")] == [4]
 
@@ -119,20 +119,20 @@ def test_deleted_vm_leaves_a_tombstone_with_its_last_state() -> None:
 
 
 def test_newer_state_revives_a_deleted_vm() -> None:
-    """A delete that was found wrong, or undone, does not stick."""
+    """A wrong delete, or one that was undone, does not last."""
     batch = project(messages(vm_event("a", VmEventType.DELETED), vm_event("a", VmEventType.CREATED, versions=(2, 0))))
     assert [row["deleted_at"] for row in rows_of(batch, "vms")] == [None]
 
 
-def test_repetition_of_a_vm_is_history_too() -> None:
-    """Of a VM that the log has had for longer than it keeps, it is all there is."""
+def test_repetition_of_a_vm_is_in_the_journal() -> None:
+    """For a VM that has not changed for longer than the stream keeps events, it is the only entry."""
     batch = project([message(vm_event("a", VmEventType.OBSERVED))])
     assert len(rows_of(batch, "vms")) == 1
     assert [row.type for row in batch.journal] == [VmEventType.OBSERVED]
 
 
-def test_history_keeps_the_data_as_it_was_published() -> None:
-    """Also members that this version does not know yet."""
+def test_journal_keeps_the_data_as_it_was_published() -> None:
+    """It keeps members that this version does not know yet."""
     event = vm_event("a", VmEventType.CREATED)
     data = json.loads(event.data.model_dump_json()) | {"fromTheFuture": [1]}
     (line,) = project([altered(event, data=data)]).journal
@@ -164,7 +164,7 @@ def test_clusters_and_datacenters_become_rows() -> None:
     assert datacenter["coordinates"] == "[59.36,18.0]"
 
 
-def test_collection_of_a_later_version_is_passed_over() -> None:
+def test_collection_of_a_later_version_is_ignored() -> None:
     """Changes are additive: what this version does not know is neither a row nor a mistake."""
     batch = project([StreamMessage(5, "summit.operations.dc.vulcan.1", b'{"id": "x"}', 0)])
     assert (batch.rows, batch.dead_letters, batch.revision, batch.event_id) == ({}, [], 5, "x")
@@ -185,7 +185,7 @@ def test_collection_of_a_later_version_is_passed_over() -> None:
     ],
     ids=["broken", "not text", "subject", "source", "unknown type", "incomplete", "NUL", "time", "NaN"],
 )
-def test_event_that_cannot_be_applied_is_set_aside_with_the_reason(poisoned: StreamMessage, reason: str) -> None:
+def test_event_that_cannot_be_applied_is_a_dead_letter_with_the_reason(poisoned: StreamMessage, reason: str) -> None:
     """It is kept as it came, and the events around it are applied."""
     batch = project([message(vm_event("before"), 1), poisoned._replace(sequence=2), message(vm_event("after"), 3)])
     (kept,) = batch.dead_letters
@@ -201,7 +201,7 @@ def test_backslash_before_u0000_is_no_nul() -> None:
 
 
 def test_event_the_database_refuses_is_a_batch_of_its_own() -> None:
-    """It moves the checkpoint past the event and keeps what it said."""
+    """It moves the checkpoint past the event and keeps its body."""
     poisoned = message(vm_event("a"), 9)
     batch = dead_letter(poisoned, "index row\0too large")
     assert (batch.revision, batch.event_id, batch.rows) == (9, event_id(poisoned.body), {})
@@ -212,7 +212,7 @@ def test_event_the_database_refuses_is_a_batch_of_its_own() -> None:
     st.binary() | st.recursive(st.none() | st.text() | st.integers(), st.lists).map(lambda v: json.dumps(v).encode())
 )
 def test_no_body_stops_the_projector(body: bytes) -> None:
-    """Whatever somebody publishes under a VM's subject, it is set aside."""
+    """Whatever somebody publishes under a VM's subject, it becomes a dead letter."""
     batch = project([message(vm_event("a"), 1)._replace(body=body)])
     assert (len(batch.dead_letters), batch.rows, batch.journal) == (1, {}, [])
 
@@ -230,7 +230,7 @@ VM_EVENTS = st.builds(
 
 @given(st.data(), st.lists(VM_EVENTS, min_size=1, max_size=12))
 def test_any_order_and_duplication_ends_in_the_same_rows(data: st.DataObject, events: list[VmEvent]) -> None:
-    """Messages keep their sequence when they come again or late, and the rows do not care."""
+    """Messages keep their sequence when they come again or late, and the rows are the same."""
     in_order = messages(*events)
     shuffled = data.draw(
         st.lists(st.sampled_from(in_order)).map(lambda again: [*in_order, *again]).flatmap(st.permutations)

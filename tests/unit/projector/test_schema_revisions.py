@@ -1,4 +1,4 @@
-"""The schema's revisions: one line that ends where the tables say."""
+"""The schema's revisions are one line, which ends at the revision of `summit_models.tables`."""
 
 from alembic.config import Config
 from alembic.script import ScriptDirectory

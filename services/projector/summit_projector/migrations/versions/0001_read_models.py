@@ -1,4 +1,4 @@
-"""The read models as they first were: what is now, what was, what could not be applied, and how far."""
+"""The first tables: the present state, the history of VMs, events that could not be applied, the checkpoint."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""The checkpoint tells when rows have changed otherwise than by the next event."""
+"""The checkpoint shows when rows have changed in another way than by the next event."""
 
 import sqlalchemy as sa
 from alembic import op

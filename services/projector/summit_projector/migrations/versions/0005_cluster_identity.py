@@ -1,4 +1,4 @@
-"""Which cluster it is that answers, so that another one behind its address is told apart."""
+"""The identity of the cluster that answers, so that another one behind its address is noticed."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What else is known of a cluster's connection: KubeVirt's version, the end of its credentials, what waits for NATS."""
+"""More about a cluster's connection: KubeVirt's version, the end of its credentials, events that wait for NATS."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Is the stream the one of the checkpoint? What its state alone can tell."""
+"""Is the stream the one of the checkpoint? This is what its state alone shows."""
 
 from datetime import UTC, datetime
 
@@ -23,12 +23,12 @@ LATER = datetime(2026, 11, 2, tzinfo=UTC)
         (StreamState(CREATED, 1, 99), "ends with event 99"),
         (StreamState(CREATED, 103, 120), "events 101 to 102 aged out"),
     ],
-    ids=["nothing new", "older ones aged out", "all applied aged out", "made anew", "cut", "a gap"],
+    ids=["nothing new", "older ones aged out", "all applied aged out", "created again", "cut", "a gap"],
 )
 def test_stream_that_contradicts_the_checkpoint_is_another_one(state: StreamState, reason: str | None) -> None:
     """Applied up to revision 100 of a stream of the first of November."""
-    told = contradiction(Checkpoint(CREATED, Revision(100), "id"), state)
-    assert (told is None) if reason is None else (told is not None and reason in told)
+    found = contradiction(Checkpoint(CREATED, Revision(100), "id"), state)
+    assert (found is None) if reason is None else (found is not None and reason in found)
 
 
 def test_old_stream_is_no_gap_for_an_empty_database() -> None:

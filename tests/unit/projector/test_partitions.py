@@ -17,7 +17,7 @@ def test_december_is_followed_by_january() -> None:
 
 
 def test_this_month_and_the_next_are_always_needed() -> None:
-    """And so is any month of which a batch has an event, in the past or not."""
+    """So is any month of an event in a batch."""
     now = datetime(2026, 12, 31, 23, 59, tzinfo=UTC)
     assert needed_months([], now) == {Month(2026, 12), Month(2027, 1)}
     assert Month(2024, 2) in needed_months([datetime(2024, 2, 29, tzinfo=UTC)], now)

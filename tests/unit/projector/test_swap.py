@@ -1,4 +1,4 @@
-"""Which tables a rebuild compares: all of them, so that a table of tomorrow is not forgotten."""
+"""A rebuild compares all tables, so that a new one is not forgotten."""
 
 from datetime import UTC, datetime
 
@@ -12,12 +12,12 @@ CREATED_AT = datetime(2026, 11, 1, tzinfo=UTC)
 
 
 def test_every_table_is_compared() -> None:
-    """But the history, which is merged, and the checkpoint, which is what both are compared at."""
+    """The journal is merged instead, and the checkpoint is the point at which both are compared."""
     compared = {twin.name for twin in twins(1, Checkpoint(CREATED_AT, Revision(9), None))}
     assert compared | {"events", "checkpoint"} == set(metadata.tables)
 
 
-def test_what_is_found_is_said_by_table_and_row() -> None:
+def test_the_result_names_tables_and_rows() -> None:
     """A person reads it: how many, and the first of them by key and column."""
     vms = Difference(
         "vms", 5, missing=1, wrong=1, kept=2, examples=[Finding("a", "missing"), Finding("b", "wrong", ("cpu",))]
