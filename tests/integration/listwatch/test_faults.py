@@ -22,11 +22,9 @@ from summit_simulator.api.faults import INVALID_UTF8
 from summit_simulator.cluster import SimulatedCluster
 from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.errors import RegressedError
-from summit_watcher.kube.failure import Failure
-from summit_watcher.kube.resources import MIGRATIONS, VIRTUAL_MACHINES
+from summit_watcher.kube.resources import MIGRATIONS
 from summit_watcher.listwatch.events import Apply, Delete, Init, InitApply, InitDone
 from summit_watcher.listwatch.state import Listing, ListReason
-from summit_watcher.listwatch.status import ClusterStatus
 from summit_watcher.settings import Retry, WatcherTimes
 
 SOON = Retry(0.02, 0.1)
@@ -521,32 +519,10 @@ async def test_an_outage_is_logged_when_it_begins_and_when_it_ends(
     assert len(refused) == 1
     assert re.fullmatch(
         r"cluster vulcan: cannot watch virtualmachines: connection refused by 127\.0\.0\.1:\d+; "
-        r"what is known stays visible; next attempt in \d\.\d s",
+        r"its VMs show their last known state; next attempt in \d\.\d s",
         refused[0].getMessage(),
     )
     fields = vars(refused[0])
     assert (fields["cluster"], fields["resource"], fields["state"]) == ("vulcan", VMS, "unreachable")
     assert fields["attempt"] >= 1
     assert re.fullmatch(r"cluster vulcan is watched again, after \d\.\d s", lines[-1].getMessage())
-
-
-def test_the_end_of_an_outage_is_logged_once_for_a_cluster_and_for_each_resource(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """One failure of the whole cluster is one condition; a resource that is forbidden is a condition of its own."""
-    caplog.set_level(logging.INFO, "summit.watcher")
-    status = ClusterStatus(ClusterName("vulcan"), (VIRTUAL_MACHINES, MIGRATIONS))
-    for failure in (Failure(State.UNREACHABLE, "refused"), Failure(State.FORBIDDEN, "403")):
-        caplog.clear()
-        for each in status:
-            each.failed("list", failure, 1, 1.0)
-        for each in status:
-            each.synced()
-        ends = [line for line in caplog.messages if "watched again" in line]
-        if failure.state is State.UNREACHABLE:
-            assert ends == ["cluster vulcan is watched again, after 0.0 s"]
-        else:
-            assert ends == [
-                "cluster vulcan: virtualmachines are watched again, after 0.0 s",
-                "cluster vulcan: virtualmachineinstancemigrations are watched again, after 0.0 s",
-            ]

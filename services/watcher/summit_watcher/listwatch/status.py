@@ -150,8 +150,11 @@ class ListWatchStatus:
     def failed(self, action: str, failure: Failure, attempt: int, retry_in: float) -> None:
         """Note that `action` ("list", "watch") failed, and when the next attempt is."""
         text = f"cannot {action} {self.resource.plural}: {failure.reason}"
-        effect = f"what is known stays visible; next attempt in {retry_in:.1f} s"
-        self._fail(failure, f"{text}; {effect}", attempt=attempt, retry_in=round(retry_in, 1))
+        effect = "what is known stays visible"
+        if failure.state in _OF_THE_CLUSTER:
+            effect = "its VMs show their last known state"
+        text = f"{text}; {effect}; next attempt in {retry_in:.1f} s"
+        self._fail(failure, text, attempt=attempt, retry_in=round(retry_in, 1))
 
     def held_back(self, failure: Failure) -> None:
         """Note that the watch was closed on purpose."""
