@@ -1,6 +1,6 @@
-"""The api's series, and the middleware that takes the time of each request.
+"""The api's metrics, and the middleware that measures the time of each request.
 
-A route is labelled by its pattern, never by the path that was asked for: ids would be series without end.
+The label of a route is its pattern, never the path of the request: ids would make endless series.
 """
 
 import time
@@ -21,12 +21,12 @@ REQUEST_SECONDS = Histogram(
 FEED_CLIENTS = Gauge("summit_feed_clients", "Open feeds of this process; all gone at once: it was restarted")
 FEED_MESSAGES = Counter(
     "summit_feed_messages",
-    "Changes told, each counted once for all clients; 0 while lists change: the log is not read",
+    "Changes sent, each counted once for all clients; 0 while lists change: the journal is not read",
     ("type",),
 )
 FEED_RESETS = Counter(
     "summit_feed_resets",
-    "Clients that had to read anew, by reason; too_slow: their network, replaced: the log or a rebuild",
+    "Clients that had to list again, by reason; too_slow: their network, replaced: the log or a rebuild",
     ("reason",),
 )
 for _topic in Topic:
@@ -39,7 +39,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 
 class Timing:
-    """ASGI middleware, the innermost: the router tells it the route by the scope that it passes on."""
+    """ASGI middleware, the innermost: the router puts the route into the scope that it passes on."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -63,13 +63,13 @@ class Timing:
 
 
 def _observe(scope: Scope, status: int, seconds: float) -> None:
-    """A client may invent methods and paths; a series for each would be his to make."""
+    """Clients can invent methods and paths, and must not create a series with each."""
     method = scope["method"] if scope["method"] in _METHODS else "other"
     REQUEST_SECONDS.labels(method, _route(scope), str(status)).observe(seconds)
 
 
 def _route(scope: Scope) -> str:
-    """The route's whole pattern: FastAPI tells the part below the router's prefix, the path tells the prefix."""
+    """The route's whole pattern: FastAPI has the part below the router's prefix, and the path has the prefix."""
     route = scope.get("route")
     if not isinstance(route, APIRoute):
         return NO_ROUTE

@@ -80,7 +80,7 @@ def test_file_is_read_again_when_it_changes(tmp_path: Path, caplog: pytest.LogCa
     assert file.current().of_token(A)
     assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]
     assert "tokens[0].role: a role is one of" in caplog.text
-    assert "who may do what stays as it was" in caplog.text
+    assert "the previous access file stays in force" in caplog.text
 
     (tmp_path / "new").write_text(f"tokens: [{{name: b, role: admin, sha256: {B}}}]")
     os.replace(tmp_path / "new", path)  # noqa: PTH105  as an editor does
@@ -92,5 +92,5 @@ def test_file_that_cannot_be_read_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(PolicyError, match=r"access.yaml cannot be read: No such file"):
         PolicyFile(tmp_path / "access.yaml")
     (tmp_path / "access.yaml").write_bytes(b"\xff\xfe\xfa")
-    with pytest.raises(PolicyError, match=r"access.yaml: it is no text"):
+    with pytest.raises(PolicyError, match=r"access.yaml: it is not text"):
         PolicyFile(tmp_path / "access.yaml")

@@ -37,7 +37,7 @@ def test_what_kubectl_understands(text: str, requirements: list[Requirement]) ->
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"),
+    ("text", "sentence"),
     [
         ("", "at character 1: the end where a label or '!' is expected"),
         ("app=web,", "at character 9: the end where a label or '!' is expected"),
@@ -50,11 +50,11 @@ def test_what_kubectl_understands(text: str, requirements: list[Requirement]) ->
         ("!!app", "at character 2: '!' where a label is expected"),
     ],
 )
-def test_what_is_no_selector(text: str, complaint: str) -> None:
+def test_what_is_no_selector(text: str, sentence: str) -> None:
     """The sentence names the place and what would be right there."""
     with pytest.raises(SelectorError) as error:
         parse(text)
-    assert str(error.value) == complaint
+    assert str(error.value) == sentence
 
 
 @given(st.lists(REQUIREMENTS, min_size=1))
@@ -66,11 +66,11 @@ def test_what_is_written_is_read_back(requirements: list[Requirement]) -> None:
 @given(st.text(st.sampled_from("ab in(),=!<>- \t"), max_size=30))
 def test_any_text_is_a_selector_or_a_sentence(text: str) -> None:
     """Nothing else is raised, and a position is within the text or just behind it."""
-    complaint = _complaint(text)
-    assert complaint is None or 1 <= int(complaint.split()[2].rstrip(":")) <= len(text) + 1
+    sentence = _sentence(text)
+    assert sentence is None or 1 <= int(sentence.split()[2].rstrip(":")) <= len(text) + 1
 
 
-def _complaint(text: str) -> str | None:
+def _sentence(text: str) -> str | None:
     try:
         parse(text)
     except SelectorError as error:

@@ -55,12 +55,12 @@ class Everything(BaseModel):
         ([], "body", "must be an object, not a list"),
     ],
 )
-def test_complaint(given: Any, field: str, said: str) -> None:
+def test_sentence(given: Any, field: str, said: str) -> None:
     """The value that was sent is in it, cut where it is long."""
     with pytest.raises(ValidationError) as error:
         Everything.model_validate(given)
-    (complaint,) = field_errors(error.value.errors())
-    assert (complaint.field, complaint.detail) == (field, said)
+    (wrong,) = field_errors(error.value.errors())
+    assert (wrong.field, wrong.detail) == (field, said)
 
 
 def test_wrong_value_is_told_once() -> None:

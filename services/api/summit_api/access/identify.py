@@ -1,6 +1,6 @@
-"""Who sends a request: from its token, its ticket, or the absence of both.
+"""The principal that sends a request, by its token, its ticket, or neither.
 
-A token that is sent must be good: a wrong one is never taken for none.
+A token in a request must be valid: a request with a wrong token is not treated as one without a token.
 """
 
 from collections.abc import Collection, Mapping
@@ -20,7 +20,7 @@ _INVALID = f'{_REALM}, error="invalid_token"'
 
 
 class Access:
-    """Everything that tells who somebody is."""
+    """All ways to identify a principal."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class Access:
         origins: Collection[str] = (),
         host: str = "",
     ) -> None:
-        """`origins` are the web pages that may do what anybody may, `host` is the name that the api listens on."""
+        """`origins` are the web pages that may use the anonymous role, `host` is the name that the api listens on."""
         self.anonymous = anonymous
         self.policy_file = policy
         self.issuer = issuer
@@ -43,7 +43,7 @@ class Access:
         self._hosts = frozenset(filter(None, (host.lower(), *map(pages.host_of, origins))))
 
     async def identify(self, headers: Mapping[str, str], now: datetime, *, ticket: str | None = None) -> Principal:
-        """Who has sent these headers, or this ticket. Raises ProblemError 401, 403 or 503."""
+        """The principal that sent these headers, or this ticket. Raises ProblemError 401, 403 or 503."""
         if ticket is not None:
             return self._of_ticket(ticket, now)
         authorization = headers.get("authorization")
@@ -60,11 +60,11 @@ class Access:
         raise unauthorized("the api does not know this token", _INVALID)
 
     def is_closed(self) -> bool:
-        """Whether there is no way in."""
+        """Whether every request is rejected."""
         return not (self.anonymous or self._own.tokens or self.policy_file)
 
     def summary(self) -> str:
-        """Who may ask at all, for the log."""
+        """The ways to get in, for the log."""
         ways = [f"without a token as {self.anonymous}" if self.anonymous else "not without a token"]
         if self._own.tokens:
             ways.append("API_ADMIN_TOKEN")

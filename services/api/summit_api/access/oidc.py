@@ -1,7 +1,7 @@
-"""OpenID Connect: whose a JWT is, and in which groups that person is.
+"""OpenID Connect: the person that a JWT belongs to, and their groups.
 
-PyJWT does the cryptography: the most used library for it, which refuses a token whose algorithm is not its key's. We
-say which issuer, audience and algorithms; what a group may do is in the access file.
+PyJWT does the cryptography. It is the most used library for it, and rejects a token whose algorithm is not that of its
+key. We set issuer, audience and algorithms; the access file has the roles of groups.
 """
 
 from collections.abc import Mapping
@@ -17,11 +17,11 @@ LEEWAY_SECONDS = 30
 """How far the issuer's clock may be from ours."""
 
 
-_COMPLAINTS: Mapping[type[jwt.PyJWTError], str] = {
+_SENTENCES: Mapping[type[jwt.PyJWTError], str] = {
     jwt.ExpiredSignatureError: "the token has expired",
     jwt.ImmatureSignatureError: "the token is not valid yet",
-    jwt.InvalidAudienceError: "the token is for another audience than {audience!r}",
-    jwt.InvalidIssuerError: "the token is of another issuer than {issuer}",
+    jwt.InvalidAudienceError: "the audience of the token is not {audience!r}",
+    jwt.InvalidIssuerError: "the issuer of the token is not {issuer}",
     jwt.MissingRequiredClaimError: "the token must have the claims exp, iss and aud",
     jwt.InvalidAlgorithmError: f"the token must be signed with one of {', '.join(sorted(ALGORITHMS))}, as its key says",
     jwt.InvalidSignatureError: "the token's signature is not that of its issuer",
@@ -29,7 +29,7 @@ _COMPLAINTS: Mapping[type[jwt.PyJWTError], str] = {
 
 
 class InvalidToken(Exception):
-    """The token proves nothing; the sentence says why, and shows nothing of it."""
+    """The token is not valid. The sentence explains why, and shows nothing of the token."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Identity:
 
 
 class Issuer:
-    """Whom we trust to say who somebody is."""
+    """The identity provider that we trust."""
 
     def __init__(self, *, issuer: str, audience: str, name_claim: str, groups_claim: str) -> None:
         self.keys = SigningKeys(issuer)
@@ -50,21 +50,21 @@ class Issuer:
         self._groups_claim = groups_claim
 
     async def identify(self, token: str) -> Identity:
-        """Whose token it is. Raises InvalidToken, or IssuerUnavailable when that cannot be known at the moment."""
+        """The owner of the token. Raises InvalidToken, or IssuerUnavailable when nobody can know at the moment."""
         try:
             claims = await self._verified(token)
         except jwt.PyJWTError as error:
-            raise InvalidToken(self._complaint(error)) from None
+            raise InvalidToken(self._sentence(error)) from None
         except UnknownKey:
             raise InvalidToken(f"the token is signed with a key that {self._issuer} does not have") from None
         name = _claim(claims, self._name_claim)
         if not isinstance(name, str) or not name:
-            raise InvalidToken(f"the token has no claim {self._name_claim!r} that tells a name")
+            raise InvalidToken(f"the token has no claim {self._name_claim!r} with a name")
         return Identity(name, _names(_claim(claims, self._groups_claim)), _time(claims["exp"]))
 
     async def _verified(self, token: str) -> Mapping[str, Any]:
         header = jwt.get_unverified_header(token)
-        if header.get("alg") not in list(ALGORITHMS):  # of a list, since what the token names may have no hash
+        if header.get("alg") not in list(ALGORITHMS):  # a list, since the value in the token may not be hashable
             raise jwt.InvalidAlgorithmError
         claims: Mapping[str, Any] = jwt.decode(
             token,
@@ -77,15 +77,15 @@ class Issuer:
         )
         return claims
 
-    def _complaint(self, error: jwt.PyJWTError) -> str:
-        for kind, sentence in _COMPLAINTS.items():
+    def _sentence(self, error: jwt.PyJWTError) -> str:
+        for kind, sentence in _SENTENCES.items():
             if isinstance(error, kind):
                 return sentence.format(issuer=self._issuer, audience=self._audience)
         return "the token cannot be read as a JWT"
 
 
 def _time(seconds: Any) -> datetime:
-    """When a token ends; PyJWT has looked at it. What is beyond all years ends with them."""
+    """When a token expires; PyJWT has validated it. A time beyond the year 9999 is cut to that."""
     try:
         return datetime.fromtimestamp(int(seconds), UTC)
     except (OverflowError, ValueError, OSError):
@@ -93,7 +93,7 @@ def _time(seconds: Any) -> datetime:
 
 
 def _claim(claims: Mapping[str, Any], name: str) -> Any:
-    """The claim of this name; else what the name leads to, as `realm_access.roles` does with Keycloak."""
+    """The claim with this name, or with this path, such as `realm_access.roles` of Keycloak."""
     if name in claims:
         return claims[name]
     found: Any = claims

@@ -1,10 +1,10 @@
-"""Browser pages: which of them may use the role of who sends no token.
+"""Web pages: which of them may use the role of clients without a token.
 
 Every page that a person visits can send requests to 127.0.0.1, and an admin on the loopback needs no token. So a
-request that a page of elsewhere sends is a viewer's at most, unless that page's origin is listed.
+request from a foreign page has at most the role viewer, unless the origin of the page is listed.
 
-A page can also let its own name lead to 127.0.0.1 (DNS rebinding): then it is of the same origin as the api, and only
-the `Host` that its browser sends tells. So the name must be one that nobody else can give away.
+A page can also let its own name lead to 127.0.0.1 (DNS rebinding). Then it has the same origin as the api, and only the
+`Host` header shows it. So the name in `Host` must be one that nobody else can own.
 """
 
 from collections.abc import Collection, Mapping
@@ -15,10 +15,10 @@ ANY = "*"
 
 
 def is_elsewhere(headers: Mapping[str, str], listed: Collection[str]) -> bool:
-    """Whether a page that is neither of this machine nor listed has sent the request. Programs send no Origin.
+    """Whether a page that is neither from this machine nor listed sent the request. Programs send no Origin.
 
-    An image or a link of such a page has no Origin either, but browsers tell of it in Sec-Fetch-Site. `same-site` is a
-    neighbour, as evil.example.com is of vms.example.com; `none` is what a person has typed.
+    An image or a link of such a page has no Origin either, but browsers send Sec-Fetch-Site. `same-site` is a
+    neighbour, as evil.example.com is of vms.example.com; `none` is an address that a person typed.
     """
     origin = headers.get("origin")
     if origin is None:
@@ -27,9 +27,9 @@ def is_elsewhere(headers: Mapping[str, str], listed: Collection[str]) -> bool:
 
 
 def is_rebound(host: str | None, ours: Collection[str]) -> bool:
-    """Whether the `Host` of a request is a name that may be somebody else's: neither `localhost` nor one of `ours`.
+    """Whether the `Host` of a request can be somebody else's name: neither `localhost` nor one of `ours`.
 
-    An address is nobody's to give away, and who sends no Host is no browser.
+    Nobody can own an address, and a client that sends no Host is not a browser.
     """
     if not host:
         return False
@@ -38,7 +38,7 @@ def is_rebound(host: str | None, ours: Collection[str]) -> bool:
 
 
 def host_of(origin: str) -> str:
-    """The name in an origin; empty if it is no origin."""
+    """The name in an origin; empty if it is not an origin."""
     try:
         return urlsplit(origin).hostname or ""
     except ValueError:

@@ -1,8 +1,8 @@
-"""The access file: which tokens there are, and what the groups of an identity provider may do.
+"""The access file: the tokens, and the roles of the groups of an identity provider.
 
 tokens:
   - {name: grafana, role: viewer, datacenters: [dc-solna], expires: 2027-01-01, sha256: "9f86d0…"}
-groups:                       # the first group of this list that a person is in decides
+groups:                       # the first group in this list that a person is in decides
   - {group: platform, role: admin}
   - {group: finance, role: operator, namespaces: [prod-finance]}
   - {group: "*", role: viewer}
@@ -26,11 +26,11 @@ EVERYBODY = "*"
 
 
 class PolicyError(Exception):
-    """The access file cannot be used; the sentence says where it is wrong, and shows nothing of what it holds."""
+    """The access file is not valid. The sentence names the place, and shows nothing of the content."""
 
 
 def _begin_of_day(value: Any) -> Any:
-    """A date alone is its beginning in UTC."""
+    """A date without a time is the beginning of that day in UTC."""
     return datetime.combine(value, time(), UTC) if type(value) is date else value
 
 
@@ -59,7 +59,7 @@ class GroupGrant(Grant):
 
 
 class Policy(BaseModel):
-    """Who may do what."""
+    """The roles of tokens and groups."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -67,8 +67,8 @@ class Policy(BaseModel):
     groups: tuple[GroupGrant, ...] = ()
 
     @model_validator(mode="after")
-    def _told_apart(self) -> Self:
-        """A token is its hash, and a name in the history is one token's."""
+    def _distinct(self) -> Self:
+        """A hash identifies a token, and so does its name in the history."""
         for what, values in (
             ("name", [token.name for token in self.tokens]),
             ("sha256", [token.sha256 for token in self.tokens]),
@@ -79,7 +79,7 @@ class Policy(BaseModel):
         return self
 
     def of_token(self, digest: str) -> TokenGrant | None:
-        """The token with this hash. All are compared, each in constant time: how long it takes tells nothing."""
+        """The token with this hash. All are compared, each in constant time, so that the duration reveals nothing."""
         found = None
         for token in self.tokens:
             if hmac.compare_digest(token.sha256, digest):
@@ -87,19 +87,19 @@ class Policy(BaseModel):
         return found
 
     def of_groups(self, groups: Container[str]) -> GroupGrant | None:
-        """The first grant that is for one of these groups, in the order of the file."""
+        """The first grant for one of these groups, in the order of the file."""
         return next((grant for grant in self.groups if grant.group == EVERYBODY or grant.group in groups), None)
 
 
 def parse(text: str) -> Policy:
-    """Read an access file. Raises PolicyError; never with a value, which may be a token in a wrong place."""
+    """Read an access file. Raises PolicyError, never with a value: it could be a token in the wrong place."""
     try:
         return Policy.model_validate(yaml.safe_load(text) or {})
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise PolicyError(f"{line}{error.problem or 'no YAML'}") from None
+        raise PolicyError(f"{line}{error.problem or 'this is not YAML'}") from None
     except yaml.YAMLError:
-        raise PolicyError("it is no YAML") from None
+        raise PolicyError("it is not YAML") from None
     except ValidationError as error:
         wrong = error.errors(include_input=False)[0]
         where = f"{place(wrong['loc'])}: " if wrong["loc"] else ""

@@ -1,6 +1,7 @@
-"""The access file as it is now: read again when it changes, so that a token ends with the line it is in.
+"""The current access file. It is read again when it changes, so that a token ends when its line is deleted.
 
-A change that cannot be read changes nothing: the last good one stays, and the log says what is wrong.
+A file that is not valid changes nothing: the last valid one stays in force, and the log has the error.
+It is looked at for each request, not every few seconds: a deleted token must not be accepted once more.
 """
 
 import logging
@@ -20,7 +21,7 @@ class PolicyFile:
         self._policy = self._read()
 
     def current(self) -> Policy:
-        """The newest that could be read. Looked at for each request: a microsecond."""
+        """The newest valid policy. Looking at the file costs each request a microsecond."""
         signature = self._signature()
         if signature != self._seen:
             self._seen = signature
@@ -31,7 +32,7 @@ class PolicyFile:
         try:
             self._policy = self._read()
         except PolicyError as error:
-            logger.error("%s; who may do what stays as it was", error)  # noqa: TRY400  the sentence is the message
+            logger.error("%s; the previous access file stays in force", error)  # noqa: TRY400  the sentence is the message
         else:
             logger.info("access file %s has changed: %s", self._path, self.summary())
 
@@ -39,7 +40,7 @@ class PolicyFile:
         return f"{len(self._policy.tokens)} tokens, {len(self._policy.groups)} groups"
 
     def _signature(self) -> tuple[int, ...] | None:
-        """What changes with the file, also when it is replaced by another, as Kubernetes does with a mounted secret."""
+        """Changes with the file, also when another file replaces it, as Kubernetes does with a mounted secret."""
         try:
             status = self._path.stat()
         except OSError:
@@ -52,6 +53,6 @@ class PolicyFile:
         except OSError as error:
             raise PolicyError(f"access file {self._path} cannot be read: {error.strerror}") from None
         except UnicodeDecodeError:
-            raise PolicyError(f"access file {self._path}: it is no text") from None
+            raise PolicyError(f"access file {self._path}: it is not text") from None
         except PolicyError as error:
             raise PolicyError(f"access file {self._path}: {error}") from None

@@ -1,4 +1,4 @@
-"""Who asks: a name for the log and the history, a role, and the part of the fleet it is limited to."""
+"""A principal: a name for the log and the history, a role, and the part of the fleet that it is limited to."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,14 +11,14 @@ from summit_api.access.scope import EVERYTHING, Scope
 
 
 class Role(IntEnum):
-    """What one may do. Each includes the one before it."""
+    """What a principal may do. Each role includes the one before it."""
 
     VIEWER = 1
     """Read."""
     OPERATOR = 2
-    """And act on virtual machines."""
+    """Also act on virtual machines."""
     ADMIN = 3
-    """And change what is declared by hand: datacenters, virtual machines without a cluster."""
+    """Also edit datacenters and virtual machines without a cluster."""
 
     def __str__(self) -> str:
         return self.name.lower()
@@ -37,13 +37,13 @@ RoleName = Annotated[Role, BeforeValidator(_by_name)]
 
 @dataclass(frozen=True)
 class Principal:
-    """The name says where it is from: `token:grafana`, `oidc:alice`, or `anonymous`."""
+    """The name includes its origin: `token:grafana`, `oidc:alice`, or `anonymous`."""
 
     name: str
     role: Role
     scope: Scope = EVERYTHING
     until: datetime | None = None
-    """When its token expires: what goes on for long, as a feed does, ends then."""
+    """When its token expires. A feed ends then."""
 
 
 ANONYMOUS = "anonymous"

@@ -1,4 +1,4 @@
-"""What part of the fleet a principal sees: datacenters and namespaces. The rest does not exist for it.
+"""The part of the fleet that a principal sees: datacenters and namespaces. The rest does not exist for it.
 
 Applied in SQL, by every query, so that lists, counts, history and the feed agree and no page is short.
 """
@@ -17,7 +17,7 @@ class Scope:
     namespaces: frozenset[str] | None = None
 
     def allows(self, datacenter: DatacenterId, namespace: str | None) -> bool:
-        """Whether a thing in this namespace is visible; one without a namespace only to who is not limited to some."""
+        """Whether an object in this namespace is visible. One in no namespace is not, if there is a limit to some."""
         return self.allows_datacenter(datacenter) and (self.namespaces is None or namespace in self.namespaces)
 
     def allows_datacenter(self, datacenter: DatacenterId) -> bool:
@@ -28,8 +28,8 @@ class Scope:
     ) -> list[str]:
         """SQL conditions that the visible rows meet, none when everything is visible.
 
-        `bind` takes a value and gives its placeholder. The names are those of the columns; `namespace=None` for a
-        table of things that are in no namespace, such as clusters.
+        `bind` returns the placeholder of a value. The names are those of the columns; `namespace=None` is for a table
+        of objects that are in no namespace, such as clusters.
         """
         conditions = []
         if self.datacenters is not None:

@@ -1,8 +1,7 @@
-"""Tickets: what a browser opens a feed with, since its EventSource can send no header.
+"""Tickets: a browser opens a feed with a ticket, since its EventSource cannot send headers.
 
-A ticket is signed, not stored, so any replica that has the key takes it; in exchange it may be used again until it
-expires. It opens the feed and nothing else, so that an address in a proxy's log is worth little, and nothing after a
-minute.
+A ticket is signed, not stored, so every replica with the key accepts it. In exchange it can be used again until it
+expires. It opens only the feed, so an address in the log of a proxy is worth little, and nothing after a minute.
 """
 
 import hmac
@@ -19,11 +18,11 @@ from summit_api.access.scope import Scope
 from summit_models.contract import DatacenterId
 
 VALID_FOR = timedelta(seconds=60)
-"""From asking for it to connecting is a second; the rest is for a browser that connects again by itself."""
+"""A browser needs a second to connect. The rest is for its reconnections."""
 
 MAX_LENGTH = 16_384
 _DOMAIN = b"summit-connect feed ticket\0"
-"""The key may have another use: what it signed there is no ticket."""
+"""The key may have another use, and what it signed there is not a ticket."""
 
 
 class _Content(msgspec.Struct):
@@ -36,13 +35,13 @@ class _Content(msgspec.Struct):
 
 
 class Tickets:
-    """Makes and takes tickets. Without a key they are good in this process only."""
+    """Makes and verifies tickets. Without a key they are valid in this process only."""
 
     def __init__(self, key: SecretStr | None = None) -> None:
         self._key = key.get_secret_value().encode() if key else secrets.token_bytes(32)
 
     def new(self, principal: Principal, now: datetime) -> tuple[str, datetime]:
-        """A ticket, and when it expires: no later than what it was got with."""
+        """A ticket, and when it expires: no later than the token that it was made for."""
         expires = min(now + VALID_FOR, principal.until or now + VALID_FOR)
         scope = principal.scope
         content = msgspec.json.encode(
@@ -51,7 +50,7 @@ class Tickets:
         return f"{_text(content)}.{_text(self._sign(content))}", expires
 
     def principal(self, ticket: str, now: datetime) -> Principal | None:
-        """Whose it is; None if it is none of ours, or too old."""
+        """The owner of the ticket; None if it is not ours, or too old."""
         try:
             content, signature = (_bytes(part) for part in ticket.split("."))
         except ValueError:

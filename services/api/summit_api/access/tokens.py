@@ -1,7 +1,8 @@
 """Bearer tokens: 256 random bits that are shown once, and the hash of them that is kept.
 
-The hash is a plain SHA-256, on purpose: a slow one protects what people choose, by making each guess dear. Nobody
-guesses 256 random bits, so it would only make each request dear. That is why a token must look like one of ours.
+The hash is a plain SHA-256 on purpose. A slow hash protects passwords that people choose, because it makes each guess
+expensive. Nobody guesses 256 random bits, so it would only make each request slow. That is why a token must have the
+shape of ours.
 """
 
 import hashlib
@@ -9,7 +10,7 @@ import re
 import secrets
 
 PREFIX = "summit_"
-"""Tells a token from a JWT, and lets scanners of repositories find one that was committed."""
+"""Distinguishes a token from a JWT, and lets scanners of repositories find committed tokens."""
 
 _RANDOM_BYTES = 32
 _SHAPE = re.compile(rf"{PREFIX}[A-Za-z0-9_-]{{43,200}}")  # 43 characters of base64 are 256 bits
@@ -25,5 +26,5 @@ def is_token(text: str) -> bool:
 
 
 def digest(token: str) -> str:
-    """What is kept of a token: nobody can get the token from it."""
+    """The hash of a token, which is kept. Nobody can get the token from it."""
     return hashlib.sha256(token.encode()).hexdigest()

@@ -1,1 +1,1 @@
-"""What people change by hand: VMs that no cluster has, and what a datacenter is called and where it is."""
+"""Edits by hand: VMs that are in no cluster, and the name and location of datacenters."""

@@ -1,4 +1,4 @@
-"""What an edit of a datacenter makes of it, and the event that says so. Pure."""
+"""An edit of a datacenter: the new state, and the event that is published. Pure."""
 
 from datetime import datetime
 
@@ -9,15 +9,15 @@ from summit_models.datacenter import Datacenter
 from summit_models.event import DatacenterEvent, datacenter_event
 
 
-def patched(datacenter: Datacenter, said: DatacenterPatch) -> Datacenter:
-    """The datacenter with what is said of it, remembering what the configuration says."""
-    values = {name: value for name, value in dict(said).items() if value is not None}
+def patched(datacenter: Datacenter, patch: DatacenterPatch) -> Datacenter:
+    """The datacenter with the patched values. It keeps the declared ones, those of the configuration."""
+    values = {name: value for name, value in dict(patch).items() if value is not None}
     if values.get("location") == "":
         values["location"] = None
     declared = datacenter.declared or datacenter.values
     return datacenter.with_values(datacenter.values.model_copy(update=values), declared=declared)
 
 
-def said(datacenter: Datacenter, basis: Revision, now: datetime) -> DatacenterEvent:
-    """Its id names what it was made from and what comes of it: two people who want the same at once have it once."""
+def edited(datacenter: Datacenter, basis: Revision, now: datetime) -> DatacenterEvent:
+    """Its id has the basis and the new state: if two people make the same edit at once, it is published once."""
     return datacenter_event(datacenter, version=f"{basis}/{digest(datacenter)}", time=now)

@@ -1,7 +1,7 @@
-"""What was said by hand is said again before it ages out of the log: no watcher repeats it, and nobody else knows it.
+"""Edits are published again before they age out of the log, because no watcher repeats them.
 
-Also what a log that was lost and made anew does not have: then the tables are the only place where it still is. Each
-api does this; a repetition rests on the revision of its row, so that it is stored once and never over something newer.
+This also fills a log that was lost and made new: then only the tables still have the edits. Each api does it. A
+repetition is based on the revision of its row, so that it is stored once and never over something newer.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ logger = logging.getLogger("summit.api")
 
 
 async def keep_repeating(client: Client, read_models: ReadModels, times: ApiTimes) -> None:
-    """Repeat for ever what needs it; while Postgres or NATS is away it waits."""
+    """Repeat for ever; while Postgres or NATS is away it waits."""
     while True:
         with contextlib.suppress(QueryError, NotStoredError):  # both are logged where they occur
             await repeat(client, read_models, times.repeat_after_seconds)
@@ -43,7 +43,7 @@ async def repeat(client: Client, read_models: ReadModels, after_seconds: float) 
         silent_datacenters = await editable.silent_datacenters(transaction, after_seconds)
     now = datetime.now(UTC)
     for event, basis in (*_of_vms(silent_vms, now), *_of_datacenters(silent_datacenters, now)):
-        with contextlib.suppress(ConflictError):  # something newer was said
+        with contextlib.suppress(ConflictError):  # the log has something newer
             await append(client, [event], basis)
             logger.debug("repeated %s", event.id)
 
@@ -55,4 +55,4 @@ def _of_vms(known: list[Editable[Vm]], now: datetime) -> Iterator[tuple[Event, B
 
 def _of_datacenters(known: list[Editable[Datacenter]], now: datetime) -> Iterator[tuple[Event, Basis]]:
     for datacenter in known:
-        yield datacenters.said(datacenter.state, datacenter.revision, now), target.datacenter_basis(datacenter)
+        yield datacenters.edited(datacenter.state, datacenter.revision, now), target.datacenter_basis(datacenter)

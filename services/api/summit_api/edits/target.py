@@ -1,4 +1,4 @@
-"""What an edit is about, as the principal sees it, and the revision that the edit rests on.
+"""The object of an edit, as the principal sees it, and the revision that the edit is based on.
 
 Each opens and closes its own transaction: none is held while an event is on its way.
 """
@@ -35,7 +35,7 @@ async def vm(read_models: ReadModels, scope: Scope, datacenter_id: DatacenterId,
 
 
 async def unused_id(read_models: ReadModels, uid: Uid) -> Basis:
-    """What the first event of a VM with this id rests on. Raises IdInUseError when another VM has it."""
+    """The basis of the first event of a VM with this id. Raises IdInUseError when another VM has it."""
     async with read_models.transaction() as transaction:
         used = await editable.used_id(transaction, uid)
     if used and not used.free:

@@ -1,4 +1,4 @@
-"""What an edit of a VM makes of it, and the event that says so. Pure."""
+"""An edit of a VM: the new state, and the events that are published. Pure."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -18,15 +18,15 @@ _BYTES = {"memory": 1 << 20, "disk": 1 << 30}
 """Bytes of a MiB and of a GiB: sizes given by hand are exact."""
 
 
-def new(said: NewVm, datacenter: DatacenterId) -> Vm:
-    members = _values(said)
+def new(payload: NewVm, datacenter: DatacenterId) -> Vm:
+    members = _values(payload)
     ip = members.get("ip")
     return Vm(
         **{
             **members,
             **_exact(members),
-            "id": Uid(said.id or str(uuid4())),
-            "status": said.status or VmStatus.UNKNOWN,
+            "id": Uid(payload.id or str(uuid4())),
+            "status": payload.status or VmStatus.UNKNOWN,
             "datacenter": datacenter,
             "managed": False,
             "ips": [ip] if ip else [],
@@ -34,9 +34,9 @@ def new(said: NewVm, datacenter: DatacenterId) -> Vm:
     )
 
 
-def patched(vm: Vm, said: VmPatch) -> Vm:
-    """The VM with what is said of it. A size that stays keeps its exact bytes, which its MiB or GiB may round."""
-    values = {name: value for name, value in _values(said).items() if value != getattr(vm, name)}
+def patched(vm: Vm, patch: VmPatch) -> Vm:
+    """The VM with the patched values. An unchanged size keeps its exact bytes, which MiB or GiB may round."""
+    values = {name: value for name, value in _values(patch).items() if value != getattr(vm, name)}
     return vm.model_copy(update=values | _exact(values))
 
 
@@ -44,9 +44,9 @@ def moved(vm: Vm, datacenter: DatacenterId, now: datetime) -> Vm:
     return vm.model_copy(update={"datacenter": datacenter, "last_migrated_at": now})
 
 
-def _values(said: NewVm | VmPatch) -> dict[str, Any]:
-    """What is said, by field; an empty text is none."""
-    return {name: None if value == "" else value for name, value in dict(said).items() if value is not None}
+def _values(payload: NewVm | VmPatch) -> dict[str, Any]:
+    """The given values by field; an empty text removes the value."""
+    return {name: None if value == "" else value for name, value in dict(payload).items() if value is not None}
 
 
 def _exact(values: Mapping[str, Any]) -> dict[str, int]:
@@ -58,7 +58,7 @@ def added(vm: Vm, basis: Revision, now: datetime) -> list[VmEvent]:
 
 
 def changed(before: Vm, after: Vm, basis: Revision, now: datetime) -> list[VmEvent]:
-    """One event; two when the VM goes to another datacenter: there it ends and here it begins, for who reads of one."""
+    """One event; two when the VM moves to another datacenter: it ends in one and begins in the other."""
     changes = _changes(before, after)
     if after.datacenter == before.datacenter:
         return [_event(VmEventType.UPDATED, after, basis, now, changes=changes)]
@@ -83,10 +83,10 @@ def _event(
     changes: dict[str, JsonValue] | None = None,
     outcome: Vm | None = None,
 ) -> VmEvent:
-    """Its id names what it was made from and what comes of it: two people who want the same at once have it once.
+    """Its id has the basis and the new state: if two people make the same edit at once, it is published once.
 
-    `outcome` is what comes of it where that is more than the event says: a VM that ends here goes on elsewhere, and the
-    log must not take one for the other.
+    `outcome` is the new state where the event has less: a VM that ends here continues in another datacenter, and the
+    log must not confuse the two.
     """
     return VmEvent(
         id=f"{vm.id}/{basis}/{digest(outcome or vm)}/{kind.rpartition('.')[2]}",

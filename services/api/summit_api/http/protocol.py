@@ -1,7 +1,7 @@
 """HTTP on a connection, as uvicorn speaks it with httptools, within limits that uvicorn does not have.
 
-A head that is too long or does not come, a client that does not read what it asked for: each would hold memory and a
-connection for as long as the client likes. What cannot be parsed is answered with a problem, as everything else.
+A head that is too long or late, or a client that does not read its answer, would hold memory and a connection for as
+long as the client likes. A request that cannot be parsed is answered with a problem, as all errors are.
 """
 
 from asyncio import TimerHandle
@@ -53,7 +53,7 @@ class LimitedProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            pass  # nothing here can be upgraded to; the request is answered as one that did not ask for it
+            pass  # there is nothing to upgrade to; the request is answered as if it did not ask for it
         except httptools.HttpParserError:
             self._refuse(ProblemError(Kind.BAD_REQUEST, "the request is not valid HTTP/1.1"))
         if self._in_head:
@@ -93,7 +93,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._head_timer = self.loop.call_later(self._limits.head_seconds, self._head_is_late)
 
     def _head_is_late(self) -> None:
-        """Who has sent nothing yet, such as a browser that connects in advance, is not told anything."""
+        """A client that has sent nothing yet, such as a browser that connects in advance, gets no answer."""
         if not self._in_head:
             self.transport.close()
             return

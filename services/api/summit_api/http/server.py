@@ -17,17 +17,17 @@ from summit_runtime.process import FatalError
 from summit_runtime.waiting import done_or_set
 
 GRACEFUL_SHUTDOWN_SECONDS = 2
-"""For requests under way at SIGTERM; then connections are closed, and `summit-connect` waits for four in all."""
+"""For requests under way at SIGTERM; then connections are closed. `summit-connect` waits for four seconds in all."""
 
 UNACKNOWLEDGED_MILLISECONDS = 30_000
-"""A client that vanished without a word is noticed so long after a heartbeat of its feed, not after a quarter of an
-hour of retransmissions."""
+"""A vanished client is noticed this long after a heartbeat of its feed, not after a quarter of an hour of
+retransmissions."""
 
 _BACKLOG = 2048
 
 
 class _WithoutTickets(logging.Filter):
-    """The access log tells addresses as they were asked for, but for the ticket in one."""
+    """The access log has the address of each request, without the ticket in it."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):
@@ -39,7 +39,7 @@ _TICKET = re.compile("(ticket=)[^& ]*")
 
 
 class _WithoutCancelled(logging.Filter):
-    """That a request was given up at the end is told in a sentence; uvicorn tells it as a failure too (0.54)."""
+    """A request that is cancelled at shutdown is logged in a sentence; uvicorn logs it as a failure too (0.54)."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))

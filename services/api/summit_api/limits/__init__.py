@@ -1,1 +1,1 @@
-"""How much one may ask for, so that nobody keeps the others from it."""
+"""Limits, so that no client keeps the others from being served."""

@@ -1,4 +1,4 @@
-"""What each client may have at once: requests in a second, requests under way, feeds. 0 is no limit."""
+"""Limits of each client: requests per second, requests under way, open feeds. 0 is no limit."""
 
 import math
 import time
@@ -24,7 +24,7 @@ class Clients:
         self._feeds: Counter[str] = Counter()
 
     def count(self, client: str) -> None:
-        """Take one request from what the client may ask now. Raises ProblemError 429."""
+        """Count one request against the rate of the client. Raises ProblemError 429."""
         if self._rate and (wait := self._rate.take(client, time.monotonic())):
             raise _too_many(f"{client} may send {self._per_second:g} requests per second", math.ceil(wait))
 
@@ -44,10 +44,10 @@ class Clients:
 
 
 def client_of(principal: Principal | None, host: str | None) -> str:
-    """Whom a limit is for: who has sent a token, wherever from; else an address.
+    """The client that a limit applies to: the owner of a token, at any address; else an address.
 
-    Of IPv6 a network of 64 bits, since whoever has one address has them all. What a proxy says and is no address is one
-    client: a made-up one for each request would be a way around the limits, and their names fill the memory.
+    For IPv6 it is the network of 64 bits, since its owner has all its addresses. Everything that is not an address is
+    one client: a made-up name for each request would get around the limits and fill the memory.
     """
     if principal and principal.name != ANONYMOUS:
         return principal.name

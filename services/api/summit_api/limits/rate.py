@@ -1,4 +1,4 @@
-"""A rate for each of many clients, in memory that is bounded whoever asks.
+"""A rate for each of many clients, in bounded memory.
 
 The generic cell rate algorithm: a token bucket that keeps one number per client, the time at which its bucket will be
 full again.
@@ -7,7 +7,7 @@ full again.
 from collections import OrderedDict
 
 MOST_CLIENTS = 10_000
-"""Who has not asked for longest is forgotten, and finds a full bucket again: a megabyte in all."""
+"""The client that has been idle for longest is forgotten and has a full bucket again. It is a megabyte in all."""
 
 
 class Rate:
@@ -19,7 +19,7 @@ class Rate:
         self._full_at: OrderedDict[str, float] = OrderedDict()
 
     def take(self, client: str, now: float) -> float:
-        """Take one, and give 0; or take none, and give the seconds until there is one. `now` is a monotonic clock's."""
+        """Take one and return 0, or take none and return the seconds until there is one. `now` is monotonic."""
         full_at = max(self._full_at.get(client, now), now)
         wait = full_at - now - self._tolerance
         if wait > 0:

@@ -1,4 +1,4 @@
-"""What one request may take: the size of its body, the time until its answer begins, and a place among the others."""
+"""Limits of one request: the size of its body, the time until its answer begins, and the number of requests at once."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,15 +16,15 @@ from summit_api.problems.problem import response
 @dataclass(frozen=True)
 class RequestLimits:
     body_bytes: int = 1_000_000
-    """The largest that anybody has a reason to send is a VM made by hand: a kilobyte, and its labels."""
+    """The largest body that is useful is a VM added by hand: a kilobyte, and its labels."""
     seconds: float = 30.0
-    """Until the answer begins: more than a query may take, and a wait for a revision. A feed's goes on."""
+    """Until the answer begins: longer than a query or a wait for a revision may take. A feed continues after it."""
     concurrent: int = 500
-    """Of all clients, until their answers begin. More wait for a connection to Postgres longer than they would here."""
+    """For all clients, until their answers begin. More would only wait longer for a connection to Postgres."""
 
 
 class Limited:
-    """ASGI middleware: a request that is over a limit is answered with a problem, and its work is ended."""
+    """ASGI middleware: a request that exceeds a limit is answered with a problem, and its work is cancelled."""
 
     def __init__(self, app: ASGIApp, limits: RequestLimits) -> None:
         self._app = app
@@ -54,12 +54,12 @@ class Limited:
 
 
 class _Request:
-    """One request, and what of it has been seen."""
+    """One request, and how far it is."""
 
     def __init__(self, limits: RequestLimits, receive: Receive, send: Send, *, begun: Callable[[], None]) -> None:
         self._limits = limits
         self._begun: Callable[[], None] | None = begun
-        """Called once, when the answer begins or can no longer: a feed that is open keeps nobody from asking."""
+        """Called once, when the answer begins or cannot begin any more. An open feed does not count as under way."""
         self._receive = receive
         self._send = send
         self._received = 0
@@ -72,7 +72,7 @@ class _Request:
         return 0
 
     async def run(self, app: ASGIApp, scope: Scope) -> None:
-        """Let the app answer. Raises ProblemError when it has not begun to in time."""
+        """Let the app answer. Raises ProblemError when the answer has not begun in time."""
         try:
             async with self._deadline:
                 await app(scope, self.receive, self.send)
@@ -98,7 +98,7 @@ class _Request:
         await self._send(message)
 
     def end(self) -> None:
-        """Give the place among the others back."""
+        """The request no longer counts as under way."""
         begun, self._begun = self._begun, None
         if begun:
             begun()

@@ -1,1 +1,1 @@
-"""The OpenAPI document: what routes declare in `responses=`, and what the document says beyond FastAPI."""
+"""The OpenAPI document: what routes declare in `responses=`, and what the document adds to FastAPI's."""

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of each operation beyond FastAPI: the role that it needs, and how its bodies look."""
+"""What the OpenAPI document adds to FastAPI's: the role that each operation needs, and examples of its bodies."""
 
 from collections.abc import Mapping
 from typing import Any

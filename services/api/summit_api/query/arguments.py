@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterable
 
 Bind = Callable[[object], str]
-"""Takes a value and gives the placeholder that stands for it."""
+"""Takes a value and returns its placeholder."""
 
 
 class Arguments(list[object]):
     def bind(self, value: object) -> str:
-        """Take a value, and give the placeholder that stands for it."""
+        """Take a value and return its placeholder."""
         self.append(value)
         return f"${len(self)}"
 

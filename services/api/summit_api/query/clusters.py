@@ -1,4 +1,4 @@
-"""Clusters as the tables know them: the last change of state of each."""
+"""Clusters as the tables have them: the last change of state of each."""
 
 from summit_api.access.scope import Scope
 from summit_api.query.arguments import Arguments, where
@@ -10,7 +10,7 @@ _SELECT = f"SELECT json_build_object({_MEMBERS})::text FROM clusters"  # noqa: S
 
 
 async def listed(transaction: ReadTransaction, scope: Scope) -> list[ClusterHealth]:
-    """By name. A cluster is in no namespace: who is limited to some sees the clusters of its datacenters."""
+    """By name. A cluster is in no namespace, so a principal that is limited to namespaces sees it too."""
     arguments = Arguments()
     visible = where(scope.conditions(arguments.bind, namespace=None))
     rows = await transaction.fetch(f"{_SELECT} {visible} ORDER BY name", *arguments)

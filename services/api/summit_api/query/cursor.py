@@ -1,7 +1,7 @@
 """Keyset cursors: where the last item of a page is in the order, opaque to clients.
 
 The next page begins after that place whether or not its row still exists, so pages neither skip nor repeat what stays
-where it is. A cursor belongs to its list: the digest of order and filters in it refuses any other.
+where it is. A cursor belongs to its list: the digest of order and filters in it rejects all others.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode

@@ -41,7 +41,7 @@ class Count(NamedTuple):
 SHOWN = """(retired IS NOT TRUE OR EXISTS (
     SELECT FROM vms WHERE vms.datacenter = datacenters.id AND vms.deleted_at IS NULL
 ))"""
-"""A retired datacenter is shown while it has VMs: those that were added by hand."""
+"""A retired datacenter is shown while it has VMs, which were added by hand."""
 _DECLARED = f"SELECT json_build_array({', '.join(DatacenterRow._fields)})::text FROM datacenters"  # noqa: S608  our names
 _BELONGING = "datacenter, cluster, managed, status"
 _MEMBERS = ", ".join(name for name in OriginalVm.model_fields if name in vms.c)

@@ -1,4 +1,4 @@
-"""What is about to be edited, whole, with the revision that the edit will rest on."""
+"""The object that is about to be edited, with the revision that the edit is based on."""
 
 from typing import Generic, NamedTuple, TypeVar
 
@@ -23,11 +23,11 @@ class Used(NamedTuple):
 
     revision: Revision
     free: bool
-    """Of a VM that was added by hand and removed again: the id may return."""
+    """The VM was added by hand and removed: the id can be used again."""
 
 
 async def datacenter(transaction: ReadTransaction, scope: Scope, id_: DatacenterId) -> Editable[Datacenter] | None:
-    """One that is shown, by the primary key."""
+    """A datacenter that is shown, by the primary key."""
     arguments = Arguments()
     visible = scope.conditions(arguments.bind, datacenter="id", namespace=None)
     conditions = [f"id = {arguments.bind(id_)}", SHOWN, *visible]
@@ -47,7 +47,7 @@ async def vm(transaction: ReadTransaction, scope: Scope, datacenter: DatacenterI
 
 
 async def first_to_migrate(transaction: ReadTransaction, scope: Scope) -> Editable[Vm] | None:
-    """The first running VM by datacenter and name, else the first one. One scan: nobody asks this often."""
+    """The first running VM by datacenter and name, else the first VM. One scan, since this is a rare request."""
     order = "ORDER BY (status = 'running') DESC, datacenter, name, id LIMIT 1"
     return await _first_vm(transaction, scope, Arguments(), ["deleted_at IS NULL"], order)
 
@@ -71,7 +71,7 @@ async def used_id(transaction: ReadTransaction, uid: Uid) -> Used | None:
 
 
 async def silent_vms(transaction: ReadTransaction, seconds: float) -> list[Editable[Vm]]:
-    """VMs added by hand of which nothing was said for so long, or which the log may not have. Index vms_unmanaged."""
+    """VMs added by hand whose last event is older than this, or may not be in the log. Index vms_unmanaged."""
     statement = (
         f"SELECT row_to_json(v)::text, revision FROM vms v WHERE NOT managed AND deleted_at IS NULL AND {_SILENT}"  # noqa: S608
     )
@@ -79,11 +79,11 @@ async def silent_vms(transaction: ReadTransaction, seconds: float) -> list[Edita
 
 
 async def silent_datacenters(transaction: ReadTransaction, seconds: float) -> list[Editable[Datacenter]]:
-    """The same of datacenters, of which there are few."""
+    """The same for datacenters. There are few of them."""
     conditions = where([_SILENT])
     rows = await transaction.fetch(f"SELECT row_to_json(d)::text, revision FROM datacenters d {conditions}", seconds)  # noqa: S608
     return [Editable(Datacenter.model_validate_json(state), revision) for state, revision in rows]
 
 
 _SILENT = "(observed_at < now() - make_interval(secs => $1) OR revision = 0)"
-"""Revision 0: of a stream that was replaced, and not confirmed by the new one."""
+"""Revision 0: the stream was replaced, and the new one does not have it."""

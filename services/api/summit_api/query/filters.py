@@ -1,8 +1,9 @@
 """Filters of lists: repeat a parameter for "or", combine parameters for "and".
 
 A filter is declared once, as a field of a `Filters` model. The field is the parameter and its documentation. The
-`Filter` in its annotation says twice, side by side, what the parameter selects: in SQL for lists and `?at=`, and of one
-state as JSON for the live feed. `tests/integration/api/test_filters.py` asks all of them for each filter.
+`Filter` in its annotation states what the parameter selects, twice and side by side: in SQL for lists and `?at=`, and
+as a predicate over one state in JSON for the live feed. `tests/integration/api/test_filters.py` asks all of them for
+each filter.
 """
 
 from collections.abc import Callable, Mapping
@@ -140,7 +141,7 @@ class VmFilters(Filters):
         default=None, description="true: VMs that are watched in a cluster; false: VMs that were added by hand"
     )
     problems: Annotated[bool | None, is_so("problems", "problems <> '[]'", "problems = '[]'")] = Field(
-        default=None, description="true: VMs of which something could not be read; the member `problems` says what"
+        default=None, description="true: VMs with values that could not be read; the member `problems` has the reasons"
     )
     label: Annotated[list[_Selector], _LABEL] = Field(
         default=[],

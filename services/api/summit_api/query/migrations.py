@@ -1,4 +1,4 @@
-"""Migrations, newest first unless told otherwise. Those whose object KubeVirt has removed stay: their history."""
+"""Migrations, newest first by default, also those whose object KubeVirt has deleted."""
 
 from collections.abc import Sequence
 from functools import cached_property, partial

@@ -2,7 +2,7 @@
 
 A page is read in segments, stretches of the order that one index can be read along. After the key (8192, 'a', 'x') of
 `-memory,name` they are: the rest of the VMs with 8192 MiB, those with less, those of which it is not known. Each is an
-equality and a bound, which an index answers; said in one condition with OR they would be a filter over all rows.
+equality and a bound, which an index answers. In one condition with OR they would be a filter over all rows.
 Null comes last in either direction, and the id is last of all, so that no two rows are equal.
 """
 
@@ -55,7 +55,7 @@ class _Key(NamedTuple):
         return names[0] if len(names) == 1 else f"({', '.join(names)})"
 
     def order_by(self, *, nulls: bool) -> str:
-        """Without `nulls` it says nothing of them, and so agrees with an index read in either direction."""
+        """Without `nulls` it does not mention them, and so agrees with an index that is read in either direction."""
         direction = " DESC" if self.descending else ""
         last = " NULLS LAST" if nulls and self.nullable else ""
         return ", ".join(f"{column.sql}{direction}{last}" for column in self.columns)
@@ -99,7 +99,7 @@ class Order:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """Whose values say where a row is in the order."""
+        """Their values are the position of a row in the order."""
         return tuple(column for key in self.keys for column in key.columns)
 
     @property

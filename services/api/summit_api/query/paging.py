@@ -34,16 +34,16 @@ class Listing(NamedTuple):
 class Page(NamedTuple):
     rows: list[Sequence[Any]]
     last: Sequence[Value] | None
-    """Where the last row is in the order, when more follow."""
+    """The position of the last row, if more rows follow."""
 
 
 def selected(select: str, order: Order) -> str:
-    """Columns to select, and behind them those that tell where a row is in the order."""
+    """Columns to select, followed by those of the order, which are the position of a row."""
     return ", ".join([select, *(column.sql for column in order.columns)])
 
 
 async def read(transaction: ReadTransaction, listing: Listing, after: Sequence[Value] | None, limit: int) -> Page:
-    """The first `limit` rows after a place in the order. What `select` gives must end with the order's columns."""
+    """The first `limit` rows after a place in the order. The columns of `select` must end with those of the order."""
     rows: list[Sequence[Any]] = []
     for segment in listing.order.segments(after):
         statement = listing.statement(segment.conditions, segment.order_by, limit + 1 - len(rows))
@@ -63,7 +63,7 @@ async def read_all(transaction: ReadTransaction, listing: Listing) -> list[Seque
 async def read_at_once(
     transaction: ReadTransaction, listing: Listing, after: Sequence[Value] | None, limit: int
 ) -> Page:
-    """The same by one statement: for rows that are made first and cannot be read along an index."""
+    """The same by one statement: for rows that are computed first and cannot be read along an index."""
 
     def beyond(bind: Bind) -> list[str]:
         return [] if after is None else [listing.order.after(after, bind)]

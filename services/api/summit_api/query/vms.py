@@ -1,7 +1,7 @@
 """VMs as GET /api/v1/vms serves them: Postgres builds each item's JSON from its columns.
 
-The one endpoint that is asked hundreds of times a second, so its SQL is text and its rows are the driver's: half of our
-CPU of the same through SQLAlchemy, a quarter of making the JSON here (measured with pages of 100).
+This endpoint is asked hundreds of times per second, so its SQL is text and its rows are the driver's. That takes half
+of the CPU time of SQLAlchemy, and a quarter of making the JSON here (measured with pages of 100).
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -92,7 +92,7 @@ class VmPageQuery(VmFilters):
 
 
 class VmRow(NamedTuple):
-    """An item as Postgres made it, and what the members of the moment are made from."""
+    """An item as Postgres made it, and the columns that age and staleness are computed from."""
 
     json: str
     datacenter: DatacenterId
@@ -102,7 +102,7 @@ class VmRow(NamedTuple):
 
 
 PIECE_ROWS = 50
-"""Of what is read piece by piece: about as much JSON as is sent at once."""
+"""For a list that is read piece by piece: about as much JSON as is sent at once."""
 
 
 class DeletedVm(NamedTuple):
@@ -114,7 +114,7 @@ class VmPage(NamedTuple):
     rows: Sequence[VmRow]
     next: str | None
     total: int | None
-    """Of all pages; None where it was not asked for."""
+    """On all pages; None unless it was requested."""
 
 
 def _member(column: Column[object], name: str) -> str:
@@ -126,7 +126,7 @@ def _member(column: Column[object], name: str) -> str:
 
 @lru_cache(maxsize=100)
 def _columns(members: Sequence[str]) -> str:
-    """What to select for VmRow, with these members of VmItem in its JSON."""
+    """The columns of VmRow, with these members of VmItem in its JSON."""
     fields = VmItem.model_fields
     chosen = ", ".join(_member(vms.c[name], fields[name].alias or name) for name in members if name in vms.c)
     return f"(SELECT row_to_json(item)::text FROM (SELECT {chosen}) AS item), datacenter, cluster, managed, created_at"  # noqa: S608
@@ -179,7 +179,7 @@ async def _count(transaction: ReadTransaction, query: VmPageQuery, scope: Scope)
 async def by_id(
     transaction: ReadTransaction, vm_id: str, scope: Scope, *, at: datetime | None = None
 ) -> VmRow | DeletedVm | None:
-    """The VM with this id, or that it is no more. Index: the primary key."""
+    """The VM with this id, or when it was deleted. Index: the primary key."""
     arguments = Arguments()
     then = _as_of(at)(arguments.bind)
     visible = where([f"id = {arguments.bind(vm_id)}", "deleted_at IS NULL", *scope.conditions(arguments.bind)])

@@ -1,1 +1,1 @@
-"""What answers look like: the original API's shapes, ours, and how both become JSON."""
+"""Answers as JSON, in the shapes of the original API and in ours."""

@@ -1,4 +1,4 @@
-"""Age as kubectl writes it: two units at most, fewer digits the older.
+"""Age as kubectl writes it: two units at most, and fewer digits with a greater age.
 
 Rules: Kubernetes apimachinery, util/duration, HumanDuration.
 """
@@ -12,7 +12,7 @@ def age_since(created_at: datetime | None, now: datetime) -> str | None:
 
 
 def human_duration(duration: timedelta) -> str:  # noqa: PLR0911  one line per line of the rule
-    """A negative duration, from clocks that disagree, is `0s`. Oldest first: most VMs are."""
+    """A negative duration, from clocks that disagree, is `0s`. The oldest come first, since most VMs are old."""
     days, seconds = duration.days, duration.seconds
     if days >= 8 * 365:
         return f"{days // 365}y"

@@ -14,7 +14,7 @@ from summit_models.cluster import ClusterHealth, ConnectionState
 
 
 def vm_item(row: VmRow, moment: Moment, members: Collection[str] = VmItem.model_fields) -> str:
-    """The object Postgres built, with the members of the moment that are wanted put before its closing brace."""
+    """The object that Postgres built, with the wanted ones of `age` and `stale` before its closing brace."""
     age = f',"age":{_quoted(moment.age(row.created_at))}' if "age" in members else ""
     stale = f',"stale":{_boolean(moment.is_stale(row.cluster, managed=row.managed))}' if "stale" in members else ""
     return f"{row.json[:-1]}{age}{stale}}}"
@@ -36,21 +36,21 @@ def _event(event: HistoryEvent) -> dict[str, Any]:
 
 
 def clusters(
-    declared: Iterable[ClusterHealth], heard: Iterable[ClusterHealth], transaction: ReadTransaction, moment: Moment
+    declared: Iterable[ClusterHealth], reported: Iterable[ClusterHealth], transaction: ReadTransaction, moment: Moment
 ) -> bytes:
-    items = [item.model_dump_json() for item in cluster_items(declared, heard, moment)]
+    items = [item.model_dump_json() for item in cluster_items(declared, reported, moment)]
     return _list(",".join(items), transaction)
 
 
 def cluster_items(
-    declared: Iterable[ClusterHealth], heard: Iterable[ClusterHealth], moment: Moment
+    declared: Iterable[ClusterHealth], reported: Iterable[ClusterHealth], moment: Moment
 ) -> list[ClusterItem]:
-    """Each cluster's newest known health: what its watcher says now, or what the tables know if that is newer.
+    """Each cluster's newest known health: the watcher's last report, or the row if it is newer.
 
-    Retired ones are not shown: the tables remember them, so that an old word does not bring them back.
+    Retired clusters are not shown. Their rows stay, so that an old report does not bring them back.
     """
     newest = {health.name: health for health in declared}
-    for health in heard:
+    for health in reported:
         known = newest.get(health.name)
         newest[health.name] = health if known is None else _newer(health, known)
     return [
@@ -60,11 +60,11 @@ def cluster_items(
     ]
 
 
-def _newer(heard: ClusterHealth, known: ClusterHealth) -> ClusterHealth:
-    """The health whose state is newer; a change of state reaches the tables before the next regular word."""
-    if heard.since >= known.since:
-        return heard
-    return known.model_copy(update={"last_contact": heard.last_contact})
+def _newer(reported: ClusterHealth, known: ClusterHealth) -> ClusterHealth:
+    """The health with the newer state: a change of state reaches the tables before the next regular report."""
+    if reported.since >= known.since:
+        return reported
+    return known.model_copy(update={"last_contact": reported.last_contact})
 
 
 def _list(items: str, transaction: ReadTransaction, **members: str | int | None) -> bytes:
@@ -74,7 +74,7 @@ def _list(items: str, transaction: ReadTransaction, **members: str | int | None)
 
 
 def _quoted(text: str | None) -> str:
-    """An age as JSON; it has no character that needs escaping."""
+    """An age as JSON. It has no characters that need escaping."""
     return "null" if text is None else f'"{text}"'
 
 

@@ -1,4 +1,4 @@
-"""The moment an answer is made at: what it shows beyond the rows, ages and staleness, depends on this alone."""
+"""The moment of an answer. Ages and staleness, which no row has, depend only on it."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,15 +11,15 @@ from summit_models.contract import ClusterName
 class Moment:
     now: datetime
     fresh_clusters: frozenset[ClusterName] | None
-    """None of a moment in the past: staleness tells of the picture one has now."""
+    """None for a moment in the past: staleness is only about the current state."""
 
     def age(self, created_at: datetime | None) -> str | None:
         return age_since(created_at, self.now)
 
     def seconds_since(self, contact: datetime | None) -> int | None:
-        """Whole seconds; 0 for what another machine's clock puts into the future."""
+        """Whole seconds; 0 for a contact that the clock of another machine puts into the future."""
         return None if contact is None else max(0, int((self.now - contact).total_seconds()))
 
     def is_stale(self, cluster: ClusterName | None, *, managed: bool = True) -> bool:
-        """A VM that was added by hand has no cluster that could fall silent."""
+        """A VM that was added by hand has no cluster, and is never stale."""
         return managed and self.fresh_clusters is not None and cluster not in self.fresh_clusters

@@ -1,1 +1,1 @@
-"""From a request to what its route needs: who asks, the parameters, the body, the tables as of one moment."""
+"""From a request to what its route needs: the principal, the parameters, the body, the tables as of one moment."""

@@ -1,4 +1,4 @@
-"""/api/v1/admin: what the original lets people change by hand, and nothing that belongs to a cluster."""
+"""/api/v1/admin: edits by hand, as in the original. What belongs to a cluster cannot be edited."""
 
 import logging
 from typing import Annotated
@@ -46,15 +46,15 @@ async def list_datacenters_to_edit(reading: ReadingDep, _: AdminDep) -> Response
 async def edit_datacenter(
     *, request: Request, services: ServicesDep, principal: AdminDep, now: Now, datacenter: DatacenterPath
 ) -> Response:
-    """Name, location and coordinates of a datacenter.
+    """Change name, location and coordinates of a datacenter.
 
-    A later change of the configuration wins for the field that it changes.
+    A later change of the configuration replaces the fields that it changes.
     """
     patch = await _payload(request, DatacenterPatch)
     known = await target.datacenter(services.read_models, principal.scope, datacenter)
     edited, stored = datacenters.patched(known.state, patch), None
     if edited != known.state:
-        event = datacenters.said(edited, known.revision, now)
+        event = datacenters.edited(edited, known.revision, now)
         stored = await services.log.append([event], target.datacenter_basis(known))
         logger.info("%s edited datacenter %s", principal.name, datacenter)
     async with services.read_models.transaction() as transaction:
@@ -71,10 +71,10 @@ async def edit_datacenter(
 async def add_vm(
     *, request: Request, services: ServicesDep, principal: AdminDep, now: Now, datacenter: DatacenterPath
 ) -> Response:
-    """Add a VM that no cluster of ours has. It is listed, counted, and sent to the feeds like all others."""
-    said = await _payload(request, NewVm)
+    """Add a VM that is in no watched cluster. Lists, counts and feeds show it like all others."""
+    payload = await _payload(request, NewVm)
     await target.datacenter(services.read_models, principal.scope, datacenter)
-    vm = vms.new(said, datacenter)
+    vm = vms.new(payload, datacenter)
     if not principal.scope.allows(datacenter, vm.namespace):
         raise ProblemError(Kind.FORBIDDEN, f"{principal.name} may not add a VM to the namespace {vm.namespace!r}")
     basis = await target.unused_id(services.read_models, vm.id)
@@ -92,7 +92,7 @@ async def add_vm(
 async def edit_vm(
     *, request: Request, services: ServicesDep, principal: AdminDep, now: Now, datacenter: DatacenterPath, vm_id: VmPath
 ) -> Response:
-    """Change a VM that was added by hand. What is known of a watched VM is its cluster's, and not changed here."""
+    """Change a VM that was added by hand. A watched VM belongs to its cluster and is not changed here."""
     patch = await _payload(request, VmPatch)
     known = await target.vm(services.read_models, principal.scope, datacenter, vm_id)
     edited, stored = vms.patched(known.state, patch), None
@@ -126,13 +126,13 @@ async def remove_vm(
 
 @router.get("/test-event", responses=problems(*ANY))
 async def send_test_event(services: ServicesDep, _: AdminDep) -> SentEvent:
-    """Send the message `test:event` to all clients of the feed of this process; the log does not have it."""
+    """Send the message `test:event` to all feed clients of this process. It is not in the log."""
     services.feed.hub.test_event("manual test event")
     return SentEvent(ok=True, sent=True)
 
 
 async def _payload(request: Request, model: type[body.PayloadT]) -> body.PayloadT:
-    """The body. Raises ProblemError 400 in the original's words, and with ours."""
+    """The body. Raises ProblemError 400 with the original's sentence as `error`, and ours as `detail`."""
     try:
         return await body.read(request, model)
     except body.InvalidBodyError as error:

@@ -1,7 +1,7 @@
 """/api/v1/migrate: a VM goes to another datacenter, asked for by name (POST) or chosen as the original does (GET).
 
-A VM that was added by hand is moved in the log. A watched VM would have to be migrated live between clusters, which
-this version does not do: that is said, and nothing is changed.
+A VM that was added by hand is moved in the log. A watched VM would need a live migration between clusters, which this
+version cannot do: it answers so, and changes nothing.
 """
 
 import logging
@@ -41,7 +41,11 @@ router = APIRouter(prefix="/migrate", tags=["migrations"])
 
 
 class AutomaticQuery(OnlyThese):
-    dry_run: str = Field(default="0", alias="dry-run", description="Anything but 0, false, no and off: only say it")
+    dry_run: str = Field(
+        default="0",
+        alias="dry-run",
+        description="Any value except 0, false, no and off: change nothing, only report what would be migrated",
+    )
 
 
 _NO = frozenset({"0", "false", "no", "off"})
@@ -59,7 +63,7 @@ _NO = frozenset({"0", "false", "no", "off"})
 async def migrate_vm(
     *, request: Request, services: ServicesDep, principal: OperatorDep, now: Now, _: Annotated[OnlyThese, Query()]
 ) -> Response:
-    """Move a VM to another datacenter. Only VMs that were added by hand; others answer 501 and stay where they are."""
+    """Move a VM that was added by hand to another datacenter. For other VMs the answer is 501, and nothing changes."""
     try:
         asked = await _asked(request)
         known = await _source(services, principal.scope, asked)
@@ -84,8 +88,8 @@ async def migrate_first_vm(
 ) -> AutomaticMigration:
     """Move the first running VM of the first datacenter that has one to the first other datacenter, as the original.
 
-    It does so although it is a GET, because clients of the original rely on it; with `dry-run`, and for a HEAD, it only
-    says what it would do.
+    It does so although it is a GET, because clients of the original rely on it. With `dry-run`, and for a HEAD, it only
+    reports what it would do.
     """
     async with services.read_models.transaction() as transaction:
         known = await editable.first_to_migrate(transaction, principal.scope)
@@ -110,7 +114,7 @@ async def migrate_first_vm(
 
 
 async def _asked(request: Request) -> Migrate:
-    """The body. Raises ProblemError 400 in the original's words."""
+    """The body. Raises ProblemError 400 with the original's sentence."""
     try:
         asked = await body.read(request, Migrate)
     except body.InvalidBodyError as error:
@@ -125,7 +129,7 @@ async def _asked(request: Request) -> Migrate:
 
 
 async def _source(services: Services, scope: Scope, asked: Migrate) -> Editable[Vm]:
-    """The VM. Raises ProblemError 404 in the original's words, also for an unknown target: before anything is done."""
+    """The VM. Raises ProblemError 404 with the original's sentence, also for an unknown target."""
     async with services.read_models.transaction() as transaction:
         known = await editable.vm(transaction, scope, asked.from_datacenter, asked.vm_id)
         to = await editable.datacenter(transaction, scope, asked.to_datacenter)

@@ -1,4 +1,4 @@
-"""Health for people, load balancers and Kubernetes. Liveness never looks at a dependency; readiness names it."""
+"""Health for people, load balancers and Kubernetes. Liveness depends on nothing else; readiness checks Postgres."""
 
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse
@@ -15,7 +15,7 @@ router = APIRouter(tags=["health"])
 
 @router.get("/health")
 async def health() -> Health:
-    """Whether the process answers; the original API's word for it."""
+    """Whether the process answers, as in the original API."""
     return Health(service="backend-api", status="healthy")
 
 
@@ -26,9 +26,9 @@ async def livez() -> str:
     return "ok\n"
 
 
-@router.get("/readyz", response_class=PlainTextResponse, responses={503: {"description": "Something is missing"}})
+@router.get("/readyz", response_class=PlainTextResponse, responses={503: {"description": "A check has failed"}})
 async def readyz(request: Request, services: ServicesDep) -> PlainTextResponse:
-    """Whether requests can be answered: Postgres is there and migrated. `?verbose` names each check."""
+    """Whether requests can be answered: Postgres is available and migrated. `?verbose` lists each check."""
     checks = await _checks(services.read_models)
     ready = not any(checks.values())
     if ready and "verbose" not in request.query_params:

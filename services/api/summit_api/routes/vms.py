@@ -1,4 +1,4 @@
-"""/api/v1/vms: the inventory, all that is known of each VM, now and as it was."""
+"""/api/v1/vms: the inventory, with all members of each VM, now and in the past."""
 
 from datetime import datetime
 from typing import Annotated
@@ -21,8 +21,8 @@ router = APIRouter(tags=["vms"], responses=reads())
 async def list_vms(reading: ReadingDep, parameters: Annotated[VmPageQuery, Query()]) -> Response:
     """VMs, filtered and sorted, page by page. Repeat a filter for "or", combine filters for "and".
 
-    `next` is the `cursor` of the following page, null on the last. Pages neither skip nor repeat a VM that stays where
-    it is in the order, whatever changes in between.
+    `next` is the `cursor` of the next page, null on the last one. Pages neither skip nor repeat a VM that keeps its
+    place in the order, whatever changes in between.
     """
     moment = reading.at(parameters.at)
     tag = _tag(reading, parameters.at)
@@ -60,7 +60,7 @@ async def get_vm_by_name(
     name: str,
     _: Annotated[Parameters, Query()],
 ) -> Response:
-    """One VM by where it is. Its name may return with another id after it was deleted."""
+    """One VM by its place and name. After it was deleted, the name may return with another id."""
     place = {"datacenter": datacenter, "cluster": cluster, "namespace": namespace, "name": name}
     vm = await query.by_name(reading.transaction, reading.scope, **place)
     if vm is None:
@@ -74,7 +74,7 @@ async def get_vm_by_name(
 
 
 def _tag(reading: Reading, at: datetime | None) -> str:
-    """What was then gets no older, and tells nothing of who has been heard of lately."""
+    """A state in the past has fixed ages, and does not depend on freshness."""
     return reading.tag(ages=at is None, staleness=at is None)
 
 

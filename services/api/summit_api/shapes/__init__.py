@@ -1,1 +1,1 @@
-"""The answers' shapes as models: they name the members once, and are the pages of the OpenAPI document."""
+"""The shapes of answers as models. They state each member once, for rendering and for the OpenAPI document."""

@@ -1,4 +1,4 @@
-"""What is told about who one is."""
+"""Shapes about the client's own identity."""
 
 from pydantic import AwareDatetime, Field
 
@@ -7,4 +7,4 @@ from summit_models.contract import Contract
 
 class Ticket(Contract):
     ticket: str = Field(description="Value of the parameter `ticket` of /api/v1/events", examples=["eyJuYW1l…"])
-    expires_at: AwareDatetime = Field(description="A feed must be opened before; one that is open goes on")
+    expires_at: AwareDatetime = Field(description="Open the feed before this time. It can stay open for longer")

@@ -1,4 +1,4 @@
-"""Our own shapes: the contract's models, and what is known only when they are shown: age and freshness."""
+"""Our own shapes: the contract's models, with age and freshness, which are only known when an answer is made."""
 
 from pydantic import AwareDatetime, ConfigDict, Field, JsonValue
 
@@ -8,16 +8,16 @@ from summit_models.vm import Vm
 
 
 class VmItem(Vm):
-    """All that is known of a VM. Unknown is null."""
+    """A VM with all its members. Unknown ones are null."""
 
     observed_at: AwareDatetime = Field(description="When this state was observed in its cluster")
     revision: Revision = Field(description="Stream sequence of the event this state is from")
-    age: str | None = Field(description="Since its creation, as kubectl writes it", examples=["5d3h"])
-    stale: bool = Field(description="Its cluster has not been heard of for 90 s")
+    age: str | None = Field(description="Time since its creation, as in kubectl", examples=["5d3h"])
+    stale: bool = Field(description="Its cluster's last report is older than 90 s")
 
 
 class ListAnswer(Contract):
-    """What every list tells of its own freshness."""
+    """The members that every list has about its own freshness."""
 
     revision: Revision = Field(description="Last applied stream sequence")
     position: str = Field(description="`since` of a feed that continues after this list", examples=["41877-3f9a2c01"])
@@ -71,10 +71,10 @@ class History(ListAnswer):
 
 
 class ClusterItem(ClusterHealth):
-    """A cluster's connection, and whether what is shown of the cluster is stale."""
+    """A cluster's connection, and whether the state of its VMs is stale."""
 
-    stale: bool = Field(description="Not heard of for 90 s")
-    lag_seconds: int | None = Field(description="Since the last contact; null before the first")
+    stale: bool = Field(description="Its last report is older than 90 s")
+    lag_seconds: int | None = Field(description="Seconds since the last contact; null before the first")
 
 
 class ClusterList(ListAnswer):

@@ -47,7 +47,7 @@ class OriginalVm(_Shape):
     ready: Literal[True] | None = Field(default=None, description="Condition Ready; left out unless true")
     age: str | None = Field(default=None, description="Time since its creation, as in kubectl", examples=["5d3h"])
     stale: Literal[True] | None = Field(
-        default=None, description="Its cluster was last heard from more than 90 s ago; left out unless true"
+        default=None, description="Its cluster's last report is older than 90 s; left out unless true"
     )
 
 
@@ -140,6 +140,6 @@ class Status(_Shape):
     stopped_vms: int = Field(alias="stopped_vms", description="All that are not running, as the original counts")
     total_vms: int = Field(alias="total_vms")
     by_status: dict[VmStatus, int] = Field(description="Each status with its count, also if it is 0")
-    stale: int = Field(description="VMs whose cluster was last heard from more than 90 s ago")
+    stale: int = Field(description="VMs whose cluster's last report is older than 90 s")
     revision: Revision = Field(description="Last applied stream sequence")
     as_of: datetime | None = Field(description="When that revision was applied; null before the first")
