@@ -67,16 +67,3 @@ async def test_link_leads_through_all_pages(stack: Stack, sort: str, limit: int)
         link = re.fullmatch(r'<(.+)>; rel="next"', answer.headers.get("Link", ""))
         address = link[1] if link else ""
     assert seen == whole
-
-
-async def test_refused_parameters_are_named(stack: Stack) -> None:
-    """As in the list of VMs."""
-    for query, (status, field) in {
-        "limit=1001": (422, "limit"),
-        "sort=age": (422, "sort"),
-        "cursor=x": (400, "cursor"),
-        "direction=up": (400, "direction"),
-        "node=a": (422, "node"),
-    }.items():
-        answer = await stack.http.get(f"/api/v1/migrations?{query}")
-        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (status, field)
