@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 from uuid import uuid4
 
-import msgspec
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.api import Header
@@ -23,6 +22,7 @@ from summit_models.event import Event
 from summit_models.subject import ingest, subject_of
 from summit_runtime.backoff import Backoff
 from summit_runtime.condition import Condition
+from summit_runtime.nats.answer import Answer, ApiError, decode_answer
 from summit_runtime.nats.times import TIMES
 
 logger = logging.getLogger("summit.nats")
@@ -62,19 +62,6 @@ class Basis(NamedTuple):
     revision: Revision
 
 
-class _Error(msgspec.Struct):
-    err_code: int = 0
-    description: str = ""
-
-
-class _Answer(msgspec.Struct):
-    seq: int = 0
-    error: _Error | None = None
-
-
-_decode = msgspec.json.Decoder(_Answer).decode
-
-
 async def append(
     client: Client, events: Sequence[Event], basis: Basis, *, answer_seconds: float = TIMES.answer_seconds
 ) -> Revision:
@@ -87,7 +74,7 @@ async def append(
         raise NotStoredError("not connected to NATS")
     last = len(events)
     batch = uuid4().hex
-    answer = _Answer()
+    answer = Answer()
     for number, event in enumerate(events, 1):
         headers = {Header.MSG_ID: event.id} | (_expectation(basis) if number == 1 else {})
         if last > 1:
@@ -126,7 +113,7 @@ def _expectation(basis: Basis) -> dict[str, str]:
     }
 
 
-async def _send(client: Client, event: Event, headers: Mapping[str, str], answer_seconds: float) -> _Answer:
+async def _send(client: Client, event: Event, headers: Mapping[str, str], answer_seconds: float) -> Answer:
     """Send one event and wait for its answer, which is empty for all but the last event of a batch."""
     subject = ingest(subject_of(event))
     try:
@@ -135,13 +122,13 @@ async def _send(client: Client, event: Event, headers: Mapping[str, str], answer
         raise NotStoredError(f"NATS has not answered within {answer_seconds:g} s", unsure=True) from error
     except NatsError as error:
         raise NotStoredError(f"NATS does not take it: {error}") from error
-    answer = _decode(reply.data) if reply.data else _Answer()
+    answer = decode_answer(reply.data) if reply.data else Answer()
     if answer.error:
         raise _refusal(answer.error)
     return answer
 
 
-def _refusal(error: _Error) -> ConflictError | NotStoredError:
+def _refusal(error: ApiError) -> ConflictError | NotStoredError:
     if error.err_code not in _CONFLICTS:
         return NotStoredError(f"NATS refuses it: {error.description}")
     newest = _NEWEST.search(error.description)

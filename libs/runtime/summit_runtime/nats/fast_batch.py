@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import uuid4
 
-import msgspec
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import BadSubjectError, MaxPayloadError
 from nats.errors import Error as NatsError
 
+from summit_runtime.nats.answer import Answer, ApiError, decode_answer
 from summit_runtime.waiting import wait
 
 ACK_EVERY = 500
@@ -52,22 +52,7 @@ class Outcome(NamedTuple):
     """Of a complete batch: the last message's place in the stream; 0 when that was a duplicate."""
 
 
-class _Error(msgspec.Struct):
-    err_code: int = 0
-    description: str = ""
-
-
-class _Answer(msgspec.Struct):
-    """JetStream's PubAck, or with a `type` BatchFlowAck, BatchFlowGap or BatchFlowErr."""
-
-    type: str = ""
-    seq: int = 0
-    count: int = 0
-    error: _Error | None = None
-
-
-_decode = msgspec.json.Decoder(_Answer).decode
-_NOT_READY = _Answer(error=_Error(description="no stream takes them: JetStream is not ready"))
+_NOT_READY = Answer(error=ApiError(description="no stream takes them: JetStream is not ready"))
 """The meaning of an empty answer, which is the server's 503."""
 
 
@@ -116,7 +101,7 @@ class FastBatch:
         if not message.subject.startswith(self._prefix) or self.outcome:
             return
         number = int(message.subject[len(self._prefix) :].partition(".")[0])
-        answer = _decode(message.data) if message.data else _NOT_READY
+        answer = decode_answer(message.data) if message.data else _NOT_READY
         if answer.error:
             unstorable = number if answer.error.err_code in UNSTORABLE else None
             self._end(Outcome(refusal=answer.error.description, unstorable=unstorable))
