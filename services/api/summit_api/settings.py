@@ -54,34 +54,44 @@ class Settings(DatabaseSettings):
     )
 
     anonymous_role: Literal["none", "viewer", "operator", "admin"] = Field(
-        default="none", description="What one may do without a token"
+        default="none", description="Role of requests without a token"
     )
     access_file: Path | None = Field(default=None, description="Tokens and groups; read again when it changes")
     admin_token: SecretStr | None = Field(default=None, description="A token of an admin, besides those of the file")
     ticket_key: SecretStr | None = Field(
-        default=None, min_length=32, description="Signs the tickets of feeds; the same in all replicas"
+        default=None, min_length=32, description="Key that signs the tickets of feeds; the same in all replicas"
     )
     origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(ANY,), description="Web pages that may read answers, by origin; * is any"
     )
 
-    oidc_issuer: str | None = Field(default=None, description="Issuer whose JWTs are taken, as in its `iss`")
-    oidc_audience: str | None = Field(default=None, description="What `aud` must name")
-    oidc_name_claim: str = Field(default="sub", description="The claim that names a person")
-    oidc_groups_claim: str = Field(default="groups", description="The claim with a person's groups")
+    oidc_issuer: str | None = Field(default=None, description="Issuer whose JWTs are accepted, as in their `iss`")
+    oidc_audience: str | None = Field(default=None, description="Audience that `aud` must contain")
+    oidc_name_claim: str = Field(default="sub", description="Claim with the name of a person")
+    oidc_groups_claim: str = Field(default="groups", description="Claim with the groups of a person")
 
-    body_bytes: int = Field(default=1_000_000, gt=0, description="Most of a request's body")
-    head_bytes: int = Field(default=65_536, ge=1024, description="Most of a request's address and headers")
-    head_seconds: float = Field(default=10, gt=0, description="For a client to send the head of a request")
-    stalled_seconds: float = Field(default=30, gt=0, description="For a client that does not read its answer")
-    request_seconds: float = Field(default=30, gt=0, description="Until an answer begins")
-    query_seconds: float = Field(default=10, gt=0, description="For one query")
-    concurrent_requests: int = Field(default=500, gt=0, description="Under way, of all clients")
+    body_bytes: int = Field(default=1_000_000, gt=0, description="Maximum size of a request's body")
+    head_bytes: int = Field(default=65_536, ge=1024, description="Maximum size of a request's address and headers")
+    head_seconds: float = Field(default=10, gt=0, description="Time for a client to send the head of a request")
+    stalled_seconds: float = Field(
+        default=30, gt=0, description="Time after which a client that does not read its answer is disconnected"
+    )
+    request_seconds: float = Field(default=30, gt=0, description="Time until an answer begins")
+    query_seconds: float = Field(default=10, gt=0, description="Time for one query")
+    concurrent_requests: int = Field(
+        default=500, gt=0, description="Maximum number of requests under way, for all clients together"
+    )
 
-    client_requests_per_second: float = Field(default=100, ge=0, description="Of one client, on average; 0: any")
-    client_burst: int = Field(default=500, gt=0, description="Requests that one client may save up")
-    client_requests: int = Field(default=50, ge=0, description="Under way, of one client; 0: any")
-    client_feeds: int = Field(default=100, ge=0, description="Open, of one client; 0: any")
+    client_requests_per_second: float = Field(
+        default=100, ge=0, description="Average rate of one client; 0 is no limit"
+    )
+    client_burst: int = Field(default=500, gt=0, description="Number of requests that one client may send at once")
+    client_requests: int = Field(
+        default=50, ge=0, description="Maximum number of requests under way of one client; 0 is no limit"
+    )
+    client_feeds: int = Field(
+        default=100, ge=0, description="Maximum number of open feeds of one client; 0 is no limit"
+    )
 
     @field_validator("origins", mode="before")
     @classmethod
@@ -98,7 +108,7 @@ class Settings(DatabaseSettings):
     @field_validator("oidc_issuer")
     @classmethod
     def _encrypted(cls, value: str | None) -> str | None:
-        """Who can change the keys on their way can be anyone."""
+        """Somebody who can change the keys on their way could sign any token."""
         parts = urlsplit(value or "")
         if value and parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
             raise ValueError("an issuer is an https:// address")
@@ -108,7 +118,7 @@ class Settings(DatabaseSettings):
     def _complete(self) -> Self:
         if self.oidc_issuer and not (self.oidc_audience and self.access_file):
             raise ValueError(
-                "API_OIDC_ISSUER needs API_OIDC_AUDIENCE, lest tokens for other services are taken, and "
+                "API_OIDC_ISSUER needs API_OIDC_AUDIENCE, so that tokens for other services are rejected, and "
                 "API_ACCESS_FILE, which says what its groups may do"
             )
         return self

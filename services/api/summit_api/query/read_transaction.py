@@ -28,6 +28,7 @@ from summit_api.query.position import Position, era
 from summit_models.contract import Revision
 from summit_models.subject import STREAM
 from summit_runtime import database
+from summit_runtime.condition import Condition
 
 logger = logging.getLogger("summit.api")
 
@@ -92,7 +93,7 @@ class ReadModels:
         milliseconds = str(int(query_seconds * 1000))
         engine = database.engine(url, application="summit-api", statement_timeout=milliseconds)
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")  # the driver begins and ends
-        self._reachable = True
+        self._unreachable = Condition(logger)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[ReadTransaction]:
@@ -107,14 +108,14 @@ class ReadModels:
     async def connect(self) -> AsyncIterator[AsyncConnection]:
         try:
             async with self._engine.connect() as connection:
-                self._log_reachable()
+                self._unreachable.ends("Postgres can be reached again: requests are answered")
                 yield connection
         except (DBAPIError, asyncpg.PostgresError) as error:
             if known := self._known(error):
                 raise known from error
             raise
         except (*database.OUTAGE, PoolTimeoutError) as error:
-            raise self._unreachable(error) from error
+            raise self._unavailable(error) from error
 
     async def close(self) -> None:
         await self._engine.dispose()
@@ -130,20 +131,13 @@ class ReadModels:
         if state == _CANCELED:
             return QueryTooLongError()
         if state[:2] in _NOT_OURS:
-            return self._unreachable(cause or error)
+            return self._unavailable(cause or error)
         return None
 
-    def _unreachable(self, error: BaseException) -> QueryError:
-        if self._reachable:
-            reason = f"{type(error).__name__}: {error}".removesuffix(": ")
-            logger.warning("Postgres cannot be reached: %s", reason)
-        self._reachable = False
+    def _unavailable(self, error: BaseException) -> QueryError:
+        reason = f"{type(error).__name__}: {error}".removesuffix(": ")
+        self._unreachable.holds("Postgres cannot be reached (%s): requests are answered with 503", reason)
         return DatabaseUnavailableError()
-
-    def _log_reachable(self) -> None:
-        if not self._reachable:
-            logger.warning("Postgres can be reached again")
-        self._reachable = True
 
 
 @asynccontextmanager
