@@ -34,7 +34,7 @@ async def connections(port: int, number: int) -> AsyncIterator[list[Connection]]
 
 
 async def evenly(ask: list[Callable[[], Awaitable[None]]], *, per_second: float, seconds: float) -> list[float]:
-    """Ask at an even pace, whoever is free, and give the seconds of each from when it was due: waiting counts."""
+    """Ask at an even pace over the free connections, and return the seconds of each from when it was due."""
     loop = asyncio.get_running_loop()
     free: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
     for one in ask:

@@ -1,4 +1,4 @@
-"""What is measured: the real processes, on embedded servers, beside one simulated cluster of ten thousand VMs."""
+"""The measured stack: real processes on embedded servers, beside one simulated cluster of ten thousand VMs."""
 
 import asyncio
 import os

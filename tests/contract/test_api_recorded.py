@@ -54,7 +54,7 @@ def known(migration: dict[str, Any]) -> dict[str, Any]:
 
 async def state(api: Editing, given: dict[str, Any]) -> None:
     datacenters = [datacenter_event(**{k: v for k, v in dc.items() if k != "vms"}) for dc in given["datacenters"]]
-    await api.tell(*datacenters, *vm_events(given), *migration_events(given))
+    await api.publish(*datacenters, *vm_events(given), *migration_events(given))
 
 
 async def exchange(http: httpx2.AsyncClient, request: dict[str, Any]) -> httpx2.Response:

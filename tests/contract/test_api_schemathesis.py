@@ -111,7 +111,7 @@ def asking(operation: Any, base_url: str, statuses: set[int]) -> Callable[[], No
 async def test_every_operation_answers_as_the_document_says(nats_url: str, database_url: str) -> None:
     """Whatever is asked: a status, a type, headers and a body that are told, and never a mistake of ours."""
     async with editing(nats_url, database_url) as api:
-        await api.tell(cluster_event(), migration_event("m"))
+        await api.publish(cluster_event(), migration_event("m"))
         app = create_app(api.services)
         schema = schemathesis.openapi.from_dict(app.openapi(), config=NO_TOKENS)
         statuses: dict[str, set[int]] = {}

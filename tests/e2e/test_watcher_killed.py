@@ -32,7 +32,7 @@ async def killed(nats_url: str, config: Path) -> AsyncIterator[None]:
 
 
 def count(log: Log) -> int:
-    return sum(1 for _ in oracle.told(log.messages, "vms"))
+    return sum(1 for _ in oracle.events_of(log.messages, "vms"))
 
 
 async def test_a_watcher_that_is_killed_between_two_events_loses_nothing_and_repeats_nothing(

@@ -1,4 +1,4 @@
-"""What can be done to a process or a cluster: each act breaks one thing, waits, and makes it whole again."""
+"""The acts of chaos on processes and clusters: each breaks one thing, waits, and repairs it."""
 
 import asyncio
 import signal
@@ -18,11 +18,11 @@ KUBEVIRT = "kubevirt.io"
 VMS, INSTANCES, MIGRATIONS = "virtualmachines", "virtualmachineinstances", "virtualmachineinstancemigrations"
 INSTANCETYPES = "virtualmachineclusterinstancetypes"
 RESETS_EVERY_SECONDS = 1.0
-"""Connections are made anew in between, so that each reset finds some."""
+"""New connections are made in between, so that each reset finds some."""
 
 
 async def _lasting(seconds: float) -> None:
-    """The trouble goes on for as long as the schedule says; there is nothing to wait for."""
+    """Keep the fault for the time in the schedule; there is no event to wait for."""
     await asyncio.sleep(seconds)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from soak import acts
 from soak.part import Part
-from soak.report import say
+from soak.report import show
 from soak.schedule import Kind, Planned, Range
 from soak.world import Site, World
 
@@ -108,9 +108,9 @@ async def unleash(world: World, planned: Sequence[Planned], done: Counter[str]) 
             target = entry.target(world, act.number)
             whom = "" if entry.part else f" ({target.name})"
             if isinstance(target, Part) and target.busy.locked():
-                say(f"{act.act}: left out, {target.name} is in trouble already")
+                show(f"{act.act}: left out, {target.name} is in trouble already")
                 continue
-            say(f"{act.act}{whom}, {act.lasts:.1f} s")
+            show(f"{act.act}{whom}, {act.lasts:.1f} s")
             done[act.act] += 1
             tasks.create_task(entry.act(target, act.lasts), name=act.act)
 

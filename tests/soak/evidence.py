@@ -39,7 +39,7 @@ class Evidence:
     """Rows by table and key."""
     history: Sequence[Entry]
     """In the order of their revisions."""
-    set_aside: Sequence[Record]
+    dead_letters: Sequence[Record]
     checkpoint: int
     listed: Sequence[Json]
     datacenters: Json
@@ -47,7 +47,7 @@ class Evidence:
     listed_migrations: Sequence[Json]
 
     def news(self) -> list[int]:
-        """Revisions of what the feed tells of VMs."""
+        """Revisions of the VM events that the feed sends."""
         return [row.revision for row in self.history if row.collection == "vms" and row.type not in REPETITIONS]
 
     def shown(self) -> dict[str, int]:
@@ -68,7 +68,7 @@ async def gather(world: World) -> Evidence:
             migrations=replay(messages, "migrations"),
             tables={p.table.name: await _rows(connection, p.table.name, p.key) for p in PROJECTIONS.values()},
             history=[Entry(*row, order=()) for row in await connection.fetch(_HISTORY)],
-            set_aside=[dict(row) for row in await connection.fetch(_DEAD_LETTERS)],
+            dead_letters=[dict(row) for row in await connection.fetch(_DEAD_LETTERS)],
             checkpoint=await connection.fetchval("SELECT revision FROM checkpoint"),
             listed=await world.vms(),
             datacenters=await world.get("/api/v1/datacenters"),
@@ -100,5 +100,5 @@ async def _rows(connection: asyncpg.Connection, table: str, key: str) -> dict[st
 
 
 def text_of(value: Any) -> Any:
-    """A value of a row for comparison: JSON as what it says, not as it is written."""
+    """A value of a row for comparison; JSON is decoded, since its text may differ."""
     return json.loads(value) if isinstance(value, str) and value[:1] in ("{", "[") else value

@@ -1,7 +1,7 @@
 """A client of the live feed that comes back after each break where it was, as a browser does.
 
-What it must have heard is known afterwards: each event of a VM since it began, once, in order. Only a `reset` may come
-in between, after which it lists anew.
+Afterwards it must have received each event of a VM since it began, once and in order. Only a `reset` may come in
+between, after which it lists again.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ MAX_MESSAGE_BYTES = 1_000_000
 
 @dataclass
 class Stretch:
-    """What was heard from one list to the next."""
+    """The messages from one list to the next."""
 
     begins_after: int
     revisions: list[int] = field(default_factory=list)
@@ -32,7 +32,7 @@ class Stretch:
 
 @dataclass
 class Follower:
-    """`vms` are the VMs as a page would show them: listed once, then changed as the feed says."""
+    """`vms` are the VMs as a page would show them: listed once, then changed by the feed."""
 
     world: World
     vms: dict[str, int] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Follower:
     resets: list[str] = field(default_factory=list)
     """Their reasons."""
     last_id: str = ""
-    """All up to this position has been told."""
+    """Everything up to this position has been received."""
     _is_lost: bool = True
     """Nothing can be continued: a list is needed."""
 
@@ -92,14 +92,14 @@ class Follower:
 
     @property
     def revision(self) -> int:
-        """All up to it has been told."""
+        """Everything up to it has been received."""
         return _revision(self.last_id)
 
     def _hear(self, revision: int) -> None:
         self.stretches[-1].revisions.append(revision)
 
     def complaints(self, happened: Collection[int], shown: dict[str, int]) -> Iterator[str]:
-        """What is wrong with all that was heard, given the revisions of all VM events and what lists show at last."""
+        """The mistakes in the received messages, given the revisions of all VM events and the last lists."""
         for stretch in self.stretches:
             is_last = stretch is self.stretches[-1]
             until = max(happened, default=0) if is_last else max(stretch.revisions, default=0)
@@ -115,9 +115,9 @@ def _revision(event_id: str) -> int:
     return int(event_id.partition("-")[0] or 0)
 
 
-def _difference(heard: list[int], wanted: list[int]) -> str:
-    missing, unknown = sorted(set(wanted) - set(heard)), sorted(set(heard) - set(wanted))
-    twice = len(heard) - len(set(heard))
+def _difference(received: list[int], wanted: list[int]) -> str:
+    missing, unknown = sorted(set(wanted) - set(received)), sorted(set(received) - set(wanted))
+    twice = len(received) - len(set(received))
     if not missing and not unknown and not twice:
         return "not in order"
     return (

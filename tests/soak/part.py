@@ -18,14 +18,14 @@ END_SECONDS = 30.0
 IMPORT_SECONDS = 20.0
 """So long may Python take on a busy machine until it minds signals; SIGTERM just ends it before."""
 RESTART_SECONDS = 0.5
-"""Of a process that ended by itself, as docker's `restart: always` would."""
+"""The pause before a process that ended by itself starts again, as with docker's `restart: always`."""
 
 
 TRACEBACK = "Traceback (most recent call last)"
 
 
 class Size(NamedTuple):
-    """What a process takes. Resident memory in bytes."""
+    """The resources of a process; resident memory in bytes."""
 
     pid: int
     resident_bytes: int
@@ -47,7 +47,7 @@ class Part:
         self._started_at = 0.0
 
     def unforeseen(self) -> Iterator[str]:
-        """What its log tells of with a traceback: a service has a sentence for each trouble that it knows."""
+        """Log lines before a traceback: a service logs one line for each failure that it knows."""
         before = ""
         with self._log.open(errors="replace") as lines:
             for line in lines:

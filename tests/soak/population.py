@@ -17,10 +17,10 @@ from summit_simulator.objects.resources import VIRTUALMACHINES
 from summit_simulator.objects.status import StatusError
 
 EVENTS_PER_MINUTE = 120.0
-"""Of Life in each cluster; each is followed by the changes that the controllers make of it."""
+"""Events of Life in each cluster; the controllers add their own changes to each."""
 TRICKS_A_SECOND = 0.7
 GONE_SECONDS = 20.0
-"""A VM is given so long to go; one that does not is not made anew."""
+"""The time for a VM to be gone; one that is still there then is not created again."""
 NAMESPACE = "soak"
 
 

@@ -1,4 +1,4 @@
-"""What a soak says while it goes on, and at its end."""
+"""The output of a soak while it runs, and at its end."""
 
 import sys
 import time
@@ -10,7 +10,7 @@ from soak.part import Size
 _START = time.monotonic()
 
 
-def say(line: str) -> None:
+def show(line: str) -> None:
     """One line, with the seconds since the beginning."""
     sys.stdout.write(f"[{time.monotonic() - _START:6.1f}] {line}\n")
     sys.stdout.flush()

@@ -14,14 +14,14 @@ from soak.evidence import Evidence
 from soak.follower import Follower
 from soak.part import Size
 from soak.population import Population
-from soak.report import acts_table, findings_list, say, sizes_table
+from soak.report import acts_table, findings_list, show, sizes_table
 from soak.schedule import Kind, schedule
 from soak.witness import Witness, sizes
 from soak.world import LOOK_SECONDS, World, living_world
 from support.oracle import differing
 
 HEARD_SECONDS = 45.0
-"""A feed that died without a word is given up after 40."""
+"""A feed that broke silently is given up after 40."""
 STILL_SECONDS = 2.0
 """Without a change for so long, a fleet stands still: a boot takes 1.6 s."""
 
@@ -34,7 +34,7 @@ class Plan:
     seed: int
     clusters: int = 5
     vms: int = 40
-    """Of each cluster at the beginning."""
+    """VMs of each cluster at the beginning."""
     heal_seconds: float = 60.0
     """How long after the last act things may need to heal: the longest is the look for a KubeVirt that was absent."""
     patience_seconds: float = 90.0
@@ -43,7 +43,7 @@ class Plan:
 
 @dataclass
 class Outcome:
-    """What was found: by claim what speaks against it, and the report for people."""
+    """The findings against each claim, and the report for people."""
 
     findings: dict[str, list[str]]
     report: list[str] = field(default_factory=list)
@@ -55,7 +55,7 @@ class Outcome:
 
 async def soak(plan: Plan, directory: Path) -> Outcome:
     """Run one soak in an empty directory, which keeps data and logs."""
-    say(f"soak of {plan.seconds:.0f} s, SEED={plan.seed}, {plan.clusters} clusters of {plan.vms} VMs, in {directory}")
+    show(f"soak of {plan.seconds:.0f} s, SEED={plan.seed}, {plan.clusters} clusters of {plan.vms} VMs, in {directory}")
     async with living_world(directory, clusters=plan.clusters, vms=plan.vms, seed=plan.seed) as world:
         witness, follower, done = Witness(world), Follower(world), Counter[str]()
         trouble = []
@@ -69,7 +69,7 @@ async def soak(plan: Plan, directory: Path) -> Outcome:
         findings = {
             "all was well in time": trouble,
             "the API never showed an existing VM as gone": witness.false_deletes,
-            "who followed the feed heard each change once, in order": list(
+            "a client of the feed received each change once, in order": list(
                 follower.complaints(seen.news(), seen.shown())
             ),
             "processes end only when they are ended, and in order": world.complaints(),
@@ -92,14 +92,14 @@ async def _round(number: int, plan: Plan, world: World, kinds: Mapping[str, Kind
     seed = 2 * plan.seed + number
     unseen = kinds.keys() - done.keys()
     planned = schedule(kinds, seed=seed, seconds=plan.seconds / 2, heal_seconds=plan.heal_seconds, first=unseen)
-    say(f"round {number} of chaos: {len(planned)} acts")
+    show(f"round {number} of chaos: {len(planned)} acts")
     async with asyncio.TaskGroup() as tasks:
         lives = [tasks.create_task(Population(site, seed).run()) for site in world.sites]
         await chaos.unleash(world, planned, done)
         await chaos.heal(world)
         for life in lives:
             life.cancel()
-    say(f"round {number} has ended; waiting for health, {plan.patience_seconds:.0f} s at most")
+    show(f"round {number} has ended; waiting for health, {plan.patience_seconds:.0f} s at most")
     return await _until_well(world, plan.patience_seconds)
 
 
@@ -117,7 +117,7 @@ async def _until_well(world: World, patience_seconds: float) -> list[str]:
 
 
 async def _until_heard(follower: Follower, seen: Evidence) -> None:
-    """The feed comes after the tables, and may have to connect anew."""
+    """The feed follows the tables, and may have to reconnect."""
     with suppress(TimeoutError):
         async with asyncio.timeout(HEARD_SECONDS):
             while follower.revision < max(seen.news()):  # noqa: ASYNC110  it has no bell
@@ -133,7 +133,7 @@ async def _until_still(world: World) -> None:
 
 
 async def _trouble(world: World) -> list[str]:
-    """What is not as it should be, as far as the API tells; the verdict looks deeper."""
+    """The parts that are not well yet, by the API alone; the verdict looks deeper."""
     if unready := await world.unready():
         return unready
     try:

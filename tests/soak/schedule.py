@@ -16,7 +16,7 @@ class Range(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """What the schedule has to know of an act."""
+    """The facts of an act that the schedule needs."""
 
     lasts: Range
     weight: int = 10

@@ -13,9 +13,9 @@ from summit_projector.project import Entry, project
 from summit_projector.projections import PROJECTIONS
 
 GROWTH_BYTES = 36 * 1024 * 1024
-"""What a process may have grown in the second half: the publisher's last 5000 confirmed events, and what waits, 15 MB;
-the feed's buffer of 4; the buffers of TLS connections that were made anew (256 KiB each), and the allocator's fragments
-of some relists."""
+"""The growth of a process that is allowed in the second half: the publisher's last 5000 confirmed events and its queue,
+15 MB; the feed's buffer of 4; the buffers of new TLS connections (256 KiB each), and the allocator's fragments of some
+relists."""
 GROWTH_BYTES_A_CLUSTER = 5 * 1024 * 1024
 """The watcher's queue of 1024 changes, each of an object of a few kilobytes: an outage of NATS fills it for the first
 time, and what it took stays with the allocator. In ten minutes there are 30 000 events and 100 faults in the second
@@ -31,7 +31,7 @@ def truth_is_in_log(seen: Evidence, world: World) -> Iterator[str]:
         yield from compare_migrations(seen.truths[site.name], seen.migrations.living, source=site.source)
 
 
-def log_tells_true_stories(seen: Evidence, _: World) -> Iterator[str]:
+def log_is_consistent(seen: Evidence, _: World) -> Iterator[str]:
     yield from seen.vms.violations
     yield from seen.migrations.violations
 
@@ -41,8 +41,8 @@ def nothing_returns_from_death(seen: Evidence, _: World) -> Iterator[str]:
     yield from seen.migrations.returned
 
 
-def nothing_was_set_aside(seen: Evidence, _: World) -> Iterator[str]:
-    for row in seen.set_aside:
+def no_dead_letters(seen: Evidence, _: World) -> Iterator[str]:
+    for row in seen.dead_letters:
         yield f"event {row['revision']} on {row['subject']}: {row['reason']}"
 
 
@@ -67,19 +67,19 @@ def _row_differs(
         return
     for column, value in projected.items():
         if text_of(value) != text_of(stored[column]):
-            yield f"{what}: {column} is {stored[column]!r}, the log says {value!r}"
+            yield f"{what}: {column} is {stored[column]!r}, the log has {value!r}"
 
 
 def history_is_the_log(seen: Evidence, _: World) -> Iterator[str]:
     """Each event that was applied once, as it was published."""
-    told = {row.revision: _read(row) for row in project(seen.messages).journal}
+    logged = {row.revision: _read(row) for row in project(seen.messages).journal}
     found = Counter(row.revision for row in seen.history)
-    for revision in sorted(told.keys() | found.keys()):
-        if found[revision] != (wanted := int(revision in told)):
+    for revision in sorted(logged.keys() | found.keys()):
+        if found[revision] != (wanted := int(revision in logged)):
             yield f"revision {revision} is in events {found[revision]} times instead of {wanted}"
     for row in seen.history:
-        if row.revision in told and _read(row) != told[row.revision]:
-            yield f"revision {row.revision}: events has {row}, the log {told[row.revision]}"
+        if row.revision in logged and _read(row) != logged[row.revision]:
+            yield f"revision {row.revision}: events has {row}, the log {logged[row.revision]}"
 
 
 def _read(row: Entry) -> tuple[object, ...]:
@@ -118,9 +118,9 @@ def _api_shows_the_migrations(seen: Evidence) -> Iterator[str]:
 
 CLAIMS: Mapping[str, Callable[[Evidence, World], Iterator[str]]] = {
     "the log ends with the truth of every cluster": truth_is_in_log,
-    "the log tells true stories: created, changed, deleted, in order, nothing missing": log_tells_true_stories,
+    "the log is consistent: created, changed, deleted, in order, nothing missing": log_is_consistent,
     "nothing that was deleted came back": nothing_returns_from_death,
-    "nothing was set aside": nothing_was_set_aside,
+    "no event became a dead letter": no_dead_letters,
     "the tables are what the log projects to": tables_are_the_projected_log,
     "the journal is the log, each event once": history_is_the_log,
     "the API shows what the tables have": api_shows_the_tables,
@@ -128,7 +128,7 @@ CLAIMS: Mapping[str, Callable[[Evidence, World], Iterator[str]]] = {
 
 
 def judge(seen: Evidence, world: World) -> dict[str, list[str]]:
-    """Each claim with what speaks against it."""
+    """Each claim with the findings against it."""
     return {claim: list(check(seen, world)) for claim, check in CLAIMS.items()}
 
 
@@ -153,9 +153,9 @@ def first_difference(seen: Evidence) -> list[str]:
     truths = {uid: vm for vms in seen.expected.values() for uid, vm in vms.items()}
     listed = {vm["id"]: vm for vm in seen.listed}
     for uid in sorted(truths.keys() | seen.vms.living.keys() | listed.keys()):
-        told = seen.vms.living.get(uid)
+        logged = seen.vms.living.get(uid)
         row = seen.tables["vms"].get(uid)
-        log, shown = told.state if told else None, listed.get(uid)
+        log, shown = logged.state if logged else None, listed.get(uid)
         if differing(truths.get(uid), log) or differing(truths.get(uid), shown):
             return [f"VM {uid}", *_side_by_side(truths.get(uid), log, row, shown)]
     return []

@@ -1,4 +1,4 @@
-"""Who watches the API all the while, as a person with a browser would, and holds it to what was true at the time."""
+"""Watch the API all the time, as a person with a browser would, and compare it with the state at that moment."""
 
 import asyncio
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import httpx2
 from soak.part import Size
-from soak.report import say
+from soak.report import show
 from soak.world import World
 
 LOOK_SECONDS = 1.0
@@ -53,7 +53,7 @@ class Witness:
             unready = await self.world.unready()
             state = f"not ready: {'; '.join(unready)}" if unready else "all ready"
             memory = ", ".join(f"{name} {size.resident_bytes / 1e6:.0f} MB" for name, size in sizes(self.world).items())
-            say(f"-- {existing} VMs; {self.looks} looks at the API, {self.failures} without answer; {memory}; {state}")
+            show(f"-- {existing} VMs; {self.looks} looks at the API, {self.failures} without answer; {memory}; {state}")
 
 
 def sizes(world: World) -> Mapping[str, Size]:

@@ -37,7 +37,7 @@ LOOK_SECONDS = 0.5
 
 @dataclass
 class Site:
-    """One cluster, and where the configuration says that it is."""
+    """One cluster, and its place in the configuration."""
 
     cluster: SimulatedCluster
     datacenter: str
@@ -75,7 +75,7 @@ class Site:
 
 @dataclass
 class ConfigFile:
-    """datacenters.yaml, as the sites say."""
+    """datacenters.yaml, written from the sites."""
 
     path: Path
     sites: list[Site] = field(default_factory=list)
@@ -120,7 +120,7 @@ class World:
         return list(self.probes)
 
     def complaints(self) -> list[str]:
-        """Of all parts."""
+        """The failures of all parts."""
         return [complaint for part in self.parts.values() for complaint in part.complaints]
 
     async def vms(self) -> list[Json]:
@@ -151,7 +151,7 @@ class World:
         return answer.json()
 
     async def unready(self) -> list[str]:
-        """Services that are not ready, with what they say."""
+        """Services that are not ready, with their reasons."""
         found = []
         for name, url in self.probes.items():
             try:
@@ -240,7 +240,7 @@ async def _start(world: World) -> None:
 
 
 async def _end(world: World) -> None:
-    """Who produces and who asks first, who keeps last."""
+    """Producers and readers first, stores last."""
     for name, how in (("watcher", _TERM), ("api", _TERM), ("projector", _TERM), ("nats", _TERM), ("postgres", _INT)):
         if world.parts[name].size():
             await world.parts[name].end(how)

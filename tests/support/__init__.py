@@ -1,1 +1,1 @@
-"""What tests share: real servers, builders of input, and ways to wait and to look."""
+"""Real servers, builders of input, and ways to wait and to look, for all tests."""

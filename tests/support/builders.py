@@ -7,7 +7,7 @@ Json = dict[str, Any]
 
 
 def uid_of(*parts: str) -> str:
-    """A uid that is the same for the same words, so that tests can name objects."""
+    """A uid that is the same for the same names, so that tests can refer to objects."""
     return str(uuid5(NAMESPACE_URL, "/".join(parts)))
 
 

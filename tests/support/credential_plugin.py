@@ -1,4 +1,4 @@
-"""A credential plugin (`exec:` in a kubeconfig) that does what a test says: gives a token, fails, hangs, babbles."""
+"""A credential plugin (`exec:` in a kubeconfig) that gives a token, fails, hangs or prints without end."""
 
 import json
 import stat
@@ -22,7 +22,7 @@ print(json.dumps({{"apiVersion": info["apiVersion"], "kind": "ExecCredential", "
 
 
 class Plugin:
-    """A credential plugin: hands out what `gives` was told, and counts its runs."""
+    """A credential plugin that prints what `gives` was called with, and counts its runs."""
 
     def __init__(self, directory: Path, cluster: SimulatedCluster) -> None:
         self._directory = directory

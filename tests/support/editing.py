@@ -30,7 +30,7 @@ class Editing:
         self.client = client
         self.readings = readings
 
-    async def tell(self, *events: Event) -> None:
+    async def publish(self, *events: Event) -> None:
         """Publish as a watcher would, and wait until it is applied."""
         await self.readings.applied(await publish(self.client, *events))
 
@@ -40,7 +40,7 @@ class Editing:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         return await self.http.request(method, f"/api/v1{path}", json=body, headers=headers)
 
-    async def said(self, subject: str = "summit.vms.>") -> dict[str, dict[str, Any]]:
+    async def newest(self, subject: str = "summit.vms.>") -> dict[str, dict[str, Any]]:
         """The newest event of each subject."""
         return {message.subject: json.loads(message.body) async for message in last_per_subject(self.client, subject)}
 
@@ -75,7 +75,7 @@ async def editing(
 ) -> AsyncIterator[Editing]:
     """Solna and Uppsala are declared; Solna has the watched VM `erp`."""
     async with log_and_tables(nats_url, database_url, access, times=times, projector_times=projector_times) as api:
-        await api.tell(
+        await api.publish(
             datacenter_event(id=SOLNA, name="Solna", clusters=["vulcan"]),
             datacenter_event(id=UPPSALA, name="Uppsala"),
             vm_event("erp", cpu=2, memory=4096, memory_bytes=4096 * 2**20 + 1),

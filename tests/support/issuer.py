@@ -41,7 +41,7 @@ class TestIssuer:
         self.keys[key_id] = (algorithm, _MAKE[algorithm]())
 
     def token(self, key_id: str = "first", *, headers: dict[str, Any] | None = None, **claims: Any) -> str:
-        """A token that is valid, except for what `claims` say; a claim that is None is left out."""
+        """A valid token, except for these `claims`; a claim that is None is left out."""
         now = datetime.now(UTC)
         standard = {"iss": self.url, "aud": AUDIENCE, "sub": "alice", "exp": now + timedelta(minutes=5), "iat": now}
         given = {name: value for name, value in (standard | claims).items() if value is not None}
@@ -84,7 +84,7 @@ async def issuing() -> AsyncIterator[TestIssuer]:
 
 @asynccontextmanager
 async def following(url: str, *, groups_claim: str = "groups") -> AsyncIterator[Issuer]:
-    """What the api knows of an issuer, kept up to date."""
+    """The keys of an issuer as the api keeps them."""
     issuer = Issuer(issuer=url, audience=AUDIENCE, name_claim="sub", groups_claim=groups_claim)
     task = asyncio.create_task(issuer.keys.follow())
     try:

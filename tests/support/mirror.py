@@ -1,4 +1,4 @@
-"""A consumer of a list-watch for tests: keeps the set of objects as Init … InitDone say, and all events it received."""
+"""A consumer of a list-watch for tests: keeps the objects between Init and InitDone, and all events it received."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence

@@ -1,4 +1,4 @@
-"""What must be true of the log after any trouble, judged against what the simulated cluster really went through.
+"""What must be true of the log after any fault, judged by what really happened in the simulated cluster.
 
 Pure: messages and manifests in, sentences out; no sentence means that all is well. The expected state is joined here
 once more, from the whole truth at once, so that what is compared is everything between a manifest and the log: lists,
@@ -44,7 +44,7 @@ REMEMBERED = frozenset({"disk", "diskBytes", "problems", "_lastMigratedAt"})
 """Members that also depend on what was seen earlier, for example the disks of a VM that has stopped since."""
 
 
-class Told(NamedTuple):
+class LoggedEvent(NamedTuple):
     """One event of a VM or migration, as the log has it."""
 
     revision: int
@@ -65,10 +65,10 @@ class Told(NamedTuple):
 
 @dataclass
 class Replay:
-    """What one learns from reading the log from its beginning."""
+    """The state and the violations that the log shows, read from its beginning."""
 
-    living: dict[str, Told] = field(default_factory=dict)
-    ended: dict[str, Told] = field(default_factory=dict)
+    living: dict[str, LoggedEvent] = field(default_factory=dict)
+    ended: dict[str, LoggedEvent] = field(default_factory=dict)
     violations: list[str] = field(default_factory=list)
     returned: list[str] = field(default_factory=list)
     """Created after deleted. Kubernetes gives no uid twice, so without a restored etcd the delete was false."""
@@ -77,7 +77,7 @@ class Replay:
 
 
 def replay(messages: Sequence[StreamMessage], collection: str = "vms") -> Replay:
-    """Read the events of `vms` or `migrations` and check that each object's story can be true."""
+    """Read the events of `vms` or `migrations`, and check that the events of each object follow from each other."""
     result, epochs = Replay(), defaultdict[str, int](int)
     for message in messages:
         source, epoch = _source_and_epoch(message)
@@ -85,12 +85,12 @@ def replay(messages: Sequence[StreamMessage], collection: str = "vms") -> Replay
             result.fenced += 1
             continue
         epochs[source] = epoch
-        for event in told([message], collection):
+        for event in events_of([message], collection):
             _take(event, result)
     return result
 
 
-def _take(event: Told, result: Replay) -> None:
+def _take(event: LoggedEvent, result: Replay) -> None:
     before = result.living.get(event.uid)
     result.violations += [f"{event}: {what}" for what in _broken_rules(before, event)]
     if event.verb == "created" and event.uid in result.ended:
@@ -103,19 +103,19 @@ def _take(event: Told, result: Replay) -> None:
 
 
 def _source_and_epoch(message: StreamMessage) -> tuple[str, int]:
-    """Of any event: that of a cluster itself begins an epoch."""
+    """Source and epoch of any event, since an event of the cluster itself begins an epoch."""
     event = json.loads(message.body)
     return event["source"], event["epoch"]
 
 
-def told(messages: Iterable[StreamMessage], collection: str) -> Iterator[Told]:
-    """The events of one collection. Bodies that are no event are left out: the projector sets them aside."""
+def events_of(messages: Iterable[StreamMessage], collection: str) -> Iterator[LoggedEvent]:
+    """The events of one collection. Bodies that are no event are left out: they become dead letters."""
     members = _MEMBERS[collection]
     for message in messages:
         if message.subject.split(".", 2)[1] == collection:
             event = json.loads(message.body)
             data = event["data"]
-            yield Told(
+            yield LoggedEvent(
                 message.sequence,
                 event["source"],
                 event["epoch"],
@@ -142,7 +142,7 @@ def _versions(data: Json) -> tuple[int, ...]:
     return (data["resourceVersion"],)
 
 
-def _broken_rules(before: Told | None, event: Told) -> Iterator[str]:
+def _broken_rules(before: LoggedEvent | None, event: LoggedEvent) -> Iterator[str]:
     if event.verb == "created":
         if before:
             yield f"it exists since revision {before.revision}"
@@ -156,13 +156,13 @@ def _broken_rules(before: Told | None, event: Told) -> Iterator[str]:
         yield from _broken_changes(before, event)
 
 
-def _broken_changes(before: Told, event: Told) -> Iterator[str]:
+def _broken_changes(before: LoggedEvent, event: LoggedEvent) -> Iterator[str]:
     """`changes` has the old values: if they are not those of the event before, one is missing in between."""
     really = {name: before.state[name] for name, value in event.state.items() if before.state[name] != value}
     if not really:
         yield "nothing has changed"
     elif really != event.changes:
-        yield f"its changes are from {event.changes}, but the state before it says {really}"
+        yield f"its changes are from {event.changes}, but the state before it has {really}"
 
 
 def expected_vms(truth: Truth, *, cluster: str, datacenter: str) -> dict[str, Json]:
@@ -197,8 +197,8 @@ def differing(expected: Json | None, found: Json | None) -> dict[str, tuple[Any,
     }
 
 
-def compare(expected: Mapping[str, Json], living: Mapping[str, Told], *, source: str) -> list[str]:
-    """What the log says of one cluster against the truth; one sentence for each VM that differs."""
+def compare(expected: Mapping[str, Json], living: Mapping[str, LoggedEvent], *, source: str) -> list[str]:
+    """Compare the log of one cluster with the truth: one sentence for each VM that differs."""
     found = {uid: event for uid, event in living.items() if event.source == source}
     sentences = []
     for uid in expected.keys() | found.keys():
@@ -209,7 +209,7 @@ def compare(expected: Mapping[str, Json], living: Mapping[str, Told], *, source:
     return sentences
 
 
-def compare_versions(truth: Truth, living: Mapping[str, Told]) -> list[str]:
+def compare_versions(truth: Truth, living: Mapping[str, LoggedEvent]) -> list[str]:
     """The log knows no resourceVersion that the cluster has yet to give. A lower one is of a change of no matter."""
     really = {uid: int(vm["metadata"]["resourceVersion"]) for uid, vm in truth[VIRTUAL_MACHINES.plural].items()}
     return [
@@ -229,7 +229,7 @@ def phases_of_migrations(truth: Truth) -> dict[str, str]:
     }
 
 
-def compare_migrations(truth: Truth, living: Mapping[str, Told], *, source: str) -> list[str]:
+def compare_migrations(truth: Truth, living: Mapping[str, LoggedEvent], *, source: str) -> list[str]:
     """Which migrations exist, and in which phase."""
     expected = phases_of_migrations(truth)
     found = {uid: event.state["phase"] for uid, event in living.items() if event.source == source}

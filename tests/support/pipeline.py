@@ -22,7 +22,7 @@ DEADLINE_SECONDS = 30.0
 
 @dataclass
 class Pipeline:
-    """Watcher, projector and api of one test. `api` speaks to the api over HTTP."""
+    """Watcher, projector and api of one test. `api` is an HTTP client of the api."""
 
     environment: dict[str, str]
     config: Path

@@ -1,4 +1,4 @@
-"""What was recorded once, compared with what is found now: nothing may be missing, more is welcome."""
+"""Compare a recorded document with one of today: members may be added, but none may be missing."""
 
 import re
 from typing import Any

@@ -54,7 +54,7 @@ class Watch:
 
 
 class Client:
-    """Requests to one cluster, as the admin unless headers say otherwise."""
+    """Requests to one cluster, as the admin unless other headers are given."""
 
     def __init__(self, cluster: SimulatedCluster, session: aiohttp.ClientSession) -> None:
         self._cluster = cluster

@@ -1,4 +1,4 @@
-"""A fleet in a storm: VMs that are created, changed and deleted at random, each event as a watcher would tell it."""
+"""A fleet in a storm: VMs that are created, changed and deleted at random, as events of a watcher."""
 
 import random
 from typing import Any
@@ -32,23 +32,23 @@ class Fleet:
         if len(self._alive) < 5 or deed < 0.2:
             self._created += 1
             name = f"vm-{self._created}"
-            return self._tell(name, VmEventType.CREATED, self._random.choice(PLACES) | self._some_state())
+            return self._event(name, VmEventType.CREATED, self._random.choice(PLACES) | self._some_state())
         name, state = self._random.choice(sorted(self._alive.items()))
         if deed < 0.3:
-            return self._tell(name, VmEventType.DELETED, state)
+            return self._event(name, VmEventType.DELETED, state)
         after = state | self._some_state()
         changes = {MEMBERS[field]: old for field, old in state.items() if after[field] != old}
-        return self._tell(name, VmEventType.UPDATED, after, changes=changes)
+        return self._event(name, VmEventType.UPDATED, after, changes=changes)
 
     def _some_state(self) -> dict[str, Any]:
-        """Of what may change."""
+        """A random value for each field that may change."""
         return {
             "status": self._random.choice(STATUSES),
             "labels": {"tier": self._random.choice("ab")},
             "node_name": self._random.choice(["worker-1", "worker-2", None]),
         }
 
-    def _tell(self, name: str, type_: VmEventType, state: dict[str, Any], **more: Any) -> VmEvent:
+    def _event(self, name: str, type_: VmEventType, state: dict[str, Any], **more: Any) -> VmEvent:
         self._alive[name] = state
         if type_ is VmEventType.DELETED:
             del self._alive[name]

@@ -1,4 +1,4 @@
-"""A watcher at work in this process: simulated clusters in, a real log out, and what the log must say."""
+"""A watcher in this process between simulated clusters and a real log, and the log as a reader sees it."""
 
 import asyncio
 import json
@@ -61,7 +61,7 @@ class Log:
                 self.messages += await consumer.next_batch()
 
     def differences(self, cluster: SimulatedCluster, *, datacenter: str = DATACENTER) -> Sequence[str]:
-        """What is wrong with the log, by the cluster's own truth; nothing when all is well."""
+        """The differences between the log and the cluster's own state, as sentences."""
         source = f"/datacenters/{datacenter}/clusters/{cluster.name}"
         truth = cluster.truth()
         replay = oracle.replay(self.messages)
@@ -69,7 +69,7 @@ class Log:
         return [*replay.violations, *replay.returned, *oracle.compare(expected, replay.living, source=source)]
 
     async def lives(self, *clusters: SimulatedCluster, datacenter: str = DATACENTER) -> None:
-        """Wait until the log says what is true of these clusters now: what had been retired may have returned."""
+        """Wait until the log shows the present state of these clusters; a retired VM may have returned."""
 
         def wrong() -> list[str]:
             shown = oracle.replay(self.messages).living
@@ -86,7 +86,7 @@ class Log:
         await until(wrong, lambda sentences: not sentences)
 
     async def agrees(self, *clusters: SimulatedCluster) -> None:
-        """Wait until the log says what is true of these clusters."""
+        """Wait until the log agrees with these clusters in everything."""
         await until(
             lambda: [sentence for cluster in clusters for sentence in self.differences(cluster)],
             lambda sentences: not sentences,
@@ -107,16 +107,16 @@ class Log:
         vms = (m for m in reversed(self.messages) if m.subject.startswith("summit.vms."))
         return next((m.body for m in vms if m.subject.endswith(f".{name}")), b"")
 
-    def told(self, collection: str) -> list[oracle.Told]:
+    def events(self, collection: str) -> list[oracle.LoggedEvent]:
         """The events of `vms` or `migrations`."""
-        return list(oracle.told(self.messages, collection))
+        return list(oracle.events_of(self.messages, collection))
 
     def deletes(self, collection: str) -> int:
-        return sum(event.verb == "deleted" for event in self.told(collection))
+        return sum(event.verb == "deleted" for event in self.events(collection))
 
 
 class Healths:
-    """The newest health of each cluster, as the api hears it."""
+    """The newest health of each cluster, as the api receives it."""
 
     def __init__(self) -> None:
         self.newest: dict[str, ClusterHealth] = {}
@@ -133,14 +133,14 @@ class Healths:
                         self.newest.pop(name, None)
 
     def state(self, cluster: str, resource: str | None = None) -> str | None:
-        """Of the cluster, or of one of its list-watches; None before the first word."""
+        """The state of the cluster, or of one of its list-watches; None before the first heartbeat."""
         health = self.newest.get(cluster)
         if health is None or resource is None:
             return health and health.state
         return next(r.state for r in health.resources if r.resource == resource)
 
     def position(self, cluster: str, resource: str) -> str | None:
-        """Up to which resourceVersion the log is complete, as the watcher notes."""
+        """The resourceVersion up to which the log is complete, as stored by the watcher."""
         health = self.newest.get(cluster)
         return next(r.resource_version for r in health.resources if r.resource == resource) if health else None
 

@@ -46,7 +46,7 @@ async def test_added_vm_is_there_with_the_answer(api: Editing) -> None:
     assert (item["managed"], item["memoryBytes"], item["diskBytes"], item["ips"]) == (
         False, 8192 * 2**20, 100 * 2**30, ["10.0.0.9"],
     )  # fmt: skip
-    said = (await api.said())[f"summit.vms.{SOLNA}.-.-.{vm['id']}"]
+    said = (await api.newest())[f"summit.vms.{SOLNA}.-.-.{vm['id']}"]
     assert (said["type"], said["source"]) == (VmEventType.CREATED, f"/datacenters/{SOLNA}")
 
 
@@ -55,7 +55,7 @@ async def test_a_retired_datacenter_is_shown_only_while_it_has_vms(api: Editing)
     retired = datacenter_event(id=UPPSALA, name="Uppsala", retired=True)
     of_uppsala = f"/admin/datacenters/{UPPSALA}/vms"
     vm = (await api.ask("POST", of_uppsala, {"name": "old-web"})).json()
-    await api.tell(retired)
+    await api.publish(retired)
     assert await names(api) == {SOLNA: ["erp"], UPPSALA: ["old-web"]}
     assert (await api.ask("DELETE", f"{of_uppsala}/{vm['id']}")).status_code == 204
     assert await names(api) == {SOLNA: ["erp"]}
@@ -88,7 +88,7 @@ async def test_id_returns_after_its_vm_was_removed(api: Editing) -> None:
     await add(api, id="vm-001")
     assert (await api.ask("DELETE", f"{VMS}/vm-001")).status_code == 204
     await add(api, id="vm-001", name="again")
-    await api.tell(vm_event("erp", VmEventType.DELETED, versions=(2, 0)))
+    await api.publish(vm_event("erp", VmEventType.DELETED, versions=(2, 0)))
     assert (await api.ask("POST", VMS, {"id": ERP, "name": "erp"})).status_code == 409
     assert await names(api) == {SOLNA: ["again"], UPPSALA: []}
 
@@ -105,7 +105,7 @@ async def test_vm_is_edited(api: Editing) -> None:
         "memory": None,
         "disk": None,
     }
-    said = (await api.said())[f"summit.vms.{SOLNA}.-.-.vm-001"]
+    said = (await api.newest())[f"summit.vms.{SOLNA}.-.-.vm-001"]
     assert said["data"]["changes"] == {"name": "old-web", "status": "unknown", "cluster": "old-vmware"}
     assert await names(api) == {SOLNA: ["erp", "new web"], UPPSALA: []}
 
@@ -113,11 +113,11 @@ async def test_vm_is_edited(api: Editing) -> None:
 async def test_saying_what_is_so_changes_nothing(api: Editing) -> None:
     """A client that sends a whole VM back makes no event; also of a watched VM, whose MiB are rounded."""
     await add(api, id="vm-001", cpu=4)
-    before = await api.said()
+    before = await api.newest()
     for vm_id in ("vm-001", ERP):
         vm = (await api.ask("GET", f"/vms/{vm_id}")).json()
         assert (await api.ask("PATCH", f"{VMS}/{vm_id}", vm)).status_code == 200
-    assert await api.said() == before
+    assert await api.newest() == before
 
 
 async def test_of_two_edits_at_once_none_is_lost_in_silence(api: Editing) -> None:
@@ -146,21 +146,21 @@ async def test_two_who_add_one_id_at_once_do_not_add_two(api: Editing) -> None:
 
 async def test_watched_vm_belongs_to_its_cluster(api: Editing) -> None:
     """Its fields are changed there, it is deleted there; its status needs an action that does not exist yet."""
-    before = await api.said()
+    before = await api.newest()
     renamed = await api.ask("PATCH", f"{VMS}/{ERP}", {"name": "other", "status": "stopped"})
     stopped = await api.ask("PATCH", f"{VMS}/{ERP}", {"status": "stopped"})
     deleted = await api.ask("DELETE", f"{VMS}/{ERP}")
     assert [answer.status_code for answer in (renamed, stopped, deleted)] == [409, 501, 409]
     assert f"in cluster {CLUSTER}" in renamed.json()["error"]
     assert "no power actions" in stopped.json()["error"]
-    assert await api.said() == before
+    assert await api.newest() == before
 
 
 async def test_list_of_a_cluster_leaves_vms_added_by_hand_alone(api: Editing) -> None:
     """One that is said to be in a watched cluster has no subject there, so the cluster's watcher never knew it."""
     await add(api, id="vm-001", cluster=CLUSTER)
-    assert [subject for subject in await api.said(f"summit.vms.{SOLNA}.{CLUSTER}.>") if "vm-001" in subject] == []
-    await api.tell(cluster_event())
+    assert [subject for subject in await api.newest(f"summit.vms.{SOLNA}.{CLUSTER}.>") if "vm-001" in subject] == []
+    await api.publish(cluster_event())
     assert await names(api) == {SOLNA: ["erp", "old-web"], UPPSALA: []}
 
 
@@ -176,7 +176,7 @@ async def test_datacenter_is_edited(api: Editing) -> None:
     await declare([DatacenterConfig(DatacenterId(SOLNA), "Solna")], api.client)
     listed = (await api.ask("GET", "/datacenters")).json()["datacenters"]
     assert [datacenter["name"] for datacenter in listed] == ["Solna North", "Uppsala"]
-    said = (await api.said("summit.datacenters.*"))[f"summit.datacenters.{SOLNA}"]
+    said = (await api.newest("summit.datacenters.*"))[f"summit.datacenters.{SOLNA}"]
     assert said["data"]["declared"]["name"] == "Solna"
 
 
@@ -188,7 +188,7 @@ async def test_moved_vm_is_in_one_datacenter(api: Editing) -> None:
     assert answer.status_code == 200
     assert answer.json()["vm"]["_lastMigratedAt"]
     assert await names(api) == {SOLNA: ["erp"], UPPSALA: ["old-web"]}
-    types = {subject: event["type"] for subject, event in (await api.said("summit.vms.*.-.-.*")).items()}
+    types = {subject: event["type"] for subject, event in (await api.newest("summit.vms.*.-.-.*")).items()}
     assert types == {
         f"summit.vms.{SOLNA}.-.-.vm-001": VmEventType.DELETED,
         f"summit.vms.{UPPSALA}.-.-.vm-001": VmEventType.CREATED,
@@ -203,7 +203,7 @@ async def test_without_nats_edits_are_refused_and_reads_go_on(api: Editing) -> N
     """Nothing is half done: no event, no row."""
     await add(api, id="vm-001")
     api.services.log.client = None
-    before = await api.said()
+    before = await api.newest()
     refused = [
         await api.ask("POST", VMS, {"name": "x"}),
         await api.ask("PATCH", f"{VMS}/vm-001", {"name": "x"}),
@@ -213,7 +213,7 @@ async def test_without_nats_edits_are_refused_and_reads_go_on(api: Editing) -> N
     ]
     assert {answer.status_code for answer in refused} == {503}
     assert all("nothing was done" in answer.json()["error"] for answer in refused)
-    assert await api.said() == before
+    assert await api.newest() == before
     assert await names(api) == {SOLNA: ["erp", "old-web"], UPPSALA: []}
 
 

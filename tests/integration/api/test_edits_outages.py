@@ -58,5 +58,5 @@ async def test_edit_without_an_answer_is_told_to_be_unsure(tmp_path: Path, datab
         assert (unsure.status_code, "may have been done" in unsure.json()["error"]) == (503, True)
         edited = await until(lambda: api.ask("PATCH", VM, {"cpu": 2}), lambda answer: answer.status_code == 200)
         assert edited.json()["cpu"] == 2
-        (said,) = (await api.said(f"summit.vms.{SOLNA}.-.-.*")).values()
+        (said,) = (await api.newest(f"summit.vms.{SOLNA}.-.-.*")).values()
         assert (said["type"], said["data"]["cpu"]) == (VmEventType.UPDATED, 2)

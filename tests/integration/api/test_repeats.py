@@ -46,7 +46,7 @@ async def test_silent_vm_is_repeated_once(api: Editing) -> None:
     await repeat(api.client, api.services.read_models, AFTER_SECONDS)
     await repeat(api.client, api.services.read_models, AFTER_SECONDS)
     await api.readings.applied(before + 1)
-    said = (await api.said())[SUBJECT]
+    said = (await api.newest())[SUBJECT]
     assert (said["type"], said["data"]["cpu"]) == (VmEventType.OBSERVED, 4)
     (vm,) = await api.readings.fetch("SELECT observed_at > now() - INTERVAL '1 day' AS seen FROM vms WHERE NOT managed")
     assert vm["seen"]
@@ -61,5 +61,5 @@ async def test_vm_outlives_the_log_that_had_it(api: Editing) -> None:
     await until(lambda: api.readings.fetch(watched), lambda rows: [row["name"] for row in rows] == ["other"])
     assert await api.readings.fetch(HAND) == [{"id": "vm-001"}]
     await repeat(api.client, api.services.read_models, AFTER_SECONDS)
-    assert (await api.said())[SUBJECT]["data"]["cpu"] == 4
+    assert (await api.newest())[SUBJECT]["data"]["cpu"] == 4
     assert (await api.ask("PATCH", f"/admin/datacenters/{SOLNA}/vms/vm-001", {"cpu": 8})).status_code in {200, 409}

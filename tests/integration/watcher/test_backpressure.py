@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from support.oracle import told
+from support.oracle import events_of
 from support.waiting import until
 from support.watched import configure, observing, watching
 
@@ -57,7 +57,7 @@ async def test_a_nats_that_is_away_holds_back_the_watches_and_loses_nothing(
             await until(lambda: healths.state("vulcan") == State.SYNCED)
             await watcher.aclose()
         assert lists(busy) == lists(quiet) == 1
-        assert len([event for event in told(log.messages, "vms") if "labels" in event.changes]) == changes
+        assert len([event for event in events_of(log.messages, "vms") if "labels" in event.changes]) == changes
     assert len([line for line in caplog.messages if "closing the watch of virtualmachines" in line]) == 1
 
 

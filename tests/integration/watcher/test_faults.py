@@ -118,7 +118,7 @@ async def test_a_forbidden_resource_degrades_the_cluster_and_deletes_nothing(tro
     vm = cluster.create_vm("moving", namespace="prod", run_strategy="Always")
     await cluster.settle()
     await cluster.migrate(vm)
-    await until(lambda: trouble.log.told("migrations"))
+    await until(lambda: trouble.log.events("migrations"))
     rule = cluster.access.forbid("*", MIGRATIONS)
     cluster.faults.close_streams(MIGRATIONS, abort=True)
     await trouble.becomes(State.FORBIDDEN, MIGRATIONS)
@@ -212,8 +212,8 @@ async def test_odd_objects_are_kept_as_far_as_they_can_be_read(trouble: Scene) -
     await trouble.agrees()
     cluster.create(VMS, vm("degraded") | {"spec": "none"})
     cluster.create_vm("behind", namespace="prod")
-    await until(lambda: "prod/behind" in {event.name for event in trouble.log.told("vms")})
-    found = {event.name: event.state for event in trouble.log.told("vms")}
+    await until(lambda: "prod/behind" in {event.name for event in trouble.log.events("vms")})
+    found = {event.name: event.state for event in trouble.log.events("vms")}
     assert found["prod/nulls"]["memory"] == 4096
     assert (found["prod/degraded"]["cpu"], found["prod/degraded"]["status"]) == (None, "running")
     assert any("spec" in problem for problem in found["prod/degraded"]["problems"])

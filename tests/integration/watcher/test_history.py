@@ -134,7 +134,7 @@ async def test_only_a_cluster_with_the_declared_identity_is_watched(
     async with observing(nats_url) as (log, healths):
         async with watching(nats_url, config):
             await until(lambda: healths.state("vulcan") == "identity_changed")
-        assert not list(oracle.told(log.messages, "vms"))
+        assert not list(oracle.events_of(log.messages, "vms"))
 
 
 async def test_a_cluster_whose_uid_is_forbidden_is_known_by_its_address(

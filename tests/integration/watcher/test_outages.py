@@ -53,10 +53,10 @@ class Scene:
 
     def published(self) -> list[tuple[str, str]]:
         """Names and verbs of the events since, in order."""
-        return [(event.name, event.verb) for event in list(oracle.told(self.log.messages, "vms"))[self.known :]]
+        return [(event.name, event.verb) for event in list(oracle.events_of(self.log.messages, "vms"))[self.known :]]
 
     def final_states_unknown(self) -> list[str]:
-        events = list(oracle.told(self.log.messages, "vms"))[self.known :]
+        events = list(oracle.events_of(self.log.messages, "vms"))[self.known :]
         return [event.name for event in events if event.final_state_unknown]
 
     def lists(self, plural: str = VMS) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from support import oracle
-from support.oracle import Told
+from support.oracle import LoggedEvent
 from support.waiting import until
 from support.watched import Healths, Log, configure, observing, watching
 
@@ -38,11 +38,11 @@ def named(name: str) -> dict[str, Any]:
     return {"metadata": {"namespace": "prod", "name": name}}
 
 
-def vm_events(log: Log) -> list[Told]:
-    return list(oracle.told(log.messages, "vms"))
+def vm_events(log: Log) -> list[LoggedEvent]:
+    return list(oracle.events_of(log.messages, "vms"))
 
 
-def verbs_by_uid(events: Iterable[Told]) -> dict[str, list[str]]:
+def verbs_by_uid(events: Iterable[LoggedEvent]) -> dict[str, list[str]]:
     """The verbs of the events of each uid, in order."""
     verbs: dict[str, list[str]] = {}
     for event in events:
@@ -58,7 +58,7 @@ async def stored(healths: Healths, cluster: SimulatedCluster) -> None:
 @asynccontextmanager
 async def after_a_watcher(
     nats_url: str, cluster: SimulatedCluster, config: Path
-) -> AsyncIterator[tuple[Log, Healths, list[Told]]]:
+) -> AsyncIterator[tuple[Log, Healths, list[LoggedEvent]]]:
     """The log and the health of a cluster that a watcher has published and left, and the events of its VMs so far."""
     async with observing(nats_url) as (log, healths):
         async with watching(nats_url, config):

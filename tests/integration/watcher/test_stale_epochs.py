@@ -102,7 +102,7 @@ async def test_a_stale_event_does_not_hide_the_vm_that_had_the_name_before(
         await claim_and_die(client, 2)
         async with watching(nats_url, config):
             await log.agrees(cluster)
-        stories = [(event.uid, event.verb) for event in log.told("vms") if event.epoch == 5]
+        stories = [(event.uid, event.verb) for event in log.events("vms") if event.epoch == 5]
         assert stories == [(former, "deleted"), (again, "created")]
 
 

@@ -1,4 +1,4 @@
-"""The simulator's clock only moves as it is told."""
+"""The simulator's clock moves only by hand or with its speed."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -8,7 +8,7 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def test_timers_fire_in_order_at_their_own_time() -> None:
-    """Also those that a timer sets on the way."""
+    """A timer may set others on the way."""
     clock = Clock(epoch=EPOCH)
     fired: list[tuple[str, datetime]] = []
 

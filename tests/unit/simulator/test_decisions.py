@@ -1,4 +1,4 @@
-"""What the simulated controllers decide, from objects alone."""
+"""The decisions of the simulated controllers, from objects alone."""
 
 from typing import Any
 
@@ -64,7 +64,7 @@ def _condition(kind: str, status: str = "True", **fields: Any) -> dict[str, Any]
     ],
 )
 def test_the_next_step_of_a_machine(vm: Any, vmi: Any, action: str | None) -> None:
-    """One step at a time, from what is there."""
+    """The VM and its VMI decide on one step at a time."""
     step = next_machine_step(vm, vmi, PACE)
     assert (step.action if step else None) == action
 

@@ -16,7 +16,7 @@ def _fleet(name: str = "vulcan", *, vms: int = 150, seed: int = 1) -> SimulatedC
 
 
 def test_the_same_seed_gives_the_same_fleet() -> None:
-    """To the last byte, while another seed or cluster gives another one."""
+    """It is the same to the last byte; another seed or cluster gives another fleet."""
     assert _fleet().truth(*KINDS) == _fleet().truth(*KINDS)
     assert _fleet().truth(*KINDS) != _fleet(seed=2).truth(*KINDS)
     assert not _fleet().truth(*KINDS)["virtualmachines"].keys() & _fleet("romulus").truth()["virtualmachines"].keys()
@@ -71,8 +71,8 @@ async def test_life_is_reproducible_and_keeps_the_fleet_whole() -> None:
     assert not any(vm["metadata"].get("deletionTimestamp") for vm in lives[0]["virtualmachines"].values())
 
 
-async def test_a_blast_is_true() -> None:
-    """What it sends is what the store holds, revision and label included."""
+async def test_a_blast_is_in_the_store() -> None:
+    """The store holds what it sends, with revision and label."""
     cluster = _fleet(vms=20)
     blast = Blast(cluster, objects=5)
     blast.send(12)

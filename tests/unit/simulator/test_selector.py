@@ -22,7 +22,7 @@ from summit_simulator.objects.status import StatusError
         ("a=", {"a": ""}, True),
     ],
 )
-def test_requirements_are_all_to_be_met(text: str, labels: dict[str, str], selected: bool) -> None:
+def test_all_requirements_must_be_met(text: str, labels: dict[str, str], selected: bool) -> None:
     """Requirements are joined by commas, also next to a set's own commas."""
     test = label_selector(text)
     assert test is not None
@@ -30,7 +30,7 @@ def test_requirements_are_all_to_be_met(text: str, labels: dict[str, str], selec
 
 
 def test_no_selector_selects_everything() -> None:
-    """None stands for no test at all, so that nothing is tested per object."""
+    """None means no test, so that no object is tested."""
     assert label_selector("") is None
 
 

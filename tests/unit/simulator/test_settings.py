@@ -1,4 +1,4 @@
-"""The simulator's process is configured by its environment, and says which variable is wrong."""
+"""The simulator's process is configured by its environment, and names a wrong variable."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def test_clusters_are_named_or_counted() -> None:
 
 
 def test_kubeconfigs_name_a_host_that_can_be_reached() -> None:
-    """Not 0.0.0.0; what is advertised wins."""
+    """They never name 0.0.0.0, and the advertised host wins."""
     assert read_settings({"SIMULATOR_HOST": "0.0.0.0"}).advertise_host == "127.0.0.1"
     environment = {"SIMULATOR_HOST": "0.0.0.0", "SIMULATOR_ADVERTISE_HOST": "simulator"}
     assert read_settings(environment).advertise_host == "simulator"
@@ -32,6 +32,6 @@ def test_kubeconfigs_name_a_host_that_can_be_reached() -> None:
     ],
 )
 def test_a_wrong_variable_is_named(name: str, text: str) -> None:
-    """With its value."""
+    """The message has its value as well."""
     with pytest.raises(ValueError, match=name):
         read_settings({name: text})

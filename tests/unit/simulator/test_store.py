@@ -35,7 +35,7 @@ def test_records_do_not_change_when_their_manifest_does() -> None:
 
 
 def test_forgotten_history_is_an_error_not_a_gap() -> None:
-    """Below the window nobody is told half of it."""
+    """Below the window no reader gets half of it."""
     store = Store(history_events=3)
     for number in range(6):
         store.put(VIRTUALMACHINES, _vm("a", n=str(number)))
@@ -57,8 +57,8 @@ def test_a_line_is_encoded_once_for_all_watchers() -> None:
     assert event.line is event.line
 
 
-def test_a_restore_counts_on_from_the_backup() -> None:
-    """The revision jumps back and is given out a second time."""
+def test_a_restore_continues_from_the_revision_of_the_backup() -> None:
+    """The revision jumps back and is used a second time."""
     store = Store()
     store.put(VIRTUALMACHINES, _vm("a"))
     saved = store.save()

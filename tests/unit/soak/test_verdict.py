@@ -1,4 +1,4 @@
-"""The verdict of a soak finds what it is there to find: one thing is spoilt at a time, and its claim says so."""
+"""The verdict of a soak finds each mistake: one thing is spoilt at a time, and its claim reports it."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -49,7 +49,7 @@ def world() -> World:
 def seen() -> Evidence:
     """All is well: one VM lives, another has ended, one migration is under way."""
     log = messages(*STORY)
-    told = {collection: replay(log, collection) for collection in ("vms", "migrations")}
+    replays = {collection: replay(log, collection) for collection in ("vms", "migrations")}
     batch = project(log)
     tables: dict[str, dict[str, dict[str, Any]]] = {p.table.name: {} for p in PROJECTIONS.values()}
     for name, rows in batch.rows.items():
@@ -64,12 +64,12 @@ def seen() -> Evidence:
                 "virtualmachineinstancemigrations": {MIGRATION: {"metadata": {}, "status": {"phase": phase}}},
             }
         },
-        expected={CLUSTER: {A: dict(told["vms"].living[A].state)}},
+        expected={CLUSTER: {A: dict(replays["vms"].living[A].state)}},
         messages=log,
-        **told,
+        **replays,
         tables=tables,
         history=batch.journal,
-        set_aside=[],
+        dead_letters=[],
         checkpoint=len(STORY),
         listed=[vm],
         datacenters={"datacenters": [{"vms": [vm]}]},
@@ -78,8 +78,8 @@ def seen() -> Evidence:
     )
 
 
-def test_nothing_speaks_against_what_is_well(seen: Evidence, world: World) -> None:
-    """So what is found in the others is what was spoilt."""
+def test_a_consistent_world_has_no_findings(seen: Evidence, world: World) -> None:
+    """So the findings of the other tests come from what they spoil."""
     assert not any(judge(seen, world).values())
 
 
@@ -108,9 +108,9 @@ SPOILT: dict[str, tuple[str, Callable[[Any], object]]] = {
     "VM in no datacenter": (API, lambda seen: seen.datacenters["datacenters"].clear()),
     "wrong count": (API, lambda seen: seen.status.update(total_vms=2)),
     "migration not listed": (API, lambda seen: seen.listed_migrations.clear()),
-    "event set aside": (
-        "nothing was set aside",
-        lambda seen: seen.set_aside.append({"revision": 1, "subject": "summit.vms.x", "reason": "no JSON"}),
+    "dead letter": (
+        "no event became a dead letter",
+        lambda seen: seen.dead_letters.append({"revision": 1, "subject": "summit.vms.x", "reason": "no JSON"}),
     ),
 }
 
@@ -123,15 +123,15 @@ def test_what_is_spoilt_is_found_by_its_claim(seen: Evidence, world: World, what
     assert judge(seen, world)[claim]
 
 
-def test_feed_is_held_to_what_it_tells(seen: Evidence) -> None:
-    """A repetition is history, and no news."""
+def test_a_repetition_is_no_news_of_the_feed(seen: Evidence) -> None:
+    """The journal has it, and the feed does not send it."""
     repeated = project(messages(*STORY, vm_event("a", VmEventType.OBSERVED)))
     seen.history = repeated.journal
     assert seen.news() == [2, 3, 4]
 
 
 @pytest.mark.parametrize(
-    ("after", "complaint"),
+    ("after", "finding"),
     [
         (Size(1, 100_000_000, 20), ""),
         (Size(1, 300_000_000, 20), "api grew from 100.0 to 300.0 MB"),
@@ -140,15 +140,15 @@ def test_feed_is_held_to_what_it_tells(seen: Evidence) -> None:
         (None, "api has not lived since the second half began"),
     ],
 )
-def test_growth_is_found(world: World, after: Size | None, complaint: str) -> None:
-    """Of memory, of open files; and a process that was started anew has shown nothing."""
+def test_growth_is_found(world: World, after: Size | None, finding: str) -> None:
+    """Memory and open files are compared; a process that was restarted proves nothing."""
     world.probes = {"api": ""}
     found = growth({"api": Size(1, 100_000_000, 20)}, {"api": after} if after else {}, world)
-    assert found == ([complaint] if complaint else [])
+    assert found == ([finding] if finding else [])
 
 
 def test_failure_that_heals_is_found_in_the_log(tmp_path: Path) -> None:
-    """By its traceback, with the line before it; trouble that is told in a sentence is not one."""
+    """It is found by its traceback, with the line before it; a failure that is logged in one line does not count."""
     log = tmp_path / "api.log"
     log.write_text("WARNING lost NATS\nERROR freshness failed\nTraceback (most recent call last):\n  File\n")
     assert list(Part(Program("api", ()), log).unforeseen()) == ["api: ERROR freshness failed"]

@@ -1,4 +1,4 @@
-"""The oracle: it accepts a true story, finds each way in which one can be false, and knows the truth of a fleet."""
+"""The oracle accepts a consistent log, finds each inconsistency, and knows the state of a fleet."""
 
 import pytest
 from support.builders import uid_of
@@ -18,48 +18,48 @@ moved = vm_event("web", versions=(2, 7), cpu=4, node_name="worker-2", changes={"
 gone = vm_event("web", VmEventType.DELETED, versions=(3, 7), cpu=4, node_name="worker-2")
 
 
-def test_a_true_story_has_no_violation() -> None:
-    """Created, changed, deleted; and what is left is what is alive."""
+def test_a_consistent_log_has_no_violation() -> None:
+    """VMs are created, changed and deleted, and the rest is alive."""
     other = vm_event("mail", VmEventType.CREATED)
-    story = replay(messages(created, grown, other, moved, gone))
-    assert (story.violations, story.returned, story.fenced) == ([], [], 0)
-    assert list(story.living) == [uid_of("prod", "mail")]
-    assert list(story.ended) == [WEB]
+    result = replay(messages(created, grown, other, moved, gone))
+    assert (result.violations, result.returned, result.fenced) == ([], [], 0)
+    assert list(result.living) == [uid_of("prod", "mail")]
+    assert list(result.ended) == [WEB]
 
 
 @pytest.mark.parametrize(
-    ("events", "complaint"),
+    ("events", "finding"),
     [
         ([grown], "it does not exist"),
         ([created, created], "it exists since revision 1"),
         ([created, grown, grown], "nothing has changed"),
         ([created, moved, grown], "its resourceVersions fall from (2, 7) to (2, 0)"),
-        ([created, moved], "its changes are from {'nodeName': None}, but the state before it says"),
+        ([created, moved], "its changes are from {'nodeName': None}, but the state before it has"),
         ([created, grown, moved, gone, gone], "it does not exist"),
         ([created, grown, moved, gone, moved], "it does not exist"),
     ],
 )
-def test_a_false_story_is_found(events: list[VmEvent], complaint: str) -> None:
-    """Lost, doubled and reordered events, and any after the end."""
-    assert any(complaint in violation for violation in replay(messages(*events)).violations)
+def test_an_inconsistent_log_is_found(events: list[VmEvent], finding: str) -> None:
+    """Events may be lost, repeated, reordered, or come after the end."""
+    assert any(finding in violation for violation in replay(messages(*events)).violations)
 
 
-def test_a_life_after_death_is_told_apart() -> None:
-    """It is right after a restored etcd, and the trace of a false delete everywhere else."""
-    story = replay(messages(created, vm_event("web", VmEventType.DELETED, versions=(2, 0)), created))
-    assert story.violations == []
-    assert "created at revision 3" in story.returned[0]
+def test_a_vm_that_returns_is_listed_apart() -> None:
+    """That is right after a restored etcd, and the trace of a false delete otherwise."""
+    result = replay(messages(created, vm_event("web", VmEventType.DELETED, versions=(2, 0)), created))
+    assert result.violations == []
+    assert "created at revision 3" in result.returned[0]
 
 
-def test_events_of_an_older_epoch_are_no_part_of_the_story() -> None:
-    """Whoever still publishes under one has lost its cluster to another."""
+def test_events_of_an_older_epoch_do_not_count() -> None:
+    """Their watcher has lost its cluster to another one."""
     again = vm_event("web", versions=(1, 7), epoch=2, node_name="worker-2", changes={"nodeName": None})
-    story = replay(messages(vm_event("web", VmEventType.CREATED, epoch=1), again, vm_event("web", epoch=1)))
-    assert (story.violations, story.fenced) == ([], 1)
+    result = replay(messages(vm_event("web", VmEventType.CREATED, epoch=1), again, vm_event("web", epoch=1)))
+    assert (result.violations, result.fenced) == ([], 1)
 
 
-def test_the_truth_of_a_fleet_is_every_vm_and_every_instance_that_stands_alone() -> None:
-    """With the values of the instance that shows the VM."""
+def test_the_state_of_a_fleet_is_every_vm_and_every_instance_without_a_vm() -> None:
+    """Values of a running VM come from its instance."""
     cluster = SimulatedCluster(CLUSTER, tls=False)
     seed_fleet(cluster, vms=100)
     truth = cluster.truth()
@@ -73,15 +73,15 @@ def test_the_truth_of_a_fleet_is_every_vm_and_every_instance_that_stands_alone()
     assert all(vm["nodeName"] == nodes[vm["name"]] for vm in expected.values() if vm["nodeName"])
 
 
-def test_a_missing_a_false_and_a_wrong_vm_are_each_named() -> None:
-    """With both sides of what differs."""
+def test_a_missing_an_additional_and_a_different_vm_are_each_named() -> None:
+    """The sentence has both values."""
     truth = {uid_of("prod", "mail"): {"name": "mail", "cpu": 1}, WEB: {"name": "web", "cpu": 8, "disk": 3}}
     living = replay(messages(created, vm_event("dns", VmEventType.CREATED))).living
-    said = sorted(compare(truth, living, source=SOURCE))
-    assert [sentence.partition(" in ")[0] for sentence in said] == [
+    sentences = sorted(compare(truth, living, source=SOURCE))
+    assert [sentence.partition(" in ")[0] for sentence in sentences] == [
         f"mail ({uid_of('prod', 'mail')})",
         f"prod/dns ({uid_of('prod', 'dns')})",
         f"web ({WEB})",
     ]
-    assert "{'cpu': (8, None)}" in said[2]
+    assert "{'cpu': (8, None)}" in sentences[2]
     assert differing({"disk": 1}, {"disk": 2}) == {}
