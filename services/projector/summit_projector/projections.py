@@ -4,9 +4,9 @@ A field is declared once, in the contract's models, and a collection once, here:
 and rebuilding all follow.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -85,12 +85,16 @@ class Projection:
     def order_columns(self) -> tuple[str, ...]:
         return ("epoch", *self.version_columns, "revision")
 
+    @cached_property
+    def _json_positions(self) -> Sequence[int]:
+        return [position for position, column in enumerate(self.table.columns) if isinstance(column.type, JSONB)]
+
     def order(self, event: Decoded, revision: int) -> Order:
         return (event.epoch, *self.versions(event.data), revision)
 
     def row(self, event: Decoded, order: Order) -> Row:
         values = list(self.fields(event.data))
-        for position in _json_positions(self.table):
+        for position in self._json_positions:
             values[position] = _json_text(values[position])
         tombstone = () if self.deleted is None else (event.time if event.type == self.deleted else None,)
         return (*values, event.time, *order, *tombstone)
@@ -169,18 +173,6 @@ PROJECTIONS: Mapping[str, Projection] = {
     ),
 }
 """By collection, the second token of the subject. Events of other collections, from later versions, are ignored."""
-
-
-def _json_positions(table: Table) -> Iterable[int]:
-    return _JSON_POSITIONS[table.name]
-
-
-_JSON_POSITIONS: Mapping[str, tuple[int, ...]] = {
-    projection.table.name: tuple(
-        position for position, column in enumerate(projection.table.columns) if isinstance(column.type, JSONB)
-    )
-    for projection in PROJECTIONS.values()
-}
 
 
 def _json_text(value: Any) -> str | None:
