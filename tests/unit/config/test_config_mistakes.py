@@ -149,6 +149,16 @@ def test_a_cluster_name_is_taken_once_in_the_whole_file() -> None:
     assert mistakes(text) == ["5: 'name' of cluster 'vulcan' is taken in line 2: choose another; this one is left out"]
 
 
+def test_a_broken_cluster_keeps_its_name() -> None:
+    """It may be running. If a later entry took its name, a typing error would retire it."""
+    text = "datacenters:\n- id: a\n  clusters:\n  - name: vulcan\n  - {name: vulcan, kubeconfig: k}\n"
+    assert mistakes(text) == [
+        "4: cluster 'vulcan' has no 'kubeconfig': add it",
+        "5: 'name' of cluster 'vulcan' is taken in line 4: choose another; this one is left out",
+    ]
+    assert config.read(text, FILE).clusters == ()
+
+
 def test_all_mistakes_are_reported_at_once_in_the_order_of_lines() -> None:
     """One run of check is enough to correct a file."""
     found = mistakes("""datacenters:

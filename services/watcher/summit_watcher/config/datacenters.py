@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from summit_models.contract import ClusterName, DatacenterId
-from summit_watcher.config.entries import EXAMPLE, ClusterEntry, DatacenterEntry, EntryT, FileEntry, checked
+from summit_watcher.config.entries import (
+    EXAMPLE,
+    ClusterEntry,
+    DatacenterEntry,
+    EntryT,
+    FileEntry,
+    checked,
+    is_identifier,
+)
 from summit_watcher.config.yaml_position import Document, Location, NotYamlError, parse
 
 
@@ -97,14 +105,14 @@ class _Reader:
         self.mistakes: list[Mistake] = []
         self._path = path
         self._document = document
-        self._taken: dict[str, Location] = {}
+        self._taken: dict[tuple[str, str], Location] = {}
 
     def datacenters(self) -> Iterator[DatacenterConfig]:
         file = self._entry(FileEntry, self._document.value, (), "the file")
         for index, data in enumerate(file.datacenters if file else ()):
             place = ("datacenters", index)
             entry = self._entry(DatacenterEntry, data, place, _label("datacenter", data, "id"))
-            if entry and self._takes(f"'id' of datacenter {entry.id!r}", place):
+            if self._takes("datacenter", data, "id", place) and entry:
                 yield DatacenterConfig(
                     DatacenterId(entry.id),
                     entry.name or entry.id,
@@ -119,7 +127,7 @@ class _Reader:
             place = (*above, "clusters", index)
             data, body = _named_by_key(item, place)
             entry = self._entry(ClusterEntry, data, body, _label("cluster", data, "name"))
-            if entry and self._takes(f"'name' of cluster {entry.name!r}", place):
+            if self._takes("cluster", data, "name", place) and entry:
                 yield ClusterConfig(
                     ClusterName(entry.name),
                     DatacenterId(datacenter.id),
@@ -137,12 +145,17 @@ class _Reader:
             self._mistake(place, f"{key!r} of {label} is given twice: keep one, the first is used")
         return entry
 
-    def _takes(self, name: str, place: Location) -> bool:
-        """Whether nothing before has this name."""
-        if (first := self._taken.setdefault(name, place)) == place:
+    def _takes(self, noun: str, data: Any, key: str, place: Location) -> bool:
+        """Whether nothing before has the same name. A broken entry keeps its name: what it declares may be running."""
+        name = data.get(key) if isinstance(data, dict) else None
+        if not isinstance(name, str) or not is_identifier(name := name.strip()):
+            return True
+        if (first := self._taken.setdefault((noun, name), place)) == place:
             return True
         line = self._document.line(first)
-        self._mistake(place, f"{name} is taken in line {line}: choose another; this one is left out")
+        self._mistake(
+            place, f"{key!r} of {noun} {name!r} is taken in line {line}: choose another; this one is left out"
+        )
         return False
 
     def _mistake(self, place: Location, text: str) -> None:
@@ -161,7 +174,8 @@ def _named_by_key(data: Any, place: Location) -> tuple[Any, Location]:
     if not unknown or "name" in data:
         return data, place
     names = [key for key in unknown if data[key] is None] or unknown
-    if len(names) > 1 or not isinstance(below := data[names[0]] or {}, dict):
+    below = {} if data[names[0]] is None else data[names[0]]
+    if len(names) > 1 or not isinstance(below, dict):
         return data, place
     beside = {key: value for key, value in data.items() if key != names[0]}
     return beside | below | {"name": names[0]}, (*place, names[0]) if below else place
