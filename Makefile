@@ -61,7 +61,7 @@ openapi: $(STAMP) ## Write docs/openapi.json from the api
 	$(PYTHON_BIN) -m summit_api.openapi > docs/openapi.json.partial
 	@mv docs/openapi.json.partial docs/openapi.json
 
-asyncapi: $(STAMP) ## Write docs/asyncapi.json from the models' fields
+asyncapi: $(STAMP) ## Write docs/asyncapi.json from the events' fields
 	$(PYTHON_BIN) -m summit_api.asyncapi > docs/asyncapi.json.partial
 	@mv docs/asyncapi.json.partial docs/asyncapi.json
 
