@@ -34,7 +34,7 @@ ENDLESS = "/api/v1/events"
 """A feed never ends; its own tests ask it."""
 
 NOT_HERE = {501}
-"""What this version cannot do is said, and is no failure of the server."""
+"""This version cannot do it, and answers so: that is not a failure of the server."""
 
 KNOWN = {
     "datacenter": "dc-solna",
@@ -49,7 +49,7 @@ KNOWN = {
 }
 
 NO_TOKENS = SchemathesisConfig.from_dict({"generation": {"with-security-parameters": False}})
-"""Made-up tokens would make each answer a 401; who asks without one is an admin here."""
+"""Made-up tokens would make each answer a 401; requests without one are an admin's here."""
 
 CHECKS = [
     status_code_conformance,
@@ -108,8 +108,8 @@ def asking(operation: Any, base_url: str, statuses: set[int]) -> Callable[[], No
     return ask  # type: ignore[no-any-return]
 
 
-async def test_every_operation_answers_as_the_document_says(nats_url: str, database_url: str) -> None:
-    """Whatever is asked: a status, a type, headers and a body that are told, and never a mistake of ours."""
+async def test_every_operation_answers_as_declared(nats_url: str, database_url: str) -> None:
+    """For any request: status, type, headers and body are as declared, and never a 500."""
     async with editing(nats_url, database_url) as api:
         await api.publish(cluster_event(), migration_event("m"))
         app = create_app(api.services)

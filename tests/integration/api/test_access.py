@@ -1,4 +1,4 @@
-"""Who may do what: every operation for every kind of caller, and the part of the fleet that each sees."""
+"""Access: every operation for every role, and the errors that callers get."""
 
 import asyncio
 import contextlib
@@ -124,7 +124,7 @@ async def test_refusals_say_what_is_needed(stack: Stack) -> None:
         assert headers.get("Authorization", "-")[7:] not in answer.text or not headers
 
 
-async def test_viewer_is_told_which_role_it_lacks(database_url: str, policy: PolicyFile) -> None:
+async def test_viewer_learns_which_role_is_needed(database_url: str, policy: PolicyFile) -> None:
     """403 names the role that is needed and the one that asks."""
     async with api_stack(database_url, Access(policy=policy)) as stack:
         changing = [key for key, role in roles(stack.app).items() if role and role > Role.VIEWER]
@@ -135,7 +135,7 @@ async def test_viewer_is_told_which_role_it_lacks(database_url: str, policy: Pol
 
 
 async def test_entity_tag_of_one_is_not_confirmed_to_another(stack: Stack) -> None:
-    """Who sees another part of the fleet has another answer, at the same revision."""
+    """A reader of another part of the fleet gets another answer at the same revision."""
     tag = (await stack.http.get("/api/v1/vms", headers=bearer(LIMITED["solna"]))).headers["ETag"]
     for name, status in (("solna", 304), ("everything", 200)):
         answer = await stack.http.get("/api/v1/vms", headers=bearer(LIMITED[name]) | {"If-None-Match": tag})
@@ -150,7 +150,7 @@ async def test_token_ends_with_its_line(stack: Stack, policy: PolicyFile) -> Non
 
 
 async def test_person_has_the_role_of_the_first_group_in_the_file(database_url: str, policy: PolicyFile) -> None:
-    """With its limits; who is in none of them is known, and has no role here."""
+    """With its limits. A person in none of the groups is known but has no role."""
     async with (
         issuing() as there,
         following(there.url) as ours,
@@ -212,7 +212,7 @@ async def test_no_page_of_elsewhere_changes_anything(database_url: str, headers:
             assert (answer.status_code, answer.headers["Content-Type"]) == (status, "application/problem+json")
 
 
-async def test_name_of_the_api_is_said_by_its_settings(database_url: str) -> None:
+async def test_settings_have_the_names_of_the_api(database_url: str) -> None:
     """What it listens on, and the origins that are listed; the refusal says so."""
     ours = Access(anonymous=Role.OPERATOR, origins=["https://vms.example.com"], host="fleet.example.com")
     for host in ("vms.example.com", "fleet.example.com:3001", "localhost:3001", "[::1]:3001", "192.0.2.7"):

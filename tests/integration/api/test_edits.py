@@ -94,7 +94,7 @@ async def test_id_returns_after_its_vm_was_removed(api: Editing) -> None:
 
 
 async def test_vm_is_edited(api: Editing) -> None:
-    """Only what is said changes, and the event has the old values."""
+    """Only the given members change, and the event has the old values."""
     await add(api, id="vm-001", cpu=4, cluster="old-vmware")
     answer = await api.ask("PATCH", f"{VMS}/vm-001", {"name": "new web", "status": "stopped", "cluster": ""})
     assert answer.json() == {
@@ -110,7 +110,7 @@ async def test_vm_is_edited(api: Editing) -> None:
     assert await names(api) == {SOLNA: ["erp", "new web"], UPPSALA: []}
 
 
-async def test_saying_what_is_so_changes_nothing(api: Editing) -> None:
+async def test_edit_without_a_difference_changes_nothing(api: Editing) -> None:
     """A client that sends a whole VM back makes no event; also of a watched VM, whose MiB are rounded."""
     await add(api, id="vm-001", cpu=4)
     before = await api.newest()
@@ -121,7 +121,7 @@ async def test_saying_what_is_so_changes_nothing(api: Editing) -> None:
 
 
 async def test_of_two_edits_at_once_none_is_lost_in_silence(api: Editing) -> None:
-    """Each is done, or refused and told so; who is refused and asks again has it done."""
+    """Each edit is made, or rejected with an error; a rejected one succeeds when it is repeated."""
     await add(api, id="vm-001", cpu=1)
     waiting: list[dict[str, int]] = [{"cpu": 2}, {"memory": 4096}, {"disk": 40}]
     while waiting:
@@ -133,7 +133,7 @@ async def test_of_two_edits_at_once_none_is_lost_in_silence(api: Editing) -> Non
     assert (vm["cpu"], vm["memory"], vm["disk"]) == (2, 4096, 40)
 
 
-async def test_two_who_add_one_id_at_once_do_not_add_two(api: Editing) -> None:
+async def test_one_id_that_is_added_twice_at_once_is_added_once(api: Editing) -> None:
     """Also in two datacenters."""
     answers = await asyncio.gather(
         *(
@@ -233,7 +233,7 @@ async def test_edit_that_the_tables_do_not_have_yet_is_answered_so(nats_url: str
 
 
 async def test_vm_that_is_moved_and_removed_at_once_is_one_of_the_two(api: Editing) -> None:
-    """Whoever is second is refused: nobody is told that a VM is gone which is somewhere else."""
+    """The second one is rejected: no event ends a VM that is in another datacenter."""
     await add(api, id="vm-001")
     moved, removed = await asyncio.gather(
         api.ask("POST", "/migrate", {"vmId": "vm-001", "fromDC": SOLNA, "toDC": UPPSALA}),

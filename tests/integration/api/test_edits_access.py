@@ -1,4 +1,4 @@
-"""Who may edit by hand, and where: what one may not see does not exist, for edits too."""
+"""Roles and limits of edits by hand: an object that a principal may not see does not exist for its edits."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -49,7 +49,7 @@ async def statuses(api: Editing, caller: str, *requests: tuple[str, str, Any]) -
 
 
 async def test_admins_edit_and_operators_move(api: Editing) -> None:
-    """Viewers do neither, and who has no token nothing at all."""
+    """Viewers do neither, and clients without a token do nothing."""
     everything = (ADD, RENAME, EDIT, CHOOSE, MOVE, REMOVE)
     assert await statuses(api, "viewer", *everything) == [403] * 6
     assert (await api.ask(*ADD)).status_code == 401
@@ -57,7 +57,7 @@ async def test_admins_edit_and_operators_move(api: Editing) -> None:
     assert await statuses(api, "admin", ADD, RENAME, REMOVE) == [200, 200, 204]
 
 
-async def test_who_is_limited_to_a_datacenter_edits_only_there(api: Editing) -> None:
+async def test_admin_of_a_datacenter_edits_only_there(api: Editing) -> None:
     """The other one is not found, neither as a place nor as a target."""
     elsewhere = [
         ("POST", f"/admin/datacenters/{UPPSALA}/vms", {"name": "new"}),
@@ -70,7 +70,7 @@ async def test_who_is_limited_to_a_datacenter_edits_only_there(api: Editing) -> 
     assert chosen == {"ok": True, "migrated": False, "reason": "No target datacenter available"}
 
 
-async def test_who_is_limited_to_a_namespace_adds_only_there(api: Editing) -> None:
+async def test_admin_of_a_namespace_adds_only_there(api: Editing) -> None:
     """A VM without a namespace could not be seen by whoever added it."""
     inside = ("POST", ADD[1], {"name": "new", "namespace": "prod"})
     assert await statuses(api, "prod", ADD, EDIT, inside) == [403, 404, 200]

@@ -1,4 +1,4 @@
-"""Edits by hand while NATS is away or silent: refused, or told that nobody knows; never done twice or by half."""
+"""Edits by hand while NATS is away or silent: rejected or reported as unsure, never made twice or by half."""
 
 import os
 import signal
@@ -41,7 +41,7 @@ async def test_edits_are_refused_until_nats_is_back(tmp_path: Path, database_url
         await stack.__aexit__(None, None, None)
 
 
-async def test_edit_without_an_answer_is_told_to_be_unsure(tmp_path: Path, database_url: str) -> None:
+async def test_edit_without_an_answer_is_reported_as_unsure(tmp_path: Path, database_url: str) -> None:
     """The server was frozen; when it goes on it may do what it was asked. Reading tells, and repeating does no harm."""
     impatient = ApiTimes(nats=NatsTimes(answer_seconds=1.0))
     async with (

@@ -48,7 +48,7 @@ async def test_an_event_changes_every_list(stack: Stack) -> None:
     assert await changed(stack, known) == set(LISTS)
 
 
-async def test_a_cluster_that_falls_silent_changes_what_shows_staleness(stack: Stack) -> None:
+async def test_a_cluster_that_becomes_stale_changes_lists_that_show_staleness(stack: Stack) -> None:
     """Though no row has changed."""
     stack.now = NOW + 60 * SECOND
     known = await tags(stack)
@@ -69,7 +69,7 @@ async def test_ages_are_confirmed_for_a_minute_at_most(stack: Stack) -> None:
     assert await changed(stack, known) == {"/datacenters", "/vms", "/clusters"}
 
 
-async def test_a_word_of_a_cluster_changes_the_clusters(stack: Stack) -> None:
+async def test_a_report_of_a_cluster_changes_the_clusters(stack: Stack) -> None:
     """Their last contact is shown."""
     known = await tags(stack)
     stack.freshness.note(health(CLUSTER, last_contact=NOW + SECOND))

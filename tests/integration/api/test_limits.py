@@ -113,7 +113,7 @@ async def test_head_that_is_too_long_or_wrong_or_late(port: int, request_: bytes
     assert (got, words in detail) == (status, True), detail
 
 
-async def test_connection_that_says_nothing_is_closed(port: int) -> None:
+async def test_silent_connection_is_closed(port: int) -> None:
     """Without an answer: nothing was asked."""
     assert await said(port) == b""
 
@@ -129,7 +129,7 @@ async def test_further_requests_have_their_own_time(port: int) -> None:
 
 
 async def test_body_that_is_too_large(port: int) -> None:
-    """Whether its size is told or not, and whether the route reads it or not."""
+    """Whether its size is declared or not, and whether the route reads it or not."""
     async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
 
         async def chunks() -> AsyncIterator[bytes]:
@@ -144,13 +144,13 @@ async def test_body_that_is_too_large(port: int) -> None:
 
 
 async def test_body_that_does_not_come(port: int) -> None:
-    """It is the client who is late."""
+    """The client is late, not the api."""
     answer = await said(port, b"POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\nConnection: close\r\n\r\nabc")
     assert problem(answer) == (408, "the request did not arrive completely within 0.5 s")
 
 
 async def test_answer_that_does_not_come(port: int) -> None:
-    """Its work is ended, and the client told to come again."""
+    """Its work is cancelled, and the client may try again."""
     async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
         answer = await http.get("/slow")
     assert (answer.status_code, answer.json()["title"], answer.headers["Retry-After"]) == (503, "Timeout", "2")
@@ -187,7 +187,7 @@ async def test_more_requests_than_there_are_places() -> None:
 
 
 async def test_client_that_asks_too_often(database_url: str) -> None:
-    """429 with the seconds to wait, also for who tries tokens; probes are not counted."""
+    """429 with the seconds to wait, also for wrong tokens; probes are not counted."""
     async with api_stack(database_url) as stack:
         stack.app.state.services = replace(stack.app.state.services, clients=Clients(requests_per_second=0.1, burst=2))
         answers = [await stack.http.get("/api/v1/status") for _ in range(3)]

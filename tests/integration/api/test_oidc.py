@@ -157,7 +157,7 @@ async def test_flood_of_made_up_keys_does_not_reach_the_issuer(there: TestIssuer
 
 
 async def test_known_keys_go_on_while_the_issuer_is_away(there: TestIssuer, ours: Issuer) -> None:
-    """Who signed in before is not locked out; of an unknown key it cannot be said whether it is good."""
+    """Nobody with a known key is locked out; an unknown key cannot be checked."""
     await ours.identify(there.token())
     there.status = 500
     unknown = there.token(headers={"kid": "new"})

@@ -98,7 +98,7 @@ def steady_ones(items: Iterable[dict[str, Any]]) -> list[str]:
 
 
 async def test_pages_add_up_to_the_list(database_url: str) -> None:
-    """Neither skipped nor repeated is what stays, for any sort, filter and limit; and the order is what is told."""
+    """VMs that keep their place are neither skipped nor repeated, for any sort, filter and limit, in order."""
     async with api_stack(database_url) as stack:
         await stack.apply(*steady())
         restless = Restless()
@@ -148,7 +148,7 @@ async def test_cursor_with_another_sort_or_filter_is_refused(database_url: str) 
 
 
 async def test_no_cursor_makes_the_api_fail(database_url: str) -> None:
-    """Whatever is sent as one, by whomever, for any order."""
+    """Any text as a cursor, for any order."""
     async with api_stack(database_url) as stack:
         await stack.apply(*steady())
 

@@ -98,7 +98,7 @@ async def test_unknown_path_and_method(http: httpx2.AsyncClient) -> None:
     assert refused.json()["detail"] == "/api/v1/vms does not answer DELETE; it answers GET, HEAD"
 
 
-async def test_refused_method_is_told_all_that_there_are(http: httpx2.AsyncClient) -> None:
+async def test_rejected_method_gets_the_allowed_ones(http: httpx2.AsyncClient) -> None:
     """Whichever route of the path the router looked at last."""
     for method, path, allowed in (
         ("DELETE", "/api/v1/vms", "GET, HEAD"),

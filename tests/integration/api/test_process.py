@@ -113,7 +113,7 @@ async def test_sigterm_while_postgres_stands_still_is_an_orderly_end(database_ur
     assert (child.returncode, b"Traceback" in log) == (0, False), log.decode()
 
 
-async def test_nobody_may_ask_unless_it_is_said_who(database_url: str) -> None:
+async def test_access_must_be_configured(database_url: str) -> None:
     """And the log says so: the default is no way in."""
     async with process(database_url, API_ANONYMOUS_ROLE="") as child:
         base_url = await address(child)
@@ -154,7 +154,7 @@ async def test_wrong_setting_stops_the_start(database_url: str) -> None:
     assert "Traceback" not in log.decode()
 
 
-async def test_clusters_are_fresh_as_soon_as_nats_says_so(database_url: str, nats_url: str) -> None:
+async def test_clusters_are_fresh_once_nats_is_there(database_url: str, nats_url: str) -> None:
     """The process listens to the bucket by itself."""
     async with (
         api_stack(database_url) as stack,

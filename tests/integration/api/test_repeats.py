@@ -1,4 +1,4 @@
-"""What was said by hand is said again before the log forgets it, and when the log was lost."""
+"""Edits are published again before they age out of the log, and when the log was lost."""
 
 from collections.abc import AsyncIterator
 
@@ -31,8 +31,8 @@ async def api(nats_url: str, database_url: str) -> AsyncIterator[Editing]:
         yield api
 
 
-async def test_what_was_said_lately_is_not_repeated(api: Editing) -> None:
-    """Nor what a watcher says, who does so himself."""
+async def test_recent_edit_is_not_repeated(api: Editing) -> None:
+    """Nor is the state of a watched VM, which its watcher repeats."""
     await api.readings.fetch("UPDATE vms SET observed_at = now() - INTERVAL '31 days' WHERE managed")
     before = await stream_state(api.client)
     await repeat(api.client, api.services.read_models, AFTER_SECONDS)
@@ -53,7 +53,7 @@ async def test_silent_vm_is_repeated_once(api: Editing) -> None:
 
 
 async def test_vm_outlives_the_log_that_had_it(api: Editing) -> None:
-    """The log was lost: watchers tell of their clusters again, and the api of what nobody else knows."""
+    """The log was lost: watchers publish their clusters again, and the api publishes the edits."""
     await api.client.jetstream().delete_stream(STREAM)
     await ensure_stream(api.client)
     await publish(api.client, vm_event("other"))

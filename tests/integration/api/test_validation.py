@@ -92,7 +92,7 @@ async def test_wrong_bodies_are_explained(database_url: str) -> None:
             assert not PYDANTIC.search(answer.text), answer.text
 
 
-async def test_body_of_another_type_is_told_which_are_taken(database_url: str) -> None:
+async def test_body_of_another_type_gets_the_accepted_ones(database_url: str) -> None:
     """JSON without a type is taken, as the original does."""
     async with api_stack(database_url) as stack:
         xml = await stack.http.patch(f"/api/v1{SOLNA}", content="<a/>", headers={"Content-Type": "text/xml"})

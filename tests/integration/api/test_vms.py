@@ -51,7 +51,7 @@ async def test_item_has_every_field_of_the_model(stack: Stack) -> None:
     }
 
 
-async def test_list_says_how_far_the_log_was_applied(stack: Stack) -> None:
+async def test_list_has_revision_and_position(stack: Stack) -> None:
     """An empty list has a revision as well; each applied event raises it, and asOf tells when."""
     empty = await stack.get("/api/v1/vms")
     assert (empty["items"], empty["next"], empty["revision"]) == ([], None, 0)

@@ -35,5 +35,5 @@ def test_age_has_two_units_at_most_and_fewer_digits_the_older(duration: dict[str
 
 
 def test_age_of_an_unknown_creation_is_unknown() -> None:
-    """What was never said is not made up."""
+    """An unknown time of creation gives no age."""
     assert age_since(None, datetime.now(UTC)) is None

@@ -32,14 +32,14 @@ JSON = st.recursive(
 
 
 @given(TEXTS, st.none() | st.integers(-(2**63), 2**63 - 1), st.none() | TIMES)
-def test_what_is_encoded_is_decoded(name: str, memory: int | None, created_at: datetime | None) -> None:
+def test_decoding_reverses_encoding(name: str, memory: int | None, created_at: datetime | None) -> None:
     """Any text that Postgres can hold, in any script, numbers, times and nulls."""
     values = [name, memory, created_at]
     assert cursor.decode(cursor.encode("list", values), "list", COLUMNS) == values
 
 
 @given(st.text())
-def test_any_other_text_is_refused(text: str) -> None:
+def test_any_other_text_is_rejected(text: str) -> None:
     """With an error that names the parameter, never with another one."""
     with pytest.raises(InvalidValueError) as refused:
         cursor.decode(text, "list", COLUMNS)
@@ -57,7 +57,7 @@ def test_forged_values_are_values_or_refused(values: object) -> None:
         assert created_at is None or isinstance(created_at, datetime)
 
 
-def test_longest_cursor_is_taken_again() -> None:
+def test_longest_cursor_is_accepted() -> None:
     """A list that can be begun can be read to its end, whatever its VMs are called."""
     order = vm_order(",".join(vms.COLUMNS))
     longest: dict[type, Any] = {str: "\N{OX}" * MAX_TEXT, int: 2**63 - 1, datetime: datetime.max.replace(tzinfo=UTC)}

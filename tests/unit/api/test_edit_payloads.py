@@ -1,4 +1,4 @@
-"""Bodies of edits: what is refused, and that the field is named."""
+"""Bodies of edits: which are rejected, and that the error names the field."""
 
 import asyncio
 from typing import Any
@@ -44,8 +44,8 @@ def sent(model: type[PayloadT], body: bytes, content_type: str = "application/js
         (NewVm, b"[" * 100_000, "body"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(model: type[Any], body: bytes, field: str) -> None:
-    """By the field, in words."""
+def test_impossible_value_is_rejected(model: type[Any], body: bytes, field: str) -> None:
+    """The error names the field and has a sentence."""
     with pytest.raises(InvalidBodyError) as refused:
         sent(model, body)
     assert refused.value.fields[0].field.startswith(field)
@@ -59,5 +59,5 @@ def test_form_has_texts_for_numbers() -> None:
 
 
 def test_json_may_have_whole_numbers_for_degrees() -> None:
-    """JSON knows one kind of number."""
+    """JSON has one kind of number."""
     assert sent(DatacenterPatch, b'{"coordinates": [59, 18]}').coordinates == (59.0, 18.0)

@@ -1,4 +1,4 @@
-"""What an edit makes of a VM, and the events that say so."""
+"""Edits of a VM: the new state, and the events that are published."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -21,7 +21,7 @@ def by_hand(**members: Any) -> Vm:
     return vms.new(NewVm(**{"id": "vm-001", "name": "web"} | members), SOLNA)
 
 
-def test_what_is_not_said_is_unknown() -> None:
+def test_members_that_are_not_given_are_unknown() -> None:
     """No size is made up, no status, no time of creation."""
     vm = by_hand()
     assert (vm.managed, vm.status, vm.cpu, vm.memory_bytes, vm.created_at) == (
@@ -47,7 +47,7 @@ def test_rounded_size_that_stays_keeps_its_bytes() -> None:
 
 
 def test_move_is_an_end_there_and_a_beginning_here() -> None:
-    """Each under the subject of its datacenter; the second tells where the VM comes from."""
+    """Each has the source of its datacenter; the second has the old datacenter in its changes."""
     vm = by_hand()
     ends, begins = vms.changed(vm, vms.moved(vm, UPPSALA, NOW), SEVEN, NOW)
     assert (ends.type, ends.source, ends.data.datacenter) == (VmEventType.DELETED, "/datacenters/dc-solna", SOLNA)
@@ -86,7 +86,7 @@ def test_old_values_in_the_event_lead_back(first: VmPatch, second: VmPatch) -> N
 
 @given(patches, patches)
 def test_same_id_means_same_state(first: VmPatch, second: VmPatch) -> None:
-    """Two edits made from one revision are one event only if they say the same, or one would be lost for the other."""
+    """Two edits made from one revision are one event only if their new state is the same, or one would be lost."""
     vm = by_hand(cpu=2)
     one, other = (vms.changed(vm, vms.patched(vm, patch), SEVEN, NOW)[0] for patch in (first, second))
     assert (one.id == other.id) == (one.data == other.data)

@@ -10,6 +10,6 @@ def test_id_comes_last_where_it_is_not_named() -> None:
     assert str(parse("namespace,-name", KNOWN)) == "namespace,-name,-id"
 
 
-def test_what_follows_the_id_decides_nothing() -> None:
+def test_columns_after_the_id_are_dropped() -> None:
     """No two rows are equal in it; a page that went on in what may be unknown was asked for in no order at all."""
     assert str(parse("name,-id,namespace", KNOWN)) == "name,-id"

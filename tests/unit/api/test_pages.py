@@ -1,4 +1,4 @@
-"""Which browser pages may use the role of who sends no token."""
+"""Which web pages may use the role of clients without a token."""
 
 import pytest
 
@@ -24,7 +24,7 @@ from summit_api.access.pages import is_elsewhere, is_loopback, is_rebound
         ({"sec-fetch-site": "none"}, False),
     ],
 )
-def test_pages_of_elsewhere(headers: dict[str, str], elsewhere: bool) -> None:
+def test_foreign_pages(headers: dict[str, str], elsewhere: bool) -> None:
     """Those of this machine and those that are listed are ours; a program sends no origin."""
     assert is_elsewhere(headers, ["https://ui.example.com"]) is elsewhere
 
@@ -48,8 +48,8 @@ def test_pages_of_elsewhere(headers: dict[str, str], elsewhere: bool) -> None:
         ("[::1", True),
     ],
 )
-def test_names_that_may_lead_here_by_somebody_elses_will(host: str | None, rebound: bool) -> None:
-    """A page that gives its own name our address is told from ours by the name: an address cannot be given away."""
+def test_name_that_somebody_else_may_own(host: str | None, rebound: bool) -> None:
+    """A page whose own name leads to our address is recognised by that name: nobody can own an address."""
     assert is_rebound(host, ["vms.example.com"]) is rebound
 
 

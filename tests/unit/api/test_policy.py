@@ -1,4 +1,4 @@
-"""The access file: which tokens there are, and what groups may do."""
+"""The access file: tokens, and the roles of groups."""
 
 import os
 from datetime import UTC, datetime
@@ -32,7 +32,7 @@ def test_token_has_a_role_and_perhaps_limits() -> None:
 
 
 def test_first_group_in_the_file_decides() -> None:
-    """As in pg_hba.conf: what one gets can be read from top to bottom. A star is everybody."""
+    """As in pg_hba.conf, the file is read from top to bottom. A star is everybody."""
     policy = parse("groups: [{group: ops, role: operator}, {group: dev, role: admin}, {group: '*', role: viewer}]")
     for groups, role in ({"dev", "ops"}, Role.OPERATOR), ({"dev"}, Role.ADMIN), (set[str](), Role.VIEWER):
         grant = policy.of_groups(groups)
@@ -58,7 +58,7 @@ def test_first_group_in_the_file_decides() -> None:
         (f"tokens: [{{name: a, role: admin, sha256: {A}}}, {{name: b, role: admin, sha256: {A}}}]", "same sha256"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_place(text: str, words: str) -> None:
+def test_error_names_the_place(text: str, words: str) -> None:
     """Nothing is guessed, and no value is shown: it may be a token in a wrong place."""
     with pytest.raises(PolicyError) as error:
         parse(text)
@@ -67,7 +67,7 @@ def test_what_is_wrong_is_said_with_its_place(text: str, words: str) -> None:
 
 
 def test_file_is_read_again_when_it_changes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Also when it is replaced; a broken or missing one changes nothing and is told once, until it is good again."""
+    """Also when it is replaced; a broken or missing one changes nothing and is logged once."""
     path = tmp_path / "access.yaml"
     path.write_text(f"tokens: [{{name: a, role: admin, sha256: {A}}}]")
     file = PolicyFile(path)

@@ -9,7 +9,7 @@ from summit_api.problems import ProblemError
 
 
 def test_burst_then_the_average() -> None:
-    """Ten at once, then one each tenth of a second; who is refused is told when to come back, and pays nothing."""
+    """Ten at once, then one each tenth of a second; a rejected request gets the time to wait, and costs nothing."""
     rate = Rate(per_second=10, burst=10)
     assert [rate.take("a", 0.0) for _ in range(10)] == [0.0] * 10
     assert rate.take("a", 0.0) == pytest.approx(0.1)
@@ -26,8 +26,8 @@ def test_clients_do_not_share() -> None:
     assert [rate.take(client, 0.0) for client in "aab"] == [0.0, 1.0, 0.0]
 
 
-def test_memory_is_bounded_whoever_asks() -> None:
-    """Those who have not asked for longest are forgotten first."""
+def test_memory_is_bounded() -> None:
+    """The clients that have been idle for longest are forgotten first."""
     rate = Rate(per_second=1, burst=1)
     for number in range(MOST_CLIENTS + 100):
         rate.take("steady", number / 100)
@@ -36,8 +36,8 @@ def test_memory_is_bounded_whoever_asks() -> None:
     assert "steady" in rate._full_at
 
 
-def test_client_is_who_has_sent_a_token_else_an_address() -> None:
-    """Of IPv6 the network that one customer has."""
+def test_client_is_the_owner_of_the_token_else_an_address() -> None:
+    """For IPv6 it is the network of one customer."""
     somebody, nobody = Principal("token:ci", Role.VIEWER), Principal(ANONYMOUS, Role.VIEWER)
     assert client_of(somebody, "10.0.0.1") == "token:ci"
     assert client_of(nobody, "10.0.0.1") == client_of(None, "10.0.0.1") == "address 10.0.0.1"
@@ -47,8 +47,8 @@ def test_client_is_who_has_sent_a_token_else_an_address() -> None:
     assert client_of(nobody, None) == client_of(nobody, "made up by who sent it") == "address unknown"
 
 
-def test_places_are_given_back() -> None:
-    """However a request or a feed ends; what is full says so, and the others do not feel it."""
+def test_requests_and_feeds_count_until_they_end() -> None:
+    """However they end; a client at its limit is rejected, and others are not affected."""
     clients = Clients(concurrent_requests=1, feeds=1)
     with clients.request("a"), clients.feed("a"), clients.request("b"):
         for place in (clients.request, clients.feed):

@@ -1,4 +1,4 @@
-"""Each operation says what role it needs: a new one that does not fails here."""
+"""Each operation declares the role that it needs: a new one without a role fails here."""
 
 from summit_api.access.principal import Role
 from summit_api.openapi.document import application
@@ -13,8 +13,8 @@ CHANGING = {("GET", "/api/v1/migrate")}
 """The original migrates by GET, too."""
 
 
-def test_all_operations_are_looked_at() -> None:
-    """Lest the others be true of nothing."""
+def test_all_operations_are_checked() -> None:
+    """Otherwise the other tests would check nothing."""
     assert {("GET", "/api/v1/vms"), ("GET", "/health"), *HARMLESS} <= ROLES.keys()
 
 
@@ -29,7 +29,7 @@ def test_reading_is_for_viewers_and_changing_for_operators() -> None:
     assert {operation for operation, role in changing.items() if role is Role.VIEWER} == HARMLESS
 
 
-def test_what_is_declared_by_hand_is_changed_by_admins() -> None:
+def test_only_admins_edit_by_hand() -> None:
     """Datacenters, and virtual machines without a cluster."""
     for (method, path), role in ROLES.items():
         if "/admin/" in path and method != "GET":

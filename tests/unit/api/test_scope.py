@@ -1,4 +1,4 @@
-"""A scope says what part of the fleet a principal sees, in Python and in SQL alike."""
+"""A scope is the part of the fleet that a principal sees, in Python and in SQL alike."""
 
 from summit_api.access.scope import EVERYTHING, Scope
 from summit_api.query.arguments import Arguments, where
@@ -32,7 +32,7 @@ def test_nothing_is_not_everything() -> None:
     assert Scope(datacenters=frozenset()).conditions(Arguments().bind) == ["FALSE"]
 
 
-def test_what_has_no_namespace_is_hidden_from_who_is_limited_to_some() -> None:
+def test_object_without_a_namespace_is_hidden_by_a_limit_to_some() -> None:
     """As `NULL IN (…)` is not true."""
     assert BOTH.allows(SOLNA, "prod")
     assert not BOTH.allows(SOLNA, None)
@@ -40,7 +40,7 @@ def test_what_has_no_namespace_is_hidden_from_who_is_limited_to_some() -> None:
     assert not BOTH.allows(UPPSALA, "prod")
 
 
-def test_fingerprint_depends_on_nothing_but_what_is_seen() -> None:
+def test_fingerprint_depends_only_on_the_limits() -> None:
     """It is part of the entity tags, which several processes must agree on."""
     assert EVERYTHING.fingerprint() is None
     assert BOTH.fingerprint() == Scope(BOTH.datacenters, frozenset({"test", "prod"})).fingerprint()

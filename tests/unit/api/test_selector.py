@@ -1,4 +1,4 @@
-"""Label selectors: kubectl's language, and sentences that say where a text is none."""
+"""Label selectors: kubectl's language, and sentences that name the position of an error."""
 
 import pytest
 from hypothesis import given
@@ -31,7 +31,7 @@ REQUIREMENTS = st.one_of(
         (" a , !b,c!=d ", [Requirement("a", "exists"), Requirement("b", "absent"), Requirement("c", "notin", ("d",))]),
     ],
 )
-def test_what_kubectl_understands(text: str, requirements: list[Requirement]) -> None:
+def test_selectors_of_kubectl(text: str, requirements: list[Requirement]) -> None:
     """Equality in both spellings, sets, existence, and all of them joined by commas."""
     assert parse(text) == tuple(requirements)
 
@@ -50,7 +50,7 @@ def test_what_kubectl_understands(text: str, requirements: list[Requirement]) ->
         ("!!app", "at character 2: '!' where a label is expected"),
     ],
 )
-def test_what_is_no_selector(text: str, sentence: str) -> None:
+def test_error_names_the_position(text: str, sentence: str) -> None:
     """The sentence names the place and what would be right there."""
     with pytest.raises(SelectorError) as error:
         parse(text)
@@ -58,7 +58,7 @@ def test_what_is_no_selector(text: str, sentence: str) -> None:
 
 
 @given(st.lists(REQUIREMENTS, min_size=1))
-def test_what_is_written_is_read_back(requirements: list[Requirement]) -> None:
+def test_parsing_reverses_writing(requirements: list[Requirement]) -> None:
     """Whatever the words are, also `in` and `notin`."""
     assert parse(",".join(map(str, requirements))) == tuple(requirements)
 
@@ -78,7 +78,7 @@ def _sentence(text: str) -> str | None:
     return None
 
 
-def test_not_equal_also_selects_what_has_no_such_label() -> None:
+def test_not_equal_also_selects_vms_without_the_label() -> None:
     """As in Kubernetes."""
     for text in ("app!=web", "app notin (web,db)", "!app"):
         assert matches([parse(text)], {})

@@ -1,4 +1,4 @@
-"""Settings that would let in the wrong ones, or nobody, stop the start of the api."""
+"""Settings that would admit the wrong clients, or none, stop the start of the api."""
 
 import re
 
@@ -19,7 +19,7 @@ from summit_runtime.settings import SettingsError
         ({"API_ACCESS_FILE": "/nowhere/access.yaml"}, "access file /nowhere/access.yaml cannot be read: No such file"),
     ],
 )
-def test_who_may_ask_is_said_rightly_or_nobody_may(
+def test_wrong_access_settings_stop_the_start(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], words: str
 ) -> None:
     """With a sentence that names the variable or the file."""

@@ -16,7 +16,7 @@ KEY = SecretStr("k" * 32)
 VIEWER = Principal("token:a", Role.VIEWER, Scope(frozenset({DatacenterId("dc-solna")})), NOW + timedelta(days=1))
 
 
-def test_ticket_is_good_for_a_minute() -> None:
+def test_ticket_is_valid_for_a_minute() -> None:
     """For the same principal, with the same limits."""
     tickets = Tickets()
     ticket, expires = tickets.new(VIEWER, NOW)
@@ -25,7 +25,7 @@ def test_ticket_is_good_for_a_minute() -> None:
     assert tickets.principal(ticket, NOW + 60 * SECOND) is None
 
 
-def test_ticket_ends_with_the_token_it_was_got_with() -> None:
+def test_ticket_expires_with_its_token() -> None:
     """Nobody outlives a token by it."""
     assert Tickets().new(replace(VIEWER, until=NOW + SECOND), NOW)[1] == NOW + SECOND
 
@@ -37,7 +37,7 @@ def test_replicas_with_one_key_take_each_others_tickets() -> None:
     assert Tickets().principal(ticket, NOW) is None
 
 
-def test_what_is_no_ticket_is_refused() -> None:
+def test_invalid_ticket_is_rejected() -> None:
     """Whatever it is; and nothing in a ticket can be changed."""
     tickets = Tickets(KEY)
     content, signature = tickets.new(VIEWER, NOW)[0].split(".")

@@ -1,4 +1,4 @@
-"""What is said of a wrong value: which, and what is allowed; in our words, whatever pydantic's are."""
+"""The sentence about a wrong value: it has the value and what is allowed, in our words instead of pydantic's."""
 
 from typing import Annotated, Any, Literal
 
@@ -28,7 +28,7 @@ class Everything(BaseModel):
 
 
 @pytest.mark.parametrize(
-    ("given", "field", "said"),
+    ("given", "field", "sentence"),
     [
         ({"limit": "many"}, "limit", "must be a whole number, not 'many'"),
         ({"limit": 1.5}, "limit", "must be a whole number, not 1.5"),
@@ -55,15 +55,15 @@ class Everything(BaseModel):
         ([], "body", "must be an object, not a list"),
     ],
 )
-def test_sentence(given: Any, field: str, said: str) -> None:
-    """The value that was sent is in it, cut where it is long."""
+def test_sentence(given: Any, field: str, sentence: str) -> None:
+    """It has the value, which is cut if it is long."""
     with pytest.raises(ValidationError) as error:
         Everything.model_validate(given)
     (wrong,) = field_errors(error.value.errors())
-    assert (wrong.field, wrong.detail) == (field, said)
+    assert (wrong.field, wrong.detail) == (field, sentence)
 
 
-def test_wrong_value_is_told_once() -> None:
-    """Though two that read a request may both refuse it."""
+def test_wrong_value_is_reported_once() -> None:
+    """Though two dependencies of a route may both reject it."""
     wrong = {"loc": ("query", "revision"), "type": "int_parsing", "msg": "…", "input": "x"}
     assert len(field_errors([wrong, wrong], below=1)) == 1
