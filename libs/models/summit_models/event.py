@@ -3,6 +3,7 @@
 Specification: CloudEvents 1.0.2, JSON event format.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal
@@ -12,7 +13,6 @@ from pydantic import AwareDatetime, Field, JsonValue
 from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.contract import ClusterName, Contract, DatacenterId
 from summit_models.datacenter import Datacenter
-from summit_models.epoch import EpochStart
 from summit_models.migration import Migration
 from summit_models.vm import Vm
 
@@ -68,6 +68,23 @@ class MigrationEventData(Migration):
         description="true: no watch reported the delete, a list no longer contains the object; its last state may "
         "have been another",
     )
+
+
+class EpochStart(Contract):
+    """Events after `revision` under an epoch below `epoch` are stale."""
+
+    epoch: int
+    revision: int = Field(description="Revision of the first event of that epoch")
+
+
+def is_stale_epoch(epoch: int, revision: int, starts: Iterable[EpochStart]) -> bool:
+    """Whether a later epoch of its cluster had begun when an event of this epoch was stored at this revision.
+
+    It is then from a watcher that had lost the cluster to another one, and readers ignore it. The projector meets the
+    starts of epochs as it reads on. A reader of only the last event of each subject, such as a watcher that starts, has
+    them from the newest event of the cluster (`ClusterEvent.epoch_starts`).
+    """
+    return any(epoch < start.epoch and revision > start.revision for start in starts)
 
 
 class CloudEvent(Contract):

@@ -1,12 +1,11 @@
 """Settings by environment only, one class per service; a wrong or unknown variable stops the start, with its name."""
 
 import os
+import re
 from typing import Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
-
-from summit_runtime.public_address import public_address
 
 
 class SettingsError(Exception):
@@ -64,14 +63,20 @@ def _sentence(error: ValidationError, prefix: str) -> str:
     return f"variable {name if name.isupper() else prefix + name.upper()}: {problem}"
 
 
+def public_address(url: str) -> str:
+    """Remove user and password, for each server in a list; NATS accepts a token as the user.
+
+    Remove the options too: Postgres accepts a password there.
+    """
+    return re.sub(r"[^/,]*@", "", url).partition("?")[0]
+
+
 def _shown(name: str, value: object) -> str:
     if isinstance(value, SecretStr):
         return public_address(value.get_secret_value()) if name.endswith("_url") else "***"
     if isinstance(value, frozenset):
         return ",".join(sorted(value))
-    if isinstance(value, tuple):
-        return ",".join(value)
-    return str(value)
+    return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
 class DatabaseSettings(ProcessSettings):

@@ -10,9 +10,9 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from summit_api.access import tokens
 from summit_api.access.pages import ANY, is_loopback
+from summit_runtime.nats.bus import TIMES as NATS_TIMES
+from summit_runtime.nats.bus import NatsTimes
 from summit_runtime.nats.stream import MAX_AGE_SECONDS
-from summit_runtime.nats.times import TIMES as NATS_TIMES
-from summit_runtime.nats.times import NatsTimes
 from summit_runtime.settings import DatabaseSettings
 
 

@@ -13,8 +13,7 @@ from typing import NamedTuple
 
 from summit_models.codec import Decoded, decode_leniently
 from summit_models.contract import Revision
-from summit_models.epoch import EpochStart, is_stale_epoch
-from summit_models.event import CloudEvent
+from summit_models.event import CloudEvent, EpochStart, is_stale_epoch
 from summit_projector.projections import PROJECTIONS, Order, Projection, Row
 from summit_runtime.nats.consumer import StreamMessage
 

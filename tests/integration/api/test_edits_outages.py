@@ -10,8 +10,8 @@ from support.waiting import until
 
 from summit_api.settings import ApiTimes
 from summit_models.event import VmEventType
+from summit_runtime.nats.bus import NatsTimes
 from summit_runtime.nats.stream import stream_state
-from summit_runtime.nats.times import NatsTimes
 
 VM = f"/admin/datacenters/{SOLNA}/vms/vm-001"
 NEW = {"id": "vm-001", "name": "old-web"}

@@ -16,11 +16,11 @@ from support.waiting import until
 
 from summit_models.subject import STREAM
 from summit_runtime.nats import bus
+from summit_runtime.nats.bus import NatsTimes
 from summit_runtime.nats.consumer import StreamMessage, consume
 from summit_runtime.nats.fair_queue import WINDOW_EVENTS
 from summit_runtime.nats.publisher import publishing
 from summit_runtime.nats.stream import MAX_EVENT_BYTES, ensure_stream, stream_config, stream_state, watch_stream
-from summit_runtime.nats.times import NatsTimes
 from summit_runtime.process import FatalError
 from summit_runtime.waiting import end
 from summit_standalone.embedded.child import Child, Program, kept_running

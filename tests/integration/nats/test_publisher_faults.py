@@ -18,10 +18,10 @@ from support.waiting import until
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.subject import STREAM
 from summit_runtime.nats import acknowledged, bus, denied, fair_queue
+from summit_runtime.nats.bus import NatsTimes
 from summit_runtime.nats.consumer import consume
 from summit_runtime.nats.publisher import Publisher, publishing
 from summit_runtime.nats.stream import ensure_stream, stream_config, stream_state
-from summit_runtime.nats.times import NatsTimes
 from summit_runtime.process import FatalError
 from summit_standalone.embedded.child import Child
 

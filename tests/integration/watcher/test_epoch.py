@@ -10,7 +10,7 @@ from support.projecting import publisher
 from summit_models.cluster import ClusterHealth, Heartbeat
 from summit_models.cluster import ConnectionState as State
 from summit_models.contract import ClusterName, DatacenterId
-from summit_models.epoch import EpochStart
+from summit_models.event import EpochStart
 from summit_models.subject import HEALTH_BUCKET, ingest
 from summit_runtime.nats.consumer import last_per_subject
 from summit_watcher.kube.errors import RegressedError, ReplacedError

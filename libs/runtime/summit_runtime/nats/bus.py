@@ -10,6 +10,7 @@ import logging
 import re
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
@@ -23,15 +24,35 @@ from summit_models.subject import INGEST_ROOT
 from summit_runtime import metrics
 from summit_runtime.backoff import Backoff
 from summit_runtime.condition import Condition
-from summit_runtime.nats.times import TIMES, NatsTimes
 from summit_runtime.process import FatalError
-from summit_runtime.public_address import public_address
+from summit_runtime.settings import public_address
 
 logger = logging.getLogger("summit.nats")
 
 MINIMUM_SERVER = (2, 14, 3)
 """Older ones corrupt compressed blocks when they compact (nats-server #8312)."""
 INSTALL_NEWER = f"install {'.'.join(map(str, MINIMUM_SERVER))} or newer"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NatsTimes:
+    """Times of a connection that nobody needs to set."""
+
+    ping_seconds: float = 5.0
+    """How often the connection and the stream are checked."""
+    dead_seconds: float = 45.0
+    """nats-py gives a silent connection up after 30 s and opens another one; one that stays silent is broken."""
+    answer_seconds: float = 5.0
+    """For the answer to a publish; the publisher sends a batch without one again."""
+    loss_check_seconds: float = 5.0
+    """How often the publisher checks that the log still has its end, while the connection holds."""
+    stored_message_seconds: float = 2.0
+    """For the answer to the question whether the log has one message."""
+    denied_retry_seconds: tuple[float, float] = (1.0, 30.0)
+    """First and longest pause before denied events are sent again. Whoever grants the permission waits for them."""
+
+
+TIMES = NatsTimes()
 
 
 class EventClient(Client):

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import uuid4
 
+import msgspec
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import BadSubjectError, MaxPayloadError
 from nats.errors import Error as NatsError
 
-from summit_runtime.nats.answer import Answer, ApiError, decode_answer
 from summit_runtime.waiting import wait
 
 ACK_EVERY = 500
@@ -33,6 +33,23 @@ UNSTORABLE = frozenset({10054})
 """JetStream error codes that no retry can change: 10054, the message is larger than the stream allows."""
 
 _START, _APPEND, _COMMIT = range(3)
+
+
+class ApiError(msgspec.Struct):
+    err_code: int = 0
+    description: str = ""
+
+
+class Answer(msgspec.Struct):
+    """JetStream's answer to a publish: a PubAck, or with a `type` a BatchFlowAck, BatchFlowGap or BatchFlowErr."""
+
+    type: str = ""
+    seq: int = 0
+    count: int = 0
+    error: ApiError | None = None
+
+
+decode_answer = msgspec.json.Decoder(Answer).decode
 
 
 class Message(NamedTuple):

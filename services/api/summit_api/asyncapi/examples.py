@@ -7,10 +7,10 @@ from typing import Any, NamedTuple, TypeVar
 from summit_models.cluster import ClusterHealth, ConnectionState, Heartbeat, ResourceHealth
 from summit_models.contract import Contract
 from summit_models.datacenter import Datacenter, DatacenterValues
-from summit_models.epoch import EpochStart
 from summit_models.event import (
     ClusterEvent,
     DatacenterEvent,
+    EpochStart,
     MigrationEvent,
     MigrationEventData,
     MigrationEventType,

@@ -9,8 +9,7 @@ import asyncpg
 from pydantic import SecretStr
 
 from summit_models.contract import Revision
-from summit_models.epoch import EpochStart
-from summit_models.event import source_of
+from summit_models.event import EpochStart, source_of
 from summit_projector.project import Batch, Entry, Epochs
 from summit_projector.projections import PROJECTIONS, Row
 from summit_projector.settings import ProjectorTimes

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from summit_runtime.public_address import public_address
+from summit_runtime.settings import public_address
 from summit_standalone.commands.table import render
 
 REASON_LENGTH = 100

@@ -15,7 +15,7 @@ from nats.aio.msg import Msg
 from nats.errors import BadSubjectError, NoServersError
 from nats.errors import Error as NatsError
 
-from summit_runtime.public_address import public_address
+from summit_runtime.settings import public_address
 from summit_standalone.errors import StandaloneError
 
 CONNECT_SECONDS = 5

@@ -12,8 +12,7 @@ from typing import NamedTuple
 
 from summit_models.codec import StateCodec
 from summit_models.contract import ClusterName, DatacenterId, Uid
-from summit_models.epoch import EpochStart
-from summit_models.event import MigrationEvent, VmEvent
+from summit_models.event import EpochStart, MigrationEvent, VmEvent
 from summit_models.migration import Migration
 from summit_models.vm import Vm
 

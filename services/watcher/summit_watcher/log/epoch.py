@@ -18,8 +18,7 @@ from nats.js.errors import NotFoundError
 from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.codec import decode_leniently
 from summit_models.contract import ClusterName, DatacenterId, Revision
-from summit_models.epoch import EpochStart
-from summit_models.event import ClusterEvent, cluster_event_type, source_of
+from summit_models.event import ClusterEvent, EpochStart, cluster_event_type, source_of
 from summit_models.subject import STREAM, cluster_subject
 from summit_runtime.nats.append import Basis, append, append_until_stored
 from summit_runtime.nats.consumer import last_per_subject, replay

@@ -7,7 +7,7 @@ from nats.aio.client import Client
 
 from summit_models.codec import Decoded
 from summit_models.contract import ClusterName, DatacenterId, Uid
-from summit_models.epoch import is_stale_epoch
+from summit_models.event import is_stale_epoch
 from summit_runtime.nats.consumer import StreamMessage, last_per_subject, replay
 from summit_runtime.nats.publisher import Publisher
 from summit_watcher.inventory.kinds import KINDS, Kind
