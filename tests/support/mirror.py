@@ -12,7 +12,7 @@ from summit_watcher.listwatch.events import Apply, Delete, Init, InitApply, Init
 from summit_watcher.listwatch.listwatch import ListWatch
 from summit_watcher.listwatch.state import Listing
 from summit_watcher.listwatch.status import ClusterStatus
-from summit_watcher.listwatch.watched import WatchedResource
+from summit_watcher.listwatch.watch import WatchedResource
 from summit_watcher.settings import TIMES, WatcherTimes
 
 NEWEST = Listing()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from summit_models.event import VmEventType
 from summit_watcher.config.datacenters import ClusterConfig
-from summit_watcher.inventory.events import Outgoing
+from summit_watcher.inventory.diff import Outgoing
 
 logger = logging.getLogger("summit.watcher")
 

@@ -26,8 +26,7 @@ from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.errors import HistoryEndedError, RegressedError
 from summit_watcher.kube.resources import WATCHED
 from summit_watcher.listwatch.state import Listing, ListReason
-from summit_watcher.log.cluster_events import ClusterEvents, SupersededError
-from summit_watcher.log.epoch import Epoch
+from summit_watcher.log.epoch import ClusterEvents, Epoch, SupersededError
 from summit_watcher.log.liveness import until_silent
 from summit_watcher.log.positions import Start, last_heartbeat, start
 from summit_watcher.log.recovery import begin

@@ -22,8 +22,7 @@ from summit_models.cluster import ConnectionState
 from summit_runtime.nats.publisher import Publisher
 from summit_watcher.activity import ActivityLog
 from summit_watcher.config.datacenters import ClusterConfig
-from summit_watcher.inventory.diff import Diff
-from summit_watcher.inventory.events import Outgoing
+from summit_watcher.inventory.diff import Diff, Outgoing
 from summit_watcher.inventory.published import Published
 from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.identity import Identity
@@ -32,9 +31,8 @@ from summit_watcher.listwatch.events import InitDone
 from summit_watcher.listwatch.listwatch import ListWatch
 from summit_watcher.listwatch.queue import EventQueue, Part
 from summit_watcher.listwatch.status import ClusterStatus
-from summit_watcher.listwatch.watched import WatchedResource
-from summit_watcher.log.cluster_events import ClusterEvents, SupersededError
-from summit_watcher.log.epoch import Epoch
+from summit_watcher.listwatch.watch import WatchedResource
+from summit_watcher.log.epoch import ClusterEvents, Epoch, SupersededError
 from summit_watcher.log.health import HealthReporter
 from summit_watcher.log.positions import Checkpoint, Start
 from summit_watcher.metrics import EVENTS_PUBLISHED

@@ -13,8 +13,7 @@ from summit_models.cluster import ConnectionState as State
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.subject import ingest
 from summit_runtime.nats.consumer import replay
-from summit_watcher.log.cluster_events import ClusterEvents, SupersededError
-from summit_watcher.log.epoch import Epoch, claim
+from summit_watcher.log.epoch import ClusterEvents, Epoch, SupersededError, claim
 
 DATACENTER, CLUSTER = DatacenterId("dc-solna"), ClusterName("vulcan")
 SUBJECT = f"summit.clusters.{DATACENTER}.{CLUSTER}"

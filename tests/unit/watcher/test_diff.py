@@ -14,8 +14,7 @@ from summit_models.event import MigrationEvent, MigrationEventType, VmEvent, VmE
 from summit_models.subject import subject_of
 from summit_models.vm import VmStatus
 from summit_runtime.nats.consumer import StreamMessage
-from summit_watcher.inventory.diff import Diff
-from summit_watcher.inventory.events import Outgoing
+from summit_watcher.inventory.diff import Diff, Outgoing
 from summit_watcher.inventory.published import Published
 from summit_watcher.kube.resources import (
     CLUSTER_INSTANCETYPES,

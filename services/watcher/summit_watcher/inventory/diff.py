@@ -2,21 +2,42 @@
 
 Nothing is published before the first lists are complete: without its instance, every VM would look stopped. Nor is an
 object deleted because it is missing from a list that left something out.
+
+An event keeps its id however often it is sent, and no other event has it: NATS drops what has an id of the last
+minute. So events are numbered within their epoch. An id made of the content would not do: a state that returns within
+a minute, as that of a migration while VMs of one name follow each other, would be dropped. What a killed watcher had
+published is not made again, since the log is read back first.
+
+A state is encoded once: to compare it, to keep it, and as the greater part of the event.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from pydantic import JsonValue
 
 from summit_models.contract import Uid
-from summit_watcher.inventory import events
+from summit_models.event import source_of
+from summit_models.subject import UNMANAGED
 from summit_watcher.inventory.cluster_cache import ClusterCache
-from summit_watcher.inventory.events import Outgoing
-from summit_watcher.inventory.kinds import KINDS, VM_KIND, Kind
-from summit_watcher.inventory.published import Published
+from summit_watcher.inventory.kinds import KINDS, VM_KIND, Joined, Kind, Model
+from summit_watcher.inventory.published import Published, PublishedState
 from summit_watcher.kube.manifests.metadata import Manifest
 from summit_watcher.kube.resources import VIRTUAL_MACHINES, Resource
 from summit_watcher.listwatch.events import ListWatchEvent, turns
+
+
+class Outgoing(NamedTuple):
+    """An event, ready to be published."""
+
+    type: StrEnum
+    subject: str
+    id: str
+    body: bytes
+    name: str
+    """Of the VM or migration, for the log."""
 
 
 def _now() -> datetime:
@@ -73,7 +94,7 @@ class Diff:
         for kind in KINDS:
             for uid, last in list(self.published.of(kind.collection).items()):
                 if now - last.at > older_than and kind.is_repeated(last.state):
-                    yield events.observed(self.published, kind, uid, now)
+                    yield observed(self.published, kind, uid, now)
 
     def _is_ready(self, kind: Kind[Any]) -> bool:
         if kind in self._compared:
@@ -94,7 +115,7 @@ class Diff:
                 yield event
         for uid in touched.keys() - gone:
             joined = kind.join(self.cache, self.published, uid)
-            if event := events.changed(self.published, kind, joined, self._clock()):
+            if event := changed(self.published, kind, joined, self._clock()):
                 yield event
 
     def _deleted(self, kind: Kind[Any], uid: Uid) -> Outgoing | None:
@@ -109,4 +130,80 @@ class Diff:
             return None
         version = end.version if end else store.list_version
         by_comparison = end.by_comparison if end else True
-        return events.deleted(self.published, kind, uid, version, self._clock(), by_comparison=by_comparison)
+        return deleted(self.published, kind, uid, version, self._clock(), by_comparison=by_comparison)
+
+
+def changed(published: Published, kind: Kind[Any], joined: Joined[Model], now: datetime) -> Outgoing | None:
+    """Keep the present state of an object, and make the event that says what changed; None when nothing did.
+
+    An unchanged state whose last event is of a stale epoch is published again.
+    """
+    model, versions = joined
+    states, state = published.of(kind.collection), kind.codec.encode(model)
+    last = states.get(model.id)
+    if last is not None and last.is_last and last.state == state:
+        return None
+    states[model.id] = present = PublishedState(state, versions, now)
+    if last is None or not last.is_known:
+        return _event(published, kind, "CREATED", model, present)
+    if last.state == state:
+        return _event(published, kind, "OBSERVED", model, present)
+    return _event(published, kind, "UPDATED", model, present, changes=kind.codec.changes(last.state, model))
+
+
+def deleted(
+    published: Published, kind: Kind[Any], uid: Uid, version: int, now: datetime, *, by_comparison: bool
+) -> Outgoing | None:
+    """Drop an object, and make the event that says so, with its last state; None when it was never published.
+
+    `version` is the resourceVersion of the delete.
+    """
+    last = published.of(kind.collection).pop(uid, None)
+    if last is None:
+        return None
+    model = kind.when_gone(kind.codec.decode(last.state), not by_comparison)
+    own = kind.resources.index(kind.resource_of(last.state))
+    versions = tuple(max(v, version) if i == own else v for i, v in enumerate(last.versions))
+    final = PublishedState(kind.codec.encode(model), versions, now)
+    return _event(published, kind, "DELETED", model, final, final_state_unknown=by_comparison)
+
+
+def observed(published: Published, kind: Kind[Any], uid: Uid, now: datetime) -> Outgoing:
+    """Repeat an unchanged state, so that the last event of a living object never ages out of the log."""
+    states = published.of(kind.collection)
+    states[uid] = repeated = states[uid]._replace(at=now)
+    return _event(published, kind, "OBSERVED", kind.codec.decode(repeated.state), repeated)
+
+
+def _event(
+    published: Published,
+    kind: Kind[Any],
+    type_name: str,
+    model: Model,
+    present: PublishedState,
+    *,
+    changes: Mapping[str, JsonValue] | None = None,
+    final_state_unknown: bool = False,
+) -> Outgoing:
+    type_ = kind.types[type_name]
+    namespace = model.namespace or UNMANAGED
+    published.events += 1
+    verb = type_.rpartition(".")[2]
+    event_id = f"{published.cluster}/{published.epoch}/{published.events}/{model.id}/{verb}"
+    about = {
+        "changes": changes or {},
+        **kind.versions_field(present.versions),
+        "final_state_unknown": final_state_unknown,
+    }
+    body = kind.codec.encode_event(
+        present.state,
+        about,
+        id=event_id,
+        source=source_of(published.datacenter, published.cluster),
+        subject=f"{namespace}/{model.name}",
+        time=present.at,
+        epoch=published.epoch,
+        type=type_,
+    )
+    subject = kind.subject(published.datacenter, published.cluster, namespace, model.name)
+    return Outgoing(type_, subject, event_id, body, model.name)

@@ -1,7 +1,7 @@
 """What readers of the log know of one cluster: the last state of each object that the log has a valid event of.
 
 It is the watcher's only memory, and the stream holds it: at start it is read back (`log.recovery`). An event is made
-only when a new state differs from the one here (see `events`).
+only when a new state differs from the one here (see `diff`).
 """
 
 from collections import defaultdict

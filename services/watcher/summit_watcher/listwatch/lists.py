@@ -24,8 +24,7 @@ from summit_watcher.listwatch.state import (
     after_streaming_list,
     needs_confirmation,
 )
-from summit_watcher.listwatch.watch import Batches, batches, follow
-from summit_watcher.listwatch.watched import WatchedResource
+from summit_watcher.listwatch.watch import Batches, WatchedResource, batches, follow
 
 T = TypeVar("T", bound=Manifest)
 

@@ -15,8 +15,7 @@ from summit_watcher.kube.failure import classify
 from summit_watcher.kube.manifests.metadata import Manifest
 from summit_watcher.listwatch.lists import list_objects, list_once
 from summit_watcher.listwatch.state import Listing, Next, StreamState, Verifying, Watching, after_silence
-from summit_watcher.listwatch.watch import watch
-from summit_watcher.listwatch.watched import WatchedResource
+from summit_watcher.listwatch.watch import WatchedResource, watch
 
 T = TypeVar("T", bound=Manifest)
 

@@ -1,26 +1,62 @@
-"""Watches of one resource: one request, and its events on their way to the sink until it ends."""
+"""Watches of one resource: one request, its lines, and their events on the way to the sink until it ends."""
 
 import asyncio
 import random
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TypeAlias, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from summit_models.cluster import ConnectionState
-from summit_watcher.kube.errors import HistoryEndedError, LostError, WatcherError
+from summit_watcher.kube.connection import ClusterConnection
+from summit_watcher.kube.errors import (
+    ErrorEvent,
+    HistoryEndedError,
+    LostError,
+    RegressedError,
+    StatusError,
+    UndecodableLine,
+    WatcherError,
+)
 from summit_watcher.kube.manifests.metadata import Manifest
-from summit_watcher.kube.resources import WatchEvent
+from summit_watcher.kube.resources import Resource, WatchEvent
 from summit_watcher.kube.transport import Timeouts
-from summit_watcher.listwatch.events import event_of
-from summit_watcher.listwatch.lines import BATCH_EVENTS, LineBuffer, decoded
-from summit_watcher.listwatch.state import Next, WatchEnd, Watching, after_watch
-from summit_watcher.listwatch.watched import WatchedResource
+from summit_watcher.listwatch.events import Sink, event_of
+from summit_watcher.listwatch.state import Next, WatchEnd, Watching, after_watch, has_regressed
+from summit_watcher.listwatch.status import ListWatchStatus
+from summit_watcher.settings import WatcherTimes
 
 T = TypeVar("T", bound=Manifest)
 
 Batches: TypeAlias = AsyncGenerator[Sequence[WatchEvent[T]]]
+
+BATCH_EVENTS = 256
+"""A busy stream gives the event loop back at least so often, or one cluster would starve the others' idle timers."""
+MAX_LINE_BYTES = 8 * 1024 * 1024
+"""Objects in etcd are at most 1.5 MiB; a line that does not end is not one of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchedResource(Generic[T]):
+    """One resource of one cluster, as each request of its list-watch needs it."""
+
+    connection: ClusterConnection
+    resource: Resource[T]
+    sink: Sink[T]
+    """While it is busy nothing is read, and the server cuts off a watch that stalls for long. So a sink that may be
+    slow has a queue, and raises BackpressureError when that is full: the watch is closed, and resumed after what the
+    sink has taken."""
+    deletions: Callable[[], tuple[int, int]]
+    """How many objects are known, and how many of these the present list has not contained."""
+    status: ListWatchStatus
+    times: WatcherTimes
+
+    def check_version(self, seen: str, resource_version: str) -> None:
+        """Raise RegressedError when the server was further before."""
+        if has_regressed(seen, resource_version):
+            self.status.metrics.regressions.inc()
+            raise RegressedError(self.resource.plural, seen, resource_version)
 
 
 async def watch(watched: WatchedResource[T], watching: Watching) -> Next:
@@ -109,3 +145,49 @@ async def _pass_on(watched: WatchedResource[T], batch: Sequence[WatchEvent[T]], 
         status.last_event = status.last_contact
         if status.state is not ConnectionState.SYNCED:
             status.synced()
+
+
+def decoded(resource: Resource[T], lines: Sequence[bytes]) -> Iterator[Sequence[WatchEvent[T]]]:
+    """The events of some lines, in batches. Raises ErrorEvent or UndecodableLine after the events before it."""
+    batch: list[WatchEvent[T]] = []
+    for line in lines:
+        try:
+            batch.append(resource.decode_event(line))
+        except StatusError as error:
+            yield batch
+            raise ErrorEvent(error.code, error.reason, error.message, error.retry_after_seconds) from error
+        except UndecodableLine:
+            yield batch
+            raise
+        if len(batch) == BATCH_EVENTS:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+class LineBuffer:
+    r"""Cuts a stream of bytes at "\n"; the beginning of a line waits for its end."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._length = 0
+
+    @property
+    def has_rest(self) -> bool:
+        return bool(self._parts)
+
+    def feed(self, chunk: bytes) -> Sequence[bytes]:
+        r"""The lines that are complete now, each with its "\n". Raises UndecodableLine for an endless one."""
+        end = chunk.rfind(b"\n") + 1
+        lines = chunk[:end].splitlines(keepends=True)
+        if lines:
+            lines[0] = b"".join((*self._parts, lines[0]))
+            self._parts.clear()
+            self._length = 0
+        if end < len(chunk):
+            self._parts.append(chunk[end:])
+            self._length += len(chunk) - end
+        if self._length > MAX_LINE_BYTES:
+            raise UndecodableLine("a watch line does not end", b"".join(self._parts))
+        return lines

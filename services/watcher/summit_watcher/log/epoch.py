@@ -20,9 +20,9 @@ from summit_models.codec import decode_leniently
 from summit_models.contract import ClusterName, DatacenterId, Revision
 from summit_models.event import ClusterEvent, EpochStart, cluster_event_type, source_of
 from summit_models.subject import STREAM, cluster_subject
-from summit_runtime.nats.append import Basis, append, append_until_stored
+from summit_runtime.nats.append import Basis, ConflictError, append, append_until_stored
 from summit_runtime.nats.consumer import last_per_subject, replay
-from summit_watcher.kube.errors import HistoryEndedError, ReplacedError
+from summit_watcher.kube.errors import HistoryEndedError, ReplacedError, WatcherError
 
 EPOCH_STARTS_KEPT = 128
 """Five kilobytes in each event of a cluster. More epochs start only where none lasts until the log is read back."""
@@ -31,6 +31,13 @@ RETIRED = cluster_event_type(ConnectionState.RETIRED)
 
 NO_EVENT = decode_leniently(ClusterEvent, b"")
 """Stands for the newest event of a cluster that has none."""
+
+
+class SupersededError(WatcherError):
+    """Another watcher has begun to watch the cluster. Readers ignore what this one publishes from then on."""
+
+    def __init__(self, ours: int, newest: int) -> None:
+        super().__init__(f"another watcher has begun to watch it, with epoch {newest} after our {ours}")
 
 
 class Epoch(NamedTuple):
@@ -120,6 +127,59 @@ def _starts_before(last: ClusterEvent, revision: Revision) -> tuple[EpochStart, 
         return starts
     oldest, second, *rest = starts
     return EpochStart(epoch=second.epoch, revision=oldest.revision), *rest
+
+
+class ClusterEvents:
+    """The cluster's own events of one epoch: each is stored only onto the one before it.
+
+    So none of ours enters the cluster's subject after another watcher has begun, and the newest event of a cluster is
+    always one of its newest epoch. A watcher that has lost the cluster learns it when its next event is refused.
+    Otherwise two watchers would go on side by side, and readers would ignore one of them.
+    """
+
+    def __init__(self, client: Client, epoch: Epoch) -> None:
+        self._client = client
+        self._epoch = epoch
+        self._subject = cluster_subject(epoch.datacenter, epoch.cluster)
+        self._last = Revision(epoch.began)
+        self._is_due = False
+        """Something else than the health has changed."""
+
+    async def publish(self, health: ClusterHealth) -> None:
+        """Store the present health of the cluster.
+
+        Raises SupersededError, and NotStoredError or what NATS raises when it is away.
+        """
+        while True:
+            try:
+                event = cluster_event(health, self._epoch)
+                self._last = await append(self._client, [event], Basis(self._subject, self._last))
+                break
+            except ConflictError:
+                await self.confirm()
+        self._is_due = False
+        if not self._epoch.began:
+            self._epoch = self._epoch._replace(began=self._last)
+
+    async def confirm(self) -> bool:
+        """Make sure that this epoch is the newest; False if the newest event is not ours, or is out of date.
+
+        Raises SupersededError, and what NATS raises when it is away.
+        """
+        newest, revision = await newest_event(self._client, self._subject)
+        ours = self._epoch
+        if newest.epoch > ours.number or (newest.epoch == ours.number and newest.began != ours.began):
+            raise SupersededError(ours.number, newest.epoch)
+        if revision < ours.began:
+            self._epoch = ours._replace(began=0)  # the log has lost its end: our next event begins the epoch again
+        before, self._last = self._last, revision
+        return revision == before and not self._is_due
+
+    def drop_earlier_starts(self) -> None:
+        """Note that no last event of an object is of a stale epoch any more: later watchers need not look for one."""
+        if self._epoch.earlier:
+            self._epoch = self._epoch._replace(earlier=())
+            self._is_due = True
 
 
 async def read_epoch_starts(client: Client, datacenter: DatacenterId, cluster: ClusterName) -> list[EpochStart]:

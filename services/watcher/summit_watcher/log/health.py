@@ -26,8 +26,7 @@ from summit_watcher.kube.identity import Identity
 from summit_watcher.kube.resources import CLUSTER_INSTANCETYPES, INSTANCETYPES, VIRTUAL_MACHINES
 from summit_watcher.listwatch.queue import EventQueue
 from summit_watcher.listwatch.status import ClusterStatus, ListWatchStatus
-from summit_watcher.log.cluster_events import ClusterEvents
-from summit_watcher.log.epoch import Epoch
+from summit_watcher.log.epoch import ClusterEvents, Epoch
 from summit_watcher.log.positions import Checkpoint
 from summit_watcher.settings import WatcherTimes
 

@@ -23,13 +23,11 @@ from summit_runtime.nats.append import append_until_stored
 from summit_runtime.nats.consumer import last_per_subject
 from summit_runtime.nats.publisher import Publisher
 from summit_watcher.config.datacenters import DatacenterConfig
-from summit_watcher.inventory import events
-from summit_watcher.inventory.events import Outgoing
+from summit_watcher.inventory.diff import Outgoing, deleted
 from summit_watcher.inventory.kinds import KINDS
 from summit_watcher.inventory.published import Published
-from summit_watcher.log.cluster_events import ClusterEvents, SupersededError
 from summit_watcher.log.datacenters import retire_datacenter, withdraw
-from summit_watcher.log.epoch import NO_EVENT, RETIRED, Epoch, newest_events
+from summit_watcher.log.epoch import NO_EVENT, RETIRED, ClusterEvents, Epoch, SupersededError, newest_events
 from summit_watcher.log.liveness import is_silent
 from summit_watcher.log.recovery import begin, read_back
 from summit_watcher.settings import WatcherTimes
@@ -166,5 +164,5 @@ def _deletes(published: Published) -> Iterator[Outgoing]:
     now = datetime.now(UTC)
     for kind in KINDS:
         for uid in list(published.of(kind.collection)):
-            if event := events.deleted(published, kind, uid, 0, now, by_comparison=True):
+            if event := deleted(published, kind, uid, 0, now, by_comparison=True):
                 yield event

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from summit_watcher.kube.errors import ErrorEvent, UndecodableLine
 from summit_watcher.kube.resources import VIRTUAL_MACHINES
-from summit_watcher.listwatch.lines import BATCH_EVENTS, MAX_LINE_BYTES, LineBuffer, decoded
+from summit_watcher.listwatch.watch import BATCH_EVENTS, MAX_LINE_BYTES, LineBuffer, decoded
 
 
 def line(number: int, kind: str = "ADDED") -> bytes:
