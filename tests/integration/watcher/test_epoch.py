@@ -1,9 +1,14 @@
-"""Epochs: each start of watching a cluster has its own number, and the log has the newest one."""
+"""Epochs: each start of watching a cluster has its own number, and the log has the newest one.
+
+A cluster's own events are stored each onto the one before, so the newest is of the watcher that has the cluster.
+"""
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
+import pytest
 from nats.aio.client import Client
 from support.projecting import publisher
 
@@ -12,80 +17,79 @@ from summit_models.cluster import ConnectionState as State
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.event import EpochStart
 from summit_models.subject import HEALTH_BUCKET, ingest
-from summit_runtime.nats.consumer import last_per_subject
+from summit_runtime.nats.consumer import replay
 from summit_watcher.kube.errors import RegressedError, ReplacedError
-from summit_watcher.log.epoch import Epoch, claim, cluster_event
+from summit_watcher.log.epoch import ClusterEvents, Epoch, SupersededError, claim, cluster_event
 from summit_watcher.log.positions import last_heartbeat
 
 DATACENTER, CLUSTER = DatacenterId("dc-solna"), ClusterName("vulcan")
 SUBJECT = f"summit.clusters.{DATACENTER}.{CLUSTER}"
 
 
+@pytest.fixture
+async def client(nats_url: str) -> AsyncIterator[Client]:
+    async with publisher(nats_url) as connected:
+        yield connected
+
+
 def health(state: State) -> ClusterHealth:
     return ClusterHealth(name=CLUSTER, datacenter=DATACENTER, state=state, since=datetime.now(UTC))
 
 
-async def newest(client: Client) -> dict[str, object]:
-    """The newest event of the cluster."""
-    (message,) = [message async for message in last_per_subject(client, SUBJECT)]
-    return dict(json.loads(message.body))
+async def stored(client: Client) -> list[tuple[str, int, int]]:
+    """State, epoch and beginning of each event of the cluster."""
+    events = [json.loads(message.body) async for message in replay(client, SUBJECT)]
+    return [(event["data"]["state"], event["epoch"], event["began"]) for event in events]
 
 
-async def test_each_start_begins_the_next_epoch(nats_url: str) -> None:
+async def test_each_start_begins_the_next_epoch(client: Client) -> None:
     """The first is 1. It is in the log before anything is published under it, and its history continues."""
-    async with publisher(nats_url) as client:
-        first = await claim(client, DATACENTER, CLUSTER)
-        assert first == Epoch(DATACENTER, CLUSTER, 1, history=1, began=1)
-        synced = cluster_event(health(State.SYNCED), first)
-        await client.jetstream().publish(ingest(SUBJECT), synced.model_dump_json().encode())
-        second = await claim(client, DATACENTER, CLUSTER)
-        assert (second.number, second.history) == (2, 1)
-        assert second.starts == (EpochStart(epoch=1, revision=1), EpochStart(epoch=2, revision=3))
-        event = await newest(client)
-        assert (event["epoch"], event["history"], event["type"]) == (2, 1, "summit.cluster.starting")
-        assert (await claim(client, DATACENTER, ClusterName("romulus"))).number == 1
+    first = await claim(client, DATACENTER, CLUSTER)
+    assert first == Epoch(DATACENTER, CLUSTER, 1, history=1, began=1)
+    synced = cluster_event(health(State.SYNCED), first)
+    await client.jetstream().publish(ingest(SUBJECT), synced.model_dump_json().encode())
+    second = await claim(client, DATACENTER, CLUSTER)
+    assert (second.number, second.history) == (2, 1)
+    assert second.starts == (EpochStart(epoch=1, revision=1), EpochStart(epoch=2, revision=3))
+    assert await stored(client) == [("starting", 1, 0), ("synced", 1, 1), ("starting", 2, 0)]
+    assert (await claim(client, DATACENTER, ClusterName("romulus"))).number == 1
 
 
-async def test_a_new_history_begins_with_its_epoch(nats_url: str) -> None:
+async def test_a_new_history_begins_with_its_epoch(client: Client) -> None:
     """Later epochs belong to it."""
-    async with publisher(nats_url) as client:
-        await claim(client, DATACENTER, CLUSTER)
-        assert (await claim(client, DATACENTER, CLUSTER, ended=RegressedError("vms", "9", "5"))).history == 2
-        assert (await claim(client, DATACENTER, CLUSTER)).history == 2
+    await claim(client, DATACENTER, CLUSTER)
+    assert (await claim(client, DATACENTER, CLUSTER, ended=RegressedError("vms", "9", "5"))).history == 2
+    assert (await claim(client, DATACENTER, CLUSTER)).history == 2
 
 
-async def test_a_cluster_that_returns_from_retirement_begins_a_new_history(nats_url: str) -> None:
+async def test_a_cluster_that_returns_from_retirement_begins_a_new_history(client: Client) -> None:
     """It may be another cluster by now, with lower resourceVersions."""
-    async with publisher(nats_url) as client:
-        epoch = await claim(client, DATACENTER, CLUSTER)
-        retired = cluster_event(health(State.RETIRED), epoch)
-        await client.jetstream().publish(ingest(SUBJECT), retired.model_dump_json().encode())
-        returned = await claim(client, DATACENTER, CLUSTER)
-        assert (returned.number, returned.history, returned.identity) == (2, 2, None)
+    epoch = await claim(client, DATACENTER, CLUSTER)
+    retired = cluster_event(health(State.RETIRED), epoch)
+    await client.jetstream().publish(ingest(SUBJECT), retired.model_dump_json().encode())
+    returned = await claim(client, DATACENTER, CLUSTER)
+    assert (returned.number, returned.history, returned.identity) == (2, 2, None)
 
 
-async def test_the_log_keeps_the_identity_of_the_cluster(nats_url: str) -> None:
+async def test_the_log_keeps_the_identity_of_the_cluster(client: Client) -> None:
     """Each epoch passes it on. One that was declared to take the place begins with its own."""
-    async with publisher(nats_url) as client:
-        assert (await claim(client, DATACENTER, CLUSTER)).identity is None
-        replaced = await claim(client, DATACENTER, CLUSTER, ended=ReplacedError("uid-2"))
-        assert (replaced.identity, replaced.history) == ("uid-2", 2)
-        assert (await claim(client, DATACENTER, CLUSTER)).identity == "uid-2"
+    assert (await claim(client, DATACENTER, CLUSTER)).identity is None
+    replaced = await claim(client, DATACENTER, CLUSTER, ended=ReplacedError("uid-2"))
+    assert (replaced.identity, replaced.history) == ("uid-2", 2)
+    assert (await claim(client, DATACENTER, CLUSTER)).identity == "uid-2"
 
 
-async def test_claims_at_once_get_different_epochs(nats_url: str) -> None:
+async def test_claims_at_once_get_different_epochs(client: Client) -> None:
     """The log stores a claim only onto the event that it was made from."""
-    async with publisher(nats_url) as client:
-        claims = await asyncio.gather(*(claim(client, DATACENTER, CLUSTER) for _ in range(5)))
-        assert sorted(epoch.number for epoch in claims) == [1, 2, 3, 4, 5]
+    claims = await asyncio.gather(*(claim(client, DATACENTER, CLUSTER) for _ in range(5)))
+    assert sorted(epoch.number for epoch in claims) == [1, 2, 3, 4, 5]
 
 
-async def test_a_foreign_event_does_not_set_the_epoch_back(nats_url: str) -> None:
+async def test_a_foreign_event_does_not_set_the_epoch_back(client: Client) -> None:
     """An unreadable event of the cluster has no epoch; the events of the VMs have it too."""
-    async with publisher(nats_url) as client:
-        await claim(client, DATACENTER, CLUSTER)
-        await client.jetstream().publish(ingest(SUBJECT), b"no JSON")
-        assert (await claim(client, DATACENTER, CLUSTER, above=7)).number == 8
+    await claim(client, DATACENTER, CLUSTER)
+    await client.jetstream().publish(ingest(SUBJECT), b"no JSON")
+    assert (await claim(client, DATACENTER, CLUSTER, above=7)).number == 8
 
 
 async def beat(client: Client, epoch: int) -> None:
@@ -96,33 +100,91 @@ async def beat(client: Client, epoch: int) -> None:
     )
 
 
-async def test_a_watcher_continues_at_the_position_of_the_last_one_that_stored_any(nats_url: str) -> None:
+async def test_a_watcher_continues_at_the_position_of_the_last_one_that_stored_any(client: Client) -> None:
     """Watchers that died at once since then have stored none."""
-    async with publisher(nats_url) as client:
-        await claim(client, DATACENTER, CLUSTER)
-        await beat(client, 1)
-        for _ in range(3):
-            heartbeat = await last_heartbeat(client, await claim(client, DATACENTER, CLUSTER))
-            assert heartbeat
-            assert heartbeat.epoch == 1
+    await claim(client, DATACENTER, CLUSTER)
+    await beat(client, 1)
+    for _ in range(3):
+        heartbeat = await last_heartbeat(client, await claim(client, DATACENTER, CLUSTER))
+        assert heartbeat
+        assert heartbeat.epoch == 1
 
 
-async def test_a_position_of_a_watcher_that_had_lost_the_cluster_is_not_used(nats_url: str) -> None:
+async def test_a_position_of_a_watcher_that_had_lost_the_cluster_is_not_used(client: Client) -> None:
     """Readers ignore the events that it is of."""
-    async with publisher(nats_url) as client:
-        for _ in range(2):
-            await claim(client, DATACENTER, CLUSTER)
-        await beat(client, 2)
-        await beat(client, 1)
-        assert await last_heartbeat(client, await claim(client, DATACENTER, CLUSTER)) is None
-        await beat(client, 3)
-        assert await last_heartbeat(client, await claim(client, DATACENTER, CLUSTER))
-
-
-async def test_a_position_of_another_history_is_not_used(nats_url: str) -> None:
-    """Its resourceVersions mean something else."""
-    async with publisher(nats_url) as client:
+    for _ in range(2):
         await claim(client, DATACENTER, CLUSTER)
-        await beat(client, 1)
-        ended = RegressedError("vms", "9", "5")
-        assert await last_heartbeat(client, await claim(client, DATACENTER, CLUSTER, ended=ended)) is None
+    await beat(client, 2)
+    await beat(client, 1)
+    assert await last_heartbeat(client, await claim(client, DATACENTER, CLUSTER)) is None
+    await beat(client, 3)
+    assert await last_heartbeat(client, await claim(client, DATACENTER, CLUSTER))
+
+
+async def test_a_position_of_another_history_is_not_used(client: Client) -> None:
+    """Its resourceVersions mean something else."""
+    await claim(client, DATACENTER, CLUSTER)
+    await beat(client, 1)
+    ended = RegressedError("vms", "9", "5")
+    assert await last_heartbeat(client, await claim(client, DATACENTER, CLUSTER, ended=ended)) is None
+
+
+async def test_each_event_follows_the_one_before(client: Client) -> None:
+    """Each names the first event of its epoch."""
+    events = ClusterEvents(client, await claim(client, DATACENTER, CLUSTER))
+    assert await events.confirm()
+    await events.publish(health(State.LISTING))
+    await events.publish(health(State.SYNCED))
+    assert await stored(client) == [("starting", 1, 0), ("listing", 1, 1), ("synced", 1, 1)]
+
+
+async def test_nothing_is_stored_after_another_watcher_has_begun(client: Client) -> None:
+    """The first watcher learns it when it publishes, and when it confirms its epoch."""
+    events = ClusterEvents(client, await claim(client, DATACENTER, CLUSTER))
+    await claim(client, DATACENTER, CLUSTER)
+    with pytest.raises(SupersededError, match="with epoch 2 after our 1"):
+        await events.publish(health(State.SYNCED))
+    with pytest.raises(SupersededError):
+        await events.confirm()
+    assert await stored(client) == [("starting", 1, 0), ("starting", 2, 0)]
+
+
+async def test_a_foreign_event_is_followed_by_our_own(client: Client) -> None:
+    """Otherwise the newest event of the cluster would not have its newest epoch."""
+    events = ClusterEvents(client, await claim(client, DATACENTER, CLUSTER))
+    await client.jetstream().publish(
+        ingest(SUBJECT), json.dumps({"epoch": 0, "began": 0, "data": {"state": "x"}}).encode()
+    )
+    assert not await events.confirm()
+    await events.publish(health(State.SYNCED))
+    assert await events.confirm()
+    assert await stored(client) == [("starting", 1, 0), ("x", 0, 0), ("synced", 1, 1)]
+
+
+async def test_epoch_starts_that_are_not_needed_any_more_are_dropped(client: Client) -> None:
+    """The next event is due then, whatever the health is."""
+    await claim(client, DATACENTER, CLUSTER)
+    events = ClusterEvents(client, await claim(client, DATACENTER, CLUSTER))
+    events.drop_earlier_starts()
+    assert not await events.confirm()
+    await events.publish(health(State.SYNCED))
+    assert await events.confirm()
+    assert (await claim(client, DATACENTER, CLUSTER)).earlier[0].epoch == 2
+
+
+async def test_the_epoch_in_the_log_wins_over_another_with_its_number(client: Client) -> None:
+    """A log that has lost its end gives a number twice."""
+    lost = ClusterEvents(client, Epoch(DATACENTER, CLUSTER, 1, history=1, began=50))
+    kept = ClusterEvents(client, await claim(client, DATACENTER, CLUSTER))
+    with pytest.raises(SupersededError):
+        await lost.publish(health(State.SYNCED))
+    assert await kept.confirm()
+
+
+async def test_a_log_that_has_lost_the_first_event_of_an_epoch_gets_another_one(client: Client) -> None:
+    """The next event begins the epoch again."""
+    events = ClusterEvents(client, Epoch(DATACENTER, CLUSTER, 7, history=1, began=50))
+    assert not await events.confirm()
+    await events.publish(health(State.LISTING))
+    await events.publish(health(State.SYNCED))
+    assert await stored(client) == [("listing", 7, 0), ("synced", 7, 1)]
