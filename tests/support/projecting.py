@@ -62,7 +62,7 @@ async def projector(settings: ProjectorSettings, times: ProjectorTimes = TIMES) 
 
 
 @asynccontextmanager
-async def publisher(nats_url: str) -> AsyncIterator[Client]:
+async def publisher(nats_url: str) -> AsyncIterator[bus.EventClient]:
     """A client of a server whose stream exists."""
     client = await bus.connect(SecretStr(nats_url), name="test")
     try:

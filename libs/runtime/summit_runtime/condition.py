@@ -14,23 +14,15 @@ from collections.abc import Callable, Hashable, Mapping
 REPEAT_SECONDS = 300.0
 """The last minutes of a log show what is wrong, and an outage of a night does not fill a disk."""
 
-Clock = Callable[[], float]
-
 
 class Condition:
     """Logs to `logger` at `level`; the end at the same level, but never above WARNING."""
 
     def __init__(
-        self,
-        logger: logging.Logger,
-        level: int = logging.WARNING,
-        *,
-        repeat_seconds: float = REPEAT_SECONDS,
-        clock: Clock = time.monotonic,
+        self, logger: logging.Logger, level: int = logging.WARNING, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._logger = logger
         self._level = level
-        self._repeat_seconds = repeat_seconds
         self._clock = clock
         self._began_at = 0.0
         self._logged_at: dict[Hashable, float] = {}
@@ -56,7 +48,7 @@ class Condition:
         if not self.active:
             self._began_at = now
         logged_at = self._logged_at.get(cause)
-        if logged_at is not None and now < logged_at + self._repeat_seconds:
+        if logged_at is not None and now < logged_at + REPEAT_SECONDS:
             return
         self._logged_at[cause] = now
         text = message % args if args else message

@@ -47,7 +47,7 @@ for _reason in PUBLISH_FAILURE_REASONS:
     PUBLISH_FAILURES.labels(_reason)
 PUBLISH_SECONDS = Histogram(
     "summit_publish_duration_seconds",
-    "From an event handed over to its place in the log, of one event at a time; rising: NATS or its disk is slow",
+    "From an event handed over to its place in the log, of the oldest in each answer; rising: NATS or its disk is slow",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10),
 )
 

@@ -6,34 +6,29 @@ a daemon: a process that stops does not wait for it.
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
-from functools import partial
+from concurrent.futures import Future
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class OwnThread(Executor):
+class OwnThread:
     """The thread starts with the first work, and ends after `end`, when its present work is done."""
 
     def __init__(self, name: str) -> None:
         self._work: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
         self._thread = Thread(target=self._run, name=name, daemon=True)
 
-    def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        if self._thread.ident is None:
-            self._thread.start()
-        future: Future[T] = Future()
-        self._work.put((future, partial(work, *args, **kwargs)))
-        return future
-
     async def run(self, work: Callable[[], T], seconds: float) -> T:
         """Do the work and wait for its result. Raises TimeoutError after `seconds`, and leaves the work behind."""
+        if self._thread.ident is None:
+            self._thread.start()
+        result: Future[T] = Future()
+        self._work.put((result, work))
         async with asyncio.timeout(seconds):
-            return await asyncio.get_running_loop().run_in_executor(self, work)
+            return await asyncio.wrap_future(result)
 
     def end(self) -> None:
         """Take no new work. The present work may go on; nobody waits for it."""
@@ -41,10 +36,10 @@ class OwnThread(Executor):
 
     def _run(self) -> None:
         while item := self._work.get():
-            future, work = item
-            if not future.set_running_or_notify_cancel():
+            result, work = item
+            if not result.set_running_or_notify_cancel():
                 continue
             try:
-                future.set_result(work())
+                result.set_result(work())
             except BaseException as error:  # noqa: BLE001  raised where the result is awaited
-                future.set_exception(error)
+                result.set_exception(error)

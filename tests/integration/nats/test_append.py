@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -27,12 +26,6 @@ def basis(revision: int, vm_id: str = "vm-001") -> Basis:
 
 def event(number: int, type_: VmEventType = UPDATED, datacenter: str = "dc-solna") -> VmEvent:
     return unmanaged_event(type_=type_, datacenter=datacenter).model_copy(update={"id": f"event-{number}"})
-
-
-@pytest.fixture
-async def client(nats_url: str) -> AsyncIterator[Client]:
-    async with publisher(nats_url) as client:
-        yield client
 
 
 async def newest(client: Client) -> dict[str, int]:

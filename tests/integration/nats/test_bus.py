@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import json
 import os
 import signal
 from dataclasses import replace
@@ -11,14 +10,12 @@ from pathlib import Path
 import nats
 import pytest
 from pydantic import SecretStr
-from support.nats_server import nats_server
+from support.nats_server import nats_server, stored
 from support.waiting import until
 
 from summit_models.subject import STREAM
 from summit_runtime.nats import bus
-from summit_runtime.nats.bus import NatsTimes
-from summit_runtime.nats.consumer import StreamMessage, consume
-from summit_runtime.nats.fair_queue import WINDOW_EVENTS
+from summit_runtime.nats.bus import EventClient, NatsTimes
 from summit_runtime.nats.publisher import publishing
 from summit_runtime.nats.stream import MAX_EVENT_BYTES, ensure_stream, stream_config, stream_state, watch_stream
 from summit_runtime.process import FatalError
@@ -30,30 +27,15 @@ from summit_standalone.embedded.server_process import choose_port
 DEADLINE_SECONDS = 20.0
 
 
-async def read(url: str, count: int, *, after: int = 0) -> list[StreamMessage]:
-    client = await bus.connect(SecretStr(url), name="reader")
-    messages: list[StreamMessage] = []
-    async with asyncio.timeout(DEADLINE_SECONDS), consume(client, after=after) as consumer:
-        while len(messages) < count:
-            messages += await consumer.next_batch()
-    await bus.close(client)
-    return messages
-
-
-async def test_the_stream_is_created_once_and_kept(nats_url: str) -> None:
+async def test_the_stream_is_created_once_and_kept(client: EventClient) -> None:
     """Each process creates it at its start if it is missing; the second one finds it."""
-    client = await bus.connect(SecretStr(nats_url), name="test")
-    await ensure_stream(client)
     created = (await stream_state(client)).created_at
     await ensure_stream(client)
     assert (await stream_state(client)).created_at == created
-    await bus.close(client)
 
 
-async def test_a_task_that_is_cancelled_while_an_answer_comes_ends(nats_url: str) -> None:
+async def test_a_task_that_is_cancelled_while_an_answer_comes_ends(client: EventClient) -> None:
     """It may happen at any moment, and a task of a group is cancelled only once."""
-    client = await bus.connect(SecretStr(nats_url), name="test")
-    await ensure_stream(client)
 
     async def ask_for_ever() -> None:
         while True:
@@ -67,7 +49,6 @@ async def test_a_task_that_is_cancelled_while_an_answer_comes_ends(nats_url: str
         ended, _ = await asyncio.wait({asking}, timeout=2)
         await end(asking)
         assert ended
-    await bus.close(client)
 
 
 async def test_creating_the_stream_waits_for_a_server_that_is_not_ready(
@@ -86,21 +67,16 @@ async def test_creating_the_stream_waits_for_a_server_that_is_not_ready(
         await bus.close(client)
 
 
-async def test_an_operators_changes_of_the_stream_stay(nats_url: str) -> None:
+async def test_an_operators_changes_of_the_stream_stay(client: EventClient) -> None:
     """A year of history is not cut to ninety days by the next start."""
-    client = await bus.connect(SecretStr(nats_url), name="test")
-    await ensure_stream(client)
     year = 365 * 24 * 3600
     await client.jetstream().update_stream(replace(stream_config(), max_age=year))
     await ensure_stream(client)
     assert (await client.jetstream().stream_info(STREAM)).config.max_age == year
-    await bus.close(client)
 
 
-async def test_a_plain_subscriber_sees_exactly_the_log(nats_url: str) -> None:
+async def test_a_plain_subscriber_sees_exactly_the_log(client: EventClient, nats_url: str) -> None:
     """A duplicate is stored and republished once, under the public name, with its sequence."""
-    client = await bus.connect(SecretStr(nats_url), name="test")
-    await ensure_stream(client)
     outsider = await nats.connect(nats_url)
     feed = await outsider.subscribe("summit.vms.dc-solna.>")
     await outsider.flush()
@@ -112,43 +88,10 @@ async def test_a_plain_subscriber_sees_exactly_the_log(nats_url: str) -> None:
     assert [(m.data, (m.headers or {})["Nats-Sequence"]) for m in seen] == [(b"a", "1"), (b"b", "2")]
     assert feed.pending_msgs == 0
     await outsider.close()
-    await bus.close(client)
 
 
-async def test_events_of_one_subject_keep_their_order_across_restarts_of_the_server(tmp_path: Path) -> None:
-    """Nothing is lost, nothing is stored twice, nothing overtakes: kill the server twice while publishing."""
-    count, subjects = 6000, 20
-    async with embedded_nats(tmp_path / "nats") as url:
-        port = int(url.rpartition(":")[2])
-        client = await bus.connect(SecretStr(url), name="test")
-        await ensure_stream(client)
-    async with publishing(client) as publisher:
-
-        async def publish_all() -> None:
-            for n in range(count):
-                body = json.dumps({"n": n}).encode()
-                await publisher.publish(f"summit.vms.d.c.n.v{n % subjects}", body, f"id-{n}")
-
-        writer = asyncio.create_task(publish_all())
-        for done in (count // 3, 2 * count // 3):
-            async with embedded_nats(tmp_path / "nats", port):
-                await until(lambda done=done: publisher.published >= done)  # type: ignore[misc]
-        async with embedded_nats(tmp_path / "nats", port) as url:
-            await asyncio.wait_for(writer, DEADLINE_SECONDS)
-            await asyncio.wait_for(publisher.flush(), DEADLINE_SECONDS)
-            messages = await read(url, count)
-            await bus.close(client)
-    order: dict[str, list[int]] = {}
-    for message in messages:
-        order.setdefault(message.subject, []).append(json.loads(message.body)["n"])
-    assert len(messages) == count
-    assert all(numbers == sorted(set(numbers)) for numbers in order.values())
-
-
-async def test_a_flush_waits_for_the_events_before_it_and_for_no_others(nats_url: str) -> None:
+async def test_a_flush_waits_for_the_events_before_it_and_for_no_others(client: EventClient) -> None:
     """One cluster can wait for its own events while the others go on."""
-    client = await bus.connect(SecretStr(nats_url), name="test")
-    await ensure_stream(client)
     async with publishing(client) as publisher:
 
         async def publish_for_ever() -> None:
@@ -161,38 +104,8 @@ async def test_a_flush_waits_for_the_events_before_it_and_for_no_others(nats_url
         await asyncio.wait_for(publisher.flush(), DEADLINE_SECONDS)
         assert not others.done()
         others.cancel()
-        stored = await client.jetstream().get_last_msg(STREAM, "summit.vms.d.c.n.mine", direct=True)
-        assert stored.data == b"mine"
-    await bus.close(client)
-
-
-async def test_publishing_waits_when_too_much_is_unacknowledged(tmp_path: Path) -> None:
-    """A NATS that is away holds up the publisher's caller, and memory stays bounded."""
-    async with embedded_nats(tmp_path / "nats") as url:
-        client = await bus.connect(SecretStr(url), name="test")
-        await ensure_stream(client)
-    async with publishing(client) as publisher:
-        for n in range(WINDOW_EVENTS):
-            await publisher.publish(f"summit.vms.d.c.n.v{n}", b"{}", f"id-{n}")
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(publisher.publish("summit.vms.d.c.n.more", b"{}", "more"), 0.1)
-        assert publisher.unacknowledged == WINDOW_EVENTS
-    await bus.close(client)
-
-
-async def test_an_event_that_is_too_large_is_dropped_and_stops_nobody(
-    nats_url: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    """No retry can help; the log has its id."""
-    client = await bus.connect(SecretStr(nats_url), name="test")
-    await ensure_stream(client)
-    async with publishing(client) as publisher:
-        await publisher.publish("summit.vms.d.c.n.big", b"x" * (MAX_EVENT_BYTES + 1), "too-big")
-        await publisher.publish("summit.vms.d.c.n.small", b"{}", "small")
-        await asyncio.wait_for(publisher.flush(), DEADLINE_SECONDS)
-    assert (await stream_state(client)).last_sequence == 1
-    assert "too-big" in caplog.text
-    await bus.close(client)
+        mine = await client.jetstream().get_last_msg(STREAM, "summit.vms.d.c.n.mine", direct=True)
+        assert mine.data == b"mine"
 
 
 async def test_all_events_keep_their_order_when_the_server_is_killed(tmp_path: Path) -> None:
@@ -215,37 +128,29 @@ async def test_all_events_keep_their_order_when_the_server_is_killed(tmp_path: P
                 await until(lambda done=done: publisher.published >= done)  # type: ignore[misc]
                 servers[-1].kill()
                 await servers[-1].ended()
-        async with embedded_nats(tmp_path / "nats", port) as url:
+        async with embedded_nats(tmp_path / "nats", port):
             await until(lambda: publisher.published == count)
-            messages = await read(url, count)
-            assert (await stream_state(client)).last_sequence == count
+            assert await stored(client) == list(range(count))
     await bus.close(client)
-    assert [int(m.body) for m in messages] == list(range(count))
 
 
 async def test_an_event_that_is_too_large_within_a_burst_moves_no_other(
-    nats_url: str, caplog: pytest.LogCaptureFixture
+    client: EventClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     """This holds for one that the stream refuses, and for one that would make the server close the connection."""
-    client = await bus.connect(SecretStr(nats_url), name="test")
-    await ensure_stream(client)
     too_large = {300: MAX_EVENT_BYTES, 700: client.max_payload + 1, 1499: MAX_EVENT_BYTES}
     async with publishing(client) as publisher:
         for n in range(1500):
             await publisher.publish(f"summit.vms.d.c.n.v{n}", str(n).encode().ljust(too_large.get(n, 0)), f"id-{n}")
         await asyncio.wait_for(publisher.flush(), DEADLINE_SECONDS)
         assert publisher.published == 1497
-    messages = await read(nats_url, 1497)
-    assert [int(m.body) for m in messages] == [n for n in range(1500) if n not in too_large]
+    assert await stored(client) == [n for n in range(1500) if n not in too_large]
     dropped = {r.getMessage().split()[1] for r in caplog.records if r.levelname == "ERROR"}
     assert dropped == {f"id-{n}" for n in too_large}
-    await bus.close(client)
 
 
-async def test_a_burst_is_stored_after_the_single_events_before_it(nats_url: str) -> None:
+async def test_a_burst_is_stored_after_the_single_events_before_it(client: EventClient) -> None:
     """The publisher decides how many events it sends at once; some of these were stored before."""
-    client = await bus.connect(SecretStr(nats_url), name="test")
-    await ensure_stream(client)
     async with publishing(client) as publisher:
         for start in range(0, 3000, 1000):
             for n in range(start, start + 10):
@@ -254,9 +159,7 @@ async def test_a_burst_is_stored_after_the_single_events_before_it(nats_url: str
             for n in range(max(0, start - 5), start + 1000):
                 await publisher.publish(f"summit.vms.d.c.n.v{n % 7}", str(n).encode(), f"id-{n}")
         await asyncio.wait_for(publisher.flush(), DEADLINE_SECONDS)
-    assert [int(m.body) for m in await read(nats_url, 3000)] == list(range(3000))
-    assert (await stream_state(client)).last_sequence == 3000
-    await bus.close(client)
+    assert await stored(client) == list(range(3000))
 
 
 async def test_a_log_that_stores_nothing_is_tried_for_ever_and_logged_once(
@@ -271,7 +174,7 @@ async def test_a_log_that_stores_nothing_is_tried_for_ever_and_logged_once(
         assert publisher.unacknowledged == 100
         await ensure_stream(client)
         await asyncio.wait_for(publisher.flush(), DEADLINE_SECONDS)
-    assert [int(m.body) for m in await read(nats_url, 100)] == list(range(100))
+    assert await stored(client) == list(range(100))
     lines = [r.getMessage() for r in caplog.records if "store" in r.getMessage()]
     assert lines[0] == (
         "NATS does not store events (no stream takes them: JetStream is not ready); trying again until it does"

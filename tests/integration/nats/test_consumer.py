@@ -10,6 +10,7 @@ from support.waiting import until
 
 from summit_models.subject import ingest
 from summit_runtime.nats import bus
+from summit_runtime.nats.bus import EventClient
 from summit_runtime.nats.consumer import HEARTBEAT_SECONDS, consume, last_per_subject
 from summit_runtime.nats.publisher import publishing
 from summit_runtime.nats.stream import ensure_stream
@@ -78,10 +79,8 @@ async def test_a_log_that_cannot_be_read_is_logged_once(nats_url: str, caplog: p
     assert last.startswith("stream SUMMIT is read again, after ")
 
 
-async def test_a_snapshot_is_the_last_message_of_each_matching_subject(nats_url: str) -> None:
+async def test_a_snapshot_is_the_last_message_of_each_matching_subject(client: EventClient) -> None:
     """A starting watcher learns from it what was published before; it ends by itself, even when it is empty."""
-    client = await bus.connect(SecretStr(nats_url), name="test")
-    await ensure_stream(client)
     async with publishing(client) as publisher:
         for n in range(30):
             await publisher.publish(f"summit.vms.d.c{n % 2}.n.v{n % 10}", str(n).encode(), f"id-{n}")
@@ -89,4 +88,3 @@ async def test_a_snapshot_is_the_last_message_of_each_matching_subject(nats_url:
     found = {m.subject: m.body async for m in last_per_subject(client, "summit.vms.d.c0.>")}
     assert found == {f"summit.vms.d.c0.n.v{n % 10}": str(n).encode() for n in (20, 22, 24, 26, 28)}
     assert [m async for m in last_per_subject(client, "summit.vms.nowhere.>")] == []
-    await bus.close(client)

@@ -3,11 +3,10 @@
 import asyncio
 from datetime import UTC, datetime
 
-from support.projecting import publisher
-
 from summit_models.cluster import ConnectionState, Heartbeat
 from summit_models.contract import ClusterName, DatacenterId
 from summit_runtime.nats import heartbeats
+from summit_runtime.nats.bus import EventClient
 
 SOLNA, VULCAN, ROMULUS = DatacenterId("dc-solna"), ClusterName("vulcan"), ClusterName("romulus")
 
@@ -17,27 +16,26 @@ def heartbeat(cluster: ClusterName, epoch: int = 1) -> Heartbeat:
     return Heartbeat(name=cluster, datacenter=SOLNA, state=ConnectionState.SYNCED, since=now, epoch=epoch)
 
 
-async def test_the_last_heartbeat_of_a_cluster_is_read_with_the_time_of_the_server(nats_url: str) -> None:
+async def test_the_last_heartbeat_of_a_cluster_is_read_with_the_time_of_the_server(client: EventClient) -> None:
     """None before the first one and after it was deleted."""
-    async with publisher(nats_url) as client:
-        assert await heartbeats.last(client, SOLNA, VULCAN) is None
-        for epoch in (1, 2):
-            await heartbeats.write(client, heartbeat(VULCAN, epoch))
-        await heartbeats.write(client, heartbeat(ROMULUS))
-        await client.flush()
-        stored = await heartbeats.last(client, SOLNA, VULCAN)
-        assert stored
-        assert stored.heartbeat
-        assert (stored.heartbeat.epoch, stored.sequence) == (2, 2)
-        assert stored.stored_at
-        assert stored.stored_at.tzinfo
-        await heartbeats.delete(client, SOLNA, VULCAN)
-        assert await heartbeats.last(client, SOLNA, VULCAN) is None
+    assert await heartbeats.last(client, SOLNA, VULCAN) is None
+    for epoch in (1, 2):
+        await heartbeats.write(client, heartbeat(VULCAN, epoch))
+    await heartbeats.write(client, heartbeat(ROMULUS))
+    await client.flush()
+    stored = await heartbeats.last(client, SOLNA, VULCAN)
+    assert stored
+    assert stored.heartbeat
+    assert (stored.heartbeat.epoch, stored.sequence) == (2, 2)
+    assert stored.stored_at
+    assert stored.stored_at.tzinfo
+    await heartbeats.delete(client, SOLNA, VULCAN)
+    assert await heartbeats.last(client, SOLNA, VULCAN) is None
 
 
-async def test_followers_get_the_newest_heartbeats_and_then_each(nats_url: str) -> None:
+async def test_followers_get_the_newest_heartbeats_and_then_each(client: EventClient) -> None:
     """Deleted entries and entries that are not heartbeats are ignored."""
-    async with publisher(nats_url) as client, asyncio.timeout(20):
+    async with asyncio.timeout(20):
         await heartbeats.write(client, heartbeat(VULCAN))
         await heartbeats.write(client, heartbeat(ROMULUS))
         await client.flush()

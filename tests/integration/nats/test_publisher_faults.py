@@ -6,22 +6,20 @@ import shutil
 import signal
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from support.nats_server import nats_server
+from support.nats_server import nats_server, stored
 from support.waiting import until
 
 from summit_models.contract import ClusterName, DatacenterId
-from summit_models.subject import STREAM
 from summit_runtime.nats import acknowledged, bus, denied, fair_queue
 from summit_runtime.nats.bus import NatsTimes
-from summit_runtime.nats.consumer import consume
+from summit_runtime.nats.fast_batch import Message
 from summit_runtime.nats.publisher import Publisher, publishing
-from summit_runtime.nats.stream import ensure_stream, stream_config, stream_state
+from summit_runtime.nats.stream import ensure_stream
 from summit_runtime.process import FatalError
 from summit_standalone.embedded.child import Child
 
@@ -31,8 +29,10 @@ OFTEN = NatsTimes(loss_check_seconds=0.05)
 
 @asynccontextmanager
 async def connected(url: str, **times: Any) -> AsyncIterator[bus.EventClient]:
+    """A client of a server whose stream exists."""
     client = await bus.connect(SecretStr(url), name="test", times=NatsTimes(**times))
     try:
+        await ensure_stream(client)
         yield client
     finally:
         await bus.close(client)
@@ -41,16 +41,6 @@ async def connected(url: str, **times: Any) -> AsyncIterator[bus.EventClient]:
 async def publish(to: Publisher, numbers: Iterable[int], *, body: bytes = b"") -> None:
     for n in numbers:
         await to.publish(f"summit.vms.d.c.n.v{n % 7}", str(n).encode() + body, f"id-{n}")
-
-
-async def stored(client: bus.EventClient) -> list[int]:
-    """The numbers in the log, in its order."""
-    last = (await stream_state(client)).last_sequence
-    numbers: list[int] = []
-    async with asyncio.timeout(DEADLINE_SECONDS), consume(client, after=0) as consumer:
-        while len(numbers) < last:
-            numbers += [int(m.body.split()[0]) for m in await consumer.next_batch()]
-    return numbers
 
 
 @pytest.fixture
@@ -86,6 +76,19 @@ async def test_events_that_a_server_lost_at_its_end_are_sent_again_in_their_plac
     assert logged("NATS has lost 200 events that it had confirmed")
 
 
+async def test_events_that_are_lost_before_their_batch_ends_are_noticed(tmp_path: Path) -> None:
+    """The server acknowledges them without a place in the log; the newest place that is known says nothing of them."""
+    async with nats_server(tmp_path / "nats") as (address, _), connected(f"nats://{address}") as client:
+        remembered = acknowledged.Acknowledged(client)
+        assert await remembered.check() == ()
+        messages = [Message("ingest.summit.vms.d.c.n.v", str(n).encode(), f"id-{n}") for n in range(5)]
+        remembered.stored(messages)
+        for message in messages[:3]:
+            await client.jetstream().publish(message.subject, message.body, headers={"Nats-Msg-Id": message.id})
+        remembered.reconnects = -1
+        assert await remembered.check() == messages[3:]
+
+
 async def test_a_writer_restarts_when_the_log_lost_more_than_it_remembers(tmp_path: Path) -> None:
     """After a restore from a backup only a restart, which compares lists with the log, publishes what is missing."""
     directory = tmp_path / "nats"
@@ -116,8 +119,8 @@ async def test_a_writer_that_wrote_nothing_notices_a_log_that_was_restored(tmp_p
     directory = tmp_path / "nats"
     async with nats_server(directory) as (address, _):
         url = f"nats://{address}"
-        async with connected(url) as client:
-            await ensure_stream(client)
+        async with connected(url):
+            pass
     shutil.copytree(directory / "jetstream", tmp_path / "older")
     async with nats_server(directory):
         other = await bus.connect(SecretStr(url), name="other")
@@ -126,7 +129,7 @@ async def test_a_writer_that_wrote_nothing_notices_a_log_that_was_restored(tmp_p
             await publish(writer, range(3))
             await writer.flush()
         running = asyncio.create_task(idle.run())
-        await until(lambda: idle._acknowledged._receipts)  # nothing else shows that it has looked
+        await until(lambda: idle._acknowledged._places)  # nothing else shows that it has looked
     shutil.rmtree(directory / "jetstream")
     shutil.move(tmp_path / "older", directory / "jetstream")
     async with nats_server(directory):
@@ -160,12 +163,10 @@ async def test_events_that_may_not_be_published_wait_and_hold_up_no_others(
             connected(f"nats://few:p@{address}", denied_retry_seconds=(0.05, 0.1)) as client,
             publishing(client) as writer,
         ):
-            await ensure_stream(client)
             for n in range(700):
                 place = "d.x" if n % 7 == 5 else "d.c"
                 await writer.publish(f"summit.vms.{place}.n.v{n % 7}", str(n).encode(), f"id-{n}")
-            await until(lambda: writer.published == 500)
-            assert (writer.denied, writer.unacknowledged) == (200, 200)
+            await until(lambda: (writer.published, writer.denied, writer.unacknowledged) == (500, 200, 200))
             assert await stored(client) == [n for n in range(700) if n % 7 not in (3, 5)]
             await publish(writer, range(700, 714))
             await until(lambda: writer.published == 512)
@@ -190,7 +191,6 @@ async def test_events_that_wait_for_a_permission_are_bounded_and_logged_once(
             connected(f"nats://few:p@{address}", denied_retry_seconds=(0.05, 0.1)) as client,
             publishing(client) as writer,
         ):
-            await ensure_stream(client)
             for n in range(fair_queue.WINDOW_EVENTS):
                 await writer.publish(f"summit.vms.d.x.n.v{n}", b"", f"x-{n}")
             with pytest.raises(TimeoutError):
@@ -205,7 +205,6 @@ async def test_events_that_wait_for_a_permission_are_bounded_and_logged_once(
 async def test_one_cluster_that_changes_without_end_does_not_keep_others_waiting(tmp_path: Path) -> None:
     """They take turns: behind two thousand events of one, the event of another is among the next."""
     async with nats_server(tmp_path / "nats") as (address, _), connected(f"nats://{address}") as client:
-        await ensure_stream(client)
         writer = Publisher(client)
         for n in range(fair_queue.WINDOW_EVENTS):
             await writer.publish(f"summit.vms.d.noisy.n.v{n % 7}", str(n).encode(), f"noisy-{n}")
@@ -224,10 +223,8 @@ async def test_a_user_who_may_not_read_the_log_publishes_all_the_same(
     """Only lost events cannot be noticed then; this is logged once, and costs no waiting."""
     often = {"loss_check_seconds": 0.05, "stored_message_seconds": 0.3}
     rights = 'publish: { deny: ["$JS.API.STREAM.MSG.GET.>"] }'
-    users = f"authorization {{ users: [ {{ user: few, password: p, permissions: {{ {rights} }} }} ] }}"
-    async with nats_server(tmp_path / "nats", more=users) as (address, _):  # noqa: SIM117  one needs the other
+    async with nats_server(tmp_path / "nats", more=user(rights)) as (address, _):  # noqa: SIM117  one needs the other
         async with connected(f"nats://few:p@{address}", **often) as client, publishing(client) as writer:
-            await ensure_stream(client)
             await publish(writer, range(3))
             await asyncio.wait_for(writer.flush(), DEADLINE_SECONDS)
             await until(lambda: logged("whether NATS loses events cannot be checked"))
@@ -252,21 +249,6 @@ async def test_a_full_disk_is_waited_out(tmp_path: Path, logged: Callable[[str],
         await bus.close(client)
 
 
-async def test_a_stream_that_may_take_no_more_is_waited_out(tmp_path: Path, logged: Callable[[str], bool]) -> None:
-    """An operator who forbids the stream to drop old events has to give it room; until then new ones wait."""
-    async with nats_server(tmp_path / "nats") as (address, _), connected(f"nats://{address}") as client:
-        await ensure_stream(client)
-        small = replace(stream_config(), max_msgs=10, discard="new")
-        await client.jetstream().update_stream(small)
-        async with publishing(client) as writer:
-            await publish(writer, range(25))
-            await until(lambda: logged("NATS does not store events (maximum messages exceeded)"))
-            await client.jetstream().update_stream(replace(small, max_msgs=100))
-            await asyncio.wait_for(writer.flush(), DEADLINE_SECONDS)
-        assert (await client.jetstream().stream_info(STREAM)).state.messages == 25
-        assert await stored(client) == list(range(25))
-
-
 async def test_a_server_that_stalls_gets_everything_once_and_in_order(
     tmp_path: Path, logged: Callable[[str], bool]
 ) -> None:
@@ -275,7 +257,6 @@ async def test_a_server_that_stalls_gets_everything_once_and_in_order(
         nats_server(tmp_path / "nats") as (address, server),
         connected(f"nats://{address}", answer_seconds=0.3) as client,
     ):
-        await ensure_stream(client)
         async with publishing(client) as writer, asyncio.TaskGroup() as tasks:
             tasks.create_task(publish(writer, range(5000)))
             await until(lambda: writer.published > 1000)

@@ -12,7 +12,6 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from itertools import islice
 from typing import NamedTuple
 
 from nats.errors import Error as NatsError
@@ -36,142 +35,58 @@ class LogLostError(Exception):
     """The log has lost more of its end than is remembered."""
 
 
-class Receipt(NamedTuple):
-    """A place in the log, the id of the event there, and the messages confirmed since the receipt before it."""
+class Place(NamedTuple):
+    """A number in the log, the id of the event there, and how many messages had been confirmed up to it."""
 
     sequence: int
     event_id: str
-    messages: tuple[Message, ...] = ()
+    confirmed: int
 
 
 class Acknowledged:
-    """The receipts of one publisher, oldest first; the first one is only a place to begin from."""
+    """What one publisher remembers: its newest messages, and the places in the log that lie between them."""
 
-    def __init__(self) -> None:
-        self._receipts: deque[Receipt] = deque()
-        self._unnumbered: list[Message] = []
-        self._remembered = 0
+    def __init__(self, client: EventClient) -> None:
+        self._client = client
+        self._messages: deque[Message] = deque(maxlen=RECENT_EVENTS)
+        self._confirmed = 0
+        """How many messages have been confirmed; `_messages` has the last of them."""
+        self._places: deque[Place] = deque()
+        self.reconnects = 0
+        """Reconnects of the client at the last check."""
+        self._check_at = 0.0
 
-    def stored(self, messages: Iterable[Message]) -> None:
+    def stored(self, messages: Sequence[Message]) -> None:
         """Note messages that the log has confirmed, in order, but without their places."""
-        self._unnumbered += messages
-        while len(self._unnumbered) + self._remembered > RECENT_EVENTS and self._forget_oldest():
-            pass
+        self._messages += messages
+        self._confirmed += len(messages)
+        while len(self._places) > 1 and self._after(self._places[0]) > len(self._messages):
+            self._places.popleft()
 
     def committed(self, sequence: int) -> None:
         """Note the place of the last message that was stored; 0: none, it was a duplicate."""
-        if sequence and self._unnumbered:
-            self._add(Receipt(sequence, self._unnumbered[-1].id, tuple(self._unnumbered)))
-            self._unnumbered.clear()
+        if sequence:
+            self._places.append(Place(sequence, self._messages[-1].id, self._confirmed))
 
-    async def lost(self, client: EventClient) -> Sequence[Message]:
-        """The messages that the log had confirmed and does not have, oldest first; they count as not sent from now on.
+    async def check(self) -> Sequence[Message]:
+        """Return the messages that the log has lost, oldest first; after each reconnect, and from time to time.
 
-        Raises LogLostError when more may be missing than is remembered, and what nats-py raises when NATS is away.
-        """
-        end = (await stream_state(client)).last_sequence
-        if not self._receipts or await _holds(client, self._receipts[-1]):
-            await self._note_end(client, end)
-            return ()
-        held = await self._newest_held(client)
-        missing = [m for receipt in islice(self._receipts, held + 1, None) for m in receipt.messages]
-        missing += self._unnumbered
-        there = await _ids(client, range(self._receipts[held].sequence + 1, end + 1)[: len(missing)])
-        while len(self._receipts) > held + 1:
-            self._remembered -= len(self._receipts.pop().messages)
-        self._unnumbered.clear()
-        return [message for message in missing if message.id not in there]
-
-    async def _note_end(self, client: EventClient, end: int) -> None:
-        """Remember events of other writers too, so that an idle writer also notices a log that was cut."""
-        if self._unnumbered or (self._receipts and self._receipts[-1].sequence >= end):
-            return
-        if end == 0:
-            self._add(Receipt(0, ""))
-        elif found := await _message(client, end):
-            if len(self._receipts) > 1 and not self._receipts[-1].messages:
-                self._receipts.pop()
-            self._add(Receipt(end, _id(found)))
-
-    async def _newest_held(self, client: EventClient) -> int:
-        """Index of the newest receipt that the log holds, by bisection: it holds all before it."""
-        low, high = -1, len(self._receipts) - 1  # the last one is known to be lost
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if await _holds(client, self._receipts[middle]) else (low, middle)
-        if low < 0:
-            raise LogLostError(
-                f"it does not have event {self._receipts[0].event_id!r} under {self._receipts[0].sequence}"
-            )
-        return low
-
-    def _add(self, receipt: Receipt) -> None:
-        self._receipts.append(receipt)
-        self._remembered += len(receipt.messages)
-
-    def _forget_oldest(self) -> bool:
-        if len(self._receipts) < 2:
-            return False
-        self._receipts.popleft()
-        first = self._receipts[0]
-        self._remembered -= len(first.messages)
-        self._receipts[0] = first._replace(messages=())
-        return True
-
-
-async def _holds(client: EventClient, receipt: Receipt) -> bool:
-    """Whether the log has this event under its number, or had it until it aged out. Every log has its beginning, 0."""
-    if receipt.sequence == 0:
-        return True
-    if found := await _message(client, receipt.sequence):
-        return _id(found) == receipt.event_id
-    return receipt.sequence < (await stream_state(client)).first_sequence
-
-
-async def _ids(client: EventClient, sequences: Iterable[int]) -> set[str]:
-    return {_id(found) for sequence in sequences if (found := await _message(client, sequence))}
-
-
-async def _message(client: EventClient, sequence: int) -> RawStreamMsg | None:
-    """Ask the leader: another replica may be behind, and a message that it does not have yet would look lost."""
-    try:
-        return await client.jetstream(timeout=client.times.stored_message_seconds).get_msg(STREAM, sequence)
-    except NotFoundError:
-        return None
-
-
-def _id(message: RawStreamMsg) -> str:
-    return str((message.headers or {}).get(Header.MSG_ID, ""))
-
-
-class LossCheck:
-    """Asks the log, after each reconnect and from time to time, whether it still has what it has confirmed."""
-
-    def __init__(self, client: EventClient, acknowledged: Acknowledged) -> None:
-        self._client = client
-        self._acknowledged = acknowledged
-        self.reconnects = 0
-        """Reconnects of the client at the last check."""
-        self._due_at = 0.0
-
-    async def lost(self) -> Sequence[Message]:
-        """The messages that the log has lost, if a check is due.
-
-        After a reconnect it waits for the answer, though not for ever. Raises LogLostError.
+        They count as not sent from now on. After a reconnect this waits for the answer, though not for ever. Raises
+        LogLostError when more may be missing than is remembered.
         """
         reconnects, now = self._client.stats["reconnects"], time.monotonic()
         times, is_first = self._client.times, reconnects != self.reconnects
-        if not is_first and now < self._due_at:
+        if not is_first and now < self._check_at:
             return ()
         give_up_at = now + (times.answer_seconds if is_first else 0)
-        self.reconnects, self._due_at = reconnects, now + times.loss_check_seconds
+        self.reconnects, self._check_at = reconnects, now + times.loss_check_seconds
         error_before = self._client.last_error  # an older denial says nothing about this question
         while self._client.stats["reconnects"] == reconnects:
             try:
-                return await self._acknowledged.lost(self._client)
+                return await self._lost()
             except (NatsError, TimeoutError):  # away, or not ready yet, as in the first moments of its start
                 if self._client.last_error is not error_before and _is_denied(self._client.last_error, "$JS.API."):
-                    self._due_at = float("inf")  # each question would cost a wait for no answer
+                    self._check_at = float("inf")  # each question would cost a wait for no answer
                     logger.warning(
                         "whether NATS loses events cannot be checked for this connection: %s", self._client.last_error
                     )
@@ -179,6 +94,72 @@ class LossCheck:
                     break
                 await asyncio.sleep(LOOK_SECONDS)
         return ()
+
+    async def _lost(self) -> Sequence[Message]:
+        end = (await stream_state(self._client)).last_sequence
+        if self._places and not await self._holds(self._places[-1]):
+            newest = await self._newest_held()
+            while len(self._places) > newest + 1:
+                self._places.pop()
+        count = self._after(self._places[-1]) if self._places else 0
+        if not count:
+            await self._note_end(end)
+            return ()
+        if count > len(self._messages):
+            raise LogLostError(f"{count} events may be missing, and {len(self._messages)} of them are remembered")
+        there = await self._ids(range(self._places[-1].sequence + 1, end + 1)[:count])
+        later = [self._messages.pop() for _ in range(count)][::-1]
+        self._confirmed -= count
+        self.stored([message for message in later if message.id in there])
+        return [message for message in later if message.id not in there]
+
+    def _after(self, place: Place) -> int:
+        """How many messages were confirmed after a place."""
+        return self._confirmed - place.confirmed
+
+    async def _note_end(self, end: int) -> None:
+        """Remember events of other writers too, so that an idle writer also notices a log that was cut."""
+        if self._places and self._places[-1].sequence >= end:
+            return
+        if end == 0:
+            self._places.append(Place(0, "", self._confirmed))
+        elif found := await self._message(end):
+            if len(self._places) > 1 and not self._after(self._places[-2]):
+                self._places.pop()
+            self._places.append(Place(end, _id(found), self._confirmed))
+
+    async def _newest_held(self) -> int:
+        """Index of the newest place that the log holds, by bisection: it holds all before it."""
+        low, high = -1, len(self._places) - 1  # the last one is known to be lost
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if await self._holds(self._places[middle]) else (low, middle)
+        if low < 0:
+            raise LogLostError(f"it does not have event {self._places[0].event_id!r} under {self._places[0].sequence}")
+        return low
+
+    async def _holds(self, place: Place) -> bool:
+        """Whether the log has this event there, or had it until it aged out. Every log has its beginning, 0."""
+        if place.sequence == 0:
+            return True
+        if found := await self._message(place.sequence):
+            return _id(found) == place.event_id
+        return place.sequence < (await stream_state(self._client)).first_sequence
+
+    async def _ids(self, sequences: Iterable[int]) -> set[str]:
+        return {_id(found) for sequence in sequences if (found := await self._message(sequence))}
+
+    async def _message(self, sequence: int) -> RawStreamMsg | None:
+        """Ask the leader: another replica may be behind, and a message that it does not have yet would look lost."""
+        jetstream = self._client.jetstream(timeout=self._client.times.stored_message_seconds)
+        try:
+            return await jetstream.get_msg(STREAM, sequence)
+        except NotFoundError:
+            return None
+
+
+def _id(message: RawStreamMsg) -> str:
+    return str((message.headers or {}).get(Header.MSG_ID, ""))
 
 
 def _is_denied(error: Exception | None, subject: str) -> bool:

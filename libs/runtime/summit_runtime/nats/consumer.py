@@ -231,33 +231,27 @@ async def consume(
         await consumer.close()
 
 
-async def last_per_subject(
-    client: Client, filter_subject: str, *, stream: str = STREAM
-) -> AsyncIterator[StreamMessage]:
+def last_per_subject(client: Client, filter_subject: str) -> AsyncIterator[StreamMessage]:
     """Yield the last message of each subject that matches, as of one moment, and end.
 
     After an interruption it begins again, so a subject may appear twice; the later message is as new or newer.
     """
-    async with consume(client, after=None, filter_subject=filter_subject, stream=stream) as consumer:
-        async for message in _until_now(consumer):
-            yield message
+    return _until_now(client, filter_subject, after=None)
 
 
-async def replay(client: Client, filter_subject: str) -> AsyncIterator[StreamMessage]:
+def replay(client: Client, filter_subject: str) -> AsyncIterator[StreamMessage]:
     """Yield every message of the log that matches, in order, as of one moment, and end.
 
     The server searches the whole log for them: a second for a million messages.
     """
-    async with consume(client, after=0, filter_subject=filter_subject) as consumer:
-        async for message in _until_now(consumer):
-            yield message
+    return _until_now(client, filter_subject, after=0)
 
 
-async def _until_now(consumer: Consumer) -> AsyncIterator[StreamMessage]:
-    if (await consumer.open()).initial_pending == 0:
-        return
-    while True:
-        for message in await consumer.next_batch():
-            yield message
-            if message.pending == 0:
-                return
+async def _until_now(client: Client, filter_subject: str, *, after: int | None) -> AsyncIterator[StreamMessage]:
+    async with consume(client, after=after, filter_subject=filter_subject) as consumer:
+        pending = (await consumer.open()).initial_pending
+        while pending:
+            for message in await consumer.next_batch():
+                yield message
+                if (pending := message.pending) == 0:
+                    return

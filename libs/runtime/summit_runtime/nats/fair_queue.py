@@ -5,9 +5,10 @@ one is among the next that are sent.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from summit_runtime.nats.fast_batch import Message
 
@@ -25,6 +26,7 @@ class Entry:
     in_window: bool = True
     """False: it has left the window before, and was lost after that."""
     settled: bool = False
+    queued_at: float = field(default_factory=time.monotonic)
 
 
 class ClusterQueue:

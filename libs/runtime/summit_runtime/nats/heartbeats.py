@@ -63,7 +63,7 @@ async def delete(client: Client, datacenter: DatacenterId, cluster: ClusterName)
     """Remove a cluster from the bucket; it would leave by itself within a day."""
     with contextlib.suppress(NatsError, TimeoutError):
         bucket = await client.jetstream().key_value(HEALTH_BUCKET)
-        await bucket.delete(_key(datacenter, cluster))
+        await bucket.delete(f"{datacenter}.{cluster}")
 
 
 async def follow(client: Client) -> AsyncIterator[Heartbeat]:
@@ -80,11 +80,7 @@ async def follow(client: Client) -> AsyncIterator[Heartbeat]:
 
 def subject(datacenter: DatacenterId, cluster: ClusterName) -> str:
     """The subject under which the bucket keeps a cluster."""
-    return f"$KV.{HEALTH_BUCKET}.{_key(datacenter, cluster)}"
-
-
-def _key(datacenter: DatacenterId, cluster: ClusterName) -> str:
-    return f"{datacenter}.{cluster}"
+    return f"$KV.{HEALTH_BUCKET}.{datacenter}.{cluster}"
 
 
 def _read(body: bytes) -> Heartbeat | None:

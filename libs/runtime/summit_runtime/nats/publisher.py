@@ -39,7 +39,7 @@ from summit_models.subject import ingest
 from summit_runtime import metrics
 from summit_runtime.backoff import Backoff
 from summit_runtime.condition import Condition
-from summit_runtime.nats.acknowledged import Acknowledged, LogLostError, LossCheck
+from summit_runtime.nats.acknowledged import Acknowledged, LogLostError
 from summit_runtime.nats.bus import EventClient
 from summit_runtime.nats.denied import Denied
 from summit_runtime.nats.fair_queue import ClusterQueue, Entry, FairQueue
@@ -75,15 +75,12 @@ class Publisher:
     _waiting: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _backoff: Backoff = field(default_factory=lambda: Backoff(initial_seconds=0.25, max_seconds=5.0), init=False)
     _refusal: Condition = field(default_factory=lambda: Condition(logger), init=False)
-    _acknowledged: Acknowledged = field(default_factory=Acknowledged, init=False)
-    _loss_check: LossCheck = field(init=False)
-    _timed: tuple[Entry, float] | None = field(default=None, init=False)
-    """One event that has not left, and when it came."""
+    _acknowledged: Acknowledged = field(init=False)
 
     def __post_init__(self) -> None:
         self.inbox = self.client.new_inbox()
         self._denied = Denied(self.client.times.denied_retry_seconds)
-        self._loss_check = LossCheck(self.client, self._acknowledged)
+        self._acknowledged = Acknowledged(self.client)
 
     async def publish(self, subject: str, body: bytes, event_id: str) -> None:
         """Hand over one event for its public subject; returns once it has its place in the queue of its cluster.
@@ -91,9 +88,7 @@ class Publisher:
         Waits while 2048 events of that cluster are unacknowledged. An event is lost only with the process; `flush`
         waits until all are stored.
         """
-        entry = await self._fair_queue.add(Message(ingest(subject), body, event_id))
-        if self._timed is None:
-            self._timed = entry, time.monotonic()
+        await self._fair_queue.add(Message(ingest(subject), body, event_id))
         self._waiting.set()
 
     async def flush(self) -> None:
@@ -145,16 +140,16 @@ class Publisher:
         """Move events from the fair queue to the send queue, in turn, as far as they may be sent soon."""
         while len(self._queue) < QUEUE_EVENTS and (entry := self._fair_queue.take()):
             if self._denied.holds(entry):
-                self._hold(entry)
+                self._denied.hold(entry)
             else:
                 self._queue.append(entry)
 
     async def _take_back_lost(self) -> None:
         """Queue again, before all others, what the log has confirmed and lost."""
-        if self.client.stats["reconnects"] != self._loss_check.reconnects:
+        if self.client.stats["reconnects"] != self._acknowledged.reconnects:
             self._denied.hurry()
         try:
-            lost = await self._loss_check.lost()
+            lost = await self._acknowledged.check()
         except LogLostError as error:
             raise FatalError(f"NATS has lost events that it had stored: {error}; {RESTARTS}") from error
         if lost:
@@ -200,14 +195,9 @@ class Publisher:
         if not denied:
             return False
         for entry in denied:
-            self._hold(entry)
+            self._denied.hold(entry)
         self._queue = deque(e for e in self._queue if e.message.subject.lower() not in denials)
         return True
-
-    def _hold(self, entry: Entry) -> None:
-        self._denied.hold(entry)
-        if self._timed and self._timed[0] is entry:
-            self._timed = None
 
     async def _settle(self, batch: FastBatch, outcome: Outcome) -> None:
         self._failing = not outcome.complete
@@ -218,17 +208,19 @@ class Publisher:
         if outcome.unstorable is not None:
             self._drop(outcome.unstorable - 1 - batch.taken, outcome.refusal)
         elif outcome.refusal:
-            await self._refused(outcome.refusal)
+            self._refusal.holds("NATS does not store events (%s); trying again until it does", outcome.refusal)
+            await asyncio.sleep(self._backoff.next_seconds())
 
     def _stored(self, count: int) -> None:
         if not count:
             return
         entries = [self._queue.popleft() for _ in range(count)]
-        self._acknowledged.stored(entry.message for entry in entries)
+        self._acknowledged.stored([entry.message for entry in entries])
         for entry in entries:
-            self._leaves(entry)
+            self._fair_queue.settle(entry)
         self.published += count
         metrics.PUBLISHED.inc(count)
+        metrics.PUBLISH_SECONDS.observe(time.monotonic() - entries[0].queued_at)
         if self._denied.stored(entries):
             self.client.denial.ends("NATS stores events again that it did not permit before")
         self._refusal.ends("NATS stores events again")
@@ -239,18 +231,7 @@ class Publisher:
         logger.error("event %s cannot be stored and is dropped: %s", entry.message.id, reason)
         metrics.DROPPED.inc()
         del self._queue[index]
-        self._leaves(entry)
-
-    def _leaves(self, entry: Entry) -> None:
         self._fair_queue.settle(entry)
-        if self._timed and self._timed[0] is entry:
-            metrics.PUBLISH_SECONDS.observe(time.monotonic() - self._timed[1])
-            self._timed = None
-
-    async def _refused(self, reason: str) -> None:
-        """Wait before the next attempt."""
-        self._refusal.holds("NATS does not store events (%s); trying again until it does", reason)
-        await asyncio.sleep(self._backoff.next_seconds())
 
 
 def _failed(reason: str, refusal: str = "", unstorable: int | None = None) -> Outcome:

@@ -5,12 +5,12 @@ would continue as `system:anonymous`.
 """
 
 from base64 import urlsafe_b64decode
-from concurrent.futures import Executor
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import msgspec
 
+from summit_runtime.own_thread import OwnThread
 from summit_watcher.kube.access import exec_plugin
 from summit_watcher.kube.access.kubeconfig import Kubeconfig
 from summit_watcher.kube.errors import AuthError
@@ -58,7 +58,7 @@ def written(kubeconfig: Kubeconfig) -> Credentials:
 
 
 async def obtain(
-    kubeconfig: Kubeconfig, written: Credentials, plugin_timeout_seconds: float, thread: Executor
+    kubeconfig: Kubeconfig, written: Credentials, plugin_timeout_seconds: float, thread: OwnThread
 ) -> Credentials:
     """Run the plugin, if there is one and no token in the files. Raises AuthError."""
     plugin = kubeconfig.user.exec

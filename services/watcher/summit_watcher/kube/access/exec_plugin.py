@@ -6,7 +6,6 @@ over.
 Protocol: https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins
 """
 
-import asyncio
 import contextlib
 import os
 import re
@@ -15,12 +14,12 @@ import shutil
 import signal
 import subprocess
 import time
-from concurrent.futures import Executor
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
+from summit_runtime.own_thread import OwnThread
 from summit_watcher.kube.access.kubeconfig import ClusterSection, ExecConfig, Kubeconfig
 from summit_watcher.kube.errors import AuthError
 
@@ -61,18 +60,17 @@ class _Output(msgspec.Struct, rename="camel"):
     status: ExecCredential | None = None
 
 
-async def run(plugin: ExecConfig, kubeconfig: Kubeconfig, timeout_seconds: float, thread: Executor) -> ExecCredential:
+async def run(plugin: ExecConfig, kubeconfig: Kubeconfig, timeout_seconds: float, thread: OwnThread) -> ExecCredential:
     """Run the plugin and read its answer. Raises AuthError if it is missing, fails, hangs or prints something else.
 
     It starts in a thread: starting a program blocks for as long as a slow disk takes to load it.
     """
     name = f"credential plugin {plugin.command!r} of kubeconfig {kubeconfig.path}"
     process = _Process(name)
-    loop = asyncio.get_running_loop()
     try:
-        async with asyncio.timeout(timeout_seconds + THREAD_SECONDS):
-            run = loop.run_in_executor(thread, process.run, plugin, kubeconfig, timeout_seconds)
-            code, stdout, stderr = await run
+        code, stdout, stderr = await thread.run(
+            lambda: process.run(plugin, kubeconfig, timeout_seconds), timeout_seconds + THREAD_SECONDS
+        )
     except TimeoutError:
         raise AuthError(f"{name} was not run within {timeout_seconds:g} s: an earlier one still hangs") from None
     finally:
