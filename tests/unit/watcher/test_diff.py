@@ -56,7 +56,7 @@ class Cluster:
         self.diff.cache.apply(resource, [Delete(decoded(resource, manifest))])
         return self.events()
 
-    def burst(self, resource: Resource[Any], *received: Apply[Any] | Delete[Any]) -> list[VmEvent | MigrationEvent]:
+    def burst(self, resource: Resource[Any], *received: Apply | Delete) -> list[VmEvent | MigrationEvent]:
         """Give these events in one batch, and return what follows."""
         return [read(event) for event in self.diff.follow(resource, received)]
 

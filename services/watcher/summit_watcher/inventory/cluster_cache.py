@@ -12,7 +12,6 @@ import msgspec
 
 from summit_models.contract import Uid
 from summit_watcher.inventory.store import Change, Store
-from summit_watcher.kube.manifests.metadata import Manifest
 from summit_watcher.kube.resources import (
     CLUSTER_INSTANCETYPES,
     INSTANCETYPES,
@@ -81,7 +80,7 @@ class ClusterCache:
     def store_of(self, resource: Resource[Any]) -> Store[Any]:
         return self._intakes[resource.plural].store
 
-    def apply(self, resource: Resource[Any], events: Sequence[ListWatchEvent[Manifest]]) -> None:
+    def apply(self, resource: Resource[Any], events: Sequence[ListWatchEvent]) -> None:
         """Take in events of the list-watch of a resource."""
         facts, store, changed = self._intakes[resource.plural]
         for event in events:

@@ -24,7 +24,6 @@ from summit_models.subject import UNMANAGED
 from summit_watcher.inventory.cluster_cache import ClusterCache
 from summit_watcher.inventory.kinds import KINDS, VM_KIND, Joined, Kind, Model
 from summit_watcher.inventory.published import Published, PublishedState
-from summit_watcher.kube.manifests.metadata import Manifest
 from summit_watcher.kube.resources import VIRTUAL_MACHINES, Resource
 from summit_watcher.listwatch.events import ListWatchEvent, turns
 
@@ -53,7 +52,7 @@ class Diff:
         self._compared: dict[Kind[Any], tuple[bool, ...]] = {}
         """By kind, which lists were complete when all its published objects were last compared."""
 
-    def follow(self, resource: Resource[Any], received: Sequence[ListWatchEvent[Manifest]]) -> Iterator[Outgoing]:
+    def follow(self, resource: Resource[Any], received: Sequence[ListWatchEvent]) -> Iterator[Outgoing]:
         """Take in events of the list-watch of a resource, and make the events that follow from them; take all of these.
 
         Each step of an object is published, however quickly they came: create and delete in one burst are two events,

@@ -5,23 +5,20 @@ that the list broke off: forget what was applied since the last one. Apply and D
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Generic, NamedTuple, TypeAlias, TypeVar, cast
+from typing import Any, NamedTuple, TypeAlias
 
 from summit_watcher.kube.manifests.metadata import Manifest
 from summit_watcher.kube.resources import WatchEvent
-
-M = TypeVar("M", bound=Manifest)
-T = TypeVar("T")
 
 
 class Init(NamedTuple):
     """A list begins. Nothing is deleted yet."""
 
 
-class InitApply(NamedTuple, Generic[T]):
+class InitApply(NamedTuple):
     """An object of the list."""
 
-    object: T
+    object: Manifest
 
 
 class InitDone(NamedTuple):
@@ -34,16 +31,16 @@ class InitDone(NamedTuple):
     """The list was to change nothing: no watch has reported what it does change."""
 
 
-class Apply(NamedTuple, Generic[T]):
+class Apply(NamedTuple):
     """An object was created or changed. A watch does not distinguish these reliably, so neither do we."""
 
-    object: T
+    object: Manifest
 
 
-class Delete(NamedTuple, Generic[T]):
+class Delete(NamedTuple):
     """An object was deleted; this is its last state, at the resourceVersion of the deletion."""
 
-    object: T
+    object: Manifest
 
 
 class Bookmark(NamedTuple):
@@ -52,25 +49,21 @@ class Bookmark(NamedTuple):
     resource_version: str
 
 
-ListWatchEvent: TypeAlias = Init | InitApply[T] | InitDone | Apply[T] | Delete[T] | Bookmark
-Sink: TypeAlias = Callable[[Sequence[ListWatchEvent[T]]], Awaitable[None]]
+ListWatchEvent: TypeAlias = Init | InitApply | InitDone | Apply | Delete | Bookmark
+Sink: TypeAlias = Callable[[Sequence[ListWatchEvent]], Awaitable[None]]
 """Takes events in order, a few hundred at most at a time. The list-watch reads on when it returns."""
 
 
-def event_of(line: WatchEvent[M]) -> ListWatchEvent[M]:
-    """The event in a line of a live watch."""
-    match line.type:
-        case "BOOKMARK":
-            return Bookmark(line.resource_version)
-        case "DELETED":
-            return Delete(cast("M", line.object))
-        case _:
-            return Apply(cast("M", line.object))
+def event_of(line: WatchEvent[Any]) -> ListWatchEvent:
+    """The event in a line of a live watch; only a BOOKMARK has no object."""
+    if line.object is None:
+        return Bookmark(line.resource_version)
+    return Delete(line.object) if line.type == "DELETED" else Apply(line.object)
 
 
-def turns(events: Sequence[ListWatchEvent[Manifest]]) -> Iterator[Sequence[ListWatchEvent[Manifest]]]:
+def turns(events: Sequence[ListWatchEvent]) -> Iterator[Sequence[ListWatchEvent]]:
     """Parts in which no object appears twice."""
-    turn: list[ListWatchEvent[Manifest]] = []
+    turn: list[ListWatchEvent] = []
     seen: set[str | None] = set()
     for event in events:
         uid = event.object.metadata.uid if isinstance(event, Apply | Delete) else None

@@ -8,10 +8,9 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from itertools import takewhile
-from typing import TypeVar, cast
+from typing import Any, cast
 
 from summit_watcher.kube.errors import ErrorEvent, StatusError, StreamingListError, WatcherError
-from summit_watcher.kube.manifests.metadata import Manifest
 from summit_watcher.kube.resources import Page, WatchEvent
 from summit_watcher.kube.transport import Timeouts
 from summit_watcher.listwatch.events import Init, InitApply, InitDone
@@ -26,17 +25,15 @@ from summit_watcher.listwatch.state import (
 )
 from summit_watcher.listwatch.watch import Batches, WatchedResource, batches, follow
 
-T = TypeVar("T", bound=Manifest)
 
-
-async def list_objects(watched: WatchedResource[T], listing: Listing) -> Next:
+async def list_objects(watched: WatchedResource, listing: Listing) -> Next:
     """List once, and after a streaming list follow the watch that it goes on as."""
     if listing.at is None and listing.may_stream and watched.connection.has_streaming_lists:
         return await _streaming_list(watched, listing)
     return await _paged_list(watched, listing)
 
 
-async def _paged_list(watched: WatchedResource[T], listing: Listing) -> Next:
+async def _paged_list(watched: WatchedResource, listing: Listing) -> Next:
     async with watched.connection.list_slot:
         try:
             async with aclosing(_pages(watched, listing)) as pages:
@@ -46,7 +43,7 @@ async def _paged_list(watched: WatchedResource[T], listing: Listing) -> Next:
         return await _finish(watched, listing, done)
 
 
-async def _page_by_page(watched: WatchedResource[T], pages: AsyncIterator[Page[T]]) -> InitDone:
+async def _page_by_page(watched: WatchedResource, pages: AsyncIterator[Page[Any]]) -> InitDone:
     done = InitDone("")
     async for page in pages:
         if not done.resource_version:
@@ -57,7 +54,7 @@ async def _page_by_page(watched: WatchedResource[T], pages: AsyncIterator[Page[T
     return done
 
 
-async def _pages(watched: WatchedResource[T], listing: Listing) -> AsyncGenerator[Page[T]]:
+async def _pages(watched: WatchedResource, listing: Listing) -> AsyncGenerator[Page[Any]]:
     """The pages of one snapshot: the newest, or the one at a resourceVersion."""
     times = watched.times
     timeouts = Timeouts(times.page_idle_seconds, times.page_total_seconds)
@@ -74,7 +71,7 @@ async def _pages(watched: WatchedResource[T], listing: Listing) -> AsyncGenerato
         which = {"continue": page.continue_token}
 
 
-async def list_once(watched: WatchedResource[T], params: Mapping[str, str | int], timeouts: Timeouts) -> Page[T]:
+async def list_once(watched: WatchedResource, params: Mapping[str, str | int], timeouts: Timeouts) -> Page[Any]:
     """One LIST request: the newest, consistent state, unless `params` names another resourceVersion.
 
     Raises what `ClusterConnection.get` raises, and UndecodableLine for an answer that is not a list.
@@ -86,7 +83,7 @@ async def list_once(watched: WatchedResource[T], params: Mapping[str, str | int]
     return watched.resource.decode_page(body)
 
 
-async def _streaming_list(watched: WatchedResource[T], listing: Listing) -> Next:
+async def _streaming_list(watched: WatchedResource, listing: Listing) -> Next:
     params = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
     async with aclosing(batches(watched, params)) as received:
         try:
@@ -102,14 +99,14 @@ async def _streaming_list(watched: WatchedResource[T], listing: Listing) -> Next
                 return following
 
 
-def _after_streaming_list(watched: WatchedResource[T], listing: Listing, error: WatcherError) -> Next:
+def _after_streaming_list(watched: WatchedResource, listing: Listing, error: WatcherError) -> Next:
     if isinstance(error, StatusError) and not isinstance(error, ErrorEvent) and error.code in (400, 422):
         watched.connection.avoid_streaming_lists()
         return Next(listing)
     return after_streaming_list(listing, error)
 
 
-async def _initial_events(watched: WatchedResource[T], received: Batches[T]) -> tuple[str, Sequence[WatchEvent[T]]]:
+async def _initial_events(watched: WatchedResource, received: Batches) -> tuple[str, Sequence[WatchEvent[Any]]]:
     """The list that a watch begins with: its resourceVersion, and the events that came after it."""
     plural = watched.resource.plural
     begun = False
@@ -119,7 +116,7 @@ async def _initial_events(watched: WatchedResource[T], received: Batches[T]) -> 
             begun = True
         listed = list(takewhile(lambda event: event.type == "ADDED", batch))
         if listed:
-            await watched.sink([InitApply(cast("T", event.object)) for event in listed])
+            await watched.sink([InitApply(cast("Any", event.object)) for event in listed])
         if len(listed) < len(batch):
             end = batch[len(listed)]
             if not end.initial_events_end:
@@ -128,12 +125,12 @@ async def _initial_events(watched: WatchedResource[T], received: Batches[T]) -> 
     raise StreamingListError(f"the streaming list of {plural} ended before its end was marked")
 
 
-async def _begin(watched: WatchedResource[T]) -> None:
+async def _begin(watched: WatchedResource) -> None:
     watched.status.listing()
     await watched.sink([Init()])
 
 
-async def _finish(watched: WatchedResource[T], listing: Listing, done: InitDone) -> Next:
+async def _finish(watched: WatchedResource, listing: Listing, done: InitDone) -> Next:
     """Use a complete list; one that would delete most of what is known only when a second one agrees."""
     watched.check_version(listing.seen, done.resource_version)
     known, deleted = watched.deletions()

@@ -6,18 +6,15 @@ decided in `state`. No object is kept here.
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 
 from summit_runtime.backoff import Backoff
 from summit_watcher.kube.connection import SHORT
 from summit_watcher.kube.errors import BackpressureError, HistoryEndedError, WatcherError
 from summit_watcher.kube.failure import classify
-from summit_watcher.kube.manifests.metadata import Manifest
 from summit_watcher.listwatch.lists import list_objects, list_once
 from summit_watcher.listwatch.state import Listing, Next, StreamState, Verifying, Watching, after_silence
 from summit_watcher.listwatch.watch import WatchedResource, watch
-
-T = TypeVar("T", bound=Manifest)
 
 
 class Confirm(Protocol):
@@ -26,10 +23,10 @@ class Confirm(Protocol):
     def __call__(self, *, again: bool) -> Awaitable[None]: ...
 
 
-class ListWatch(Generic[T]):
+class ListWatch:
     """The list-watch of one resource. `confirm` is asked before each request."""
 
-    def __init__(self, watched: WatchedResource[T], confirm: Confirm) -> None:
+    def __init__(self, watched: WatchedResource, confirm: Confirm) -> None:
         self._watched = watched
         self._confirm = confirm
         self._backoff = Backoff(*watched.times.retry)

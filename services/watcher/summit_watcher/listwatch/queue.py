@@ -25,7 +25,7 @@ class Part:
     """Some events of one list-watch, in order."""
 
     resource: Resource[Any]
-    events: Sequence[ListWatchEvent[Any]]
+    events: Sequence[ListWatchEvent]
     taken: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -58,7 +58,7 @@ class EventQueue:
             self._changed.notify_all()
         part.taken.set()
 
-    async def put(self, resource: Resource[Any], events: Sequence[ListWatchEvent[Any]]) -> None:
+    async def put(self, resource: Resource[Any], events: Sequence[ListWatchEvent]) -> None:
         """Queue events of a watch; wait until those of a list are taken. Raises BackpressureError."""
         is_watch = isinstance(events[0], Apply | Delete | Bookmark)
         if is_watch:

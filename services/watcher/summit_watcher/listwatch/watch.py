@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Generic, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 from summit_models.cluster import ConnectionState
 from summit_watcher.kube.connection import ClusterConnection
@@ -19,7 +19,6 @@ from summit_watcher.kube.errors import (
     UndecodableLine,
     WatcherError,
 )
-from summit_watcher.kube.manifests.metadata import Manifest
 from summit_watcher.kube.resources import Resource, WatchEvent
 from summit_watcher.kube.transport import Timeouts
 from summit_watcher.listwatch.events import Sink, event_of
@@ -27,9 +26,7 @@ from summit_watcher.listwatch.state import Next, WatchEnd, Watching, after_watch
 from summit_watcher.listwatch.status import ListWatchStatus
 from summit_watcher.settings import WatcherTimes
 
-T = TypeVar("T", bound=Manifest)
-
-Batches: TypeAlias = AsyncGenerator[Sequence[WatchEvent[T]]]
+Batches: TypeAlias = AsyncGenerator[Sequence[WatchEvent[Any]]]
 
 BATCH_EVENTS = 256
 """A busy stream gives the event loop back at least so often, or one cluster would starve the others' idle timers."""
@@ -38,12 +35,12 @@ MAX_LINE_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
-class WatchedResource(Generic[T]):
+class WatchedResource:
     """One resource of one cluster, as each request of its list-watch needs it."""
 
     connection: ClusterConnection
-    resource: Resource[T]
-    sink: Sink[T]
+    resource: Resource[Any]
+    sink: Sink
     """While it is busy nothing is read, and the server cuts off a watch that stalls for long. So a sink that may be
     slow has a queue, and raises BackpressureError when that is full: the watch is closed, and resumed after what the
     sink has taken."""
@@ -59,13 +56,13 @@ class WatchedResource(Generic[T]):
             raise RegressedError(self.resource.plural, seen, resource_version)
 
 
-async def watch(watched: WatchedResource[T], watching: Watching) -> Next:
+async def watch(watched: WatchedResource, watching: Watching) -> Next:
     """Watch on from a resourceVersion until the watch ends."""
     async with aclosing(batches(watched, {"resourceVersion": watching.resource_version})) as received:
         return await follow(watched, watching, (), received)
 
 
-async def batches(watched: WatchedResource[T], params: Mapping[str, str | int]) -> Batches[T]:
+async def batches(watched: WatchedResource, params: Mapping[str, str | int]) -> Batches:
     """One watch request: events in order, in batches of what the socket already holds.
 
     The first batch is empty, and says that the request was accepted. Raises ErrorEvent, UndecodableLine, IdleError or
@@ -89,7 +86,7 @@ async def batches(watched: WatchedResource[T], params: Mapping[str, str | int]) 
 
 
 async def follow(
-    watched: WatchedResource[T], watching: Watching, first: Sequence[WatchEvent[T]], received: Batches[T]
+    watched: WatchedResource, watching: Watching, first: Sequence[WatchEvent[Any]], received: Batches
 ) -> Next:
     """Pass the events of a watch on until it ends; `first` are some that have been received before."""
     progress = _Progress(watching.resource_version)
@@ -126,7 +123,7 @@ class _Progress:
         return WatchEnd(self.resource_version, self.changes, self.began_at, time.monotonic(), error)
 
 
-async def _pass_on(watched: WatchedResource[T], batch: Sequence[WatchEvent[T]], progress: _Progress) -> None:
+async def _pass_on(watched: WatchedResource, batch: Sequence[WatchEvent[Any]], progress: _Progress) -> None:
     if not batch:
         return
     status = watched.status
@@ -147,9 +144,9 @@ async def _pass_on(watched: WatchedResource[T], batch: Sequence[WatchEvent[T]], 
             status.synced()
 
 
-def decoded(resource: Resource[T], lines: Sequence[bytes]) -> Iterator[Sequence[WatchEvent[T]]]:
+def decoded(resource: Resource[Any], lines: Sequence[bytes]) -> Iterator[Sequence[WatchEvent[Any]]]:
     """The events of some lines, in batches. Raises ErrorEvent or UndecodableLine after the events before it."""
-    batch: list[WatchEvent[T]] = []
+    batch: list[WatchEvent[Any]] = []
     for line in lines:
         try:
             batch.append(resource.decode_event(line))
