@@ -106,7 +106,6 @@ class ClusterWatcher:
                 publisher=self._publisher,
                 activity=self._activity,
                 times=self._times,
-                epoch=epoch,
                 events=self._events,
                 published=published,
                 starts=starts,
@@ -135,16 +134,14 @@ class ClusterWatcher:
         """How to begin with each resource."""
         heartbeat = await last_heartbeat(self._client, epoch)
         not_before = datetime.now(UTC) - self._times.resume_within
-        starts = {r.plural: start(r.plural, heartbeat, published.reached.get(r.plural, 0), not_before) for r in WATCHED}
-        if published.has_stale_events:  # as of the position, what is true of them may not have been so yet
-            starts = {
-                plural: begin._replace(listing=Listing(seen=begin.listing.seen)) for plural, begin in starts.items()
-            }
-        if isinstance(ended, RegressedError):
-            return {
-                plural: begin._replace(listing=replace(begin.listing, reason=ListReason.REGRESSED))
-                for plural, begin in starts.items()
-            }
+        starts = {}
+        for plural in (resource.plural for resource in WATCHED):
+            how = start(plural, heartbeat, published.reached.get(plural, 0), not_before)
+            if published.has_stale_events:  # as of the position, what is true of them may not have been so yet
+                how = how._replace(listing=Listing(seen=how.listing.seen))
+            if isinstance(ended, RegressedError):
+                how = how._replace(listing=replace(how.listing, reason=ListReason.REGRESSED))
+            starts[plural] = how
         return starts
 
 

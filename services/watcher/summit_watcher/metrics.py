@@ -1,11 +1,15 @@
 """The watcher's series, by cluster and resource: they begin with the list-watch and end when the cluster is removed."""
 
+from collections import Counter as Tally
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import get_args
 
 from prometheus_client import Counter, Gauge
 
 from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.contract import ClusterName
+from summit_watcher.kube.errors import StatusError, WatchEndReason, WatcherError
 
 _STREAM = ("cluster", "resource")
 
@@ -86,6 +90,8 @@ REGRESSIONS = Counter(
     labelnames=_STREAM,
 )
 
+_EVENT_TYPES = ("ADDED", "MODIFIED", "DELETED", "BOOKMARK")
+_STATES = tuple(set(ConnectionState) - {ConnectionState.DEGRADED, ConnectionState.RETIRED})  # those are a cluster's
 _OF_A_CLUSTER = (
     CLUSTER_SYNCED, CLUSTER_LAST_CONTACT, CREDENTIALS_EXPIRE, WAITING_EVENTS, STANDING_BACK, EVENTS_PUBLISHED,
     STREAM_STATE, STREAM_LAST_CONTACT, WATCH_EVENTS, WATCH_RESTARTS, LISTS, SYNTHETIC_DELETES, RELIST_DRIFT,
@@ -95,8 +101,8 @@ _OF_A_CLUSTER = (
 
 def set_cluster(health: ClusterHealth) -> None:
     CLUSTER_SYNCED.labels(health.name).set(health.state is ConnectionState.SYNCED)
-    CLUSTER_LAST_CONTACT.labels(health.name).set(timestamp(health.last_contact))
-    CREDENTIALS_EXPIRE.labels(health.name).set(timestamp(health.credentials_expire_at))
+    CLUSTER_LAST_CONTACT.labels(health.name).set(_timestamp(health.last_contact))
+    CREDENTIALS_EXPIRE.labels(health.name).set(_timestamp(health.credentials_expire_at))
     WAITING_EVENTS.labels(health.name).set(health.waiting_events)
     STANDING_BACK.labels(health.name).set(0)
 
@@ -113,5 +119,55 @@ def stand_back(cluster: ClusterName) -> None:
     STANDING_BACK.labels(cluster).set(1)
 
 
-def timestamp(moment: datetime | None) -> float:
+class StreamMetrics:
+    """The series of one list-watch, made all at once and with 0.
+
+    An alert on a rate sees the first error then, and a cluster that never got anywhere is seen as well.
+    """
+
+    def __init__(self, cluster: str, resource: str) -> None:
+        self._labels = (cluster, resource)
+        self._events = {kind: WATCH_EVENTS.labels(*self._labels, kind) for kind in _EVENT_TYPES}
+        self._ends = {reason: WATCH_RESTARTS.labels(*self._labels, reason) for reason in get_args(WatchEndReason)}
+        self._states = {state: STREAM_STATE.labels(*self._labels, state) for state in _STATES}
+        self.lists = LISTS.labels(*self._labels)
+        self.synthetic_deletes = SYNTHETIC_DELETES.labels(*self._labels)
+        self.relist_drift = RELIST_DRIFT.labels(*self._labels)
+        self.decode_errors = DECODE_ERRORS.labels(*self._labels)
+        self.regressions = REGRESSIONS.labels(*self._labels)
+        self.set_state(ConnectionState.STARTING)
+
+    def set_state(self, state: ConnectionState) -> None:
+        for known, series in self._states.items():
+            series.set(known is state)
+
+    def received(self, types: Sequence[str]) -> None:
+        """Count a batch of watch events."""
+        for kind, count in Tally(types).items():
+            self._events[kind].inc(count)
+
+    def watch_ended(self, error: WatcherError | None) -> None:
+        reason = watch_end_reason(error)
+        self._ends[reason].inc()
+        if reason == "undecodable":
+            self.decode_errors.inc()
+
+    def ask_last_contact(self, last_contact: Callable[[], datetime | None]) -> None:
+        """Ask when Prometheus asks: bytes arrive too often to note each time."""
+        STREAM_LAST_CONTACT.labels(*self._labels).set_function(lambda: _timestamp(last_contact()))
+
+
+def watch_end_reason(error: WatcherError | None) -> WatchEndReason:
+    match error:
+        case None:
+            return "eof"
+        case StatusError(code=410) | StatusError(reason="Expired"):
+            return "gone"
+        case StatusError(code=429):
+            return "throttled"
+        case _:
+            return error.ends_watch
+
+
+def _timestamp(moment: datetime | None) -> float:
     return moment.timestamp() if moment else 0.0

@@ -32,7 +32,7 @@ from summit_watcher.listwatch.listwatch import ListWatch
 from summit_watcher.listwatch.queue import EventQueue, Part
 from summit_watcher.listwatch.status import ClusterStatus
 from summit_watcher.listwatch.watch import WatchedResource
-from summit_watcher.log.epoch import ClusterEvents, Epoch, SupersededError
+from summit_watcher.log.epoch import ClusterEvents, SupersededError
 from summit_watcher.log.health import HealthReporter
 from summit_watcher.log.positions import Checkpoint, Start
 from summit_watcher.metrics import EVENTS_PUBLISHED
@@ -57,7 +57,6 @@ class Session:
     publisher: Publisher
     activity: ActivityLog
     times: WatcherTimes
-    epoch: Epoch
     events: ClusterEvents
     published: Published
     starts: Mapping[str, Start]
@@ -72,9 +71,8 @@ class Session:
         self._cluster_queue = self.publisher.cluster_queue(self.cluster.datacenter, self.cluster.name)
         seen = {plural: start.listing.seen for plural, start in self.starts.items()}
         self._checkpoint = Checkpoint({plural: version for plural, version in seen.items() if version})
-        self._identity = Identity(self.connection, self.epoch.identity, self.cluster.identity)
+        self._identity = Identity(self.connection, self.events.epoch.identity, self.cluster.identity)
         self._health = HealthReporter(
-            epoch=self.epoch,
             events=self.events,
             status=self.status,
             cache=self._diff.cache,

@@ -28,8 +28,7 @@ from summit_watcher.kube.errors import (
     WatcherError,
 )
 from summit_watcher.kube.failure import classify
-from summit_watcher.kube.socket_options import KEEPALIVE_AFTER_SECONDS, keepalive_socket
-from summit_watcher.kube.transport import Timeouts
+from summit_watcher.kube.transport import KEEPALIVE_AFTER_SECONDS, Timeouts, keepalive_socket
 from summit_watcher.settings import WatcherTimes
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]

@@ -21,9 +21,8 @@ from summit_watcher.kube.errors import (
     UnreachableError,
     WatcherError,
 )
-from summit_watcher.kube.failure import classify
+from summit_watcher.kube.failure import classify, http_error
 from summit_watcher.kube.reply import translated
-from summit_watcher.kube.status import http_error
 from summit_watcher.settings import TIMES
 
 FAILURES = [

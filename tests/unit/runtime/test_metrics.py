@@ -25,8 +25,7 @@ from summit_watcher.kube.errors import (
     UndecodableLine,
     WatcherError,
 )
-from summit_watcher.listwatch.metrics import StreamMetrics, WatchEndReason, watch_end_reason
-from summit_watcher.metrics import forget_cluster, set_cluster
+from summit_watcher.metrics import StreamMetrics, forget_cluster, set_cluster, watch_end_reason
 
 OPERATIONS = ROOT / "docs" / "operations.md"
 ALERTS = ROOT / "config" / "prometheus" / "alerts.yaml"
@@ -98,21 +97,21 @@ def test_series_of_a_removed_cluster_are_removed() -> None:
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (None, WatchEndReason.EOF),
-        (IdleError("silent"), WatchEndReason.IDLE),
-        (LostError("broken"), WatchEndReason.LOST),
-        (ShortWatch("over at once"), WatchEndReason.SHORT),
-        (ErrorEvent(410, "Expired", None), WatchEndReason.GONE),
-        (ErrorEvent(500, None, None), WatchEndReason.ERROR_EVENT),
-        (StatusError(410, "Gone", None), WatchEndReason.GONE),
-        (StatusError(429, None, None), WatchEndReason.THROTTLED),
-        (StatusError(403, "Forbidden", None), WatchEndReason.REFUSED),
-        (UndecodableLine("no JSON", b"x"), WatchEndReason.UNDECODABLE),
+        (None, "eof"),
+        (IdleError("silent"), "idle"),
+        (LostError("broken"), "lost"),
+        (ShortWatch("over at once"), "short"),
+        (ErrorEvent(410, "Expired", None), "gone"),
+        (ErrorEvent(500, None, None), "error_event"),
+        (StatusError(410, "Gone", None), "gone"),
+        (StatusError(429, None, None), "throttled"),
+        (StatusError(403, "Forbidden", None), "refused"),
+        (UndecodableLine("no JSON", b"x"), "undecodable"),
     ],
 )
-def test_end_of_a_watch_is_counted_by_its_reason(error: WatcherError | None, reason: WatchEndReason) -> None:
+def test_end_of_a_watch_is_counted_by_its_reason(error: WatcherError | None, reason: str) -> None:
     """Few reasons, so that a dashboard can show all of them."""
-    assert watch_end_reason(error) is reason
+    assert watch_end_reason(error) == reason
 
 
 def named(text: str) -> set[str]:

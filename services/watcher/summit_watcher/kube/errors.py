@@ -5,7 +5,7 @@
 
 from collections.abc import Awaitable, Callable
 from hashlib import blake2b
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import msgspec
 
@@ -16,15 +16,26 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 deeper than the stack."""
 
 
+WatchEndReason = Literal[
+    "eof", "short", "idle", "lost", "gone", "throttled", "refused", "error_event", "undecodable", "regressed",
+    "unreachable", "backpressure", "other",
+]  # fmt: skip
+"""Why a watch ended, as it is counted. `eof`: the server closed it in good order, as it does after some minutes."""
+
+
 class WatcherError(Exception):
     """Base of the watcher's errors."""
 
     state: ClassVar[ConnectionState] = ConnectionState.BACKOFF
     """The state that such an error puts a list-watch in."""
+    ends_watch: ClassVar[WatchEndReason] = "other"
+    """How a watch that it ends is counted."""
 
 
 class StatusError(WatcherError):
     """A Kubernetes `Status`: the body of a failed request, or the object of an ERROR event inside HTTP 200."""
+
+    ends_watch: ClassVar[WatchEndReason] = "refused"
 
     def __init__(
         self, code: int | None, reason: str | None, message: str | None, retry_after_seconds: float | None = None
@@ -40,6 +51,8 @@ class StatusError(WatcherError):
 
 class UndecodableLine(WatcherError):
     """Bytes that cannot be read. Carries their length and digest, never the content: manifests hold secrets."""
+
+    ends_watch = "undecodable"
 
     def __init__(self, reason: str, data: bytes) -> None:
         self.reason = reason
@@ -58,6 +71,7 @@ class AuthError(WatcherError):
     """There are no credentials, or they are refused. Nothing was sent without credentials instead."""
 
     state = ConnectionState.AUTH_FAILED
+    ends_watch = "refused"
 
 
 class TlsError(WatcherError):
@@ -74,20 +88,26 @@ class UnreachableError(WatcherError):
     """There is no connection, or what answers is not a Kubernetes API."""
 
     state = ConnectionState.UNREACHABLE
+    ends_watch = "unreachable"
 
 
 class LostError(WatcherError):
     """A connection broke in the middle of an answer."""
+
+    ends_watch: ClassVar[WatchEndReason] = "lost"
 
 
 class IdleError(LostError):
     """No byte came for too long: half-open connections look like this."""
 
     state = ConnectionState.STALE
+    ends_watch = "idle"
 
 
 class ShortWatch(LostError):
     """A watch ended at once, without an event. Watching again without a pause would hammer the server."""
+
+    ends_watch = "short"
 
 
 class StreamingListError(WatcherError):
@@ -106,6 +126,8 @@ class HistoryEndedError(WatcherError):
 
 class RegressedError(HistoryEndedError):
     """The resourceVersion is lower than an earlier one, as after an etcd restore."""
+
+    ends_watch = "regressed"
 
     def __init__(self, resource: str, seen: str, found: str) -> None:
         super().__init__(
@@ -126,6 +148,7 @@ class BackpressureError(WatcherError):
     """A watch was closed on purpose, since the event queue is full. `room` waits until the watch may go on."""
 
     state = ConnectionState.BACKPRESSURE
+    ends_watch = "backpressure"
 
     def __init__(self, waiting: int, room: Callable[[], Awaitable[None]]) -> None:
         super().__init__(f"{waiting} changes wait for NATS, which is away or slow")
@@ -134,3 +157,5 @@ class BackpressureError(WatcherError):
 
 class ErrorEvent(StatusError):
     """An ERROR event ends a watch, though the watch was answered with HTTP 200."""
+
+    ends_watch = "error_event"

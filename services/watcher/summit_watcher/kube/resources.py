@@ -10,13 +10,13 @@ from typing import Generic, Literal, TypeVar, cast
 import msgspec
 
 from summit_watcher.kube.errors import UNREADABLE, UndecodableLine
+from summit_watcher.kube.failure import status_error
 from summit_watcher.kube.lenient_decode import decode_leniently
 from summit_watcher.kube.manifests.instance import VirtualMachineInstance
 from summit_watcher.kube.manifests.instancetype import Instancetype
 from summit_watcher.kube.manifests.metadata import Manifest, Part
 from summit_watcher.kube.manifests.migration import VirtualMachineInstanceMigration
 from summit_watcher.kube.manifests.virtualmachine import VirtualMachine
-from summit_watcher.kube.status import status_error
 
 T = TypeVar("T", bound=Manifest)
 

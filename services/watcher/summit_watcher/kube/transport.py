@@ -4,6 +4,7 @@ The official package does the work: its loader reads the user section, its async
 adds what it leaves out: TCP keepalive, timeouts with names, and errors with a sentence.
 """
 
+import socket
 import ssl
 import tempfile
 from collections.abc import AsyncIterator, Mapping
@@ -16,14 +17,12 @@ import aiohttp
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.config import ConfigException, load_kube_config_from_dict
 
-from summit_watcher.kube.access.certificates import Certificate, certificates
+from summit_watcher.kube.access.certificates import Certificate, certificates, described
 from summit_watcher.kube.access.credentials import Credentials
 from summit_watcher.kube.access.kubeconfig import Kubeconfig
 from summit_watcher.kube.errors import AuthError, CertificateError, KubeconfigError, StatusError
-from summit_watcher.kube.peer_certificate import described
+from summit_watcher.kube.failure import http_error
 from summit_watcher.kube.reply import Reply, transport_errors
-from summit_watcher.kube.socket_options import keepalive_socket
-from summit_watcher.kube.status import http_error
 
 USER_AGENT = f"summit-connect/{version('summit-connect')}"
 """A name of its own, so that operators can write a FlowSchema for it."""
@@ -31,6 +30,19 @@ USER_AGENT = f"summit-connect/{version('summit-connect')}"
 READ_BUFFER_BYTES = 256 * 1024
 """aiohttp stops reading the socket at twice this. It fits into the processor's cache; a longer line is joined later."""
 
+# Sockets notice a dead peer: aiohttp sets no keepalive, and firewalls forget idle connections.
+KEEPALIVE_AFTER_SECONDS = 30
+KEEPALIVE_EVERY_SECONDS = 10
+KEEPALIVE_PROBES = 3
+UNACKNOWLEDGED_MILLISECONDS = 30_000
+
+_TCP_OPTIONS = {
+    "TCP_KEEPIDLE": KEEPALIVE_AFTER_SECONDS,
+    "TCP_KEEPINTVL": KEEPALIVE_EVERY_SECONDS,
+    "TCP_KEEPCNT": KEEPALIVE_PROBES,
+    "TCP_USER_TIMEOUT": UNACKNOWLEDGED_MILLISECONDS,
+}
+"""By name: TCP_USER_TIMEOUT is Linux only."""
 
 _LOADER_DEFECTS = (AttributeError, KeyError, TypeError, ValueError)
 """The official loader raises these for an `auth-provider` that it does not understand. Their texts may have tokens."""
@@ -234,3 +246,14 @@ def _file(path: Path, content: bytes | None) -> str | None:
 
 def _present(section: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in section.items() if value}
+
+
+def keepalive_socket(address: tuple[Any, ...]) -> socket.socket:
+    """A socket for one result of getaddrinfo, with keepalive on."""
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _TCP_OPTIONS.items():
+        if (option := getattr(socket, name, None)) is not None:
+            made.setsockopt(socket.IPPROTO_TCP, option, value)
+    return made

@@ -14,8 +14,8 @@ from summit_models.contract import ClusterName
 from summit_runtime.condition import Condition
 from summit_watcher.kube.failure import Failure
 from summit_watcher.kube.resources import Resource
-from summit_watcher.listwatch.metrics import StreamMetrics
 from summit_watcher.listwatch.state import ListReason
+from summit_watcher.metrics import StreamMetrics
 
 logger = logging.getLogger("summit.watcher")
 

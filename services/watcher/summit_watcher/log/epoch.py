@@ -98,7 +98,7 @@ async def _claim(
 ) -> Epoch:
     subject = cluster_subject(datacenter, cluster)
     last, revision = await newest_event(client, subject)
-    everywhere = await newest_events(client, cluster)
+    everywhere = await newest_events(client, cluster=cluster)
     number = max(last.epoch, above, *(newest.epoch for newest in everywhere.values())) + 1
     begins = ended is not None or last.type == RETIRED or not last.history
     history = number if begins else last.history
@@ -139,7 +139,7 @@ class ClusterEvents:
 
     def __init__(self, client: Client, epoch: Epoch) -> None:
         self._client = client
-        self._epoch = epoch
+        self.epoch = epoch
         self._subject = cluster_subject(epoch.datacenter, epoch.cluster)
         self._last = Revision(epoch.began)
         self._is_due = False
@@ -152,14 +152,14 @@ class ClusterEvents:
         """
         while True:
             try:
-                event = cluster_event(health, self._epoch)
+                event = cluster_event(health, self.epoch)
                 self._last = await append(self._client, [event], Basis(self._subject, self._last))
                 break
             except ConflictError:
                 await self.confirm()
         self._is_due = False
-        if not self._epoch.began:
-            self._epoch = self._epoch._replace(began=self._last)
+        if not self.epoch.began:
+            self.epoch = self.epoch._replace(began=self._last)
 
     async def confirm(self) -> bool:
         """Make sure that this epoch is the newest; False if the newest event is not ours, or is out of date.
@@ -167,18 +167,18 @@ class ClusterEvents:
         Raises SupersededError, and what NATS raises when it is away.
         """
         newest, revision = await newest_event(self._client, self._subject)
-        ours = self._epoch
+        ours = self.epoch
         if newest.epoch > ours.number or (newest.epoch == ours.number and newest.began != ours.began):
             raise SupersededError(ours.number, newest.epoch)
         if revision < ours.began:
-            self._epoch = ours._replace(began=0)  # the log has lost its end: our next event begins the epoch again
+            self.epoch = ours._replace(began=0)  # the log has lost its end: our next event begins the epoch again
         before, self._last = self._last, revision
         return revision == before and not self._is_due
 
     def drop_earlier_starts(self) -> None:
         """Note that no last event of an object is of a stale epoch any more: later watchers need not look for one."""
-        if self._epoch.earlier:
-            self._epoch = self._epoch._replace(earlier=())
+        if self.epoch.earlier:
+            self.epoch = self.epoch._replace(earlier=())
             self._is_due = True
 
 
@@ -192,12 +192,14 @@ async def read_epoch_starts(client: Client, datacenter: DatacenterId, cluster: C
     return starts
 
 
-async def newest_events(client: Client, cluster: ClusterName) -> dict[DatacenterId, ClusterEvent]:
-    """The newest event of a cluster in each datacenter: epochs rise across all, since a cluster moves with its VMs."""
-    found: dict[DatacenterId, ClusterEvent] = {}
-    async for message in last_per_subject(client, f"summit.clusters.*.{cluster}"):
-        datacenter = DatacenterId(message.subject.split(".")[2])
-        found[datacenter] = _read(message.body, message.sequence)
+async def newest_events(
+    client: Client, *, datacenter: str = "*", cluster: str = "*"
+) -> dict[tuple[DatacenterId, ClusterName], ClusterEvent]:
+    """The newest event of each cluster. Epochs rise across datacenters, since a cluster moves with its VMs."""
+    found: dict[tuple[DatacenterId, ClusterName], ClusterEvent] = {}
+    async for message in last_per_subject(client, f"summit.clusters.{datacenter}.{cluster}"):
+        _, _, place, name = message.subject.split(".")
+        found[DatacenterId(place), ClusterName(name)] = _read(message.body, message.sequence)
     return found
 
 
@@ -212,6 +214,6 @@ async def newest_event(client: Client, subject: str) -> tuple[ClusterEvent, Revi
 
 
 def _read(body: bytes, revision: int) -> ClusterEvent:
-    """What can be read of an event. One that is not ours has epoch 0; the events of the VMs know the epoch as well."""
+    """The part of an event that can be read. One that is not ours has epoch 0; the VMs' events know the epoch too."""
     event = decode_leniently(ClusterEvent, body)
     return event if event.began else event.model_copy(update={"began": revision})

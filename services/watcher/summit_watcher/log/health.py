@@ -26,7 +26,7 @@ from summit_watcher.kube.identity import Identity
 from summit_watcher.kube.resources import CLUSTER_INSTANCETYPES, INSTANCETYPES, VIRTUAL_MACHINES
 from summit_watcher.listwatch.queue import EventQueue
 from summit_watcher.listwatch.status import ClusterStatus, ListWatchStatus
-from summit_watcher.log.epoch import ClusterEvents, Epoch
+from summit_watcher.log.epoch import ClusterEvents
 from summit_watcher.log.positions import Checkpoint
 from summit_watcher.settings import WatcherTimes
 
@@ -54,7 +54,6 @@ def overall(resources: Sequence[ResourceHealth], trouble: Failure | None = None)
 class HealthReporter:
     """Publishes the health of one cluster while `run` runs, read from whatever knows a part of it."""
 
-    epoch: Epoch
     events: ClusterEvents
     status: ClusterStatus
     cache: ClusterCache
@@ -77,8 +76,8 @@ class HealthReporter:
             self._state, self._since = state, datetime.now(UTC)
         server_version, kubevirt_version = self._versions or (None, None)
         health = ClusterHealth(
-            name=self.epoch.cluster,
-            datacenter=self.epoch.datacenter,
+            name=self.events.epoch.cluster,
+            datacenter=self.events.epoch.datacenter,
             state=state,
             since=self._since,
             reason=reason,
@@ -150,7 +149,7 @@ class HealthReporter:
 
     async def beat(self, client: Client) -> None:
         """Write a heartbeat."""
-        await heartbeats.write(client, Heartbeat(**dict(self.read()), epoch=self.epoch.number))
+        await heartbeats.write(client, Heartbeat(**dict(self.read()), epoch=self.events.epoch.number))
 
 
 def _comparable(health: ClusterHealth) -> tuple[object, ...]:

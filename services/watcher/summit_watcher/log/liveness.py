@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import time
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
@@ -16,13 +15,6 @@ from summit_runtime.nats import heartbeats
 from summit_watcher.settings import WatcherTimes
 
 
-class _Sign(NamedTuple):
-    """The newest event or heartbeat of a cluster."""
-
-    sequence: int
-    stored_at: datetime | None
-
-
 async def is_silent(client: Client, datacenter: DatacenterId, cluster: ClusterName, times: WatcherTimes) -> bool:
     """Whether no watcher has published anything of the cluster for a while. False if NATS does not answer."""
     try:
@@ -30,7 +22,7 @@ async def is_silent(client: Client, datacenter: DatacenterId, cluster: ClusterNa
     except (NatsError, TimeoutError):
         return False
     since = datetime.now(UTC) - timedelta(seconds=times.silent_seconds)
-    return all(sign.stored_at is not None and sign.stored_at < since for sign in signs)
+    return all(stored_at is not None and stored_at < since for _, stored_at in signs)
 
 
 async def until_silent(client: Client, datacenter: DatacenterId, cluster: ClusterName, times: WatcherTimes) -> None:
@@ -42,7 +34,7 @@ async def until_silent(client: Client, datacenter: DatacenterId, cluster: Cluste
     changed_at = time.monotonic()
     while time.monotonic() < changed_at + times.silent_seconds:
         try:
-            newest = [sign.sequence for sign in await _newest_signs(client, datacenter, cluster)]
+            newest = [sequence for sequence, _ in await _newest_signs(client, datacenter, cluster)]
         except (NatsError, TimeoutError):
             newest = None
         if newest != last or newest is None:
@@ -50,12 +42,14 @@ async def until_silent(client: Client, datacenter: DatacenterId, cluster: Cluste
         await asyncio.sleep(times.listen_seconds)
 
 
-async def _newest_signs(client: Client, datacenter: DatacenterId, cluster: ClusterName) -> list[_Sign]:
-    """The newest event of the cluster and its newest heartbeat, as far as there are any."""
-    signs = []
+async def _newest_signs(
+    client: Client, datacenter: DatacenterId, cluster: ClusterName
+) -> list[tuple[int, datetime | None]]:
+    """Sequence and time of the cluster's newest event and of its newest heartbeat, as far as there are any."""
+    signs: list[tuple[int, datetime | None]] = []
     with contextlib.suppress(NotFoundError):
         event = await client.jetstream().get_last_msg(STREAM, cluster_subject(datacenter, cluster), direct=True)
-        signs.append(_Sign(event.seq or 0, event.time))
+        signs.append((event.seq or 0, event.time))
     if heartbeat := await heartbeats.last(client, datacenter, cluster):
-        signs.append(_Sign(heartbeat.sequence, heartbeat.stored_at))
+        signs.append((heartbeat.sequence, heartbeat.stored_at))
     return signs

@@ -15,12 +15,9 @@ from typing import NamedTuple
 from nats.aio.client import Client
 
 from summit_models.cluster import ClusterHealth, ConnectionState
-from summit_models.codec import decode_leniently
 from summit_models.contract import ClusterName, DatacenterId
-from summit_models.event import ClusterEvent
 from summit_runtime.nats import heartbeats
 from summit_runtime.nats.append import append_until_stored
-from summit_runtime.nats.consumer import last_per_subject
 from summit_runtime.nats.publisher import Publisher
 from summit_watcher.config.datacenters import DatacenterConfig
 from summit_watcher.inventory.diff import Outgoing, deleted
@@ -59,7 +56,13 @@ async def retire_undeclared(
         if not left:
             return
         for place in set(left) - logged:
-            _log_watched(place)
+            logger.warning(
+                "cluster %s of datacenter %s is not declared here, but a watcher has it: "
+                "it is retired when that watcher ends",
+                place.cluster,
+                place.datacenter,
+                extra={"cluster": place.cluster, "datacenter": place.datacenter},
+            )
         logged.update(left)
         await asyncio.sleep(times.heartbeat_seconds)
 
@@ -74,21 +77,10 @@ async def _undeclared(client: Client, datacenters: Sequence[DatacenterConfig]) -
     ]
 
 
-def _log_watched(place: _Place) -> None:
-    logger.warning(
-        "cluster %s of datacenter %s is not declared here, but a watcher has it: it is retired when that watcher ends",
-        place.cluster,
-        place.datacenter,
-        extra={"cluster": place.cluster, "datacenter": place.datacenter},
-    )
-
-
 async def unretired(client: Client, datacenter: DatacenterId) -> list[ClusterName]:
     """The names of the clusters that the log has in a datacenter and that are not retired, in order."""
-    found: dict[ClusterName, ClusterEvent] = {}
-    async for message in last_per_subject(client, f"summit.clusters.{datacenter}.*"):
-        found[ClusterName(message.subject.rpartition(".")[2])] = decode_leniently(ClusterEvent, message.body)
-    return sorted(name for name, event in found.items() if event.type != RETIRED)
+    newest = await newest_events(client, datacenter=datacenter)
+    return sorted(name for (_, name), event in newest.items() if event.type != RETIRED)
 
 
 async def retire(client: Client, publisher: Publisher, datacenter: DatacenterId, cluster: ClusterName) -> int:
@@ -149,8 +141,8 @@ async def _under_epoch(
     client: Client, publisher: Publisher, datacenter: DatacenterId, cluster: ClusterName
 ) -> tuple[Epoch, Published]:
     """The epoch to retire the cluster under, and what was published of it."""
-    newest = await newest_events(client, cluster)
-    here = newest.pop(datacenter, NO_EVENT)
+    newest = await newest_events(client, cluster=cluster)
+    here = newest.pop((datacenter, cluster), NO_EVENT)
     if any(elsewhere.epoch > here.epoch for elsewhere in newest.values()):
         epoch = Epoch(datacenter, cluster, here.epoch, here.epoch, began=here.began)
         published = Published(datacenter, cluster, epoch=here.epoch, history=here.epoch)
