@@ -18,7 +18,7 @@ from measure import Measure, p99, spread
 from pydantic import SecretStr
 from support.waiting import until
 
-from summit_api.access.scope import EVERYTHING
+from summit_api.access.principal import EVERYTHING
 from summit_api.query import vms
 from summit_api.query.vms import VmPageQuery
 from summit_models.tables import vms as table

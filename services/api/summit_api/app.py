@@ -24,7 +24,6 @@ from summit_api.routes import (
     docs,
     events,
     history,
-    metrics,
     migrate,
     migrations,
     probes,
@@ -90,7 +89,6 @@ def create_app(services: Services, *, origins: Sequence[str] = (ANY,), limits: R
         api.include_router(module.router)
     app.include_router(api)
     app.include_router(probes.router)
-    app.include_router(metrics.router)
     app.include_router(docs.router)
     install(app)
     return app

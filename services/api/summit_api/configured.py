@@ -3,8 +3,7 @@
 from summit_api.access.identify import Access
 from summit_api.access.oidc import Issuer
 from summit_api.access.pages import ANY
-from summit_api.access.policy import PolicyError
-from summit_api.access.policy_file import PolicyFile
+from summit_api.access.policy import PolicyError, PolicyFile
 from summit_api.access.principal import Role
 from summit_api.access.tickets import Tickets
 from summit_api.feed.limits import FeedLimits

@@ -9,8 +9,7 @@ from fastapi.routing import APIRoute
 from prometheus_client import Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from summit_api.feed.frame import Topic
-from summit_api.feed.reset import Cause
+from summit_api.feed.frame import Cause, Topic
 
 REQUEST_SECONDS = Histogram(
     "summit_http_request_duration_seconds",

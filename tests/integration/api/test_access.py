@@ -16,7 +16,7 @@ from support.published import cluster_event, datacenter_event, migration_event
 
 from summit_api.access import tokens
 from summit_api.access.identify import Access
-from summit_api.access.policy_file import PolicyFile
+from summit_api.access.policy import PolicyFile
 from summit_api.access.principal import Role
 from summit_api.openapi.roles import roles
 

@@ -9,7 +9,7 @@ from support.editing import SOLNA, UPPSALA, Editing, editing
 
 from summit_api.access import tokens
 from summit_api.access.identify import Access
-from summit_api.access.policy_file import PolicyFile
+from summit_api.access.policy import PolicyFile
 
 CALLERS = {
     "viewer": "role: viewer",

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from support.api_stack import api_stack, placed_vm
 from support.published import OBSERVED_AT
 
-from summit_api.access.scope import EVERYTHING
+from summit_api.access.principal import EVERYTHING
 from summit_api.feed.frame import Frame, Verb
 from summit_api.feed.messages import frame_of
 from summit_api.feed.selection import Selection

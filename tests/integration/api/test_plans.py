@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
-from summit_api.access.scope import EVERYTHING, Scope
+from summit_api.access.principal import EVERYTHING, Scope
 from summit_api.query import history, journal, migrations, vms
 from summit_api.query.filters import VmFilters
 from summit_api.query.migrations import MigrationPageQuery

@@ -14,8 +14,8 @@ from support.published import OBSERVED_AT, cluster_event, datacenter_event, migr
 
 from summit_api.access import tokens
 from summit_api.access.identify import Access
-from summit_api.access.policy_file import PolicyFile
-from summit_api.access.scope import Scope
+from summit_api.access.policy import PolicyFile
+from summit_api.access.principal import Scope
 from summit_models.event import Event, VmEventType, source_of
 from summit_models.vm import VmStatus
 

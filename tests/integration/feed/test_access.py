@@ -11,7 +11,7 @@ from support.published import cluster_event, migration_event
 
 from summit_api.access import tokens
 from summit_api.access.identify import Access
-from summit_api.access.policy_file import PolicyFile
+from summit_api.access.policy import PolicyFile
 from summit_api.settings import ApiTimes
 from summit_models.event import VmEventType
 

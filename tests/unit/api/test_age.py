@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from summit_api.render.age import age_since, human_duration
+from summit_api.render.moment import Moment, human_duration
 
 
 @pytest.mark.parametrize(
@@ -36,4 +36,4 @@ def test_age_has_two_units_at_most_and_fewer_digits_the_older(duration: dict[str
 
 def test_age_of_an_unknown_creation_is_unknown() -> None:
     """An unknown time of creation gives no age."""
-    assert age_since(None, datetime.now(UTC)) is None
+    assert Moment(datetime.now(UTC), None).age(None) is None

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from summit_api.access.policy import PolicyError, parse
-from summit_api.access.policy_file import PolicyFile
-from summit_api.access.principal import Role
-from summit_api.access.scope import EVERYTHING, Scope
+from summit_api.access.policy import PolicyError, PolicyFile, parse
+from summit_api.access.principal import EVERYTHING, Role, Scope
 
 A, B = "a" * 64, "b" * 64
 

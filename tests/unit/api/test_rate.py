@@ -3,8 +3,7 @@
 import pytest
 
 from summit_api.access.principal import ANONYMOUS, Principal, Role
-from summit_api.limits.clients import Clients, client_of
-from summit_api.limits.rate import MOST_CLIENTS, Rate
+from summit_api.limits.clients import MOST_CLIENTS, Clients, Rate, client_of
 from summit_api.problems import ProblemError
 
 

@@ -1,6 +1,6 @@
 """A scope is the part of the fleet that a principal sees, in Python and in SQL alike."""
 
-from summit_api.access.scope import EVERYTHING, Scope
+from summit_api.access.principal import EVERYTHING, Scope
 from summit_api.query.arguments import Arguments, where
 from summit_models.contract import DatacenterId
 

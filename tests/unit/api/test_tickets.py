@@ -5,8 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import SecretStr
 
-from summit_api.access.principal import Principal, Role
-from summit_api.access.scope import Scope
+from summit_api.access.principal import Principal, Role, Scope
 from summit_api.access.tickets import Tickets
 from summit_models.contract import DatacenterId
 

@@ -7,7 +7,7 @@ import pytest
 from support.api_stack import placed_vm
 from support.published import datacenter_event, migration_event, vm_event
 
-from summit_api.access.scope import EVERYTHING, Scope
+from summit_api.access.principal import EVERYTHING, Scope
 from summit_api.feed.frame import Frame, Topic
 from summit_api.feed.messages import frame_of
 from summit_api.feed.selection import Selection

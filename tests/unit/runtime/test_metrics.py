@@ -12,7 +12,7 @@ from support.paths import ROOT
 import summit_api.metrics
 import summit_projector.metrics
 import summit_watcher.metrics
-from summit_api.feed.reset import Cause
+from summit_api.feed.frame import Cause
 from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.contract import ClusterName, DatacenterId
 from summit_runtime import metrics

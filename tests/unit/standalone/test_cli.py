@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from summit_api.access import policy, tokens
-from summit_api.access.scope import Scope
+from summit_api.access.principal import Scope
 from summit_models.contract import DatacenterId
 from summit_standalone.backend import api_environment
 from summit_standalone.cli import app

@@ -8,8 +8,7 @@ from datetime import datetime
 
 from summit_api.access import pages, tokens
 from summit_api.access.oidc import InvalidToken, Issuer
-from summit_api.access.policy import Policy, TokenGrant
-from summit_api.access.policy_file import PolicyFile
+from summit_api.access.policy import Policy, PolicyFile, TokenGrant
 from summit_api.access.principal import ANONYMOUS, Principal, Role
 from summit_api.access.signing_keys import IssuerUnavailable
 from summit_api.access.tickets import Tickets

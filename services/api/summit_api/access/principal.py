@@ -7,7 +7,51 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from summit_api.access.scope import EVERYTHING, Scope
+from summit_api.query.arguments import Bind, one_of
+from summit_models.contract import DatacenterId
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The part of the fleet that a principal sees. `None` is all of them; an empty set is nothing.
+
+    The rest does not exist for the principal. Every query applies the scope in SQL, so that lists, counts, history and
+    the feed agree and no page is short.
+    """
+
+    datacenters: frozenset[DatacenterId] | None = None
+    namespaces: frozenset[str] | None = None
+
+    def allows(self, datacenter: DatacenterId, namespace: str | None) -> bool:
+        """Whether an object in this namespace is visible. One in no namespace is not, if there is a limit to some."""
+        return self.allows_datacenter(datacenter) and (self.namespaces is None or namespace in self.namespaces)
+
+    def allows_datacenter(self, datacenter: DatacenterId) -> bool:
+        return self.datacenters is None or datacenter in self.datacenters
+
+    def conditions(
+        self, bind: Bind, *, datacenter: str = "datacenter", namespace: str | None = "namespace"
+    ) -> list[str]:
+        """SQL conditions that the visible rows meet, none when everything is visible.
+
+        The names are those of the columns; `namespace=None` is for a table
+        of objects that are in no namespace, such as clusters.
+        """
+        conditions = []
+        if self.datacenters is not None:
+            conditions.append(one_of(datacenter, sorted(self.datacenters), bind))
+        if self.namespaces is not None and namespace is not None:
+            conditions.append(one_of(namespace, sorted(self.namespaces), bind))
+        return conditions
+
+    def fingerprint(self) -> str | None:
+        """The same for equal scopes, in every process; None for everything."""
+        if self == EVERYTHING:
+            return None
+        return repr([None if part is None else sorted(part) for part in (self.datacenters, self.namespaces)])
+
+
+EVERYTHING = Scope()
 
 
 class Role(IntEnum):

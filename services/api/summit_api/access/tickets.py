@@ -13,8 +13,7 @@ from hashlib import sha256
 import msgspec
 from pydantic import SecretStr
 
-from summit_api.access.principal import Principal, Role
-from summit_api.access.scope import Scope
+from summit_api.access.principal import Principal, Role, Scope
 from summit_models.contract import DatacenterId
 
 VALID_FOR = timedelta(seconds=60)

@@ -3,7 +3,7 @@
 Each opens and closes its own transaction: none is held while an event is on its way.
 """
 
-from summit_api.access.scope import Scope
+from summit_api.access.principal import Scope
 from summit_api.edits.errors import DatacenterNotFoundError, IdInUseError, VmNotFoundError
 from summit_api.query import editable
 from summit_api.query.editable import Editable

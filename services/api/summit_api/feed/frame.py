@@ -123,3 +123,18 @@ HEARTBEAT = b": heartbeat\n\n"
 HELLO = b'retry: 3000\nevent: hello\ndata: {"msg":"connected"}\n\n'
 """Has a name, as the original's. A browser that loses the connection waits 3 s, so fleets of them do not reconnect at
 once."""
+
+
+class Cause(StrEnum):
+    BEGUN = "begun"
+    """The client came before the process could read the tables, and may have missed changes since."""
+    REPLACED = "replaced"
+    """The log was replaced, or the tables were rebuilt."""
+    FUTURE = "future"
+    """The client knows a revision that does not exist: of a log that was replaced, or of another system."""
+    TOO_OLD = "too_old"
+    """The journal does not reach back so far, or the client missed too much."""
+    TOO_SLOW = "too_slow"
+    """The client took changes more slowly than they happened."""
+    BROKEN_OFF = "broken_off"
+    """The client's snapshot could not be read to its end."""

@@ -4,8 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from summit_api.feed.frame import Frame, Topic, frame
-from summit_api.feed.reset import Cause
+from summit_api.feed.frame import Cause, Frame, Topic, frame
 from summit_api.feed.ring import Ring
 from summit_api.metrics import FEED_MESSAGES
 from summit_api.query.position import Position

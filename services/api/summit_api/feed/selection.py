@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from summit_api.access.scope import Scope
+from summit_api.access.principal import Scope
 from summit_api.feed.frame import Frame, Json, Topic, Verb
 from summit_api.query.filters import VmFilters
 

@@ -12,13 +12,12 @@ import asyncio
 import logging
 from datetime import UTC, datetime
 
-from summit_api.access.scope import EVERYTHING
+from summit_api.access.principal import EVERYTHING
 from summit_api.feed.clusters import Clusters
-from summit_api.feed.frame import Frame
+from summit_api.feed.frame import Cause, Frame
 from summit_api.feed.hub import Hub
 from summit_api.feed.limits import FeedLimits
 from summit_api.feed.messages import frame_of
-from summit_api.feed.reset import Cause
 from summit_api.query import clusters as cluster_query
 from summit_api.query import journal
 from summit_api.query.errors import QueryError

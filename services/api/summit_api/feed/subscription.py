@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from summit_api.feed.clusters import Clusters
-from summit_api.feed.frame import HEARTBEAT, HELLO, Frame, bookmark, message
+from summit_api.feed.frame import HEARTBEAT, HELLO, Cause, Frame, bookmark, message
 from summit_api.feed.hub import Hub
-from summit_api.feed.reset import Cause
 from summit_api.feed.selection import Selection
 from summit_api.feed.snapshot import Snapshots, TooSlowError
 from summit_api.feed.source import OtherEraError, Source, TooOldError

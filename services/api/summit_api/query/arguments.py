@@ -15,7 +15,8 @@ class Arguments(list[object]):
 
 def one_of(column: str, values: Iterable[object], bind: Bind) -> str:
     """One placeholder for each value: `= ANY($1)` would keep Postgres from reading an index in order."""
-    return f"{column} IN ({', '.join(map(bind, values))})"
+    placeholders = ", ".join(map(bind, values))
+    return f"{column} IN ({placeholders})" if placeholders else "FALSE"
 
 
 def where(conditions: list[str]) -> str:

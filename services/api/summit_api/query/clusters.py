@@ -1,6 +1,6 @@
 """Clusters as the tables have them: the last change of state of each."""
 
-from summit_api.access.scope import Scope
+from summit_api.access.principal import Scope
 from summit_api.query.arguments import Arguments, where
 from summit_api.query.read_transaction import ReadTransaction
 from summit_models.cluster import ClusterHealth

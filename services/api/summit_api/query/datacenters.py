@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from summit_api.access.scope import Scope
+from summit_api.access.principal import Scope
 from summit_api.query.arguments import Arguments, where
 from summit_api.query.past import vms_at
 from summit_api.query.read_transaction import ReadTransaction

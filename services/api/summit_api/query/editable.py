@@ -2,7 +2,7 @@
 
 from typing import Generic, NamedTuple, TypeVar
 
-from summit_api.access.scope import Scope
+from summit_api.access.principal import Scope
 from summit_api.query.arguments import Arguments, where
 from summit_api.query.datacenters import SHOWN
 from summit_api.query.read_transaction import ReadTransaction

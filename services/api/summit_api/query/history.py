@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from summit_api.access.scope import Scope
+from summit_api.access.principal import Scope
 from summit_api.query import cursor, paging
 from summit_api.query.arguments import Arguments, Bind, where
 from summit_api.query.order import Column, Order, parse

@@ -7,7 +7,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import AfterValidator, Field
 from pydantic.config import JsonDict
 
-from summit_api.access.scope import Scope
+from summit_api.access.principal import Scope
 from summit_api.query import cursor, order, paging
 from summit_api.query.arguments import Arguments, Bind, where
 from summit_api.query.filters import Filter, Filters, is_so, one_of

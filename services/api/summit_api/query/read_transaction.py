@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import asyncpg
 from pydantic import SecretStr
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -63,7 +64,6 @@ _UNCERTAIN = (OSError, TimeoutError, DBAPIError, asyncpg.InterfaceError, asyncpg
 class ReadTransaction:
     """A transaction, and how far the log had been applied when it began."""
 
-    connection: AsyncConnection
     driver: asyncpg.Connection
     revision: Revision
     as_of: datetime | None
@@ -98,14 +98,14 @@ class ReadModels:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[ReadTransaction]:
         """Read the tables as of one moment. Raises QueryError while Postgres or its schema is not there."""
-        async with self.connect() as connection:
+        async with self._connect() as connection:
             driver = cast(asyncpg.Connection, (await connection.get_raw_connection()).driver_connection)
             async with _reading(driver):
                 checkpoint = await driver.fetchrow(_CHECKPOINT, STREAM)
-                yield ReadTransaction(connection, driver, *(checkpoint or (Revision(0), None, 0, None, None)))
+                yield ReadTransaction(driver, *(checkpoint or (Revision(0), None, 0, None, None)))
 
     @asynccontextmanager
-    async def connect(self) -> AsyncIterator[AsyncConnection]:
+    async def _connect(self) -> AsyncIterator[AsyncConnection]:
         try:
             async with self._engine.connect() as connection:
                 self._unreachable.ends("Postgres can be reached again: requests are answered")
@@ -116,6 +116,11 @@ class ReadModels:
             raise
         except (*database.OUTAGE, PoolTimeoutError) as error:
             raise self._unavailable(error) from error
+
+    async def schema_revision(self) -> str | None:
+        """What alembic wrote; None in a schema it has begun but not finished. Raises QueryError like `transaction`."""
+        async with self._connect() as connection:
+            return (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar_one_or_none()
 
     async def close(self) -> None:
         await self._engine.dispose()

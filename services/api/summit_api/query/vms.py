@@ -12,7 +12,7 @@ from typing import Annotated, NamedTuple
 from pydantic import AfterValidator, Field
 from sqlalchemy import Column, DateTime
 
-from summit_api.access.scope import Scope
+from summit_api.access.principal import Scope
 from summit_api.query import cursor, order, paging
 from summit_api.query.arguments import Arguments, Bind, where
 from summit_api.query.filters import VmFilters

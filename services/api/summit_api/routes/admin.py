@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
 
-from summit_api.access.scope import Scope
+from summit_api.access.principal import Scope
 from summit_api.edits import datacenter as datacenters
 from summit_api.edits import target
 from summit_api.edits import vm as vms

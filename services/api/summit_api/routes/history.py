@@ -52,7 +52,4 @@ async def _answer(
     page = await history.page(reading.transaction, collection, key, parameters, reading.scope)
     if page is None:
         raise missing
-    tag = reading.tag()
-    if reading.is_known(tag):
-        return reading.not_modified(tag)
-    return reading.answer(inventory.history(page, reading.transaction), tag)
+    return reading.answer(inventory.history(page, reading.transaction), reading.tag())

@@ -11,8 +11,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
-from summit_api.access.principal import Principal
-from summit_api.access.scope import Scope
+from summit_api.access.principal import Principal, Scope
 from summit_api.edits import target
 from summit_api.edits import vm as vms
 from summit_api.edits.event_log import Stored

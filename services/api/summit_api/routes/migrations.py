@@ -74,10 +74,7 @@ async def get_migration(reading: ReadingDep, migration_id: str) -> Response:
     row = await query.by_id(reading.transaction, migration_id, reading.scope)
     if row is None:
         raise ProblemError(Kind.MIGRATION_NOT_FOUND, "migration not found")
-    tag = reading.tag()
-    if reading.is_known(tag):
-        return reading.not_modified(tag)
-    return reading.answer(original.migration(row), tag)
+    return reading.answer(original.migration(row), reading.tag())
 
 
 async def _list(reading: Reading, filters: MigrationFilters) -> Response:

@@ -1,14 +1,17 @@
-"""Health for people, load balancers and Kubernetes. Liveness depends on nothing else; readiness checks Postgres."""
+"""Health for people, load balancers and Kubernetes, and metrics.
 
-from fastapi import APIRouter, Request
+Liveness depends on nothing else; readiness checks Postgres.
+"""
+
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
 from summit_api.query.errors import DatabaseUnavailableError, QueryError
 from summit_api.query.read_transaction import ReadModels
-from summit_api.query.schema import schema_revision
 from summit_api.requests.dependencies import ServicesDep
 from summit_api.shapes.original import Health
 from summit_models.tables import SCHEMA_REVISION
+from summit_runtime import metrics
 
 router = APIRouter(tags=["health"])
 
@@ -41,10 +44,14 @@ async def readyz(request: Request, services: ServicesDep) -> PlainTextResponse:
 async def _checks(read_models: ReadModels) -> dict[str, str | None]:
     """Each check and why it failed, None when it did not."""
     try:
-        async with read_models.connect() as connection:
-            revision = await schema_revision(connection)
+        revision = await read_models.schema_revision()
     except QueryError as error:
         return {"postgres" if isinstance(error, DatabaseUnavailableError) else "schema": str(error)}
     if revision != SCHEMA_REVISION:
         return {"postgres": None, "schema": f"the tables are at {revision}, this api reads {SCHEMA_REVISION}"}
     return {"postgres": None, "schema": None}
+
+
+@router.get("/metrics", include_in_schema=False)  # Prometheus' format, not ours
+async def exposition() -> Response:
+    return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)

@@ -5,7 +5,7 @@ from fastapi import APIRouter, Response
 from summit_api.openapi.responses import ANY, problems
 from summit_api.requests.dependencies import Now, ServicesDep
 from summit_api.requests.principal import ViewerDep
-from summit_api.shapes.access import Ticket
+from summit_api.shapes.inventory import Ticket
 
 router = APIRouter(tags=["events"], responses=problems(*ANY))
 

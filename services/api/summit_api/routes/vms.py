@@ -40,10 +40,7 @@ async def get_vm(reading: ReadingDep, vm_id: str, parameters: Annotated[MomentQu
     vm = await query.by_id(reading.transaction, vm_id, reading.scope, at=at)
     if not isinstance(vm, VmRow):
         raise _no_vm(vm_id, vm, at)
-    tag = _tag(reading, at)
-    if reading.is_known(tag):
-        return reading.not_modified(tag)
-    return reading.answer(inventory.vm_item(vm, moment).encode(), tag)
+    return reading.answer(inventory.vm_item(vm, moment).encode(), _tag(reading, at))
 
 
 @router.get(
@@ -67,10 +64,7 @@ async def get_vm_by_name(
         raise ProblemError(
             Kind.VM_NOT_FOUND, f"there is no VM {namespace}/{name} in cluster {cluster!r} of datacenter {datacenter!r}"
         )
-    tag = _tag(reading, None)
-    if reading.is_known(tag):
-        return reading.not_modified(tag)
-    return reading.answer(inventory.vm_item(vm, reading.moment).encode(), tag)
+    return reading.answer(inventory.vm_item(vm, reading.moment).encode(), _tag(reading, None))
 
 
 def _tag(reading: Reading, at: datetime | None) -> str:

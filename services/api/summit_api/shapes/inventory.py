@@ -79,3 +79,8 @@ class ClusterItem(ClusterHealth):
 
 class ClusterList(ListAnswer):
     items: list[ClusterItem] = Field(description="By name")
+
+
+class Ticket(Contract):
+    ticket: str = Field(description="Value of the parameter `ticket` of /api/v1/events", examples=["eyJuYW1l…"])
+    expires_at: AwareDatetime = Field(description="Open the feed before this time. It can stay open for longer")
