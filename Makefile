@@ -36,9 +36,9 @@ check: $(STAMP) ## Check style, types, imports and the rendered files
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/interrogate --quiet tests
-	@$(PYTHON_BIN) -m summit_api.openapi | diff -u docs/openapi.json - >&2 || { \
+	@$(PYTHON_BIN) -m summit_api.openapi.document | diff -u docs/openapi.json - >&2 || { \
 	  echo "docs/openapi.json is not what the api renders: run make openapi" >&2; exit 1; }
-	@$(PYTHON_BIN) -m summit_api.asyncapi | diff -u docs/asyncapi.json - >&2 || { \
+	@$(PYTHON_BIN) -m summit_api.asyncapi.document | diff -u docs/asyncapi.json - >&2 || { \
 	  echo "docs/asyncapi.json is not what the api renders: run make asyncapi" >&2; exit 1; }
 
 fix: $(STAMP) ## Format the code and fix what ruff can fix
@@ -58,11 +58,11 @@ bench: $(STAMP) ## Measure against the budgets; ONLY=api or ONLY=pipeline for a 
 	@PYTHONPATH=tests exec $(PYTHON_BIN) tests/bench/run.py $(ONLY)
 
 openapi: $(STAMP) ## Write docs/openapi.json from the api
-	$(PYTHON_BIN) -m summit_api.openapi > docs/openapi.json.partial
+	$(PYTHON_BIN) -m summit_api.openapi.document > docs/openapi.json.partial
 	@mv docs/openapi.json.partial docs/openapi.json
 
 asyncapi: $(STAMP) ## Write docs/asyncapi.json from the events' fields
-	$(PYTHON_BIN) -m summit_api.asyncapi > docs/asyncapi.json.partial
+	$(PYTHON_BIN) -m summit_api.asyncapi.document > docs/asyncapi.json.partial
 	@mv docs/asyncapi.json.partial docs/asyncapi.json
 
 clean: ## Remove .venv and all caches

@@ -11,7 +11,7 @@ from support.paths import ROOT
 
 from summit_api.openapi.document import document
 from summit_api.problems import Kind
-from summit_api.requests.repeated import single_valued
+from summit_api.requests.dependencies import single_valued
 
 
 @pytest.fixture(scope="module")

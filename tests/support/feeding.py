@@ -17,8 +17,7 @@ from summit_api import freshness, revisions
 from summit_api.access.identify import Access
 from summit_api.access.principal import Role
 from summit_api.app import create_app
-from summit_api.feed.feed import Feed
-from summit_api.feed.limits import FeedLimits
+from summit_api.feed.feed import Feed, FeedLimits
 from summit_api.http.protocol import ConnectionLimits
 from summit_api.http.server import listen, serve
 from summit_api.query.read_transaction import ReadModels

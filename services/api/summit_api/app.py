@@ -13,10 +13,9 @@ from summit_api.http.cross_origin import CrossOrigin
 from summit_api.http.leniency import Leniency
 from summit_api.limits.requests import Limited, RequestLimits
 from summit_api.metrics import Timing
-from summit_api.openapi.description import describe
-from summit_api.openapi.roles import roles
+from summit_api.openapi.description import describe, roles
 from summit_api.problems.answers import install
-from summit_api.requests.repeated import refuse_repeated
+from summit_api.requests.dependencies import refuse_repeated
 from summit_api.routes import (
     admin,
     clusters,
@@ -27,7 +26,6 @@ from summit_api.routes import (
     migrate,
     migrations,
     probes,
-    tickets,
     vms,
 )
 from summit_api.services import Services
@@ -85,7 +83,7 @@ def create_app(services: Services, *, origins: Sequence[str] = (ANY,), limits: R
     )
     app.state.services = services
     api = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_repeated)])
-    for module in (datacenters, vms, clusters, migrations, history, migrate, admin, events, tickets):
+    for module in (datacenters, vms, clusters, migrations, history, migrate, admin, events):
         api.include_router(module.router)
     app.include_router(api)
     app.include_router(probes.router)

@@ -6,7 +6,7 @@ from summit_api.access.pages import ANY
 from summit_api.access.policy import PolicyError, PolicyFile
 from summit_api.access.principal import Role
 from summit_api.access.tickets import Tickets
-from summit_api.feed.limits import FeedLimits
+from summit_api.feed.feed import FeedLimits
 from summit_api.http.protocol import ConnectionLimits
 from summit_api.limits.clients import Clients
 from summit_api.limits.requests import RequestLimits

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from nats.aio.client import Client
 
+from summit_api.render.moment import Moment
 from summit_models.cluster import ClusterHealth
 from summit_models.contract import ClusterName
 from summit_runtime.nats import heartbeats
@@ -35,6 +36,10 @@ class Freshness:
         return frozenset(
             name for name, health in self._healths.items() if health.last_contact and health.last_contact >= oldest
         )
+
+    def moment(self, now: datetime) -> Moment:
+        """The moment of an answer that is made now."""
+        return Moment(now, self.fresh_clusters(now))
 
 
 async def follow(client: Client, freshness: Freshness) -> None:

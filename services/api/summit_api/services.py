@@ -5,8 +5,7 @@ from typing import Self
 
 from summit_api.access.identify import Access
 from summit_api.edits.event_log import EventLog
-from summit_api.feed.feed import Feed
-from summit_api.feed.limits import FeedLimits
+from summit_api.feed.feed import Feed, FeedLimits
 from summit_api.freshness import Freshness
 from summit_api.limits.clients import Clients
 from summit_api.query.read_transaction import ReadModels

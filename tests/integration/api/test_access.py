@@ -18,7 +18,7 @@ from summit_api.access import tokens
 from summit_api.access.identify import Access
 from summit_api.access.policy import PolicyFile
 from summit_api.access.principal import Role
-from summit_api.openapi.roles import roles
+from summit_api.openapi.description import roles
 
 TOKENS = {role: tokens.new_token() for role in Role}
 EXPIRED = tokens.new_token()

@@ -12,8 +12,7 @@ from support.feeding import ageless, api, feed_stack, listening
 from support.published import OBSERVED_AT, cluster_event, migration_event, vm_event
 from support.waiting import until
 
-from summit_api.feed.feed import Feed
-from summit_api.feed.limits import FeedLimits
+from summit_api.feed.feed import Feed, FeedLimits
 from summit_api.freshness import Freshness
 from summit_api.metrics import FEED_CLIENTS
 from summit_api.query.read_transaction import ReadModels

@@ -10,7 +10,7 @@ from support.projecting import projector, projector_settings, publish, publisher
 from support.published import vm_event
 from support.waiting import until
 
-from summit_api.feed.limits import FeedLimits
+from summit_api.feed.feed import FeedLimits
 from summit_models.event import VmEvent, VmEventType
 from summit_models.subject import STREAM
 from summit_projector.settings import ProjectorTimes

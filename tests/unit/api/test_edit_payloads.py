@@ -7,7 +7,7 @@ import pytest
 from fastapi import Request
 
 from summit_api.edits.payloads import DatacenterPatch, NewVm, VmPatch
-from summit_api.requests.body import FORM, InvalidBodyError, PayloadT, read
+from summit_api.requests.edit import FORM, InvalidBodyError, PayloadT, read
 
 
 def sent(model: type[PayloadT], body: bytes, content_type: str = "application/json") -> PayloadT:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from summit_api.edits.errors import ChangedMeanwhileError, EditError, LogUnavailableError
+from summit_api.edits.event_log import ChangedMeanwhileError, EditError, LogUnavailableError
 from summit_api.problems import Kind
 from summit_api.problems.answers import problem_of
 from summit_api.query.errors import HistoryNotKeptError, InvalidValueError, QueryError, SchemaNotReadyError

@@ -1,8 +1,8 @@
 """Each operation declares the role that it needs: a new one without a role fails here."""
 
 from summit_api.access.principal import Role
+from summit_api.openapi.description import roles
 from summit_api.openapi.document import application
-from summit_api.openapi.roles import roles
 
 ROLES = roles(application())
 

@@ -1,10 +1,11 @@
-"""The AsyncAPI document: where each event is published, and what it contains.
+"""The AsyncAPI document: where each event is published, and what it contains. `docs/asyncapi.json` is what this prints.
 
 Schemas and most examples come from the models' fields, and a test compares the addresses with `subject_of`.
 docs/events.md has what AsyncAPI cannot express: the stream, consumers, snapshots. Specification: AsyncAPI 3.1.0.
 """
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -179,3 +180,7 @@ def parameters(address: str) -> Iterator[str]:
 
 def _reference(kind: str, name: str) -> dict[str, str]:
     return {"$ref": f"#/components/{kind}/{name}"}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(document())

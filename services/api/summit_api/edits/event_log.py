@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from nats.aio.client import Client
 
-from summit_api.edits.errors import ChangedMeanwhileError, LogUnavailableError
 from summit_api.revisions import Revisions
 from summit_api.settings import ApiTimes
 from summit_models.contract import Revision
@@ -17,6 +16,18 @@ from summit_models.event import Event
 from summit_runtime.nats.append import Basis, ConflictError, NotStoredError, append
 
 _CHANGED = "it has changed since it was read; nothing was done, read it and try again"
+
+
+class EditError(Exception):
+    """The edit was not made. The message says why and what to do; `problems` maps each kind to an HTTP answer."""
+
+
+class ChangedMeanwhileError(EditError):
+    """The log has something newer than what the edit was made from."""
+
+
+class LogUnavailableError(EditError):
+    """NATS has not confirmed the edit."""
 
 
 class Stored(NamedTuple):

@@ -4,7 +4,7 @@ Each opens and closes its own transaction: none is held while an event is on its
 """
 
 from summit_api.access.principal import Scope
-from summit_api.edits.errors import DatacenterNotFoundError, IdInUseError, VmNotFoundError
+from summit_api.edits.event_log import EditError
 from summit_api.query import editable
 from summit_api.query.editable import Editable
 from summit_api.query.read_transaction import ReadModels
@@ -13,6 +13,18 @@ from summit_models.datacenter import Datacenter
 from summit_models.subject import datacenter_subject, unmanaged_vm_subjects
 from summit_models.vm import Vm
 from summit_runtime.nats.append import Basis
+
+
+class DatacenterNotFoundError(EditError):
+    """There is no such datacenter, as far as the principal may see."""
+
+
+class VmNotFoundError(EditError):
+    """There is no such VM, as far as the principal may see."""
+
+
+class IdInUseError(EditError):
+    """Another VM has the id."""
 
 
 async def datacenter(read_models: ReadModels, scope: Scope, id_: DatacenterId) -> Editable[Datacenter]:

@@ -12,7 +12,6 @@ from summit_api.freshness import Freshness
 from summit_api.query.journal import Entry
 from summit_api.query.position import Position
 from summit_api.render.inventory import cluster_items
-from summit_api.render.moment import Moment
 from summit_api.shapes.inventory import ClusterItem
 from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.contract import ClusterName
@@ -29,9 +28,6 @@ class Clusters:
     def note(self, listed: Iterable[ClusterHealth]) -> None:
         """Note the rows of the table."""
         self._listed = list(listed)
-
-    def moment(self, now: datetime) -> Moment:
-        return Moment(now, self._freshness.fresh_clusters(now))
 
     def present(self, now: datetime) -> list[Frame]:
         """The state of each cluster."""
@@ -62,7 +58,7 @@ class Clusters:
         return [_frame(item, now) for item in turned]
 
     def _items(self, now: datetime) -> list[ClusterItem]:
-        return cluster_items(self._listed, self._freshness.healths(), self.moment(now))
+        return cluster_items(self._listed, self._freshness.healths(), self._freshness.moment(now))
 
 
 def _frame(item: ClusterItem, now: datetime, position: Position | None = None) -> Frame:

@@ -6,16 +6,21 @@ would encode each message again for each client.
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import aclosing
+from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from summit_api.access.identify import Access
+from summit_api.access.principal import Principal
 from summit_api.feed.subscription import Subscription
 from summit_api.http.leniency import HEAD_ONLY
 from summit_api.metrics import FEED_CLIENTS
+from summit_api.problems import ProblemError
+from summit_api.settings import ApiTimes
 from summit_runtime.waiting import end
 
 _END: Message = {"type": "http.response.body", "body": b"", "more_body": False}
@@ -89,3 +94,28 @@ async def _disconnected(receive: Receive) -> None:
     """Return when the client has closed the connection; anything else it sends has no meaning."""
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+async def withdrawn(
+    access: Access, principal: Principal, headers: Mapping[str, str], times: ApiTimes, *, by_ticket: bool
+) -> None:
+    """Return when the sender of these headers no longer is the principal that was admitted."""
+    ticket_ends = time.monotonic() + times.ticket_feed_seconds
+    while True:
+        await asyncio.sleep(times.admission_seconds)
+        now = datetime.now(UTC)
+        if principal.until and principal.until <= now:
+            return
+        if by_ticket:
+            if time.monotonic() >= ticket_ends:
+                return
+        elif not await _is_still(access, principal, headers, now):
+            return
+
+
+async def _is_still(access: Access, principal: Principal, headers: Mapping[str, str], now: datetime) -> bool:
+    try:
+        now_known = await access.identify(headers, now)
+    except ProblemError as problem:
+        return problem.status not in (401, 403)  # else the issuer is away, which withdraws nothing
+    return (now_known.role, now_known.scope) == (principal.role, principal.scope)

@@ -11,12 +11,10 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from summit_api.feed.clusters import Clusters
+from summit_api.feed.feed import Feed, OtherEraError, TooOldError
 from summit_api.feed.frame import HEARTBEAT, HELLO, Cause, Frame, bookmark, message
-from summit_api.feed.hub import Hub
 from summit_api.feed.selection import Selection
-from summit_api.feed.snapshot import Snapshots, TooSlowError
-from summit_api.feed.source import OtherEraError, Source, TooOldError
+from summit_api.feed.snapshot import TooSlowError
 from summit_api.metrics import FEED_RESETS
 from summit_api.query.errors import QueryError
 from summit_api.query.position import Position
@@ -47,20 +45,16 @@ class FeedRequest:
 class Subscription:
     """Chunks of the feed for one client, until the process ends."""
 
-    def __init__(
-        self, request: FeedRequest, *, hub: Hub, source: Source, clusters: Clusters, snapshots: Snapshots
-    ) -> None:
+    def __init__(self, request: FeedRequest, feed: Feed) -> None:
         self._request = request
-        self._hub = hub
-        self._source = source
-        self._clusters = clusters
-        self._snapshots = snapshots
+        self._feed = feed
+        self._hub = feed.hub
         self._after = request.after and request.after.revision
         """The client has everything up to this revision; None before its snapshot."""
         self._era = request.after.era if request.after else ""
         """The era of that revision."""
         from_now_on = request.after is None and not request.snapshot
-        self._turn = hub.turn if from_now_on else None
+        self._turn = feed.hub.turn if from_now_on else None
         """The turn in which the client has begun; None before that."""
         self._needs_clusters = not from_now_on
 
@@ -90,10 +84,10 @@ class Subscription:
         """The feed until something interrupts it."""
         await self._first_turn()
         if self._after is None and self._request.snapshot:
-            async with self._snapshots.listing(self._request.selection) as listing:
-                async for chunk in listing.chunks:
+            async with self._feed.snapshot(self._request.selection) as snapshot:
+                async for chunk in snapshot.chunks:
                     yield chunk
-            self._after, self._era = listing.position
+            self._after, self._era = snapshot.position
         if self._after is None:
             self._after, self._era = self._hub.position
         elif self._era != self._hub.position.era or self._after > self._hub.position.revision:
@@ -115,7 +109,7 @@ class Subscription:
 
     async def _look_at_tables(self, after: Position) -> None:
         """Compare with the tables: a list may be a moment ahead of the feed, but nothing is ahead of the tables."""
-        newest = await self._source.newest()
+        newest = await self._feed.newest()
         self._check_turn()
         if newest.era != self._hub.position.era:
             await self._next_turn()
@@ -129,7 +123,7 @@ class Subscription:
     async def _replayed(self, after: Revision) -> bytes:
         """A piece of what the ring has dropped."""
         try:
-            frames, reached = await self._source.replay(after)
+            frames, reached = await self._feed.replay(after)
         except TooOldError as error:
             raise ResetError(Cause.TOO_OLD, f"the changes after revision {after} are not kept: {error}") from error
         except OtherEraError:
@@ -156,7 +150,7 @@ class Subscription:
                 yield self._chunk(frames)
             elif self._needs_clusters and (self._after or 0) <= self._hub.position.revision:  # a list may be ahead
                 self._needs_clusters = False
-                yield self._chunk(self._clusters.present(datetime.now(UTC)))
+                yield self._chunk(self._feed.clusters.present(datetime.now(UTC)))
             else:
                 self._after = max(self._after or ring.last, ring.last)
                 await self._hub.next()

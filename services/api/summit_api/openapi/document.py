@@ -1,6 +1,7 @@
-"""The OpenAPI document as `docs/openapi.json` has it."""
+"""The OpenAPI document: `python -m summit_api.openapi.document` prints it as `docs/openapi.json` has it."""
 
 import json
+import sys
 
 from fastapi import FastAPI
 from pydantic import SecretStr
@@ -18,3 +19,7 @@ def application() -> FastAPI:
 def document() -> str:
     """The document as it is committed: sorted, indented, one newline at the end."""
     return json.dumps(application().openapi(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(document())

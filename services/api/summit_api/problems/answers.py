@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from starlette.types import ExceptionHandler
 
-from summit_api.edits import errors as edits
+from summit_api.edits import event_log, target
 from summit_api.problems.kinds import Kind
 from summit_api.problems.problem import ProblemError, invalid_value, response
 from summit_api.problems.validation import field_errors, sentence
@@ -22,14 +22,14 @@ _KINDS: Mapping[type[Exception], Kind] = {
     query.QueryTooLongError: Kind.QUERY_TOO_LONG,
     query.HistoryNotKeptError: Kind.HISTORY_NOT_KEPT,
     query.InvalidValueError: Kind.INVALID_VALUE,
-    edits.DatacenterNotFoundError: Kind.DATACENTER_NOT_FOUND,
-    edits.VmNotFoundError: Kind.VM_NOT_FOUND,
-    edits.IdInUseError: Kind.ID_IN_USE,
-    edits.ChangedMeanwhileError: Kind.CHANGED_MEANWHILE,
-    edits.LogUnavailableError: Kind.LOG_UNAVAILABLE,
+    target.DatacenterNotFoundError: Kind.DATACENTER_NOT_FOUND,
+    target.VmNotFoundError: Kind.VM_NOT_FOUND,
+    target.IdInUseError: Kind.ID_IN_USE,
+    event_log.ChangedMeanwhileError: Kind.CHANGED_MEANWHILE,
+    event_log.LogUnavailableError: Kind.LOG_UNAVAILABLE,
 }
 
-EXPECTED = (ProblemError, query.QueryError, edits.EditError)
+EXPECTED = (ProblemError, query.QueryError, event_log.EditError)
 """Errors that are answers: `problem_of` knows them."""
 
 

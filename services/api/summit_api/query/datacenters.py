@@ -70,7 +70,7 @@ async def fleet(transaction: ReadTransaction, scope: Scope) -> Sequence[Sequence
 async def counts(transaction: ReadTransaction, scope: Scope, *, at: datetime | None = None) -> list[Count]:
     """Living VMs per datacenter, cluster and status, now or as it was: one scan of the table."""
     arguments = Arguments()
-    then = "" if at is None else vms_at(at, arguments.bind)
+    then = vms_at(at, arguments.bind)
     rows = await transaction.fetch(
         f"{then} SELECT {_BELONGING}, count(*) FROM vms {_living(scope, arguments)} GROUP BY {_BELONGING}",  # noqa: S608
         *arguments,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from summit_api.access.principal import Scope
-from summit_api.query import cursor, paging
+from summit_api.query import paging
 from summit_api.query.arguments import Arguments, Bind, where
 from summit_api.query.order import Column, Order, parse
 from summit_api.query.paging import Listing
@@ -80,13 +80,13 @@ async def page(
     transaction: ReadTransaction, collection: Collection, key: str, query: HistoryQuery, scope: Scope
 ) -> HistoryPage | None:
     """One page of an object's history; None when the object never existed or may not be seen."""
-    belongs = cursor.digest("events", collection.table, key)
-    after = None if query.cursor is None else cursor.decode(query.cursor, belongs, _NEWEST_FIRST.columns)
-    rows, last = await paging.read(transaction, listing(collection, key, scope), after, query.limit)
-    if not rows and after is None and not await _is_known(transaction, collection, key, scope):
+    belongs = ("events", collection.table, key)
+    rows, following = await paging.read(
+        transaction, listing(collection, key, scope), query.cursor, query.limit, belongs=belongs
+    )
+    if not rows and query.cursor is None and not await _is_known(transaction, collection, key, scope):
         return None
-    events = [_event(collection, row) for row in rows]
-    return HistoryPage(events, None if last is None else cursor.encode(belongs, last))
+    return HistoryPage([_event(collection, row) for row in rows], following)
 
 
 def listing(collection: Collection, key: str, scope: Scope) -> Listing:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cached_property, partial
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 from pydantic.config import JsonDict
@@ -12,7 +12,7 @@ from summit_api.query import cursor, order, paging
 from summit_api.query.arguments import Arguments, Bind, where
 from summit_api.query.filters import Filter, Filters, is_so, one_of
 from summit_api.query.order import Order
-from summit_api.query.paging import Listing
+from summit_api.query.paging import Listing, Page
 from summit_api.query.parameters import MAX_VALUES
 from summit_api.query.read_transaction import ReadTransaction
 from summit_api.shapes.original import EMPTY_IF_UNKNOWN, OriginalMigration
@@ -42,9 +42,8 @@ _COMPUTED = {
 }
 _MEMBERS = ", ".join(_COMPUTED.get(name, name) for name in OriginalMigration.model_fields)
 
-_DIRECTIONS: JsonDict = {"enum": [direction.value for direction in MigrationDirection]}
+DIRECTIONS: JsonDict = {"enum": [direction.value for direction in MigrationDirection]}
 """Only documented: a wrong direction is answered with the original's status and sentence, not with a 422."""
-
 
 _DIRECTION = Filter(
     condition=lambda direction, bind: f"direction = {bind(direction)}",
@@ -77,7 +76,7 @@ class MigrationFilters(Filters):
         default=[], max_length=MAX_VALUES, description="Phase", examples=[["Failed"]]
     )
     direction: Annotated[str, _DIRECTION] = Field(
-        default="", description="Direction; empty for all", json_schema_extra=_DIRECTIONS
+        default="", description="Direction; empty for all", json_schema_extra=DIRECTIONS
     )
     completed: Annotated[bool | None, is_so("completed", _ENDED, _UNDER_WAY, model=Migration)] = Field(
         default=None, description="true: migrations that have ended, well or not; false: those under way"
@@ -103,17 +102,12 @@ class MigrationPageQuery(MigrationFilters):
         return order.parse(self.sort or "-createdAt", COLUMNS)
 
 
-class MigrationPage(NamedTuple):
-    rows: list[Sequence[Any]]
-    """The members of OriginalMigration, in order."""
-    next: str | None
-
-
-async def page(transaction: ReadTransaction, query: MigrationPageQuery, scope: Scope) -> MigrationPage:
-    belongs = cursor.digest("migrations", str(query.order), query.fingerprint())
-    after = None if query.cursor is None else cursor.decode(query.cursor, belongs, query.order.columns)
-    rows, last = await paging.read(transaction, listing(query, query.order, scope), after, query.limit)
-    return MigrationPage(rows, None if last is None else cursor.encode(belongs, last))
+async def page(transaction: ReadTransaction, query: MigrationPageQuery, scope: Scope) -> Page:
+    """Rows have the members of OriginalMigration, in order."""
+    belongs = ("migrations", str(query.order), query.fingerprint())
+    return await paging.read(
+        transaction, listing(query, query.order, scope), query.cursor, query.limit, belongs=belongs
+    )
 
 
 async def every(transaction: ReadTransaction, filters: MigrationFilters, scope: Scope) -> list[Sequence[Any]]:

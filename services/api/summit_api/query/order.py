@@ -119,10 +119,12 @@ class Order:
                 if rest[0].nullable:
                     yield Segment(equal, rest, nulls=True)
 
-    def after(self, values: Sequence[Value], bind: Bind) -> str:
+    def after(self, values: Sequence[Value] | None, bind: Bind) -> list[str]:
         """The condition of all rows after that one, in one: for rows that no index is read along anyway."""
+        if values is None:
+            return []
         segments = [" AND ".join(segment.conditions(bind)) for segment in self.segments(values)]
-        return f"({' OR '.join(segments)})"
+        return [f"({' OR '.join(segments)})"]
 
     def _by_key(self, values: Sequence[Value]) -> Iterator[Sequence[Value]]:
         position = 0

@@ -39,8 +39,10 @@ def check(transaction: ReadTransaction, at: datetime, now: datetime) -> None:
         raise HistoryNotKeptError(f"history before {since} has been dropped; ask for a later time")
 
 
-def vms_at(at: datetime, bind: Bind) -> str:
-    """A WITH clause for the beginning of a statement: its `vms` are the living VMs as they were."""
+def vms_at(at: datetime | None, bind: Bind) -> str:
+    """A WITH clause for the beginning of a statement: its `vms` are the living VMs as they were. Empty for now."""
+    if at is None:
+        return ""
     time = bind(at)
     return f"""
         WITH vms AS (

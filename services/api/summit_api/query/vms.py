@@ -4,9 +4,9 @@ This endpoint is asked hundreds of times per second, so its SQL is text and its 
 of the CPU time of SQLAlchemy, and a quarter of making the JSON here (measured with pages of 100).
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, Field
@@ -17,7 +17,7 @@ from summit_api.query import cursor, order, paging
 from summit_api.query.arguments import Arguments, Bind, where
 from summit_api.query.filters import VmFilters
 from summit_api.query.order import Order
-from summit_api.query.paging import Listing, Statement
+from summit_api.query.paging import Listing
 from summit_api.query.parameters import DEFAULT_LIMIT, MAX_LIMIT, MAX_VALUES, Past
 from summit_api.query.past import vms_at
 from summit_api.query.read_transaction import ReadTransaction
@@ -137,42 +137,30 @@ _ALL = _columns(tuple(VmItem.model_fields))
 
 async def page(transaction: ReadTransaction, query: VmPageQuery, scope: Scope) -> VmPage:
     """One page of the living VMs, or of those that lived at `query.at`."""
-    listing = page_listing(query, scope)
-    belongs = cursor.digest("vms", str(query.order), query.fingerprint(), query.at)
-    after = None if query.cursor is None else cursor.decode(query.cursor, belongs, query.order.columns)
-    read = paging.read if query.at is None else paging.read_at_once
-    rows, last = await read(transaction, listing, after, query.limit)
-    return VmPage(
-        [VmRow(*row) for row in rows],
-        None if last is None else cursor.encode(belongs, last),
-        await _count(transaction, query, scope) if query.count else None,
+    belongs = ("vms", str(query.order), query.fingerprint(), query.at)
+    rows, following = await paging.read(
+        transaction, page_listing(query, scope), query.cursor, query.limit, belongs=belongs
     )
+    total = await _count(transaction, query, scope) if query.count else None
+    return VmPage([VmRow(*row) for row in rows], following, total)
 
 
 def page_listing(query: VmPageQuery, scope: Scope) -> Listing:
     """Indexes vms_by_… of the order or of a filter, those of vm_labels and vm_words."""
     select = f"SELECT {paging.selected(_columns(query.members), query.order)} FROM vms"  # noqa: S608
-    return Listing(select, lambda bind: _conditions(query, scope, bind), query.order, _as_of(query.at))
+    then = partial(vms_at, query.at) if query.at else None
+    return Listing(select, lambda bind: _conditions(query, scope, bind), query.order, then)
 
 
 def _conditions(query: VmPageQuery, scope: Scope, bind: Bind) -> list[str]:
     return ["deleted_at IS NULL", *query.conditions(bind, indexed=query.at is None), *scope.conditions(bind)]
 
 
-def _as_of(at: datetime | None) -> Callable[[Bind], str]:
-    return lambda bind: "" if at is None else vms_at(at, bind)
-
-
-def count_statement(query: VmPageQuery, scope: Scope) -> Statement:
-    arguments = Arguments()
-    then = _as_of(query.at)(arguments.bind)
-    matching = where(_conditions(query, scope, arguments.bind))
-    return Statement(f"{then} SELECT count(*) FROM vms {matching}", arguments)  # noqa: S608
-
-
 async def _count(transaction: ReadTransaction, query: VmPageQuery, scope: Scope) -> int:
-    statement = count_statement(query, scope)
-    ((count,),) = await transaction.fetch(statement.sql, *statement.arguments)
+    arguments = Arguments()
+    then = vms_at(query.at, arguments.bind)
+    matching = where(_conditions(query, scope, arguments.bind))
+    ((count,),) = await transaction.fetch(f"{then} SELECT count(*) FROM vms {matching}", *arguments)  # noqa: S608
     return int(count)
 
 
@@ -181,7 +169,7 @@ async def by_id(
 ) -> VmRow | DeletedVm | None:
     """The VM with this id, or when it was deleted. Index: the primary key."""
     arguments = Arguments()
-    then = _as_of(at)(arguments.bind)
+    then = vms_at(at, arguments.bind)
     visible = where([f"id = {arguments.bind(vm_id)}", "deleted_at IS NULL", *scope.conditions(arguments.bind)])
     for row in await transaction.fetch(f"{then} SELECT {_ALL} FROM vms {visible}", *arguments):  # noqa: S608
         return VmRow(*row)

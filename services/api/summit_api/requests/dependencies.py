@@ -1,10 +1,18 @@
-"""What every request has: the process' services, and the time it is answered at."""
+"""What routes depend on: the process' services, the time of the answer, who sends the request, valid parameters."""
 
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
-from typing import Annotated, cast
+from functools import cache
+from typing import Annotated, cast, get_origin
 
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 
+from summit_api.access.principal import Principal, Role
+from summit_api.access.tickets import MAX_LENGTH
+from summit_api.limits.clients import client_of
+from summit_api.problems import Kind, ProblemError
+from summit_api.problems.validation import FieldError
+from summit_api.query.parameters import OnlyThese
 from summit_api.services import Services
 
 
@@ -18,3 +26,90 @@ async def now() -> datetime:
 
 ServicesDep = Annotated[Services, Depends(services)]
 Now = Annotated[datetime, Depends(now)]
+
+
+async def principal(request: Request, services: ServicesDep, now: Now) -> AsyncIterator[Principal]:
+    """Who sends the request, by its Authorization header. The request counts for its client while it is under way."""
+    asking = await _identified(request, services, now)
+    with services.clients.request(client_of(asking, _host(request))):
+        yield asking
+
+
+async def feed_principal(
+    request: Request,
+    services: ServicesDep,
+    now: Now,
+    ticket: Annotated[str | None, Query(max_length=MAX_LENGTH, description="Instead of a token, for browsers")] = None,
+) -> AsyncIterator[Principal]:
+    """Who opens a feed: by a ticket too, since a browser cannot send headers there. It counts while it is open."""
+    asking = await _identified(request, services, now, ticket)
+    with services.clients.feed(client_of(asking, _host(request))):
+        yield asking
+
+
+async def _identified(request: Request, services: Services, now: datetime, ticket: str | None = None) -> Principal:
+    """Who it is. A request that is rejected counts for its address: trying tokens is no way around the limits."""
+    try:
+        return await services.access.identify(request.headers, now, ticket=ticket)
+    except ProblemError:
+        services.clients.count(client_of(None, _host(request)))
+        raise
+
+
+def _host(request: Request) -> str | None:
+    return request.client.host if request.client else None
+
+
+class AtLeast:
+    """The dependency of a route that needs a role. The documents and the tests read the role from it."""
+
+    def __init__(self, role: Role) -> None:
+        self.role = role
+
+    async def __call__(self, asking: Annotated[Principal, Depends(principal, scope="function")]) -> Principal:
+        return self.admit(asking)
+
+    def admit(self, asking: Principal) -> Principal:
+        if asking.role < self.role:
+            raise ProblemError(
+                Kind.FORBIDDEN, f"this needs the role {self.role}; {asking.name} has the role {asking.role}"
+            )
+        return asking
+
+
+class FeedAtLeast(AtLeast):
+    """The same for a feed, which a ticket can open."""
+
+    async def __call__(self, asking: Annotated[Principal, Depends(feed_principal)]) -> Principal:
+        return self.admit(asking)
+
+
+# The role a route needs: each names one of these, or ReadingDep, which is for viewers.
+ViewerDep = Annotated[Principal, Depends(AtLeast(Role.VIEWER))]
+OperatorDep = Annotated[Principal, Depends(AtLeast(Role.OPERATOR))]
+AdminDep = Annotated[Principal, Depends(AtLeast(Role.ADMIN))]
+FeedViewerDep = Annotated[Principal, Depends(FeedAtLeast(Role.VIEWER))]
+
+
+async def refuse_repeated(request: Request) -> None:
+    """Raises ProblemError 422 for a single value that is given twice, since one of the two would be ignored."""
+    given = request.query_params
+    for name in single_valued() & given.keys():
+        if len(values := given.getlist(name)) > 1:
+            detail = f"can have one value, but {len(values)} were given"
+            fields = [FieldError(field=name, detail=detail)]
+            raise ProblemError(Kind.INVALID_PARAMETER, f"{name}: {detail}", fields=fields)
+
+
+@cache
+def single_valued() -> frozenset[str]:
+    """Every parameter of any route that is not a list. A list can be repeated, which means or."""
+    return frozenset(_single_valued(OnlyThese))
+
+
+def _single_valued(model: type[OnlyThese]) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        if get_origin(field.annotation) is not list:
+            yield field.alias or name
+    for narrower in model.__subclasses__():
+        yield from _single_valued(narrower)

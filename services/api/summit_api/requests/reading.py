@@ -19,8 +19,7 @@ from summit_api.query import past
 from summit_api.query.parameters import WantedRevision
 from summit_api.query.read_transaction import ReadTransaction
 from summit_api.render.moment import Moment
-from summit_api.requests.dependencies import Now, ServicesDep
-from summit_api.requests.principal import ViewerDep
+from summit_api.requests.dependencies import Now, ServicesDep, ViewerDep
 from summit_models.contract import Revision
 
 _API_VERSION = version("summit-connect")
@@ -105,7 +104,7 @@ async def reading(
 ) -> AsyncIterator[Reading]:
     if revision is not None:  # before a connection is taken: a request that waits must not keep others from reading
         await services.revisions.wait_for(revision, services.times.applied_seconds)
-    moment = Moment(now, services.freshness.fresh_clusters(now))
+    moment = services.freshness.moment(now)
     async with services.read_models.transaction() as transaction:
         if revision is not None and transaction.revision < revision:
             raise not_applied(revision, transaction.revision)

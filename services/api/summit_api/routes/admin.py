@@ -13,10 +13,9 @@ from summit_api.edits.payloads import DatacenterPatch, NewVm, VmPatch
 from summit_api.openapi.responses import ANY, BODY, edits, problems, reads
 from summit_api.problems import Kind, ProblemError
 from summit_api.query import datacenters as fleets
-from summit_api.requests import body
-from summit_api.requests import edited as answer
-from summit_api.requests.dependencies import Now, ServicesDep
-from summit_api.requests.principal import AdminDep
+from summit_api.render import original
+from summit_api.requests import edit
+from summit_api.requests.dependencies import AdminDep, Now, ServicesDep
 from summit_api.requests.reading import ReadingDep
 from summit_api.routes.datacenters import list_datacenters
 from summit_api.shapes.original import Datacenters, OriginalDatacenter, OriginalVm, SentEvent
@@ -41,7 +40,7 @@ async def list_datacenters_to_edit(reading: ReadingDep, _: AdminDep) -> Response
     "/datacenters/{datacenter}",
     response_model=OriginalDatacenter,
     responses=edits(*BODY, Kind.DATACENTER_NOT_FOUND),
-    openapi_extra=body.documented(DatacenterPatch),
+    openapi_extra=edit.documented(DatacenterPatch),
 )
 async def edit_datacenter(
     *, request: Request, services: ServicesDep, principal: AdminDep, now: Now, datacenter: DatacenterPath
@@ -59,14 +58,14 @@ async def edit_datacenter(
         logger.info("%s edited datacenter %s", principal.name, datacenter)
     async with services.read_models.transaction() as transaction:
         fleet = await fleets.fleet(transaction, Scope(frozenset([datacenter]), principal.scope.namespaces))
-    return answer.datacenter(edited, fleet, services.freshness, now, stored)
+    return edit.answer(original.datacenter(edited, fleet, services.freshness.moment(now)), stored)
 
 
 @router.post(
     "/datacenters/{datacenter}/vms",
     response_model=OriginalVm,
     responses=edits(*BODY, Kind.DATACENTER_NOT_FOUND, Kind.ID_IN_USE),
-    openapi_extra=body.documented(NewVm),
+    openapi_extra=edit.documented(NewVm),
 )
 async def add_vm(
     *, request: Request, services: ServicesDep, principal: AdminDep, now: Now, datacenter: DatacenterPath
@@ -80,14 +79,14 @@ async def add_vm(
     basis = await target.unused_id(services.read_models, vm.id)
     stored = await services.log.append(vms.added(vm, basis.revision, now), basis)
     logger.info("%s added VM %s (%s) to %s", principal.name, vm.id, vm.name, datacenter)
-    return answer.vm(vm, services.freshness, now, stored)
+    return edit.answer(original.vm(vm, services.freshness.moment(now)), stored)
 
 
 @router.patch(
     "/datacenters/{datacenter}/vms/{vm_id}",
     response_model=OriginalVm,
     responses=edits(*BODY, Kind.DATACENTER_NOT_FOUND, Kind.VM_NOT_FOUND, Kind.MANAGED_VM, Kind.NOT_IMPLEMENTED),
-    openapi_extra=body.documented(VmPatch),
+    openapi_extra=edit.documented(VmPatch),
 )
 async def edit_vm(
     *, request: Request, services: ServicesDep, principal: AdminDep, now: Now, datacenter: DatacenterPath, vm_id: VmPath
@@ -102,7 +101,7 @@ async def edit_vm(
         events = vms.changed(known.state, edited, known.revision, now)
         stored = await services.log.append(events, target.vm_basis(known))
         logger.info("%s changed %s of VM %s", principal.name, ", ".join(differing), vm_id)
-    return answer.vm(edited, services.freshness, now, stored)
+    return edit.answer(original.vm(edited, services.freshness.moment(now)), stored)
 
 
 @router.delete(
@@ -121,7 +120,7 @@ async def remove_vm(
         raise ProblemError(Kind.MANAGED_VM, f"VM {vm_id} is watched in cluster {cluster}: delete it there")
     stored = await services.log.append(vms.removed(known.state, known.revision, now), target.vm_basis(known))
     logger.info("%s removed VM %s (%s) from %s", principal.name, vm_id, known.state.name, datacenter)
-    return answer.no_content(stored)
+    return edit.answer(None, stored)
 
 
 @router.get("/test-event", responses=problems(*ANY))
@@ -131,11 +130,11 @@ async def send_test_event(services: ServicesDep, _: AdminDep) -> SentEvent:
     return SentEvent(ok=True, sent=True)
 
 
-async def _payload(request: Request, model: type[body.PayloadT]) -> body.PayloadT:
-    """The body. Raises ProblemError 400 with the original's sentence as `error`, and ours as `detail`."""
+async def _payload(request: Request, model: type[edit.PayloadT]) -> edit.PayloadT:
+    """The edit. Raises ProblemError 400 with the original's sentence as `error`, and ours as `detail`."""
     try:
-        return await body.read(request, model)
-    except body.InvalidBodyError as error:
+        return await edit.read(request, model)
+    except edit.InvalidBodyError as error:
         members = {"error": "invalid payload"}
         raise ProblemError(Kind.INVALID_PAYLOAD, str(error), fields=error.fields, members=members) from error
 

@@ -1,4 +1,4 @@
-"""GET /api/v1/events: every change as it happens, as server-sent events."""
+"""GET /api/v1/events: every change as it happens, as server-sent events; and tickets, with which browsers open it."""
 
 from functools import partial
 from typing import Annotated
@@ -7,19 +7,18 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import AfterValidator, Field
 
 from summit_api.access.tickets import MAX_LENGTH
-from summit_api.feed.admission import withdrawn
 from summit_api.feed.frame import Topic
-from summit_api.feed.response import EventStream
+from summit_api.feed.response import EventStream, withdrawn
 from summit_api.feed.selection import Selection
-from summit_api.feed.subscription import FeedRequest
+from summit_api.feed.subscription import FeedRequest, Subscription
 from summit_api.openapi.responses import ANY, Responses, problems
 from summit_api.problems import Kind
 from summit_api.problems.problem import invalid_value
 from summit_api.query.filters import VmFilters
 from summit_api.query.position import PATTERN, Position
-from summit_api.requests.dependencies import ServicesDep
-from summit_api.requests.principal import FeedViewerDep
+from summit_api.requests.dependencies import FeedViewerDep, Now, ServicesDep, ViewerDep
 from summit_api.requests.reading import not_applied
+from summit_api.shapes.inventory import Ticket
 
 router = APIRouter(tags=["events"])
 
@@ -100,7 +99,7 @@ async def follow_events(
     wanted = FeedRequest(selection, _after(last_event_id, query.since), query.snapshot)
     by_ticket = query.ticket is not None
     ends = partial(withdrawn, services.access, principal, request.headers, times, by_ticket=by_ticket)
-    return EventStream(services.feed.subscription(wanted), ends, times.heartbeat_seconds)
+    return EventStream(Subscription(wanted, services.feed), ends, times.heartbeat_seconds)
 
 
 def _after(last_event_id: str | None, since: str | None) -> Position | None:
@@ -110,3 +109,14 @@ def _after(last_event_id: str | None, since: str | None) -> Position | None:
     except ValueError as error:
         raise invalid_value("Last-Event-ID", str(error)) from error
     return None if after is None else Position.parse(after)
+
+
+@router.post("/tickets", responses=problems(*ANY))
+async def create_ticket(response: Response, services: ServicesDep, principal: ViewerDep, now: Now) -> Ticket:
+    """A ticket for /api/v1/events?ticket=…. A browser needs it, since its EventSource cannot send headers.
+
+    It lets its holder see what you may see, only opens feeds, and is valid for a minute.
+    """
+    response.headers["Cache-Control"] = "no-store"
+    ticket, expires_at = services.access.tickets.new(principal, now)
+    return Ticket(ticket=ticket, expires_at=expires_at)

@@ -25,10 +25,9 @@ from summit_api.query import datacenters as fleets
 from summit_api.query import editable
 from summit_api.query.editable import Editable
 from summit_api.query.parameters import OnlyThese
-from summit_api.requests import body
-from summit_api.requests import edited as answer
-from summit_api.requests.dependencies import Now, ServicesDep
-from summit_api.requests.principal import OperatorDep
+from summit_api.render import original
+from summit_api.requests import edit
+from summit_api.requests.dependencies import Now, OperatorDep, ServicesDep
 from summit_api.services import Services
 from summit_api.shapes.original import AutomaticMigration, MigrateAnswer
 from summit_models.contract import DatacenterId
@@ -57,7 +56,7 @@ _NO = frozenset({"0", "false", "no", "off"})
         *(Kind.INVALID_VALUE, Kind.REQUEST_TIMEOUT, Kind.CONTENT_TOO_LARGE),
         *(Kind.DATACENTER_NOT_FOUND, Kind.VM_NOT_FOUND, Kind.NOT_IMPLEMENTED),
     ),
-    openapi_extra=body.documented(Migrate),
+    openapi_extra=edit.documented(Migrate),
 )
 async def migrate_vm(
     *, request: Request, services: ServicesDep, principal: OperatorDep, now: Now, _: Annotated[OnlyThese, Query()]
@@ -74,7 +73,8 @@ async def migrate_vm(
     message = (
         f"Successfully migrated VM {moved.id} ({moved.name}) from {asked.from_datacenter} to {asked.to_datacenter}"
     )
-    return answer.migrated(moved, message, services.freshness, now, stored)
+    vm = original.vm(moved, services.freshness.moment(now))
+    return edit.answer({"success": True, "message": message, "vm": vm}, stored)
 
 
 @router.get("", response_model_exclude_none=True, responses=problems(*ANY, *TABLES))
@@ -113,10 +113,10 @@ async def migrate_first_vm(
 
 
 async def _asked(request: Request) -> Migrate:
-    """The body. Raises ProblemError 400 with the original's sentence."""
+    """The edit. Raises ProblemError 400 with the original's sentence."""
     try:
-        asked = await body.read(request, Migrate)
-    except body.InvalidBodyError as error:
+        asked = await edit.read(request, Migrate)
+    except edit.InvalidBodyError as error:
         members = {"message": "Invalid request body"}
         raise ProblemError(Kind.INVALID_VALUE, str(error), fields=error.fields, members=members) from error
     if missing := [name for name, value in asked.model_dump(by_alias=True).items() if not value]:

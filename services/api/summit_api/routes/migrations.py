@@ -9,7 +9,7 @@ from summit_api.openapi.responses import problems, reads
 from summit_api.problems import Kind, ProblemError
 from summit_api.problems.problem import invalid_value
 from summit_api.query import migrations as query
-from summit_api.query.migrations import MigrationFilters, MigrationPageQuery
+from summit_api.query.migrations import DIRECTIONS, MigrationFilters, MigrationPageQuery
 from summit_api.query.parameters import Storable
 from summit_api.render import original
 from summit_api.requests.reading import Reading, ReadingDep
@@ -18,9 +18,6 @@ from summit_models.contract import DatacenterId
 from summit_models.migration import MigrationDirection
 
 router = APIRouter(prefix="/migrations", tags=["migrations"], responses=reads())
-
-_DIRECTIONS = {"enum": [direction.value for direction in MigrationDirection]}
-"""For the documentation only: a wrong direction gets the original's status and sentence, not a 422."""
 
 
 @router.get("", response_model=list[OriginalMigration])
@@ -61,7 +58,7 @@ async def list_vm_migrations(reading: ReadingDep, name: Storable) -> Response:
 
 @router.get("/direction/{direction}", response_model=list[OriginalMigration])
 async def list_directed_migrations(
-    reading: ReadingDep, direction: Annotated[str, Path(json_schema_extra=_DIRECTIONS)]
+    reading: ReadingDep, direction: Annotated[str, Path(json_schema_extra=DIRECTIONS)]
 ) -> Response:
     """Migrations into, out of, or within their cluster."""
     _check(direction, "invalid direction")

@@ -1,11 +1,13 @@
-"""The body of a request, as JSON or as a form: the original takes both."""
+"""An edit over HTTP: its body, as JSON or as a form like the original's, and its answer."""
 
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
-from fastapi import Request
+import msgspec
+from fastapi import Request, Response
 from pydantic import BaseModel, ValidationError
 
+from summit_api.edits.event_log import Stored
 from summit_api.problems.validation import FieldError, field_errors, sentence
 
 JSON = "application/json"
@@ -42,6 +44,20 @@ def _no_json(body: bytes, media_type: str) -> str | None:
     if media_type and not media_type.endswith("json"):
         return f"must be JSON or a form, {JSON} or {FORM}, not {media_type}"
     return None
+
+
+def answer(state: Any, stored: Stored | None) -> Response:
+    """The new state, None after a removal, and the revision from which on reads show it.
+
+    `stored` is None where the edit changed nothing.
+    """
+    status = 200 if state is not None else 204
+    return Response(
+        None if state is None else msgspec.json.encode(state),
+        status_code=202 if stored and not stored.applied else status,
+        media_type=None if state is None else JSON,
+        headers={"Summit-Revision": str(stored.revision)} if stored else {},
+    )
 
 
 def documented(model: type[BaseModel]) -> dict[str, Any]:
