@@ -7,12 +7,13 @@ import importlib.util
 import logging
 from collections.abc import Callable
 
-from summit_api import configured, freshness, revisions
+from summit_api import freshness, revisions
 from summit_api.access.identify import Access
 from summit_api.app import create_app
 from summit_api.edits.repeat import keep_repeating
+from summit_api.http.protocol import ConnectionLimits
 from summit_api.http.server import listen, serve
-from summit_api.query.read_transaction import ReadModels
+from summit_api.limits.requests import RequestLimits
 from summit_api.services import Services
 from summit_api.settings import Settings
 from summit_runtime.backoff import Backoff
@@ -33,13 +34,12 @@ async def service(settings: Settings, stop: asyncio.Event) -> None:
     """Serve the tables, the live feed of their changes and the freshness of the clusters, until `stop`."""
     _tune_garbage_collector()
     sock = listen(settings.host, settings.port)
-    read_models = ReadModels(settings.database_url, query_seconds=settings.query_seconds)
-    access = configured.access(settings)
-    limits = configured.feed_limits(settings)
-    services = Services.over(read_models, access, configured.clients(settings), feed_limits=limits)
-    app = create_app(services, origins=settings.origins, limits=configured.request_limits(settings))
+    services = Services.configured(settings)
+    request_limits = RequestLimits(settings.body_bytes, settings.request_seconds, settings.concurrent_requests)
+    connection_limits = ConnectionLimits(settings.head_bytes, settings.head_seconds, settings.stalled_seconds)
+    app = create_app(services, origins=settings.origins, limits=request_limits)
     host, port = sock.getsockname()[:2]
-    _log_access(access)
+    _log_access(services.access)
     logger.info("api answers at http://%s:%s", f"[{host}]" if ":" in host else host, port)
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -49,20 +49,20 @@ async def service(settings: Settings, stop: asyncio.Event) -> None:
                 tasks.create_task(services.feed.follow()),
                 tasks.create_task(services.feed.watch_clusters()),
             ]
-            if access.issuer:
-                following.append(tasks.create_task(access.issuer.keys.follow()))
+            if issuer := services.access.issuer:
+                following.append(tasks.create_task(issuer.keys.follow()))
             await serve(
                 app,
                 sock,
                 stop,
                 before_end=services.feed.hub.close,
                 access_log=settings.log_level == "DEBUG",
-                limits=configured.connection_limits(settings),
+                limits=connection_limits,
             )
             for task in following:
                 await end(task)
     finally:
-        await read_models.close()
+        await services.read_models.close()
 
 
 def _log_access(access: Access) -> None:

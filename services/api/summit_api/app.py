@@ -18,7 +18,6 @@ from summit_api.problems.answers import install
 from summit_api.requests.dependencies import refuse_repeated
 from summit_api.routes import (
     admin,
-    clusters,
     datacenters,
     docs,
     events,
@@ -83,7 +82,7 @@ def create_app(services: Services, *, origins: Sequence[str] = (ANY,), limits: R
     )
     app.state.services = services
     api = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_repeated)])
-    for module in (datacenters, vms, clusters, migrations, history, migrate, admin, events):
+    for module in (datacenters, vms, migrations, history, migrate, admin, events):
         api.include_router(module.router)
     app.include_router(api)
     app.include_router(probes.router)

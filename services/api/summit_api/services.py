@@ -4,13 +4,19 @@ from dataclasses import dataclass
 from typing import Self
 
 from summit_api.access.identify import Access
+from summit_api.access.oidc import Issuer
+from summit_api.access.pages import ANY
+from summit_api.access.policy import PolicyError, PolicyFile
+from summit_api.access.principal import Role
+from summit_api.access.tickets import Tickets
 from summit_api.edits.event_log import EventLog
 from summit_api.feed.feed import Feed, FeedLimits
 from summit_api.freshness import Freshness
 from summit_api.limits.clients import Clients
 from summit_api.query.read_transaction import ReadModels
 from summit_api.revisions import Revisions
-from summit_api.settings import ApiTimes
+from summit_api.settings import ApiTimes, Settings
+from summit_runtime.process import FatalError
 
 
 @dataclass(frozen=True)
@@ -42,3 +48,43 @@ class Services:
         feed = Feed(read_models, freshness, revisions, times=times, limits=feed_limits or FeedLimits())
         log = EventLog(revisions, times)
         return cls(read_models, freshness, revisions, log, feed, access or Access(), clients or Clients(), times)
+
+    @classmethod
+    def configured(cls, settings: Settings) -> Self:
+        clients = Clients(
+            requests_per_second=settings.client_requests_per_second,
+            burst=settings.client_burst,
+            concurrent_requests=settings.client_requests,
+            feeds=settings.client_feeds,
+        )
+        return cls.over(
+            ReadModels(settings.database_url, query_seconds=settings.query_seconds),
+            configured_access(settings),
+            clients,
+            feed_limits=FeedLimits(buffer_bytes=settings.feed_buffer_mib << 20),
+        )
+
+
+def configured_access(settings: Settings) -> Access:
+    """Raises FatalError for an access file that cannot be read: without it every request would be rejected."""
+    role, issuer = settings.anonymous_role, None
+    if settings.oidc_issuer and settings.oidc_audience:
+        issuer = Issuer(
+            issuer=settings.oidc_issuer,
+            audience=settings.oidc_audience,
+            name_claim=settings.oidc_name_claim,
+            groups_claim=settings.oidc_groups_claim,
+        )
+    try:
+        policy = PolicyFile(settings.access_file) if settings.access_file else None
+    except PolicyError as error:
+        raise FatalError(str(error)) from error
+    return Access(
+        anonymous=None if role == "none" else Role[role.upper()],
+        policy=policy,
+        admin_token=settings.admin_token.get_secret_value() if settings.admin_token else None,
+        issuer=issuer,
+        tickets=Tickets(settings.ticket_key),
+        origins=[origin for origin in settings.origins if origin != ANY],
+        host=settings.host,
+    )

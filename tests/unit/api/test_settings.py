@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from summit_api import configured
+from summit_api.services import configured_access
 from summit_api.settings import Settings
 from summit_runtime.process import FatalError
 from summit_runtime.settings import SettingsError
@@ -26,4 +26,4 @@ def test_wrong_access_settings_stop_the_start(
     for name, value in {"DATABASE_URL": "postgresql://", **variables}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises((SettingsError, FatalError), match=re.escape(words)):
-        configured.access(Settings.from_environment())
+        configured_access(Settings.from_environment())

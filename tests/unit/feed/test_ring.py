@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from summit_api.feed.frame import Frame, Topic
-from summit_api.feed.ring import CHUNK_BYTES, Ring
+from summit_api.feed.hub import CHUNK_BYTES, Ring
 from summit_models.contract import Revision
 
 

@@ -7,7 +7,6 @@ repetition is based on the revision of its row, so that it is stored once and ne
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from nats.aio.client import Client
@@ -16,13 +15,10 @@ from summit_api.edits import datacenter as datacenters
 from summit_api.edits import target
 from summit_api.edits import vm as vms
 from summit_api.query import editable
-from summit_api.query.editable import Editable
 from summit_api.query.errors import QueryError
 from summit_api.query.read_transaction import ReadModels
 from summit_api.settings import ApiTimes
-from summit_models.datacenter import Datacenter
 from summit_models.event import Event
-from summit_models.vm import Vm
 from summit_runtime.nats.append import Basis, ConflictError, NotStoredError, append
 
 logger = logging.getLogger("summit.api")
@@ -42,17 +38,11 @@ async def repeat(client: Client, read_models: ReadModels, after_seconds: float) 
         silent_vms = await editable.silent_vms(transaction, after_seconds)
         silent_datacenters = await editable.silent_datacenters(transaction, after_seconds)
     now = datetime.now(UTC)
-    for event, basis in (*_of_vms(silent_vms, now), *_of_datacenters(silent_datacenters, now)):
+    repetitions: list[tuple[Event, Basis]] = [
+        *((vms.observed(known.state, known.revision, now), target.vm_basis(known)) for known in silent_vms),
+        *((datacenters.edited(d.state, d.revision, now), target.datacenter_basis(d)) for d in silent_datacenters),
+    ]
+    for event, basis in repetitions:
         with contextlib.suppress(ConflictError):  # the log has something newer
             await append(client, [event], basis)
             logger.debug("repeated %s", event.id)
-
-
-def _of_vms(known: list[Editable[Vm]], now: datetime) -> Iterator[tuple[Event, Basis]]:
-    for vm in known:
-        yield vms.observed(vm.state, vm.revision, now), target.vm_basis(vm)
-
-
-def _of_datacenters(known: list[Editable[Datacenter]], now: datetime) -> Iterator[tuple[Event, Basis]]:
-    for datacenter in known:
-        yield datacenters.edited(datacenter.state, datacenter.revision, now), target.datacenter_basis(datacenter)

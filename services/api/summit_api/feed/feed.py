@@ -23,8 +23,7 @@ from summit_api.feed.messages import frame_of
 from summit_api.feed.selection import Selection
 from summit_api.feed.snapshot import Snapshot, chunks
 from summit_api.freshness import Freshness
-from summit_api.query import clusters as cluster_query
-from summit_api.query import journal
+from summit_api.query import datacenters, journal
 from summit_api.query.errors import QueryError
 from summit_api.query.journal import Entry
 from summit_api.query.position import Position
@@ -156,7 +155,7 @@ class Feed:
     async def _begin(self, transaction: ReadTransaction) -> None:
         """Start over in the era of the tables, some revisions back."""
         begun = self.hub.turn > 0
-        self.clusters.note(await cluster_query.listed(transaction, EVERYTHING))
+        self.clusters.note(await datacenters.clusters(transaction, EVERYTHING))
         look_back = Revision(max(transaction.revision - self._limits.look_back_revisions, 0))
         self.hub.restart(
             since=max(look_back, await journal.complete_after(transaction)),
@@ -171,7 +170,7 @@ class Feed:
         """The frames of the next piece, and the revision that it reaches."""
         entries = await journal.entries(transaction, after, until=until, limit=PIECE_ENTRIES)
         if any(entry.collection == "clusters" for entry in entries):
-            self.clusters.note(await cluster_query.listed(transaction, EVERYTHING))
+            self.clusters.note(await datacenters.clusters(transaction, EVERYTHING))
         moment, era = self._freshness.moment(datetime.now(UTC)), transaction.position.era
         frames = [self._frame(entry, moment, Position(entry.revision, era)) for entry in entries]
         reached = entries[-1].revision if len(entries) == PIECE_ENTRIES else until

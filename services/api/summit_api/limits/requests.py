@@ -1,8 +1,7 @@
 """Limits of one request: the size of its body, the time until its answer begins, and the number of requests at once."""
 
 import asyncio
-from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers
@@ -35,17 +34,17 @@ class Limited:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request = _Request(self._limits, receive, send, begun=self._leave)
+        place = ExitStack()
+        request = _Request(self._limits, receive, send, place)
         try:
             if self._under_way >= self._limits.concurrent:
                 raise _busy()
             if request.declared_bytes(scope) > self._limits.body_bytes:
                 raise _too_large(self._limits.body_bytes)
             self._under_way += 1
-            try:
+            with place:
+                place.callback(self._leave)
                 await request.run(self._app, scope)
-            finally:
-                request.end()
         except ProblemError as problem:
             await response(scope["path"], problem)(scope, receive, send)
 
@@ -56,10 +55,10 @@ class Limited:
 class _Request:
     """One request, and how far it is."""
 
-    def __init__(self, limits: RequestLimits, receive: Receive, send: Send, *, begun: Callable[[], None]) -> None:
+    def __init__(self, limits: RequestLimits, receive: Receive, send: Send, place: ExitStack) -> None:
         self._limits = limits
-        self._begun: Callable[[], None] | None = begun
-        """Called once, when the answer begins or cannot begin any more. An open feed does not count as under way."""
+        self._place = place
+        """Given back when the answer begins: an open feed does not count as under way."""
         self._receive = receive
         self._send = send
         self._received = 0
@@ -94,14 +93,8 @@ class _Request:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._deadline.reschedule(None)
-            self.end()
+            self._place.close()
         await self._send(message)
-
-    def end(self) -> None:
-        """The request no longer counts as under way."""
-        begun, self._begun = self._begun, None
-        if begun:
-            begun()
 
     def _too_late(self) -> ProblemError:
         seconds = f"{self._limits.seconds:g} s"
