@@ -44,9 +44,6 @@ class Timing:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         started, status, ended = time.perf_counter(), 500, None
 
         async def timed(message: Message) -> None:

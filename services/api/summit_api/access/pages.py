@@ -23,7 +23,7 @@ def is_elsewhere(headers: Mapping[str, str], listed: Collection[str]) -> bool:
     origin = headers.get("origin")
     if origin is None:
         return headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
-    return origin not in listed and not _is_of_this_machine(origin)
+    return origin not in listed and not is_loopback(host_of(origin))
 
 
 def is_rebound(host: str | None, ours: Collection[str]) -> bool:
@@ -51,10 +51,6 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _is_of_this_machine(origin: str) -> bool:
-    return is_loopback(host_of(origin))
 
 
 def is_loopback(host: str) -> bool:

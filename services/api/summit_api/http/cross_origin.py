@@ -9,7 +9,7 @@ from summit_api.problems import Kind, ProblemError, problem
 
 class CrossOrigin(CORSMiddleware):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and _is_preflight(scope["method"], headers := Headers(scope=scope)):
+        if _is_preflight(scope["method"], headers := Headers(scope=scope)):
             answer = self.preflight_response(headers)
             if answer.status_code >= 400:
                 refused = [member for member in answer.headers.items() if not member[0].startswith("content-")]

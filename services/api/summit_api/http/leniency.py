@@ -13,9 +13,6 @@ class Leniency:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         path = scope["path"].rstrip("/") or "/"
         if scope["method"] == "HEAD":
             await self._app({**scope, "path": path, "method": "GET", HEAD_ONLY: True}, receive, _without_body(send))

@@ -88,7 +88,7 @@ async def serve(
         log_config=None,
         log_level="info" if access_log else "warning",
         access_log=access_log,
-        lifespan="off",
+        lifespan="off",  # so that every scope is a request: our middleware relies on it
         http=cast(type[asyncio.Protocol], partial(LimitedProtocol, limits=limits)),
         ws="none",
         server_header=False,

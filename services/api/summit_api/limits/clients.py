@@ -4,7 +4,7 @@ import math
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from ipaddress import IPv6Address, ip_address, ip_network
 
 from summit_api.access.principal import ANONYMOUS, Principal
@@ -55,19 +55,26 @@ class Clients:
         if self._rate and (wait := self._rate.take(client, time.monotonic())):
             raise _too_many(f"{client} may send {self._per_second:g} requests per second", math.ceil(wait))
 
-    @contextmanager
-    def request(self, client: str) -> Iterator[None]:
+    def request(self, client: str) -> AbstractContextManager[None]:
         """A request while it is under way. Raises ProblemError 429."""
-        self.count(client)
-        with _one_more(self._requests, client, self._most_requests, "requests under way"):
-            yield
+        return self._one_more(self._requests, client, self._most_requests, "requests under way")
+
+    def feed(self, client: str) -> AbstractContextManager[None]:
+        """A feed while it is open. Raises ProblemError 429."""
+        return self._one_more(self._feeds, client, self._most_feeds, "open feeds")
 
     @contextmanager
-    def feed(self, client: str) -> Iterator[None]:
-        """A feed while it is open. Raises ProblemError 429."""
+    def _one_more(self, counted: Counter[str], client: str, most: int, what: str) -> Iterator[None]:
         self.count(client)
-        with _one_more(self._feeds, client, self._most_feeds, "open feeds"):
+        if most and counted[client] >= most:
+            raise _too_many(f"{client} may have {most} {what}: wait until one ends", 1)
+        counted[client] += 1
+        try:
             yield
+        finally:
+            counted[client] -= 1
+            if not counted[client]:
+                del counted[client]
 
 
 def client_of(principal: Principal | None, host: str | None) -> str:
@@ -85,19 +92,6 @@ def client_of(principal: Principal | None, host: str | None) -> str:
     if isinstance(address, IPv6Address):
         return f"address {address.ipv4_mapped or ip_network((int(address), 64), strict=False)}"
     return f"address {address}"
-
-
-@contextmanager
-def _one_more(counted: Counter[str], client: str, most: int, what: str) -> Iterator[None]:
-    if most and counted[client] >= most:
-        raise _too_many(f"{client} may have {most} {what}: wait until one ends", 1)
-    counted[client] += 1
-    try:
-        yield
-    finally:
-        counted[client] -= 1
-        if not counted[client]:
-            del counted[client]
 
 
 def _too_many(detail: str, retry_after: int) -> ProblemError:

@@ -31,9 +31,6 @@ class Limited:
         self._under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         place = ExitStack()
         request = _Request(self._limits, receive, send, place)
         try:

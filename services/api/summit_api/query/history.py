@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
+from pydantic.alias_generators import to_camel
 
 from summit_api.access.principal import Scope
 from summit_api.query import paging
@@ -37,7 +38,6 @@ class Collection:
     key: str = "id"
     datacenter: str = "datacenter"
     """A column; its member in events is the same in camelCase."""
-    datacenter_member: str = "datacenter"
     namespace: str | None = "namespace"
     compared: Sequence[str] = ()
     """Members to compare with the state before, where events carry no `changes`."""
@@ -45,14 +45,11 @@ class Collection:
     def visible_events(self, scope: Scope, bind: Bind) -> list[str]:
         """An object that was moved is visible for as long as it was in the scope."""
         namespace = self.namespace and f"data ->> '{self.namespace}'"
-        return scope.conditions(bind, datacenter=f"data ->> '{self.datacenter_member}'", namespace=namespace)
-
-    def visible_rows(self, scope: Scope, bind: Bind) -> list[str]:
-        return scope.conditions(bind, datacenter=self.datacenter, namespace=self.namespace)
+        return scope.conditions(bind, datacenter=f"data ->> '{to_camel(self.datacenter)}'", namespace=namespace)
 
 
 VMS = Collection(table="vms")
-MIGRATIONS = Collection(table="migrations", datacenter="datacenter_id", datacenter_member="datacenterId")
+MIGRATIONS = Collection(table="migrations", datacenter="datacenter_id")
 CLUSTERS = Collection(
     table="clusters",
     key="name",
@@ -118,5 +115,6 @@ async def _is_known(transaction: ReadTransaction, collection: Collection, key: s
     """Whether there is a row, living or deleted: its history may be older than what is kept."""
     arguments = Arguments()
     one = f"{collection.key} = {arguments.bind(key)}"
-    visible = where([one, *collection.visible_rows(scope, arguments.bind)])
+    in_scope = scope.conditions(arguments.bind, datacenter=collection.datacenter, namespace=collection.namespace)
+    visible = where([one, *in_scope])
     return bool(await transaction.fetch(f"SELECT FROM {collection.table} {visible}", *arguments))
