@@ -14,7 +14,6 @@ from summit_simulator import SimulatedCluster
 VMS = "/apis/kubevirt.io/v1/virtualmachines"
 VMIS = "/apis/kubevirt.io/v1/virtualmachineinstances"
 PROD_VMS = "/apis/kubevirt.io/v1/namespaces/prod/virtualmachines"
-SUBRESOURCES = "/apis/subresources.kubevirt.io/v1/namespaces/prod"
 WATCH_LIST = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "allowWatchBookmarks": "true"}
 
 

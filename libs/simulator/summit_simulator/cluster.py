@@ -24,12 +24,10 @@ from summit_simulator.access import kubeconfig
 from summit_simulator.access.authorization import Access
 from summit_simulator.access.listener import Listener
 from summit_simulator.access.tls import CertificateAuthority, server_context
-from summit_simulator.api.actions import Actions
+from summit_simulator.api import actions
 from summit_simulator.api.faults import Faults
-from summit_simulator.api.pages import Snapshots
 from summit_simulator.api.server import KEPT_REQUESTS, ApiServer, LoggedRequest
 from summit_simulator.controllers.controllers import Controllers
-from summit_simulator.controllers.decisions import Pace
 from summit_simulator.objects import infrastructure
 from summit_simulator.objects import virtual_machine_instance as instance
 from summit_simulator.objects.clock import Clock
@@ -42,7 +40,6 @@ from summit_simulator.objects.resources import (
     RESOURCES,
     VIRTUALMACHINEINSTANCES,
     VIRTUALMACHINES,
-    Resource,
     named,
 )
 from summit_simulator.objects.store import Saved, Store
@@ -64,8 +61,6 @@ class SimulatedCluster:
         advertise_host: str | None = None,
         seed: int = 0,
         speed: float = 0.0,
-        pace: Pace | None = None,
-        nodes: int = 6,
         first_revision: int = 1000,
         history_events: int = 10_000,
         bookmark_seconds: float = 60.0,
@@ -77,32 +72,20 @@ class SimulatedCluster:
         self.clock = Clock(speed=speed, epoch=epoch)
         self.store = Store(first_revision=first_revision, history_events=history_events)
         self.objects = Objects(self.store, self.clock, self.random)
-        self.snapshots = Snapshots(self.store)
         self.access = Access(f"{self.random.getrandbits(128):032x}")
         self.requests: deque[LoggedRequest] = deque(maxlen=KEPT_REQUESTS)
         self.authority = CertificateAuthority(f"{name}-ca") if tls else None
         self._listener = Listener(self._handle, host=host, port=port, tls=self._tls(host))
         self.faults = Faults(self._listener)
-        self.actions = Actions(self.objects, self.clock)
-        self._server = ApiServer(
-            self.store,
-            self.objects,
-            self.snapshots,
-            self.access,
-            self.actions,
-            self.faults,
-            self.requests,
-            bookmark_seconds,
-        )
+        self._server = ApiServer(self.store, self.objects, self.access, self.faults, self.requests, bookmark_seconds)
         self.controllers = Controllers(
             self.store,
             self.objects,
             self.clock,
-            pace or Pace(),
             migration_failure=lambda: self.faults.fail_migrations,
         )
         self._running = contextlib.AsyncExitStack()
-        infrastructure.install(self.objects, cluster=name, nodes=nodes)
+        infrastructure.install(self.objects, cluster=name)
 
     async def __aenter__(self) -> Self:
         await self._listener.open()
@@ -237,19 +220,19 @@ class SimulatedCluster:
 
     async def start(self, vm: Object) -> None:
         """Start a VM and wait until it runs."""
-        await self._act(VIRTUALMACHINES, "start", vm)
+        await self._act("start", vm)
 
     async def stop(self, vm: Object) -> None:
         """Stop a VM and wait until its VMI is gone."""
-        await self._act(VIRTUALMACHINES, "stop", vm)
+        await self._act("stop", vm)
 
     async def restart(self, vm: Object) -> None:
         """Restart a VM and wait until the new VMI runs."""
-        await self._act(VIRTUALMACHINES, "restart", vm)
+        await self._act("restart", vm)
 
     async def pause(self, vm: Object) -> None:
         """Pause the VMI of a VM."""
-        await self._act(VIRTUALMACHINEINSTANCES, "pause", vm)
+        await self._act("pause", vm)
 
     async def migrate(self, vm: Object) -> Manifest:
         """Migrate a VM and wait until that is done; returns the VMIM in its final phase."""
@@ -259,16 +242,11 @@ class SimulatedCluster:
 
     def request(self, action: str, vm: Object) -> None:
         """Ask for an action without waiting for what comes of it: start, stop, restart, pause, unpause, migrate."""
-        resource = VIRTUALMACHINEINSTANCES if action in ("pause", "unpause") else VIRTUALMACHINES
-        self.actions.perform(resource, action, key(vm), None)
+        actions.perform(self.objects, action, key(vm), self.clock.now())
 
     def request_migration(self, vm: Object) -> Manifest:
         """Create a VirtualMachineInstanceMigration for the VMI of a VM; it takes its course with time."""
-        namespace, name = key(vm)
-        meta: Manifest = {"generateName": f"{name}-migration-", "namespace": namespace}
-        meta |= {"labels": {"kubevirt.io/vmi-name": name}, "finalizers": ["kubevirt.io/migrationJobFinalize"]}
-        record = self.objects.create(MIGRATIONS, {"metadata": meta, "spec": {"vmiName": name}})
-        return self.objects.read(MIGRATIONS, namespace, record.name)
+        return actions.migrate(self.objects, key(vm))
 
     def crash(self, vm: Object) -> None:
         """Let the guest fail: its VMI enters phase Failed, what follows is up to the run strategy."""
@@ -276,8 +254,8 @@ class SimulatedCluster:
         instance.end(vmi, "Failed", self.clock.now())
         self.objects.update(VIRTUALMACHINEINSTANCES, vmi, manager="virt-handler", part="all")
 
-    async def _act(self, resource: Resource, action: str, vm: Object) -> None:
-        self.actions.perform(resource, action, key(vm), None)
+    async def _act(self, action: str, vm: Object) -> None:
+        self.request(action, vm)
         await self.settle()
 
     # Time
@@ -322,7 +300,6 @@ class SimulatedCluster:
     def forget_history(self) -> None:
         """Move the window of history to now: older resourceVersions and continue tokens are expired (410)."""
         self.store.forget_history()
-        self.snapshots.forget()
 
     def backup(self) -> Saved:
         """Back up etcd."""
@@ -331,7 +308,6 @@ class SimulatedCluster:
     def restore(self, backup: Saved) -> None:
         """Restore etcd without bumping the revision: resourceVersions jump back, every stream breaks."""
         self.store.restore(backup)
-        self.snapshots.forget()
         self.controllers.migrations.resume()
         self.faults.close_streams(abort=True)
 

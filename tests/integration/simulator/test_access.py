@@ -137,14 +137,13 @@ async def test_discovery_leads_to_every_resource(client: Client) -> None:
     """Each listed group version is served, each resource in it can be listed."""
     groups = (await client.get("/apis")).json()["groups"]
     paths = ["/api/v1", *(f"/apis/{version['groupVersion']}" for group in groups for version in group["versions"])]
-    assert "/apis/subresources.kubevirt.io/v1" in paths
     for path in paths:
         for resource in (await client.get(path)).json()["resources"]:
             if "list" in resource["verbs"]:
                 assert (await client.get(f"{path}/{resource['name']}")).code == 200
 
 
-async def test_health_and_versions_are_told(client: Client, cluster: SimulatedCluster) -> None:
+async def test_health_and_versions(client: Client, cluster: SimulatedCluster) -> None:
     """Kubernetes and KubeVirt have versions, the cluster an identity and a deployed KubeVirt."""
     assert (await client.get("/livez")).body == b"ok"
     assert (await client.get("/version")).json()["gitVersion"].startswith("v1.")

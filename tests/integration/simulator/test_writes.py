@@ -108,15 +108,6 @@ async def test_strategic_merge_patch_is_unsupported(client: Client) -> None:
     assert (answer.code, answer.json()["reason"]) == (415, "UnsupportedMediaType")
 
 
-async def test_dry_run_writes_nothing(client: Client, cluster: SimulatedCluster) -> None:
-    """The answer is as if, the revision stays."""
-    before = cluster.store.revision
-    query = {"dryRun": "All"}
-    assert (await client.request("POST", PROD_VMS, _vm("new"), params=query)).code == 201
-    assert (await client.request("DELETE", WEB, params=query)).code == 200
-    assert cluster.store.revision == before
-
-
 async def test_finalizers_keep_a_deleted_object(client: Client, cluster: SimulatedCluster) -> None:
     """DELETE marks the object, and it goes when its finalizers are gone."""
     cluster.create("virtualmachines", _vm("kept") | {"metadata": _meta("kept", finalizers=["x/y"])})

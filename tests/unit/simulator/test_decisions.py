@@ -6,14 +6,12 @@ import pytest
 
 from summit_simulator.controllers.decisions import (
     MAX_PARALLEL_MIGRATIONS,
-    Pace,
     next_machine_step,
     next_migration_step,
     without_own_finalizers,
 )
 from summit_simulator.controllers.machine_status import printable_status
 
-PACE = Pace()
 OWN = "kubevirt.io/virtualMachineControllerFinalize"
 
 
@@ -46,8 +44,6 @@ def _condition(kind: str, status: str = "True", **fields: Any) -> dict[str, Any]
         (_vm("RerunOnFailure", startFailure={}), None, "create instance"),
         (_vm("Always", printableStatus="DataVolumeError"), None, None),
         (_vm("Always"), _vmi("Pending"), "schedule"),
-        (_vm("WaitAsReceiver"), _vmi("Pending"), "wait for sync"),
-        (_vm("WaitAsReceiver"), _vmi("WaitingForSync"), None),
         (_vm("Always"), _vmi("Scheduling", _condition("PodScheduled", "False")), None),
         (_vm("Always"), _vmi("Running"), "connect agent"),
         (_vm("Always"), _vmi("Running", _condition("AgentConnected")), None),
@@ -65,7 +61,7 @@ def _condition(kind: str, status: str = "True", **fields: Any) -> dict[str, Any]
 )
 def test_the_next_step_of_a_machine(vm: Any, vmi: Any, action: str | None) -> None:
     """The VM and its VMI decide on one step at a time."""
-    step = next_machine_step(vm, vmi, PACE)
+    step = next_machine_step(vm, vmi)
     assert (step.action if step else None) == action
 
 
@@ -82,7 +78,6 @@ def test_the_next_step_of_a_machine(vm: Any, vmi: Any, action: str | None) -> No
         (_vm(), None, "Starting"),
         (_vm(startFailure={"consecutiveFailCount": 1}), None, "CrashLoopBackOff"),
         (_vm("Manual"), _vmi("Failed"), "Stopped"),
-        (_vm("WaitAsReceiver"), _vmi("WaitingForSync"), "WaitingForReceiver"),
         (_vm(), _vmi("Unknown"), "Unknown"),
     ],
 )
@@ -95,8 +90,8 @@ def test_a_pending_migration_waits_for_room() -> None:
     """No step, and so no timer, while five others run."""
     migration = {"metadata": {"uid": "m"}, "status": {"phase": "Pending"}}
     vmi = _vmi("Running")
-    full = next_migration_step(migration, vmi, active_migrations=MAX_PARALLEL_MIGRATIONS, pace=PACE)
-    room = next_migration_step(migration, vmi, active_migrations=0, pace=PACE)
+    full = next_migration_step(migration, vmi, active_migrations=MAX_PARALLEL_MIGRATIONS)
+    room = next_migration_step(migration, vmi, active_migrations=0)
     assert full is None
     assert room is not None
     assert room.action == "advance migration"
@@ -104,8 +99,6 @@ def test_a_pending_migration_waits_for_room() -> None:
 
 def test_a_migration_of_a_lost_instance_is_aborted() -> None:
     """At once, whatever its phase."""
-    step = next_migration_step(
-        {"metadata": {"uid": "m"}, "status": {"phase": "Running"}}, None, active_migrations=1, pace=PACE
-    )
+    step = next_migration_step({"metadata": {"uid": "m"}, "status": {"phase": "Running"}}, None, active_migrations=1)
     assert step is not None
     assert (step.action, step.after_seconds) == ("abort migration", 0)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from summit_simulator.api.selector import label_selector
+from summit_simulator.api.list_options import label_selector
 from summit_simulator.objects.status import StatusError
 
 

@@ -7,11 +7,14 @@ import secrets
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from summit_simulator.objects.manifest import Manifest, part
 from summit_simulator.objects.status import forbidden, forbidden_path, unauthorized
 
 ANONYMOUS = "system:anonymous"
 # What the cluster role system:public-info-viewer gives to everybody.
 PUBLIC_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/version"})
+# Resources of authorization.k8s.io and authentication.k8s.io that a client posts to.
+REVIEWS = ("selfsubjectaccessreviews", "selfsubjectreviews")
 
 
 class Attributes(NamedTuple):
@@ -35,7 +38,6 @@ class Rule:
     user: str | None = None
 
     def forbids(self, user: str, wanted: Attributes) -> bool:
-        """Whether this rule forbids that request."""
         return (
             self.verb in ("*", wanted.verb)
             and self.resource in ("*", wanted.resource)
@@ -95,7 +97,6 @@ class Access:
         return certificate_user or ANONYMOUS
 
     def may(self, user: str, wanted: Attributes) -> bool:
-        """Whether the request is allowed."""
         if user == ANONYMOUS:
             return wanted.path.partition("?")[0] in PUBLIC_PATHS
         return not any(rule.forbids(user, wanted) for rule in self.rules)
@@ -114,3 +115,11 @@ class Access:
             namespace=wanted.namespace,
             name=wanted.name,
         )
+
+    def review(self, user: str, resource: str, body: Manifest) -> Manifest:
+        """The answer to one of REVIEWS: which user asks, or what it may do."""
+        if resource == "selfsubjectreviews":
+            return body | {"status": {"userInfo": {"username": user, "groups": ["system:authenticated"]}}}
+        asked = part(body, "spec", "resourceAttributes")
+        names = ("verb", "group", "resource", "namespace", "name")
+        return body | {"status": {"allowed": self.may(user, Attributes(*(asked.get(name, "") for name in names)))}}

@@ -5,8 +5,10 @@ Each is one method of `cluster.faults`; `clear()` makes the cluster healthy agai
 
 import asyncio
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+
+from aiohttp import web
 
 from summit_simulator.access.listener import Listener
 from summit_simulator.api.requests import RequestInfo
@@ -24,17 +26,14 @@ INVALID_UTF8 = b'{"type":"MODIFIED","object":{"metadata":{"name":"\xff\xfe"}}}\n
 class Answer:
     """What requests are answered instead of the truth."""
 
-    status: int
-    body: bytes
-    content_type: str
-    headers: dict[str, str]
+    response: Callable[[], web.Response]
     path: str  # part of the path
     verb: str | None
     page: int | None  # 2: only requests with a continue token, 1: only those without
     left: int | None  # how many times more; None is for ever
 
     def fits(self, info: RequestInfo) -> bool:
-        """Is this request meant? Uses up one of the times if so."""
+        """Whether this request is meant; uses up one of the times if so."""
         if self.path not in info.path or self.verb not in (None, info.verb) or self.left == 0:
             return False
         if self.page is not None and (self.page > 1) != ("continue" in info.query):
@@ -115,14 +114,13 @@ class Faults:
     ) -> Answer:
         """Answer requests whose path contains `path` (and of that verb, and page) with a Status of this code."""
         error = StatusError(status, message, reason=REASONS.get(status), retry_after=retry_after)
-        headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-        answer = Answer(status, encode(error.body()), "application/json", headers, path, verb, page, times)
+        answer = Answer(lambda: error_response(error), path, verb, page, times)
         self._answers.append(answer)
         return answer
 
-    def respond_html(self, path: str = "", *, status: int = 200, verb: str | None = None) -> Answer:
+    def respond_html(self, path: str = "") -> Answer:
         """Answer with a page, as captive portals and broken proxies do."""
-        answer = Answer(status, HTML, "text/html", {}, path, verb, None, None)
+        answer = Answer(lambda: web.Response(body=HTML, content_type="text/html"), path, None, None, None)
         self._answers.append(answer)
         return answer
 
@@ -173,3 +171,9 @@ class Faults:
         for stream in tuple(self.streams):
             if resource in (None, stream.resource.plural):
                 yield stream
+
+
+def error_response(error: StatusError) -> web.Response:
+    """A Status with its code, and Retry-After if the error has one."""
+    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    return web.Response(body=encode(error.body()), status=error.code, content_type="application/json", headers=headers)

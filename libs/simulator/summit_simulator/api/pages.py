@@ -1,12 +1,11 @@
 """LIST: one consistent snapshot in pages.
 
-Every page of a list comes from the snapshot that its first page was cut from. `metadata` is the last member and
-the final page has `"continue":""`, as observed on a real kube-apiserver 1.36.
+Every page of a list shows the revision of its first page. `metadata` is the last member and the final page has
+`"continue":""`, as observed on a real kube-apiserver 1.36.
 """
 
 import base64
 import binascii
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -17,9 +16,6 @@ from summit_simulator.objects.manifest import Manifest, decode, encode
 from summit_simulator.objects.resources import Resource
 from summit_simulator.objects.status import StatusError
 from summit_simulator.objects.store import Compacted, Key, Record, Store
-
-# A snapshot is a list of references; this many are as many concurrent paged lists of one cluster.
-KEPT_SNAPSHOTS = 64
 
 
 class Page(NamedTuple):
@@ -36,67 +32,43 @@ class Page(NamedTuple):
         return meta | ({"remainingItemCount": self.remaining} if self.remaining else {})
 
 
-class Snapshots:
-    """The snapshots that continue tokens refer to."""
+def page(store: Store, resource: Resource, info: RequestInfo) -> Page:
+    """The page that a LIST asks for. Raises StatusError 400, 410, 422, 504."""
+    query = info.query
+    check_list_options(query)
+    start, revision, records = _snapshot(store, resource, query)
+    selection = read_selection(info)
+    selected = records if selection.selects_all else [one for one in records if selection.selects(one)]
+    if start:
+        selected = [record for record in selected if (record.namespace, record.name) >= start]
+    limit = number(query, "limit") if query.get("resourceVersion") != "0" else 0
+    if not limit or limit >= len(selected):
+        return Page(selected, revision, "", None)
+    token = _token(revision, (selected[limit].namespace, selected[limit].name))
+    # With a selector the server cannot count the rest, and leaves the number out.
+    is_selective = query.get("labelSelector") or query.get("fieldSelector")
+    return Page(selected[:limit], revision, token, None if is_selective else len(selected) - limit)
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._kept: OrderedDict[tuple[Resource, int], list[Record]] = OrderedDict()
 
-    def forget(self) -> None:
-        """Expire every continue token handed out so far."""
-        self._kept.clear()
-
-    def page(self, resource: Resource, info: RequestInfo) -> Page:
-        """The page that a LIST asks for. Raises StatusError 400, 410, 422, 504."""
-        query = info.query
-        check_list_options(query)
-        start, revision, records = self._snapshot(resource, query)
-        selection = read_selection(info)
-        selected = records if selection.selects_all else [one for one in records if selection.selects(one)]
-        if start:
-            selected = [record for record in selected if (record.namespace, record.name) >= start]
-        limit = number(query, "limit") if query.get("resourceVersion") != "0" else 0
-        if not limit or limit >= len(selected):
-            return Page(selected, revision, "", None)
-        token = _token(revision, (selected[limit].namespace, selected[limit].name))
-        self._keep(resource, revision, records)
-        # With a selector the server cannot count the rest, and leaves the number out.
-        is_selective = query.get("labelSelector") or query.get("fieldSelector")
-        return Page(selected[:limit], revision, token, None if is_selective else len(selected) - limit)
-
-    def _snapshot(self, resource: Resource, query: Mapping[str, str]) -> tuple[Key | None, int, list[Record]]:
-        if token := query.get("continue"):
-            revision, start = _read_token(token)
-            if revision < 0:  # the "inconsistent" token out of a 410
-                return start, self._store.revision, self._store.records(resource)
-            kept = self._kept.get((resource, revision))
-            if kept is None:
-                raise status.expired_continue(_token(-1, start))
-            return start, revision, kept
-        revision = self._wanted_revision(query)
-        if query.get("resourceVersionMatch") == "Exact" and revision != self._store.revision:
-            try:
-                return (
-                    None,
-                    revision,
-                    self._kept.get((resource, revision)) or self._store.records_at(resource, revision),
-                )
-            except Compacted:
-                raise status.expired_list() from None
-        return None, self._store.revision, self._store.records(resource)
-
-    def _wanted_revision(self, query: Mapping[str, str]) -> int:
-        revision = number(query, "resourceVersion")
-        if revision > self._store.revision:
-            raise status.too_large(revision, self._store.revision)
-        return revision
-
-    def _keep(self, resource: Resource, revision: int, records: list[Record]) -> None:
-        self._kept[resource, revision] = records
-        self._kept.move_to_end((resource, revision))
-        while len(self._kept) > KEPT_SNAPSHOTS:
-            self._kept.popitem(last=False)
+def _snapshot(store: Store, resource: Resource, query: Mapping[str, str]) -> tuple[Key | None, int, list[Record]]:
+    """Where the page begins, and the list that it is cut from."""
+    if token := query.get("continue"):
+        revision, start = _read_token(token)
+        if revision < 0:  # the "inconsistent" token out of a 410
+            return start, store.revision, store.records(resource)
+        try:
+            return start, revision, store.records_at(resource, revision)
+        except Compacted:
+            raise status.expired_continue(_token(-1, start)) from None
+    revision = number(query, "resourceVersion")
+    if revision > store.revision:
+        raise status.too_large(revision, store.revision)
+    if query.get("resourceVersionMatch") != "Exact":
+        return None, store.revision, store.records(resource)
+    try:
+        return None, revision, store.records_at(resource, revision)
+    except Compacted:
+        raise status.expired_list() from None
 
 
 def render(resource: Resource, page: Page) -> bytes:

@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from summit_simulator.access.authorization import Attributes
-from summit_simulator.objects import resources
-from summit_simulator.objects.resources import Resource
+from summit_simulator.objects.resources import RESOURCES, Resource
 
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "GET": "get", "HEAD": "get"}
 _TRUE = ("1", "t", "T", "true", "True", "TRUE")
@@ -29,7 +28,8 @@ class RequestInfo:
     @property
     def resource(self) -> Resource | None:
         """The resource, if the simulator has it."""
-        return resources.find(self.group, self.version, self.resource_name)
+        path = (self.group, self.version, self.resource_name)
+        return next((one for one in RESOURCES if (one.group, one.version, one.plural) == path), None)
 
     @property
     def verb(self) -> str:

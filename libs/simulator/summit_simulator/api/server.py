@@ -4,22 +4,21 @@ import contextlib
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from aiohttp import web
 
-from summit_simulator.access.authorization import Access
-from summit_simulator.api import discovery, pages, requests, reviews, tables, writes
-from summit_simulator.api.actions import Actions
-from summit_simulator.api.faults import Faults
+from summit_simulator.access.authorization import REVIEWS, Access
+from summit_simulator.api import discovery, pages, requests, writes
+from summit_simulator.api.faults import Faults, error_response
 from summit_simulator.api.list_options import read_watch_options
-from summit_simulator.api.pages import Snapshots
 from summit_simulator.api.requests import RequestInfo
 from summit_simulator.api.watches import WatchStream
 from summit_simulator.objects import status
+from summit_simulator.objects.infrastructure import KUBEVIRT_VERSION
 from summit_simulator.objects.manifest import encode
 from summit_simulator.objects.objects import Objects
-from summit_simulator.objects.resources import KUBEVIRT_GROUPS, SUBRESOURCES_GROUP, Resource, named
+from summit_simulator.objects.resources import KUBEVIRT_GROUPS, SUBRESOURCES_GROUP, Resource
 from summit_simulator.objects.status import StatusError
 from summit_simulator.objects.store import Store
 
@@ -46,9 +45,7 @@ class ApiServer:
 
     store: Store
     objects: Objects
-    snapshots: Snapshots
     access: Access
-    actions: Actions
     faults: Faults
     requests: deque[LoggedRequest]
     bookmark_seconds: float = 60.0  # storage/cacher/cacher.go, defaultBookmarkFrequency
@@ -60,18 +57,13 @@ class ApiServer:
         try:
             user = self._authenticate(request, info)
             if answer := await self.faults.before(info):
-                return web.Response(
-                    body=answer.body,
-                    status=answer.status,
-                    content_type=answer.content_type,
-                    headers=answer.headers,
-                )
+                return answer.response()
             if user is None:
                 raise status.unauthorized()
             self.access.authorize(user, info.attributes)
             return await self._dispatch(request, info, user)
         except StatusError as error:
-            return status_response(error)
+            return error_response(error)
 
     def _authenticate(self, request: web.BaseRequest, info: RequestInfo) -> str | None:
         user = None
@@ -82,51 +74,41 @@ class ApiServer:
 
     async def _dispatch(self, request: web.BaseRequest, info: RequestInfo, user: str) -> web.StreamResponse:
         if not info.resource_name:
-            return self._plain_path(request, info)
+            return self._plain_path(info)
         if info.group in KUBEVIRT_GROUPS and not self.kubevirt_installed:
             return web.Response(status=404, text=PAGE_NOT_FOUND)
-        if info.group == SUBRESOURCES_GROUP:
-            return await self._subresource(request, info)
-        if info.method == "POST" and (review := reviews.REVIEWS.get((info.group, info.resource_name))):
-            return _json(review(self.access, user, writes.read_body(await request.read()) or {}), 201)
+        if (info.group, info.resource_name) == (SUBRESOURCES_GROUP, "version"):
+            return _answer(encode(discovery.version(KUBEVIRT_VERSION)))
+        if info.method == "POST" and info.resource_name in REVIEWS:
+            body = writes.read_body(await request.read()) or {}
+            return _answer(encode(self.access.review(user, info.resource_name, body)), 201)
         if info.resource is None:
             return web.Response(status=404, text=PAGE_NOT_FOUND)
-        return await self._serve_resource(request, info, info.resource)
+        return await self._serve(request, info, info.resource)
 
-    async def _serve_resource(
-        self, request: web.BaseRequest, info: RequestInfo, resource: Resource
-    ) -> web.StreamResponse:
+    async def _serve(self, request: web.BaseRequest, info: RequestInfo, resource: Resource) -> web.StreamResponse:
         match info.verb:
             case "get":
-                return self._get(request, info, resource)
+                return self._get(info, resource)
             case "list":
-                return self._list(request, info, resource)
+                return _answer(pages.render(resource, pages.page(self.store, resource, info)))
             case "watch":
                 return await self._watch(request, info, resource)
             case _:
                 return await self._write(request, info, resource)
 
-    def _plain_path(self, request: web.BaseRequest, info: RequestInfo) -> web.StreamResponse:
+    def _plain_path(self, info: RequestInfo) -> web.StreamResponse:
         parts = [part for part in info.path.split("/") if part]
         if parts and parts[0] in ("healthz", "livez", "readyz"):
             return web.Response(text="ok")
-        found = discovery.document(parts, host=request.host, kubevirt_installed=self.kubevirt_installed)
-        return web.Response(status=404, text=PAGE_NOT_FOUND) if found is None else _json(found)
+        found = discovery.document(parts, kubevirt_installed=self.kubevirt_installed)
+        return web.Response(status=404, text=PAGE_NOT_FOUND) if found is None else _answer(encode(found))
 
-    def _get(self, request: web.BaseRequest, info: RequestInfo, resource: Resource) -> web.StreamResponse:
-        namespace = info.namespace if resource.namespaced else ""
-        record = self.store.get(resource, namespace, info.name)
+    def _get(self, info: RequestInfo, resource: Resource) -> web.StreamResponse:
+        record = self.store.get(resource, info.namespace if resource.namespaced else "", info.name)
         if record is None:
             raise status.not_found(resource, info.name)
-        if _wants_table(request):
-            return _bytes(tables.render(resource, [record], {"resourceVersion": str(record.revision)}))
-        return _bytes(record.data)
-
-    def _list(self, request: web.BaseRequest, info: RequestInfo, resource: Resource) -> web.StreamResponse:
-        page = self.snapshots.page(resource, info)
-        if _wants_table(request):
-            return _bytes(tables.render(resource, page.records, page.metadata()))
-        return _bytes(pages.render(resource, page))
+        return _answer(record.data)
 
     async def _watch(self, request: web.BaseRequest, info: RequestInfo, resource: Resource) -> web.StreamResponse:
         options = read_watch_options(info, watch_list=self.faults.watch_list)
@@ -152,7 +134,7 @@ class ApiServer:
         manager = info.query.get("fieldManager") or request.headers.get("User-Agent", "unknown").split("/")[0]
         match info.verb:
             case "create":
-                written = writes.create(self.objects, resource, info, body, manager)
+                return _answer(writes.create(self.objects, resource, info, body, manager), 201)
             case "update":
                 written = writes.update(self.objects, resource, info, body, manager)
             case "patch":
@@ -163,38 +145,11 @@ class ApiServer:
                 written = writes.delete(self.objects, resource, info, body)
             case verb:
                 raise StatusError(405, f"the server does not allow this method on the requested resource: {verb}")
-        return _bytes(written.data, written.code)
-
-    async def _subresource(self, request: web.BaseRequest, info: RequestInfo) -> web.StreamResponse:
-        if info.resource_name == "version":
-            return _json(discovery.kubevirt_version())
-        try:
-            resource = named(info.resource_name)
-        except KeyError:
-            return web.Response(status=404, text=PAGE_NOT_FOUND)
-        if info.subresource not in resource.subresources or info.method != "PUT":
-            raise StatusError(404, "the server could not find the requested resource", details={})
-        body = writes.read_body(await request.read())
-        code = self.actions.perform(resource, info.subresource, (info.namespace, info.name), body)
-        return web.Response(status=code)
+        return _answer(written)
 
 
-def status_response(error: StatusError) -> web.Response:
-    """A Status with its code, and Retry-After if the error has one."""
-    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
-    return web.Response(body=encode(error.body()), status=error.code, content_type="application/json", headers=headers)
-
-
-def _json(document: Any, code: int = 200) -> web.Response:
-    return _bytes(encode(document), code)
-
-
-def _bytes(data: bytes, code: int = 200) -> web.Response:
+def _answer(data: bytes, code: int = 200) -> web.Response:
     return web.Response(body=data, status=code, content_type="application/json")
-
-
-def _wants_table(request: web.BaseRequest) -> bool:
-    return tables.is_wanted(request.headers.get("Accept", ""))
 
 
 def _certificate_user(request: web.BaseRequest) -> str | None:

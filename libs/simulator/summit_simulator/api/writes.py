@@ -1,26 +1,18 @@
 """POST, PUT, PATCH and DELETE as HTTP: bodies in, the written object out."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from summit_simulator.api import admission
 from summit_simulator.api.requests import RequestInfo
 from summit_simulator.objects import status
-from summit_simulator.objects.manifest import Manifest, merge, metadata
+from summit_simulator.objects.manifest import Manifest, encode, merge, metadata, part
 from summit_simulator.objects.objects import Objects, Part
 from summit_simulator.objects.resources import NAMESPACES, Resource
 from summit_simulator.objects.status import StatusError
-from summit_simulator.objects.store import Record
 
 MERGE_PATCH = "application/merge-patch+json"
-
-
-class Written(NamedTuple):
-    """The answer to a write."""
-
-    code: int
-    data: bytes
 
 
 def read_body(body: bytes) -> Any:
@@ -33,7 +25,7 @@ def read_body(body: bytes) -> Any:
         raise StatusError(400, f"error decoding body: {error}") from error
 
 
-def create(objects: Objects, resource: Resource, info: RequestInfo, body: Any, manager: str) -> Written:
+def create(objects: Objects, resource: Resource, info: RequestInfo, body: Any, manager: str) -> bytes:
     """POST. Raises StatusError 400, 404 (no namespace), 409 and 422."""
     manifest = _object(resource, info, body)
     meta = metadata(manifest)
@@ -43,45 +35,41 @@ def create(objects: Objects, resource: Resource, info: RequestInfo, body: Any, m
     if resource.namespaced and objects.find(NAMESPACES, "", meta["namespace"]) is None:
         raise status.not_found(NAMESPACES, meta["namespace"])
     admission.admit_create(objects, resource, manifest)
-    record = objects.create(resource, manifest, manager=manager, dry_run=_is_dry_run(info))
-    return Written(201, record.data)
+    return objects.create(resource, manifest, manager=manager).data
 
 
-def update(objects: Objects, resource: Resource, info: RequestInfo, body: Any, manager: str) -> Written:
+def update(objects: Objects, resource: Resource, info: RequestInfo, body: Any, manager: str) -> bytes:
     """PUT of the object or of its status."""
     manifest = _object(resource, info, body)
     metadata(manifest).setdefault("name", info.name)
-    return Written(200, _update(objects, resource, info, manifest, manager).data)
+    return _update(objects, resource, info, manifest, manager)
 
 
-def patch(objects: Objects, resource: Resource, info: RequestInfo, body: Any, manager: str) -> Written:
+def patch(objects: Objects, resource: Resource, info: RequestInfo, body: Any, manager: str) -> bytes:
     """PATCH by an RFC 7386 merge patch, which may name the resourceVersion that it expects."""
     if not isinstance(body, dict):
         raise StatusError(400, "the body of the request must be an object")
     wanted = merge(objects.read(resource, info.namespace, info.name), body)
     metadata(wanted)["resourceVersion"] = metadata(body).get("resourceVersion")
-    return Written(200, _update(objects, resource, info, wanted, manager).data)
+    return _update(objects, resource, info, wanted, manager)
 
 
-def delete(objects: Objects, resource: Resource, info: RequestInfo, body: Any) -> Written:
-    """DELETE one object: 200 with a Status when it is gone, with the object while finalizers keep it."""
-    options = body if isinstance(body, dict) else {}
-    dry_run = _is_dry_run(info) or "All" in (options.get("dryRun") or ())
-    preconditions = options.get("preconditions") or {}
-    record, is_gone = objects.delete(resource, info.namespace, info.name, preconditions=preconditions, dry_run=dry_run)
+def delete(objects: Objects, resource: Resource, info: RequestInfo, body: Any) -> bytes:
+    """DELETE one object: a Status when it is gone, the object while finalizers keep it."""
+    preconditions = part(body or {}, "preconditions")
+    record, is_gone = objects.delete(resource, info.namespace, info.name, preconditions=preconditions)
     if not is_gone:
-        return Written(200, record.data)
+        return record.data
     details = {"name": record.name, "group": resource.group, "kind": resource.plural, "uid": record.uid}
-    details = {field: text for field, text in details.items() if text}
     answer: Manifest = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
-    return Written(200, msgspec.json.encode(answer | {"details": details}))
+    return encode(answer | {"details": details})
 
 
-def _update(objects: Objects, resource: Resource, info: RequestInfo, manifest: Manifest, manager: str) -> Record:
-    part: Part = "status" if info.subresource == "status" else "object"
-    if part == "object":
+def _update(objects: Objects, resource: Resource, info: RequestInfo, manifest: Manifest, manager: str) -> bytes:
+    written: Part = "status" if info.subresource == "status" else "object"
+    if written == "object":
         admission.admit_update(objects, resource, manifest)
-    return objects.update(resource, manifest, manager=manager, part=part, dry_run=_is_dry_run(info))
+    return objects.update(resource, manifest, manager=manager, part=written).data
 
 
 def _object(resource: Resource, info: RequestInfo, body: Any) -> Manifest:
@@ -104,7 +92,3 @@ def _object(resource: Resource, info: RequestInfo, body: Any) -> Manifest:
         message = f"the name of the object ({meta['name']}) does not match the name on the URL ({info.name})"
         raise StatusError(400, message)
     return body
-
-
-def _is_dry_run(info: RequestInfo) -> bool:
-    return info.query.get("dryRun") == "All"

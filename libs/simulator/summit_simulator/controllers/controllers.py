@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
 
-from summit_simulator.controllers.decisions import Pace
 from summit_simulator.controllers.machines import MachineController
 from summit_simulator.controllers.migrations import MigrationController
 from summit_simulator.objects.clock import Clock
@@ -20,10 +19,10 @@ class Controllers:
     """Looks at each object that changes, and takes its next step when it is due."""
 
     def __init__(
-        self, store: Store, objects: Objects, clock: Clock, pace: Pace, *, migration_failure: Callable[[], str | None]
+        self, store: Store, objects: Objects, clock: Clock, *, migration_failure: Callable[[], str | None]
     ) -> None:
-        self.machines = MachineController(objects, clock, pace)
-        self.migrations = MigrationController(objects, clock, pace, machines=self.machines, failure=migration_failure)
+        self.machines = MachineController(objects, clock)
+        self.migrations = MigrationController(objects, clock, machines=self.machines, failure=migration_failure)
         self._clock = clock
         self._is_suspended = False
         store.listeners.append(self._consider)

@@ -4,7 +4,6 @@ A decision names one step and how long KubeVirt takes until it happens. The cont
 write, so that whatever a user does meanwhile (patch, delete, stop) is taken into account.
 """
 
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from summit_simulator.objects.manifest import Manifest, conditions, metadata, owners, part
@@ -18,7 +17,6 @@ Action = Literal[
     "place",
     "boot",
     "connect agent",
-    "wait for sync",
     "delete instance",
     "finish instance",
     "remove instance",
@@ -37,21 +35,17 @@ class Step(NamedTuple):
     uid: str = ""  # of the object it is about: a step for a deleted object is dropped
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How long things take, in simulated seconds. A start sums up to KubeVirt's measured P50 of ~16 s."""
-
-    provisioning: float = 20.0
-    scheduling: float = 1.0
-    placing: float = 12.0
-    booting: float = 3.0
-    agent: float = 15.0
-    shutdown: float = 4.0
-    cleanup: float = 1.0
-    restart_backoff: float = 10.0  # startFailure.retryAfterTimestamp of a first failure
-    migration: float = 3.0  # each phase before the copy
-    copying: float = 15.0
-
+# How long things take, in simulated seconds. A start sums up to KubeVirt's measured P50 of ~16 s.
+PROVISIONING = 20.0
+SCHEDULING = 1.0
+PLACING = 12.0
+BOOTING = 3.0
+AGENT = 15.0
+SHUTDOWN = 4.0
+CLEANUP = 1.0
+RESTART_BACKOFF = 10.0  # startFailure.retryAfterTimestamp of a first failure
+MIGRATION_PHASE = 3.0  # each phase before the copy
+COPYING = 15.0
 
 MAX_PARALLEL_MIGRATIONS = 5  # pkg/virt-config/virt-config.go, parallelMigrationsPerCluster
 
@@ -69,29 +63,29 @@ _RESTARTING = ("Always", "RerunOnFailure")
 
 
 def next_machine_step(  # noqa: PLR0911 - rules in order, the first that holds
-    vm: Manifest | None, vmi: Manifest | None, pace: Pace
+    vm: Manifest | None, vmi: Manifest | None
 ) -> Step | None:
     """What virt-controller and virt-handler do next about a VM and its VMI."""
     if vm is None:
-        return _next_for_instance_alone(vmi, pace) if vmi else None
+        return _next_for_instance_alone(vmi) if vmi else None
     if metadata(vm).get("deletionTimestamp"):
-        return _next_removal(vmi, pace) if vmi else _next_release("release machine", vm)
+        return _next_removal(vmi) if vmi else _next_release("release machine", vm)
     if vmi is None:
-        return _next_start(vm, pace)
+        return _next_start(vm)
     if metadata(vmi).get("deletionTimestamp"):
-        return _next_removal(vmi, pace)
+        return _next_removal(vmi)
     if run_strategy(vm) == "Halted" or _requested(vm) == "Stop":
         return Step("delete instance", uid=_uid(vmi))
     if phase_of(vmi) in FINAL_PHASES:
-        return Step("delete instance", pace.cleanup, _uid(vmi)) if _restarts(vm, vmi) else None
-    return _next_boot(vmi, pace, is_receiver=run_strategy(vm) == "WaitAsReceiver")
+        return Step("delete instance", CLEANUP, _uid(vmi)) if _restarts(vm, vmi) else None
+    return _next_boot(vmi)
 
 
 def wants_instance(vm: Manifest) -> bool:
     """Should there be a VMI?"""
     strategy, status = run_strategy(vm), vm.get("status") or {}
     match strategy:
-        case "Always" | "WaitAsReceiver":
+        case "Always":
             return True
         case "RerunOnFailure":
             return _requested(vm) == "Start" or "runStrategy" not in status or "startFailure" in status
@@ -115,14 +109,14 @@ def phase_of(manifest: Manifest) -> str:
 
 
 def next_migration_step(  # noqa: PLR0911 - rules in order, the first that holds
-    migration: Manifest, vmi: Manifest | None, *, active_migrations: int, pace: Pace
+    migration: Manifest, vmi: Manifest | None, *, active_migrations: int
 ) -> Step | None:
     """What the migration controller does next. A migration whose VMI is gone is deleted (MIG:execute)."""
     phase, uid = phase_of(migration), _uid(migration)
     if metadata(migration).get("deletionTimestamp"):
         if phase in FINAL_PHASES:
             return _next_release("release migration", migration)
-        return Step("abort migration", pace.cleanup, uid)
+        return Step("abort migration", CLEANUP, uid)
     if phase in FINAL_PHASES:
         return None
     if vmi is None or phase_of(vmi) in FINAL_PHASES:
@@ -131,7 +125,7 @@ def next_migration_step(  # noqa: PLR0911 - rules in order, the first that holds
         return Step("advance migration", uid=uid)
     if phase == "Pending" and active_migrations >= MAX_PARALLEL_MIGRATIONS:
         return None
-    return Step("advance migration", pace.copying if phase == "Running" else pace.migration, f"{uid}/{phase}")
+    return Step("advance migration", COPYING if phase == "Running" else MIGRATION_PHASE, f"{uid}/{phase}")
 
 
 # Phases of a local migration in order (MIG:processMigrationPhase).
@@ -160,12 +154,12 @@ def _restarts(vm: Manifest, vmi: Manifest) -> bool:
     return strategy == "Always" or (strategy == "RerunOnFailure" and phase_of(vmi) == "Failed")
 
 
-def _next_for_instance_alone(vmi: Manifest, pace: Pace) -> Step | None:
+def _next_for_instance_alone(vmi: Manifest) -> Step | None:
     if metadata(vmi).get("deletionTimestamp"):
-        return _next_removal(vmi, pace)
+        return _next_removal(vmi)
     if any(owner["kind"] == "VirtualMachine" for owner in owners(vmi)):
         return Step("delete instance", uid=_uid(vmi))  # garbage collection: its VM is gone
-    return None if phase_of(vmi) in FINAL_PHASES else _next_boot(vmi, pace, is_receiver=False)
+    return None if phase_of(vmi) in FINAL_PHASES else _next_boot(vmi)
 
 
 def _next_release(action: Action, manifest: Manifest, after_seconds: float = 0.0) -> Step | None:
@@ -180,15 +174,15 @@ def without_own_finalizers(manifest: Manifest) -> Manifest:
     return manifest | {"metadata": meta | {"finalizers": kept}}
 
 
-def _next_removal(vmi: Manifest, pace: Pace) -> Step | None:
+def _next_removal(vmi: Manifest) -> Step | None:
     if not metadata(vmi).get("deletionTimestamp"):
         return Step("delete instance", uid=_uid(vmi))
     if phase_of(vmi) in FINAL_PHASES:
-        return _next_release("remove instance", vmi, pace.cleanup)
-    return Step("finish instance", pace.shutdown, _uid(vmi))
+        return _next_release("remove instance", vmi, CLEANUP)
+    return Step("finish instance", SHUTDOWN, _uid(vmi))
 
 
-def _next_start(vm: Manifest, pace: Pace) -> Step | None:
+def _next_start(vm: Manifest) -> Step | None:
     status, uid = vm.get("status") or {}, _uid(vm)
     if not wants_instance(vm) or status.get("printableStatus") in HELD_STATUSES:
         return None
@@ -197,29 +191,25 @@ def _next_start(vm: Manifest, pace: Pace) -> Step | None:
     if not part(vm, "spec", "template", "spec"):
         return None  # nothing to run; older than its webhook
     if part(vm, "spec").get("dataVolumeTemplates") and "volumeSnapshotStatuses" not in status:
-        return Step("provision", pace.provisioning, uid)
+        return Step("provision", PROVISIONING, uid)
     if run_strategy(vm) in _RESTARTING and "startFailure" in status:
-        return Step("create instance", pace.restart_backoff, uid)
+        return Step("create instance", RESTART_BACKOFF, uid)
     return Step("create instance", uid=uid)
 
 
-def _next_boot(  # noqa: PLR0911 - one return per phase
-    vmi: Manifest, pace: Pace, *, is_receiver: bool
-) -> Step | None:
+def _next_boot(vmi: Manifest) -> Step | None:
     uid = _uid(vmi)
     if is_stuck(vmi):
         return None
     match phase_of(vmi):
-        case "" | "Pending" if is_receiver:
-            return Step("wait for sync", uid=uid)
         case "" | "Pending":
-            return Step("schedule", pace.scheduling, uid)
+            return Step("schedule", SCHEDULING, uid)
         case "Scheduling":
-            return Step("place", pace.placing, uid)
+            return Step("place", PLACING, uid)
         case "Scheduled":
-            return Step("boot", pace.booting, uid)
+            return Step("boot", BOOTING, uid)
         case "Running" if "AgentConnected" not in conditions(vmi) and not is_without_agent(vmi):
-            return Step("connect agent", pace.agent, uid)
+            return Step("connect agent", AGENT, uid)
         case _:
             return None
 

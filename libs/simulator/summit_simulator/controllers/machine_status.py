@@ -52,9 +52,7 @@ def _printable_status_of_live(  # noqa: PLR0911 - the order of setPrintableStatu
         return "ErrorUnschedulable"
     if (reason := found.get("Synchronized", {}).get("reason")) in ("ErrImagePull", "ImagePullBackOff"):
         return str(reason)
-    if phase in _STARTING_PHASES:
-        return "Starting"
-    return "WaitingForReceiver" if phase == "WaitingForSync" else "Unknown"
+    return "Starting" if phase in _STARTING_PHASES else "Unknown"
 
 
 def machine_status(vm: Manifest, vmi: Manifest | None, now: datetime) -> Manifest:

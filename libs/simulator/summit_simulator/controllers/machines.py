@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from summit_simulator.controllers.decisions import Pace, Step, next_machine_step, phase_of, without_own_finalizers
+from summit_simulator.controllers.decisions import Step, next_machine_step, phase_of, without_own_finalizers
 from summit_simulator.controllers.machine_status import machine_status, volume_snapshot_statuses
 from summit_simulator.controllers.workqueue import WorkQueue
 from summit_simulator.objects import instancetypes
@@ -20,17 +20,15 @@ CONTROLLER, HANDLER = "virt-controller", "virt-handler"
 class MachineController:
     """virt-controller and virt-handler of one cluster, as far as VMs and VMIs show it."""
 
-    def __init__(self, objects: Objects, clock: Clock, pace: Pace) -> None:
+    def __init__(self, objects: Objects, clock: Clock) -> None:
         self._objects = objects
         self._clock = clock
-        self._pace = pace
         self.queue = WorkQueue(clock, decide=self._decide, perform=self._perform)
         self._steps: dict[str, Callable[[Manifest], None]] = {
             "schedule": self._schedule,
             "place": self._place,
             "boot": self._boot,
             "connect agent": lambda vmi: instance.connect_agent(vmi, self._clock.now()),
-            "wait for sync": lambda vmi: instance.enter_phase(vmi, "WaitingForSync", self._clock.now()),
             "finish instance": lambda vmi: instance.end(vmi, "Succeeded", self._clock.now()),
         }
 
@@ -78,7 +76,7 @@ class MachineController:
             if status != vm.get("status"):
                 vm = vm | {"status": status}
                 self._objects.update(VIRTUALMACHINES, vm, manager=CONTROLLER, part="status")
-        return next_machine_step(vm, vmi, self._pace)
+        return next_machine_step(vm, vmi)
 
     def _perform(self, place: Key, step: Step) -> None:
         match step.action:

@@ -9,7 +9,6 @@ from datetime import datetime
 
 from summit_simulator.controllers.decisions import (
     NEXT_MIGRATION_PHASE,
-    Pace,
     Step,
     next_migration_step,
     phase_of,
@@ -44,17 +43,10 @@ class MigrationController:
     """The migration controller of one cluster."""
 
     def __init__(
-        self,
-        objects: Objects,
-        clock: Clock,
-        pace: Pace,
-        *,
-        machines: MachineController,
-        failure: Callable[[], str | None],
+        self, objects: Objects, clock: Clock, *, machines: MachineController, failure: Callable[[], str | None]
     ) -> None:
         self._objects = objects
         self._clock = clock
-        self._pace = pace
         self._machines = machines
         self._failure = failure  # the failureReason of every migration that ends now, None: it succeeds
         self._active: set[Key] = set()
@@ -89,7 +81,7 @@ class MigrationController:
         if migration is None:
             return None
         vmi = self._vmi_of(migration)
-        return next_migration_step(migration, vmi, active_migrations=len(self._active), pace=self._pace)
+        return next_migration_step(migration, vmi, active_migrations=len(self._active))
 
     def _perform(self, place: Key, step: Step) -> None:
         migration = self._objects.read(MIGRATIONS, *place)

@@ -8,14 +8,15 @@ from summit_simulator.objects.store import Store
 
 KUBERNETES_VERSION = "v1.34.2"
 KUBEVIRT_VERSION = "v1.8.1"
+NODE_COUNT = 6
 SYSTEM_NAMESPACES = ("default", "kube-public", "kube-system", "kubevirt")
 
 
-def install(objects: Objects, *, cluster: str, nodes: int) -> None:
+def install(objects: Objects, *, cluster: str) -> None:
     """Fill an empty cluster. The uid of kube-system is the identity of the cluster."""
     for namespace in SYSTEM_NAMESPACES:
         objects.ensure_namespace(namespace)
-    for number in range(1, nodes + 1):
+    for number in range(1, NODE_COUNT + 1):
         objects.create(NODES, _node(f"worker-{number:02}.{cluster}.example.com"), manager="kubelet", part="all")
     objects.create(KUBEVIRTS, _kubevirt(), manager="virt-operator", part="all")
     instancetypes.install(objects)

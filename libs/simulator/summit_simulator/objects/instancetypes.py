@@ -48,7 +48,7 @@ def size_of(objects: Objects, vm: Manifest) -> tuple[int, str] | None:
         return None
     # An absent kind stands for the cluster-wide one (pkg/instancetype/find/spec.go).
     kind = str(matcher.get("kind") or CLUSTER_INSTANCETYPES.kind).lower()
-    is_namespaced = kind in (INSTANCETYPES.singular, INSTANCETYPES.plural)
+    is_namespaced = kind in (INSTANCETYPES.kind.lower(), INSTANCETYPES.plural)
     resource = INSTANCETYPES if is_namespaced else CLUSTER_INSTANCETYPES
     found = objects.find(resource, vm["metadata"]["namespace"] if is_namespaced else "", matcher["name"])
     if found is None:

@@ -34,10 +34,6 @@ class Objects:
         """A uid from the cluster's own random source, so that a seed gives the same ones."""
         return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
 
-    def new_name(self, prefix: str) -> str:
-        """A name as generateName makes it."""
-        return prefix + "".join(self._random.choices(_SUFFIX_LETTERS, k=5))
-
     def read(self, resource: Resource, namespace: str, name: str) -> Manifest:
         """The object. Raises StatusError 404."""
         return self._record(resource, namespace, name).manifest()
@@ -68,46 +64,32 @@ class Objects:
             self.create(NAMESPACES, body | {"status": {"phase": "Active"}}, manager="kube-apiserver", part="all")
 
     def create(
-        self,
-        resource: Resource,
-        manifest: Manifest,
-        *,
-        manager: str = "kubectl",
-        part: Part = "object",
-        dry_run: bool = False,
+        self, resource: Resource, manifest: Manifest, *, manager: str = "kubectl", part: Part = "object"
     ) -> Record:
         """Create an object. Raises StatusError 409 if the name is taken.
 
-        With part "object" a status is dropped where the resource has a status subresource.
+        With part "object" its uid and creationTimestamp are dropped, and a status that has a subresource of its own.
         """
         meta = manifest.setdefault("metadata", {})
         if not meta.get("name"):
-            meta["name"] = self.new_name(meta["generateName"])
+            meta["name"] = meta["generateName"] + "".join(self._random.choices(_SUFFIX_LETTERS, k=5))
         namespace = meta.get("namespace", "") if resource.namespaced else ""
         if self._store.get(resource, namespace, meta["name"]):
             raise status.already_exists(resource, meta["name"])
-        if part == "object" and resource.has_status:
-            manifest.pop("status", None)
+        if part == "object":
+            meta |= {"uid": None, "creationTimestamp": None}
+            if resource.has_status:
+                manifest.pop("status", None)
         manifest |= {"apiVersion": resource.api_version, "kind": resource.kind}
-        now = timestamp(self._clock.now())
-        given = {"uid": meta.get("uid"), "creationTimestamp": meta.get("creationTimestamp")} if part == "all" else {}
-        meta["uid"] = given.get("uid") or self.new_uid()
-        meta["creationTimestamp"] = given.get("creationTimestamp") or now
+        meta["uid"] = meta.get("uid") or self.new_uid()
+        meta["creationTimestamp"] = meta.get("creationTimestamp") or timestamp(self._clock.now())
         meta["generation"] = 1
         meta.pop("resourceVersion", None)
         meta["managedFields"] = list(_first_managed_fields(resource, manifest, manager))
-        if dry_run:
-            return Record.of(manifest, self._store.revision)
         return self._store.put(resource, manifest)
 
     def update(
-        self,
-        resource: Resource,
-        manifest: Manifest,
-        *,
-        manager: str = "kubectl",
-        part: Part = "object",
-        dry_run: bool = False,
+        self, resource: Resource, manifest: Manifest, *, manager: str = "kubectl", part: Part = "object"
     ) -> Record:
         """Replace an object, its status only, or all of it (what controllers do here in one write).
 
@@ -122,20 +104,12 @@ class Objects:
         if wanted == current:
             return record
         self._manage(wanted, manager, "status" if part == "status" else "")
-        if dry_run:
-            return Record.of(wanted, record.revision)
         if metadata(wanted).get("deletionTimestamp") and not metadata(wanted).get("finalizers"):
             return self._store.delete(resource, namespace, meta["name"])
         return self._store.put(resource, wanted)
 
     def delete(
-        self,
-        resource: Resource,
-        namespace: str,
-        name: str,
-        *,
-        preconditions: Manifest | None = None,
-        dry_run: bool = False,
+        self, resource: Resource, namespace: str, name: str, *, preconditions: Manifest | None = None
     ) -> tuple[Record, bool]:
         """Delete an object, or mark it if it has finalizers; returns it and whether it is gone.
 
@@ -146,8 +120,8 @@ class Objects:
         manifest = record.manifest()
         meta = metadata(manifest)
         if not meta.get("finalizers"):
-            return (record if dry_run else self._store.delete(resource, namespace, name)), True
-        if meta.get("deletionTimestamp") or dry_run:
+            return self._store.delete(resource, record.namespace, name), True
+        if meta.get("deletionTimestamp"):
             return record, False
         meta["deletionTimestamp"] = timestamp(self._clock.now())
         meta["deletionGracePeriodSeconds"] = 0

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-READ_WRITE = ("create", "delete", "get", "list", "patch", "update", "watch")
-
 
 @dataclass(frozen=True, slots=True)
 class Resource:
@@ -16,7 +14,6 @@ class Resource:
     namespaced: bool = True
     short_names: tuple[str, ...] = ()
     has_status: bool = False  # has a /status subresource: a write to the object leaves its status alone
-    subresources: tuple[str, ...] = ()  # of subresources.kubevirt.io
 
     @property
     def api_version(self) -> str:
@@ -28,11 +25,6 @@ class Resource:
         """`virtualmachines.kubevirt.io`, as in error messages."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
-    @property
-    def singular(self) -> str:
-        """`virtualmachine`, as in discovery and in virt-api's own errors."""
-        return self.kind.lower()
-
 
 VIRTUALMACHINES = Resource(
     "kubevirt.io",
@@ -41,7 +33,6 @@ VIRTUALMACHINES = Resource(
     "VirtualMachine",
     short_names=("vm", "vms"),
     has_status=True,
-    subresources=("start", "stop", "restart", "migrate"),
 )
 VIRTUALMACHINEINSTANCES = Resource(
     "kubevirt.io",
@@ -49,7 +40,6 @@ VIRTUALMACHINEINSTANCES = Resource(
     "virtualmachineinstances",
     "VirtualMachineInstance",
     short_names=("vmi", "vmis"),
-    subresources=("pause", "unpause"),
 )
 MIGRATIONS = Resource(
     "kubevirt.io",
@@ -90,21 +80,11 @@ RESOURCES = (
     INSTANCETYPES,
     CLUSTER_INSTANCETYPES,
 )
+_BY_PLURAL = {resource.plural: resource for resource in RESOURCES}
 SUBRESOURCES_GROUP = "subresources.kubevirt.io"
 KUBEVIRT_GROUPS = frozenset({"kubevirt.io", "instancetype.kubevirt.io", SUBRESOURCES_GROUP})
 
 
-def find(group: str, version: str, plural: str) -> Resource | None:
-    """The resource served under /apis/<group>/<version>/<plural>, None if there is none."""
-    for resource in RESOURCES:
-        if (resource.group, resource.version, resource.plural) == (group, version, plural):
-            return resource
-    return None
-
-
 def named(plural: str) -> Resource:
     """The resource of that plural name. Raises KeyError if the simulator has none."""
-    for resource in RESOURCES:
-        if resource.plural == plural:
-            return resource
-    raise KeyError(plural)
+    return _BY_PLURAL[plural]

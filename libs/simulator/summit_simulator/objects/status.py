@@ -86,19 +86,6 @@ def conflict(resource: Resource, name: str, why: str) -> StatusError:
     return StatusError(409, message, details=_about(resource, name))
 
 
-def virt_api_conflict(resource: Resource, name: str, why: str) -> StatusError:
-    """409 of a KubeVirt subresource: virt-api names the resource in the singular (lifecycle.go)."""
-    subject = f"{resource.singular}.{resource.group}"
-    details = {"name": name, "group": resource.group, "kind": resource.singular}
-    return StatusError(409, f'Operation cannot be fulfilled on {subject} "{name}": {why}', details=details)
-
-
-def virt_api_not_found(resource: Resource, name: str) -> StatusError:
-    """404 of a KubeVirt subresource, in the singular as well."""
-    details = {"name": name, "group": resource.group, "kind": resource.singular}
-    return StatusError(404, f'{resource.singular}.{resource.group} "{name}" not found', details=details)
-
-
 def forbidden(user: str, *, verb: str, resource: str, group: str, namespace: str, name: str) -> StatusError:
     """403 of the RBAC authorizer."""
     where = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"

@@ -117,18 +117,17 @@ class Store:
 
     def records_at(self, resource: Resource, revision: int) -> list[Record]:
         """Every object of a resource as of an earlier revision. Raises Compacted if that is forgotten."""
+        events = self.events_after(resource, revision)
+        if not events:
+            return self.records(resource)
         held = dict(self._objects[resource])
-        for event in reversed(self.events_after(resource, revision)):
+        for event in reversed(events):
             place = event.record.namespace, event.record.name
             if event.previous is None:
                 del held[place]
             else:
                 held[place] = event.previous
         return [held[place] for place in sorted(held)]
-
-    def count(self, resource: Resource) -> int:
-        """How many objects of a resource there are."""
-        return len(self._objects[resource])
 
     def put(self, resource: Resource, manifest: Manifest) -> Record:
         """Create or replace an object at the next revision."""
