@@ -7,10 +7,7 @@ import sys
 from pathlib import Path
 
 import httpx2
-from support.pipeline import Pipeline, free_port, write_config
-from support.waiting import until
-
-from summit_simulator.cluster import SimulatedCluster
+from support.pipeline import free_port
 
 
 async def test_a_watcher_stops_on_sigterm_also_while_nats_was_never_there(tmp_path: Path) -> None:
@@ -59,17 +56,3 @@ async def test_a_watcher_stops_on_sigterm_also_while_a_kubeconfig_cannot_be_read
         output, _ = await process.communicate()
     assert "hangs took longer than 0.2 s" in output.decode()
     assert process.returncode == 0
-
-
-async def test_a_cluster_that_is_added_to_the_configuration_is_watched(
-    pipeline: Pipeline, clusters: list[SimulatedCluster], tmp_path: Path
-) -> None:
-    """It needs no restart, and lists no cluster again that stayed."""
-    async with SimulatedCluster("andoria") as added:
-        added.create_vm("newcomer", namespace="prod")
-        clusters[0].create_vm("resident", namespace="prod")
-        await until(pipeline.vms, lambda vms: "resident" in vms)
-        lists = len(clusters[0].requests_for("virtualmachines"))
-        write_config(tmp_path, [*clusters, added])
-        await until(pipeline.vms, lambda vms: {"resident", "newcomer"} <= vms.keys())
-        assert len(clusters[0].requests_for("virtualmachines")) == lists

@@ -11,16 +11,33 @@ from pydantic import SecretStr
 from support import oracle
 from support.waiting import until
 
-from summit_models.cluster import ClusterHealth
+from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.subject import HEALTH_BUCKET
 from summit_runtime.nats import bus
 from summit_runtime.nats.consumer import StreamMessage, consume
 from summit_runtime.nats.stream import ensure_stream
 from summit_simulator.cluster import SimulatedCluster
 from summit_watcher.main import watch
-from summit_watcher.settings import TIMES, WatcherSettings, WatcherTimes
+from summit_watcher.settings import TIMES, Retry, WatcherSettings, WatcherTimes
 
 DATACENTER = "dc-solna"
+SOON = Retry(0.02, 0.1)
+QUICK = WatcherTimes(
+    page_size=3,
+    page_idle_seconds=1,
+    page_total_seconds=5,
+    idle_seconds=1,
+    retry=SOON,
+    retries=dict.fromkeys(ConnectionState, SOON),
+)
+"""A list-watch that notices trouble within a second, and tries again at once."""
+
+
+def lists(cluster: SimulatedCluster, plural: str = "virtualmachines") -> int:
+    """How many lists were requested, streaming or paged. A list in pages counts once, a verification does not."""
+    paged = cluster.requests_for(plural, verb="list")
+    whole = [request for request in paged if "continue" not in request.query and request.query.get("limit") != "1"]
+    return len(whole) + sum("sendInitialEvents" in r.query for r in cluster.requests_for(plural, verb="watch"))
 
 
 def configure(directory: Path, clusters: Mapping[str, Path], *, datacenter: str = DATACENTER) -> Path:

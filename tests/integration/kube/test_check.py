@@ -60,8 +60,7 @@ async def test_an_unreachable_cluster_is_a_problem(cluster: SimulatedCluster, co
     """The sentence names the address, and no other request is sent."""
     cluster.faults.refuse_connections()
     report = await check_cluster(config)
-    assert len(report.problems) == 1
-    assert f"127.0.0.1:{cluster.port}" in report.problems[0]
+    assert report.problems == [f"connection refused by 127.0.0.1:{cluster.port}"]
     assert report.user is None
 
 
@@ -111,27 +110,22 @@ async def test_a_cluster_without_kubevirt_is_a_problem(cluster: SimulatedCluster
     assert ["KubeVirt is missing" in problem for problem in report.problems] == [True]
 
 
-async def test_an_expired_client_certificate_is_a_problem(cluster: SimulatedCluster, config: ClusterConfig) -> None:
-    """The problem has its date even where the server's own sentence is vague."""
-    assert cluster.authority
-    pair = cluster.authority.issue_client("admin", valid_for=timedelta(days=-1))
-    edit(config.kubeconfig, "user", "client-certificate-data", base64.b64encode(pair.certificate_pem).decode())
-    edit(config.kubeconfig, "user", "client-key-data", base64.b64encode(pair.key_pem).decode())
-    report = await check_cluster(config)
-    assert any("the client certificate of the kubeconfig ended on" in problem for problem in report.problems)
-
-
-async def test_a_certificate_that_ends_within_a_week_is_a_warning(
-    cluster: SimulatedCluster, config: ClusterConfig
+@pytest.mark.parametrize(
+    ("days", "found", "sentence"),
+    [(-1, "problems", "ended on"), (6, "warnings", "ends on")],
+    ids=["expired", "within a week"],
+)
+async def test_a_client_certificate_that_ends_is_reported_with_its_date(
+    cluster: SimulatedCluster, config: ClusterConfig, days: int, found: str, sentence: str
 ) -> None:
-    """It still works, but someone has to request a new one."""
+    """The server's own sentence is vague. One that ends soon still works, but someone has to request a new one."""
     assert cluster.authority
-    pair = cluster.authority.issue_client("admin", valid_for=timedelta(days=6))
+    pair = cluster.authority.issue_client("admin", valid_for=timedelta(days=days))
     edit(config.kubeconfig, "user", "client-certificate-data", base64.b64encode(pair.certificate_pem).decode())
     edit(config.kubeconfig, "user", "client-key-data", base64.b64encode(pair.key_pem).decode())
     report = await check_cluster(config)
-    assert report.problems == []
-    assert ["client certificate of the kubeconfig ends on" in warning for warning in report.warnings] == [True]
+    assert any(f"the client certificate of the kubeconfig {sentence}" in each for each in getattr(report, found))
+    assert bool(report.problems) is (found == "problems")
 
 
 async def test_a_kubeconfig_that_is_open_to_others_is_a_warning(config: ClusterConfig) -> None:

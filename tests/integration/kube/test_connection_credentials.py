@@ -19,6 +19,7 @@ import yaml
 from support.credential_plugin import Plugin
 from support.mirror import mirrored
 from support.waiting import until
+from support.watched import QUICK, lists
 
 from summit_models.cluster import ConnectionState as State
 from summit_models.contract import ClusterName
@@ -26,12 +27,9 @@ from summit_simulator.access import kubeconfig
 from summit_simulator.cluster import SimulatedCluster
 from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.errors import AuthError, KubeconfigError
-from summit_watcher.settings import TIMES, Retry, WatcherTimes
+from summit_watcher.settings import TIMES, WatcherTimes
 
 NAME = ClusterName("vulcan")
-SOON = Retry(0.05, 0.2)
-QUICK = WatcherTimes(retry=SOON, retries=dict.fromkeys(State, SOON))
-EAGER = WatcherTimes(reload_seconds=0, credentials_seconds=1)
 
 
 @pytest.fixture
@@ -96,22 +94,6 @@ async def test_one_plugin_run_serves_all_streams(cluster: SimulatedCluster, plug
         for _ in range(2):
             assert await asyncio.gather(*(whoami(connection) for _ in range(10))) == ["admin"] * 10
     assert plugin.runs == 1
-
-
-async def test_a_401_runs_the_plugin_once_for_all_and_resumes_without_a_list(
-    cluster: SimulatedCluster, plugin: Plugin
-) -> None:
-    """The token was revoked early. Every refused request is sent again with the new one."""
-    async with connect(plugin.kubeconfig) as connection, mirrored(connection, QUICK) as mirror:
-        await until(lambda: mirror.state is State.SYNCED)
-        cluster.access.revoke("admin")
-        plugin.gives({"token": cluster.access.add_token("admin")})
-        assert await asyncio.gather(*(whoami(connection) for _ in range(10))) == ["admin"] * 10
-        cluster.faults.close_streams(abort=True)
-        cluster.create_vm("vm-1")
-        await until(lambda: len(mirror.objects) == 2)
-    assert plugin.runs == 2
-    assert len([r for r in cluster.requests if "sendInitialEvents" in r.query]) == 1
 
 
 async def test_an_expiring_token_is_renewed_before_it_ends(cluster: SimulatedCluster, plugin: Plugin) -> None:
@@ -184,16 +166,6 @@ async def test_a_broken_plugin_means_no_request_at_all(
     assert list(cluster.requests) == []
 
 
-async def test_a_plugin_that_works_again_heals_the_streams(cluster: SimulatedCluster, plugin: Plugin) -> None:
-    """Nothing has to be restarted."""
-    plugin.does("raise SystemExit(1)")
-    times = WatcherTimes(reload_seconds=0.1)
-    async with connect(plugin.kubeconfig, times) as connection, mirrored(connection, QUICK) as mirror:
-        await until(lambda: mirror.state is State.AUTH_FAILED)
-        plugin.does("")
-        await until(lambda: mirror.state is State.SYNCED)
-
-
 @pytest.mark.parametrize(("action", "sentence"), BROKEN)
 async def test_a_plugin_that_breaks_under_a_running_watch_sends_nothing_anonymous(
     cluster: SimulatedCluster, plugin: Plugin, caplog: pytest.LogCaptureFixture, action: str, sentence: str
@@ -214,7 +186,7 @@ async def test_a_plugin_that_breaks_under_a_running_watch_sends_nothing_anonymou
         cluster.create_vm("vm-1")
         await until(lambda: mirror.state is State.SYNCED and len(mirror.objects) == 2)
     assert {request.user for request in cluster.requests} == {"admin", None}
-    assert len([request for request in cluster.requests if "sendInitialEvents" in request.query]) == 1
+    assert lists(cluster) == 1
     assert not any(token in caplog.text for token in tokens)
 
 
@@ -339,11 +311,3 @@ async def test_a_section_that_no_client_understands_is_reported_and_not_sent(
             await connection.server_version()
         assert "s3cret" not in str(raised.value)
     assert list(cluster.requests) == []
-
-
-async def test_a_context_that_does_not_exist_is_reported(cluster: SimulatedCluster, tmp_path: Path) -> None:
-    """The sentence lists the existing ones."""
-    path = cluster.write_kubeconfig(tmp_path / "kc")
-    async with ClusterConnection(path, "prod", name=NAME) as connection:
-        with pytest.raises(KubeconfigError, match=r"has no context 'prod' \(it has: vulcan\)"):
-            await connection.server_version()

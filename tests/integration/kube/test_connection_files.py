@@ -12,18 +12,17 @@ import pytest
 import yaml
 from support.mirror import following, mirrored
 from support.waiting import until
+from support.watched import QUICK, lists
 
 from summit_models.cluster import ConnectionState as State
 from summit_models.contract import ClusterName
-from summit_simulator.access.kubeconfig import embedded, write, write_private
+from summit_simulator.access.kubeconfig import write, write_private
 from summit_simulator.access.tls import CertificateAuthority
 from summit_simulator.cluster import SimulatedCluster
 from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.settings import Retry, WatcherTimes
 
-SOON, LATE = Retry(0.05, 0.2), Retry(60, 60)
-QUICK = WatcherTimes(retry=SOON, retries=dict.fromkeys(State, SOON))
-PATIENT = WatcherTimes(retries=dict.fromkeys(State, LATE))
+PATIENT = WatcherTimes(retries=dict.fromkeys(State, Retry(60, 60)))
 """Heals within a test only if a change of the files ends the pause."""
 EAGER = WatcherTimes(look_at_files_seconds=0.02, settle_seconds=0.05)
 
@@ -37,10 +36,6 @@ async def cluster() -> AsyncIterator[SimulatedCluster]:
 
 def connect(path: Path, times: WatcherTimes = EAGER) -> ClusterConnection:
     return ClusterConnection(path, name=ClusterName("vulcan"), times=times)
-
-
-def lists(cluster: SimulatedCluster) -> int:
-    return len([request for request in cluster.requests if "sendInitialEvents" in request.query])
 
 
 async def user_of(connection: ClusterConnection, cluster: SimulatedCluster) -> str | None:
@@ -179,27 +174,6 @@ async def test_a_corrected_file_heals_at_once(
         correct()
         await until(lambda: mirror.state is State.SYNCED)
     assert not [request for request in cluster.requests if request.user == "system:anonymous"]
-
-
-async def test_an_authority_that_is_replaced_is_used(
-    cluster: SimulatedCluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A bundle has the new authority beside the old one. Nothing is listed twice."""
-    assert cluster.authority is not None
-    caplog.set_level(logging.INFO, "summit.watcher")
-    path = cluster.write_kubeconfig(tmp_path / "kc")
-    async with following(connect(path)) as connection, mirrored(connection, QUICK) as mirror:
-        await until(lambda: mirror.state is State.SYNCED)
-        config = yaml.safe_load(path.read_text())
-        bundle = cluster.authority.certificate_pem + CertificateAuthority("next").certificate_pem
-        config["clusters"][0]["cluster"]["certificate-authority-data"] = embedded(bundle)
-        write(path, config)
-        await until(lambda: [message for message in caplog.messages if "has changed" in message])
-        assert len(await connection.certificates()) == 2
-        cluster.faults.close_streams()
-        cluster.create_vm("vm-1")
-        await until(lambda: len(mirror.objects) == 2)
-    assert lists(cluster) == 1
 
 
 async def test_watches_leave_a_server_that_has_moved(cluster: SimulatedCluster, tmp_path: Path) -> None:

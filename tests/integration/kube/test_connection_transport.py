@@ -23,7 +23,6 @@ from summit_watcher.kube.errors import (
     CertificateError,
     IdleError,
     StatusError,
-    TlsError,
     UnreachableError,
     WatcherError,
 )
@@ -139,24 +138,6 @@ async def test_skipping_verification_works_with_a_warning(tmp_path: Path, caplog
             for _ in range(2):
                 assert await connection.server_version() == "v1.36.0"
     assert len([message for message in caplog.messages if "insecure-skip-tls-verify" in message]) == 1
-
-
-async def test_plain_http_on_the_port_is_a_tls_error(tmp_path: Path) -> None:
-    """It is a proxy, or the wrong port."""
-    async with served(version) as port:
-        error = await failure(connect(tmp_path / "kc", f"https://127.0.0.1:{port}"))
-    assert isinstance(error, TlsError)
-    assert str(error) == f"no TLS with 127.0.0.1:{port}: it does not speak TLS"
-
-
-async def test_a_refused_connection_names_the_address(tmp_path: Path) -> None:
-    """Whoever is on call looks at the address first."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    error = await failure(connect(tmp_path / "kc", f"https://127.0.0.1:{port}"))
-    assert isinstance(error, UnreachableError)
-    assert str(error) == f"connection refused by 127.0.0.1:{port}"
 
 
 async def test_a_port_that_accepts_and_sends_nothing_is_given_up(tmp_path: Path) -> None:

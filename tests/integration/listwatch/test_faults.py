@@ -12,6 +12,7 @@ from prometheus_client import REGISTRY
 from support.mirror import Mirror, mirrored
 from support.tcp_proxy import tcp_proxy
 from support.waiting import until
+from support.watched import QUICK, lists
 
 from summit_models.cluster import ConnectionState as State
 from summit_models.contract import ClusterName
@@ -23,15 +24,6 @@ from summit_watcher.listwatch.events import Apply, Delete, Init, InitApply, Init
 from summit_watcher.listwatch.state import Listing, ListReason
 from summit_watcher.settings import Retry, WatcherTimes
 
-SOON = Retry(0.02, 0.1)
-QUICK = WatcherTimes(
-    page_size=3,
-    page_idle_seconds=1,
-    page_total_seconds=5,
-    idle_seconds=1,
-    retry=SOON,
-    retries=dict.fromkeys(State, SOON),
-)
 VMS = "virtualmachines"
 
 
@@ -62,13 +54,6 @@ def ends(reason: str) -> float:
 
 async def synced(mirror: Mirror, cluster: SimulatedCluster) -> None:
     await until(lambda: mirror.state is State.SYNCED and mirror.objects == truth(cluster))
-
-
-def lists(cluster: SimulatedCluster) -> int:
-    """How many lists were requested, streaming or paged. A list in pages counts once, a verification does not."""
-    lists = cluster.requests_for(VMS, verb="list")
-    paged = [r for r in lists if "continue" not in r.query and r.query.get("limit") != "1"]
-    return len(paged) + sum("sendInitialEvents" in r.query for r in cluster.requests_for(VMS, verb="watch"))
 
 
 @pytest.mark.parametrize("streams", [True, False])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.oracle import events_of
 from support.waiting import until
-from support.watched import configure, observing, watching
+from support.watched import configure, lists, observing, watching
 
 from summit_models.cluster import ConnectionState as State
 from summit_runtime.nats.fair_queue import WINDOW_EVENTS
@@ -29,10 +29,6 @@ async def change(cluster: SimulatedCluster, vm: Manifest, count: int) -> None:
 
 def streams(cluster: SimulatedCluster) -> int:
     return sum(stream.resource.plural == VMS for stream in cluster.faults.streams)
-
-
-def lists(cluster: SimulatedCluster) -> int:
-    return sum("sendInitialEvents" in request.query for request in cluster.requests_for(VMS))
 
 
 async def test_a_nats_that_is_away_holds_back_the_watches_and_loses_nothing(

@@ -14,7 +14,7 @@ import pytest
 from support.builders import vm
 from support.credential_plugin import Plugin
 from support.waiting import until
-from support.watched import Healths, Log, configure, observing, watching
+from support.watched import Healths, Log, configure, lists, observing, watching
 
 from summit_models.cluster import ConnectionState as State
 from summit_simulator.access.tls import server_context
@@ -48,10 +48,6 @@ class Scene:
         await self.log.agrees(self.cluster, self.neighbour)
         await until(lambda: self.healths.state("romulus") == State.SYNCED)
         assert len([r for r in self.neighbour.requests_for(VMS) if r.verb in ("list", "watch")]) == 1
-
-
-def lists(cluster: SimulatedCluster, plural: str = VMS) -> int:
-    return sum("sendInitialEvents" in request.query for request in cluster.requests_for(plural))
 
 
 @asynccontextmanager

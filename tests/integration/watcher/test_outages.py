@@ -16,7 +16,7 @@ import pytest
 from pydantic import SecretStr
 from support import oracle
 from support.waiting import until
-from support.watched import DATACENTER, Healths, Log, observing
+from support.watched import DATACENTER, QUICK, SOON, Healths, Log, lists, observing
 
 from summit_models.cluster import ConnectionState as State
 from summit_models.contract import ClusterName, DatacenterId
@@ -27,18 +27,9 @@ from summit_watcher.activity import ActivityLog
 from summit_watcher.cluster import ClusterWatcher
 from summit_watcher.config.datacenters import ClusterConfig
 from summit_watcher.kube.resources import WATCHED
-from summit_watcher.settings import Retry, WatcherTimes
+from summit_watcher.settings import WatcherTimes
 
 VMS = "virtualmachines"
-SOON = Retry(0.02, 0.1)
-QUICK = WatcherTimes(
-    page_size=3,
-    page_idle_seconds=1,
-    page_total_seconds=5,
-    idle_seconds=1,
-    retry=SOON,
-    retries=dict.fromkeys(State, SOON),
-)
 FIND_HALF_OPEN_SECONDS = 75
 """The API server keeps at least so much history for watches: one that is found dead later cannot be resumed."""
 
@@ -58,12 +49,6 @@ class Scene:
     def final_states_unknown(self) -> list[str]:
         events = list(oracle.events_of(self.log.messages, "vms"))[self.known :]
         return [event.name for event in events if event.final_state_unknown]
-
-    def lists(self, plural: str = VMS) -> int:
-        """How many lists were requested, streaming or paged. A list in pages counts once, a verification does not."""
-        paged = self.cluster.requests_for(plural, verb="list")
-        whole = [r for r in paged if "continue" not in r.query and r.query.get("limit") != "1"]
-        return len(whole) + sum("sendInitialEvents" in r.query for r in self.cluster.requests_for(plural, verb="watch"))
 
     async def becomes(self, state: State) -> None:
         await until(lambda: self.healths.state("vulcan") == state)
@@ -131,7 +116,7 @@ async def test_an_api_server_that_restarts_and_has_forgotten_costs_one_list_for_
         await scene.recovers()
         assert sorted(set(scene.published())) == sorted([*COMPARED, ("prod/last", "created")])
         assert scene.final_states_unknown() == ["prod/gone"]
-        assert [scene.lists(resource.plural) for resource in WATCHED] == [2] * len(WATCHED)
+        assert [lists(cluster, resource.plural) for resource in WATCHED] == [2] * len(WATCHED)
     lost = [r for r in caplog.records if r.levelno == logging.WARNING and "refused" in r.getMessage()]
     assert len(lost) == 1
 
@@ -150,7 +135,7 @@ async def test_an_api_server_that_restarts_and_remembers_is_resumed(
         await until(lambda: ("prod/passing", "deleted") in scene.published())
         assert ("prod/passing", "created") in scene.published()
         assert scene.final_states_unknown() == []
-        assert scene.lists() == 1
+        assert lists(cluster) == 1
 
 
 @pytest.mark.parametrize("place", ["the answer to a watch", "a watch", "the second page of a list"])
@@ -185,7 +170,7 @@ async def test_frozen_connections_are_found_and_nothing_of_what_they_held_back_i
         cluster.faults.unfreeze()
         await scene.recovers()
         await until(lambda: ("prod/passing", "deleted") in scene.published())
-        assert scene.lists() == 1
+        assert lists(cluster) == 1
 
 
 def test_by_default_a_frozen_connection_is_found_while_the_server_still_remembers() -> None:

@@ -1,9 +1,7 @@
 """What each failure means: the state it leads to, and how soon the next attempt is."""
 
 import asyncio
-import ssl
 
-import aiohttp
 import pytest
 
 from summit_models.cluster import ConnectionState as State
@@ -22,7 +20,6 @@ from summit_watcher.kube.errors import (
     WatcherError,
 )
 from summit_watcher.kube.failure import classify, http_error
-from summit_watcher.kube.reply import translated
 from summit_watcher.settings import TIMES
 
 FAILURES = [
@@ -85,13 +82,3 @@ def test_a_resource_that_is_not_served_is_reported_as_missing_kubevirt() -> None
     """`404 page not found` helps no one at 3 a.m."""
     reason = classify(http_error(404, "Not Found", {}, b"404 page not found\n")).reason
     assert "KubeVirt is not installed" in reason
-
-
-def test_openssls_verdict_is_in_the_sentence() -> None:
-    """An expired certificate and an unknown authority need different people."""
-    verdict = ssl.SSLCertVerificationError(1, "certificate verify failed")
-    verdict.verify_message = "certificate has expired"
-    key = aiohttp.client_reqrep.ConnectionKey("h", 1, True, True, None, None, None)
-    error = translated(aiohttp.ClientConnectorCertificateError(key, verdict), "fra:6443")
-    assert isinstance(error, TlsError)
-    assert str(error) == "the certificate of fra:6443 was not accepted: certificate has expired"

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from summit_watcher.kube.errors import StatusError, UndecodableLine
-from summit_watcher.kube.manifests.virtualmachine import VirtualMachine
 from summit_watcher.kube.resources import (
     CLUSTER_INSTANCETYPES,
     INSTANCETYPES,
@@ -56,20 +55,6 @@ def test_watch_line_is_an_event(event_type: str) -> None:
     assert event.object.spec is not None
     assert event.object.spec.run_strategy == "Always"
     assert event.object.decode_problems == ()
-
-
-def test_bookmark_has_a_version_and_no_object() -> None:
-    """A bookmark moves the resourceVersion on, and nothing else."""
-    bookmark = {"kind": "VirtualMachine", "metadata": {"resourceVersion": "9", "creationTimestamp": None}}
-    event = VIRTUAL_MACHINES.decode_event(line("BOOKMARK", bookmark))
-    assert (event.type, event.object, event.resource_version) == ("BOOKMARK", None, "9")
-    assert not event.initial_events_end
-
-
-def test_bookmark_that_ends_the_initial_events_says_so() -> None:
-    """The annotation of a streaming list marks the end of its snapshot."""
-    metadata = {"resourceVersion": "9", "annotations": {"k8s.io/initial-events-end": "true"}}
-    assert VIRTUAL_MACHINES.decode_event(line("BOOKMARK", {"metadata": metadata})).initial_events_end
 
 
 def test_error_event_is_raised_with_the_sentence_of_the_server() -> None:
@@ -225,8 +210,3 @@ def test_status_in_place_of_a_page_is_raised() -> None:
     with pytest.raises(StatusError) as error:
         VIRTUAL_MACHINES.decode_page(body)
     assert error.value.code == 403
-
-
-def test_manifest_starts_without_problems() -> None:
-    """An empty document makes an empty object, not an error."""
-    assert VirtualMachine().decode_problems == ()

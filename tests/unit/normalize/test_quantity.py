@@ -89,17 +89,13 @@ def test_fraction_is_exact_and_rounded_up(whole: int, parts: int, suffix: str) -
     assert value_of(f"{whole}.{parts:09d}{suffix}") == -(-exact.numerator // exact.denominator)
 
 
-@given(st.text(max_size=30) | st.from_regex(r"[+-]?[0-9.]{0,20}[a-zA-Z]{0,2}[0-9+-]{0,6}", fullmatch=True))
+TEXTS = st.text(max_size=30) | st.from_regex(r"[+-]?[0-9.]{0,20}[a-zA-Z]{0,2}[0-9+-]{0,6}", fullmatch=True)
+
+
+@given(TEXTS | st.integers() | st.floats())
 @example("1e400")
 @example("9" * 128)
-def test_no_text_raises_or_is_negative(written: str) -> None:
-    """Any text is a number from 0 to the largest, or None."""
-    number = value_of(written)
-    assert number is None or 0 <= number <= MAX_VALUE
-
-
-@given(st.integers() | st.floats())
-def test_no_number_raises_or_is_negative(written: float) -> None:
-    """Any number is one from 0 to the largest, or None."""
+def test_nothing_raises_or_is_negative(written: str | float) -> None:
+    """Any text or number is a number from 0 to the largest, or None."""
     number = value_of(written)
     assert number is None or 0 <= number <= MAX_VALUE

@@ -151,17 +151,6 @@ def test_secrets_of_a_manifest_are_not_kept() -> None:
     assert "hunter2" not in vm.model_dump_json()
 
 
-def test_guest_only_interfaces_change_nothing() -> None:
-    """The facts do not depend on interfaces that only the guest agent knows."""
-    named = {"name": "default", "ipAddress": "10.0.0.1"}
-    bridges = [{"interfaceName": f"br-{n}", "ipAddress": f"172.18.{n}.1"} for n in range(10)]
-    shown = [
-        normalized({"vmi": {"status": {"phase": "Running", "interfaces": interfaces}}})
-        for interfaces in ([named], [named, *bridges], [*reversed(bridges), named])
-    ]
-    assert shown[0] == shown[1] == shown[2]
-
-
 def test_key_of_a_namespaced_instancetype_has_its_namespace() -> None:
     """The key finds the instancetype's facts; the key of a cluster's instancetype has no namespace."""
     for kind, namespace in (("VirtualMachineInstancetype", "t"), (None, "")):
