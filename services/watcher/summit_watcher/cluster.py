@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -38,26 +38,19 @@ logger = logging.getLogger("summit.watcher")
 EndT = TypeVar("EndT", HistoryEndedError, SupersededError)
 
 
+@dataclass(eq=False)
 class ClusterWatcher:
     """Watches one cluster while `run` runs."""
 
-    def __init__(
-        self,
-        cluster: ClusterConfig,
-        client: Client,
-        publisher: Publisher,
-        activity: ActivityLog,
-        times: WatcherTimes,
-    ) -> None:
-        self._cluster = cluster
-        self._times = times
-        self._client = client
-        self._publisher = publisher
-        self._activity = activity
-        self._events: ClusterEvents | None = None
-        """Those of the newest epoch that began here."""
-        self._session: Session | None = None
-        self._has_ended_epoch = False
+    cluster: ClusterConfig
+    client: Client
+    publisher: Publisher
+    activity: ActivityLog
+    times: WatcherTimes
+    _events: ClusterEvents | None = None
+    """Those of the newest epoch that began here."""
+    _session: Session | None = None
+    _has_ended_epoch: bool = False
 
     @property
     def tried(self) -> bool:
@@ -65,7 +58,7 @@ class ClusterWatcher:
         return self._has_ended_epoch or (self._session is not None and self._session.status.tried)
 
     async def run(self) -> None:
-        cluster = self._cluster
+        cluster = self.cluster
         logger.info("Starting watcher for cluster %s (datacenter: %s)", cluster.name, cluster.datacenter)
         ended: HistoryEndedError | None = None
         backoff = Backoff()  # or two servers behind one address, one of which lags, would be listed without end
@@ -87,25 +80,25 @@ class ClusterWatcher:
 
     async def _watch(self, ended: HistoryEndedError | None) -> None:
         """Watch under one epoch, until its history has ended or another watcher has begun an epoch."""
-        cluster = self._cluster
+        cluster = self.cluster
         if self._events:
             with contextlib.suppress(NatsError, TimeoutError):
                 await self._events.confirm()
-        epoch, published = await begin(self._client, self._publisher, cluster.datacenter, cluster.name, ended=ended)
-        self._events = ClusterEvents(self._client, epoch)
+        epoch, published = await begin(self.client, self.publisher, cluster.datacenter, cluster.name, ended=ended)
+        self._events = ClusterEvents(self.client, epoch)
         if not published.has_stale_events:
             self._events.drop_earlier_starts()
         starts = await self._starts(epoch, published, ended)
         async with ClusterConnection(
-            cluster.kubeconfig, cluster.context, name=cluster.name, times=self._times
+            cluster.kubeconfig, cluster.context, name=cluster.name, times=self.times
         ) as connection:
             self._session = Session(
                 cluster=cluster,
                 connection=connection,
-                client=self._client,
-                publisher=self._publisher,
-                activity=self._activity,
-                times=self._times,
+                client=self.client,
+                publisher=self.publisher,
+                activity=self.activity,
+                times=self.times,
                 events=self._events,
                 published=published,
                 starts=starts,
@@ -115,7 +108,7 @@ class ClusterWatcher:
     async def _stand_back(self, error: SupersededError) -> None:
         """Leave the cluster to the other watcher until that is silent: two would take it from each other for ever."""
         self._events = None
-        cluster = self._cluster
+        cluster = self.cluster
         context = {"cluster": cluster.name, "datacenter": cluster.datacenter}
         standing_back = Condition(logger)
         standing_back.holds(
@@ -123,17 +116,17 @@ class ClusterWatcher:
             "Do two watchers have the same configuration?",
             cluster.name,
             error,
-            self._times.silent_seconds,
+            self.times.silent_seconds,
             extra=context,
         )
         metrics.stand_back(cluster.name)
-        await until_silent(self._client, cluster.datacenter, cluster.name, self._times)
+        await until_silent(self.client, cluster.datacenter, cluster.name, self.times)
         standing_back.ends("cluster %s: the other watcher is silent, and this one watches", cluster.name, extra=context)
 
     async def _starts(self, epoch: Epoch, published: Published, ended: HistoryEndedError | None) -> Mapping[str, Start]:
         """How to begin with each resource."""
-        heartbeat = await last_heartbeat(self._client, epoch)
-        not_before = datetime.now(UTC) - self._times.resume_within
+        heartbeat = await last_heartbeat(self.client, epoch)
+        not_before = datetime.now(UTC) - self.times.resume_within
         starts = {}
         for plural in (resource.plural for resource in WATCHED):
             how = start(plural, heartbeat, published.reached.get(plural, 0), not_before)

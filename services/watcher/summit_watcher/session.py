@@ -128,13 +128,13 @@ class Session:
     def _after(self, part: Part, published: int) -> None:
         if self._diff.complete:
             self._queue.open_for_watches()
-        match part.events[-1]:
-            case InitDone(finds_drift=finds_drift):
-                if finds_drift and published:
-                    self.status[part.resource].drifted(published)
-                # A list leaves thousands of objects that stay: take them out of the garbage collector's rounds.
-                gc.collect()
-                gc.freeze()
+        last = part.events[-1]
+        if isinstance(last, InitDone):
+            if last.finds_drift and published:
+                self.status[part.resource].drifted(published)
+            # A list leaves thousands of objects that stay: take them out of the garbage collector's rounds.
+            gc.collect()
+            gc.freeze()
 
     async def _publish_what_waited(self) -> None:
         """Publish what the other list-watches have brought when one resource turns out to be unreadable, for ever."""

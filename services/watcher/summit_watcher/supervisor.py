@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from summit_models.contract import ClusterName
@@ -18,15 +19,12 @@ from summit_watcher.settings import WatcherTimes
 
 logger = logging.getLogger("summit.watcher")
 
-MakeWatcher = Callable[[ClusterConfig], ClusterWatcher]
-Retire = Callable[[ClusterConfig], Awaitable[object]]
-
 
 async def configurations(path: Path, times: WatcherTimes) -> AsyncGenerator[Configuration]:
     """The configuration in a file, and each later one that can be used, for ever.
 
-    A changed file that cannot be read or declares nothing is logged and skipped: whoever saves half a file must not
-    stop all watchers.
+    A changed file that cannot be read or declares nothing is logged and skipped: half a saved file must not stop
+    all watchers.
     """
     thread = OwnThread("datacenters.yaml")
     files = WatchedFiles(thread, times.files)
@@ -56,15 +54,15 @@ def chosen(configuration: Configuration, wanted: frozenset[str]) -> Sequence[Dat
     return [d for d in configuration.datacenters if not wanted or d.id in wanted]
 
 
+@dataclass
 class Supervisor:
     """One supervised task per cluster, in the caller's task group."""
 
-    def __init__(self, tasks: asyncio.TaskGroup, make_watcher: MakeWatcher, retire: Retire) -> None:
-        self._tasks = tasks
-        self._make_watcher = make_watcher
-        self._retire = retire
-        self._running: dict[ClusterName, tuple[ClusterConfig, ClusterWatcher, asyncio.Task[None]]] = {}
-        self._started = False
+    tasks: asyncio.TaskGroup
+    make_watcher: Callable[[ClusterConfig], ClusterWatcher]
+    retire: Callable[[ClusterConfig], Awaitable[object]]
+    _running: dict[ClusterName, tuple[ClusterConfig, ClusterWatcher, asyncio.Task[None]]] = field(default_factory=dict)
+    _started: bool = False
 
     def untried(self) -> str | None:
         """The clusters that have neither answered nor failed to, as a sentence of the readiness probe; None: none."""
@@ -89,18 +87,16 @@ class Supervisor:
         await self._end(list(changed))
         for name, config in changed.items():
             if name not in wanted or wanted[name].datacenter != config.datacenter:
-                await self._retire(config)
-        self._start({name: config for name, config in wanted.items() if name not in self._running})
+                await self.retire(config)
+        for name, config in wanted.items():
+            if name not in self._running:
+                watcher = self.make_watcher(config)
+                work = supervised(f"watcher of cluster {name}", watcher.run, retry=Backoff())
+                self._running[name] = config, watcher, self.tasks.create_task(work, name=f"cluster {name}")
         self._started = True
 
     async def end(self) -> None:
         await self._end(list(self._running))
-
-    def _start(self, clusters: Mapping[ClusterName, ClusterConfig]) -> None:
-        for name, config in clusters.items():
-            watcher = self._make_watcher(config)
-            work = supervised(f"watcher of cluster {name}", watcher.run, retry=Backoff())
-            self._running[name] = config, watcher, self._tasks.create_task(work, name=f"cluster {name}")
 
     async def _end(self, names: Sequence[ClusterName]) -> None:
         await asyncio.gather(*(end(self._running.pop(name)[2]) for name in names))

@@ -65,7 +65,7 @@ async def test_an_unreachable_cluster_is_a_problem(cluster: SimulatedCluster, co
 
 
 async def test_a_refused_token_is_a_problem(cluster: SimulatedCluster, config: ClusterConfig) -> None:
-    """The report says that the server does not know the token."""
+    """The server does not know the token any more."""
     cluster.access.revoke("admin")
     report = await check_cluster(config)
     assert len(report.problems) == 1

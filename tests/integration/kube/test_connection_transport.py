@@ -27,7 +27,7 @@ from summit_watcher.kube.errors import (
     WatcherError,
 )
 from summit_watcher.kube.failure import classify
-from summit_watcher.kube.transport import KEEPALIVE_AFTER_SECONDS, Timeouts, keepalive_socket
+from summit_watcher.kube.transport import TCP_OPTIONS, Timeouts, keepalive_socket
 from summit_watcher.settings import WatcherTimes
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -236,4 +236,4 @@ def test_sockets_notice_a_dead_peer() -> None:
     with keepalive_socket((socket.AF_INET, socket.SOCK_STREAM, 0, "", None)) as made:
         assert made.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         if hasattr(socket, "TCP_KEEPIDLE"):
-            assert made.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == KEEPALIVE_AFTER_SECONDS
+            assert made.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == TCP_OPTIONS["TCP_KEEPIDLE"]

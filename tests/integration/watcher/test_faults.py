@@ -44,7 +44,7 @@ class Scene:
         return next(r.reason or "" for r in self.healths.newest["vulcan"].resources if r.resource == resource)
 
     async def agrees(self) -> None:
-        """The log says what is true, and the neighbour has not been disturbed at any time."""
+        """The log is true, and the neighbour has not been disturbed at any time."""
         await self.log.agrees(self.cluster, self.neighbour)
         await until(lambda: self.healths.state("romulus") == State.SYNCED)
         assert len([r for r in self.neighbour.requests_for(VMS) if r.verb in ("list", "watch")]) == 1

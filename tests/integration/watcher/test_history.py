@@ -93,7 +93,7 @@ async def test_a_restored_etcd_begins_a_new_epoch(
 async def test_nothing_is_published_of_another_cluster_behind_the_address(
     nats_url: str, cluster: SimulatedCluster, config: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nothing is deleted either, and the log says what to do. The right cluster ends it."""
+    """Nothing is deleted either, and the log line names the remedy. The right cluster ends it."""
     async with observing(nats_url) as (log, healths):
         async with watching(nats_url, config):
             await log.agrees(cluster)

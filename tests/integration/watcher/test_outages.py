@@ -1,4 +1,4 @@
-"""An API server that restarts, forgets, or falls silent: the log has each change once, as the cluster's journal says.
+"""An API server that restarts, forgets, or falls silent: the log has each change once, as in the cluster's journal.
 
 `listwatch/test_faults.py` has what one list-watch does; here all list-watches of a cluster go through it.
 """
@@ -174,7 +174,7 @@ async def test_frozen_connections_are_found_and_nothing_of_what_they_held_back_i
 
 
 def test_by_default_a_frozen_connection_is_found_while_the_server_still_remembers() -> None:
-    """That is after the next bookmark is due, and before the window of history ends."""
+    """After the next bookmark is due, and before the window of history ends."""
     assert 60 < WatcherTimes().idle_seconds <= FIND_HALF_OPEN_SECONDS
 
 

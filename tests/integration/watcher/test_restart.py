@@ -117,7 +117,7 @@ async def test_each_step_that_happened_meanwhile_is_published(
 async def test_changes_before_the_oldest_state_of_the_server_are_found_by_comparison(
     nats_url: str, cluster: SimulatedCluster, config: Path
 ) -> None:
-    """Each change is published once, without a VM that came and went. A delete says that its last state is unknown."""
+    """Each change is published once, without a VM that came and went. A delete is marked: its last state is unknown."""
     async with after_a_watcher(nats_url, cluster, config) as (log, _, before):
         passing = await meanwhile(cluster)
         cluster.forget_history()

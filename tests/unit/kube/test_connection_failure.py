@@ -1,4 +1,4 @@
-"""What each failure means: the state it leads to, and how soon the next attempt is."""
+"""Each failure leads to a state, and to a pause before the next attempt."""
 
 import asyncio
 
@@ -43,7 +43,7 @@ FAILURES = [
 
 @pytest.mark.parametrize(("error", "state", "first_delay"), FAILURES)
 def test_a_failure_has_a_state_and_a_delay(error: WatcherError, state: State, first_delay: float) -> None:
-    """What a person must correct is tried less often than what heals by itself."""
+    """Failures that a person must correct are tried less often than those that heal by themselves."""
     assert classify(error).state is state
     assert TIMES.retry_of(state).initial_seconds == first_delay
 

@@ -1,4 +1,4 @@
-"""What each outcome of a request leads to: resume, pause, verify, or list. Rules of client-go's reflector."""
+"""The next state after each outcome of a request: resume, pause, verify, or list. Rules of client-go's reflector."""
 
 import pytest
 

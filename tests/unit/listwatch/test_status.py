@@ -54,7 +54,7 @@ def test_a_cluster_is_tried_when_one_of_its_list_watches_has_worked_or_failed() 
     assert status.tried
 
 
-async def test_a_change_of_state_wakes_whoever_waits_for_one() -> None:
+async def test_a_change_of_state_wakes_those_that_wait_for_one() -> None:
     """The event is taken before the states are read, so a change in between is seen as well."""
     status = ClusterStatus(ClusterName("vulcan"), (VIRTUAL_MACHINES,))
     changed = status.changed

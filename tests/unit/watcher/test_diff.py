@@ -183,7 +183,7 @@ def test_a_watched_delete_carries_the_last_state() -> None:
 
 
 def test_the_next_list_finds_a_delete_that_no_watch_reported() -> None:
-    """The event says that the last state may have been another."""
+    """The event is marked: the last state may have been another."""
     cluster = Cluster()
     cluster.list_all(virtualmachines=[vm("web"), vm("db")])
     cluster.relist(VIRTUAL_MACHINES, vm("db"), version=200)

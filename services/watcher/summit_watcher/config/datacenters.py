@@ -48,7 +48,7 @@ class DatacenterConfig:
 
 @dataclass(frozen=True)
 class Mistake:
-    """What is wrong at which place, and what to do about it."""
+    """One mistake: its place, and what to do about it."""
 
     file: Path
     line: int

@@ -1,12 +1,12 @@
-"""What readers of the log do not know yet of one cluster: its cache compared with what was published, as events.
+"""The difference between the cache of one cluster and its published state, as events for the readers of the log.
 
 Nothing is published before the first lists are complete: without its instance, every VM would look stopped. Nor is an
 object deleted because it is missing from a list that left something out.
 
 An event keeps its id however often it is sent, and no other event has it: NATS drops what has an id of the last
 minute. So events are numbered within their epoch. An id made of the content would not do: a state that returns within
-a minute, as that of a migration while VMs of one name follow each other, would be dropped. What a killed watcher had
-published is not made again, since the log is read back first.
+a minute, as that of a migration while VMs of one name follow each other, would be dropped. Events of a killed
+watcher are not made again, since the log is read back first.
 
 A state is encoded once: to compare it, to keep it, and as the greater part of the event.
 """
@@ -36,15 +36,11 @@ class Outgoing(NamedTuple):
     id: str
     body: bytes
     name: str
-    """Of the VM or migration, for the log."""
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+    """The name of the VM or migration, for the log."""
 
 
 class Diff:
-    def __init__(self, published: Published, clock: Callable[[], datetime] = _now) -> None:
+    def __init__(self, published: Published, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.published = published
         self.cache = ClusterCache()
         self._clock = clock
@@ -133,7 +129,7 @@ class Diff:
 
 
 def changed(published: Published, kind: Kind[Any], joined: Joined[Model], now: datetime) -> Outgoing | None:
-    """Keep the present state of an object, and make the event that says what changed; None when nothing did.
+    """Keep the present state of an object, and make the event for the change; None when there is none.
 
     An unchanged state whose last event is of a stale epoch is published again.
     """
@@ -153,7 +149,7 @@ def changed(published: Published, kind: Kind[Any], joined: Joined[Model], now: d
 def deleted(
     published: Published, kind: Kind[Any], uid: Uid, version: int, now: datetime, *, by_comparison: bool
 ) -> Outgoing | None:
-    """Drop an object, and make the event that says so, with its last state; None when it was never published.
+    """Drop an object, and make the event of its end, with its last state; None when it was never published.
 
     `version` is the resourceVersion of the delete.
     """

@@ -1,4 +1,4 @@
-"""What readers of the log know of one cluster: the last state of each object that the log has a valid event of.
+"""The state of one cluster that readers of the log know: the last valid state of each object.
 
 It is the watcher's only memory, and the stream holds it: at start it is read back (`log.recovery`). An event is made
 only when a new state differs from the one here (see `diff`).
@@ -43,7 +43,7 @@ class Published:
     cluster: ClusterName
     _: KW_ONLY
     epoch: int = 0
-    """Of the events that are made now."""
+    """The epoch of the events that are made now."""
     events: int = 0
     """How many have been made in this epoch."""
     history: int = 0
@@ -51,7 +51,7 @@ class Published:
     epoch_starts: Sequence[EpochStart] = ()
     """They show which events are of a stale epoch."""
     newest_epoch: int = 0
-    """Of the events that were read back."""
+    """The newest epoch of the events that were read back."""
     reached: dict[str, int] = field(default_factory=dict)
     """By resource the newest resourceVersion of this history that the log shows."""
     _states: defaultdict[str, dict[Uid, PublishedState]] = field(default_factory=lambda: defaultdict(dict))

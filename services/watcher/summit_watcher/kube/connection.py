@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import msgspec
@@ -30,12 +29,7 @@ class ClusterConnection:
     """
 
     def __init__(
-        self,
-        kubeconfig: Path,
-        context: str | None = None,
-        *,
-        name: ClusterName,
-        times: WatcherTimes = TIMES,
+        self, kubeconfig: Path, context: str | None = None, *, name: ClusterName, times: WatcherTimes = TIMES
     ) -> None:
         self.name = name
         self.list_slot = asyncio.Semaphore(1)
@@ -46,9 +40,7 @@ class ClusterConnection:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._current.close()
 
     @asynccontextmanager
@@ -76,7 +68,7 @@ class ClusterConnection:
 
     @property
     def trouble(self) -> Failure | None:
-        """What is wrong with new files or credentials while the earlier ones are still in use."""
+        """The defect of new files or credentials while the earlier ones are still in use."""
         return self._current.trouble
 
     @property

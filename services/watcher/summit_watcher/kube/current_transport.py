@@ -38,7 +38,7 @@ class CurrentTransport:
 
     def __init__(self, kubeconfig: Path, context: str | None, *, name: ClusterName, times: WatcherTimes) -> None:
         self.trouble: Failure | None = None
-        """What is wrong with new files or credentials while the earlier ones are still in use."""
+        """The defect of new files or credentials while the earlier ones are still in use."""
         self.transport: Transport | None = None
         self.path = kubeconfig
         self._context = context

@@ -1,4 +1,4 @@
-"""What goes wrong between us and a cluster, as sentences for people. Each error knows the state that it leads to.
+"""The errors between us and a cluster, as sentences for people. Each error knows the state that it leads to.
 
 `log` has one more, `SupersededError`, for what goes wrong between two watchers.
 """
@@ -12,8 +12,8 @@ import msgspec
 from summit_models.cluster import ConnectionState
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for bytes that it cannot read: bad JSON, a wrong type, bad UTF-8 (no MsgspecError), or nesting
-deeper than the stack."""
+"""The exceptions of msgspec for bytes that it cannot read: bad JSON, a wrong type, bad UTF-8 (no MsgspecError), or
+nesting deeper than the stack."""
 
 
 WatchEndReason = Literal[
@@ -115,13 +115,13 @@ class StreamingListError(WatcherError):
 
 
 class IdentityChangedError(WatcherError):
-    """Another cluster answers than the known one. An operator must decide; the sentence says how."""
+    """Another cluster answers than the known one. An operator must decide; the sentence names the choices."""
 
     state = ConnectionState.IDENTITY_CHANGED
 
 
 class HistoryEndedError(WatcherError):
-    """What is known of the cluster belongs to a history that has ended."""
+    """The known state of the cluster belongs to a history that has ended."""
 
 
 class RegressedError(HistoryEndedError):
@@ -137,7 +137,7 @@ class RegressedError(HistoryEndedError):
 
 
 class ReplacedError(HistoryEndedError):
-    """Another cluster answers, and datacenters.yaml says that it should."""
+    """Another cluster answers, and datacenters.yaml declares it."""
 
     def __init__(self, identity: str) -> None:
         super().__init__(f"another cluster has taken the place, as declared; its identity is {identity}")

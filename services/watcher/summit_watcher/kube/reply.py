@@ -105,7 +105,7 @@ _TLS_REASONS = {"WRONG_VERSION_NUMBER": "it does not speak TLS"}
 
 
 def _tls_error(error: Exception, endpoint: str) -> TlsError:
-    """OpenSSL's own reason, which tells an expired certificate, an unknown authority and a wrong name apart."""
+    """OpenSSL's own reason, which distinguishes an expired certificate, an unknown authority and a wrong name."""
     cause = error
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         cause = error.certificate_error

@@ -30,19 +30,9 @@ USER_AGENT = f"summit-connect/{version('summit-connect')}"
 READ_BUFFER_BYTES = 256 * 1024
 """aiohttp stops reading the socket at twice this. It fits into the processor's cache; a longer line is joined later."""
 
-# Sockets notice a dead peer: aiohttp sets no keepalive, and firewalls forget idle connections.
-KEEPALIVE_AFTER_SECONDS = 30
-KEEPALIVE_EVERY_SECONDS = 10
-KEEPALIVE_PROBES = 3
-UNACKNOWLEDGED_MILLISECONDS = 30_000
-
-_TCP_OPTIONS = {
-    "TCP_KEEPIDLE": KEEPALIVE_AFTER_SECONDS,
-    "TCP_KEEPINTVL": KEEPALIVE_EVERY_SECONDS,
-    "TCP_KEEPCNT": KEEPALIVE_PROBES,
-    "TCP_USER_TIMEOUT": UNACKNOWLEDGED_MILLISECONDS,
-}
-"""By name: TCP_USER_TIMEOUT is Linux only."""
+TCP_OPTIONS = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 30_000}
+"""They notice a dead peer: aiohttp sets no keepalive, and firewalls forget idle connections. The first two are seconds,
+the last is milliseconds. By name, since TCP_USER_TIMEOUT is Linux only."""
 
 _LOADER_DEFECTS = (AttributeError, KeyError, TypeError, ValueError)
 """The official loader raises these for an `auth-provider` that it does not understand. Their texts may have tokens."""
@@ -75,10 +65,7 @@ class Transport:
         self._client = client
         self._authorization = client.configuration.api_key.get("BearerToken")
         self._connector = aiohttp.TCPConnector(ssl=client.rest_client.ssl_context, socket_factory=keepalive_socket)
-        client.configuration.client_session_kwargs = {
-            "connector": self._connector,
-            "read_bufsize": READ_BUFFER_BYTES,
-        }
+        client.configuration.client_session_kwargs = {"connector": self._connector, "read_bufsize": READ_BUFFER_BYTES}
         self.has_streaming_lists = True
         self._users = 0
         self._open: set[aiohttp.ClientResponse] = set()
@@ -134,11 +121,7 @@ class Transport:
         if self._authorization:
             headers["Authorization"] = self._authorization
         serialized = await self._client.param_serialize(
-            request.method,
-            request.path,
-            query_params=dict(request.params),
-            header_params=headers,
-            body=request.body,
+            request.method, request.path, query_params=dict(request.params), header_params=headers, body=request.body
         )
         timeout = aiohttp.ClientTimeout(
             total=request.timeouts.total_seconds, sock_connect=connect_seconds, sock_read=request.timeouts.idle_seconds
@@ -253,7 +236,7 @@ def keepalive_socket(address: tuple[Any, ...]) -> socket.socket:
     family, kind, protocol, _, _ = address
     made = socket.socket(family, kind, protocol)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _TCP_OPTIONS.items():
+    for name, value in TCP_OPTIONS.items():
         if (option := getattr(socket, name, None)) is not None:
             made.setsockopt(socket.IPPROTO_TCP, option, value)
     return made

@@ -90,20 +90,14 @@ async def _streaming_list(watched: WatchedResource, listing: Listing) -> Next:
             async with watched.connection.list_slot:
                 resource_version, rest = await _initial_events(watched, received)
         except WatcherError as error:
-            return _after_streaming_list(watched, listing, error)
+            if isinstance(error, StatusError) and not isinstance(error, ErrorEvent) and error.code in (400, 422):
+                watched.connection.avoid_streaming_lists()
+                return Next(listing)
+            return after_streaming_list(listing, error)
         following = await _finish(watched, listing, InitDone(resource_version))
-        match following.state:
-            case Watching() as watching:
-                return await follow(watched, watching, rest, received)
-            case _:
-                return following
-
-
-def _after_streaming_list(watched: WatchedResource, listing: Listing, error: WatcherError) -> Next:
-    if isinstance(error, StatusError) and not isinstance(error, ErrorEvent) and error.code in (400, 422):
-        watched.connection.avoid_streaming_lists()
-        return Next(listing)
-    return after_streaming_list(listing, error)
+        if isinstance(following.state, Watching):
+            return await follow(watched, following.state, rest, received)
+        return following
 
 
 async def _initial_events(watched: WatchedResource, received: Batches) -> tuple[str, Sequence[WatchEvent[Any]]]:

@@ -54,9 +54,8 @@ class ListWatch:
         if following.failure is not None:
             await self._pause("list" if isinstance(state, Listing) else "watch", following.failure)
         before = state.reason if isinstance(state, Listing) else None
-        match following.state:
-            case Listing(reason=reason) if reason is not before:
-                status.relisting(reason)
+        if isinstance(following.state, Listing) and following.state.reason is not before:
+            status.relisting(following.state.reason)
         return following
 
     async def _request(self, state: StreamState) -> Next:

@@ -157,11 +157,7 @@ def after_watch(watching: Watching, end: WatchEnd, times: WatcherTimes) -> Next:
 
 def after_silence(state: StreamState, silent_seconds: float, times: WatcherTimes) -> StreamState:
     """Before a request: when no byte has come for so long, a watch must not go on before the server is verified."""
-    match state:
-        case Watching() if silent_seconds > times.outage_seconds:
-            return Verifying(state)
-        case _:
-            return state
+    return Verifying(state) if isinstance(state, Watching) and silent_seconds > times.outage_seconds else state
 
 
 def has_regressed(seen: str, resource_version: str) -> bool:

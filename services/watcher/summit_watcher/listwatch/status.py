@@ -51,7 +51,7 @@ class ClusterStatus:
     def __init__(self, cluster: ClusterName, resources: Iterable[Resource[Any]]) -> None:
         self.name = cluster
         self.conditions: dict[str, Condition] = {}
-        """What is wrong now, by what it concerns: the cluster, an API group or a resource."""
+        """The present failures by their scope: the cluster, an API group or a resource."""
         self.changed = asyncio.Event()
         """Set at the next change. Take it, then read, then wait for it: so no change is missed."""
         self._statuses = {resource.plural: ListWatchStatus(self, resource) for resource in resources}
@@ -68,7 +68,7 @@ class ClusterStatus:
         return any(status.tried for status in self)
 
     def notify(self) -> None:
-        """Wake whoever waits for a change."""
+        """Wake those that wait for a change."""
         self.changed.set()
         self.changed = asyncio.Event()
 
@@ -92,7 +92,7 @@ class ListWatchStatus:
         """When the last list was complete."""
         self._cluster = cluster
         self._failed: set[str] = set()
-        """What its failures since it last worked concern."""
+        """The scopes of its failures since it last worked: keys of `conditions`."""
         self.metrics.ask_last_contact(lambda: self.last_contact)
 
     @property
@@ -171,7 +171,7 @@ class ListWatchStatus:
         condition.holds("cluster %s: %s", self._cluster.name, text, cause=failure.state, level=level, extra=extra)
 
     def _concerned(self, state: ConnectionState) -> str:
-        """What shares this state: one line is enough for it."""
+        """The scope that shares this state: one line is enough for it."""
         if state in _OF_THE_CLUSTER:
             return _CLUSTER
         return self.resource.group if state is ConnectionState.CRD_MISSING else self.resource.plural

@@ -65,7 +65,7 @@ async def watch(watched: WatchedResource, watching: Watching) -> Next:
 async def batches(watched: WatchedResource, params: Mapping[str, str | int]) -> Batches:
     """One watch request: events in order, in batches of what the socket already holds.
 
-    The first batch is empty, and says that the request was accepted. Raises ErrorEvent, UndecodableLine, IdleError or
+    The first batch is empty: the request was accepted. Raises ErrorEvent, UndecodableLine, IdleError or
     LostError after all events before it, and whatever `ClusterConnection.get` raises.
     """
     times, resource, status = watched.times, watched.resource, watched.status

@@ -1,1 +1,1 @@
-"""What the log has of a cluster: epochs, what was published, positions, health, datacenters, retirement."""
+"""The log's side of a cluster: epochs, recovery, positions, health, datacenters, retirement."""

@@ -1,4 +1,4 @@
-"""Declaring datacenters: the log gets what the configuration says, and keeps what people have edited since.
+"""Declaring datacenters: the log takes over the configuration, and keeps what people have edited since.
 
 Only a later change of the same field in the configuration undoes an edit. To see such a change, a datacenter that was
 edited carries what was declared before (`Datacenter.declared`).
@@ -28,7 +28,7 @@ class _Newest(NamedTuple):
 
 
 async def declare(datacenters: Sequence[DatacenterConfig], client: Client) -> None:
-    """Bring the log to what the configuration says. Waits for NATS, and returns when all is stored."""
+    """Bring the log up to the configuration. Waits for NATS, and returns when all is stored."""
     await append_until_stored(lambda: _declare(datacenters, client), what="the configuration of the datacenters")
 
 

@@ -104,13 +104,8 @@ async def _claim(
     history = number if begins else last.history
     identity = ended.identity if isinstance(ended, ReplacedError) else last.data.identity
     epoch = Epoch(datacenter, cluster, number, history, identity, earlier=_starts_before(last, revision))
-    health = ClusterHealth(
-        name=cluster,
-        datacenter=datacenter,
-        state=ConnectionState.STARTING,
-        since=datetime.now(UTC),
-        identity=identity,
-    )
+    now, state = datetime.now(UTC), ConnectionState.STARTING
+    health = ClusterHealth(name=cluster, datacenter=datacenter, state=state, since=now, identity=identity)
     return epoch._replace(began=await append(client, [cluster_event(health, epoch)], Basis(subject, revision)))
 
 

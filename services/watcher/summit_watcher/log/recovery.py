@@ -26,7 +26,7 @@ async def begin(
     *,
     ended: HistoryEndedError | None = None,
 ) -> tuple[Epoch, Published]:
-    """Begin an epoch, and read back what the log says: all that the earlier ones have published is in it."""
+    """Begin an epoch, and read back the log: all that the earlier ones have published is in it."""
     # Else what an earlier run has left in the queue would come after our claim.
     await publisher.cluster_queue(datacenter, cluster).flush()
     above = 0

@@ -92,13 +92,9 @@ async def retire(client: Client, publisher: Publisher, datacenter: DatacenterId,
     vms = len(published.of("vms"))
     for event in _deletes(published):
         await publisher.publish(event.subject, event.body, event.id)
-    health = ClusterHealth(
-        name=cluster,
-        datacenter=datacenter,
-        state=ConnectionState.RETIRED,
-        since=datetime.now(UTC),
-        reason=REASON,
-    )  # it has no identity, since another cluster may have the name next
+    now, state = datetime.now(UTC), ConnectionState.RETIRED
+    # It has no identity, since another cluster may have the name next.
+    health = ClusterHealth(name=cluster, datacenter=datacenter, state=state, since=now, reason=REASON)
     await publisher.cluster_queue(datacenter, cluster).flush()
     try:
         own_events = ClusterEvents(client, epoch)

@@ -1,1 +1,1 @@
-"""What lets us into a cluster: its kubeconfig, credentials, plugins and certificates."""
+"""Access to a cluster: its kubeconfig, credentials, plugins and certificates."""

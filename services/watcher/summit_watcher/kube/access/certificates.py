@@ -13,7 +13,7 @@ from cryptography import x509
 from summit_watcher.kube.access.kubeconfig import ClusterSection
 
 WARN_BEFORE = timedelta(days=7)
-"""Whoever has to request a new certificate needs some days."""
+"""A person who has to request a new certificate needs some days."""
 NAMES_SHOWN = 6
 """API servers have a dozen; the first ones show whose certificate it is."""
 

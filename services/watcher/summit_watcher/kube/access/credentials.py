@@ -1,4 +1,4 @@
-"""Who we are to a cluster, according to its kubeconfig: a token, a client certificate, or both.
+"""Our credentials for a cluster, according to its kubeconfig: a token, a client certificate, or both.
 
 Rule: where the user section names a way to get credentials and gets none, nothing is sent at all. The official client
 would continue as `system:anonymous`.
@@ -21,7 +21,7 @@ RENEW_AT_LIFE_FRACTION = 0.8
 
 
 class Credentials(NamedTuple):
-    """What a transport is made with. `token` is None where the loader finds it by itself (basic, auth-provider)."""
+    """The credentials of one transport. `token` is None where the loader finds it by itself (basic, auth-provider)."""
 
     token: str | None = None
     certificate_pem: bytes | None = None

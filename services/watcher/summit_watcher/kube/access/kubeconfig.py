@@ -136,7 +136,7 @@ class Kubeconfig(msgspec.Struct, frozen=True):
 
     @property
     def warnings(self) -> Sequence[str]:
-        """What puts the credentials or the requests at risk, and how to end it. Blocks."""
+        """Risks to the credentials or the requests, and how to end them. Blocks."""
         risks = [_readable_by_others(self.path)] if self.holds_secrets else []
         if self.cluster.insecure_skip_tls_verify:
             risks.append(
