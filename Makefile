@@ -8,7 +8,7 @@ CODE := libs services tests
 COMPOSE := docker compose
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check fix test soak bench up down openapi asyncapi clean
+.PHONY: help setup demo check fix test soak bench up down openapi asyncapi revision clean
 
 help: ## Show this help
 	@awk 'BEGIN { FS = ":.*## " } \
@@ -42,7 +42,7 @@ check: $(STAMP) ## Check style, types, imports and the rendered files
 	  echo "docs/asyncapi.json is not what the api renders: run make asyncapi" >&2; exit 1; }
 
 fix: $(STAMP) ## Format the code and fix what ruff can fix
-	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff check --fix-only $(CODE)
 	$(BIN)/ruff format $(CODE)
 
 # One worker takes a whole file, since its tests may share what is slow to start. The longest files come first.
@@ -64,6 +64,10 @@ openapi: $(STAMP) ## Write docs/openapi.json from the api
 asyncapi: $(STAMP) ## Write docs/asyncapi.json from the events' fields
 	$(PYTHON_BIN) -m summit_api.asyncapi.document > docs/asyncapi.json.partial
 	@mv docs/asyncapi.json.partial docs/asyncapi.json
+
+revision: $(STAMP) ## Write the migration that changed tables need: MESSAGE="cpu model"
+	@test -n "$(MESSAGE)" || { echo 'what does the migration do? make revision MESSAGE="cpu model"' >&2; exit 1; }
+	$(PYTHON_BIN) -m summit_standalone.revision "$(MESSAGE)"
 
 clean: ## Remove .venv and all caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

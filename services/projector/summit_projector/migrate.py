@@ -1,12 +1,9 @@
 """Bring the schema up to date: alembic's own revisions, run by the projector before it applies anything.
 
-Works in the schema that `?search_path=` selects. `DATABASE_URL=… python -m summit_projector.migrate "add vms.host"`
-writes a new revision below `migrations/versions`; the database only serves to run the present ones.
+Works in the schema that `?search_path=` selects. `make revision` writes a new revision below `migrations/versions`.
 """
 
-import asyncio
 import logging
-import sys
 from pathlib import Path
 
 from alembic import command
@@ -16,7 +13,6 @@ from pydantic import SecretStr
 from sqlalchemy import Connection
 
 from summit_models.tables import SCHEMA_REVISION
-from summit_projector.settings import ProjectorSettings
 from summit_projector.tables.shadow import shadow_schema
 from summit_runtime import database
 from summit_runtime.process import FatalError
@@ -46,8 +42,8 @@ def _upgrade(connection: Connection) -> None:
     command.upgrade(_config(connection, MIGRATIONS), "head")
 
 
-async def new_revision(url: SecretStr, message: str, *, into: Path = MIGRATIONS) -> None:
-    """Write a revision with the difference between the present ones and `summit_models.tables`.
+async def new_revision(url: SecretStr, message: str, *, into: Path = MIGRATIONS) -> str:
+    """Write a revision with the difference between the present ones and `summit_models.tables`; returns its number.
 
     The present ones run in a schema of their own, which is dropped again.
     """
@@ -65,7 +61,7 @@ async def new_revision(url: SecretStr, message: str, *, into: Path = MIGRATIONS)
             await connection.run_sync(write)
         await engine.dispose()
     await live.close()
-    sys.stderr.write(f"set SCHEMA_REVISION = {number!r} in summit_models/tables.py\n")
+    return number
 
 
 def _config(connection: Connection, migrations: Path) -> Config:
@@ -73,9 +69,3 @@ def _config(connection: Connection, migrations: Path) -> Config:
     config.set_main_option("script_location", str(migrations).replace("%", "%%"))  # `%` interpolates
     config.attributes["connection"] = connection
     return config
-
-
-if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("what does the revision do? python -m summit_projector.migrate 'add vms.host'")
-    asyncio.run(new_revision(ProjectorSettings.from_environment().database_url, sys.argv[1]))

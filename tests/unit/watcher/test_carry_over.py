@@ -1,9 +1,11 @@
 """Carry-over: what a VM keeps of its last published state while its instance or its instancetype cannot be read."""
 
+import json
 from typing import Any
 
 import msgspec
 from support.builders import instancetype, vm, vmi
+from support.paths import SAMPLES
 
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.vm import Vm
@@ -39,6 +41,15 @@ def test_running_vms_keep_node_and_address_when_instances_are_forbidden_at_a_sta
     assert last.node_name
     assert last.ip
     assert seen(joined(vm("web")), last, instances=False) == last
+
+
+def test_all_that_only_the_instance_shows_is_kept() -> None:
+    """This finds a field of the instance that is not carried over: the recorded objects have all of them."""
+    machine, instance = (
+        json.loads((SAMPLES / name).read_text()) for name in ("vm-running-instancetype.json", "vmi-running-agent.json")
+    )
+    last = joined(machine, instance)
+    assert seen(joined(machine), last, instances=False) == last
 
 
 def test_changes_of_the_vm_itself_are_followed_meanwhile() -> None:
