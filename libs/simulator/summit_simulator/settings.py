@@ -22,14 +22,14 @@ class Settings:
     """How to run as a process; each field is SIMULATOR_<NAME> in the environment."""
 
     clusters: tuple[ClusterSetting, ...]  # SIMULATOR_CLUSTERS: "fra-1:200,sto-1:50", or a count
-    kubeconfig_dir: Path = Path("kubeconfigs")
-    seed: int = 0
-    rate: float = 30.0  # events per minute in each cluster; 0: nothing happens by itself
-    speed: float = 1.0  # simulated seconds per second
-    host: str = "127.0.0.1"  # to listen on
-    advertise_host: str = "127.0.0.1"  # to name in kubeconfigs
-    base_port: int = 0  # of the first cluster, the next one has the next port; 0: free ports
-    tls: bool = True
+    kubeconfig_dir: Path
+    seed: int
+    rate: float  # events per minute in each cluster; 0: nothing happens by itself
+    speed: float  # simulated seconds per second
+    host: str  # to listen on
+    advertise_host: str  # to name in kubeconfigs
+    base_port: int  # of the first cluster, the next one has the next port; 0: free ports
+    tls: bool
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:

@@ -4,21 +4,32 @@ import importlib.metadata
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.core
 
 from summit_standalone.errors import StandaloneError
 
 DEFAULT_CONFIG = Path("config/datacenters.yaml")
 DEFAULT_PORT = 3001
 
+
+class _Commands(typer.core.TyperGroup):
+    def invoke(self, context: Any) -> Any:
+        """Print an error that a person can fix, without a traceback, and end with exit code 1."""
+        try:
+            return super().invoke(context)
+        except StandaloneError as error:
+            sys.stderr.write(f"summit-connect: {error}\n")
+            raise typer.Exit(1) from error
+
+
 app = typer.Typer(
+    cls=_Commands,
     name="summit-connect",
     help="Inventory and control plane for KubeVirt virtual machines in many clusters.",
     no_args_is_help=True,
@@ -98,11 +109,10 @@ def serve_backend(
     from summit_standalone.directory import default_data_dir
     from summit_standalone.serve import Options, run, serve
 
-    with _errors_printed():
-        path = _usable_config(config) if watch_vms else None
-        _configure_log()
-        check_settings(os.environ.get("DATABASE_URL"))
-        run(Options(data_dir or default_data_dir(), host, port, path), serve)
+    path = _usable_config(config) if watch_vms else None
+    _configure_log()
+    check_settings(os.environ.get("DATABASE_URL"))
+    run(Options(data_dir or default_data_dir(), host, port, path), serve)
 
 
 @app.command()
@@ -113,10 +123,9 @@ def demo(*, port: PortOption = DEFAULT_PORT, data_dir: DataDirOption = None, hos
     from summit_standalone.instance import demo_data_dir
     from summit_standalone.serve import Options, run
 
-    with _errors_printed():
-        _configure_log()
-        check_settings()
-        run(Options(data_dir or demo_data_dir(), host, port, None), work)
+    _configure_log()
+    check_settings()
+    run(Options(data_dir or demo_data_dir(), host, port, None), work)
 
 
 @token_app.command("new")
@@ -137,11 +146,10 @@ def new_token(
     """Make a token and print it once, with the line for the access file (API_ACCESS_FILE), which has only its hash."""
     from summit_standalone.commands.access import entry
 
-    with _errors_printed():
-        token, line = entry(name=name, role=role, datacenters=datacenter, namespaces=namespace, expires=expires)
-        sys.stderr.write(f"Put this line below 'tokens:' in the access file (API_ACCESS_FILE):\n\n{line}\n\n")
-        sys.stderr.write("The token, which is shown only now:\n\n")
-        typer.echo(token)
+    token, line = entry(name=name, role=role, datacenters=datacenter, namespaces=namespace, expires=expires)
+    sys.stderr.write(f"Put this line below 'tokens:' in the access file (API_ACCESS_FILE):\n\n{line}\n\n")
+    sys.stderr.write("The token, which is shown only now:\n\n")
+    typer.echo(token)
 
 
 @app.command()
@@ -159,15 +167,13 @@ def status(*, output: OutputOption = Output.TEXT, data_dir: DataDirOption = None
     """Print the addresses, processes and tables of what runs here. The exit code is 1 if nothing runs."""
     import asyncio
 
-    from summit_standalone.commands.applied import read_applied
-    from summit_standalone.commands.status import as_text
+    from summit_standalone.commands.status import as_text, read_applied
     from summit_standalone.instance import read_state
 
-    with _errors_printed():
-        state = read_state(data_dir)
-        if url := state.get("databaseUrl"):
-            state["applied"] = asyncio.run(read_applied(url))
-        typer.echo(json.dumps(state, indent=2) if output is Output.JSON else as_text(state))
+    state = read_state(data_dir)
+    if url := state.get("databaseUrl"):
+        state["applied"] = asyncio.run(read_applied(url))
+    typer.echo(json.dumps(state, indent=2) if output is Output.JSON else as_text(state))
 
 
 @app.command()
@@ -180,10 +186,9 @@ def rebuild(*, output: OutputOption = Output.TEXT, data_dir: DataDirOption = Non
 
     from summit_standalone.commands.rebuilding import rebuild_tables
 
-    with _errors_printed():
-        _configure_log()
-        rebuilt = asyncio.run(rebuild_tables(data_dir))
-        typer.echo(rebuilt.as_json() if output is Output.JSON else rebuilt.as_text())
+    _configure_log()
+    rebuilt = asyncio.run(rebuild_tables(data_dir))
+    typer.echo(rebuilt.as_json() if output is Output.JSON else rebuilt.as_text())
 
 
 @app.command()
@@ -201,9 +206,8 @@ def sub(
     from summit_standalone.commands.subscribe import subscribe
     from summit_standalone.instance import read_state
 
-    with _errors_printed():
-        address = server or str(read_state(data_dir)["natsUrl"])
-        asyncio.run(subscribe(address, subject, count=count, raw=raw))
+    address = server or str(read_state(data_dir)["natsUrl"])
+    asyncio.run(subscribe(address, subject, count=count, raw=raw))
 
 
 @app.command()
@@ -226,13 +230,9 @@ def retire(
     from summit_standalone.commands import retire as retiring
     from summit_standalone.instance import read_state
 
-    with _errors_printed():
-        address = server or str(read_state(data_dir)["natsUrl"])
-        retired = asyncio.run(retiring.retire(address, datacenter, cluster))
-        for name, vms in retired.clusters:
-            typer.echo(f"cluster {name} (datacenter: {datacenter}) is retired with {vms} VMs")
-        if retired.datacenter:
-            typer.echo(f"datacenter {datacenter} is retired")
+    address = server or str(read_state(data_dir)["natsUrl"])
+    for sentence in asyncio.run(retiring.retire(address, datacenter, cluster)):
+        typer.echo(sentence)
 
 
 def _config_file(config: Path) -> Path:
@@ -271,13 +271,3 @@ def _configure_log() -> None:
     except SettingsError as error:
         raise StandaloneError(str(error)) from error
     log.configure(settings.log_level, settings.log_format)
-
-
-@contextmanager
-def _errors_printed() -> Iterator[None]:
-    """Print an error that a person can fix, without a traceback, and end with exit code 1."""
-    try:
-        yield
-    except StandaloneError as error:
-        sys.stderr.write(f"summit-connect: {error}\n")
-        raise typer.Exit(1) from error

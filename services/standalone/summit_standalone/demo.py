@@ -19,7 +19,7 @@ import yaml
 from summit_api.access.tokens import new_token
 from summit_standalone.backend import needs_no_token, servers, service, services
 from summit_standalone.embedded.child import kept_running
-from summit_standalone.embedded.polling import poll
+from summit_standalone.embedded.server_process import poll
 from summit_standalone.errors import StandaloneError
 from summit_standalone.instance import OWN_FILES, Instance
 from summit_standalone.serve import Options
@@ -115,14 +115,10 @@ async def _until_simulated(kubeconfigs: Path, *, clusters: int) -> None:
     """Wait for the kubeconfigs: a watcher that starts too early tries again, but only after a while."""
 
     async def all_there() -> bool:
-        return _count(kubeconfigs) >= clusters
+        return len(list(kubeconfigs.glob("*.kubeconfig"))) >= clusters  # noqa: ASYNC240  a directory of ours
 
     if not await poll(all_there, READY_SECONDS):
         raise StandaloneError(f"the simulated clusters did not start within {READY_SECONDS:.0f} s: see the lines above")
-
-
-def _count(kubeconfigs: Path) -> int:
-    return len(list(kubeconfigs.glob("*.kubeconfig")))
 
 
 async def _until_served(instance: Instance, token: str) -> int:

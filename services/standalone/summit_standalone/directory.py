@@ -3,21 +3,25 @@
 lock                  held while an instance runs
 state.json            what runs now (see `instance`)
 nats/, postgres/      data, log, port and lock of the embedded servers
+
+The holder of a lock writes its process id into the file, and the kernel releases the lock when that process ends. A
+lock belongs to the open file (flock(2)), so a child that inherits the descriptor holds it as well.
 """
 
+import fcntl
 import os
 import pwd
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from summit_standalone.embedded.file_lock import holder, open_lock, sign, try_lock
 from summit_standalone.errors import StandaloneError
 
 LOCK = "lock"
 LOCK_SECONDS = 0.3
 """Longer than the moment for which `status` takes the lock to look at it."""
+_PID_BYTES = 20
 
 
 def default_data_dir() -> Path:
@@ -93,6 +97,32 @@ def closed(path: Path, error: OSError) -> StandaloneError:
     return StandaloneError(
         f"{path} cannot be opened: {error.strerror}; run as its owner, or name another directory with --data-dir"
     )
+
+
+def open_lock(path: Path, *, create: bool = True) -> int:
+    """A descriptor to lock, which no child inherits unasked. Raises OSError."""
+    return os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0), 0o600)
+
+
+def try_lock(lock: int, *, shared: bool = False) -> bool:
+    """Take the lock; False when another holds it."""
+    try:
+        fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def sign(lock: int, pid: int) -> None:
+    """Note that process `pid` holds the lock."""
+    with suppress(OSError):  # a full disk: the lock is held, but its holder is unknown
+        os.pwrite(lock, f"{pid:<{_PID_BYTES}}".encode(), 0)
+
+
+def holder(lock: int) -> int | None:
+    """The process that holds the lock, or held it last; None if that is unknown."""
+    noted = os.pread(lock, _PID_BYTES, 0)
+    return int(noted) if noted.strip().isdigit() else None
 
 
 def _owner(path: Path) -> str:

@@ -6,8 +6,7 @@ from support.projecting import Readings, projector, projector_settings, publishe
 from support.published import vm_event
 
 from summit_models.subject import ingest, subject_of
-from summit_standalone.commands.applied import read_applied
-from summit_standalone.commands.status import as_text
+from summit_standalone.commands.status import as_text, read_applied
 
 STATE = {"api": "http://127.0.0.1:3001", "dataDir": "/data", "processes": []}
 

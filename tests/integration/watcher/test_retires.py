@@ -181,8 +181,13 @@ async def test_a_datacenter_that_was_removed_as_a_whole_is_retired_by_command(
             await retire(nats_url, "dc-kista", None, at_once)
         with pytest.raises(StandaloneError, match=r"'\*' is not the id of a datacenter"):
             await retire(nats_url, "*", None, at_once)
-        assert await retire(nats_url, "dc-solna", "vulcan", at_once) == ([("vulcan", 1)], False)
-        assert await retire(nats_url, "dc-solna", None, at_once) == ([("romulus", 1)], True)
+        assert await retire(nats_url, "dc-solna", "vulcan", at_once) == [
+            "cluster vulcan (datacenter: dc-solna) is retired with 1 VMs"
+        ]
+        assert await retire(nats_url, "dc-solna", None, at_once) == [
+            "cluster romulus (datacenter: dc-solna) is retired with 1 VMs",
+            "datacenter dc-solna is retired",
+        ]
         await retired(log, "romulus")
         assert living(log) == set()
         await until(lambda: (clusters_of(log, "dc-solna"), is_retired(log, "dc-solna")) == ([], True))

@@ -14,18 +14,17 @@ from summit_simulator.objects.manifest import Manifest
 Credential = Literal["token", "token-file", "certificate"]
 
 
-def render(*, name: str, server: str, user: Manifest, ca_pem: bytes | None, namespace: str | None = None) -> Manifest:
+def render(*, name: str, server: str, user: Manifest, ca_pem: bytes | None) -> Manifest:
     """A kubeconfig with one cluster, one user and one context, all named alike."""
     cluster: Manifest = {"server": server}
     if ca_pem is not None:
         cluster["certificate-authority-data"] = embedded(ca_pem)
-    context = {"cluster": name, "user": name} | ({"namespace": namespace} if namespace else {})
     return {
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": name,
         "clusters": [{"name": name, "cluster": cluster}],
-        "contexts": [{"name": name, "context": context}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
         "users": [{"name": name, "user": user}],
     }
 

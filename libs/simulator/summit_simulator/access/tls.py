@@ -60,11 +60,9 @@ class CertificateAuthority:
         alternatives = x509.SubjectAlternativeName([_alternative(name) for name in names])
         return self._issue(_subject("kube-apiserver"), ExtendedKeyUsageOID.SERVER_AUTH, valid_for, alternatives)
 
-    def issue_client(
-        self, user: str, *, groups: Sequence[str] = (), valid_for: timedelta = timedelta(days=365)
-    ) -> KeyPair:
-        """A client certificate: the common name is the user, organizations are groups."""
-        return self._issue(_subject(user, groups), ExtendedKeyUsageOID.CLIENT_AUTH, valid_for, None)
+    def issue_client(self, user: str, *, valid_for: timedelta = timedelta(days=365)) -> KeyPair:
+        """A client certificate, whose common name is the user."""
+        return self._issue(_subject(user), ExtendedKeyUsageOID.CLIENT_AUTH, valid_for, None)
 
     def _issue(
         self,
@@ -110,9 +108,8 @@ def server_context(authority: CertificateAuthority, pair: KeyPair) -> ssl.SSLCon
     return context
 
 
-def _subject(name: str, groups: Sequence[str] = ()) -> x509.Name:
-    attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
-    return x509.Name([*attributes, x509.NameAttribute(NameOID.COMMON_NAME, name)])
+def _subject(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
 def _alternative(name: str) -> x509.GeneralName:

@@ -6,7 +6,6 @@ whether another watcher declares it.
 """
 
 import asyncio
-from typing import NamedTuple
 
 from nats.aio.client import Client
 from pydantic import SecretStr
@@ -22,19 +21,8 @@ from summit_watcher.log.liveness import is_silent
 from summit_watcher.settings import TIMES, WatcherTimes
 
 
-class Retired(NamedTuple):
-    cluster: ClusterName
-    vms: int
-
-
-class Retirement(NamedTuple):
-    clusters: list[Retired]
-    datacenter: bool
-    """Whether the datacenter itself is retired as well."""
-
-
-async def retire(server: str, datacenter: str, cluster: str | None, times: WatcherTimes = TIMES) -> Retirement:
-    """Retire one cluster of a datacenter, or all and the datacenter itself.
+async def retire(server: str, datacenter: str, cluster: str | None, times: WatcherTimes = TIMES) -> list[str]:
+    """Retire one cluster of a datacenter, or all and the datacenter itself; one sentence for each.
 
     Raises StandaloneError when there is nothing to retire, or a watcher still reports it.
     """
@@ -44,9 +32,11 @@ async def retire(server: str, datacenter: str, cluster: str | None, times: Watch
         id_ = DatacenterId(datacenter)
         names = await _chosen(client, id_, cluster, times)
         async with publishing(client) as publisher:
-            clusters = [Retired(name, await retirement.retire(client, publisher, id_, name)) for name in names]
-        retired = Retirement(clusters, cluster is None and await retirement.retire_empty(client, id_))
-        if not clusters and not retired.datacenter:
+            vms = {name: await retirement.retire(client, publisher, id_, name) for name in names}
+        retired = [f"cluster {name} (datacenter: {id_}) is retired with {count} VMs" for name, count in vms.items()]
+        if cluster is None and await retirement.retire_empty(client, id_):
+            retired.append(f"datacenter {id_} is retired")
+        if not retired:
             raise StandaloneError(f"the log has no datacenter {datacenter!r} that is not retired")
         return retired
     finally:

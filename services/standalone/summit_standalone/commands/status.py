@@ -1,13 +1,71 @@
 """`summit-connect status`: the addresses and processes of an instance and the state of its tables, for people."""
 
+import asyncio
+import textwrap
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
+import asyncpg
+from pydantic import SecretStr
+
+from summit_runtime import database
 from summit_runtime.settings import public_address
 from summit_standalone.commands.table import render
 
+NEWEST = 10
+ANSWER_SECONDS = 3.0
+"""A server that starts or is stuck must not keep `status` from printing the rest."""
+
 REASON_LENGTH = 100
 """A line of a terminal; the whole sentence is in the JSON and in the table `dead_letters`."""
+
+_CHECKPOINT = "SELECT revision, applied_at FROM checkpoint"
+_COUNT = "SELECT count(*) FROM dead_letters"
+_NEWEST = (  # by its key
+    "SELECT revision, subject, reason, dead_lettered_at FROM dead_letters ORDER BY revision DESC LIMIT $1"
+)
+
+
+async def read_applied(url: str) -> Mapping[str, Any]:
+    """The revision, its time and the dead letters; or, under `error`, why they cannot be read."""
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return await _read(url)
+    except asyncpg.UndefinedTableError:
+        return {"error": "the projector has not made the tables yet"}
+    except database.OUTAGE as error:
+        reason = str(error) or f"not within {ANSWER_SECONDS:g} s"
+        return {"error": f"Postgres does not answer: {reason}"}
+
+
+async def _read(url: str) -> Mapping[str, Any]:
+    connection = await database.connect(SecretStr(url), application="summit-status")
+    try:
+        checkpoint = await connection.fetchrow(_CHECKPOINT)
+        newest = await connection.fetch(_NEWEST, NEWEST)
+        return {
+            "revision": checkpoint["revision"] if checkpoint else 0,
+            "appliedAt": _utc(checkpoint["applied_at"]) if checkpoint else None,
+            "setAside": {
+                "count": await connection.fetchval(_COUNT),
+                "newest": [
+                    {
+                        "revision": row["revision"],
+                        "subject": row["subject"],
+                        "reason": row["reason"],
+                        "setAsideAt": _utc(row["dead_lettered_at"]),
+                    }
+                    for row in newest
+                ],
+            },
+        }
+    finally:
+        connection.terminate()
+
+
+def _utc(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def as_text(state: Mapping[str, Any]) -> str:
@@ -32,11 +90,13 @@ def _applied(applied: Mapping[str, Any]) -> list[str]:
         return [f"tables: {error}"]
     letters = applied["setAside"]
     row = (applied["revision"], applied["appliedAt"], letters["count"])
-    events = [(event["revision"], event["subject"], _one_line(event["reason"])) for event in letters["newest"]]
+    events = [
+        (event["revision"], event["subject"], textwrap.shorten(event["reason"], REASON_LENGTH, placeholder=" …"))
+        for event in letters["newest"]
+    ]
     shown = [render(("APPLIED REVISION", "AT", "DEAD LETTERS"), [row])]
     return shown + ([render(("DEAD LETTER", "SUBJECT", "REASON"), events)] if events else [])
 
 
-def _one_line(reason: str) -> str:
-    line = " ".join(reason.split())
-    return line if len(line) <= REASON_LENGTH else f"{line[: REASON_LENGTH - 1]}…"
+def _short(reason: str) -> str:
+    return textwrap.shorten(reason, REASON_LENGTH, placeholder=" …")

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -16,12 +17,16 @@ from pathlib import Path
 from summit_runtime.backoff import Backoff
 from summit_runtime.waiting import wait
 from summit_standalone.embedded.before_exec import before_exec
-from summit_standalone.embedded.relay import relay
 
 logger = logging.getLogger("summit.standalone")
 
 LAST_LINES_SECONDS = 1.0
 """How long to wait for the last log lines of an ended child: a grandchild may hold its end of the pipe open."""
+CHUNK_BYTES = 64 * 1024
+LONGEST_LINE_BYTES = 1024 * 1024
+"""A longer line is cut: a child must not fill our memory by never ending one."""
+NAME_WIDTH = 9
+"""The length of `simulator` and `projector`, so that the lines of all children are aligned."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,7 @@ class Child:
             if output:
                 output.close()
         if self._process.stdout:
-            self._relay = asyncio.create_task(relay(self._process.stdout, program.name))
+            self._relay = asyncio.create_task(_relay(self._process.stdout, program.name))
         self._change(ChildState.RUNNING)
 
     async def keep_running(self) -> None:
@@ -208,3 +213,26 @@ async def all_kept_running(programs: Sequence[Program], report: Report = ignore)
         async with asyncio.TaskGroup() as tasks:
             for stack in stacks:
                 tasks.create_task(stack.aclose())
+
+
+async def _relay(stream: asyncio.StreamReader, name: str) -> None:
+    """Write the log lines of a child to our stderr, under its name. A stderr without a reader stops nothing."""
+    # Lines for machines stay as they are: they carry the name of their logger.
+    prefix = b"" if os.environ.get("LOG_FORMAT") == "json" else f"{name:<{NAME_WIDTH}} | ".encode()
+    rest = b""
+    while chunk := await stream.read(CHUNK_BYTES):
+        *lines, rest = (rest + chunk).split(b"\n")
+        _write(prefix, lines)
+        if len(rest) > LONGEST_LINE_BYTES:
+            _write(prefix, [rest])
+            rest = b""
+    if rest:
+        _write(prefix, [rest])
+
+
+def _write(prefix: bytes, lines: list[bytes]) -> None:
+    try:
+        sys.stderr.write(b"".join(prefix + line + b"\n" for line in lines).decode(errors="replace"))
+        sys.stderr.flush()
+    except OSError:  # `summit-connect … 2>&1 | head`: the reader is gone, the services go on
+        return

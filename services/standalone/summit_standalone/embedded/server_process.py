@@ -4,21 +4,22 @@ The child inherits a file lock, so a server that outlives a killed parent is fou
 still holds, and is stopped before a second one touches the same data. The user who starts it owns the directory.
 """
 
+import asyncio
 import contextlib
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from summit_standalone.directory import holder, open_lock, sign, try_lock
 from summit_standalone.embedded.child import Child, ChildState, Program, Report, kept_running
-from summit_standalone.embedded.file_lock import holder, open_lock, sign, try_lock
-from summit_standalone.embedded.polling import poll
 from summit_standalone.errors import StandaloneError
 
 HOST = "127.0.0.1"
+POLL_SECONDS = 0.01
 START_SECONDS = 60.0
 """Both servers are ready within a second; recovery after a power failure reads their logs first."""
 LEFTOVER_SECONDS = 8.0
@@ -67,6 +68,16 @@ async def running(
 
     async with kept_running(replace(server, log=log, inherits=(lock,)), on_change, until_ready):
         yield
+
+
+async def poll(question: Callable[[], Awaitable[int]], seconds: float) -> int:
+    """Wait for what has no event: ask until the answer is not 0, and return it; 0 when it still is after `seconds`."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while not (answer := await question()):  # noqa: ASYNC110  there is no event to wait for
+                await asyncio.sleep(POLL_SECONDS)
+            return answer
+    return 0
 
 
 def choose_port(directory: Path, preferred: int = 0) -> int:
