@@ -1,20 +1,19 @@
 """Fixtures of the end-to-end tests."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 from support.pipeline import Pipeline, running, write_config
 
-from summit_simulator.cluster import SimulatedCluster
+from summit_simulator.cluster import SimulatedCluster, simulated_clusters
 
 
 @pytest.fixture
 async def clusters() -> AsyncIterator[list[SimulatedCluster]]:
     """Two clusters whose time only passes when a test says so."""
-    async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(SimulatedCluster(name)) for name in ("vulcan", "romulus")]
+    async with simulated_clusters("vulcan", "romulus") as clusters:
+        yield clusters
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import httpx2
+import pytest
 from support.standalone_command import command, free_port, is_running, run, running
 from support.waiting import until
 
@@ -32,25 +33,17 @@ async def test_demo_shows_virtual_machines_and_lines_that_work(tmp_path: Path) -
     assert [pid for pid in pids.values() if is_running(pid)] == []
 
 
-def test_demo_refuses_a_directory_with_other_data(tmp_path: Path) -> None:
-    """It removes only the data of an earlier demo."""
-    (tmp_path / "postgres").mkdir()
-    answer = command("demo", "--data-dir", tmp_path, "--port", str(free_port()))
-    assert answer.returncode == 1
-    assert "is not that of a demo" in answer.stderr
-    assert (tmp_path / "postgres").exists()
-
-
-def test_demo_does_not_overwrite_the_datacenters_of_an_ordinary_directory(tmp_path: Path) -> None:
-    """`--data-dir config` is a slip; the message names the file it found there."""
-    (tmp_path / "datacenters.yaml").write_text("datacenters: []\n")
+@pytest.mark.parametrize("kept", ["postgres", "datacenters.yaml"])
+def test_demo_refuses_a_directory_with_other_data(tmp_path: Path, kept: str) -> None:
+    """It removes only the data of an earlier demo. `--data-dir config` is a slip; the message names the file there."""
+    (tmp_path / kept).write_text("datacenters: []\n")
     answer = command("demo", "--data-dir", tmp_path, "--port", str(free_port()))
     assert answer.returncode == 1
     assert answer.stderr == (
         f"summit-connect: data directory {tmp_path} is not that of a demo, which would overwrite what is there "
-        "(datacenters.yaml): name a new or an empty one with --data-dir\n"
+        f"({kept}): name a new or an empty one with --data-dir\n"
     )
-    assert (tmp_path / "datacenters.yaml").read_text() == "datacenters: []\n"
+    assert (tmp_path / kept).read_text() == "datacenters: []\n"
 
 
 def environment_of(pid: int) -> bytes:

@@ -15,10 +15,11 @@ Clusters = list[SimulatedCluster]
 
 
 async def test_vms_of_all_clusters_are_served_with_their_values(pipeline: Pipeline, clusters: Clusters) -> None:
-    """Size, placement, address and status of a running VM, and of a stopped one of the same name elsewhere."""
+    """A running VM, a stopped one of the same name elsewhere, and one whose memory cannot be read."""
     vulcan, romulus = clusters
     running = vulcan.create_vm("web", namespace="prod", cores=2, memory="4Gi", disks=("20Gi", "10Gi"))
     romulus.create_vm("web", namespace="prod", cores=8, memory="8Gi")
+    vulcan.create_vm("odd", namespace="test", memory="much")
     await romulus.settle()
     await vulcan.start(running)
     instance = vulcan.vmi(running)
@@ -37,8 +38,10 @@ async def test_vms_of_all_clusters_are_served_with_their_values(pipeline: Pipeli
     assert one["nodeName"] == instance["status"]["nodeName"]
     assert one["ip"] == instance["status"]["interfaces"][0]["ipAddress"]
     assert (other["cluster"], other["cpu"], other["memory"], other["nodeName"]) == ("romulus", 8, 8192, None)
+    (odd,) = (await pipeline.get("/api/v1/vms?namespace=test"))["items"]
+    assert (odd["memory"], odd["problems"]) == (None, ["memory: quantity 'much' is invalid"])
     status = await pipeline.get("/api/v1/status")
-    assert (status["datacenters"], status["total_vms"], status["running_vms"], status["stopped_vms"]) == (2, 2, 1, 1)
+    assert (status["datacenters"], status["total_vms"], status["running_vms"], status["stopped_vms"]) == (2, 3, 1, 2)
 
 
 async def test_creates_changes_and_deletes_are_followed(pipeline: Pipeline, clusters: Clusters) -> None:
@@ -127,13 +130,14 @@ async def _clusters(pipeline: Pipeline) -> list[dict[str, Any]]:
 
 
 async def test_what_was_edited_by_hand_outlives_a_start(pipeline: Pipeline, clusters: Clusters) -> None:
-    """A starting watcher declares its datacenters and lists its clusters, and reverts no edit."""
+    """A starting watcher declares its datacenters and lists its clusters, reverts no edit and touches no VM."""
     declared = "/api/v1/admin/datacenters/dc-solna"
 
     async def datacenters() -> dict[str, str]:
         return {dc["id"]: dc["name"] for dc in (await pipeline.get("/api/v1/datacenters"))["datacenters"]}
 
-    await until(datacenters, lambda names: "dc-solna" in names)
+    clusters[0].create_vm("resident", namespace="prod")
+    before = (await until(pipeline.vms, lambda vms: "resident" in vms))["resident"]
     edited = await until(
         lambda: pipeline.api.patch(declared, json={"name": "Solna North"}), lambda answer: answer.status_code == 200
     )
@@ -144,5 +148,6 @@ async def test_what_was_edited_by_hand_outlives_a_start(pipeline: Pipeline, clus
     await pipeline.start("watcher")
     clusters[0].create_vm("web", namespace="prod")
     vms = await until(pipeline.vms, lambda vms: "web" in vms)
-    assert vms.keys() == {"web", "by-hand"}
+    assert vms.keys() == {"web", "by-hand", "resident"}
+    assert vms["resident"]["revision"] == before["revision"]
     assert (await datacenters())["dc-solna"] == "Solna North"

@@ -1,4 +1,4 @@
-"""Real clients work against a simulated cluster: kubectl, and the official Python client."""
+"""kubectl works against a simulated cluster."""
 
 import asyncio
 import os
@@ -7,8 +7,6 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 import pytest
-from kubernetes import client as kubernetes
-from kubernetes import config
 from support.waiting import until
 
 from summit_simulator import SimulatedCluster
@@ -77,20 +75,3 @@ async def test_kubectl_explains_errors(kubectl: Kubectl, cluster: SimulatedClust
     assert "NotFound" in await kubectl("get", "vm", "nope", "-n", "prod", code=1)
     cluster.access.forbid("list", "virtualmachines")
     assert "Forbidden" in await kubectl("get", "vm", "-A", code=1)
-
-
-async def test_the_python_client_lists_and_deletes(cluster: SimulatedCluster, tmp_path: Path) -> None:
-    """Kubeconfig, CA and token are understood by the official client."""
-    path = cluster.write_kubeconfig(tmp_path / "kubeconfig")
-
-    def talk() -> tuple[int, list[str], str]:
-        with config.new_client_from_config(str(path)) as api:
-            custom = kubernetes.CustomObjectsApi(api)
-            listed = custom.list_cluster_custom_object("kubevirt.io", "v1", "virtualmachines")
-            names = [item["metadata"]["name"] for item in listed["items"]]
-            with pytest.raises(kubernetes.ApiException) as raised:
-                custom.get_namespaced_custom_object("kubevirt.io", "v1", "prod", "virtualmachines", "nope")
-            system = kubernetes.CoreV1Api(api).read_namespace("kube-system")
-            return raised.value.status, names, system.metadata.uid
-
-    assert await asyncio.to_thread(talk) == (404, ["web"], cluster.uid)

@@ -1,10 +1,8 @@
 """The simulator as a process: configured by the environment, one line per cluster, gone at SIGTERM."""
 
 import asyncio
-import base64
 import os
 import signal
-import ssl
 import sys
 from pathlib import Path
 
@@ -24,6 +22,7 @@ async def test_it_writes_kubeconfigs_serves_and_stops_quickly(tmp_path: Path) ->
         "SIMULATOR_KUBECONFIG_DIR": str(tmp_path),
         "SIMULATOR_ADVERTISE_HOST": "localhost",
         "SIMULATOR_RATE": "600",
+        "SIMULATOR_TLS": "false",
     }
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "summit_simulator"), env=environment, stdout=asyncio.subprocess.PIPE
@@ -32,33 +31,18 @@ async def test_it_writes_kubeconfigs_serves_and_stops_quickly(tmp_path: Path) ->
     async with asyncio.timeout(30):
         lines = [(await process.stdout.readline()).decode() for _ in range(2)]
     assert [line.split(" at ")[0] for line in lines] == ["cluster fra-1: 5 VMs", "cluster sto-1: 3 VMs"]
-    assert _written(tmp_path) == ["fra-1.kubeconfig", "sto-1.kubeconfig"]
-    user, server, trust = _access(tmp_path / "fra-1.kubeconfig")
-    assert server.startswith("https://localhost:")
+    assert (tmp_path / "sto-1.kubeconfig").exists()
+    kubeconfig = yaml.safe_load((tmp_path / "fra-1.kubeconfig").read_text())
+    server, token = kubeconfig["clusters"][0]["cluster"]["server"], kubeconfig["users"][0]["user"]["token"]
+    assert server.startswith("http://localhost:")
     async with (
-        aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust), headers=user) as session,
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session,
         session.get(f"{server}/apis/kubevirt.io/v1/virtualmachines", params={"watch": "1"}) as response,
     ):
         assert (await response.content.readline()).startswith(b'{"type":"ADDED"')
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(2):
             assert await process.wait() == 0
-
-
-def _access(path: Path) -> tuple[dict[str, str], str, ssl.SSLContext]:
-    kubeconfig = yaml.safe_load(path.read_text())
-    cluster = kubeconfig["clusters"][0]["cluster"]
-    trust = ssl.create_default_context(cafile=None, cadata=_pem(cluster["certificate-authority-data"]))
-    token = kubeconfig["users"][0]["user"]["token"]
-    return {"Authorization": f"Bearer {token}"}, cluster["server"], trust
-
-
-def _written(directory: Path) -> list[str]:
-    return sorted(path.name for path in directory.iterdir())
-
-
-def _pem(data: str) -> str:
-    return base64.b64decode(data).decode()
 
 
 async def test_a_wrong_variable_stops_it_with_a_sentence(tmp_path: Path) -> None:

@@ -60,21 +60,17 @@ async def test_a_child_that_will_not_stop_is_killed(caplog: pytest.LogCaptureFix
     assert "sample did not stop within 0.1 s: killed" in caplog.text
 
 
-async def test_lines_of_a_child_carry_its_name(capsys: pytest.CaptureFixture[str]) -> None:
-    """The last line of a child that has ended has it as well, even without an end of line."""
+@pytest.mark.parametrize(
+    ("log_format", "lines"), [("text", "sample    | one\nsample    | two\n"), ("json", "one\ntwo\n")]
+)
+async def test_lines_of_a_child_carry_its_name(
+    log_format: str, lines: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So does the last line of a child that has ended, even without an end. Lines for machines stay as they are."""
+    monkeypatch.setenv("LOG_FORMAT", log_format)
     async with kept_running(program("import sys; sys.stderr.write('one\\ntwo')")) as child:
         await until(lambda: child.state is ChildState.BACKOFF)
-    assert capsys.readouterr().err.startswith("sample    | one\nsample    | two\n")
-
-
-async def test_lines_for_machines_stay_as_they_are(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With LOG_FORMAT=json every line is one document: the child's own logger names are inside."""
-    monkeypatch.setenv("LOG_FORMAT", "json")
-    async with kept_running(program("print('{}')")) as child:
-        await until(lambda: child.state is ChildState.BACKOFF)
-    assert capsys.readouterr().err == "{}\n"
+    assert capsys.readouterr().err.startswith(lines)
 
 
 async def test_a_program_that_is_not_there_is_an_error_at_once() -> None:

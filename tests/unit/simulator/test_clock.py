@@ -22,12 +22,3 @@ def test_timers_fire_in_order_at_their_own_time() -> None:
     clock.advance(10)
     assert fired == [(name, EPOCH + timedelta(seconds=at)) for name, at in (("first", 2), ("second", 3), ("third", 5))]
     assert clock.now() == EPOCH + timedelta(seconds=10)
-
-
-def test_nothing_is_due_when_nothing_is_set() -> None:
-    """A cancelled timer does not count."""
-    clock = Clock()
-    timer = clock.call_after(3, lambda: None)
-    assert round(clock.next_due() or 0) == 3
-    timer.cancel()
-    assert clock.next_due() is None

@@ -5,9 +5,7 @@ from typing import Any
 import pytest
 
 from summit_simulator.controllers.decisions import (
-    MAX_PARALLEL_MIGRATIONS,
     next_machine_step,
-    next_migration_step,
     without_own_finalizers,
 )
 from summit_simulator.controllers.machine_status import printable_status
@@ -84,21 +82,3 @@ def test_the_next_step_of_a_machine(vm: Any, vmi: Any, action: str | None) -> No
 def test_the_first_rule_that_matches_is_printed(vm: Any, vmi: Any, status: str) -> None:
     """In the order of KubeVirt's setPrintableStatus."""
     assert printable_status(vm, vmi) == status
-
-
-def test_a_pending_migration_waits_for_room() -> None:
-    """No step, and so no timer, while five others run."""
-    migration = {"metadata": {"uid": "m"}, "status": {"phase": "Pending"}}
-    vmi = _vmi("Running")
-    full = next_migration_step(migration, vmi, active_migrations=MAX_PARALLEL_MIGRATIONS)
-    room = next_migration_step(migration, vmi, active_migrations=0)
-    assert full is None
-    assert room is not None
-    assert room.action == "advance migration"
-
-
-def test_a_migration_of_a_lost_instance_is_aborted() -> None:
-    """At once, whatever its phase."""
-    step = next_migration_step({"metadata": {"uid": "m"}, "status": {"phase": "Running"}}, None, active_migrations=1)
-    assert step is not None
-    assert (step.action, step.after_seconds) == ("abort migration", 0)
