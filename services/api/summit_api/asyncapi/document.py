@@ -151,9 +151,9 @@ def _message(name: str) -> dict[str, Any]:
         "contentType": CLOUD_EVENT if is_event else "application/json",
         "payload": _reference("schemas", name),
         "examples": [
-            {"name": example.summary, "payload": json.loads(example.message.model_dump_json())}
-            for example in EXAMPLES
-            if type(example.message).__name__ == name
+            {"name": summary, "payload": json.loads(message.model_dump_json())}
+            for summary, message in EXAMPLES.items()
+            if type(message).__name__ == name
         ],
         **({"headers": _HEADERS} if is_event else {}),
     }

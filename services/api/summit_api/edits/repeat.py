@@ -14,7 +14,6 @@ from nats.aio.client import Client
 from summit_api.edits import datacenter as datacenters
 from summit_api.edits import target
 from summit_api.edits import vm as vms
-from summit_api.query import editable
 from summit_api.query.errors import QueryError
 from summit_api.query.read_transaction import ReadModels
 from summit_api.settings import ApiTimes
@@ -35,12 +34,12 @@ async def keep_repeating(client: Client, read_models: ReadModels, times: ApiTime
 async def repeat(client: Client, read_models: ReadModels, after_seconds: float) -> None:
     """Repeat once. Raises QueryError without Postgres, NotStoredError without NATS."""
     async with read_models.transaction() as transaction:
-        silent_vms = await editable.silent_vms(transaction, after_seconds)
-        silent_datacenters = await editable.silent_datacenters(transaction, after_seconds)
+        silent_vms = await target.silent_vms(transaction, after_seconds)
+        silent_datacenters = await target.silent_datacenters(transaction, after_seconds)
     now = datetime.now(UTC)
     repetitions: list[tuple[Event, Basis]] = [
-        *((vms.observed(known.state, known.revision, now), target.vm_basis(known)) for known in silent_vms),
-        *((datacenters.edited(d.state, d.revision, now), target.datacenter_basis(d)) for d in silent_datacenters),
+        *((vms.observed(state, basis.revision, now), basis) for state, basis in silent_vms),
+        *((datacenters.edited(state, basis.revision, now), basis) for state, basis in silent_datacenters),
     ]
     for event, basis in repetitions:
         with contextlib.suppress(ConflictError):  # the log has something newer

@@ -1,18 +1,27 @@
-"""The object of an edit, as the principal sees it, and the revision that the edit is based on.
+"""The object of an edit, as the principal sees it, and the state of the log that the edit is based on.
 
-Each opens and closes its own transaction: none is held while an event is on its way.
+Functions that open a transaction close it, too: none is held while an event is on its way.
 """
+
+from typing import Generic, NamedTuple, TypeVar
 
 from summit_api.access.principal import Scope
 from summit_api.edits.event_log import EditError
-from summit_api.query import editable
-from summit_api.query.editable import Editable
-from summit_api.query.read_transaction import ReadModels
+from summit_api.query.arguments import Arguments, where
+from summit_api.query.datacenters import SHOWN
+from summit_api.query.read_transaction import ReadModels, ReadTransaction
 from summit_models.contract import DatacenterId, Revision, Uid
 from summit_models.datacenter import Datacenter
 from summit_models.subject import datacenter_subject, unmanaged_vm_subjects
 from summit_models.vm import Vm
 from summit_runtime.nats.append import Basis
+
+T = TypeVar("T")
+
+
+class Editable(NamedTuple, Generic[T]):
+    state: T
+    basis: Basis
 
 
 class DatacenterNotFoundError(EditError):
@@ -30,7 +39,7 @@ class IdInUseError(EditError):
 async def datacenter(read_models: ReadModels, scope: Scope, id_: DatacenterId) -> Editable[Datacenter]:
     """Raises DatacenterNotFoundError with the original's sentence."""
     async with read_models.transaction() as transaction:
-        known = await editable.datacenter(transaction, scope, id_)
+        known = await find_datacenter(transaction, scope, id_)
     if known is None:
         raise DatacenterNotFoundError(f"datacenter {id_} not found")
     return known
@@ -39,7 +48,7 @@ async def datacenter(read_models: ReadModels, scope: Scope, id_: DatacenterId) -
 async def vm(read_models: ReadModels, scope: Scope, datacenter_id: DatacenterId, uid: Uid) -> Editable[Vm]:
     """Raises VmNotFoundError or DatacenterNotFoundError with the original's sentence."""
     async with read_models.transaction() as transaction:
-        known = await editable.vm(transaction, scope, datacenter_id, uid)
+        known = await find_vm(transaction, scope, datacenter_id, uid)
     if known is None:
         await datacenter(read_models, scope, datacenter_id)
         raise VmNotFoundError(f"vm {uid} not found in datacenter {datacenter_id}")
@@ -47,17 +56,65 @@ async def vm(read_models: ReadModels, scope: Scope, datacenter_id: DatacenterId,
 
 
 async def unused_id(read_models: ReadModels, uid: Uid) -> Basis:
-    """The basis of the first event of a VM with this id. Raises IdInUseError when another VM has it."""
+    """The basis of the first event of a VM with this id. Raises IdInUseError when any other VM has or had it.
+
+    An id can be used again when its VM was added by hand and removed. By the primary key, in all datacenters.
+    """
+    statement = "SELECT revision, deleted_at IS NOT NULL AND NOT managed FROM vms WHERE id = $1"
     async with read_models.transaction() as transaction:
-        used = await editable.used_id(transaction, uid)
-    if used and not used.free:
+        used = await transaction.fetch(statement, uid)
+    revision, is_free = used[0] if used else (Revision(0), True)
+    if not is_free:
         raise IdInUseError(f"another VM has the id {uid}: ids are unique in all datacenters")
-    return Basis(unmanaged_vm_subjects(uid), used.revision if used else Revision(0))
+    return Basis(unmanaged_vm_subjects(uid), revision)
 
 
-def datacenter_basis(known: Editable[Datacenter]) -> Basis:
-    return Basis(datacenter_subject(known.state.id), known.revision)
+async def find_datacenter(transaction: ReadTransaction, scope: Scope, id_: DatacenterId) -> Editable[Datacenter] | None:
+    """A datacenter that is shown, by the primary key."""
+    arguments = Arguments()
+    visible = scope.conditions(arguments.bind, datacenter="id", namespace=None)
+    found = await _datacenters(transaction, where([f"id = {arguments.bind(id_)}", SHOWN, *visible]), *arguments)
+    return next(iter(found), None)
 
 
-def vm_basis(known: Editable[Vm]) -> Basis:
-    return Basis(unmanaged_vm_subjects(known.state.id), known.revision)
+async def find_vm(transaction: ReadTransaction, scope: Scope, in_: DatacenterId, uid: Uid) -> Editable[Vm] | None:
+    """The living VM of that id in that datacenter, by the primary key."""
+    arguments = Arguments()
+    conditions = [f"id = {arguments.bind(uid)}", f"datacenter = {arguments.bind(in_)}", "deleted_at IS NULL"]
+    visible = where([*conditions, *scope.conditions(arguments.bind)])
+    return next(iter(await _vms(transaction, visible, *arguments)), None)
+
+
+async def first_to_migrate(transaction: ReadTransaction, scope: Scope) -> Editable[Vm] | None:
+    """The first running VM by datacenter and name, else the first VM. One scan, since this is a rare request."""
+    arguments = Arguments()
+    visible = where(["deleted_at IS NULL", *scope.conditions(arguments.bind)])
+    first = f"{visible} ORDER BY (status = 'running') DESC, datacenter, name, id LIMIT 1"
+    return next(iter(await _vms(transaction, first, *arguments)), None)
+
+
+_SILENT = "(observed_at < now() - make_interval(secs => $1) OR revision = 0)"
+"""Revision 0: the stream was replaced, and the new one does not have it."""
+
+
+async def silent_vms(transaction: ReadTransaction, seconds: float) -> list[Editable[Vm]]:
+    """VMs added by hand whose last event is older than this, or may not be in the log. Index vms_unmanaged."""
+    return await _vms(transaction, f"WHERE NOT managed AND deleted_at IS NULL AND {_SILENT}", seconds)
+
+
+async def silent_datacenters(transaction: ReadTransaction, seconds: float) -> list[Editable[Datacenter]]:
+    """The same for datacenters. There are few of them."""
+    return await _datacenters(transaction, f"WHERE {_SILENT}", seconds)
+
+
+async def _vms(transaction: ReadTransaction, clauses: str, *arguments: object) -> list[Editable[Vm]]:
+    rows = await transaction.fetch(f"SELECT row_to_json(vms)::text, revision FROM vms {clauses}", *arguments)  # noqa: S608
+    vms = [(Vm.model_validate_json(state), revision) for state, revision in rows]
+    return [Editable(vm, Basis(unmanaged_vm_subjects(vm.id), revision)) for vm, revision in vms]
+
+
+async def _datacenters(transaction: ReadTransaction, clauses: str, *arguments: object) -> list[Editable[Datacenter]]:
+    statement = f"SELECT row_to_json(datacenters)::text, revision FROM datacenters {clauses}"  # noqa: S608
+    rows = await transaction.fetch(statement, *arguments)
+    datacenters = [(Datacenter.model_validate_json(state), revision) for state, revision in rows]
+    return [Editable(known, Basis(datacenter_subject(known.id), revision)) for known, revision in datacenters]

@@ -38,6 +38,11 @@ class Filter:
     """The same in SQL through a table that only has entries for rows of `vms`, where that is faster."""
 
 
+def several(description: str) -> Any:
+    """A field for a parameter that can be repeated."""
+    return Field(default=[], max_length=MAX_VALUES, description=description)
+
+
 class Filters(Parameters):
     """The filters of a list."""
 
@@ -119,24 +124,12 @@ _Q = Filter(condition=search.condition, indexed=search.indexed_condition, matche
 class VmFilters(Filters):
     """Which VMs."""
 
-    datacenter: Annotated[list[DatacenterId], one_of("datacenter")] = Field(
-        default=[], max_length=MAX_VALUES, description="Id of the datacenter"
-    )
-    cluster: Annotated[list[ClusterName], one_of("cluster")] = Field(
-        default=[], max_length=MAX_VALUES, description="Name of the cluster"
-    )
-    namespace: Annotated[list[str], one_of("namespace")] = Field(
-        default=[], max_length=MAX_VALUES, description="Namespace"
-    )
-    name: Annotated[list[str], one_of("name")] = Field(
-        default=[], max_length=MAX_VALUES, description="Exact name. `q` finds parts of names"
-    )
-    status: Annotated[list[VmStatus], one_of("status")] = Field(
-        default=[], max_length=MAX_VALUES, description="Normalized status"
-    )
-    node: Annotated[list[str], one_of("node_name")] = Field(
-        default=[], max_length=MAX_VALUES, description="Name of the node that the VM runs on"
-    )
+    datacenter: Annotated[list[DatacenterId], one_of("datacenter")] = several("Id of the datacenter")
+    cluster: Annotated[list[ClusterName], one_of("cluster")] = several("Name of the cluster")
+    namespace: Annotated[list[str], one_of("namespace")] = several("Namespace")
+    name: Annotated[list[str], one_of("name")] = several("Exact name. `q` finds parts of names")
+    status: Annotated[list[VmStatus], one_of("status")] = several("Normalized status")
+    node: Annotated[list[str], one_of("node_name")] = several("Name of the node that the VM runs on")
     managed: Annotated[bool | None, is_so("managed", "managed", "NOT managed")] = Field(
         default=None, description="true: VMs that are watched in a cluster; false: VMs that were added by hand"
     )

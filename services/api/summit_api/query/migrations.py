@@ -10,7 +10,7 @@ from pydantic.config import JsonDict
 from summit_api.access.principal import Scope
 from summit_api.query import cursor, order, paging
 from summit_api.query.arguments import Arguments, Bind, where
-from summit_api.query.filters import Filter, Filters, is_so, one_of
+from summit_api.query.filters import Filter, Filters, is_so, one_of, several
 from summit_api.query.order import Order
 from summit_api.query.paging import Listing, Page
 from summit_api.query.parameters import MAX_VALUES
@@ -62,16 +62,10 @@ _of = partial(one_of, model=Migration)
 class MigrationFilters(Filters):
     """Which migrations."""
 
-    datacenter: Annotated[list[DatacenterId], _of("datacenter_id")] = Field(
-        default=[], max_length=MAX_VALUES, description="Id of the datacenter"
-    )
-    cluster: Annotated[list[ClusterName], _of("cluster")] = Field(
-        default=[], max_length=MAX_VALUES, description="Name of the cluster"
-    )
-    namespace: Annotated[list[str], _of("namespace")] = Field(
-        default=[], max_length=MAX_VALUES, description="Namespace"
-    )
-    vm: Annotated[list[str], _of("vm_name")] = Field(default=[], max_length=MAX_VALUES, description="Name of the VM")
+    datacenter: Annotated[list[DatacenterId], _of("datacenter_id")] = several("Id of the datacenter")
+    cluster: Annotated[list[ClusterName], _of("cluster")] = several("Name of the cluster")
+    namespace: Annotated[list[str], _of("namespace")] = several("Namespace")
+    vm: Annotated[list[str], _of("vm_name")] = several("Name of the VM")
     phase: Annotated[list[str], _of("phase")] = Field(
         default=[], max_length=MAX_VALUES, description="Phase", examples=[["Failed"]]
     )

@@ -53,8 +53,8 @@ async def edit_datacenter(
     known = await target.datacenter(services.read_models, principal.scope, datacenter)
     edited, stored = datacenters.patched(known.state, patch), None
     if edited != known.state:
-        event = datacenters.edited(edited, known.revision, now)
-        stored = await services.log.append([event], target.datacenter_basis(known))
+        event = datacenters.edited(edited, known.basis.revision, now)
+        stored = await services.log.append([event], known.basis)
         logger.info("%s edited datacenter %s", principal.name, datacenter)
     async with services.read_models.transaction() as transaction:
         fleet = await fleets.fleet(transaction, Scope(frozenset([datacenter]), principal.scope.namespaces))
@@ -98,8 +98,8 @@ async def edit_vm(
     if differing := vms.differing(known.state, edited):
         if known.state.managed:
             raise _its_clusters(known.state, differing)
-        events = vms.changed(known.state, edited, known.revision, now)
-        stored = await services.log.append(events, target.vm_basis(known))
+        events = vms.changed(known.state, edited, known.basis.revision, now)
+        stored = await services.log.append(events, known.basis)
         logger.info("%s changed %s of VM %s", principal.name, ", ".join(differing), vm_id)
     return edit.answer(original.vm(edited, services.freshness.moment(now)), stored)
 
@@ -118,7 +118,7 @@ async def remove_vm(
     if known.state.managed:
         cluster = known.state.cluster
         raise ProblemError(Kind.MANAGED_VM, f"VM {vm_id} is watched in cluster {cluster}: delete it there")
-    stored = await services.log.append(vms.removed(known.state, known.revision, now), target.vm_basis(known))
+    stored = await services.log.append(vms.removed(known.state, known.basis.revision, now), known.basis)
     logger.info("%s removed VM %s (%s) from %s", principal.name, vm_id, known.state.name, datacenter)
     return edit.answer(None, stored)
 

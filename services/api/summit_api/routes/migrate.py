@@ -16,14 +16,13 @@ from summit_api.edits import target
 from summit_api.edits import vm as vms
 from summit_api.edits.event_log import Stored
 from summit_api.edits.payloads import Migrate
+from summit_api.edits.target import Editable
 from summit_api.http.leniency import HEAD_ONLY
 from summit_api.openapi.responses import ANY, TABLES, edits, problems
 from summit_api.problems import Kind, ProblemError
 from summit_api.problems.answers import EXPECTED, problem_of
 from summit_api.problems.validation import FieldError
 from summit_api.query import datacenters as fleets
-from summit_api.query import editable
-from summit_api.query.editable import Editable
 from summit_api.query.parameters import OnlyThese
 from summit_api.render import original
 from summit_api.requests import edit
@@ -91,7 +90,7 @@ async def migrate_first_vm(
     reports what it would do.
     """
     async with services.read_models.transaction() as transaction:
-        known = await editable.first_to_migrate(transaction, principal.scope)
+        known = await target.first_to_migrate(transaction, principal.scope)
         declared = await fleets.declared(transaction, principal.scope)
     if known is None:
         return AutomaticMigration(ok=True, migrated=False, reason="No VMs available for migration")
@@ -130,8 +129,8 @@ async def _asked(request: Request) -> Migrate:
 async def _source(services: Services, scope: Scope, asked: Migrate) -> Editable[Vm]:
     """The VM. Raises ProblemError 404 with the original's sentence, also for an unknown target."""
     async with services.read_models.transaction() as transaction:
-        known = await editable.vm(transaction, scope, asked.from_datacenter, asked.vm_id)
-        to = await editable.datacenter(transaction, scope, asked.to_datacenter)
+        known = await target.find_vm(transaction, scope, asked.from_datacenter, asked.vm_id)
+        to = await target.find_datacenter(transaction, scope, asked.to_datacenter)
     if known is None:
         raise ProblemError(Kind.VM_NOT_FOUND, f"VM {asked.vm_id} not found in datacenter {asked.from_datacenter}")
     if to is None:
@@ -144,8 +143,8 @@ async def _move(
 ) -> tuple[Vm, Stored]:
     _refuse_managed(known.state)
     moved = vms.moved(known.state, to, now)
-    events = vms.changed(known.state, moved, known.revision, now)
-    stored = await services.log.append(events, target.vm_basis(known))
+    events = vms.changed(known.state, moved, known.basis.revision, now)
+    stored = await services.log.append(events, known.basis)
     logger.info("%s moved VM %s from %s to %s", principal.name, moved.id, known.state.datacenter, to)
     return moved, stored
 
