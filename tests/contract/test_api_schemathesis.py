@@ -4,12 +4,10 @@ The requests are schemathesis's, made from the document: valid ones, and ones th
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
 import schemathesis
-from fastapi import FastAPI
 from hypothesis import HealthCheck, Phase, given, settings, strategies
 from schemathesis import GenerationMode
 from schemathesis.config import SchemathesisConfig
@@ -19,13 +17,12 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
+from support.api_stack import served
 from support.builders import uid_of
 from support.editing import editing
 from support.published import cluster_event, migration_event
 
 from summit_api.app import create_app
-from summit_api.http.protocol import ConnectionLimits
-from summit_api.http.server import listen, serve
 
 EXAMPLES = 25
 """For each operation; ten times as many found nothing more."""
@@ -57,20 +54,6 @@ CHECKS = [
     response_schema_conformance,
     response_headers_conformance,
 ]
-
-
-@asynccontextmanager
-async def served(app: FastAPI) -> AsyncIterator[str]:
-    """The application on a port, as the process serves it."""
-    stop, sock = asyncio.Event(), listen("127.0.0.1", 0)
-    task = asyncio.create_task(
-        serve(app, sock, stop, before_end=lambda: None, access_log=False, limits=ConnectionLimits())
-    )
-    try:
-        yield f"http://127.0.0.1:{sock.getsockname()[1]}"
-    finally:
-        stop.set()
-        await task
 
 
 def cases(operation: Any) -> strategies.SearchStrategy[Any]:

@@ -22,7 +22,15 @@ async def stack(database_url: str) -> AsyncIterator[Stack]:
         await stack.apply(
             datacenter_event(location="Solna, Sweden", coordinates=(59.36, 18.0), clusters=[CLUSTER]),
             datacenter_event(id="dc-uppsala", name="Uppsala", coordinates=(59.86, 17.64)),
-            placed_vm("web", status=VmStatus.MIGRATING, migration_status="migrating", ready=True, phase="Running"),
+            placed_vm(
+                "web",
+                status=VmStatus.MIGRATING,
+                ready=True,
+                phase="Running",
+                migration_status="migrating",
+                migration_source="worker-1",
+                migration_target="worker-2",
+            ),
             placed_vm("db", datacenter="dc-uppsala", cluster="romulus", status=VmStatus.STOPPED, ready=False),
             unmanaged_event("vm-001"),
             migration_event(
@@ -62,6 +70,7 @@ async def test_datacenters_can_be_placed_and_their_vms_told_apart(stack: Stack) 
         assert vm["status"] == vm["status"].lower()
     (web,) = [vm for vm in vms if vm["name"] == "web"]
     assert (web["migrationStatus"], web["ready"]) == ("migrating", True)
+    assert (web["migrationSource"], web["migrationTarget"]) == ("worker-1", "worker-2")
 
 
 async def test_migrations_can_be_listed_and_drawn(stack: Stack) -> None:

@@ -1,7 +1,7 @@
 """The api in this process over real tables, to which events are applied as the projector does."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,6 +18,8 @@ from summit_api.access.identify import Access
 from summit_api.access.principal import Role
 from summit_api.app import create_app
 from summit_api.freshness import Freshness
+from summit_api.http.protocol import ConnectionLimits
+from summit_api.http.server import listen, serve
 from summit_api.query.read_transaction import ReadModels
 from summit_api.requests.dependencies import now
 from summit_api.services import Services
@@ -90,6 +92,21 @@ class Stack:
         answer = await self.http.get(path, params=parameters or None)
         assert answer.status_code == 200, answer.text
         return answer.json()
+
+
+@asynccontextmanager
+async def served(
+    app: FastAPI, limits: ConnectionLimits | None = None, before_end: Callable[[], None] = lambda: None
+) -> AsyncIterator[str]:
+    """The application at an address, as the process serves it."""
+    stop, sock = asyncio.Event(), listen("127.0.0.1", 0)
+    limits = limits or ConnectionLimits()
+    serving = asyncio.create_task(serve(app, sock, stop, before_end=before_end, access_log=False, limits=limits))
+    try:
+        yield f"http://127.0.0.1:{sock.getsockname()[1]}"
+    finally:
+        stop.set()
+        await serving
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ import httpx2
 from httpx2 import EventSource, ServerSentEvent
 from nats.aio.client import Client
 from pydantic import SecretStr
+from support.api_stack import served
 from support.projecting import projector, projector_settings, publish, publisher
 from support.waiting import until
 
@@ -18,8 +19,6 @@ from summit_api.access.identify import Access
 from summit_api.access.principal import Role
 from summit_api.app import create_app
 from summit_api.feed.feed import Feed, FeedLimits
-from summit_api.http.protocol import ConnectionLimits
-from summit_api.http.server import listen, serve
 from summit_api.query.read_transaction import ReadModels
 from summit_api.services import Services
 from summit_api.settings import ApiTimes
@@ -202,8 +201,6 @@ async def api(
     services = Services.over(read_models, access, times=times, feed_limits=limits)
     feed, applied = services.feed, services.revisions
     app = create_app(services)
-    sock = listen("127.0.0.1", 0)
-    stop = asyncio.Event()
     async with publisher(nats_url) as client:
         services.log.client = client
         tasks = [
@@ -215,17 +212,14 @@ async def api(
                 freshness.follow(client, services.freshness),
             )
         ]
-        serving = asyncio.create_task(
-            serve(app, sock, stop, before_end=feed.hub.close, access_log=False, limits=ConnectionLimits())
-        )
         try:
-            limits = httpx2.Limits(max_connections=None)
-            base_url = f"http://127.0.0.1:{sock.getsockname()[1]}"
-            async with httpx2.AsyncClient(base_url=base_url, timeout=DEADLINE_SECONDS, limits=limits) as http:
+            pool = httpx2.Limits(max_connections=None)
+            async with (
+                served(app, before_end=feed.hub.close) as base_url,
+                httpx2.AsyncClient(base_url=base_url, timeout=DEADLINE_SECONDS, limits=pool) as http,
+            ):
                 yield http, feed
         finally:
-            stop.set()
-            await serving
             for task in tasks:
                 await end(task)
             await read_models.close()

@@ -66,13 +66,6 @@ async def test_a_retired_datacenter_is_shown_only_while_it_has_vms(api: Editing)
     assert [line["type"] for line in history["items"]] == [VmEventType.DELETED, VmEventType.CREATED]
 
 
-async def test_id_is_made_where_there_is_none(api: Editing) -> None:
-    """And it is another one each time."""
-    ids = {(await add(api, id=id_))["id"] for id_ in ("", None, "vm-001")}
-    assert len(ids) == 3
-    assert "vm-001" in ids
-
-
 @pytest.mark.parametrize("id_", [ERP, "vm-001"])
 async def test_id_of_another_vm_is_refused(api: Editing, id_: str) -> None:
     """Whether that is watched or was added by hand, and in whichever datacenter."""
@@ -126,7 +119,7 @@ async def test_of_two_edits_at_once_none_is_lost_in_silence(api: Editing) -> Non
     waiting: list[dict[str, int]] = [{"cpu": 2}, {"memory": 4096}, {"disk": 40}]
     while waiting:
         answers = await asyncio.gather(*(api.ask("PATCH", f"{VMS}/vm-001", edit) for edit in waiting))
-        assert {answer.status_code for answer in answers} <= {200, 409}
+        assert {answer.json().get("title") for answer in answers if answer.status_code != 200} <= {"Changed meanwhile"}
         assert 200 in {answer.status_code for answer in answers}
         waiting = [edit for edit, answer in zip(waiting, answers, strict=True) if answer.status_code == 409]
     vm = (await api.ask("GET", "/vms/vm-001")).json()
@@ -211,7 +204,7 @@ async def test_without_nats_edits_are_refused_and_reads_go_on(api: Editing) -> N
         await api.ask("PATCH", f"/admin/datacenters/{SOLNA}", {"name": "x"}),
         await api.ask("POST", "/migrate", {"vmId": "vm-001", "fromDC": SOLNA, "toDC": UPPSALA}),
     ]
-    assert {answer.status_code for answer in refused} == {503}
+    assert {(answer.status_code, answer.json()["title"]) for answer in refused} == {(503, "Log unavailable")}
     assert all("nothing was done" in answer.json()["error"] for answer in refused)
     assert await api.newest() == before
     assert await names(api) == {SOLNA: ["erp", "old-web"], UPPSALA: []}

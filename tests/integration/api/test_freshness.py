@@ -2,10 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-import nats
 import pytest
 from support.api_stack import NOW, Stack, api_stack, health, placed_vm
 from support.projecting import publisher
@@ -124,33 +123,6 @@ async def test_vm_added_by_hand_is_never_stale(stack: Stack) -> None:
     await stack.apply(unmanaged_event("c", cluster="by-hand"))
     (item,) = (await stack.get("/api/v1/vms", cluster="by-hand"))["items"]
     assert item["stale"] is False
-
-
-async def test_health_is_followed_in_the_bucket(nats_url: str) -> None:
-    """Also those written before the api started; entries that are something else are ignored."""
-    now = datetime.now(UTC)
-    freshness = Freshness()
-    async with publisher(nats_url) as client:
-        bucket = await client.jetstream().key_value(HEALTH_BUCKET)
-
-        async def write(name: str, text: str = "") -> None:
-            body = text or health(name, last_contact=now).model_dump_json()
-            await bucket.put(f"dc-solna.{name}", body.encode())
-
-        async def received() -> frozenset[str]:
-            return freshness.fresh_clusters(now)
-
-        await write("early")
-        listener = await nats.connect(nats_url)
-        following = asyncio.create_task(follow(listener, freshness))
-        await until(received, lambda names: names == {"early"})
-        await write("odd", "not a health")
-        await bucket.delete("dc-solna.early")
-        await write("late")
-        await until(received, lambda names: names == {"early", "late"})
-        following.cancel()
-        await asyncio.wait({following})
-        await listener.close()
 
 
 async def test_heartbeats_of_a_replaced_bucket_are_followed(nats_url: str) -> None:

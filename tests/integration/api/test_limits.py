@@ -4,7 +4,6 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -12,11 +11,10 @@ import httpx2
 import pytest
 from fastapi import FastAPI, Request
 from pydantic import SecretStr
-from support.api_stack import api_stack
+from support.api_stack import api_stack, served
 
 from summit_api.app import create_app
 from summit_api.http.protocol import ConnectionLimits
-from summit_api.http.server import listen, serve
 from summit_api.limits.clients import Clients
 from summit_api.limits.requests import RequestLimits
 from summit_api.openapi.document import application
@@ -51,22 +49,10 @@ def app_with_slow_routes(limits: RequestLimits | None = None) -> FastAPI:
     return app
 
 
-@asynccontextmanager
-async def serving(app: FastAPI, limits: ConnectionLimits = SHORT) -> AsyncIterator[int]:
-    """The application on a port, as the process serves it."""
-    stop, sock = asyncio.Event(), listen("127.0.0.1", 0)
-    task = asyncio.create_task(serve(app, sock, stop, before_end=lambda: None, access_log=False, limits=limits))
-    try:
-        yield sock.getsockname()[1]
-    finally:
-        stop.set()
-        await task
-
-
 @pytest.fixture
 async def port() -> AsyncIterator[int]:
-    async with serving(app_with_slow_routes(RequestLimits(body_bytes=1000, seconds=0.5))) as port:
-        yield port
+    async with served(app_with_slow_routes(RequestLimits(body_bytes=1000, seconds=0.5)), SHORT) as base_url:
+        yield int(base_url.rpartition(":")[2])
 
 
 async def said(port: int, *parts: bytes) -> bytes:
@@ -174,10 +160,7 @@ async def test_client_that_does_not_read_is_cut_off(port: int) -> None:
 async def test_more_requests_than_there_are_places() -> None:
     """503 for whoever comes then, while probes of a load balancer find out by it; places are given back."""
     app = app_with_slow_routes(RequestLimits(concurrent=1, seconds=0.5))
-    async with (
-        serving(app) as port,
-        httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http,
-    ):
+    async with served(app, SHORT) as base_url, httpx2.AsyncClient(base_url=base_url) as http:
         first = asyncio.create_task(http.get("/slow"))
         while (answer := await http.get("/health")).status_code == 200:
             pass

@@ -53,6 +53,8 @@ async def test_filters_and_orders(stack: Stack) -> None:
         "namespace=elsewhere": [],
     }
     assert {query: await names(stack, query) for query in expected} == expected
+    ended = [item["completed"] for item in await stack.get("/api/v1/migrations")]
+    assert ended == [False, True, True, True, False]  # the fourth has lost its object
 
 
 @pytest.mark.parametrize("sort", ["", "createdAt", "-startTime", "vmName,-phase"])

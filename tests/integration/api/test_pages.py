@@ -145,18 +145,3 @@ async def test_cursor_with_another_sort_or_filter_is_refused(database_url: str) 
             answer = await stack.http.get("/api/v1/vms", params=same | other)
             assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "cursor")
             assert "belongs to another list" in answer.json()["detail"]
-
-
-async def test_no_cursor_makes_the_api_fail(database_url: str) -> None:
-    """Any text as a cursor, for any order."""
-    async with api_stack(database_url) as stack:
-        await stack.apply(*steady())
-
-        @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-        @given(st.text(max_size=40), SORTS)
-        def holds(text: str, sort: str) -> None:
-            parameters = {"cursor": text, "sort": sort}
-            answer = anyio.from_thread.run(partial(stack.http.get, "/api/v1/vms", params=parameters))
-            assert answer.status_code in (400, 422)  # the second for text that is none
-
-        await anyio.to_thread.run_sync(holds)

@@ -144,16 +144,6 @@ async def test_secrets_are_in_no_log(database_url: str, tmp_path: Path) -> None:
         assert secret.encode() not in log
 
 
-async def test_wrong_setting_stops_the_start(database_url: str) -> None:
-    """With a sentence that names the variable, without its value, and without a traceback."""
-    async with process(database_url, API_ADMIN_TOKEN="password") as child:
-        _, log = await child.communicate()
-    assert child.returncode == 2
-    assert "variable API_ADMIN_TOKEN: it must be a token" in log.decode()
-    assert "password" not in log.decode()
-    assert "Traceback" not in log.decode()
-
-
 async def test_clusters_are_fresh_once_nats_is_there(database_url: str, nats_url: str) -> None:
     """The process listens to the bucket by itself."""
     async with (

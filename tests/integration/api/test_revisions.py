@@ -11,7 +11,6 @@ from support.waiting import until
 from summit_api import revisions
 from summit_api.revisions import Revisions
 from summit_api.settings import ApiTimes
-from summit_models.contract import Revision
 from summit_projector import migrate
 from summit_runtime.waiting import end
 
@@ -49,14 +48,6 @@ async def test_revision_that_does_not_come_is_a_409(database_url: str) -> None:
             answer = await stack.http.get(f"/api/v1{path}?revision=2")
             assert (answer.status_code, answer.json()["title"]) == (409, "Revision not applied")
             assert "they are at 1" in answer.json()["detail"]
-
-
-@pytest.mark.parametrize("wrong", ["-1", "x", str(1 << 63)])
-async def test_what_is_no_revision(stack: Stack, wrong: str) -> None:
-    """The problem names the parameter, on lists with filters and on others."""
-    for path in READS:
-        answer = await stack.http.get(f"/api/v1{path}?revision={wrong}")
-        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "revision")
 
 
 async def test_many_wait_without_keeping_others_from_reading(stack: Stack) -> None:
@@ -110,12 +101,3 @@ async def test_replaced_log_takes_revisions_back(stack: Stack, known: Revisions)
         return known.current
 
     await until(current, lambda revision: revision == 0)
-
-
-async def test_waiting_ends_at_the_deadline() -> None:
-    """False, and True for a revision that has been reached."""
-    known = Revisions()
-    assert await known.wait_for(0, 0.01)
-    assert not await known.wait_for(1, 0.01)
-    known.note(Revision(1))
-    assert await known.wait_for(1, 0.01)

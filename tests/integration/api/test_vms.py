@@ -11,7 +11,6 @@ from support.published import CLUSTER, OBSERVED_AT
 
 from summit_api.shapes.inventory import VmItem, VmPage
 from summit_models.event import VmEventType
-from summit_models.vm import VmStatus
 
 
 @pytest.fixture
@@ -69,26 +68,6 @@ async def test_times_are_utc_whatever_the_time_zone_of_the_session(database_url:
         async with api_over(f"{database_url}?TimeZone=Europe/Stockholm") as (http, *_):
             (item,) = (await http.get("/api/v1/vms")).json()["items"]
     assert (item["createdAt"], item["observedAt"]) == ("2026-11-23T12:00:30Z", "2026-11-23T07:00:00Z")
-
-
-async def test_filters(stack: Stack) -> None:
-    """A repeated parameter is "or", different parameters are "and"."""
-    await stack.apply(
-        placed_vm("a", cluster="x", namespace="prod"),
-        placed_vm("b", cluster="y", namespace="prod", status=VmStatus.STOPPED),
-        placed_vm("c", cluster="y", namespace="test", status=VmStatus.PAUSED),
-        placed_vm("d", cluster="z", namespace="test", datacenter="dc-uppsala"),
-    )
-    expected = {
-        "cluster=x": ["a"],
-        "cluster=x&cluster=y": ["a", "b", "c"],
-        "cluster=y&namespace=prod": ["b"],
-        "status=stopped&status=paused": ["b", "c"],
-        "datacenter=dc-uppsala": ["d"],
-        "namespace=test&status=running": ["d"],
-        "cluster=nowhere": [],
-    }
-    assert {query: names(await stack.get(f"/api/v1/vms?{query}")) for query in expected} == expected
 
 
 async def test_one_vm(stack: Stack) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 from support.api_stack import placed_vm
-from support.feeding import ageless, api, feed_stack, listening
-from support.published import OBSERVED_AT, cluster_event, migration_event, vm_event
+from support.feeding import ageless, feed_stack, listening
+from support.published import cluster_event, migration_event, vm_event
 from support.waiting import until
 
 from summit_api.feed.feed import Feed, FeedLimits
@@ -19,7 +19,7 @@ from summit_api.query.read_transaction import ReadModels
 from summit_api.revisions import Revisions
 from summit_api.settings import ApiTimes
 from summit_models.cluster import ClusterHealth, ConnectionState
-from summit_models.event import MigrationEventType, VmEventType
+from summit_models.event import VmEventType
 from summit_models.migration import PhaseTransition
 from summit_models.subject import HEALTH_BUCKET
 from summit_models.vm import VmStatus
@@ -125,28 +125,6 @@ async def test_rejected_event_is_not_sent(nats_url: str, database_url: str) -> N
         await stack.applied(vm_event("d", VmEventType.CREATED, epoch=7))
         await client.until(lambda: len(client.changes()) == 2)
     assert client.changes() == [("vm:added", "a"), ("vm:added", "d")]
-
-
-async def test_rejected_event_before_an_applied_one_is_not_sent(nats_url: str, database_url: str) -> None:
-    """A client that catches up reads both at once, when the row is already that of the later event."""
-    wrong = OBSERVED_AT.replace(year=1999)
-    async with feed_stack(nats_url, database_url) as stack:
-        await stack.applied(
-            cluster_event(epoch=7),
-            vm_event("a", VmEventType.CREATED, epoch=7),
-            vm_event("a", epoch=6, versions=(9, 0), cpu=66),
-            vm_event("a", epoch=7, versions=(9, 0), cpu=66, time=wrong),
-            vm_event("a", epoch=7, versions=(2, 0), cpu=2),
-            migration_event("m", MigrationEventType.CREATED, epoch=7),
-            migration_event("m", epoch=6, version=9),
-            migration_event("m", epoch=7, version=2),
-        )
-        beginning = await stack.position(0)
-        async with api(nats_url, database_url) as (http, _), listening(http, since=beginning) as client:
-            await client.until(lambda: client.payloads("migration:updated"))
-    assert client.changes() == [("vm:added", "a"), ("vm:updated", "a")]
-    assert client.payloads("vm:updated")[0]["vm"]["cpu"] == 2
-    assert len(client.payloads("migration:added", "migration:updated")) == 2
 
 
 async def test_vms_and_migrations_are_sent_as_lists_show_them(nats_url: str, database_url: str) -> None:

@@ -64,10 +64,3 @@ def test_longest_cursor_is_accepted() -> None:
     values = [longest[column.kind] for column in order.columns if column.sql not in ("datacenter", "status", "id")]
     closed = ["a" * 63, "waitingforvolumebinding", "a" * MAX_TEXT]
     assert len(cursor.encode(cursor.digest(), [*values, *closed])) <= cursor.MAX_LENGTH
-
-
-def test_cursor_of_another_list_says_so() -> None:
-    """Another sort or other filters: going on would skip and repeat."""
-    text = cursor.encode(cursor.digest("-memory"), ["a", 1, None])
-    with pytest.raises(InvalidValueError, match="belongs to another list"):
-        cursor.decode(text, cursor.digest("name"), COLUMNS)

@@ -13,6 +13,7 @@ from summit_runtime.settings import SettingsError
 @pytest.mark.parametrize(
     ("variables", "words"),
     [
+        ({"API_ADMIN_TOKEN": "password"}, "variable API_ADMIN_TOKEN: it must be a token"),
         ({"API_ANONYMOUS_ROLE": "root"}, "variable API_ANONYMOUS_ROLE: Input should be"),
         ({"API_OIDC_ISSUER": "http://issuer.example", "API_OIDC_AUDIENCE": "x"}, "an issuer is an https:// address"),
         ({"API_OIDC_ISSUER": "https://issuer.example"}, "API_OIDC_ISSUER needs API_OIDC_AUDIENCE"),
