@@ -3,7 +3,6 @@
 import json
 from datetime import UTC, datetime
 
-import pytest
 from support.api_stack import placed_vm
 from support.published import datacenter_event, migration_event, vm_event
 
@@ -89,24 +88,6 @@ def test_creation_and_deletion_concern_only_lists_that_show_the_vm() -> None:
 def test_repeated_state_is_no_change() -> None:
     """`observed` keeps a state in the log; no list changes."""
     assert frame_of(entry(vm_event("a", VmEventType.OBSERVED)), MOMENT, Position(Revision(7), "e4a")) is None
-
-
-@pytest.mark.parametrize(
-    ("scope", "visible"),
-    [
-        (EVERYTHING, True),
-        (Scope(datacenters=frozenset({"dc-solna"})), True),
-        (Scope(datacenters=frozenset({"dc-uppsala"})), False),
-        (Scope(namespaces=frozenset({"prod"})), True),
-        (Scope(namespaces=frozenset({"test"})), False),
-        (Scope(datacenters=frozenset({"dc-solna"}), namespaces=frozenset()), False),
-    ],
-)
-def test_objects_outside_the_scope_are_not_sent(scope: Scope, visible: bool) -> None:
-    """Neither VMs nor their migrations."""
-    selection = Selection(scope, VmFilters())
-    assert types(placed_vm("a"), selection) == ["vm:updated" if visible else None]
-    assert types(migration_event("m"), selection) == ["migration:updated" if visible else None]
 
 
 def test_vm_that_moves_out_of_the_scope_is_removed_at_its_old_place() -> None:

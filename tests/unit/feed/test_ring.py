@@ -24,22 +24,6 @@ def revisions(ring: Ring, offset: int) -> list[int | None]:
     return taken
 
 
-def test_what_follows_a_revision_is_found() -> None:
-    """Also for a revision that made no frame."""
-    ring = Ring(max_bytes=1_000_000)
-    ring.restart(Revision(5))
-    for revision in (6, 8, 9):
-        ring.append(frame(revision))
-    assert ring.offset_after(Revision(4)) is None
-    assert [revisions(ring, ring.offset_after(Revision(n)) or 0) for n in (5, 6, 7, 9, 12)] == [
-        [6, 8, 9],
-        [8, 9],
-        [8, 9],
-        [],
-        [],
-    ]
-
-
 def test_frames_without_a_revision_keep_their_place() -> None:
     """A client that resumes after the revision before them gets them again, and a later one has seen them."""
     ring = Ring(max_bytes=1_000_000)

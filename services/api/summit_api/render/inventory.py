@@ -15,9 +15,12 @@ from summit_models.cluster import ClusterHealth, ConnectionState
 
 def vm_item(row: VmRow, moment: Moment, members: Collection[str] = VmItem.model_fields) -> str:
     """The object that Postgres built, with the wanted ones of `age` and `stale` before its closing brace."""
-    age = f',"age":{_quoted(moment.age(row.created_at))}' if "age" in members else ""
-    stale = f',"stale":{_boolean(moment.is_stale(row.cluster, managed=row.managed))}' if "stale" in members else ""
-    return f"{row.json[:-1]}{age}{stale}}}"
+    wanted: dict[str, str | bool | None] = {}
+    if "age" in members:
+        wanted["age"] = moment.age(row.created_at)
+    if "stale" in members:
+        wanted["stale"] = moment.is_stale(row.cluster, managed=row.managed)
+    return f"{row.json[:-1]},{_encode(wanted).decode()[1:]}" if wanted else row.json
 
 
 def vm_page(page: VmPage, transaction: ReadTransaction, moment: Moment, members: Collection[str]) -> bytes:
@@ -73,10 +76,4 @@ def _list(items: str, transaction: ReadTransaction, **members: str | int | None)
     return f'{{"items":[{items}],{rest[1:]}'.encode()
 
 
-def _quoted(text: str | None) -> str:
-    """An age as JSON. It has no characters that need escaping."""
-    return "null" if text is None else f'"{text}"'
-
-
-def _boolean(fact: bool) -> str:
-    return "true" if fact else "false"
+_encode = msgspec.json.Encoder().encode
