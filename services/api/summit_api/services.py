@@ -1,4 +1,4 @@
-"""What the process holds for all requests."""
+"""The parts of the process that all requests share."""
 
 from dataclasses import dataclass
 from typing import Self

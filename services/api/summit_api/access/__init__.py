@@ -1,1 +1,1 @@
-"""Who sends a request, and what they may see and do."""
+"""The principal that sends a request, and what it may see and do."""

@@ -55,7 +55,7 @@ EVERYTHING = Scope()
 
 
 class Role(IntEnum):
-    """What a principal may do. Each role includes the one before it."""
+    """The rights of a principal. Each role includes the one before it."""
 
     VIEWER = 1
     """Read."""

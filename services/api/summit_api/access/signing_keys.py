@@ -31,7 +31,7 @@ TIMEOUT_SECONDS = 5.0
 
 _DISCOVERY = "/.well-known/openid-configuration"
 _MAX_BYTES = 1_000_000
-"""Of a document. A hundred keys with their certificates have a quarter of it."""
+"""The most that a document may have. A hundred keys with their certificates have a quarter of it."""
 
 
 class IssuerUnavailable(Exception):

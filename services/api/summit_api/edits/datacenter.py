@@ -11,11 +11,8 @@ from summit_models.event import DatacenterEvent, datacenter_event
 
 def patched(datacenter: Datacenter, patch: DatacenterPatch) -> Datacenter:
     """The datacenter with the patched values. It keeps the declared ones, those of the configuration."""
-    values = {name: value for name, value in dict(patch).items() if value is not None}
-    if values.get("location") == "":
-        values["location"] = None
     declared = datacenter.declared or datacenter.values
-    return datacenter.with_values(datacenter.values.model_copy(update=values), declared=declared)
+    return datacenter.with_values(datacenter.values.model_copy(update=patch.given()), declared=declared)
 
 
 def edited(datacenter: Datacenter, basis: Revision, now: datetime) -> DatacenterEvent:

@@ -5,7 +5,7 @@ clients send back whole VMs with one changed member.
 """
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -54,6 +54,10 @@ def _none_if_empty(value: object) -> object:
 
 class _Payload(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore")
+
+    def given(self) -> dict[str, Any]:
+        """The given values by field; an empty text removes the value."""
+        return {name: None if value == "" else value for name, value in dict(self).items() if value is not None}
 
 
 class DatacenterPatch(_Payload):

@@ -19,7 +19,7 @@ _BYTES = {"memory": 1 << 20, "disk": 1 << 30}
 
 
 def new(payload: NewVm, datacenter: DatacenterId) -> Vm:
-    members = _values(payload)
+    members = payload.given()
     ip = members.get("ip")
     return Vm(
         **{
@@ -36,17 +36,12 @@ def new(payload: NewVm, datacenter: DatacenterId) -> Vm:
 
 def patched(vm: Vm, patch: VmPatch) -> Vm:
     """The VM with the patched values. An unchanged size keeps its exact bytes, which MiB or GiB may round."""
-    values = {name: value for name, value in _values(patch).items() if value != getattr(vm, name)}
+    values = {name: value for name, value in patch.given().items() if value != getattr(vm, name)}
     return vm.model_copy(update=values | _exact(values))
 
 
 def moved(vm: Vm, datacenter: DatacenterId, now: datetime) -> Vm:
     return vm.model_copy(update={"datacenter": datacenter, "last_migrated_at": now})
-
-
-def _values(payload: NewVm | VmPatch) -> dict[str, Any]:
-    """The given values by field; an empty text removes the value."""
-    return {name: None if value == "" else value for name, value in dict(payload).items() if value is not None}
 
 
 def _exact(values: Mapping[str, Any]) -> dict[str, int]:

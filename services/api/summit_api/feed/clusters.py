@@ -18,7 +18,7 @@ from summit_models.contract import ClusterName
 
 
 class Clusters:
-    """What GET /api/v1/clusters shows, in memory: each client that comes back gets it."""
+    """The list of GET /api/v1/clusters, in memory: each client that comes back gets it."""
 
     def __init__(self, freshness: Freshness) -> None:
         self._freshness = freshness

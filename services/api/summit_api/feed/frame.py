@@ -19,7 +19,7 @@ Json = Mapping[str, Any]
 
 
 class Topic(StrEnum):
-    """What a message is about; `types=` selects by it."""
+    """The subject of a message; `types=` selects by it."""
 
     VM = "vm"
     MIGRATION = "migration"
@@ -33,7 +33,7 @@ class Verb(StrEnum):
     UPDATED = "updated"
     REMOVED = "removed"
     EVENT = "event"
-    """Of a test: nothing was added, changed or removed."""
+    """A test: nothing was added, changed or removed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +117,7 @@ def _tail(time: datetime, type_: str) -> bytes:
 _encode = msgspec.json.Encoder().encode
 _ENDS = {verb: f'{verb}"}}\n\n'.encode() for verb in Verb}
 _OBJECTS_BYTES = 2500
-"""Of a frame without its texts, roughly: most of it is the state of a VM as Python objects."""
+"""The size of a frame without its texts, roughly: most of it is the state of a VM as Python objects."""
 
 HEARTBEAT = b": heartbeat\n\n"
 HELLO = b'retry: 3000\nevent: hello\ndata: {"msg":"connected"}\n\n'

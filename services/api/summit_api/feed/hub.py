@@ -95,7 +95,7 @@ class Hub:
         self.turn = 0
         """Raised when everything that clients know has become worthless; 0 before the feed has begun."""
         self.cause, self.reason = Cause.BEGUN, ""
-        """Of the last turn."""
+        """The cause of the last turn, and the reason in a sentence."""
         self.closed = False
         self._next = asyncio.Event()
 

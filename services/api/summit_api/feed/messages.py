@@ -1,4 +1,4 @@
-"""What an entry of the journal becomes in the feed. Pure: an entry in, a frame out.
+"""An entry of the journal as a frame of the feed. Pure: an entry in, a frame out.
 
 A VM has the shape of GET /api/v1/vms, which has every member of the original's; a migration has the shape of
 GET /api/v1/migrations. A frame is made once, so ages are those of that moment.

@@ -1,4 +1,4 @@
-"""What one client sees of the feed: the part that its principal may see and that it asked for."""
+"""One client's view of the feed: the part that its principal may see and that it asked for."""
 
 from dataclasses import dataclass
 

@@ -35,7 +35,7 @@ class ResetError(Exception):
 
 @dataclass(frozen=True)
 class FeedRequest:
-    """What a client asked for. With `after` None the feed begins now, or with a snapshot."""
+    """The request of a client. With `after` None the feed begins now, or with a snapshot."""
 
     selection: Selection
     after: Position | None = None

@@ -1,4 +1,4 @@
-"""What HTTP clients expect without asking: HEAD where there is GET, and a trailing slash that does not matter."""
+"""HTTP clients expect HEAD where there is GET, and that a trailing slash does not matter."""
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 

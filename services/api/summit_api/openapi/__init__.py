@@ -1,1 +1,1 @@
-"""The OpenAPI document: what routes declare in `responses=`, and what the document adds to FastAPI's."""
+"""The OpenAPI document: declarations of routes in `responses=`, and additions to FastAPI's document."""

@@ -1,4 +1,4 @@
-"""What the OpenAPI document adds to FastAPI's: the role that each operation needs, and examples of its bodies."""
+"""Additions to FastAPI's OpenAPI document: the role that each operation needs, and examples of its bodies."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

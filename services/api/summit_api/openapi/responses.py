@@ -1,4 +1,4 @@
-"""What routes declare in `responses=`: the problems that they can answer, and the headers of a read."""
+"""Declarations for `responses=` of routes: the problems that they can answer, and the headers of a read."""
 
 from collections.abc import Mapping
 from http import HTTPStatus

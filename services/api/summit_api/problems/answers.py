@@ -65,7 +65,7 @@ async def _on_invalid_request(request: Request, error: RequestValidationError) -
 
 
 async def _on_http_error(request: Request, error: HTTPException) -> Response:
-    """What the router itself answers: there is no such path, or it does not answer this method."""
+    """Answer for the router: there is no such path, or it does not answer this method."""
     path = request.url.path
     match error.status_code:
         case 404:
@@ -81,7 +81,7 @@ async def _on_http_error(request: Request, error: HTTPException) -> Response:
 
 
 def _methods(request: Request) -> list[str]:
-    """What the path answers: the router itself reports only its first route, and not HEAD."""
+    """The methods that the path answers: the router itself reports only its first route, and not HEAD."""
     routes = request.app.router.routes
     answered = (
         m for m in HTTPMethod if any(r.matches({**request.scope, "method": m})[0] is Match.FULL for r in routes)

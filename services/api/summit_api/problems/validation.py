@@ -1,4 +1,4 @@
-"""What is wrong with a value, in a sentence for people: pydantic's sentences are for the author of the model.
+"""The mistake in a value, as a sentence for people: pydantic's sentences are for the author of the model.
 
 Each sentence follows the name of the field and a colon, and says what is allowed.
 """
@@ -55,7 +55,7 @@ class FieldError(BaseModel):
 def field_errors(errors: Iterable[Mapping[str, Any]], *, below: int = 0) -> list[FieldError]:
     """Each wrong field, once: two dependencies of a route may both reject the same parameter.
 
-    `below` is how many parts of each location only say where in the request the value was, as `query` does.
+    The first `below` parts of each location only name the place in the request, as `query` does.
     """
     found = dict.fromkeys(_sentences(errors, below))
     return [FieldError(field=field, detail=detail) for field, detail in found]

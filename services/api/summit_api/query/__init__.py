@@ -1,1 +1,1 @@
-"""What is asked of the tables: consistent snapshots, filters, cursors, ETags, and the SQL."""
+"""Questions to the tables: consistent snapshots, filters, orders, cursors, and the SQL."""

@@ -16,8 +16,8 @@ from summit_api.query.errors import InvalidValueError
 from summit_api.query.order import Column, Value
 
 MAX_LENGTH = 8000
-"""Of any cursor of ours: name, namespace, node and cluster of a VM that was added by hand have 253 characters each, of
-four bytes in some scripts; base64 makes a third more of them."""
+"""No cursor of ours is longer: name, namespace, node and cluster of a VM that was added by hand have 253 characters
+each, of four bytes in some scripts; base64 makes a third more of them."""
 
 _TYPES: dict[type, Any] = {
     str: str,
@@ -32,7 +32,7 @@ class _Cursor(NamedTuple):
 
 
 def digest(*parts: object) -> str:
-    """What a list depends on beside its rows; the parts must have a stable repr."""
+    """A digest of all that a list depends on beside its rows; the parts must have a stable repr."""
     return blake2b(repr(parts).encode(), digest_size=6).hexdigest()
 
 

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field
 
 from summit_api.query import arguments, search, selector
 from summit_api.query.arguments import Bind
-from summit_api.query.parameters import MAX_VALUES, Parameters
+from summit_api.query.parameters import MAX_VALUES, Parameters, checked
 from summit_models.contract import ClusterName, Contract, DatacenterId
 from summit_models.vm import Vm, VmStatus
 
@@ -28,7 +28,7 @@ _MAX_TEXT = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Filter:
-    """What a parameter selects. Each function takes the value of the parameter, and is only called with one."""
+    """The objects that a parameter selects. Each function takes the value of the parameter."""
 
     condition: Callable[[Any, Bind], str]
     """SQL over the columns of the table. It also holds for rows that only look like those of the table (`?at=`)."""
@@ -38,9 +38,9 @@ class Filter:
     """The same in SQL through a table that only has entries for rows of `vms`, where that is faster."""
 
 
-def several(description: str) -> Any:
+def several(description: str, **more: Any) -> Any:
     """A field for a parameter that can be repeated."""
-    return Field(default=[], max_length=MAX_VALUES, description=description)
+    return Field(default=[], max_length=MAX_VALUES, description=description, **more)
 
 
 class Filters(Parameters):
@@ -98,12 +98,7 @@ def member(column: str, model: type[Contract] = Vm) -> Callable[[Json], Any]:
     return lambda state: state.get(name, default)
 
 
-def _selector(text: str) -> str:
-    selector.parse(text)
-    return text
-
-
-_Selector = Annotated[str, Field(max_length=_MAX_TEXT), AfterValidator(_selector)]
+_Selector = Annotated[str, Field(max_length=_MAX_TEXT), checked(selector.parse)]
 _Text = Annotated[str, Field(max_length=_MAX_TEXT)]
 
 

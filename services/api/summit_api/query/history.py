@@ -32,7 +32,7 @@ _STATE_BEFORE = """(
 
 @dataclass(frozen=True, kw_only=True)
 class Collection:
-    """Where an object is found, and where its state says to whom it is visible."""
+    """Where an object is found, and which members of its state decide who may see it."""
 
     table: str
     key: str = "id"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import cached_property, partial
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from pydantic.config import JsonDict
 
 from summit_api.access.principal import Scope
@@ -13,7 +13,7 @@ from summit_api.query.arguments import Arguments, Bind, where
 from summit_api.query.filters import Filter, Filters, is_so, one_of, several
 from summit_api.query.order import Order
 from summit_api.query.paging import Listing, Page
-from summit_api.query.parameters import MAX_VALUES
+from summit_api.query.parameters import checked
 from summit_api.query.read_transaction import ReadTransaction
 from summit_api.shapes.original import EMPTY_IF_UNKNOWN, OriginalMigration
 from summit_models.contract import ClusterName, DatacenterId
@@ -27,7 +27,7 @@ COLUMNS = order.sortable(
     migrations,
     *("created_at", "start_time", "end_time", "vm_name", "phase", "namespace", "cluster", "datacenter_id", "id"),
 )
-"""What migrations can be sorted by; each has an index."""
+"""Migrations can be sorted by these; each has an index."""
 
 _ENDED = "(completed OR deleted_at IS NOT NULL)"
 """A migration whose object was deleted under way has ended, whatever its last state was."""
@@ -51,11 +51,6 @@ _DIRECTION = Filter(
 )
 
 
-def _sort(text: str) -> str:
-    order.parse(text, COLUMNS)
-    return text
-
-
 _of = partial(one_of, model=Migration)
 
 
@@ -66,9 +61,7 @@ class MigrationFilters(Filters):
     cluster: Annotated[list[ClusterName], _of("cluster")] = several("Name of the cluster")
     namespace: Annotated[list[str], _of("namespace")] = several("Namespace")
     vm: Annotated[list[str], _of("vm_name")] = several("Name of the VM")
-    phase: Annotated[list[str], _of("phase")] = Field(
-        default=[], max_length=MAX_VALUES, description="Phase", examples=[["Failed"]]
-    )
+    phase: Annotated[list[str], _of("phase")] = several("Phase", examples=[["Failed"]])
     direction: Annotated[str, _DIRECTION] = Field(
         default="", description="Direction; empty for all", json_schema_extra=DIRECTIONS
     )
@@ -80,7 +73,7 @@ class MigrationFilters(Filters):
 class MigrationPageQuery(MigrationFilters):
     """Which migrations, and which page of them."""
 
-    sort: Annotated[str, AfterValidator(_sort)] = Field(
+    sort: Annotated[str, checked(lambda text: order.parse(text, COLUMNS))] = Field(
         default="-createdAt",
         max_length=100,
         description=f"Members to sort by: {', '.join(COLUMNS)}. `-` before a member sorts it in descending order. "

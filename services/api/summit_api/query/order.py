@@ -20,7 +20,7 @@ Value = str | int | datetime | None
 
 
 class Column(NamedTuple):
-    """What a list can be sorted by."""
+    """A column that a list can be sorted by."""
 
     sql: str
     kind: type[str | int | datetime] = str
@@ -72,7 +72,7 @@ class Segment:
     equal: tuple[tuple[_Key, Sequence[Value]], ...]
     keys: tuple[_Key, ...]
     beyond: Sequence[Value] | None = None
-    """Of the first of `keys`."""
+    """The value of the first of `keys`."""
     nulls: bool | None = None
     """Whether that key is null: None where it cannot be."""
 

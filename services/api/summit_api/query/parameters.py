@@ -1,6 +1,7 @@
 """Query parameters that many lists share, and how parameters are checked before anything is read."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -25,6 +26,16 @@ WantedRevision = Annotated[
 ]
 
 
+def checked(read: Callable[[str], object]) -> AfterValidator:
+    """For a parameter that `read` must be able to read, and that stays a text: documents and cursors have the text."""
+
+    def check(text: str) -> str:
+        read(text)
+        return text
+
+    return AfterValidator(check)
+
+
 def storable(text: str) -> str:
     if "\0" in text:
         raise ValueError("cannot contain the character NUL")
@@ -36,7 +47,7 @@ Storable = Annotated[str, AfterValidator(storable)]
 
 
 class OnlyThese(BaseModel):
-    """Query parameters. Others are rejected: a misspelt filter would answer with everything, and whoever asks for a
+    """Query parameters. Others are rejected: a misspelt filter would answer with everything, and a client that sends
     `dryrun` does not want the real thing.
     """
 

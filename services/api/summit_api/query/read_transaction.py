@@ -118,7 +118,7 @@ class ReadModels:
             raise self._unavailable(error) from error
 
     async def schema_revision(self) -> str | None:
-        """What alembic wrote; None in a schema it has begun but not finished. Raises QueryError like `transaction`."""
+        """The revision that alembic wrote; None in a schema that it has begun but not finished. Raises QueryError."""
         async with self._connect() as connection:
             return (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar_one_or_none()
 
@@ -126,7 +126,7 @@ class ReadModels:
         await self._engine.dispose()
 
     def _known(self, error: DBAPIError | asyncpg.PostgresError) -> QueryError | None:
-        """What a failed statement or connection means; None for a mistake of ours."""
+        """The meaning of a failed statement or connection; None for a mistake of ours."""
         cause = error.orig if isinstance(error, DBAPIError) else error
         state = getattr(cause, "sqlstate", None) or _CONNECTION_LOST
         if state in _NO_SCHEMA:

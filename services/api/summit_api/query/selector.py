@@ -22,7 +22,7 @@ class SelectorError(ValueError):
 
 @dataclass(frozen=True)
 class Requirement:
-    """What one label has to be."""
+    """A condition on one label."""
 
     key: str
     operator: Literal["in", "notin", "exists", "absent"]
@@ -59,15 +59,6 @@ class Requirement:
                 return labels.get(self.key) in self.values
             case "notin":
                 return labels.get(self.key) not in self.values
-
-    def __str__(self) -> str:
-        match self.operator:
-            case "exists":
-                return self.key
-            case "absent":
-                return f"!{self.key}"
-            case _:
-                return f"{self.key} {self.operator} ({','.join(self.values)})"
 
 
 Selector = tuple[Requirement, ...]
@@ -106,7 +97,7 @@ def _any(alternatives: Iterator[str]) -> str:
 class _Token(NamedTuple):
     text: str
     position: int
-    """Of its first character, from 1."""
+    """The place of its first character, from 1."""
 
 
 _TOKEN = re.compile(r"\s*(==|!=|[=!(),]|[^\s=!(),<>]+)")

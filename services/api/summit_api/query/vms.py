@@ -18,7 +18,7 @@ from summit_api.query.arguments import Arguments, Bind, where
 from summit_api.query.filters import VmFilters
 from summit_api.query.order import Order
 from summit_api.query.paging import Listing
-from summit_api.query.parameters import DEFAULT_LIMIT, MAX_LIMIT, MAX_VALUES, Past
+from summit_api.query.parameters import DEFAULT_LIMIT, MAX_LIMIT, MAX_VALUES, Past, checked
 from summit_api.query.past import vms_at
 from summit_api.query.read_transaction import ReadTransaction
 from summit_api.shapes.inventory import VmItem
@@ -29,7 +29,7 @@ COLUMNS = order.sortable(
     vms,
     *("name", "namespace", "cluster", "datacenter", "status", "node_name", "cpu", "memory", "disk", "created_at", "id"),
 )
-"""What VMs can be sorted by. Each has an index that ends with (name, id)."""
+"""VMs can be sorted by these. Each has an index that ends with (name, id)."""
 
 MEMBERS = {field.alias or name: name for name, field in VmItem.model_fields.items()}
 """Members of an item, and their names in the model."""
@@ -37,11 +37,6 @@ MEMBERS = {field.alias or name: name for name, field in VmItem.model_fields.item
 
 def vm_order(text: str) -> Order:
     return order.parse(text, COLUMNS, then=("name",))
-
-
-def _sort(text: str) -> str:
-    vm_order(text)
-    return text
 
 
 def _named(text: str) -> list[str]:
@@ -58,7 +53,7 @@ def _members(text: str) -> str:
 class VmPageQuery(VmFilters):
     """Which VMs, and which page of them."""
 
-    sort: Annotated[str, AfterValidator(_sort)] = Field(
+    sort: Annotated[str, checked(vm_order)] = Field(
         default="name",
         max_length=MAX_VALUES,
         description=f"Members to sort by: {', '.join(COLUMNS)}. `-` before a member sorts it in descending order. "

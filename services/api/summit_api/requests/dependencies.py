@@ -1,4 +1,4 @@
-"""What routes depend on: the process' services, the time of the answer, who sends the request, valid parameters."""
+"""Dependencies of routes: the process' services, the time of the answer, who sends the request, valid parameters."""
 
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
@@ -29,7 +29,7 @@ Now = Annotated[datetime, Depends(now)]
 
 
 async def principal(request: Request, services: ServicesDep, now: Now) -> AsyncIterator[Principal]:
-    """Who sends the request, by its Authorization header. The request counts for its client while it is under way."""
+    """The sender, by the Authorization header. The request counts for its client while it is under way."""
     asking = await _identified(request, services, now)
     with services.clients.request(client_of(asking, _host(request))):
         yield asking
@@ -41,14 +41,14 @@ async def feed_principal(
     now: Now,
     ticket: Annotated[str | None, Query(max_length=MAX_LENGTH, description="Instead of a token, for browsers")] = None,
 ) -> AsyncIterator[Principal]:
-    """Who opens a feed: by a ticket too, since a browser cannot send headers there. It counts while it is open."""
+    """The sender, also by a ticket, since a browser cannot send headers there. A feed counts while it is open."""
     asking = await _identified(request, services, now, ticket)
     with services.clients.feed(client_of(asking, _host(request))):
         yield asking
 
 
 async def _identified(request: Request, services: Services, now: datetime, ticket: str | None = None) -> Principal:
-    """Who it is. A request that is rejected counts for its address: trying tokens is no way around the limits."""
+    """The sender. A request that is rejected counts for its address: trying tokens is no way around the limits."""
     try:
         return await services.access.identify(request.headers, now, ticket=ticket)
     except ProblemError:

@@ -43,7 +43,7 @@ class Reading:
 
     @property
     def scope(self) -> Scope:
-        """What the principal may see. Every query applies it; the rest is answered 404."""
+        """The part that the principal may see. Every query applies it; the rest is answered 404."""
         return self.principal.scope
 
     def tag(self, *, ages: bool = False, staleness: bool = False, contacts: bool = False) -> str:
