@@ -1,4 +1,4 @@
-"""What clients of the original API rely on: paths, status codes, member names, and what is left out when empty.
+"""Clients of the original API rely on its member names, and on which members are left out when empty.
 
 The expected answers are the original's, recorded from its own binary, with our ids (uids instead of names) and with
 the members that our answers add named in ADDED.
@@ -26,7 +26,7 @@ ADDED = {
 
 @pytest.fixture
 async def stack(database_url: str) -> AsyncIterator[Stack]:
-    """The original's sample: one running VM in Solna, one stopped in Uppsala, both clusters heard of."""
+    """The original's sample: one running VM in Solna, one stopped in Uppsala, with heartbeats of both clusters."""
     async with api_stack(database_url) as stack:
         await stack.apply(
             datacenter_event(location="Solna, Sweden", coordinates=(59.36, 18.0), clusters=[CLUSTER]),
@@ -116,7 +116,7 @@ async def test_vm_of_an_undeclared_datacenter(stack: Stack) -> None:
 
 
 async def test_status(stack: Stack) -> None:
-    """Whatever does not run counts as stopped."""
+    """Each VM that does not run counts as stopped."""
     await stack.apply(placed_vm("vm-003", status=VmStatus.PAUSED))
     assert without(await stack.get("/api/v1/status"), "status") == {
         "datacenters": 2,

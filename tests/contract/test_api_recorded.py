@@ -84,7 +84,7 @@ async def test_answers_are_the_originals(recording: str, nats_url: str, database
 
 
 def test_each_difference_has_its_reason() -> None:
-    """What is not as in the original is meant, and differs indeed."""
+    """Each difference from the original is intended, and really is one."""
     for recorded in RECORDED.values():
         for step in recorded["exchanges"]:
             if ours := step.get("ours"):

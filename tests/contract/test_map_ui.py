@@ -51,7 +51,7 @@ async def stack(database_url: str) -> AsyncIterator[Stack]:
 
 
 async def refetch(stack: Stack) -> tuple[Any, list[Any]]:
-    """What it does at start and at each message of the feed."""
+    """The map's requests at start and at each message of the feed."""
     datacenters = (await stack.get("/api/v1/datacenters"))["datacenters"]
     migrations = [await stack.get("/api/v1/migrations") for _ in range(3)]
     assert migrations[0] == migrations[1] == migrations[2]

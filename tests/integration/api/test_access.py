@@ -203,7 +203,7 @@ WRITES = (("GET", "/migrate"), ("POST", "/migrate"), ("GET", "/admin/test-event"
     ],
 )
 async def test_no_page_of_elsewhere_changes_anything(database_url: str, headers: dict[str, str], status: int) -> None:
-    """Neither by a form or a link to 127.0.0.1 nor by a name that it lets lead there; also not by the GET."""
+    """A form or a link to 127.0.0.1, a name that leads there, and the GET that migrates are all rejected."""
     async with api_stack(database_url, Access(anonymous=Role.ADMIN)) as stack:
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         for method, path in WRITES:
@@ -212,7 +212,7 @@ async def test_no_page_of_elsewhere_changes_anything(database_url: str, headers:
 
 
 async def test_settings_have_the_names_of_the_api(database_url: str) -> None:
-    """What it listens on, and the origins that are listed; the refusal says so."""
+    """These are the host that it listens on, and the hosts of API_ORIGINS, which the refusal names."""
     ours = Access(anonymous=Role.OPERATOR, origins=["https://vms.example.com"], host="fleet.example.com")
     for host in ("vms.example.com", "fleet.example.com:3001", "localhost:3001", "[::1]:3001", "192.0.2.7"):
         assert (await ours.identify({"host": host}, NOW)).role is Role.OPERATOR

@@ -1,4 +1,4 @@
-"""What people change by hand: it goes through the log like everything else, and the next read shows it."""
+"""Edits by hand go through the log like all other changes, and the next read shows them."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -39,7 +39,7 @@ async def add(api: Editing, **members: Any) -> Any:
 
 
 async def test_added_vm_is_there_with_the_answer(api: Editing) -> None:
-    """Whoever reads after the answer finds it; the log has it under its id."""
+    """A read after the answer shows it; the log has it under its id."""
     vm = await add(api, status="running", cpu=4, memory=8192, disk=100, cluster="old-vmware", ip="10.0.0.9")
     assert await names(api) == {SOLNA: ["erp", "old-web"], UPPSALA: []}
     item = (await api.ask("GET", f"/vms/{vm['id']}")).json()
@@ -127,7 +127,7 @@ async def test_of_two_edits_at_once_none_is_lost_in_silence(api: Editing) -> Non
 
 
 async def test_one_id_that_is_added_twice_at_once_is_added_once(api: Editing) -> None:
-    """Also in two datacenters."""
+    """This holds for two datacenters, too."""
     answers = await asyncio.gather(
         *(
             api.ask("POST", f"/admin/datacenters/{datacenter}/vms", {"id": "vm-001", "name": datacenter})

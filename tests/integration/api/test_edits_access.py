@@ -71,6 +71,6 @@ async def test_admin_of_a_datacenter_edits_only_there(api: Editing) -> None:
 
 
 async def test_admin_of_a_namespace_adds_only_there(api: Editing) -> None:
-    """A VM without a namespace could not be seen by whoever added it."""
+    """Its sender could not see a VM without a namespace."""
     inside = ("POST", ADD[1], {"name": "new", "namespace": "prod"})
     assert await statuses(api, "prod", ADD, EDIT, inside) == [403, 404, 200]

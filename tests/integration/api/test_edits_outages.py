@@ -18,7 +18,7 @@ NEW = {"id": "vm-001", "name": "old-web"}
 
 
 async def test_edits_are_refused_until_nats_is_back(tmp_path: Path, database_url: str) -> None:
-    """What was refused is not done later: the client must not keep it and send it when it is connected again."""
+    """A refused edit is not made later: the client must not keep it and send it when it is connected again."""
     directory = tmp_path / "nats"
     async with nats_server(directory) as (address, _):
         stack = editing(f"nats://{address}", database_url)
@@ -42,7 +42,7 @@ async def test_edits_are_refused_until_nats_is_back(tmp_path: Path, database_url
 
 
 async def test_edit_without_an_answer_is_reported_as_unsure(tmp_path: Path, database_url: str) -> None:
-    """The server was frozen; when it goes on it may do what it was asked. Reading tells, and repeating does no harm."""
+    """A frozen server may make the edit later. A read shows whether it did, and repeating the edit does no harm."""
     impatient = ApiTimes(nats=NatsTimes(answer_seconds=1.0))
     async with (
         nats_server(tmp_path / "nats") as (address, server),

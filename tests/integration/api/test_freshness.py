@@ -30,7 +30,7 @@ async def stack(database_url: str) -> AsyncIterator[Stack]:
 
 
 async def stale(stack: Stack) -> list[Any]:
-    """What each endpoint says: of VM a in three answers, of its cluster, and the number of stale VMs."""
+    """The staleness of VM a in three answers, of its cluster, and the number of stale VMs."""
     item = (await stack.get("/api/v1/vms", cluster=CLUSTER))["items"][0]
     shown = (await stack.get("/api/v1/datacenters"))["datacenters"][0]["vms"][0]
     one = await stack.get(f"/api/v1/vms/{item['id']}")
@@ -53,8 +53,8 @@ async def test_cluster_is_fresh_for_90_seconds_after_its_last_contact(stack: Sta
     assert await stale(stack) == [True, True, True, True, 2]
 
 
-async def test_watcher_that_speaks_of_a_silent_cluster_keeps_it_stale(stack: Stack) -> None:
-    """What counts is the cluster's last byte, not the watcher's last word."""
+async def test_heartbeat_about_a_silent_cluster_keeps_it_stale(stack: Stack) -> None:
+    """The cluster's last byte counts, not the watcher's last heartbeat."""
     stack.freshness.note(health(CLUSTER, state=ConnectionState.UNREACHABLE, last_contact=NOW - 91 * SECOND))
     assert await stale(stack) == [True, True, True, True, 2]
 
@@ -89,7 +89,7 @@ async def test_change_of_state_in_the_tables_is_newer_than_an_older_heartbeat(st
 
 
 async def test_a_retired_cluster_is_not_shown_until_it_returns(stack: Stack) -> None:
-    """Nor are its VMs, whatever its last heartbeat says; with its next epoch both are back."""
+    """Its VMs are not shown either, even if its last heartbeat is fresh; its next epoch brings both back."""
     stack.freshness.note(health(CLUSTER, last_contact=NOW))
     gone = placed_vm("a", type_=VmEventType.DELETED, epoch=1)
     await stack.apply(gone, cluster_event(state=ConnectionState.RETIRED, since=NOW))

@@ -148,7 +148,7 @@ async def test_vm_as_it_was(stack: Stack) -> None:
 
 
 async def test_vm_as_it_was_has_the_age_it_had(stack: Stack) -> None:
-    """And is not stale, because that describes the present."""
+    """It is not stale, because staleness describes the present."""
     stack.now = NOW + 24 * HOUR
     vm = await stack.get(f"/api/v1/vms/{uid_of(CLUSTER, 'prod', 'b')}", at=at(0.5))
     assert (vm["age"], vm["stale"]) == ("90m", False)

@@ -1,4 +1,4 @@
-"""What is over a limit is answered with a problem that says so, and costs nobody else anything."""
+"""A request over a limit is answered with a problem, and costs no other client anything."""
 
 import asyncio
 import json
@@ -94,7 +94,7 @@ def problem(answer: bytes) -> tuple[int, str]:
     ],
 )
 async def test_head_that_is_too_long_or_wrong_or_late(port: int, request_: bytes, status: int, words: str) -> None:
-    """Also what is refused before there is a request is a problem; then the connection is closed."""
+    """A refusal before there is a request is a problem, too; then the connection is closed."""
     got, detail = problem(await said(port, request_))
     assert (got, words in detail) == (status, True), detail
 
@@ -158,7 +158,7 @@ async def test_client_that_does_not_read_is_cut_off(port: int) -> None:
 
 
 async def test_more_requests_than_there_are_places() -> None:
-    """503 for whoever comes then, while probes of a load balancer find out by it; places are given back."""
+    """Further requests and probes of a load balancer get a 503; places are given back."""
     app = app_with_slow_routes(RequestLimits(concurrent=1, seconds=0.5))
     async with served(app, SHORT) as base_url, httpx2.AsyncClient(base_url=base_url) as http:
         first = asyncio.create_task(http.get("/slow"))

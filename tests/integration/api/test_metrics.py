@@ -1,4 +1,4 @@
-"""What Prometheus reads of the api: requests by route, never by the path that a client invented."""
+"""Prometheus reads requests of the api by route, never by a path that a client invented."""
 
 from support.api_stack import api_stack
 

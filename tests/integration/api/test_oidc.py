@@ -112,7 +112,7 @@ async def test_algorithm_is_never_the_tokens_choice(there: TestIssuer, ours: Iss
 
 
 async def test_symmetric_key_that_an_issuer_publishes_is_not_used(there: TestIssuer) -> None:
-    """Whoever reads it could sign with it; and an unusable key is no reason to refuse the others."""
+    """Every reader could sign with it; an unusable key is no reason to refuse the others."""
     secret = base64.urlsafe_b64encode(b"s" * 32).rstrip(b"=").decode()
     there.extra_keys = [
         {"kty": "oct", "k": secret, "kid": "shared", "alg": "HS256"},

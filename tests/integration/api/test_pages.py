@@ -62,8 +62,8 @@ SORTS = NAMES.flatmap(lambda names: st.tuples(*(st.sampled_from([name, f"-{name}
 FILTERS = st.sampled_from([{}, {"status": "running"}, {"cluster": "vulcan", "node": "worker-1"}, {"q": "vm"}])
 
 
-def sorted_as_told(items: list[dict[str, Any]], sort: str) -> list[dict[str, Any]]:
-    """By the words of the documentation: unknown last, equals by name and id, the id as the key before it."""
+def sorted_as_documented(items: list[dict[str, Any]], sort: str) -> list[dict[str, Any]]:
+    """As the documentation describes it: unknown last, equals by name and id, the id as the key before it."""
     keys = [key for key in sort.split(",") if key]
     if not {"name", "-name"} & set(keys):
         keys.append("name")
@@ -108,7 +108,7 @@ async def test_pages_add_up_to_the_list(database_url: str) -> None:
         def holds(sort: str, filters: dict[str, str], limit: int) -> None:
             parameters = {"sort": sort, **filters}
             whole = anyio.from_thread.run(partial(stack.get, "/api/v1/vms", limit=500, **parameters))["items"]
-            assert [item["id"] for item in whole] == [item["id"] for item in sorted_as_told(whole, sort)]
+            assert [item["id"] for item in whole] == [item["id"] for item in sorted_as_documented(whole, sort)]
             paged = anyio.from_thread.run(partial(pages, stack, restless, limit, **parameters))
             assert steady_ones(paged) == steady_ones(whole)
 
@@ -127,7 +127,7 @@ async def test_pages_of_the_past_add_up_to_the_list(database_url: str) -> None:
         def holds(sort: str, filters: dict[str, str], limit: int) -> None:
             parameters = {"sort": sort, "at": "2026-11-23T07:30:00Z", **filters}
             whole = anyio.from_thread.run(partial(pages, stack, None, 500, **parameters))
-            assert [item["id"] for item in whole] == [item["id"] for item in sorted_as_told(whole, sort)]
+            assert [item["id"] for item in whole] == [item["id"] for item in sorted_as_documented(whole, sort)]
             assert all(item["ready"] is None for item in whole)
             assert anyio.from_thread.run(partial(pages, stack, None, limit, **parameters)) == whole
 

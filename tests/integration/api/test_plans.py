@@ -93,7 +93,7 @@ def test_every_filter_of_vms_is_here() -> None:
 
 @pytest.mark.parametrize("name", FILTERS)
 async def test_filter_of_vms_has_its_index(database: asyncpg.Connection, name: str) -> None:
-    """Of what is rare, as most of a fleet's filters are after; what is common is met along the order."""
+    """A rare value is found by its own index; common values are met along the order."""
     parameters, index = FILTERS[name]
     query = VmPageQuery.model_validate(parameters)
     assert index in await indexes(database, vms.page_listing(query, EVERYTHING), None)
@@ -117,7 +117,7 @@ async def test_order_of_vms_has_its_index(database: asyncpg.Connection, name: st
 
 
 async def test_part_of_the_fleet_is_found_by_index(database: asyncpg.Connection) -> None:
-    """What a principal may see is a filter like others."""
+    """The scope of a principal is a filter like others."""
     scope = Scope(datacenters=frozenset({"dc-1"}), namespaces=frozenset({"ns-1"}))
     assert await indexes(database, vms.page_listing(VmPageQuery(), scope), None)
 

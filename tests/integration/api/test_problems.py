@@ -1,4 +1,4 @@
-"""Whatever goes wrong is answered with a problem that says what, and passes when its cause does."""
+"""Every failure is answered with a problem that explains it, and ends with its cause."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -78,7 +78,7 @@ async def statuses(http: httpx2.AsyncClient) -> set[int]:
 
 
 async def test_problem_has_the_members_of_rfc_9457(http: httpx2.AsyncClient) -> None:
-    """And `error`, which clients of the original API read."""
+    """It has `error` as well, which clients of the original API read."""
     answer = await http.get("/api/v1/vms/none")
     assert answer.json() == {
         "type": "/docs#vm-not-found",

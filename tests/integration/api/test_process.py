@@ -46,7 +46,7 @@ async def process(database_url: str, **variables: str) -> AsyncIterator[asyncio.
 
 
 async def address(child: asyncio.subprocess.Process) -> str:
-    """Where it says that it answers."""
+    """The address that it logs."""
     assert child.stderr
     async for line in child.stderr:
         if found := re.search(r"answers at (http://\S+)", line.decode()):
@@ -99,7 +99,7 @@ async def test_sigterm_ends_it_within_five_seconds(database_url: str, hanging: b
 
 
 async def test_sigterm_while_postgres_stands_still_is_an_orderly_end(database_url: str) -> None:
-    """A read under way is given up, its connection too, and the log tells of no failure."""
+    """A read under way is given up, its connection too, and the log has no failure."""
     async with api_stack(database_url) as stack, process(database_url) as child:
         base_url = await address(child)
         async with httpx2.AsyncClient(base_url=base_url) as http, stack.database() as database:
@@ -114,7 +114,7 @@ async def test_sigterm_while_postgres_stands_still_is_an_orderly_end(database_ur
 
 
 async def test_access_must_be_configured(database_url: str) -> None:
-    """And the log says so: the default is no way in."""
+    """The default rejects every request, and the log explains why."""
     async with process(database_url, API_ANONYMOUS_ROLE="") as child:
         base_url = await address(child)
         async with httpx2.AsyncClient(base_url=base_url) as http:
@@ -126,7 +126,7 @@ async def test_access_must_be_configured(database_url: str) -> None:
 
 
 async def test_secrets_are_in_no_log(database_url: str, tmp_path: Path) -> None:
-    """Neither tokens nor tickets, at any level, with the access log too."""
+    """Tokens and tickets are not logged at any level, nor in the access log."""
     admin, wrong = tokens.new_token(), tokens.new_token()
     variables = {"API_ANONYMOUS_ROLE": "", "API_ADMIN_TOKEN": admin, "LOG_LEVEL": "DEBUG", "API_TICKET_KEY": "k" * 32}
     async with process(database_url, **variables) as child:

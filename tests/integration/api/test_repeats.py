@@ -32,7 +32,7 @@ async def api(nats_url: str, database_url: str) -> AsyncIterator[Editing]:
 
 
 async def test_recent_edit_is_not_repeated(api: Editing) -> None:
-    """Nor is the state of a watched VM, which its watcher repeats."""
+    """The state of a watched VM is not repeated here either: its watcher does that."""
     await api.readings.fetch("UPDATE vms SET observed_at = now() - INTERVAL '31 days' WHERE managed")
     before = await stream_state(api.client)
     await repeat(api.client, api.services.read_models, AFTER_SECONDS)

@@ -1,4 +1,4 @@
-"""?revision=N: a client that has written reads what it wrote, or hears that it is not there yet."""
+"""?revision=N: a client that has written reads what it wrote, or is answered that it is not there yet."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -69,7 +69,7 @@ async def known(database_url: str) -> AsyncIterator[Revisions]:
 
 
 async def test_revisions_are_followed_again_after_the_connection_was_lost(stack: Stack, known: Revisions) -> None:
-    """Also those that were committed meanwhile."""
+    """This includes those that were committed meanwhile."""
     await stack.apply(placed_vm("a"))
     assert await known.wait_for(1, 30)
     async with stack.database() as database:

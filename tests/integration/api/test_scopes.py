@@ -153,7 +153,7 @@ def counted(status: View) -> View:
 
 
 def cut_lists(everything: View, sees: Sees, scope: Scope) -> View:
-    """What is left of an unlimited reader's lists."""
+    """The lists of an unlimited reader, cut to a scope."""
     vms = {name: list(filter(sees, vms)) for name, vms in everything.items() if name.startswith("vms ")}
     migrations = {
         name: [m for m in found if sees({"datacenter": m["datacenterId"], "namespace": m["namespace"]})]
@@ -191,7 +191,7 @@ def counts(vms: list[View], datacenters: int, *, stale: bool) -> View:
 
 
 def cut_each(everything: View, sees: Sees, revisions: Mapping[int, Mapping[str, Any]]) -> View:
-    """What is left of the objects one by one: an event of a history is visible where its object was then."""
+    """The single objects, cut to a scope: an event of a history is visible where its object was then."""
 
     def cut(found: Any) -> Any:
         match found:

@@ -1,4 +1,4 @@
-"""What a person can get wrong is answered with what is wrong, where, and what is allowed; never in code's words."""
+"""The answer to a mistake names the mistake, its place, and the allowed values, in plain words."""
 
 import re
 

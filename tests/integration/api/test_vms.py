@@ -51,7 +51,7 @@ async def test_item_has_every_field_of_the_model(stack: Stack) -> None:
 
 
 async def test_list_has_revision_and_position(stack: Stack) -> None:
-    """An empty list has a revision as well; each applied event raises it, and asOf tells when."""
+    """An empty list has a revision as well; each applied event raises it, and asOf is the time of that."""
     empty = await stack.get("/api/v1/vms")
     assert (empty["items"], empty["next"], empty["revision"]) == ([], None, 0)
     await stack.apply(placed_vm("a"), placed_vm("b"))
@@ -79,7 +79,7 @@ async def test_one_vm(stack: Stack) -> None:
 
 
 async def test_deleted_vm_is_gone(stack: Stack) -> None:
-    """Neither listed nor found by id or name; by id the problem says when it was deleted."""
+    """No list has it, and no id or name finds it; by id the problem has the time of its deletion."""
     await stack.apply(placed_vm("a"), placed_vm("a", type_=VmEventType.DELETED, versions=(2, 0)))
     assert (await stack.get("/api/v1/vms"))["items"] == []
     by_id = await stack.http.get(f"/api/v1/vms/{uid_of(CLUSTER, 'prod', 'a')}")

@@ -93,7 +93,7 @@ async def test_silent_feed_of_a_busy_log_sends_a_heartbeat(nats_url: str, databa
 
 
 async def test_unreachable_tables_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever the number of attempts: an outage of an hour would fill the log otherwise."""
+    """The number of attempts does not matter: an outage of an hour would fill the log otherwise."""
     attempts = itertools.count()
     third = asyncio.Event()
 
@@ -183,7 +183,7 @@ async def test_cluster_that_is_retired_is_removed(nats_url: str, database_url: s
 
 
 async def test_end_of_a_cluster_is_sent_once(nats_url: str, database_url: str) -> None:
-    """Also when the feed reads the events before the end after the tables have the end."""
+    """This holds when the feed reads the events before the end after the tables have the end."""
     states = (ConnectionState.SYNCED, ConnectionState.BACKOFF, ConnectionState.RETIRED)
     async with feed_stack(nats_url, database_url) as stack:
         before = await stack.applied(vm_event("a", VmEventType.CREATED))

@@ -46,7 +46,7 @@ async def _drain(child: asyncio.subprocess.Process) -> None:
 
 
 def environment(nats_url: str, database_url: str, port: int) -> dict[str, str]:
-    """Of projector and api; one client may open as many feeds as it likes."""
+    """The settings of projector and api; one client may open any number of feeds."""
     return {
         "NATS_URL": nats_url,
         "DATABASE_URL": database_url,
@@ -99,7 +99,7 @@ async def test_sigterm_ends_open_feeds_at_once(nats_url: str, database_url: str)
             assert client.failure is None
 
 
-async def test_a_thousand_clients_hear_of_a_change(nats_url: str, database_url: str) -> None:
+async def test_a_thousand_clients_receive_a_change(nats_url: str, database_url: str) -> None:
     """On one process, each within seconds, for little memory."""
     request = b"GET /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
     async with running_api(nats_url, database_url) as (child, base_url), publisher(nats_url) as nats:
@@ -119,7 +119,7 @@ async def test_a_thousand_clients_hear_of_a_change(nats_url: str, database_url: 
 
 
 def resident_bytes(pid: int) -> int:
-    """What a process has in memory."""
+    """The memory of a process."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 

@@ -27,7 +27,7 @@ async def rebuilt(stack: FeedStack, nats_url: str, database_url: str) -> Rebuilt
 
 
 async def shown(stack: FeedStack) -> dict[str, Any]:
-    """What lists show now, by id."""
+    """The VMs that lists show now, by id."""
     page = await stack.get("/api/v1/vms", limit=500)
     return {vm["id"]: ageless(vm) for vm in page["items"]}
 

@@ -80,7 +80,7 @@ async def test_id_of_an_earlier_version_is_reset(nats_url: str, database_url: st
 
 
 async def test_client_that_was_away_while_the_log_was_replaced_is_reset(nats_url: str, database_url: str) -> None:
-    """Also when the new log has reached the revision that the client knows, and the api is another process."""
+    """The new log may have reached the revision that the client knows, and the api be another process."""
     async with publisher(nats_url) as client:
         async with feed_stack(nats_url, database_url) as stack:
             await stack.applied(*created("a", "b"))
@@ -117,7 +117,7 @@ async def test_each_change_is_seen_once_across_a_restart_of_the_api(nats_url: st
 
 
 async def test_client_that_was_away_for_long_reads_the_journal(nats_url: str, database_url: str) -> None:
-    """What the process does not have in memory is read from the journal; then the feed continues live."""
+    """The process reads from the journal what it does not have in memory; then the feed continues live."""
     names = [f"vm-{n}" for n in range(30)]
     async with feed_stack(nats_url, database_url) as stack:
         await stack.applied(*created(*names))

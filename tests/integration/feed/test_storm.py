@@ -17,7 +17,7 @@ SELECTIONS: list[dict[str, Any]] = [
 
 
 async def listed(stack: FeedStack, revision: int, selection: dict[str, Any]) -> dict[str, Any]:
-    """What a list shows."""
+    """The VMs that a list shows, by id."""
     page = await stack.get("/api/v1/vms", limit=500, revision=revision, **selection)
     return {vm["id"]: ageless(vm) for vm in page["items"]}
 

@@ -1,4 +1,4 @@
-"""Cursors are opaque, give back exactly what they were made of, for their own list, and never fail in another way."""
+"""A cursor gives back its values for its own list, and any other text is rejected with a problem."""
 
 import contextlib
 from base64 import urlsafe_b64encode
@@ -48,7 +48,7 @@ def test_any_other_text_is_rejected(text: str) -> None:
 
 @given(JSON)
 def test_forged_values_are_values_or_refused(values: object) -> None:
-    """Whoever makes a cursor by hand gets an answer or a problem: what comes through, Postgres can compare."""
+    """A cursor made by hand gets an answer or a problem: Postgres can compare all values that are accepted."""
     text = urlsafe_b64encode(msgspec.json.encode(["list", values])).decode()
     with contextlib.suppress(InvalidValueError):
         name, memory, created_at = cursor.decode(text, "list", COLUMNS)

@@ -45,7 +45,7 @@ def test_impossible_value_is_rejected(model: type[Any], body: bytes, field: str)
 
 
 def test_form_has_texts_for_numbers() -> None:
-    """And a repeated name for a list."""
+    """A repeated name is a list."""
     assert sent(VmPatch, b"cpu=4&name=my+vm", FORM).cpu == 4
     assert sent(DatacenterPatch, b"coordinates=59.3&coordinates=18", f"{FORM}; charset=utf-8").coordinates == (59.3, 18)
 

@@ -65,7 +65,7 @@ def test_error_names_the_place(text: str, words: str) -> None:
 
 
 def test_file_is_read_again_when_it_changes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Also when it is replaced; a broken or missing one changes nothing and is logged once."""
+    """A new file may replace it; a broken or missing one changes nothing and is logged once."""
     path = tmp_path / "access.yaml"
     path.write_text(f"tokens: [{{name: a, role: admin, sha256: {A}}}]")
     file = PolicyFile(path)

@@ -20,7 +20,7 @@ def test_burst_then_the_average() -> None:
 
 
 def test_clients_do_not_share() -> None:
-    """What one has used up is still there for another."""
+    """One client's requests leave the rate of another as it is."""
     rate = Rate(per_second=1, burst=1)
     assert [rate.take(client, 0.0) for client in "aab"] == [0.0, 1.0, 0.0]
 

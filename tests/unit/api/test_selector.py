@@ -69,7 +69,7 @@ def written(requirement: Requirement) -> str:
 
 @given(st.lists(REQUIREMENTS, min_size=1))
 def test_parsing_reverses_writing(requirements: list[Requirement]) -> None:
-    """Whatever the words are, also `in` and `notin`."""
+    """This holds for all labels and values, also for `in` and `notin`."""
     assert parse(",".join(map(written, requirements))) == tuple(requirements)
 
 

@@ -30,14 +30,14 @@ def test_ticket_expires_with_its_token() -> None:
 
 
 def test_replicas_with_one_key_take_each_others_tickets() -> None:
-    """And with another key, as each process makes one up for itself, none does."""
+    """No process accepts them with another key, which each makes up unless one is set."""
     ticket, _ = Tickets(KEY).new(VIEWER, NOW)
     assert Tickets(KEY).principal(ticket, NOW) == VIEWER
     assert Tickets().principal(ticket, NOW) is None
 
 
 def test_invalid_ticket_is_rejected() -> None:
-    """Whatever it is; and nothing in a ticket can be changed."""
+    """Nothing in a ticket can be changed."""
     tickets = Tickets(KEY)
     content, signature = tickets.new(VIEWER, NOW)[0].split(".")
     other, _ = tickets.new(replace(VIEWER, role=Role.ADMIN), NOW)[0].split(".")

@@ -16,7 +16,7 @@ def frame(revision: int | None, size: int = 10) -> Frame:
 
 
 def revisions(ring: Ring, offset: int) -> list[int | None]:
-    """Of all frames from there on."""
+    """The revisions of all frames from there on."""
     taken: list[int | None] = []
     while frames := ring.take(offset):
         offset += len(frames)
@@ -45,7 +45,7 @@ def test_a_chunk_is_bounded() -> None:
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5000)), max_size=60), st.integers(2000, 30_000))
 def test_nothing_is_missing_between_what_is_known_and_the_end(frames: list[tuple[bool, int]], max_bytes: int) -> None:
-    """Whatever was dropped: an offset leads to every later frame, and memory stays bounded."""
+    """An offset leads to every later frame, however many were dropped; memory stays bounded."""
     ring, added = Ring(max_bytes), []
     for revision, (logged, size) in enumerate(frames, 1):
         made = frame(revision if logged else None, size)
