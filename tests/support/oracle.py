@@ -72,7 +72,7 @@ class Replay:
     violations: list[str] = field(default_factory=list)
     returned: list[str] = field(default_factory=list)
     """Created after deleted. Kubernetes gives no uid twice, so without a restored etcd the delete was false."""
-    fenced: int = 0
+    stale: int = 0
     """Events of an older epoch, which every reader ignores."""
 
 
@@ -82,7 +82,7 @@ def replay(messages: Sequence[StreamMessage], collection: str = "vms") -> Replay
     for message in messages:
         source, epoch = _source_and_epoch(message)
         if epoch < epochs[source]:
-            result.fenced += 1
+            result.stale += 1
             continue
         epochs[source] = epoch
         for event in events_of([message], collection):

@@ -123,9 +123,7 @@ def _sentences(errors: Sequence[ErrorDetails], kind: type[Entry], label: str) ->
             case "model_type":
                 yield key, f"{label} is not a mapping: write it as {EXAMPLE} shows"
             case "extra_forbidden":
-                advice = (
-                    f"did you mean {meant[key][0]!r}?" if meant[key] else f"known are {', '.join(kind.model_fields)}"
-                )
+                advice = f"did you mean {meant[key][0]!r}?" if meant[key] else f"known are {', '.join(known)}"
                 yield key, f"{label} has an unknown key {key!r}: {advice}"
             case "missing":
                 if [key] not in meant.values():

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -43,13 +43,11 @@ class ClusterConnection:
     async def __aexit__(self, *_: object) -> None:
         await self._current.close()
 
-    @asynccontextmanager
-    async def get(
+    def get(
         self, path: str, params: Mapping[str, str | int] | None = None, *, timeouts: Timeouts = SHORT
-    ) -> AsyncIterator[Reply]:
+    ) -> AbstractAsyncContextManager[Reply]:
         """Hold the answer to a GET open while the block runs."""
-        async with self._request(Request("GET", path, timeouts, params or {})) as reply:
-            yield reply
+        return self._request(Request("GET", path, timeouts, params or {}))
 
     async def get_object(self, path: str) -> dict[str, Any]:
         return await self._object(Request("GET", path, SHORT))
