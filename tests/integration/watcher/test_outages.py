@@ -30,8 +30,6 @@ from summit_watcher.kube.resources import WATCHED
 from summit_watcher.settings import WatcherTimes
 
 VMS = "virtualmachines"
-FIND_HALF_OPEN_SECONDS = 75
-"""The API server keeps at least so much history for watches: one that is found dead later cannot be resumed."""
 
 
 @dataclass
@@ -121,16 +119,24 @@ async def test_an_api_server_that_restarts_and_has_forgotten_costs_one_list_for_
     assert len(lost) == 1
 
 
-async def test_an_api_server_that_restarts_and_remembers_is_resumed(
-    nats_url: str, tmp_path: Path, cluster: SimulatedCluster
+@pytest.mark.parametrize("restarts", [True, False], ids=["the server restarts", "connections freeze"])
+async def test_a_server_that_remembers_is_resumed_without_a_list(
+    nats_url: str, tmp_path: Path, cluster: SimulatedCluster, *, restarts: bool
 ) -> None:
-    """Without a list, and with what came and went."""
+    """Nothing is lost of the meantime, also what came and went. A frozen connection stands, and no byte comes."""
     async with watched(nats_url, tmp_path, cluster) as scene:
-        cluster.faults.refuse_connections()
-        await scene.becomes(State.UNREACHABLE)
+        if restarts:
+            cluster.faults.refuse_connections()
+            await scene.becomes(State.UNREACHABLE)
+        else:
+            cluster.faults.freeze()
+            await scene.becomes(State.STALE)
         cluster.delete(VMS, cluster.create_vm("passing", namespace="prod"))
         await change(cluster)
-        await cluster.faults.accept_connections()
+        if restarts:
+            await cluster.faults.accept_connections()
+        else:
+            cluster.faults.unfreeze()
         await scene.recovers()
         await until(lambda: ("prod/passing", "deleted") in scene.published())
         assert ("prod/passing", "created") in scene.published()
@@ -156,26 +162,6 @@ async def test_410_in_any_place_leads_to_a_list_and_deletes_nothing_by_itself(
         await scene.recovers()
         assert sorted(set(scene.published())) == COMPARED
         assert scene.final_states_unknown() == ["prod/gone"]
-
-
-async def test_frozen_connections_are_found_and_nothing_of_what_they_held_back_is_lost(
-    nats_url: str, tmp_path: Path, cluster: SimulatedCluster
-) -> None:
-    """Half-open: they stand, and nothing comes. The watch is resumed where it was, without a list."""
-    async with watched(nats_url, tmp_path, cluster) as scene:
-        cluster.faults.freeze()
-        await scene.becomes(State.STALE)
-        cluster.delete(VMS, cluster.create_vm("passing", namespace="prod"))
-        await change(cluster)
-        cluster.faults.unfreeze()
-        await scene.recovers()
-        await until(lambda: ("prod/passing", "deleted") in scene.published())
-        assert lists(cluster) == 1
-
-
-def test_by_default_a_frozen_connection_is_found_while_the_server_still_remembers() -> None:
-    """After the next bookmark is due, and before the window of history ends."""
-    assert 60 < WatcherTimes().idle_seconds <= FIND_HALF_OPEN_SECONDS
 
 
 async def test_a_change_that_no_watch_has_reported_is_found_logged_and_published(
