@@ -8,7 +8,7 @@ our writers makes one.
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from operator import attrgetter
 from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar, cast
 
@@ -52,7 +52,7 @@ def decoder(model: type[Event]) -> Decode:
 
     A model with a field that structs have no rule for is always decoded by itself.
     """
-    by_model = _decode_by_model(model)
+    by_model = partial(_decode_by_model, model)
     try:
         decode_event = msgspec.json.Decoder(struct_of(model, other_types={"data": msgspec.Raw})).decode
         decode_data = msgspec.json.Decoder(struct_of(_data_of(model))).decode
@@ -70,18 +70,15 @@ def decoder(model: type[Event]) -> Decode:
     return decode
 
 
-def _decode_by_model(model: type[Event]) -> Decode:
-    def decode(body: bytes) -> Decoded:
-        try:
-            event = model.model_validate_json(body, by_alias=True, by_name=False)
-            text = str(_members(body)["data"], "utf-8")
-        except ValidationError as error:
-            raise ValueError(_sentence(error)) from error
-        except NOT_JSON as error:  # for example NaN, which pydantic takes for a number
-            raise ValueError(f"it is not JSON: {error}") from error
-        return Decoded(event.type, event.source, event.time, event.epoch, event.data, text)
-
-    return decode
+def _decode_by_model(model: type[Event], body: bytes) -> Decoded:
+    try:
+        event = model.model_validate_json(body, by_alias=True, by_name=False)
+        text = str(_members(body)["data"], "utf-8")
+    except ValidationError as error:
+        raise ValueError(_sentence(error)) from error
+    except NOT_JSON as error:  # for example NaN, which pydantic takes for a number
+        raise ValueError(f"it is not JSON: {error}") from error
+    return Decoded(event.type, event.source, event.time, event.epoch, event.data, text)
 
 
 def decode_leniently(model: type[ModelT], body: bytes) -> ModelT:

@@ -6,7 +6,7 @@ Specification: CloudEvents 1.0.2, JSON event format.
 from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field, JsonValue
 
@@ -48,26 +48,26 @@ class ResourceVersions(Contract):
     instancetype: int = 0
 
 
+_CHANGES: Any = Field(default={}, description="Old value of each field that changed, by its name")
+_FINAL_STATE_UNKNOWN = Field(
+    default=False,
+    description="true: no watch reported the delete, a list no longer contains the object; its last state may "
+    "have been another",
+)
+
+
 class VmEventData(Vm):
     """The whole state, its changes, and its resourceVersions. A deleted event carries the last state."""
 
-    changes: dict[str, JsonValue] = Field(default={}, description="Old value of each field that changed, by its name")
+    changes: dict[str, JsonValue] = _CHANGES
     resource_versions: ResourceVersions = ResourceVersions()
-    final_state_unknown: bool = Field(
-        default=False,
-        description="true: no watch reported the delete, a list no longer contains the object; its last state may "
-        "have been another",
-    )
+    final_state_unknown: bool = _FINAL_STATE_UNKNOWN
 
 
 class MigrationEventData(Migration):
-    changes: dict[str, JsonValue] = Field(default={}, description="Old value of each field that changed, by its name")
+    changes: dict[str, JsonValue] = _CHANGES
     resource_version: int = 0
-    final_state_unknown: bool = Field(
-        default=False,
-        description="true: no watch reported the delete, a list no longer contains the object; its last state may "
-        "have been another",
-    )
+    final_state_unknown: bool = _FINAL_STATE_UNKNOWN
 
 
 class EpochStart(Contract):

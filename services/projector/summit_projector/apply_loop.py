@@ -40,9 +40,6 @@ class Health:
     trouble: str | None = "not started yet"
     lag_events: int = 0
 
-    def applying(self) -> str | None:
-        return self.trouble
-
     def lag(self) -> str | None:
         return f"{self.lag_events} events behind the stream" if self.lag_events > READY_LAG_EVENTS else None
 
@@ -75,7 +72,8 @@ class ApplyLoop:
         check_at = time.monotonic() + self.times.check_seconds
         try:
             while not stop.is_set():
-                await _first(reading, stopped, timeout=check_at - time.monotonic())
+                timeout = max(check_at - time.monotonic(), 0)
+                await asyncio.wait({reading, stopped}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
                 if time.monotonic() >= check_at:
                     await self._check()
                     check_at = time.monotonic() + self.times.check_seconds
@@ -141,10 +139,6 @@ class ApplyLoop:
             return
         self.caught_up, self.replaying = True, False
         logger.info("caught up with the stream at revision %d", self.progress.checkpoint.revision)
-
-
-async def _first(*tasks: asyncio.Task[object], timeout: float) -> None:
-    await asyncio.wait(tasks, timeout=max(timeout, 0), return_when=asyncio.FIRST_COMPLETED)
 
 
 def _report_dead_letters(letters: Sequence[DeadLetter]) -> None:

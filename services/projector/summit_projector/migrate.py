@@ -4,8 +4,11 @@ Works in the schema that `?search_path=` selects. `make revision` writes a new r
 """
 
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
@@ -13,7 +16,6 @@ from pydantic import SecretStr
 from sqlalchemy import Connection
 
 from summit_models.tables import SCHEMA_REVISION
-from summit_projector.tables.shadow import shadow_schema
 from summit_runtime import database
 from summit_runtime.process import FatalError
 
@@ -30,7 +32,7 @@ async def upgrade(url: SecretStr) -> None:
     engine = database.engine(url, application="summit-migrate")
     try:
         async with engine.begin() as connection:
-            await connection.run_sync(_upgrade)
+            await connection.run_sync(lambda synchronous: command.upgrade(_config(synchronous, MIGRATIONS), "head"))
     except CommandError as error:
         raise FatalError(f"the database schema cannot be migrated: {error}; is it newer than this version?") from error
     finally:
@@ -38,8 +40,20 @@ async def upgrade(url: SecretStr) -> None:
     logger.info("the database schema is up to date")
 
 
-def _upgrade(connection: Connection) -> None:
-    command.upgrade(_config(connection, MIGRATIONS), "head")
+@asynccontextmanager
+async def shadow_schema(live: asyncpg.Connection, purpose: str) -> AsyncIterator[str]:
+    """An empty schema `<live schema>_<purpose>` while the block runs; one that a killed process has left is replaced.
+
+    Raises asyncpg.InsufficientPrivilegeError when the user may not create schemas in the database.
+    """
+    shadow = f"{await live.fetchval('SELECT current_schema()')}_{purpose}"
+    drop = f'SET client_min_messages = warning; DROP SCHEMA IF EXISTS "{shadow}" CASCADE'
+    await live.execute(f'{drop}; CREATE SCHEMA "{shadow}"')
+    try:
+        yield shadow
+    finally:
+        if not live.is_closed():
+            await live.execute(drop)
 
 
 async def new_revision(url: SecretStr, message: str, *, into: Path = MIGRATIONS) -> str:

@@ -51,7 +51,7 @@ async def _serve(settings: ProjectorSettings, stop: asyncio.Event, times: Projec
     async with _connected(settings) as client:
         checks = {
             "nats": lambda: None if client.is_connected else "not connected",
-            "applying": health.applying,
+            "applying": lambda: health.trouble,
             "lag": health.lag,
         }
         async with serve_probes(settings.probe_host, settings.probe_port, checks), asyncio.TaskGroup() as tasks:

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import asyncpg
 from nats.aio.client import Client
@@ -61,46 +62,46 @@ async def rebuild(client: Client, settings: ProjectorSettings, times: ProjectorT
     return Rebuilt(replay.first, replay.checkpoint.revision, time.monotonic() - started, tables)
 
 
+@dataclass
 class _Rebuild:
     """One replay on its way to the live tables."""
 
-    def __init__(self, client: Client, live: asyncpg.Connection, replay: Replay, times: ProjectorTimes) -> None:
-        self._client = client
-        self._live = live
-        self._replay = replay
-        self._times = times
-        self._generation: int | None = None
-        """Of the live tables; None before the first look at them."""
+    client: Client
+    live: asyncpg.Connection
+    replay: Replay
+    times: ProjectorTimes
+    generation: int | None = None
+    """Of the live tables; None before the first look at them."""
 
     async def approach(self) -> None:
         """Come close to the live tables."""
-        while (live := await self._applied()).revision - self._replay.checkpoint.revision > self._replay.batch_events:
+        while (live := await self._applied()).revision - self.replay.checkpoint.revision > self.replay.batch_events:
             await self._advance(live.revision)
 
     async def meet(self) -> Sequence[Difference]:
         """Hold the projector, come to where it is, and correct its tables by the shadow's; in a transaction."""
         live = await self._applied(hold=True)
-        while self._replay.checkpoint.revision < live.revision:
+        while self.replay.checkpoint.revision < live.revision:
             await self._advance(live.revision)
-        if self._replay.checkpoint.event_id != live.event_id:
+        if self.replay.checkpoint.event_id != live.event_id:
             raise RebuildError(
                 f"revision {live.revision} of the stream is not the event that was applied: run it again"
             )
-        await self._replay.merge_journal()
-        compared = [self._replay.journal]
-        for twin in swap.twins(self._replay.first, live):
-            difference = await swap.compare(self._live, self._replay.shadow, twin)
+        await self.replay.merge_journal()
+        compared = [self.replay.journal]
+        for twin in swap.twins(self.replay.first, live):
+            difference = await swap.compare(self.live, self.replay.shadow, twin)
             if difference.found:
-                await swap.put_right(self._live, self._replay.shadow, twin)
+                await swap.put_right(self.live, self.replay.shadow, twin)
             compared.append(difference)
         if any(difference.found for difference in compared):
-            await checkpoints.new_generation(self._live, self._generation or 0)
+            await checkpoints.new_generation(self.live, self.generation or 0)
         return compared
 
     async def _advance(self, up_to: int) -> None:
         """Apply the next events that the live tables have, which the stream had a moment ago."""
-        if not await self._replay.advance(self._times.event_seconds, up_to=up_to):
-            at = self._replay.checkpoint.revision
+        if not await self.replay.advance(self.times.event_seconds, up_to=up_to):
+            at = self.replay.checkpoint.revision
             raise RebuildError(f"the stream has lost its events after revision {at}, or does not answer: run it again")
 
     async def _applied(self, *, hold: bool = False) -> Checkpoint:
@@ -109,14 +110,14 @@ class _Rebuild:
         Raises RebuildError when the stream does not have that event, or when the tables have followed another stream
         meanwhile: then the replay is of both, even if the stream is the right one again.
         """
-        found = await checkpoints.read(self._live, hold=hold)
+        found = await checkpoints.read(self.live, hold=hold)
         if found is None or found[0].revision == 0:
             raise RebuildError("no event has been applied to the tables yet: the projector fills them from the stream")
         checkpoint, generation = found
-        if self._generation not in (None, generation):
+        if self.generation not in (None, generation):
             raise RebuildError("the stream was replaced, or had lost its end, and the tables followed it: run it again")
-        self._generation = generation
-        state, reason = await mismatch(self._client, checkpoint)
+        self.generation = generation
+        state, reason = await mismatch(self.client, checkpoint)
         if reason or checkpoint.revision < state.first_sequence:
             reason = reason or f"it begins with event {state.first_sequence}, after revision {checkpoint.revision}"
             raise RebuildError(
@@ -132,10 +133,7 @@ async def _live(url: SecretStr) -> AsyncIterator[asyncpg.Connection]:
     try:
         if not await live.fetchval(_LOCK):
             raise RebuildError("another rebuild of these tables is under way")
-        revision = None
-        if await live.fetchval("SELECT to_regclass('alembic_version')"):
-            revision = await live.fetchval("SELECT version_num FROM alembic_version")
-        if revision != SCHEMA_REVISION:
+        if (revision := await checkpoints.schema_revision(live)) != SCHEMA_REVISION:
             raise RebuildError(
                 f"the tables are at schema revision {revision}, this version's are at {SCHEMA_REVISION}: "
                 "start its projector first, which migrates them"

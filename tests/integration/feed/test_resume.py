@@ -14,7 +14,7 @@ from summit_api.feed.feed import FeedLimits
 from summit_models.event import VmEvent, VmEventType
 from summit_models.subject import STREAM
 from summit_projector.settings import ProjectorTimes
-from summit_projector.tables.retention import drop_months
+from summit_projector.tables.partitions import drop_months
 from summit_runtime.nats.stream import ensure_stream
 
 

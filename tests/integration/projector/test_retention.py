@@ -9,8 +9,7 @@ from support.published import cluster_event, datacenter_event, migration_event, 
 
 from summit_models.event import MigrationEventType, VmEventType
 from summit_projector.settings import TIMES, ProjectorSettings
-from summit_projector.tables import retention
-from summit_projector.tables.partitions import Month, month_before, month_in, month_of
+from summit_projector.tables.partitions import Month, drop_months, month_before, month_in, month_of
 from summit_projector.tables.writer import open_writer
 
 NOW = datetime.now(UTC)
@@ -43,10 +42,10 @@ async def test_states_at_the_end_of_the_dropped_months_are_carried_over(database
             vm_event("ended", time=NOW - timedelta(hours=1), **ended),
         )
         async with stack.database() as database:
-            dropped = await retention.drop_months(database, months=2, now=NOW)
+            dropped = await drop_months(database, months=2, now=NOW)
             assert dropped
             assert all(month.begin < SINCE for month in dropped)
-            assert await retention.drop_months(database, months=2, now=NOW) == []
+            assert await drop_months(database, months=2, now=NOW) == []
 
         early = await stack.http.get("/api/v1/vms", params={"at": (SINCE - timedelta(seconds=1)).isoformat()})
         assert early.status_code == 410
@@ -67,7 +66,7 @@ async def test_every_collection_keeps_its_last_state(database_url: str) -> None:
             migration_event("gone", MigrationEventType.DELETED, time=LONG_AGO, completed=True),
         )
         async with stack.database() as database:
-            await retention.drop_months(database, months=2, now=NOW)
+            await drop_months(database, months=2, now=NOW)
             entries = await database.fetch("SELECT collection, type, time, data ? 'changes' AS changes FROM events")
     assert sorted(tuple(entry) for entry in entries) == [
         ("clusters", "summit.cluster.synced", SINCE, False),

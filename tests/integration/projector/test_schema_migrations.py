@@ -33,18 +33,6 @@ async def test_migrated_schema_is_what_the_tables_declare(empty_database_url: st
     assert differences == []
 
 
-async def test_no_column_is_a_32_bit_integer(empty_database_url: str) -> None:
-    """They overflow at 2 GiB and at 2^31 events."""
-    await migrate.upgrade(SecretStr(empty_database_url))
-    connection = await asyncpg.connect(empty_database_url)
-    narrow = await connection.fetch(
-        "SELECT table_name, column_name FROM information_schema.columns"
-        " WHERE table_schema = current_schema() AND data_type IN ('integer', 'smallint')"
-    )
-    await connection.close()
-    assert narrow == []
-
-
 async def test_migrating_twice_is_harmless(empty_database_url: str) -> None:
     """Each start of the projector may do it."""
     await migrate.upgrade(SecretStr(empty_database_url))

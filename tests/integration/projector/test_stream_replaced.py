@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from pathlib import Path
 
 import asyncpg
 from nats.aio.client import Client
@@ -16,7 +15,6 @@ from summit_models.event import Event, VmEventType
 from summit_models.subject import STREAM
 from summit_projector.settings import ProjectorTimes
 from summit_runtime.nats.stream import ensure_stream
-from summit_standalone.embedded.nats import embedded_nats
 
 VMS = "SELECT name, cpu, revision FROM vms ORDER BY name"
 
@@ -163,17 +161,6 @@ async def test_stream_replaced_under_a_running_projector_is_noticed(nats_url: st
         await replace_stream(client)
         await publish(client, vm_event("d"))
         await until(lambda: readings.fetch(VMS), lambda rows: [row["name"] for row in rows] == ["d"])
-
-
-async def test_stream_that_lost_its_end_is_noticed_by_the_event(tmp_path: Path, database_url: str) -> None:
-    """After a power failure the same numbers are used again: the id of the event at the checkpoint shows it."""
-    readings = Readings(database_url)
-    async with embedded_nats(tmp_path / "nats") as url, publisher(url) as client:
-        await applied_once(url, database_url, client, vm_event("a"), vm_event("b"))
-        # As a stream that was cut after its first event and went on with another one.
-        await readings.fetch("UPDATE checkpoint SET event_id = 'lost'")
-        await applied_once(url, database_url, client, vm_event("c"))
-    assert [row["name"] for row in await readings.fetch(VMS)] == ["a", "b", "c"]
 
 
 async def test_replay_of_the_same_stream_repeats_no_entry(nats_url: str, database_url: str) -> None:

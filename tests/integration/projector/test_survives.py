@@ -13,7 +13,6 @@ from support.waiting import until
 
 from summit_models.event import VmEventType
 from summit_standalone.embedded.child import Child
-from summit_standalone.embedded.nats import embedded_nats
 from summit_standalone.embedded.postgres import embedded_postgres
 
 NAMES = "SELECT name FROM vms WHERE deleted_at IS NULL ORDER BY name"
@@ -76,22 +75,6 @@ async def test_postgres_that_comes_back_empty_is_filled_again(nats_url: str, dat
         await readings.fetch(f"DROP SCHEMA {schema} CASCADE")
         await readings.fetch(f"CREATE SCHEMA {schema}")
         await readings.applied(await publish(client, vm_event("b")))
-    assert await names(readings) == ["a", "b"]
-
-
-async def test_nats_that_restarts_is_waited_for(tmp_path: Path, database_url: str) -> None:
-    """The same projector goes on when the server is back."""
-    readings = Readings(database_url)
-    async with embedded_nats(tmp_path) as url:
-        async with publisher(url) as client:
-            await publish(client, vm_event("a"))
-        projecting = projector(projector_settings(url, database_url))
-        await projecting.__aenter__()
-        await readings.applied(1)
-    async with embedded_nats(tmp_path) as url:
-        async with publisher(url) as client:
-            await readings.applied(await publish(client, vm_event("b")))
-        await projecting.__aexit__(None, None, None)
     assert await names(readings) == ["a", "b"]
 
 

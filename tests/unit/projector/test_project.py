@@ -20,7 +20,7 @@ from support.published import (
 
 from summit_models.event import MigrationEventType, VmEvent, VmEventType
 from summit_models.vm import VmStatus
-from summit_projector.project import Batch, dead_letter, event_id, project
+from summit_projector.project import Batch, project
 from summit_projector.projections import PROJECTIONS
 from summit_runtime.nats.consumer import StreamMessage
 
@@ -200,14 +200,6 @@ def test_backslash_before_u0000_is_no_nul() -> None:
     assert batch.dead_letters == []
 
 
-def test_event_the_database_refuses_is_a_batch_of_its_own() -> None:
-    """It moves the checkpoint past the event and keeps its body."""
-    poisoned = message(vm_event("a"), 9)
-    batch = dead_letter(poisoned, "index row\0too large")
-    assert (batch.revision, batch.event_id, batch.rows) == (9, event_id(poisoned.body), {})
-    assert batch.dead_letters[0].reason == "index row\ufffdtoo large"
-
-
 @given(
     st.binary() | st.recursive(st.none() | st.text() | st.integers(), st.lists).map(lambda v: json.dumps(v).encode())
 )
@@ -247,16 +239,3 @@ def test_vm_added_by_hand_has_its_id_in_its_subject() -> None:
     batch = project(messages(unmanaged_event("vm-001", name="My first VM", cluster="vulcan")))
     assert not batch.dead_letters
     assert len(batch.rows["vms"]) == 1
-
-
-def test_vm_that_moves_by_hand_is_where_it_was_moved_to() -> None:
-    """It ends in one datacenter and goes on in the other: two events, one row."""
-    batch = project(
-        messages(
-            unmanaged_event("vm-001", VmEventType.DELETED),
-            unmanaged_event("vm-001", VmEventType.UPDATED, datacenter="dc-uppsala"),
-        )
-    )
-    (row,) = rows_of(batch, "vms")
-    assert (row["datacenter"], row["deleted_at"], row["revision"]) == ("dc-uppsala", None, 2)
-    assert len(batch.journal) == 2

@@ -7,6 +7,7 @@ interruption the tables are as they were, and the next start begins again.
 import asyncio
 import logging
 import time
+from dataclasses import dataclass
 
 import asyncpg
 from nats.aio.client import Client
@@ -69,39 +70,37 @@ async def _first_event(client: Client, writer: TableWriter, checkpoint: Checkpoi
         await asyncio.sleep(times.look_seconds)
 
 
+@dataclass
 class _Completion:
     """When the replay has all that the stream has, and the stream has all clusters that the live tables show."""
 
-    def __init__(
-        self, client: Client, writer: TableWriter, live: asyncpg.Connection, replay: Replay, times: ProjectorTimes
-    ) -> None:
-        self._client = client
-        self._writer = writer
-        self._live = live
-        self._replay = replay
-        self._times = times
-        self._last_at_begin = 0
-        """The stream's last revision when the replay began."""
-        self._caught_up_at: float | None = None
-        self._listed_at: float | None = None
+    client: Client
+    writer: TableWriter
+    live: asyncpg.Connection
+    replay: Replay
+    times: ProjectorTimes
+    last_at_begin: int = 0
+    """The stream's last revision when the replay began."""
+    caught_up_at: float | None = None
+    listed_at: float | None = None
 
     async def reached(self) -> bool:
-        checkpoint = self._replay.checkpoint
-        state, reason = await mismatch(self._client, checkpoint)
+        checkpoint = self.replay.checkpoint
+        state, reason = await mismatch(self.client, checkpoint)
         if reason:
             raise StreamReplacedError(f"the stream was replaced once more: {reason}")
-        await self._writer.ping()  # the lock is this connection's
+        await self.writer.ping()  # the lock is this connection's
         behind = state.last_sequence - checkpoint.revision
         metrics.LAG.set(behind)
-        self._last_at_begin = self._last_at_begin or state.last_sequence
-        caught_up = checkpoint.revision >= self._last_at_begin and behind <= self._replay.batch_events
+        self.last_at_begin = self.last_at_begin or state.last_sequence
+        caught_up = checkpoint.revision >= self.last_at_begin and behind <= self.replay.batch_events
         return caught_up and await self._is_listed()
 
     async def _is_listed(self) -> bool:
         """Whether the stream has all clusters that the tables show, or they have been waited for long enough."""
-        known, unlisted = await self._live.fetchrow(_CLUSTERS.format(shadow=self._replay.shadow))
+        known, unlisted = await self.live.fetchrow(_CLUSTERS.format(shadow=self.replay.shadow))
         now = time.monotonic()
-        self._caught_up_at = self._caught_up_at or now
-        self._listed_at = None if unlisted else self._listed_at or now
-        settled = self._listed_at is not None and (not known or now - self._listed_at >= self._times.settle_seconds)
-        return settled or now - self._caught_up_at >= self._times.patience_seconds
+        self.caught_up_at = self.caught_up_at or now
+        self.listed_at = None if unlisted else self.listed_at or now
+        settled = self.listed_at is not None and (not known or now - self.listed_at >= self.times.settle_seconds)
+        return settled or now - self.caught_up_at >= self.times.patience_seconds

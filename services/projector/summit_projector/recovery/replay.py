@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
 import asyncpg
 from nats.aio.client import Client
@@ -22,7 +23,6 @@ from summit_projector.recovery import swap
 from summit_projector.recovery.difference import Difference
 from summit_projector.settings import ProjectorTimes
 from summit_projector.tables.checkpoint import Checkpoint
-from summit_projector.tables.shadow import shadow_schema
 from summit_projector.tables.writer import open_writer
 from summit_runtime import database
 from summit_runtime.nats.consumer import Consumer, StreamMessage, consume
@@ -39,7 +39,7 @@ async def replaying(
     client: Client, live: asyncpg.Connection, url: SecretStr, times: ProjectorTimes, *, purpose: str, batch_events: int
 ) -> AsyncIterator["Replay"]:
     """A replay into the schema `<live schema>_<purpose>`, which is dropped at the end of the block."""
-    async with shadow_schema(live, purpose) as shadow:
+    async with migrate.shadow_schema(live, purpose) as shadow:
         shadow_url = database.in_schema(url, shadow)
         await migrate.upgrade(shadow_url)
         async with open_writer(shadow_url, times) as writer, consume(client, after=0) as consumer:
@@ -52,28 +52,27 @@ async def replaying(
                 await replay.close()
 
 
+@dataclass
 class Replay:
-    """What has been replayed so far. `shadow` is the schema with the tables."""
+    """What has been replayed so far."""
 
-    def __init__(
-        self, live: asyncpg.Connection, shadow: str, consumer: Consumer, progress: Progress, batch_events: int
-    ) -> None:
-        self.shadow = shadow
-        self.first = 0
-        """The stream's first revision: it says nothing about rows from before it."""
-        self.journal = Difference("events", 0)
-        """What was found when entries were merged into the live journal."""
-        self._live = live
-        self._consumer = consumer
-        self._progress = progress
-        self.batch_events = batch_events
-        self._batches = 0
-        self._ahead: Sequence[StreamMessage] = ()
-        self._reading: asyncio.Task[list[StreamMessage]] | None = None
+    live: asyncpg.Connection
+    shadow: str
+    """The schema with the tables."""
+    consumer: Consumer
+    progress: Progress
+    batch_events: int
+    first: int = 0
+    """The stream's first revision: it says nothing about rows from before it."""
+    journal: Difference = field(default_factory=lambda: Difference("events", 0))
+    """What was found when entries were merged into the live journal."""
+    _batches: int = 0
+    _ahead: Sequence[StreamMessage] = ()
+    _reading: asyncio.Task[list[StreamMessage]] | None = None
 
     @property
     def checkpoint(self) -> Checkpoint:
-        return self._progress.checkpoint
+        return self.progress.checkpoint
 
     async def advance(self, seconds: float, *, up_to: int | None = None) -> bool:
         """Apply the next events, none of them after `up_to`; False when there is none of these within `seconds`."""
@@ -82,7 +81,7 @@ class Replay:
         if not due:
             return False
         self.first = self.first or due[0].sequence
-        await self._progress.apply(due)
+        await self.progress.apply(due)
         self._ahead = self._ahead[len(due) :]
         self._batches += 1
         if self._batches % MERGE_BATCHES == 0:
@@ -92,7 +91,7 @@ class Replay:
 
     async def merge_journal(self) -> None:
         """Move the replayed entries into the live journal."""
-        self.journal = self.journal + await swap.merge_journal(self._live, self.shadow)
+        self.journal = self.journal + await swap.merge_journal(self.live, self.shadow)
 
     async def close(self) -> None:
         if self._reading:
@@ -100,7 +99,7 @@ class Replay:
 
     async def _read(self, seconds: float) -> Sequence[StreamMessage]:
         """A read that is not done in time goes on: a cancelled one would lose what it has taken already."""
-        reading = self._reading or asyncio.create_task(self._consumer.next_batch(self.batch_events))
+        reading = self._reading or asyncio.create_task(self.consumer.next_batch(self.batch_events))
         await asyncio.wait({reading}, timeout=seconds)
         self._reading = None if reading.done() else reading
         return reading.result() if reading.done() else ()

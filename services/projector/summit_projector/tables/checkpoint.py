@@ -80,6 +80,14 @@ async def new_generation(connection: asyncpg.Connection, generation: int) -> int
     return raised
 
 
+async def schema_revision(connection: asyncpg.Connection) -> str | None:
+    """The revision of the schema that alembic has noted; None when there is no schema yet."""
+    if await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
+        return None
+    revision: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
+    return revision
+
+
 def _parts(row: asyncpg.Record) -> tuple[Checkpoint, int]:
     *checkpoint, generation = row
     return Checkpoint(*checkpoint), generation

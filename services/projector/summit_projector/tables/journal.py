@@ -12,9 +12,9 @@ import asyncpg
 
 from summit_models.contract import Revision
 from summit_projector.project import Entry
-from summit_projector.tables import retention, upsert
+from summit_projector.tables import upsert
 from summit_projector.tables.checkpoint import Checkpoint
-from summit_projector.tables.partitions import Month, create_statement, needed_months
+from summit_projector.tables.partitions import Month, create_statement, drop_months, needed_months
 
 _COLUMNS = (*Entry._fields[:-1], "stream_created_at")
 # An entry that is there already is the same, or is from an earlier stream.
@@ -85,7 +85,7 @@ class Journal:
 
     async def _drop_old_months(self) -> None:
         if self._kept_months:
-            dropped = await retention.drop_months(self._connection, months=self._kept_months, now=datetime.now(UTC))
+            dropped = await drop_months(self._connection, months=self._kept_months, now=datetime.now(UTC))
             self._months -= set(dropped)
 
 

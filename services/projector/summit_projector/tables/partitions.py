@@ -1,9 +1,47 @@
-"""Months of the journal: each is a partition of `events`, so dropping a month is dropping a table."""
+"""Months of the journal: each is a partition of `events`, so dropping a month is dropping a table.
 
+The rest still shows how everything was. The last event of a VM that has not changed for years is in a month that is
+dropped. Its state is carried over to the moment from which on the journal is kept. There it is `observed`, since it was
+so at that time.
+"""
+
+import logging
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import NamedTuple
+
+import asyncpg
+
+from summit_models.subject import STREAM
+from summit_projector.projections import PROJECTIONS
+
+logger = logging.getLogger("summit.projector")
+
+TIMEOUT_SECONDS = 600.0
+"""One look into the index for each object: seconds with 100 000 of them, and no reason to give up on a busy machine."""
+
+_PARTITIONS = """
+SELECT child.relname FROM pg_inherits JOIN pg_class AS child ON child.oid = inhrelid
+WHERE inhparent = 'events'::regclass
+"""
+
+# Index events_by_key. Objects that have ended since are carried over, too: at that moment they were there.
+_CARRY_OVER = """
+INSERT INTO events (revision, time, key, type, data, collection)
+SELECT last.revision, $1, last.key, {type}, last.data - 'changes', '{collection}'
+FROM {collection} AS object CROSS JOIN LATERAL (
+    SELECT revision, key, type, data FROM events
+    WHERE key = object.{key} AND collection = '{collection}' AND time < $1
+    ORDER BY time DESC, revision DESC LIMIT 1
+) AS last
+WHERE last.type IS DISTINCT FROM {deleted}
+ON CONFLICT DO NOTHING
+"""
+
+_KEPT_SINCE = """
+UPDATE checkpoint SET history_since = greatest(history_since, $2) WHERE stream = $1
+"""
 
 
 class Month(NamedTuple):
@@ -23,10 +61,6 @@ class Month(NamedTuple):
     @property
     def begin(self) -> datetime:
         return datetime(self.year, self.month, 1, tzinfo=UTC)
-
-    @property
-    def start(self) -> str:
-        return f"{self.year:04}-{self.month:02}-01 00:00:00+00"
 
 
 def month_of(time: datetime) -> Month:
@@ -57,5 +91,32 @@ def create_statement(month: Month) -> str:
     """SQL that makes the month's partition if it is not there."""
     return (
         f"CREATE TABLE IF NOT EXISTS {month.partition} PARTITION OF events "
-        f"FOR VALUES FROM ('{month.start}') TO ('{month.next.start}')"
+        f"FOR VALUES FROM ('{month.begin}') TO ('{month.next.begin}')"
+    )
+
+
+async def drop_months(connection: asyncpg.Connection, *, months: int, now: datetime) -> list[Month]:
+    """Drop the entries of before this month and the `months` before it, and return the months that they were of.
+
+    All or nothing. Readers of the journal wait meanwhile.
+    """
+    first = month_before(now, months)
+    names = [row["relname"] for row in await connection.fetch(_PARTITIONS)]
+    dropped = sorted(month for name in names if (month := month_in(name)) and month < first)
+    if dropped:
+        async with connection.transaction():
+            await connection.execute(create_statement(first))
+            for collection in PROJECTIONS:
+                await connection.execute(_carry_over(collection), first.begin, timeout=TIMEOUT_SECONDS)
+            await connection.execute(f"DROP TABLE {', '.join(month.partition for month in dropped)}")
+            await connection.execute(_KEPT_SINCE, STREAM, first.begin)
+        logger.info("history before %s has been dropped, %d months of it", first.begin.date(), len(dropped))
+    return dropped
+
+
+def _carry_over(collection: str) -> str:
+    projection = PROJECTIONS[collection]
+    observed, deleted = (f"'{type_}'" if type_ else None for type_ in (projection.observed, projection.deleted))
+    return _CARRY_OVER.format(
+        collection=collection, key=projection.key, type=observed or "last.type", deleted=deleted or "NULL"
     )

@@ -76,11 +76,7 @@ class TableWriter:
         return bool(await self._connection.fetchval(_TRY_LOCK))
 
     async def schema_revision(self) -> str | None:
-        """The revision of the schema that alembic has noted; None when there is no schema yet."""
-        if await self._connection.fetchval("SELECT to_regclass('alembic_version')") is None:
-            return None
-        revision: str | None = await self._connection.fetchval("SELECT version_num FROM alembic_version")
-        return revision
+        return await checkpoints.schema_revision(self._connection)
 
     async def prepare(self) -> None:
         """Make ready for `commit`."""
@@ -109,7 +105,7 @@ class TableWriter:
         after = Checkpoint(before.stream_created_at, batch.revision, batch.event_id)
         try:
             async with self._connection.transaction():
-                await self._advance(before, after)
+                await checkpoints.advance(self._connection, before, after, self.generation)
                 entries = await self._applied(batch.journal)
                 months = await self.journal.make_partitions(entry.time for entry in entries)
                 await upsert.write(self._connection, batch.rows)
@@ -176,12 +172,11 @@ class TableWriter:
 
     async def sweep(self) -> int:
         """Delete the rows that the stream does not confirm, but not those which outlive it; return how many."""
-        unconfirmed = (
-            (p.table.name, f"revision = 0 AND NOT ({p.outlives(p.table.name)})") for p in PROJECTIONS.values()
-        )
         statuses = [
-            await self._connection.execute(f"DELETE FROM {name} WHERE {condition}")  # noqa: S608  names are our own
-            for name, condition in unconfirmed
+            await self._connection.execute(
+                f"DELETE FROM {p.table.name} WHERE revision = 0 AND NOT ({p.outlives(p.table.name)})"  # noqa: S608
+            )
+            for p in PROJECTIONS.values()
         ]
         return sum(int(status.rsplit(maxsplit=1)[-1]) for status in statuses)
 
@@ -191,14 +186,11 @@ class TableWriter:
     async def ping(self) -> None:
         await self._connection.execute("SELECT 1")
 
-    async def _advance(self, before: Checkpoint, after: Checkpoint) -> None:
-        await checkpoints.advance(self._connection, before, after, self.generation)
-
     @asynccontextmanager
     async def _other_rows(self, before: Checkpoint, after: Checkpoint) -> AsyncIterator[None]:
         """A transaction that moves the checkpoint and changes rows in another way than by the next event."""
         async with self._connection.transaction():
-            await self._advance(before, after)
+            await checkpoints.advance(self._connection, before, after, self.generation)
             generation = await checkpoints.new_generation(self._connection, self.generation)
             yield
         self.generation = generation
