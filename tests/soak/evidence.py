@@ -80,16 +80,13 @@ async def gather(world: World) -> Evidence:
 
 
 async def _stream(nats_url: str) -> list[StreamMessage]:
-    client = await bus.connect(SecretStr(nats_url), name="soak")
-    try:
+    async with bus.connected(SecretStr(nats_url), name="soak") as client:
         end = (await stream_state(client)).last_sequence
         messages: list[StreamMessage] = []
         async with consume(client, after=0) as consumer:
             while not messages or messages[-1].sequence < end:
                 messages += await consumer.next_batch()
         return messages
-    finally:
-        await bus.close(client)
 
 
 async def _rows(connection: asyncpg.Connection, table: str, key: str) -> dict[str, Record]:

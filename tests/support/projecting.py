@@ -64,12 +64,9 @@ async def projector(settings: ProjectorSettings, times: ProjectorTimes = TIMES) 
 @asynccontextmanager
 async def publisher(nats_url: str) -> AsyncIterator[bus.EventClient]:
     """A client of a server whose stream exists."""
-    client = await bus.connect(SecretStr(nats_url), name="test")
-    try:
+    async with bus.connected(SecretStr(nats_url), name="test") as client:
         await ensure_stream(client)
         yield client
-    finally:
-        await bus.close(client)
 
 
 async def publish(client: Client, *events: Event) -> int:

@@ -9,13 +9,12 @@ from pathlib import Path
 from nats.aio.client import Client
 from pydantic import SecretStr
 from support import oracle
+from support.projecting import publisher
 from support.waiting import until
 
 from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.subject import HEALTH_BUCKET
-from summit_runtime.nats import bus
 from summit_runtime.nats.consumer import StreamMessage, consume
-from summit_runtime.nats.stream import ensure_stream
 from summit_simulator.cluster import SimulatedCluster
 from summit_watcher.main import watch
 from summit_watcher.settings import TIMES, Retry, WatcherSettings, WatcherTimes
@@ -165,14 +164,10 @@ class Healths:
 @asynccontextmanager
 async def observing(nats_url: str) -> AsyncIterator[tuple[Log, Healths]]:
     """Follow the log and the healths while the block runs."""
-    client = await bus.connect(SecretStr(nats_url), name="test")
-    try:
-        await ensure_stream(client)
+    async with publisher(nats_url) as client:
         log, healths = Log(), Healths()
         async with asyncio.TaskGroup() as tasks:
             following = [tasks.create_task(each.follow(client)) for each in (log, healths)]
             yield log, healths
             for task in following:
                 task.cancel()
-    finally:
-        await bus.close(client)

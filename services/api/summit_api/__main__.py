@@ -87,16 +87,15 @@ async def _keep_connected(settings: Settings, services: Services) -> None:
 
 
 async def _use_nats(settings: Settings, services: Services) -> None:
-    client = await bus.connect(settings.nats_url, name=APPLICATION, times=services.times.nats)
-    services.log.client = client
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(bus.watch_connection(client))
-            tasks.create_task(keep_repeating(client, services.read_models, services.times))
-            await freshness.follow(client, services.freshness)
-    finally:
-        services.log.client = None
-        await bus.close(client)
+    async with bus.connected(settings.nats_url, name=APPLICATION, times=services.times.nats) as client:
+        services.log.client = client
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(bus.watch_connection(client))
+                tasks.create_task(keep_repeating(client, services.read_models, services.times))
+                await freshness.follow(client, services.freshness)
+        finally:
+            services.log.client = None
 
 
 def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:

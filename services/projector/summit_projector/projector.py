@@ -8,8 +8,6 @@ crash could make wrong, and while Postgres is away nothing is read.
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
@@ -48,7 +46,8 @@ async def serve(settings: ProjectorSettings, stop: asyncio.Event, times: Project
 
 
 async def _serve(settings: ProjectorSettings, stop: asyncio.Event, times: ProjectorTimes, health: Health) -> None:
-    async with _connected(settings) as client:
+    async with bus.connected(settings.nats_url, name="projector") as client:
+        await ensure_stream(client)
         checks = {
             "nats": lambda: None if client.is_connected else "not connected",
             "applying": lambda: health.trouble,
@@ -58,16 +57,6 @@ async def _serve(settings: ProjectorSettings, stop: asyncio.Event, times: Projec
             watch = tasks.create_task(bus.watch_connection(client))
             await Projector(settings, times, client, health).run(stop)
             watch.cancel()
-
-
-@asynccontextmanager
-async def _connected(settings: ProjectorSettings) -> AsyncIterator[bus.EventClient]:
-    client = await bus.connect(settings.nats_url, name="projector")
-    try:
-        await ensure_stream(client)
-        yield client
-    finally:
-        await bus.close(client)
 
 
 class Projector:

@@ -144,11 +144,8 @@ async def _live(url: SecretStr) -> AsyncIterator[asyncpg.Connection]:
 
 
 async def _serve(settings: ProjectorSettings, _: asyncio.Event) -> None:
-    client = await bus.connect(settings.nats_url, name="rebuild")
-    try:
+    async with bus.connected(settings.nats_url, name="rebuild") as client:
         rebuilt = await rebuild(client, settings)
-    finally:
-        await bus.close(client)
     sys.stdout.write(f"{rebuilt.as_text()}\n")
 
 

@@ -30,17 +30,16 @@ logger = logging.getLogger("summit.watcher")
 async def watch(settings: WatcherSettings, stop: asyncio.Event, times: WatcherTimes = TIMES) -> None:
     """Watch the configured clusters until `stop`. Probes are answered from the beginning, also while NATS is away."""
     checks: dict[str, Check] = {"nats": lambda: "not connected"}
-    async with serve_probes(settings.probe_host, settings.probe_port, checks):
-        client = await bus.connect(settings.nats_url, name="watcher", times=times.nats)
-        try:
-            await ensure_stream(client)
-            async with publishing(client) as publisher:
-                await _Watcher(settings, times, client, publisher).run(checks, stop)
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(times.flush_seconds):
-                        await publisher.flush()
-        finally:
-            await bus.close(client)
+    async with (
+        serve_probes(settings.probe_host, settings.probe_port, checks),
+        bus.connected(settings.nats_url, name="watcher", times=times.nats) as client,
+    ):
+        await ensure_stream(client)
+        async with publishing(client) as publisher:
+            await _Watcher(settings, times, client, publisher).run(checks, stop)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(times.flush_seconds):
+                    await publisher.flush()
 
 
 @dataclass(frozen=True)

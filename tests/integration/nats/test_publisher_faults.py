@@ -30,12 +30,9 @@ OFTEN = NatsTimes(loss_check_seconds=0.05)
 @asynccontextmanager
 async def connected(url: str, **times: Any) -> AsyncIterator[bus.EventClient]:
     """A client of a server whose stream exists."""
-    client = await bus.connect(SecretStr(url), name="test", times=NatsTimes(**times))
-    try:
+    async with bus.connected(SecretStr(url), name="test", times=NatsTimes(**times)) as client:
         await ensure_stream(client)
         yield client
-    finally:
-        await bus.close(client)
 
 
 async def publish(to: Publisher, numbers: Iterable[int], *, body: bytes = b"") -> None:

@@ -8,7 +8,7 @@ from support.api_stack import STREAM_CREATED_AT, api_stack
 from support.published import cluster_event, datacenter_event, migration_event, vm_event
 
 from summit_models.event import MigrationEventType, VmEventType
-from summit_projector.settings import TIMES, ProjectorSettings
+from summit_projector.settings import TIMES
 from summit_projector.tables.partitions import Month, drop_months, month_before, month_in, month_of
 from summit_projector.tables.writer import open_writer
 
@@ -82,8 +82,3 @@ async def test_what_was_carried_over_is_no_event_of_the_stream(database_url: str
         async with open_writer(SecretStr(database_url), TIMES, history_months=2) as writer:
             await writer.prepare()
             assert await writer.journal.newest(2, STREAM_CREATED_AT) is None
-
-
-def test_history_is_kept_for_ever_by_default() -> None:
-    """Nothing is lost by default."""
-    assert ProjectorSettings(DATABASE_URL=SecretStr("postgresql://")).history_months == 0

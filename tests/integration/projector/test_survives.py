@@ -11,7 +11,6 @@ from support.projecting import Readings, projector, projector_settings, publish,
 from support.published import vm_event
 from support.waiting import until
 
-from summit_models.event import VmEventType
 from summit_standalone.embedded.child import Child
 from summit_standalone.embedded.postgres import embedded_postgres
 
@@ -20,21 +19,6 @@ NAMES = "SELECT name FROM vms WHERE deleted_at IS NULL ORDER BY name"
 
 async def names(readings: Readings) -> list[str]:
     return [row["name"] for row in await readings.fetch(NAMES)]
-
-
-async def test_restarted_projector_goes_on_after_its_checkpoint(nats_url: str, database_url: str) -> None:
-    """Events from while it was away are applied, and none twice."""
-    readings = Readings(database_url)
-    settings = projector_settings(nats_url, database_url)
-    async with publisher(nats_url) as client:
-        first = await publish(client, vm_event("a", VmEventType.CREATED))
-        async with projector(settings):
-            await readings.applied(first)
-        second = await publish(client, vm_event("b", VmEventType.CREATED))
-        async with projector(settings):
-            await readings.applied(second)
-    assert await names(readings) == ["a", "b"]
-    assert [r["revision"] for r in await readings.fetch("SELECT revision FROM events ORDER BY 1")] == [1, 2]
 
 
 async def test_postgres_that_restarts_is_waited_for(nats_url: str, tmp_path: Path) -> None:

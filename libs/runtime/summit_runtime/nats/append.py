@@ -8,7 +8,7 @@ the newest revision of a subject, or of a filter, with the one that the decision
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, TypeVar
 from uuid import uuid4
 
@@ -76,7 +76,10 @@ async def append(
     batch = uuid4().hex
     answer = Answer()
     for number, event in enumerate(events, 1):
-        headers = {Header.MSG_ID: event.id} | (_expectation(basis) if number == 1 else {})
+        headers: dict[str, str] = {Header.MSG_ID: event.id}
+        if number == 1:
+            headers[Header.EXPECTED_LAST_SUBJECT_SEQUENCE] = str(basis.revision)
+            headers["Nats-Expected-Last-Subject-Sequence-Subject"] = basis.subject  # nats-py has no name for it
         if last > 1:
             headers |= {Header.BATCH_ID: batch, Header.BATCH_SEQUENCE: str(number)}
             headers |= {Header.BATCH_COMMIT: "1"} if number == last else {}
@@ -106,18 +109,11 @@ async def append_until_stored(work: Callable[[], Awaitable[T]], *, what: str, le
             return result
 
 
-def _expectation(basis: Basis) -> dict[str, str]:
-    return {
-        Header.EXPECTED_LAST_SUBJECT_SEQUENCE: str(basis.revision),
-        "Nats-Expected-Last-Subject-Sequence-Subject": basis.subject,  # nats-py has no name for it
-    }
-
-
-async def _send(client: Client, event: Event, headers: Mapping[str, str], answer_seconds: float) -> Answer:
+async def _send(client: Client, event: Event, headers: dict[str, str], answer_seconds: float) -> Answer:
     """Send one event and wait for its answer, which is empty for all but the last event of a batch."""
     subject = ingest(subject_of(event))
     try:
-        reply = await client.request(subject, encode(event), timeout=answer_seconds, headers=dict(headers))
+        reply = await client.request(subject, encode(event), timeout=answer_seconds, headers=headers)
     except TimeoutError as error:
         raise NotStoredError(f"NATS has not answered within {answer_seconds:g} s", unsure=True) from error
     except NatsError as error:

@@ -9,7 +9,8 @@ import contextlib
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -86,6 +87,16 @@ class EventClient(Client):
         finally:
             if task and task.cancelling() > before:
                 raise asyncio.CancelledError
+
+
+@asynccontextmanager
+async def connected(url: SecretStr, *, name: str, times: NatsTimes = TIMES) -> AsyncIterator[EventClient]:
+    """A connection for the length of the block."""
+    client = await connect(url, name=name, times=times)
+    try:
+        yield client
+    finally:
+        await close(client)
 
 
 async def connect(url: SecretStr, *, name: str, times: NatsTimes = TIMES) -> EventClient:

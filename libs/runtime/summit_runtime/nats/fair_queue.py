@@ -6,7 +6,7 @@ one is among the next that are sent.
 
 import asyncio
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -34,26 +34,18 @@ class ClusterQueue:
 
     def __init__(self) -> None:
         self._room = asyncio.Semaphore(WINDOW_EVENTS)
-        self._waiting: deque[Entry] = deque()
+        self.waiting: deque[Entry] = deque()
         self._unsettled: deque[Entry] = deque()
         """All events that have not left, in order; one that was overtaken leaves when it is the oldest."""
         self._flushes: deque[tuple[Entry, asyncio.Future[None]]] = deque()
         """Each is done when its event, and all before it, are settled."""
 
-    @property
-    def waiting(self) -> int:
-        return len(self._waiting)
-
     async def add(self, message: Message) -> Entry:
         await self._room.acquire()
         entry = Entry(message, self)
-        self._waiting.append(entry)
+        self.waiting.append(entry)
         self._unsettled.append(entry)
         return entry
-
-    def take(self) -> Entry:
-        """The oldest waiting event."""
-        return self._waiting.popleft()
 
     def restore(self, message: Message) -> Entry:
         """Add an event that had left already, before all others."""
@@ -85,24 +77,21 @@ class FairQueue:
     """The queues of all clusters of one publisher."""
 
     def __init__(self) -> None:
-        self._queues: dict[str, ClusterQueue] = {}
+        self._queues: defaultdict[str, ClusterQueue] = defaultdict(ClusterQueue)
         self._turns: deque[ClusterQueue] = deque()
         """The queues with a waiting event."""
         self.unsettled = 0
         """How many events of all clusters have not left."""
 
     def of(self, datacenter: str, cluster: str) -> ClusterQueue:
-        name = f"{datacenter}.{cluster}"
-        if name not in self._queues:
-            self._queues[name] = ClusterQueue()
-        return self._queues[name]
+        return self._queues[f"{datacenter}.{cluster}"]
 
     async def add(self, message: Message) -> Entry:
         """Queue an event; waits while the queue of its cluster is full."""
         queue = self._of_subject(message.subject)
         entry = await queue.add(message)
         self.unsettled += 1
-        if queue.waiting == 1:
+        if len(queue.waiting) == 1:
             self._turns.append(queue)
         return entry
 
@@ -111,7 +100,7 @@ class FairQueue:
         if not self._turns:
             return None
         queue = self._turns.popleft()
-        entry = queue.take()
+        entry = queue.waiting.popleft()
         if queue.waiting:
             self._turns.append(queue)
         return entry

@@ -85,8 +85,6 @@ def subject(datacenter: DatacenterId, cluster: ClusterName) -> str:
 
 def _read(body: bytes) -> Heartbeat | None:
     """The heartbeat in an entry; None for a deleted entry and for anything else."""
-    if not body:
-        return None
     try:
         return Heartbeat.model_validate_json(body)
     except ValidationError as error:

@@ -26,10 +26,7 @@ async def rebuild_tables(data_dir: Path | None) -> Rebuilt:
         nats_url, database_url = nats_url or state["natsUrl"], database_url or state["databaseUrl"]
     try:
         settings = ProjectorSettings(NATS_URL=SecretStr(nats_url), DATABASE_URL=SecretStr(database_url))
-        client = await bus.connect(settings.nats_url, name="rebuild")
-        try:
+        async with bus.connected(settings.nats_url, name="rebuild") as client:
             return await rebuild(client, settings)
-        finally:
-            await bus.close(client)
     except FatalError as error:
         raise StandaloneError(str(error)) from error

@@ -27,8 +27,7 @@ async def retire(server: str, datacenter: str, cluster: str | None, times: Watch
     Raises StandaloneError when there is nothing to retire, or a watcher still reports it.
     """
     await (await connect(server, asyncio.Event())).close()  # fails at once without a server
-    client = await bus.connect(SecretStr(server), name="retire")
-    try:
+    async with bus.connected(SecretStr(server), name="retire") as client:
         id_ = DatacenterId(datacenter)
         names = await _chosen(client, id_, cluster, times)
         async with publishing(client) as publisher:
@@ -39,8 +38,6 @@ async def retire(server: str, datacenter: str, cluster: str | None, times: Watch
         if not retired:
             raise StandaloneError(f"the log has no datacenter {datacenter!r} that is not retired")
         return retired
-    finally:
-        await bus.close(client)
 
 
 async def _chosen(
