@@ -2,8 +2,8 @@
 
 Two speeds, one opinion. Pydantic takes 25 µs to decode a VM's event and msgspec takes 6, so structs made from the
 models' fields try first (`structs`). Where a struct refuses, the model decides, and the model alone writes the
-sentence that says why. One known difference is harmless: msgspec rounds a time with more than six decimals, and none of
-our writers makes one.
+sentence with the reason. One known difference is harmless: msgspec rounds a time with more than six decimals, and none
+of our writers makes one.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ from summit_models.event import Event
 from summit_models.structs import struct_of, to_json, to_model
 
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for a text that is not JSON, or nested deeper than any state."""
+"""Errors that msgspec raises for a text that is not JSON, or nested deeper than any state."""
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 FieldsT = ParamSpec("FieldsT")

@@ -1,4 +1,4 @@
-"""What all models share: frozen values, snake_case in Python and SQL, camelCase in JSON, unknown fields ignored.
+"""The base of all models: frozen values, snake_case in Python and SQL, camelCase in JSON, unknown fields ignored.
 
 Ignoring unknown fields lets old readers live with newer writers; changes are additive only.
 """

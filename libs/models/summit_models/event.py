@@ -1,4 +1,4 @@
-"""Events: one JSON document each, CloudEvents 1.0 in structured mode. `subject` says where each is published.
+"""Events: one JSON document each, CloudEvents 1.0 in structured mode. Their subjects are in `subject`.
 
 Specification: CloudEvents 1.0.2, JSON event format.
 """

@@ -1,1 +1,1 @@
-"""What every process needs: settings, log, NATS, database, probes, and one way to start and stop."""
+"""The parts that every process needs: settings, log, NATS, database, probes, and one way to start and stop."""

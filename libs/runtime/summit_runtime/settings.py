@@ -54,7 +54,7 @@ class ProcessSettings(BaseSettings):
 
 
 def _sentence(error: ValidationError, prefix: str) -> str:
-    """What is wrong and in which variable; an error about several variables names them itself."""
+    """Name the problem and the variable; an error about several variables names them itself."""
     wrong = error.errors()[0]
     problem = str(wrong["msg"]).removeprefix("Value error, ")
     if not wrong["loc"]:

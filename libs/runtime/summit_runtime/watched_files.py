@@ -65,7 +65,7 @@ class WatchedFiles:
                 return
 
     async def _look(self) -> Digests:
-        """What the files hold now; what was noted while the file system does not answer."""
+        """The content of the files now; while the file system does not answer, that which was noted."""
         noted = self._noted
         with contextlib.suppress(TimeoutError):
             return await self._thread.run(lambda: _digests(noted), self._times.read_seconds)

@@ -35,7 +35,7 @@ READY_LAG_EVENTS = 10_000
 
 @dataclass
 class Health:
-    """What the probes report."""
+    """The state that the probes report."""
 
     trouble: str | None = "not started yet"
     lag_events: int = 0
@@ -58,7 +58,7 @@ class ApplyLoop:
     checked_over: tuple[int, int] | None = None
     """The connection and the consumer over which the stream was last seen to be the right one."""
     replaying: bool = field(init=False)
-    """From the stream's beginning, until caught up: the age of such events says nothing about the projector."""
+    """From the stream's beginning, until caught up: the age of such events is no measure of the projector."""
     stale_epochs: Condition = field(default_factory=lambda: Condition(logger))
 
     def __post_init__(self) -> None:
@@ -134,7 +134,7 @@ class ApplyLoop:
         metrics.LAG.set(events)
 
     def _when_caught_up(self) -> None:
-        """What was there at the start is applied: the tables show the present."""
+        """Log once that all events of the start are applied: from now on the tables show the present."""
         if self.caught_up or self.progress.checkpoint.revision < self.stream_end:
             return
         self.caught_up, self.replaying = True, False

@@ -1,4 +1,4 @@
-"""What a run of events means for the tables. Pure: messages in, rows and journal out; the writer applies them.
+"""The meaning of a run of events for the tables. Pure: messages in, rows and journal out; the writer applies them.
 
 The one idea: a row has its origin (epoch, resourceVersions, revision), and of two states of one object the one with the
 greater origin wins, whatever the order in which they arrive. The same comparison is made here among the events of a

@@ -1,4 +1,4 @@
-"""What the events of each collection become: rows of a table, with a key and the order of their states.
+"""How the events of each collection become rows of a table, with a key and the order of their states.
 
 A field is declared once, in the contract's models, and a collection once, here: decoding, projecting, SQL, rewinding
 and rebuilding all follow.

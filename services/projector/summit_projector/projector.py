@@ -1,8 +1,8 @@
 """The projector's life: forever → one session → one batch.
 
 A session is one Postgres connection that holds the lock, and one reader of the stream that starts after the checkpoint.
-Any failure ends the session, and the next one starts from what the database says. So nothing is kept in memory that a
-crash could make wrong, and while Postgres is away nothing is read.
+Any failure ends the session, and the next one starts from the checkpoint in the database. So nothing is kept in memory
+that a crash could make wrong, and while Postgres is away nothing is read.
 """
 
 import asyncio

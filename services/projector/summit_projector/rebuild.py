@@ -39,7 +39,7 @@ _LOCK = "SELECT pg_try_advisory_lock(hashtext('summit-rebuild'), hashtext(curren
 
 
 class RebuildError(FatalError):
-    """The tables cannot be rebuilt now; the sentence says why. They are as they were."""
+    """The tables cannot be rebuilt now; the sentence has the reason. They are as they were."""
 
 
 async def rebuild(client: Client, settings: ProjectorSettings, times: ProjectorTimes = TIMES) -> Rebuilt:
@@ -71,7 +71,7 @@ class _Rebuild:
     replay: Replay
     times: ProjectorTimes
     generation: int | None = None
-    """Of the live tables; None before the first look at them."""
+    """Generation of the live tables; None before the first look at them."""
 
     async def approach(self) -> None:
         """Come close to the live tables."""

@@ -74,7 +74,7 @@ async def test_events_that_a_server_lost_at_its_end_are_sent_again_in_their_plac
 
 
 async def test_events_that_are_lost_before_their_batch_ends_are_noticed(tmp_path: Path) -> None:
-    """The server acknowledges them without a place in the log; the newest place that is known says nothing of them."""
+    """The server acknowledges them without a place in the log; the newest known place is before them."""
     async with nats_server(tmp_path / "nats") as (address, _), connected(f"nats://{address}") as client:
         remembered = acknowledged.Acknowledged(client)
         assert await remembered.check() == ()

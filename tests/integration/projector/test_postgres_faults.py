@@ -99,7 +99,7 @@ async def test_trouble_of_the_server_is_waited_out_and_no_event_is_blamed(
 async def test_table_that_another_has_locked_is_waited_for(
     nats_url: str, database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It waits for ten seconds at a time, so that the log says for what."""
+    """It waits for ten seconds at a time, so that the log has the reason."""
     readings, settings = Readings(database_url), projector_settings(nats_url, database_url)
     async with publisher(nats_url) as client, projector(settings, ProjectorTimes(lock_seconds=0.2)):
         await readings.applied(await publish_versions(client, 1, 10))

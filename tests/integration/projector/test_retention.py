@@ -1,4 +1,4 @@
-"""Months of history are dropped when the operator says so, and the rest still shows how everything was."""
+"""Months of history are dropped when the operator asks for it, and the rest still shows how everything was."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -107,7 +107,7 @@ async def schema(readings: Readings) -> str:
 
 
 async def replacements(readings: Readings) -> list[dict[str, object]]:
-    """What is left of a replay beside the tables."""
+    """The remains of a replay beside the tables."""
     return await readings.fetch("SELECT 1 FROM pg_namespace WHERE nspname = current_schema() || '_replacement'")
 
 

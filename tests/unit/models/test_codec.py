@@ -54,7 +54,7 @@ COMPLETE = vm_event(
 
 
 def opinion(decode: Decode, body: bytes) -> Any:
-    """What was decoded, with models and structs as plain values, or the sentence that refuses it."""
+    """The decoded event, with models and structs as plain values, or the sentence that refuses it."""
     try:
         event = decode(body)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""What the log says of something that is wrong for a while."""
+"""Log lines about something that is wrong for a while."""
 
 import logging
 

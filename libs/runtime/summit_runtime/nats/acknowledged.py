@@ -44,7 +44,7 @@ class Place(NamedTuple):
 
 
 class Acknowledged:
-    """What one publisher remembers: its newest messages, and the places in the log that lie between them."""
+    """One publisher's newest confirmed messages, and places in the log that lie between them."""
 
     def __init__(self, client: EventClient) -> None:
         self._client = client
@@ -80,7 +80,7 @@ class Acknowledged:
             return ()
         give_up_at = now + (times.answer_seconds if is_first else 0)
         self.reconnects, self._check_at = reconnects, now + times.loss_check_seconds
-        error_before = self._client.last_error  # an older denial says nothing about this question
+        error_before = self._client.last_error  # an older denial is about another question
         while self._client.stats["reconnects"] == reconnects:
             try:
                 return await self._lost()

@@ -50,7 +50,7 @@ class NatsTimes:
     stored_message_seconds: float = 2.0
     """For the answer to the question whether the log has one message."""
     denied_retry_seconds: tuple[float, float] = (1.0, 30.0)
-    """First and longest pause before denied events are sent again. Whoever grants the permission waits for them."""
+    """First and longest pause before denied events are sent again, and so before a granted permission is used."""
 
 
 TIMES = NatsTimes()
@@ -104,20 +104,10 @@ async def connect(url: SecretStr, *, name: str, times: NatsTimes = TIMES) -> Eve
 
     Raises FatalError when the server is older than 2.14.3.
     """
-    client = await _first_connect(url, name, times)
-    version = client.connected_server_version
-    if (version.major, version.minor, version.patch) < MINIMUM_SERVER:
-        raise FatalError(
-            f"NATS at {public_address(url.get_secret_value())} is version "
-            f"{version.major}.{version.minor}.{version.patch}; {INSTALL_NEWER}"
-        )
-    return client
-
-
-async def _first_connect(url: SecretStr, name: str, times: NatsTimes) -> EventClient:
+    address = public_address(url.get_secret_value())
     backoff = Backoff(initial_seconds=0.1, max_seconds=5.0)
-    reports = _Reports(url)
-    while True:
+    reports = _Reports(address)
+    while reports.client is None:
         client = EventClient(times)
         try:
             await client.connect(
@@ -135,9 +125,14 @@ async def _first_connect(url: SecretStr, name: str, times: NatsTimes) -> EventCl
                 reconnected_cb=reports.reconnected,
             )
             reports.connected(client)
-            return client  # noqa: TRY300
         except (NoServersError, NatsError, OSError, TimeoutError):  # `failed` has logged it
             await asyncio.sleep(backoff.next_seconds())
+    version = client.connected_server_version
+    if (version.major, version.minor, version.patch) < MINIMUM_SERVER:
+        raise FatalError(
+            f"NATS at {address} is version {version.major}.{version.minor}.{version.patch}; {INSTALL_NEWER}"
+        )
+    return client
 
 
 async def close(client: Client) -> None:
@@ -192,16 +187,16 @@ _DENIED_EVENT = re.compile(
 
 
 class _Reports:
-    """What nats-py calls back about one connection, logged."""
+    """Logs what nats-py calls back about one connection."""
 
-    def __init__(self, url: SecretStr) -> None:
-        self._client: EventClient | None = None
-        self._address = public_address(url.get_secret_value())
+    def __init__(self, address: str) -> None:
+        self.client: EventClient | None = None
+        self._address = address
         self._away = Condition(logger)
         self._errors = Condition(logger)
 
     def connected(self, client: EventClient) -> None:
-        self._client = client
+        self.client = client
         self._here()
 
     async def failed(self, error: Exception) -> None:
@@ -209,7 +204,7 @@ class _Reports:
 
         nats-py reports them nowhere else. Within its first `connect` it tries for ever too, every 0.2 s.
         """
-        client = self._client
+        client = self.client
         if client is not None and client.is_connected:
             if not isinstance(error, UnexpectedEOF | StaleConnectionError) and not self._denied(client, str(error)):
                 self._errors.holds("NATS at %s: %s", self._address, error, cause=str(error))
@@ -233,7 +228,7 @@ class _Reports:
         return True
 
     async def lost(self) -> None:
-        if self._client is None or self._client.is_closed:
+        if self.client is None or self.client.is_closed:
             return  # closed on purpose
         metrics.NATS_CONNECTED.set(0)
         self._away.holds("lost the connection to NATS at %s; publishing and reading wait", self._address)

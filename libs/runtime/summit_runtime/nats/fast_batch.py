@@ -66,7 +66,7 @@ class Outcome(NamedTuple):
     unstorable: int | None = None
     """Number in the batch, from 1, of a message that no retry can store; `refusal` has the reason."""
     sequence: int = 0
-    """Of a complete batch: the last message's place in the stream; 0 when that was a duplicate."""
+    """The last message's place in the stream, for a complete batch; 0 when that was a duplicate."""
 
 
 _NOT_READY = Answer(error=ApiError(description="no stream takes them: JetStream is not ready"))

@@ -1,7 +1,7 @@
 """Heartbeats: the health of each cluster some seconds ago, in the KV bucket `summit-clusters`.
 
-A watcher writes one about every ten seconds, under the key `<datacenter>.<cluster>`; only the last one is kept. Whoever
-compares times compares those that the server gave: clocks of watchers differ.
+A watcher writes one about every ten seconds, under the key `<datacenter>.<cluster>`; only the last one is kept.
+Readers compare the times that the server gave: clocks of watchers differ.
 """
 
 import contextlib

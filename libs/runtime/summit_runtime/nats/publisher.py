@@ -3,8 +3,7 @@
 Events wait in a fair queue and enter, cluster by cluster, one send queue. Its content is sent as one batch (see
 fast_batch). The batch stays open while more events come than the server has answered, and is committed with the last
 event that waits; the next one begins when it is answered. So a batch is long when events come fast, and a lone event is
-a batch of one, acknowledged within a millisecond. There is no second way to publish, hence no order to keep between
-two, and no batch is left open and idle.
+a batch of one, acknowledged within a millisecond: one way to publish, with one order.
 
 After any failure (refused, no answer, connection lost) a new batch begins with the oldest unacknowledged event, under
 the same `Nats-Msg-Id`. Events that were sent before may still arrive, even between the new ones: nats-py sends its
@@ -12,10 +11,7 @@ buffer after a reconnect. This does no harm. Each attempt is a run of the same s
 it is missing, and the server stores a prefix of it; whichever attempt stores an event has stored all earlier ones, and
 the second one to come is a duplicate. It holds as long as an attempt is not older than the stream's duplicate window.
 
-Stored events may be lost again with the server's power or disk. So after each reconnect, and every few seconds, the
-publisher checks that the log still has the newest event that it has confirmed (see acknowledged); lost events go to
-the head of the queue.
-
+Stored events may be lost again with the server's power or disk; those go to the head of the queue (see acknowledged).
 The first batch after a failure has one event, so that a server that stores nothing does not receive a thousand with
 every attempt. An event that we may not publish ends its batch too; all events of its subject are held back (see
 denied), and the others go on. (nats-py's own `publish_async` hangs for ever on an error, #985.)

@@ -1,4 +1,4 @@
-"""What a rebuild found: rows that were missing, surplus or wrong in each table, and rows too old for the stream."""
+"""The result of a rebuild: rows that were missing, surplus or wrong in each table, and rows too old for the stream."""
 
 import json
 from collections.abc import Sequence

@@ -54,7 +54,7 @@ async def replaying(
 
 @dataclass
 class Replay:
-    """What has been replayed so far."""
+    """A replay under way."""
 
     live: asyncpg.Connection
     shadow: str
@@ -63,9 +63,9 @@ class Replay:
     progress: Progress
     batch_events: int
     first: int = 0
-    """The stream's first revision: it says nothing about rows from before it."""
+    """The stream's first revision: it cannot confirm or deny rows from before it."""
     journal: Difference = field(default_factory=lambda: Difference("events", 0))
-    """What was found when entries were merged into the live journal."""
+    """Differences found when entries were merged into the live journal."""
     _batches: int = 0
     _ahead: Sequence[StreamMessage] = ()
     _reading: asyncio.Task[list[StreamMessage]] | None = None

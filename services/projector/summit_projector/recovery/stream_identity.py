@@ -33,7 +33,7 @@ async def mismatch(client: Client, checkpoint: Checkpoint) -> tuple[StreamState,
 
 
 def contradiction(checkpoint: Checkpoint, state: StreamState) -> str | None:
-    """What in the stream's state alone contradicts the checkpoint; None if nothing does."""
+    """Why the stream's state alone contradicts the checkpoint; None if it does not."""
     if state.created_at != checkpoint.stream_created_at:
         return f"it was created again at {state.created_at.isoformat()}"
     if state.last_sequence < checkpoint.revision:

@@ -25,7 +25,7 @@ WITH advanced AS (
 )
 SELECT revision, pg_notify($6, revision::text) FROM advanced
 """
-# Rows have changed without an event: readers tell the two apart by the generation, or by applied_at.
+# Rows have changed without an event: readers notice it by the generation, or by applied_at.
 _NEW_GENERATION = """
 WITH touched AS (
     UPDATE checkpoint SET generation = generation + 1, applied_at = now() WHERE stream = $1 AND generation = $3

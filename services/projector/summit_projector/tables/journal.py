@@ -31,7 +31,7 @@ _CUT = "DELETE FROM events WHERE revision > $1 AND stream_created_at = $2"
 
 
 class AppliedEvent(NamedTuple):
-    """What distinguishes an event from another one under the same revision."""
+    """The values that distinguish an event from another one under the same revision."""
 
     revision: int
     time: datetime

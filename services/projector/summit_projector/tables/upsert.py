@@ -20,7 +20,7 @@ MANY_ROWS = 50
 TABLES = tuple(projection.table.name for projection in PROJECTIONS.values())
 
 OLDER_THAN_ANY = "epoch = -1, revision = 0"
-"""What makes a row older than any event: the next one takes its place."""
+"""Values that make a row older than any event: the next one takes its place."""
 
 _STAGING = "CREATE TEMPORARY TABLE IF NOT EXISTS incoming_vms (LIKE vms) ON COMMIT DELETE ROWS"
 

@@ -69,7 +69,7 @@ class TableWriter:
         self._connection = connection
         self.journal = Journal(connection, history_months)
         self.generation = 0
-        """Of the tables, as they are known here."""
+        """Generation of the tables when they were last read or changed here."""
 
     async def try_lock(self) -> bool:
         """Become the only active projector of this schema, for as long as the connection lives."""
