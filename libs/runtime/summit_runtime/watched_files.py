@@ -37,10 +37,10 @@ Digests = Mapping[Path, bytes | None]
 class WatchedFiles:
     """Some files, and what they held when they were noted. Files that cannot be read are compared as such."""
 
-    def __init__(self, thread: OwnThread, times: FileTimes) -> None:
+    def __init__(self, thread: OwnThread, times: FileTimes | None = None) -> None:
         """`thread` is where `changed` reads, since a file system may hang."""
         self._thread = thread
-        self._times = times
+        self._times = times or FileTimes()
         self._noted: Digests = {}
 
     def note(self, *paths: Path) -> None:
