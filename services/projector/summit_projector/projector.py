@@ -150,15 +150,8 @@ class Projector:
 
 
 def _count_restart(error: Exception) -> None:
-    match error:
-        case CheckpointMovedError():
-            reason = "checkpoint_moved"
-        case StreamReplacedError():
-            reason = "stream_replaced"
-        case NatsError():
-            reason = "nats"
-        case _:
-            reason = "postgres"
+    kinds = {CheckpointMovedError: "checkpoint_moved", StreamReplacedError: "stream_replaced", NatsError: "nats"}
+    reason = next((reason for kind, reason in kinds.items() if isinstance(error, kind)), "postgres")
     metrics.RESTARTS.labels(reason).inc()
 
 

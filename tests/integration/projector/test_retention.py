@@ -2,31 +2,18 @@
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from pydantic import SecretStr
 from support.api_stack import STREAM_CREATED_AT, api_stack
 from support.published import cluster_event, datacenter_event, migration_event, vm_event
 
 from summit_models.event import MigrationEventType, VmEventType
 from summit_projector.settings import TIMES
-from summit_projector.tables.partitions import Month, drop_months, month_before, month_in, month_of
+from summit_projector.tables.partitions import drop_months, month_before
 from summit_projector.tables.writer import open_writer
 
 NOW = datetime.now(UTC)
 LONG_AGO, SINCE = NOW - timedelta(days=200), month_before(NOW, 2).begin
 """The months of the two are apart, whatever the day."""
-
-
-@pytest.mark.parametrize(("month", "before", "expected"), [(3, 2, (2026, 1)), (3, 3, (2025, 12)), (3, 15, (2024, 12))])
-def test_months_are_counted_back(month: int, before: int, expected: tuple[int, int]) -> None:
-    """Across years."""
-    assert month_before(datetime(2026, month, 31, tzinfo=UTC), before) == Month(*expected)
-
-
-def test_name_of_a_partition_contains_its_month() -> None:
-    """No other table has such a name."""
-    assert month_in(month_of(NOW).partition) == month_of(NOW)
-    assert month_in("events_old") is None
 
 
 async def test_states_at_the_end_of_the_dropped_months_are_carried_over(database_url: str) -> None:

@@ -33,15 +33,6 @@ async def test_migrated_schema_is_what_the_tables_declare(empty_database_url: st
     assert differences == []
 
 
-async def test_migrating_twice_is_harmless(empty_database_url: str) -> None:
-    """Each start of the projector may do it."""
-    await migrate.upgrade(SecretStr(empty_database_url))
-    await migrate.upgrade(SecretStr(empty_database_url))
-    connection = await asyncpg.connect(empty_database_url)
-    assert await connection.fetchval("SELECT version_num FROM alembic_version") == SCHEMA_REVISION
-    await connection.close()
-
-
 async def test_schema_of_a_newer_version_is_one_sentence(empty_database_url: str) -> None:
     """An older projector must not touch tables it does not know."""
     await migrate.upgrade(SecretStr(empty_database_url))

@@ -2,7 +2,9 @@
 
 from datetime import UTC, datetime, timedelta, timezone
 
-from summit_projector.tables.partitions import Month, create_statement, month_of, needed_months
+import pytest
+
+from summit_projector.tables.partitions import Month, create_statement, month_before, month_in, month_of, needed_months
 
 
 def test_month_is_counted_in_utc() -> None:
@@ -24,3 +26,15 @@ def test_partition_ends_where_the_next_begins() -> None:
         "CREATE TABLE IF NOT EXISTS events_2026_09 PARTITION OF events "
         "FOR VALUES FROM ('2026-09-01 00:00:00+00:00') TO ('2026-10-01 00:00:00+00:00')"
     )
+
+
+@pytest.mark.parametrize(("month", "before", "expected"), [(3, 2, (2026, 1)), (3, 3, (2025, 12)), (3, 15, (2024, 12))])
+def test_months_are_counted_back(month: int, before: int, expected: tuple[int, int]) -> None:
+    """Across years."""
+    assert month_before(datetime(2026, month, 31, tzinfo=UTC), before) == Month(*expected)
+
+
+def test_name_of_a_partition_contains_its_month() -> None:
+    """No other table has such a name."""
+    assert month_in(Month(2026, 9).partition) == Month(2026, 9)
+    assert month_in("events_old") is None

@@ -107,10 +107,12 @@ class Acknowledged:
             return ()
         if count > len(self._messages):
             raise LogLostError(f"{count} events may be missing, and {len(self._messages)} of them are remembered")
-        there = await self._ids(range(self._places[-1].sequence + 1, end + 1)[:count])
+        there = await self._sequences(range(self._places[-1].sequence + 1, end + 1)[:count])
         later = [self._messages.pop() for _ in range(count)][::-1]
         self._confirmed -= count
-        self.stored([message for message in later if message.id in there])
+        if held := [message for message in later if message.id in there]:
+            self.stored(held)
+            self.committed(there[held[-1].id])
         return [message for message in later if message.id not in there]
 
     def _after(self, place: Place) -> int:
@@ -146,8 +148,9 @@ class Acknowledged:
             return _id(found) == place.event_id
         return place.sequence < (await stream_state(self._client)).first_sequence
 
-    async def _ids(self, sequences: Iterable[int]) -> set[str]:
-        return {_id(found) for sequence in sequences if (found := await self._message(sequence))}
+    async def _sequences(self, asked: Iterable[int]) -> dict[str, int]:
+        """The numbers of the events that the log has there, by their ids."""
+        return {_id(found): sequence for sequence in asked if (found := await self._message(sequence))}
 
     async def _message(self, sequence: int) -> RawStreamMsg | None:
         """Ask the leader: another replica may be behind, and a message that it does not have yet would look lost."""
