@@ -43,7 +43,7 @@ async def measure_api(directory: Path) -> list[Measure]:
             whole = await _whole_fleet(port, database)
         await seed(database, range(SMALL_FLEET, LARGE_FLEET))
         async with _api(directory, nats_url, url) as port:
-            pages = await _pages(directory, port, url)
+            pages = await _pages(port, url)
         await database.close()
         return [*whole, *pages]
 
@@ -78,16 +78,14 @@ async def _unchanged(connection: Connection) -> tuple[list[float], int]:
     return taken, len(body)
 
 
-async def _pages(directory: Path, port: int, url: str) -> list[Measure]:
+async def _pages(port: int, url: str) -> list[Measure]:
     """GET /api/v1/vms?limit=100 of 100 000: each connection goes through the fleet page by page."""
     async with connections(port, CONNECTIONS) as opened:
         walks = [_walk(connection) for connection in opened]
         await evenly(walks, per_second=100, seconds=5)  # all connections are open, all statements prepared
         taken = await evenly(walks, per_second=REQUESTS_PER_SECOND, seconds=SECONDS)
-        _, _, body = await opened[0].get("/api/v1/vms?limit=100")
-    statement, bare = await _floor(url), await _bare(directory, body)
-    ratio = f"{p99(taken) / p99(bare):.1f} times a bare ASGI app with the same bytes (p99 {p99(bare):.1f})"
-    remark = f"{spread(taken)}; {ratio}; floor, its SQL alone: p99 {p99(statement):.1f}, {spread(statement)}"
+    statement = await _floor(url)
+    remark = f"{spread(taken)}; floor, its SQL alone: p99 {p99(statement):.1f}, {spread(statement)}"
     return [Measure("GET /api/v1/vms?limit=100, 100 000 VMs, 200/s, p99", p99(taken), "ms", 20, remark=remark)]
 
 
@@ -120,27 +118,6 @@ async def _floor(url: str) -> list[float]:
     return taken
 
 
-async def _bare(directory: Path, body: bytes) -> list[float]:
-    """The same bytes at the same pace, from an app that does nothing else."""
-    file = directory / "page.json"
-    file.write_bytes(body)
-    app = Path(__file__).with_name("bare_app.py")
-    async with (
-        _process(directory, lambda port: [str(app), str(port), str(file)], {}) as port,
-        connections(port, CONNECTIONS) as opened,
-    ):
-        asks = [_ask(connection) for connection in opened]
-        await evenly(asks, per_second=100, seconds=5)
-        return await evenly(asks, per_second=REQUESTS_PER_SECOND, seconds=SECONDS)
-
-
-def _ask(connection: Connection) -> Callable[[], Awaitable[None]]:
-    async def ask() -> None:
-        await connection.get("/")
-
-    return ask
-
-
 async def _timed(act: Callable[[], Awaitable[object]]) -> float:
     started = time.perf_counter()
     await act()
@@ -150,22 +127,12 @@ async def _timed(act: Callable[[], Awaitable[object]]) -> float:
 @asynccontextmanager
 async def _api(directory: Path, nats_url: str, database_url: str) -> AsyncIterator[int]:
     """The api while the block runs; gives its port."""
-    environment = {"NATS_URL": nats_url, "DATABASE_URL": database_url, **_UNLIMITED}
-    async with _process(directory, lambda _: ["-m", "summit_api"], environment) as port:
-        yield port
-
-
-@asynccontextmanager
-async def _process(
-    directory: Path, arguments: Callable[[int], list[str]], environment: dict[str, str]
-) -> AsyncIterator[int]:
-    """A server in Python while the block runs; gives its port."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    environment = os.environ | environment | {"API_PORT": str(port)}
+    environment = os.environ | {"NATS_URL": nats_url, "DATABASE_URL": database_url, "API_PORT": str(port), **_UNLIMITED}
     with (directory / "api.log").open("ab") as log:
         child = await asyncio.create_subprocess_exec(
-            sys.executable, *arguments(port), env=environment, stdout=log, stderr=log
+            sys.executable, "-m", "summit_api", env=environment, stdout=log, stderr=log
         )
     try:
         await until(lambda: _readiness(port), lambda status: status == 200)

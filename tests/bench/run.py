@@ -16,7 +16,8 @@ from api import measure_api
 from feed import feed_latencies, following
 from floor import bare_copy, bare_download
 from measure import Measure, p99, spread
-from stack import DEADLINE_SECONDS, Stack, resident_bytes, stack
+from soak.part import resident_bytes
+from stack import DEADLINE_SECONDS, Stack, stack
 from support.waiting import until
 
 from summit_simulator.cluster import SimulatedCluster

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import asyncpg
 from support.waiting import until
+from support.watched import configure
 
 from summit_runtime.database import REVISION_CHANNEL
 from summit_simulator.cluster import SimulatedCluster
@@ -57,15 +58,7 @@ class Stack:
 
 @asynccontextmanager
 async def stack(directory: Path, cluster: SimulatedCluster) -> AsyncIterator[Stack]:
-    config = directory / "datacenters.yaml"
-    cluster.write_kubeconfig(directory / "kubeconfig.yaml")
-    config.write_text(
-        "datacenters:\n"
-        "  - id: dc-bench\n"
-        "    clusters:\n"
-        f"      - name: {cluster.name}\n"
-        "        kubeconfig: kubeconfig.yaml\n"
-    )
+    config = configure(directory, {cluster.name: cluster.write_kubeconfig(directory / "kubeconfig.yaml")})
     async with embedded_nats(directory / "nats") as nats_url, embedded_postgres(directory / "postgres") as database_url:
         environment = os.environ | {
             "NATS_URL": nats_url,
@@ -79,11 +72,3 @@ async def stack(directory: Path, cluster: SimulatedCluster) -> AsyncIterator[Sta
             yield Stack(directory, environment, database, committed)
         finally:
             await database.close()
-
-
-def resident_bytes(pid: int, field: str = "VmRSS") -> int:
-    """Memory of a process: VmRSS now, VmHWM at its highest."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) * 1024
-    raise ValueError(f"process {pid} has no {field}")

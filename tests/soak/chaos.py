@@ -3,55 +3,24 @@
 import asyncio
 import signal
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
 
 from soak import acts
 from soak.part import Part
 from soak.report import show
-from soak.schedule import Kind, Planned, Range
-from soak.world import Site, World
-
-
-@dataclass(frozen=True)
-class Entry:
-    """An act, how often and how long it happens, and what it hits."""
-
-    act: Callable[[Any, float], Coroutine[Any, Any, None]]
-    kind: Kind
-    part: str = ""
-    """Name of a process; else it hits a cluster, another one each time."""
-
-    def target(self, world: World, number: int) -> Part | Site:
-        return world.parts[self.part] if self.part else world.sites[number % len(world.sites)]
-
+from soak.schedule import Act, Planned, Range
+from soak.world import World
 
 BRIEF, SHORT, LONG, MINUTES = Range(0, 0.5), Range(1, 6), Range(3, 10), Range(40, 80)
 RARE, SELDOM, OFTEN = 1, 4, 10
 
 
-def _on(part: str, act: Callable[[Part, float], Coroutine[Any, Any, None]], lasts: Range, weight: int = OFTEN) -> Entry:
-    return Entry(act, Kind(lasts, weight), part)
+def _ends(part: str, how: signal.Signals, lasts: Range, weight: int = OFTEN) -> Act:
+    return Act(partial(acts.end, how), lasts, weight, part, ends_service=part in ("watcher", "projector", "api"))
 
 
-def _ends(part: str, how: signal.Signals, lasts: Range, weight: int = OFTEN) -> Entry:
-    return Entry(
-        partial(acts.end, how), Kind(lasts, weight, ends_service=part in ("watcher", "projector", "api")), part
-    )
-
-
-def _on_cluster(
-    act: Callable[[Site, float], Coroutine[Any, Any, None]],
-    lasts: Range,
-    weight: int = OFTEN,
-    heals_seconds: float = 10.0,
-) -> Entry:
-    return Entry(act, Kind(lasts, weight, heals_seconds=heals_seconds))
-
-
-ACTS: Mapping[str, Entry] = {
+ACTS: Mapping[str, Act] = {
     "kill -9 watcher": _ends("watcher", signal.SIGKILL, BRIEF),
     "kill -9 projector": _ends("projector", signal.SIGKILL, BRIEF),
     "kill -9 api": _ends("api", signal.SIGKILL, BRIEF, SELDOM),
@@ -64,37 +33,36 @@ ACTS: Mapping[str, Entry] = {
     "fast restart of postgres": _ends("postgres", signal.SIGINT, SHORT),
     "immediate restart of postgres": _ends("postgres", signal.SIGQUIT, SHORT),
     "postgres is away for long": _ends("postgres", signal.SIGINT, MINUTES, RARE),
-    "freeze nats": _on("nats", acts.freeze, LONG),
-    "freeze nats for long": _on("nats", acts.freeze, MINUTES, RARE),
-    "freeze postgres": _on("postgres", acts.freeze, LONG),
-    "freeze postgres for long": _on("postgres", acts.freeze, MINUTES, RARE),
-    "freeze watcher": _on("watcher", acts.freeze, LONG, SELDOM),
-    "freeze projector": _on("projector", acts.freeze, LONG, SELDOM),
-    "rebuild of the tables": _on("projector", acts.rebuild, Range(4, 25), SELDOM),
-    "apiserver refuses": _on_cluster(acts.refuse, SHORT),
-    "apiserver restarts": _on_cluster(acts.restart, SHORT),
-    "apiserver resets": _on_cluster(acts.abort, SHORT),
-    "apiserver is half-open": _on_cluster(acts.half_open, LONG),
-    "apiserver is half-open for long": _on_cluster(acts.half_open, MINUTES, RARE),
-    "history expires": _on_cluster(acts.expire, BRIEF),
-    "lists expire": _on_cluster(acts.expire_lists, SHORT),
-    "410 in mid-stream": _on_cluster(acts.send_expired, BRIEF),
-    "streams break": _on_cluster(acts.close_streams, BRIEF),
-    "watches end at once": _on_cluster(acts.close_at_once, SHORT),
-    "garbage": _on_cluster(acts.send_garbage, BRIEF),
-    "429 with Retry-After": _on_cluster(partial(acts.answer, 429, retry_after=2), SHORT),
-    "503": _on_cluster(partial(acts.answer, 503), SHORT),
-    "VMs forbidden": _on_cluster(partial(acts.forbid, acts.VMS), SHORT, SELDOM, heals_seconds=20),
-    "instances forbidden": _on_cluster(partial(acts.forbid, acts.INSTANCES), SHORT, SELDOM, heals_seconds=20),
-    "migrations forbidden": _on_cluster(partial(acts.forbid, acts.MIGRATIONS), SHORT, SELDOM, heals_seconds=20),
-    "instancetypes forbidden": _on_cluster(partial(acts.forbid, acts.INSTANCETYPES), SHORT, RARE, heals_seconds=20),
-    "KubeVirt absent": _on_cluster(acts.uninstall, SHORT, RARE, heals_seconds=60),
-    "token rotated": _on_cluster(acts.rotate_token, SHORT, SELDOM, heals_seconds=20),
-    "slow answers": _on_cluster(acts.slow, SHORT),
-    "configuration edited": _on_cluster(acts.edit_config, Range(0, 7), SELDOM),
+    "freeze nats": Act(acts.freeze, LONG, part="nats"),
+    "freeze nats for long": Act(acts.freeze, MINUTES, RARE, part="nats"),
+    "freeze postgres": Act(acts.freeze, LONG, part="postgres"),
+    "freeze postgres for long": Act(acts.freeze, MINUTES, RARE, part="postgres"),
+    "freeze watcher": Act(acts.freeze, LONG, SELDOM, part="watcher"),
+    "freeze projector": Act(acts.freeze, LONG, SELDOM, part="projector"),
+    "rebuild of the tables": Act(acts.rebuild, Range(4, 25), SELDOM, part="projector"),
+    "apiserver refuses": Act(acts.refuse, SHORT),
+    "apiserver restarts": Act(acts.restart, SHORT),
+    "apiserver resets": Act(acts.abort, SHORT),
+    "apiserver is half-open": Act(acts.half_open, LONG),
+    "apiserver is half-open for long": Act(acts.half_open, MINUTES, RARE),
+    "history expires": Act(acts.expire, BRIEF),
+    "lists expire": Act(acts.expire_lists, SHORT),
+    "410 in mid-stream": Act(acts.send_expired, BRIEF),
+    "streams break": Act(acts.close_streams, BRIEF),
+    "watches end at once": Act(acts.close_at_once, SHORT),
+    "garbage": Act(acts.send_garbage, BRIEF),
+    "429 with Retry-After": Act(partial(acts.answer, 429, retry_after=2), SHORT),
+    "503": Act(partial(acts.answer, 503), SHORT),
+    "VMs forbidden": Act(partial(acts.forbid, acts.VMS), SHORT, SELDOM, heals_seconds=20),
+    "instances forbidden": Act(partial(acts.forbid, acts.INSTANCES), SHORT, SELDOM, heals_seconds=20),
+    "migrations forbidden": Act(partial(acts.forbid, acts.MIGRATIONS), SHORT, SELDOM, heals_seconds=20),
+    "instancetypes forbidden": Act(partial(acts.forbid, acts.INSTANCETYPES), SHORT, RARE, heals_seconds=20),
+    "KubeVirt absent": Act(acts.uninstall, SHORT, RARE, heals_seconds=60),
+    "token rotated": Act(acts.rotate_token, SHORT, SELDOM, heals_seconds=20),
+    "slow answers": Act(acts.slow, SHORT),
+    "configuration edited": Act(acts.edit_config, Range(0, 7), SELDOM),
 }
-KINDS = {name: entry.kind for name, entry in ACTS.items()}
-SPARING_SERVICES = {name: kind for name, kind in KINDS.items() if not kind.ends_service}
+SPARING_SERVICES = {name: act for name, act in ACTS.items() if not act.ends_service}
 
 
 async def unleash(world: World, planned: Sequence[Planned], done: Counter[str]) -> None:
@@ -102,17 +70,16 @@ async def unleash(world: World, planned: Sequence[Planned], done: Counter[str]) 
     loop = asyncio.get_running_loop()
     start = loop.time()
     async with asyncio.TaskGroup() as tasks:
-        for act in planned:
-            await asyncio.sleep(max(0.0, start + act.at - loop.time()))
-            entry = ACTS[act.act]
-            target = entry.target(world, act.number)
-            whom = "" if entry.part else f" ({target.name})"
+        for at, name, number, lasts in planned:
+            await asyncio.sleep(max(0.0, start + at - loop.time()))
+            act = ACTS[name]
+            target = world.parts[act.part] if act.part else world.sites[number % len(world.sites)]
             if isinstance(target, Part) and target.busy.locked():
-                show(f"{act.act}: left out, {target.name} is in trouble already")
+                show(f"{name}: left out, {target.name} is in trouble already")
                 continue
-            show(f"{act.act}{whom}, {act.lasts:.1f} s")
-            done[act.act] += 1
-            tasks.create_task(entry.act(target, act.lasts), name=act.act)
+            show(f"{name} ({target.name}), {lasts:.1f} s")
+            done[name] += 1
+            tasks.create_task(act.do(target, lasts), name=name)
 
 
 async def heal(world: World) -> None:

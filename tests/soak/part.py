@@ -108,7 +108,7 @@ class Part:
         if not pid:
             return None
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            return Size(pid, _resident_bytes(pid), len(os.listdir(f"/proc/{pid}/fd")))  # noqa: PTH208
+            return Size(pid, resident_bytes(pid), len(os.listdir(f"/proc/{pid}/fd")))  # noqa: PTH208
         return None
 
     def _signal(self, number: signal.Signals) -> None:
@@ -127,7 +127,7 @@ def _send(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
 
 
-def _resident_bytes(pid: int) -> int:
+def resident_bytes(pid: int) -> int:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024

@@ -15,7 +15,7 @@ from soak.follower import Follower
 from soak.part import Size
 from soak.population import Population
 from soak.report import acts_table, findings_list, show, sizes_table
-from soak.schedule import Kind, schedule
+from soak.schedule import Act, schedule
 from soak.witness import Witness, sizes
 from soak.world import LOOK_SECONDS, World, living_world
 from support.oracle import differing
@@ -60,7 +60,7 @@ async def soak(plan: Plan, directory: Path) -> Outcome:
         witness, follower, done = Witness(world), Follower(world), Counter[str]()
         trouble = []
         async with _background(witness.watch()), _background(follower.follow()):
-            trouble += await _round(1, plan, world, chaos.KINDS, done)
+            trouble += await _round(1, plan, world, chaos.ACTS, done)
             before = sizes(world)
             trouble += await _round(2, plan, world, chaos.SPARING_SERVICES, done)
             await witness.look()
@@ -87,7 +87,7 @@ async def soak(plan: Plan, directory: Path) -> Outcome:
         return Outcome(findings, report + verdict.first_difference(seen))
 
 
-async def _round(number: int, plan: Plan, world: World, kinds: Mapping[str, Kind], done: Counter[str]) -> list[str]:
+async def _round(number: int, plan: Plan, world: World, kinds: Mapping[str, Act], done: Counter[str]) -> list[str]:
     """Chaos among living fleets for half the time, then rest; what is not well in time."""
     seed = 2 * plan.seed + number
     unseen = kinds.keys() - done.keys()

@@ -1,8 +1,9 @@
 """Which act of chaos happens when, to what, for how long: the same for the same seed."""
 
 import random
-from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 GAP_SECONDS = (0.3, 3.0)
 """From the beginning of one act to that of the next; acts overlap."""
@@ -15,11 +16,15 @@ class Range(NamedTuple):
     most: float
 
 
-class Kind(NamedTuple):
-    """The facts of an act that the schedule needs."""
+@dataclass(frozen=True)
+class Act:
+    """An act of chaos, how long it lasts, how often it happens, and what it hits."""
 
+    do: Callable[[Any, float], Coroutine[Any, Any, None]]
     lasts: Range
     weight: int = 10
+    part: str = ""
+    """Name of a process; else it hits a cluster, another one each time."""
     ends_service: bool = False
     """Only in the first round: in the second, services live long enough for their size to mean something."""
     heals_seconds: float = 10.0
@@ -36,7 +41,7 @@ class Planned(NamedTuple):
 
 
 def schedule(
-    kinds: Mapping[str, Kind], *, seed: int, seconds: float, heal_seconds: float, first: Collection[str] = ()
+    kinds: Mapping[str, Act], *, seed: int, seconds: float, heal_seconds: float, first: Collection[str] = ()
 ) -> Sequence[Planned]:
     """Acts for so many seconds, all ended by then and healed `heal_seconds` later.
 
@@ -56,11 +61,11 @@ def schedule(
     return planned
 
 
-def _longest(kind: Kind, left: float, heal_seconds: float) -> float:
+def _longest(kind: Act, left: float, heal_seconds: float) -> float:
     """How long an act that begins now may last; 0 if there is no time for it any more."""
     most = min(kind.lasts.most, left, left + heal_seconds - kind.heals_seconds)
     return most if most > kind.lasts.least else 0.0
 
 
-def _drawn(chosen: random.Random, kinds: Mapping[str, Kind], names: Collection[str]) -> str:
+def _drawn(chosen: random.Random, kinds: Mapping[str, Act], names: Collection[str]) -> str:
     return chosen.choices(list(names), [kinds[name].weight for name in names])[0]

@@ -66,15 +66,10 @@ async def log_and_tables(
 
 @asynccontextmanager
 async def editing(
-    nats_url: str,
-    database_url: str,
-    access: Access | None = None,
-    *,
-    times: ApiTimes | None = None,
-    projector_times: ProjectorTimes = TIMES,
+    nats_url: str, database_url: str, access: Access | None = None, **options: Any
 ) -> AsyncIterator[Editing]:
-    """Solna and Uppsala are declared; Solna has the watched VM `erp`."""
-    async with log_and_tables(nats_url, database_url, access, times=times, projector_times=projector_times) as api:
+    """`log_and_tables` where Solna and Uppsala are declared, and Solna has the watched VM `erp`."""
+    async with log_and_tables(nats_url, database_url, access, **options) as api:
         await api.publish(
             datacenter_event(id=SOLNA, name="Solna", clusters=["vulcan"]),
             datacenter_event(id=UPPSALA, name="Uppsala"),

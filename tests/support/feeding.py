@@ -159,19 +159,13 @@ class FeedStack:
 
 @asynccontextmanager
 async def feed_stack(
-    nats_url: str,
-    database_url: str,
-    *,
-    access: Access | None = None,
-    times: ApiTimes | None = None,
-    limits: FeedLimits | None = None,
-    projector_times: ProjectorTimes = TIMES,
+    nats_url: str, database_url: str, *, projector_times: ProjectorTimes = TIMES, **options: Any
 ) -> AsyncIterator[FeedStack]:
-    """A projector, and an api at a real address whose feed has begun."""
+    """A projector, and an api at a real address whose feed has begun; `options` are those of `api`."""
     async with (
         publisher(nats_url) as client,
         projector(projector_settings(nats_url, database_url), projector_times),
-        api(nats_url, database_url, access=access, times=times, limits=limits) as (http, feed),
+        api(nats_url, database_url, **options) as (http, feed),
     ):
         await begun(feed)
         yield FeedStack(client, http)

@@ -65,25 +65,6 @@ async def test_a_path_answers_a_code(client: Client, cluster: SimulatedCluster) 
     assert (await client.get(VMS)).code == 200
 
 
-async def test_the_second_page_can_fail_alone(client: Client, cluster: SimulatedCluster) -> None:
-    """A 410 in mid-pagination."""
-    cluster.create_vm("two", namespace="prod")
-    cluster.faults.respond(410, VMS, page=2)
-    first = await client.get(VMS, limit="1")
-    assert first.code == 200
-    token = first.json()["metadata"]["continue"]
-    assert (await client.get(VMS, limit="1", **{"continue": token})).code == 410
-
-
-async def test_a_captive_portal_says_200_in_html(client: Client, cluster: SimulatedCluster) -> None:
-    """Success that is no JSON."""
-    answer = cluster.faults.respond_html()
-    page = await client.get(VMS)
-    assert (page.code, page.headers["Content-Type"]) == (200, "text/html")
-    cluster.faults.stop_responding(answer)
-    assert (await client.get(VMS)).json()["kind"] == "VirtualMachineList"
-
-
 async def test_garbage_comes_between_good_lines(client: Client, cluster: SimulatedCluster) -> None:
     """The stream goes on after a line that cannot be read."""
     async with client.watch() as watch:
@@ -114,26 +95,6 @@ async def test_an_error_event_ends_the_stream(client: Client, cluster: Simulated
         assert await watch.line() == b""
 
 
-async def test_watches_can_end_at_once(client: Client, cluster: SimulatedCluster) -> None:
-    """A 200 without a single event, each time."""
-    cluster.faults.close_watches_at_once = True
-    for _ in range(3):
-        async with client.watch() as watch:
-            assert (watch.response.status, await watch.line()) == (200, b"")
-    await cluster.faults.clear()
-    async with client.watch() as watch:
-        assert (await watch.event())[0] == "ADDED"
-
-
-async def test_answers_can_be_slow(client: Client, cluster: SimulatedCluster) -> None:
-    """Every answer waits."""
-    cluster.faults.delay_seconds = 0.1
-    loop = asyncio.get_running_loop()
-    before = loop.time()
-    assert (await client.get(VMS)).code == 200
-    assert loop.time() - before >= 0.1
-
-
 async def test_a_restored_backup_sets_revisions_back(client: Client, cluster: SimulatedCluster) -> None:
     """Objects and resourceVersions are those of the backup, every stream breaks, and new writes count from there."""
     backup = cluster.backup()
@@ -147,22 +108,3 @@ async def test_a_restored_backup_sets_revisions_back(client: Client, cluster: Si
     listed = (await client.get(VMS)).json()
     assert [vm["metadata"]["name"] for vm in listed["items"]] == ["web"]
     assert int(listed["metadata"]["resourceVersion"]) == backup.revision < ahead
-
-
-async def test_another_cluster_may_answer(client: Client, cluster: SimulatedCluster) -> None:
-    """The identity is the uid of kube-system; it is stable until it changes."""
-    before = cluster.uid
-    assert SimulatedCluster("vulcan").uid == before
-    assert SimulatedCluster("romulus").uid != before
-    assert cluster.change_identity() != before
-    system = (await client.get("/api/v1/namespaces/kube-system")).json()
-    assert system["metadata"]["uid"] == cluster.uid != before
-
-
-async def test_uninstalling_kubevirt_ends_its_watches(client: Client, cluster: SimulatedCluster) -> None:
-    """As a deleted CRD does: cleanly."""
-    async with client.watch() as watch:
-        await watch.event()
-        cluster.uninstall_kubevirt()
-        assert await watch.line() == b""
-    assert (await client.get("/api/v1/namespaces")).code == 200
