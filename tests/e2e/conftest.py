@@ -11,7 +11,7 @@ from summit_simulator.cluster import SimulatedCluster, simulated_clusters
 
 @pytest.fixture
 async def clusters() -> AsyncIterator[list[SimulatedCluster]]:
-    """Two clusters whose time only passes when a test says so."""
+    """Two clusters whose clocks only move by hand."""
     async with simulated_clusters("vulcan", "romulus") as clusters:
         yield clusters
 

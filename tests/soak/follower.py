@@ -81,10 +81,10 @@ class Follower:
         kind, payload = message["type"], message["payload"]
         match kind:
             case "vm:added" | "vm:updated":
-                self._hear(_revision(event_id))
+                self._receive(_revision(event_id))
                 self.vms[payload["vm"]["id"]] = _revision(event_id)
             case "vm:removed":
-                self._hear(_revision(event_id))
+                self._receive(_revision(event_id))
                 self.vms.pop(payload["vmId"], None)
             case "reset":
                 self.resets.append(payload["reason"])
@@ -95,7 +95,7 @@ class Follower:
         """Everything up to it has been received."""
         return _revision(self.last_id)
 
-    def _hear(self, revision: int) -> None:
+    def _receive(self, revision: int) -> None:
         self.stretches[-1].revisions.append(revision)
 
     def complaints(self, happened: Collection[int], shown: dict[str, int]) -> Iterator[str]:
@@ -108,7 +108,7 @@ class Follower:
                 yield f"after revision {stretch.begins_after}: {_difference(stretch.revisions, wanted)}"
         if self.vms != shown:
             wrong = sorted(uid for uid in self.vms.keys() | shown.keys() if self.vms.get(uid) != shown.get(uid))
-            yield f"who followed has other VMs than who lists: {wrong[:5]}, {len(wrong)} in all"
+            yield f"the follower has other VMs than the list: {wrong[:5]}, {len(wrong)} in all"
 
 
 def _revision(event_id: str) -> int:

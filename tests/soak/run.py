@@ -20,7 +20,7 @@ from soak.witness import Witness, sizes
 from soak.world import LOOK_SECONDS, World, living_world
 from support.oracle import differing
 
-HEARD_SECONDS = 45.0
+RECEIVED_SECONDS = 45.0
 """A feed that broke silently is given up after 40."""
 STILL_SECONDS = 2.0
 """Without a change for so long, a fleet stands still: a boot takes 1.6 s."""
@@ -65,7 +65,7 @@ async def soak(plan: Plan, directory: Path) -> Outcome:
             trouble += await _round(2, plan, world, chaos.SPARING_SERVICES, done)
             await witness.look()
             seen, after = await evidence.gather(world), sizes(world)
-            await _until_heard(follower, seen)
+            await _until_received(follower, seen)
         findings = {
             "all was well in time": trouble,
             "the API never showed an existing VM as gone": witness.false_deletes,
@@ -116,11 +116,11 @@ async def _until_well(world: World, patience_seconds: float) -> list[str]:
     return []
 
 
-async def _until_heard(follower: Follower, seen: Evidence) -> None:
+async def _until_received(follower: Follower, seen: Evidence) -> None:
     """The feed follows the tables, and may have to reconnect."""
     with suppress(TimeoutError):
-        async with asyncio.timeout(HEARD_SECONDS):
-            while follower.revision < max(seen.news()):  # noqa: ASYNC110  it has no bell
+        async with asyncio.timeout(RECEIVED_SECONDS):
+            while follower.revision < max(seen.news()):  # noqa: ASYNC110  it has no event
                 await asyncio.sleep(LOOK_SECONDS)
 
 

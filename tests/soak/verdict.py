@@ -1,4 +1,4 @@
-"""Truth = log = tables = API, and nothing was false on the way. A function per claim; none of its sentences is good."""
+"""Truth = log = tables = API, and nothing was false on the way. A function per claim; each sentence is a finding."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping

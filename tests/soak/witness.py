@@ -27,7 +27,7 @@ class Witness:
     async def watch(self) -> None:
         """Look for ever."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._tell_progress())
+            tasks.create_task(self._show_progress())
             while True:
                 await self.look()
                 await asyncio.sleep(LOOK_SECONDS)
@@ -46,7 +46,7 @@ class Witness:
             self.false_deletes.append(f"{uid} was not listed in look {self.looks}, though it exists")
         self.shown |= listed
 
-    async def _tell_progress(self) -> None:
+    async def _show_progress(self) -> None:
         while True:
             await asyncio.sleep(PROGRESS_SECONDS)
             existing = sum(len(site.living()) for site in self.world.sites)

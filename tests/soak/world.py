@@ -32,7 +32,7 @@ BOOKMARK_SECONDS = 10.0
 START_SECONDS = 90.0
 """Four seconds on an idle machine."""
 LOOK_SECONDS = 0.5
-"""Between two questions to processes, which have no bell."""
+"""Between two looks at processes, which send no event."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What must be true of the log after any fault, judged by what really happened in the simulated cluster.
+"""The rules that the log keeps after any fault, checked against the state of the simulated cluster.
 
 Pure: messages and manifests in, sentences out; no sentence means that all is well. The expected state is joined here
 once more, from the whole truth at once, so that what is compared is everything between a manifest and the log: lists,

@@ -1,4 +1,4 @@
-"""Who gets into a simulated cluster, and with which kubeconfig."""
+"""Tokens, rules and kubeconfigs of a simulated cluster."""
 
 import stat
 from pathlib import Path
@@ -14,7 +14,7 @@ def _bearer(token: str) -> dict[str, str]:
 
 
 async def test_unknown_token_is_unauthorized(client: Client, cluster: SimulatedCluster) -> None:
-    """401 is a Status, and the log says that nobody came."""
+    """401 is a Status, and the log has no user."""
     answer = await client.request("GET", VMS, headers=_bearer("wrong"))
     assert (answer.code, answer.json()["reason"], answer.json()["message"]) == (401, "Unauthorized", "Unauthorized")
     assert cluster.requests[-1].user is None
@@ -30,7 +30,7 @@ async def test_anonymous_requests_are_forbidden_and_logged(client: Client, clust
 
 
 async def test_a_rule_forbids_one_verb_on_one_resource(client: Client, cluster: SimulatedCluster) -> None:
-    """403 speaks as RBAC does, and ends when the rule is taken back."""
+    """The 403 has the text of RBAC's, and ends when the rule is taken back."""
     rule = cluster.access.forbid("list", "virtualmachines", user="admin")
     answer = await client.get(PROD_VMS)
     assert answer.json()["message"] == (

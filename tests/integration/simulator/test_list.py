@@ -35,7 +35,7 @@ async def test_list_comes_in_key_order_with_metadata_last(client: Client, cluste
 
 
 async def test_pages_are_one_snapshot(client: Client, cluster: SimulatedCluster) -> None:
-    """What is written between two pages is in none of them, and every page has the first one's resourceVersion."""
+    """A write between two pages is in none of them, and every page has the first one's resourceVersion."""
     first = (await client.get(VMS, limit="2")).json()
     assert first["metadata"]["remainingItemCount"] == 3
     cluster.delete("virtualmachines", first["items"][0])
@@ -81,7 +81,7 @@ async def test_list_from_the_future_times_out(client: Client, cluster: Simulated
 
 
 async def test_exact_list_of_the_past_is_the_state_as_it_was(client: Client, cluster: SimulatedCluster) -> None:
-    """What was created, changed or deleted since is as it was then; once the history is forgotten it is gone."""
+    """Later creates, changes and deletes are left out; once the history is forgotten it is gone."""
     before = await client.get(VMS)
     exact = {"resourceVersion": str(cluster.store.revision), "resourceVersionMatch": "Exact"}
     cluster.create_vm("later", namespace="prod")

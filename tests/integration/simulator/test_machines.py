@@ -54,7 +54,7 @@ async def test_a_start_goes_through_every_phase(cluster: SimulatedCluster) -> No
 
 
 async def test_a_stop_removes_the_instance(cluster: SimulatedCluster) -> None:
-    """Stopping, then no VMI; the VM keeps stale conditions and says so only by Ready."""
+    """Stopping, then no VMI; the VM keeps stale conditions, and only Ready shows it."""
     vm = cluster.create_vm("web", namespace="prod")
     await cluster.start(vm)
     cluster.request("stop", vm)
@@ -209,7 +209,7 @@ async def test_a_crash_is_restarted_after_a_pause(cluster: SimulatedCluster) -> 
 
 
 async def test_a_deleted_instance_comes_back(cluster: SimulatedCluster) -> None:
-    """Of a VM that should run."""
+    """Its VM should run."""
     vm = cluster.create_vm("web", namespace="prod")
     await cluster.start(vm)
     before = (cluster.vmi(vm) or {})["metadata"]["uid"]
@@ -230,7 +230,7 @@ async def test_a_deleted_machine_takes_its_instance_along(cluster: SimulatedClus
 
 
 async def test_a_missing_instancetype_is_a_failure(cluster: SimulatedCluster) -> None:
-    """The VM says Stopped with Failure, until it is edited."""
+    """The VM is Stopped with the condition Failure, until it is edited."""
     vm = cluster.create_vm("web", namespace="prod", instancetype="u1.retired", run_strategy="Always")
     await cluster.settle()
     found = {condition["type"]: condition for condition in (cluster.vm(vm) or {})["status"]["conditions"]}

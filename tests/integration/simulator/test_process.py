@@ -51,6 +51,6 @@ async def test_a_wrong_variable_stops_it_with_a_sentence(tmp_path: Path) -> None
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "summit_simulator"), env=environment, stderr=asyncio.subprocess.PIPE
     )
-    _, said = await process.communicate()
+    _, printed = await process.communicate()
     assert process.returncode == 1
-    assert said.decode() == "SIMULATOR_RATE: 'fast' is not a number\n"
+    assert printed.decode() == "SIMULATOR_RATE: 'fast' is not a number\n"

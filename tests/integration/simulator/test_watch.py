@@ -17,7 +17,7 @@ async def test_watch_resumes_after_a_resource_version(client: Client, cluster: S
 
 
 async def test_lines_begin_with_the_type(client: Client, cluster: SimulatedCluster) -> None:
-    """Readers tell an ERROR by the first bytes, so the type comes first."""
+    """Readers recognize an ERROR by the first bytes, so the type comes first."""
     async with client.watch() as watch:
         assert (await watch.line()).startswith(b'{"type":"ADDED","object":{"apiVersion":"kubevirt.io/v1"')
 
@@ -61,7 +61,7 @@ async def test_history_is_a_window(client: Client) -> None:
 
 
 async def test_watch_from_the_future_is_silent(client: Client, cluster: SimulatedCluster) -> None:
-    """A resourceVersion above the newest is accepted, and nothing is heard until it is reached."""
+    """A resourceVersion above the newest is accepted, and nothing is sent until it is reached."""
     future = cluster.store.revision + 3
     async with client.watch(resourceVersion=str(future)) as watch:
         cluster.create_vm("early", namespace="prod")
@@ -71,7 +71,7 @@ async def test_watch_from_the_future_is_silent(client: Client, cluster: Simulate
 
 
 async def test_initial_events_end_with_a_bookmark(client: Client, cluster: SimulatedCluster) -> None:
-    """A streaming list is ADDED for each object, then a bookmark that says so, then what changes."""
+    """A streaming list is ADDED for each object, then a bookmark that marks their end, then the changes."""
     cluster.create_vm("abc", namespace="prod")
     revision = str(cluster.store.revision)
     async with client.watch(**WATCH_LIST) as watch:
@@ -87,7 +87,7 @@ async def test_initial_events_end_with_a_bookmark(client: Client, cluster: Simul
 
 
 async def test_initial_events_without_bookmarks_have_no_end(client: Client, cluster: SimulatedCluster) -> None:
-    """Without allowWatchBookmarks nobody says where the initial events end."""
+    """Without allowWatchBookmarks the end of the initial events is not marked."""
     async with client.watch(sendInitialEvents="true", resourceVersionMatch="NotOlderThan") as watch:
         assert await watch.events(1) == [("ADDED", "web")]
         cluster.create_vm("live", namespace="prod")
@@ -95,7 +95,7 @@ async def test_initial_events_without_bookmarks_have_no_end(client: Client, clus
 
 
 async def test_initial_events_switched_off_are_invalid(client: Client, cluster: SimulatedCluster) -> None:
-    """Without the feature gate, sendInitialEvents is 422 Invalid in Kubernetes' words."""
+    """Without the feature gate, sendInitialEvents is 422 Invalid with Kubernetes' own message."""
     cluster.faults.watch_list = False
     answer = await client.get(VMS, watch="1", **WATCH_LIST)
     assert (answer.code, answer.json()["reason"]) == (422, "Invalid")

@@ -32,7 +32,7 @@ async def test_a_crashed_child_is_started_again(caplog: pytest.LogCaptureFixture
 
 
 async def test_a_child_that_fails_at_once_is_tried_again_with_pauses(caplog: pytest.LogCaptureFixture) -> None:
-    """The exit code is told, and stopping does not wait for the pause to end."""
+    """The exit code is logged, and stopping does not wait for the pause to end."""
     async with kept_running(program("import sys; sys.exit(3)")) as child:
         await until(lambda: child.state is ChildState.BACKOFF)
     assert child.state is ChildState.STOPPED
@@ -50,7 +50,7 @@ async def test_stopping_lets_a_child_finish() -> None:
 
 
 async def test_a_child_that_will_not_stop_is_killed(caplog: pytest.LogCaptureFixture) -> None:
-    """After its time is up it is killed, with what it has started, and that is told."""
+    """After its time is up it is killed, with what it has started, and that is logged."""
     code = (
         "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('ready', flush=True)\ntime.sleep(60)"
     )

@@ -17,7 +17,7 @@ from summit_standalone.embedded.server_process import ServerError, choose_port
 
 
 async def test_postgres_keeps_tables_and_address_over_a_restart(tmp_path: Path) -> None:
-    """What was committed is there after a restart, under the same URL."""
+    """Committed rows are there after a restart, under the same URL."""
     async with embedded_postgres(tmp_path) as url:
         first = await asyncpg.connect(url)
         await first.execute("CREATE TABLE kept AS SELECT 1 AS x")

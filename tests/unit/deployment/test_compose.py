@@ -164,7 +164,7 @@ def test_services_start_in_order(service: str) -> None:
 
 
 def test_a_missing_secret_stops_up() -> None:
-    """The message says what to do."""
+    """The message names the remedy."""
     secrets = re.findall(r"\$\{(\w*(?:PASSWORD|TOKEN))(.*?)\}", COMPOSE_TEXT)
     assert {name for name, _ in secrets} == SECRETS
     assert {rule for _, rule in secrets} == {

@@ -64,7 +64,7 @@ def test_check_prints_mistakes_with_file_and_line(config: Path) -> None:
 
 
 def test_check_finds_that_there_is_nothing_to_watch(config: Path) -> None:
-    """The file we ship declares no cluster; the message says what to do."""
+    """The file we ship declares no cluster; the message names the remedy."""
     config.write_text("datacenters: []\n")
     result = run("check", "-c", config)
     assert result.exit_code == 1

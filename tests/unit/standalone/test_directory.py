@@ -11,7 +11,7 @@ from summit_standalone.errors import StandaloneError
 
 @pytest.fixture
 def person(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not root, whoever runs the tests."""
+    """Not root, even if root runs the tests."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setenv("HOME", "/home/person")
     monkeypatch.delenv("XDG_STATE_HOME", raising=False)
@@ -47,7 +47,7 @@ def test_a_directory_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None
 
 
 def test_a_directory_has_one_instance(tmp_path: Path) -> None:
-    """The lock says who it is, and is free again when that one ends, however it ends."""
+    """The lock names the process, and is free again when that ends, however it ends."""
     assert not has_instance(tmp_path)
     with single_instance(tmp_path):
         assert has_instance(tmp_path)

@@ -45,7 +45,7 @@ def test_an_inconsistent_log_is_found(events: list[VmEvent], finding: str) -> No
 
 
 def test_a_vm_that_returns_is_listed_apart() -> None:
-    """That is right after a restored etcd, and the trace of a false delete otherwise."""
+    """It is right after a restored etcd, and the trace of a false delete otherwise."""
     result = replay(messages(created, vm_event("web", VmEventType.DELETED, versions=(2, 0)), created))
     assert result.violations == []
     assert "created at revision 3" in result.returned[0]

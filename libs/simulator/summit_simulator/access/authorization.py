@@ -1,4 +1,4 @@
-"""Who may do what: bearer tokens, client certificates, and rules that forbid.
+"""Rights: bearer tokens, client certificates, and rules that forbid.
 
 Every known user may do everything until a rule forbids it: tests take rights away, the demo needs no rules.
 """
@@ -11,7 +11,7 @@ from summit_simulator.objects.manifest import Manifest, part
 from summit_simulator.objects.status import forbidden, forbidden_path, unauthorized
 
 ANONYMOUS = "system:anonymous"
-# What the cluster role system:public-info-viewer gives to everybody.
+# The cluster role system:public-info-viewer gives these to everybody.
 PUBLIC_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/version"})
 # Resources of authorization.k8s.io and authentication.k8s.io that a client posts to.
 REVIEWS = ("selfsubjectaccessreviews", "selfsubjectreviews")

@@ -1,4 +1,4 @@
-"""What virtctl asks of a VM: start, stop, restart, pause, unpause, migrate (virt-api, rest/lifecycle.go).
+"""Requests of virtctl: start, stop, restart, pause, unpause, migrate (virt-api, rest/lifecycle.go).
 
 virt-api answers 409 where a request does not suit the state of the VM; here such a request does nothing.
 """

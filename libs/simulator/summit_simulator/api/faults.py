@@ -24,7 +24,7 @@ INVALID_UTF8 = b'{"type":"MODIFIED","object":{"metadata":{"name":"\xff\xfe"}}}\n
 
 @dataclass(eq=False, slots=True)
 class Answer:
-    """What requests are answered instead of the truth."""
+    """A false answer to some requests."""
 
     response: Callable[[], web.Response]
     path: str  # part of the path
@@ -58,7 +58,7 @@ class Faults:
         self.fail_migrations: str | None = None  # the failureReason of every migration from now on
 
     async def clear(self) -> None:
-        """Heal: every switch back to normal. What was broken stays broken, the cluster is well from now on."""
+        """Set every switch back to normal. Broken connections stay broken, new ones work."""
         self._answers.clear()
         self.delay_seconds = 0.0
         self.close_watches_at_once = False

@@ -1,4 +1,4 @@
-"""What a request asks for, read from its method and path (apiserver's RequestInfo)."""
+"""A request as its method and path describe it (apiserver's RequestInfo)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -43,7 +43,7 @@ class RequestInfo:
 
     @property
     def attributes(self) -> Attributes:
-        """What the authorizer is asked."""
+        """The request as the authorizer sees it."""
         if not self.resource_name:
             return Attributes(self.method.lower(), path=self.path)
         resource = f"{self.resource_name}/{self.subresource}" if self.subresource else self.resource_name

@@ -1,4 +1,4 @@
-"""What the controllers do next: pure functions of the objects, without clock or store.
+"""The next steps of the controllers: pure functions of the objects, without clock or store.
 
 A decision names one step and how long KubeVirt takes until it happens. The controllers ask again after every
 write, so that whatever a user does meanwhile (patch, delete, stop) is taken into account.
@@ -65,7 +65,7 @@ _RESTARTING = ("Always", "RerunOnFailure")
 def next_machine_step(  # noqa: PLR0911 - rules in order, the first that holds
     vm: Manifest | None, vmi: Manifest | None
 ) -> Step | None:
-    """What virt-controller and virt-handler do next about a VM and its VMI."""
+    """The next step of virt-controller and virt-handler for a VM and its VMI."""
     if vm is None:
         return _next_for_instance_alone(vmi) if vmi else None
     if metadata(vm).get("deletionTimestamp"):
@@ -111,7 +111,7 @@ def phase_of(manifest: Manifest) -> str:
 def next_migration_step(  # noqa: PLR0911 - rules in order, the first that holds
     migration: Manifest, vmi: Manifest | None, *, active_migrations: int
 ) -> Step | None:
-    """What the migration controller does next. A migration whose VMI is gone is deleted (MIG:execute)."""
+    """The next step of the migration controller. A migration whose VMI is gone is deleted (MIG:execute)."""
     phase, uid = phase_of(migration), _uid(migration)
     if metadata(migration).get("deletionTimestamp"):
         if phase in FINAL_PHASES:

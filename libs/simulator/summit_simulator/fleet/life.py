@@ -12,7 +12,7 @@ from summit_simulator.objects.manifest import Manifest, metadata
 from summit_simulator.objects.resources import VIRTUALMACHINES
 from summit_simulator.objects.status import StatusError
 
-# What happens how often, relative to each other.
+# How often each event happens, relative to the others.
 EVENTS = {"migrate": 30, "start": 18, "stop": 18, "restart": 8, "pause": 5, "unpause": 6, "relabel": 6}
 EVENTS |= {"create": 4, "delete": 4, "crash": 3}
 

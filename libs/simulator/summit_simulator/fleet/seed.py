@@ -209,7 +209,7 @@ class _Seeding:
 
 
 def _last_applied(vm: Manifest) -> str:
-    """What kubectl apply leaves behind: the manifest as the user wrote it, here without its template."""
+    """The annotation of kubectl apply: the manifest as the user wrote it, here without its template."""
     meta = {name: metadata(vm)[name] for name in ("labels", "name", "namespace")}
     spec = {name: value for name, value in vm["spec"].items() if name != "template"}
     return encode(vm | {"metadata": meta, "spec": spec}).decode() + "\n"

@@ -1,4 +1,4 @@
-"""What stands in a cluster before the first VM: namespaces, nodes, the KubeVirt resource, instancetypes."""
+"""Everything in a cluster before the first VM: namespaces, nodes, the KubeVirt resource, instancetypes."""
 
 from summit_simulator.objects import instancetypes
 from summit_simulator.objects.manifest import Manifest, metadata

@@ -110,7 +110,7 @@ def unauthorized() -> StatusError:
 
 
 def expired_watch(revision: int, oldest: int) -> StatusError:
-    """What a watch from a compacted resourceVersion gets, as an ERROR event inside HTTP 200."""
+    """410 for a watch from a compacted resourceVersion, as an ERROR event inside HTTP 200."""
     return StatusError(410, f"too old resource version: {revision} ({oldest})")
 
 
@@ -159,5 +159,5 @@ def unsupported_patch(accepted: str) -> StatusError:
 
 
 def denied(webhook: str, why: str, *, code: int = 400) -> StatusError:
-    """What an admission webhook's refusal looks like to the client."""
+    """The refusal of an admission webhook, as a client receives it."""
     return StatusError(code, f'admission webhook "{webhook}" denied the request: {why}')

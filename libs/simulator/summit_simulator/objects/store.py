@@ -1,4 +1,4 @@
-"""What etcd and the watch cache are to a real cluster: objects, one revision counter, a window of history.
+"""Objects, one revision counter and a window of history: etcd and the watch cache of a real cluster.
 
 Objects are kept as encoded bytes, not as dicts (7 kB instead of 44 kB each): lists are joined from them and a
 watch event is the same bytes for every watcher. A record is never changed, only replaced, so a snapshot of a

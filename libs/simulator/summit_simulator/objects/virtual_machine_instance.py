@@ -84,7 +84,7 @@ def move_to(vmi: Manifest, node: str) -> None:
 
 
 def boot(vmi: Manifest, capacities: Mapping[str, str], now: datetime) -> None:
-    """Running: volumes are attached and the pod's addresses known, the agent has not spoken yet."""
+    """Running: volumes are attached and the pod's addresses known, the agent has not reported yet."""
     enter_phase(vmi, "Running", now)
     since = timestamp(now)
     set_condition(vmi, "Ready", "True", lastTransitionTime=since)

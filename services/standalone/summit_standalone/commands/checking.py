@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pydantic.alias_generators import to_camel
+
 from summit_standalone.commands.table import render
 from summit_watcher.check import ClusterReport, check_clusters
 from summit_watcher.config.datacenters import Configuration, load
@@ -95,11 +97,7 @@ def _sentences(findings: Findings) -> list[str]:
 def _camel_case(report: dict[str, object]) -> dict[str, object]:
     """JSON names, and times with their zone as Z."""
 
-    def name(key: str) -> str:
-        first, *rest = key.split("_")
-        return first + "".join(word.title() for word in rest)
-
     def value(content: object) -> object:
         return f"{content.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if isinstance(content, datetime) else content
 
-    return {name(key): value(content) for key, content in report.items()}
+    return {to_camel(key): value(content) for key, content in report.items()}

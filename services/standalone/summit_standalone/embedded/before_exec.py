@@ -1,4 +1,4 @@
-"""What a child does between fork and exec: become another user, and ask to end when its parent does.
+"""Steps of a child between fork and exec: become another user, and ask to end when its parent does.
 
 Linux only, by prctl(2) and capabilities(7); elsewhere a child whose parent was killed runs on until the next start
 finds it by its lock (see `server_process`).

@@ -38,13 +38,9 @@ async def embedded_nats(data_dir: Path, preferred_port: int = 0, report: Report 
 
 def nats_program(data_dir: Path, port: int) -> Program:
     """The server as it is run; its configuration is written. Raises ServerError when it is not installed."""
-    return Program("nats", (_binary(), "--config", str(_write_config(data_dir, port))), death_signal=signal.SIGTERM)
-
-
-def _write_config(data_dir: Path, port: int) -> Path:
     config = data_dir / "nats.conf"
     config.write_text(_CONFIG.format(host=HOST, port=port, store_dir=json.dumps(str(data_dir))))
-    return config
+    return Program("nats", (_binary(), "--config", str(config)), death_signal=signal.SIGTERM)
 
 
 def _binary() -> str:

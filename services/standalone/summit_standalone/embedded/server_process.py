@@ -137,20 +137,13 @@ async def _until_ready(child: Child, ready_line: bytes, log: Path, log_start: in
     name = child.program.name
 
     async def ready() -> bool:
-        lines = _read_from(log, log_start)
+        with log.open("rb") as file:
+            file.seek(log_start)
+            lines = file.read()
         if ready_line not in lines and child.exit_code is not None:
-            raise ServerError(f"{name} {child.describe_end()}; {log}: {_tail(lines)}")
+            tail = lines[-LOG_TAIL_BYTES:].decode(errors="replace").strip()
+            raise ServerError(f"{name} {child.describe_end()}; {log}: {tail}")
         return ready_line in lines
 
     if not await poll(ready, START_SECONDS):
         raise ServerError(f"{name} was not ready within {START_SECONDS:.0f} s; see {log}")
-
-
-def _read_from(path: Path, start: int) -> bytes:
-    with path.open("rb") as file:
-        file.seek(start)
-        return file.read()
-
-
-def _tail(lines: bytes) -> str:
-    return lines[-LOG_TAIL_BYTES:].decode(errors="replace").strip()
