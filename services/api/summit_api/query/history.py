@@ -1,6 +1,6 @@
 """The history of one object, newest first: each of its events that was applied, also after its end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -58,14 +58,13 @@ CLUSTERS = Collection(
 )
 
 
-class HistoryEvent(NamedTuple):
+class HistoryEvent(msgspec.Struct, rename="camel"):
+    """The members of HistoryItem."""
+
     revision: Revision
     observed_at: datetime
     type: str
-    state: Mapping[str, Any]
-    """After the event."""
-    changes: Mapping[str, Any]
-    """Members that changed, with their old values."""
+    changes: list[dict[str, Any]]
 
 
 class HistoryPage(NamedTuple):
@@ -92,11 +91,8 @@ def listing(collection: Collection, key: str, scope: Scope) -> Listing:
     selected = paging.selected(f"revision, time, type, data::text, {before}", _NEWEST_FIRST)
 
     def conditions(bind: Bind) -> list[str]:
-        return [
-            f"key = {bind(key)}",
-            f"collection = '{collection.table}'",
-            *collection.visible_events(scope, bind),
-        ]
+        table = f"collection = '{collection.table}'"
+        return [f"key = {bind(key)}", table, *collection.visible_events(scope, bind)]
 
     return Listing(f"SELECT {selected} FROM events", conditions, _NEWEST_FIRST)  # noqa: S608  names are our own
 
@@ -104,11 +100,12 @@ def listing(collection: Collection, key: str, scope: Scope) -> Listing:
 def _event(collection: Collection, row: Sequence[Any]) -> HistoryEvent:
     revision, time, type_, data, before = row
     state = msgspec.json.decode(data)
-    changes = state.get("changes") or {}
+    old = state.get("changes") or {}
     if before is not None:
-        old = msgspec.json.decode(before)
-        changes = {name: old.get(name) for name in collection.compared if old.get(name) != state.get(name)}
-    return HistoryEvent(revision, time, type_, state, changes)
+        known = msgspec.json.decode(before)
+        old = {name: known.get(name) for name in collection.compared if known.get(name) != state.get(name)}
+    changes = [{"field": name, "from": value, "to": state.get(name)} for name, value in sorted(old.items())]
+    return HistoryEvent(revision, time, type_, changes)
 
 
 async def _is_known(transaction: ReadTransaction, collection: Collection, key: str, scope: Scope) -> bool:

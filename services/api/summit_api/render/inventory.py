@@ -1,11 +1,10 @@
 """Our own answers: lists with revision and time, items with age and staleness."""
 
 from collections.abc import Collection, Iterable
-from typing import Any
 
 import msgspec
 
-from summit_api.query.history import HistoryEvent, HistoryPage
+from summit_api.query.history import HistoryPage
 from summit_api.query.read_transaction import ReadTransaction
 from summit_api.query.vms import VmPage, VmRow
 from summit_api.render.moment import Moment
@@ -29,13 +28,7 @@ def vm_page(page: VmPage, transaction: ReadTransaction, moment: Moment, members:
 
 
 def history(page: HistoryPage, transaction: ReadTransaction) -> bytes:
-    items = ",".join(msgspec.json.encode(_event(event)).decode() for event in page.events)
-    return _list(items, transaction, next=page.next)
-
-
-def _event(event: HistoryEvent) -> dict[str, Any]:
-    changes = [{"field": name, "from": old, "to": event.state.get(name)} for name, old in sorted(event.changes.items())]
-    return {"revision": event.revision, "observedAt": event.observed_at, "type": event.type, "changes": changes}
+    return _list(_encode(page.events).decode()[1:-1], transaction, next=page.next)
 
 
 def clusters(
