@@ -1,5 +1,6 @@
 """Manifests as a Kubernetes API would send them, small and with speaking names."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -22,10 +23,19 @@ def metadata(name: str, *, namespace: str = "prod", version: int = 1, uid: str =
     }
 
 
-def vm(name: str, *, status: str = "Running", cores: int = 2, instancetype: str = "", **meta: Any) -> Json:
+def vm(
+    name: str,
+    *,
+    status: str = "Running",
+    cores: int = 2,
+    instancetype: str = "",
+    volumes: Sequence[str] = (),
+    **meta: Any,
+) -> Json:
     """A VirtualMachine with `cores` vCPUs and 4 GiB, or with those of a cluster instancetype."""
     domain: Json = {} if instancetype else {"cpu": {"cores": cores}, "memory": {"guest": "4Gi"}}
-    spec: Json = {"runStrategy": "Always", "template": {"spec": {"domain": domain}}}
+    guest = {"domain": domain, "volumes": [{"name": volume, "dataVolume": {"name": volume}} for volume in volumes]}
+    spec: Json = {"runStrategy": "Always", "template": {"spec": guest}}
     if instancetype:
         spec["instancetype"] = {"name": instancetype}
     return {
@@ -72,6 +82,16 @@ def vmim(name: str, *, vmi_name: str, phase: str = "Running", **meta: Any) -> Js
         "metadata": metadata(name, **meta),
         "spec": {"vmiName": vmi_name},
         "status": {"phase": phase},
+    }
+
+
+def data_volume(name: str, *, progress: str = "N/A", phase: str = "ImportInProgress", **meta: Any) -> Json:
+    meta.setdefault("uid", uid_of(meta.get("namespace", "prod"), name, "volume"))
+    return {
+        "apiVersion": "cdi.kubevirt.io/v1beta1",
+        "kind": "DataVolume",
+        "metadata": metadata(name, **meta),
+        "status": {"phase": phase, "progress": progress},
     }
 
 

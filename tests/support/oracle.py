@@ -20,6 +20,7 @@ from summit_models.vm import Vm
 from summit_runtime.nats.consumer import StreamMessage
 from summit_watcher.kube.resources import (
     CLUSTER_INSTANCETYPES,
+    DATA_VOLUMES,
     INSTANCETYPES,
     MIGRATIONS,
     VIRTUAL_MACHINE_INSTANCES,
@@ -30,6 +31,7 @@ from summit_watcher.normalize import (
     InstancetypeFacts,
     InstancetypeKey,
     VmiFacts,
+    data_volume_facts,
     instancetype_facts,
     join_vm,
     vm_facts,
@@ -173,12 +175,14 @@ def expected_vms(truth: Truth, *, cluster: str, datacenter: str) -> dict[str, Js
     instances = defaultdict[str, list[VmiFacts]](list)
     for vmi in _facts(truth, VIRTUAL_MACHINE_INSTANCES, vmi_facts):
         instances[vmi.owner_uid or ""].append(vmi)
+    volumes = {(volume.namespace, volume.name): volume for volume in _facts(truth, DATA_VOLUMES, data_volume_facts)}
     join = partial(join_vm, cluster=ClusterName(cluster), datacenter=DatacenterId(datacenter))
     joined = [join(None, alone, None) for alone in instances.pop("", ())]
     for vm in _facts(truth, VIRTUAL_MACHINES, vm_facts):
         shown = max(instances[vm.uid], key=lambda vmi: (not vmi.is_final, vmi.resource_version), default=None)
         key = vm.instancetype_key
-        joined.append(join(vm, shown, instancetypes.get(key) if key else None))
+        waits_for = [volumes[name] for claim in vm.waits_for if (name := (vm.namespace, claim)) in volumes]
+        joined.append(join(vm, shown, instancetypes.get(key) if key else None, waits_for))
     return {vm.id: json.loads(vm.model_dump_json()) for vm in joined}
 
 

@@ -23,7 +23,7 @@ from summit_models.vm import Vm
 
 metadata = SQLModel.metadata
 
-SCHEMA_REVISION = "0009"
+SCHEMA_REVISION = "0010"
 """alembic's newest revision of these tables. The api is ready when the database has it."""
 
 

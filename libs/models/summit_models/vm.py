@@ -58,6 +58,11 @@ class Vm(Contract):
     )
     ready: bool | None = Field(default=None, description="Condition Ready", examples=[True])
     run_strategy: str | None = Field(default=None, examples=["Always"])
+    provisioning_progress: int | None = Field(
+        default=None,
+        description="While status is provisioning: percent of the least advanced DataVolume, rounded down to tens",
+        examples=[30],
+    )
 
     cpu: int | None = Field(default=None, description="Virtual CPUs of the guest", examples=[2])
     memory: int | None = Field(default=None, description="Guest memory in MiB, rounded half up", examples=[8192])

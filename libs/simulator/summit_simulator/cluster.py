@@ -34,6 +34,7 @@ from summit_simulator.objects.clock import Clock
 from summit_simulator.objects.manifest import Manifest, key, merge, metadata
 from summit_simulator.objects.objects import Objects
 from summit_simulator.objects.resources import (
+    CDI_GROUPS,
     KUBEVIRT_GROUPS,
     MIGRATIONS,
     NAMESPACES,
@@ -317,14 +318,25 @@ class SimulatedCluster:
 
     def uninstall_kubevirt(self) -> None:
         """Let the KubeVirt groups be absent (404, text/plain); watches on them end cleanly. Objects are kept."""
-        self._server.kubevirt_installed = False
-        for resource in RESOURCES:
-            if resource.group in KUBEVIRT_GROUPS:
-                self.faults.close_streams(resource.plural)
+        self._uninstall(KUBEVIRT_GROUPS)
 
     def install_kubevirt(self) -> None:
         """Serve the KubeVirt groups again."""
-        self._server.kubevirt_installed = True
+        self._server.absent_groups -= KUBEVIRT_GROUPS
+
+    def uninstall_cdi(self) -> None:
+        """Let the group of DataVolumes be absent, as in a cluster that never had CDI."""
+        self._uninstall(CDI_GROUPS)
+
+    def install_cdi(self) -> None:
+        """Serve the group of DataVolumes again."""
+        self._server.absent_groups -= CDI_GROUPS
+
+    def _uninstall(self, groups: frozenset[str]) -> None:
+        self._server.absent_groups |= groups
+        for resource in RESOURCES:
+            if resource.group in groups:
+                self.faults.close_streams(resource.plural)
 
 
 @contextlib.asynccontextmanager

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from summit_models.cluster import ConnectionState
 from summit_models.contract import ClusterName, DatacenterId
 from summit_watcher.config.datacenters import ClusterConfig
 from summit_watcher.kube.access import kubeconfig_file
@@ -40,7 +41,7 @@ class ClusterReport:
     kubevirt: str | None = None
     """Served versions of the API group kubevirt.io, for example "v1,v1alpha3"."""
     allowed: bool | None = None
-    """Whether we may list and watch every resource."""
+    """Whether we may list and watch every resource that is needed."""
     identity: str | None = None
     """How the watcher recognizes the cluster."""
     certificate_expires: datetime | None = None
@@ -90,12 +91,13 @@ async def _ask(connection: ClusterConnection, report: ClusterReport) -> None:
     report.kubevirt = await _kubevirt_versions(connection)
     if report.kubevirt is None:
         report.problems.append("KubeVirt is missing: the server has no API group kubevirt.io; install KubeVirt")
-    denied = await _denied(connection)
-    report.allowed = not denied
-    if denied:
-        report.problems.append(
-            f"{report.who} may not {'; '.join(denied)}: grant it by applying config/rbac/watcher.yaml"
-        )
+    needed, optional = await _denied(connection)
+    report.allowed = not needed
+    grant = "grant it by applying config/rbac/watcher.yaml"
+    if needed:
+        report.problems.append(f"{report.who} may not {'; '.join(needed)}: {grant}")
+    if optional:
+        report.warnings.append(f"{report.who} may not {'; '.join(optional)}, which is optional: {grant}")
 
 
 def _check_identity(report: ClusterReport, cluster: ClusterConfig) -> None:
@@ -137,11 +139,16 @@ async def _kubevirt_versions(connection: ClusterConnection) -> str | None:
     return ",".join(str(_member(version, "version")) for version in versions) or None
 
 
-async def _denied(connection: ClusterConnection) -> list[str]:
-    """What we may not do, such as "list and watch virtualmachines.kubevirt.io"."""
+async def _denied(connection: ClusterConnection) -> tuple[list[str], list[str]]:
+    """What we may not do, such as "list and watch virtualmachines.kubevirt.io": first the needed, then the optional."""
     answers = iter(await asyncio.gather(*(_may_i(connection, verb, r) for r in WATCHED for verb in _VERBS)))
     denied = [(resource, [verb for verb in _VERBS if not next(answers)]) for resource in WATCHED]
-    return [f"{' and '.join(verbs)} {resource.plural}.{resource.group}" for resource, verbs in denied if verbs]
+    needed, optional = list[str](), list[str]()
+    for resource, verbs in denied:
+        if verbs:
+            which = optional if ConnectionState.FORBIDDEN in resource.optional_in else needed
+            which.append(f"{' and '.join(verbs)} {resource.plural}.{resource.group}")
+    return needed, optional
 
 
 async def _may_i(connection: ClusterConnection, verb: str, resource: Resource[Any]) -> bool:

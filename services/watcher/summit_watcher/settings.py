@@ -85,7 +85,7 @@ class WatcherTimes:
     credentials_seconds: float = 30.0
     """Limit for reading the kubeconfig and for a credential plugin."""
     reload_seconds: float = 10.0
-    """Refused or failing credentials are loaded again at most this often: five streams must not run a plugin each."""
+    """Refused or failing credentials are loaded again at most this often: six streams must not run a plugin each."""
 
     # Lists and watches
 

@@ -102,6 +102,18 @@ async def test_a_missing_right_is_a_problem_that_names_it(cluster: SimulatedClus
     )
 
 
+async def test_a_missing_right_to_datavolumes_is_a_warning(cluster: SimulatedCluster, config: ClusterConfig) -> None:
+    """VMs are watched without it, and lack the progress of their imports."""
+    cluster.access.forbid("list", "datavolumes")
+    report = await check_cluster(config)
+    assert (report.problems, report.allowed) == ([], True)
+    (warning,) = report.warnings
+    assert warning == (
+        "user 'admin' may not list datavolumes.cdi.kubevirt.io, which is optional: "
+        "grant it by applying config/rbac/watcher.yaml"
+    )
+
+
 async def test_a_cluster_without_kubevirt_is_a_problem(cluster: SimulatedCluster, config: ClusterConfig) -> None:
     """The API group decides, since rights can be granted for resources that do not exist."""
     cluster.uninstall_kubevirt()

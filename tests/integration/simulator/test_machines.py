@@ -241,6 +241,23 @@ async def test_a_missing_instancetype_is_a_failure(cluster: SimulatedCluster) ->
     assert (cluster.vmi(vm) or {})["status"]["currentCPUTopology"]["sockets"] == 2
 
 
+async def test_the_disks_of_a_new_vm_are_imported(cluster: SimulatedCluster) -> None:
+    """Each template has a DataVolume with the progress as CDI writes it; it goes with the VM that owns it."""
+    vm = cluster.create_vm("web", namespace="prod", run_strategy="Always", disks=("20Gi", "5Gi"))
+    cluster.tick(7)
+    root, blank = (cluster.get("datavolumes", name, "prod") or {} for name in ("web-root", "web-disk-1"))
+    assert root["metadata"]["ownerReferences"][0]["uid"] == vm["metadata"]["uid"]
+    assert (root["status"]["phase"], root["status"]["progress"]) == ("ImportInProgress", "35.00%")
+    assert (blank["status"]["phase"], blank["status"]["progress"]) == ("Succeeded", "100.0%")
+    assert _status(cluster, vm) == "Provisioning"
+    await cluster.settle()
+    assert (cluster.get("datavolumes", "web-root", "prod") or {})["status"]["phase"] == "Succeeded"
+    assert _status(cluster, vm) == "Running"
+    cluster.delete("virtualmachines", vm)
+    await cluster.settle()
+    assert cluster.truth("datavolumes") == {"datavolumes": {}}
+
+
 async def test_no_shape_of_object_stops_the_controllers(cluster: SimulatedCluster) -> None:
     """Old, odd and half-empty objects are served as they are and lived with."""
     known: set[str] = set()

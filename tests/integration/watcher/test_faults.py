@@ -93,7 +93,7 @@ async def test_the_health_of_a_cluster_has_its_versions_and_its_objects(trouble:
 async def test_credentials_that_end_are_renewed_once_for_all_list_watches(
     tmp_path: Path, nats_url: str, vulcan: SimulatedCluster
 ) -> None:
-    """The plugin runs once for five list-watches. They resume without a list, and no request is anonymous."""
+    """The plugin runs once for all list-watches. They resume without a list, and no request is anonymous."""
     plugin = Plugin(tmp_path, vulcan)
     plugin.gives({"token": vulcan.token})
     async with scene(tmp_path, nats_url, vulcan, plugin.write_kubeconfig()) as made:
@@ -134,7 +134,7 @@ async def test_kubevirt_comes_goes_and_returns(tmp_path: Path, nats_url: str, vu
     vulcan.uninstall_kubevirt()
     async with scene(tmp_path, nats_url, vulcan, vulcan.write_kubeconfig(tmp_path / "vulcan")) as made:
         await made.becomes(State.CRD_MISSING)
-        assert "KubeVirt is not installed" in made.reason()
+        assert "KubeVirt or CDI is not installed" in made.reason()
         vulcan.install_kubevirt()
         await made.becomes(State.SYNCED)
         await made.agrees()

@@ -20,6 +20,7 @@ from summit_simulator.settings import read_settings
 from summit_standalone import demo
 from summit_standalone.embedded import postgres as embedded_postgres
 from summit_watcher.config import datacenters as config
+from summit_watcher.kube.resources import WATCHED
 from summit_watcher.settings import WatcherSettings
 
 COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text()
@@ -285,17 +286,13 @@ def test_nats_monitoring_is_for_its_own_container_only() -> None:
     assert re.search(r'^http: "127\.0\.0\.1:8222"$', (ROOT / "config/nats.conf").read_text(), re.MULTILINE)
 
 
-def test_a_watcher_may_only_read_virtual_machines() -> None:
+def test_a_watcher_may_only_read_what_it_watches() -> None:
     """It may not write, read secrets or use wildcards: a stolen token shows the inventory and changes nothing."""
     documents = list(yaml.safe_load_all((ROOT / "config/rbac/watcher.yaml").read_text()))
     rules = next(d["rules"] for d in documents if d["kind"] == "ClusterRole")
     assert {verb for rule in rules for verb in rule["verbs"]} == {"get", "list", "watch"}
     assert {(group, resource) for rule in rules for group in rule["apiGroups"] for resource in rule["resources"]} == {
-        ("kubevirt.io", "virtualmachines"),
-        ("kubevirt.io", "virtualmachineinstances"),
-        ("kubevirt.io", "virtualmachineinstancemigrations"),
-        ("instancetype.kubevirt.io", "virtualmachineinstancetypes"),
-        ("instancetype.kubevirt.io", "virtualmachineclusterinstancetypes"),
+        *((resource.group, resource.plural) for resource in WATCHED),
         ("", "namespaces"),
     }
     assert [rule.get("resourceNames") for rule in rules if rule["resources"] == ["namespaces"]] == [["kube-system"]]

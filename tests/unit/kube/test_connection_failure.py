@@ -81,4 +81,4 @@ def test_the_servers_own_sentence_is_kept() -> None:
 def test_a_resource_that_is_not_served_is_reported_as_missing_kubevirt() -> None:
     """`404 page not found` helps no one at 3 a.m."""
     reason = classify(http_error(404, "Not Found", {}, b"404 page not found\n")).reason
-    assert "KubeVirt is not installed" in reason
+    assert "KubeVirt or CDI is not installed" in reason

@@ -29,7 +29,7 @@ def page(*items: Any, **metadata: Any) -> bytes:
     return json.dumps({"kind": "VirtualMachineList", "metadata": metadata, "items": items}).encode()
 
 
-def test_watched_resources_are_the_five_that_make_up_a_vm() -> None:
+def test_watched_resources_are_those_that_make_up_a_vm() -> None:
     """Plural names and kinds are KubeVirt's own; the path ends with the plural."""
     assert [resource.plural for resource in WATCHED] == [
         "virtualmachines",
@@ -37,6 +37,7 @@ def test_watched_resources_are_the_five_that_make_up_a_vm() -> None:
         "virtualmachineinstancemigrations",
         "virtualmachineinstancetypes",
         "virtualmachineclusterinstancetypes",
+        "datavolumes",
     ]
     assert VIRTUAL_MACHINES.path == "/apis/kubevirt.io/v1/virtualmachines"
     assert MIGRATIONS.kind == "VirtualMachineInstanceMigration"

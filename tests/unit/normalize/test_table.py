@@ -18,6 +18,7 @@ from summit_models.vm import Vm
 from summit_watcher.kube.errors import StatusError
 from summit_watcher.kube.resources import (
     CLUSTER_INSTANCETYPES,
+    DATA_VOLUMES,
     MIGRATIONS,
     VIRTUAL_MACHINE_INSTANCES,
     VIRTUAL_MACHINES,
@@ -25,6 +26,7 @@ from summit_watcher.kube.resources import (
     Resource,
 )
 from summit_watcher.normalize import (
+    data_volume_facts,
     instancetype_facts,
     join_migration,
     join_vm,
@@ -79,7 +81,10 @@ def normalized(row: dict[str, Any]) -> Vm:
         assert vmi.owner_uid == (vm.uid if vm else None)
     if "instancetype" in row:
         instancetype = instancetype_facts(decoded(CLUSTER_INSTANCETYPES, manifest(row["instancetype"], "Instancetype")))
-    return join_vm(vm, vmi, instancetype, cluster=CLUSTER, datacenter=DATACENTER)
+    volumes = [
+        data_volume_facts(decoded(DATA_VOLUMES, manifest(part, "DataVolume"))) for part in row.get("dataVolumes", ())
+    ]
+    return join_vm(vm, vmi, instancetype, volumes, cluster=CLUSTER, datacenter=DATACENTER)
 
 
 def normalized_migration(row: dict[str, Any]) -> Migration:
@@ -94,7 +99,7 @@ def picked(model: Vm | Migration, expected: dict[str, Any]) -> dict[str, Any]:
     return {name: state[{"lastMigratedAt": "_lastMigratedAt"}.get(name, name)] for name in expected}
 
 
-VM_ROWS = rows("samples", "cpu", "instancetype", "memory", "disks", "network", "status", "identity")
+VM_ROWS = rows("samples", "cpu", "instancetype", "memory", "disks", "network", "status", "identity", "provisioning")
 PLACE = {"cluster", "datacenter", "managed"}
 """What no manifest says."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from support.builders import instancetype, uid_of, vm, vmi, vmim
+from support.builders import data_volume, instancetype, uid_of, vm, vmi, vmim
 
 from summit_models.contract import ClusterName, DatacenterId, Uid
 from summit_models.event import MigrationEvent, MigrationEventType, VmEvent, VmEventType
@@ -15,10 +15,11 @@ from summit_models.subject import subject_of
 from summit_models.vm import VmStatus
 from summit_runtime.nats.consumer import StreamMessage
 from summit_watcher.inventory.diff import Diff, Outgoing
+from summit_watcher.inventory.kinds import VM_KIND
 from summit_watcher.inventory.published import Published
 from summit_watcher.kube.resources import (
     CLUSTER_INSTANCETYPES,
-    INSTANCETYPES,
+    DATA_VOLUMES,
     MIGRATIONS,
     VIRTUAL_MACHINE_INSTANCES,
     VIRTUAL_MACHINES,
@@ -29,6 +30,7 @@ from summit_watcher.listwatch.events import Apply, Delete, Init, InitApply, Init
 from summit_watcher.log.recovery import take_in
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
+PARTS_OF_A_VM = (*VM_KIND.resources[1:], *VM_KIND.joined_with)
 
 
 class Cluster:
@@ -94,7 +96,7 @@ def test_nothing_is_published_before_the_first_lists_are_complete() -> None:
     cluster = Cluster()
     cluster.relist(VIRTUAL_MACHINES, vm("web"))
     assert cluster.events() == []
-    for resource in (VIRTUAL_MACHINE_INSTANCES, INSTANCETYPES, CLUSTER_INSTANCETYPES):
+    for resource in PARTS_OF_A_VM:
         cluster.relist(resource, *([vmi("web")] if resource is VIRTUAL_MACHINE_INSTANCES else []))
     event = only(cluster.events())
     assert event.type is VmEventType.CREATED
@@ -105,7 +107,7 @@ def test_a_resource_that_cannot_be_read_holds_back_no_vm() -> None:
     """Forbidden instances cost their values, not the whole cluster."""
     cluster = Cluster()
     cluster.relist(VIRTUAL_MACHINES, vm("web"))
-    for resource in (VIRTUAL_MACHINE_INSTANCES, INSTANCETYPES, CLUSTER_INSTANCETYPES):
+    for resource in PARTS_OF_A_VM:
         cluster.diff.cache.store_of(resource).unavailable = True
     event = only(cluster.events())
     assert event.data.status is VmStatus.RUNNING
@@ -160,6 +162,63 @@ def test_an_edited_instancetype_changes_the_stopped_vms_that_name_it() -> None:
     second = only(cluster.apply(CLUSTER_INSTANCETYPES, instancetype("u1.large", cpu=4, version=2)))
     assert (first.data.cpu, second.data.cpu) == (2, 4)
     assert first.id.rpartition("/")[0] != second.id.rpartition("/")[0]
+
+
+def test_an_import_is_published_once_for_each_ten_percent() -> None:
+    """CDI writes a hundred versions; readers receive eleven, and one when the VM goes on."""
+    cluster = Cluster()
+    created = only(
+        cluster.list_all(
+            virtualmachines=[vm("web", status="Provisioning", volumes=["web-root"])],
+            datavolumes=[data_volume("web-root")],
+        )
+    )
+    assert created.data.provisioning_progress is None
+    events = []
+    for version in range(101):
+        importing = data_volume("web-root", progress=f"{version}.00%", version=version + 2)
+        events += cluster.apply(DATA_VOLUMES, importing)
+    assert [event.data.provisioning_progress for event in events] == [*range(0, 101, 10)]
+    assert {event.type for event in events} == {VmEventType.UPDATED}
+    assert events[1].data.changes == {"provisioningProgress": 0}
+    ended = only(cluster.apply(DATA_VOLUMES, data_volume("web-root", phase="Succeeded", version=200)))
+    assert (ended.data.provisioning_progress, ended.data.changes) == (None, {"provisioningProgress": 100})
+    started = only(cluster.apply(VIRTUAL_MACHINES, vm("web", status="Starting", version=9)))
+    assert (started.data.status, started.data.provisioning_progress) == (VmStatus.STARTING, None)
+    assert cluster.apply(DATA_VOLUMES, data_volume("web-root", progress="50%", version=201)) == []
+
+
+def test_a_datavolume_that_other_vms_name_changes_only_those_that_wait() -> None:
+    """A DataVolume may come before its VM, be shared, and go; a name belongs to one namespace."""
+    cluster = Cluster()
+    cluster.list_all(datavolumes=[data_volume("golden", progress="25%")])
+    provisioning = [vm(name, status="Provisioning", volumes=["golden"]) for name in ("a", "b")]
+    others = [
+        vm("running", volumes=["golden"]),
+        vm("far", status="Provisioning", volumes=["golden"], namespace="dev"),
+    ]
+    for manifest in (*provisioning, *others):
+        cluster.apply(VIRTUAL_MACHINES, manifest)
+    shown = {uid: json.loads(state.state)["provisioningProgress"] for uid, state in cluster.published.of("vms").items()}
+    waiting = [manifest["metadata"]["uid"] for manifest in provisioning]
+    assert {uid: progress for uid, progress in shown.items() if progress is not None} == dict.fromkeys(waiting, 20)
+    events = cluster.delete(DATA_VOLUMES, data_volume("golden", progress="25%", version=2))
+    assert sorted(event.data.id for event in events) == sorted(waiting)
+    cluster.delete(VIRTUAL_MACHINES, provisioning[0])
+    assert only(cluster.apply(DATA_VOLUMES, data_volume("golden", progress="40%", version=3))).data.name == "b"
+
+
+def test_a_vm_is_published_without_its_progress_where_there_is_no_cdi() -> None:
+    """404 or 403: nothing else of it is missing."""
+    cluster = Cluster()
+    for resource in WATCHED:
+        if resource is not DATA_VOLUMES:
+            manifests = [vm("web", status="Provisioning", volumes=["web-root"])] if resource is VIRTUAL_MACHINES else []
+            cluster.relist(resource, *manifests)
+    assert cluster.events() == []
+    cluster.diff.cache.store_of(DATA_VOLUMES).unavailable = True
+    event = only(cluster.events())
+    assert (event.data.status, event.data.provisioning_progress) == (VmStatus.PROVISIONING, None)
 
 
 def test_a_stopped_vm_is_newer_than_the_running_one() -> None:
@@ -235,7 +294,7 @@ def test_a_label_makes_no_virtual_machine_of_an_instance() -> None:
     events = before.list_all(virtualmachineinstances=[vmi("alone", owner=None, labels={"kind": "VirtualMachine"})])
     cluster = before.restarted(events)
     cluster.diff.cache.store_of(VIRTUAL_MACHINE_INSTANCES).unavailable = True
-    for resource in (VIRTUAL_MACHINES, INSTANCETYPES, CLUSTER_INSTANCETYPES):
+    for resource in (VIRTUAL_MACHINES, *VM_KIND.joined_with):
         cluster.relist(resource)
     assert cluster.events() == []
 
@@ -497,8 +556,8 @@ def test_a_resource_that_fails_later_holds_back_no_vm() -> None:
     cluster = Cluster()
     for resource in (VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES):
         cluster.relist(resource)
-    for resource in (INSTANCETYPES, CLUSTER_INSTANCETYPES):
+    for resource in VM_KIND.joined_with:
         cluster.diff.cache.store_of(resource).unavailable = True
     assert cluster.events() == []
-    cluster.diff.cache.store_of(INSTANCETYPES).unavailable = False
+    cluster.diff.cache.store_of(VM_KIND.joined_with[0]).unavailable = False
     assert len(cluster.apply(VIRTUAL_MACHINES, vm("web"))) == 1

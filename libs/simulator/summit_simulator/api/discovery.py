@@ -4,16 +4,16 @@ Clients that ask for aggregated discovery get the plain documents and fall back 
 servers before 1.26. There is no OpenAPI: `kubectl apply` and `create` need `--validate=false`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from summit_simulator.objects.infrastructure import KUBERNETES_VERSION
 from summit_simulator.objects.manifest import Manifest
-from summit_simulator.objects.resources import KUBEVIRT_GROUPS, RESOURCES, Resource
+from summit_simulator.objects.resources import RESOURCES, Resource
 
 
-def document(parts: Sequence[str], *, kubevirt_installed: bool) -> Manifest | None:
-    """The document at a path that is no resource, None if there is none."""
-    served = [resource for resource in RESOURCES if kubevirt_installed or resource.group not in KUBEVIRT_GROUPS]
+def document(parts: Sequence[str], *, absent: Collection[str]) -> Manifest | None:
+    """The document at a path that is no resource, None if there is none. `absent` groups are not installed."""
+    served = [resource for resource in RESOURCES if resource.group not in absent]
     groups = {resource.group: _group(resource) for resource in served if resource.group}
     match parts:
         case ["version"]:

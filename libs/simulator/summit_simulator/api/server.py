@@ -18,7 +18,7 @@ from summit_simulator.objects import status
 from summit_simulator.objects.infrastructure import KUBEVIRT_VERSION
 from summit_simulator.objects.manifest import encode
 from summit_simulator.objects.objects import Objects
-from summit_simulator.objects.resources import KUBEVIRT_GROUPS, SUBRESOURCES_GROUP, Resource
+from summit_simulator.objects.resources import SUBRESOURCES_GROUP, Resource
 from summit_simulator.objects.status import StatusError
 from summit_simulator.objects.store import Store
 
@@ -49,7 +49,7 @@ class ApiServer:
     faults: Faults
     requests: deque[LoggedRequest]
     bookmark_seconds: float = 60.0  # storage/cacher/cacher.go, defaultBookmarkFrequency
-    kubevirt_installed: bool = True
+    absent_groups: frozenset[str] = frozenset()  # not installed
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; errors become Status objects."""
@@ -75,7 +75,7 @@ class ApiServer:
     async def _dispatch(self, request: web.BaseRequest, info: RequestInfo, user: str) -> web.StreamResponse:
         if not info.resource_name:
             return self._plain_path(info)
-        if info.group in KUBEVIRT_GROUPS and not self.kubevirt_installed:
+        if info.group in self.absent_groups:
             return web.Response(status=404, text=PAGE_NOT_FOUND)
         if (info.group, info.resource_name) == (SUBRESOURCES_GROUP, "version"):
             return _answer(encode(discovery.version(KUBEVIRT_VERSION)))
@@ -101,7 +101,7 @@ class ApiServer:
         parts = [part for part in info.path.split("/") if part]
         if parts and parts[0] in ("healthz", "livez", "readyz"):
             return web.Response(text="ok")
-        found = discovery.document(parts, kubevirt_installed=self.kubevirt_installed)
+        found = discovery.document(parts, absent=self.absent_groups)
         return web.Response(status=404, text=PAGE_NOT_FOUND) if found is None else _answer(encode(found))
 
     def _get(self, info: RequestInfo, resource: Resource) -> web.StreamResponse:

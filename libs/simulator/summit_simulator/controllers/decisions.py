@@ -11,7 +11,7 @@ from summit_simulator.objects.virtual_machine import run_strategy
 from summit_simulator.objects.virtual_machine_instance import FINAL_PHASES
 
 Action = Literal[
-    "provision",
+    "import volumes",
     "create instance",
     "schedule",
     "place",
@@ -48,6 +48,9 @@ MIGRATION_PHASE = 3.0  # each phase before the copy
 COPYING = 15.0
 
 MAX_PARALLEL_MIGRATIONS = 5  # pkg/virt-config/virt-config.go, parallelMigrationsPerCluster
+
+# CDI writes a progress every second or so; an import of PROVISIONING seconds has this many.
+IMPORT_STEPS = 20
 
 # Shown by a VM whose DataVolumes keep it from starting: nothing happens until somebody changes it.
 HELD_STATUSES = ("DataVolumeError", "WaitingForVolumeBinding")
@@ -191,7 +194,7 @@ def _next_start(vm: Manifest) -> Step | None:
     if not part(vm, "spec", "template", "spec"):
         return None  # nothing to run; older than its webhook
     if part(vm, "spec").get("dataVolumeTemplates") and "volumeSnapshotStatuses" not in status:
-        return Step("provision", PROVISIONING, uid)
+        return Step("import volumes", PROVISIONING / IMPORT_STEPS, uid)
     if run_strategy(vm) in _RESTARTING and "startFailure" in status:
         return Step("create instance", RESTART_BACKOFF, uid)
     return Step("create instance", uid=uid)

@@ -3,18 +3,31 @@
 from collections.abc import Callable
 from typing import Any
 
-from summit_simulator.controllers.decisions import Step, next_machine_step, phase_of, without_own_finalizers
+from summit_simulator.controllers.decisions import (
+    IMPORT_STEPS,
+    Step,
+    next_machine_step,
+    phase_of,
+    without_own_finalizers,
+)
 from summit_simulator.controllers.machine_status import machine_status, volume_snapshot_statuses
 from summit_simulator.controllers.workqueue import WorkQueue
-from summit_simulator.objects import instancetypes
+from summit_simulator.objects import data_volume, instancetypes
 from summit_simulator.objects import virtual_machine_instance as instance
 from summit_simulator.objects.clock import Clock
 from summit_simulator.objects.manifest import Manifest, key, metadata, part, set_condition, timestamp
 from summit_simulator.objects.objects import Objects
-from summit_simulator.objects.resources import CLAIMS, NODES, VIRTUALMACHINEINSTANCES, VIRTUALMACHINES, Resource
+from summit_simulator.objects.resources import (
+    CLAIMS,
+    DATA_VOLUMES,
+    NODES,
+    VIRTUALMACHINEINSTANCES,
+    VIRTUALMACHINES,
+    Resource,
+)
 from summit_simulator.objects.store import Key
 
-CONTROLLER, HANDLER = "virt-controller", "virt-handler"
+CONTROLLER, HANDLER, IMPORTER = "virt-controller", "virt-handler", "cdi-controller"
 
 
 class MachineController:
@@ -80,8 +93,8 @@ class MachineController:
 
     def _perform(self, place: Key, step: Step) -> None:
         match step.action:
-            case "provision":
-                self._update_machine_status(place, self._provision)
+            case "import volumes":
+                self._import_volumes(place)
             case "create instance":
                 self._create_instance(place)
             case "delete instance":
@@ -89,11 +102,43 @@ class MachineController:
             case "remove instance":
                 self._release(VIRTUALMACHINEINSTANCES, place)
             case "release machine":
+                self._delete_volumes(place)
                 self._release(VIRTUALMACHINES, place)
             case action:
                 vmi = self._objects.read(VIRTUALMACHINEINSTANCES, *place)
                 self._steps[action](vmi)
                 self._objects.update(VIRTUALMACHINEINSTANCES, vmi, manager=HANDLER, part="all")
+
+    def _import_volumes(self, place: Key) -> None:
+        """Bring the DataVolumes of a VM a step further, and let it go on when all are complete."""
+        volumes = [self._imported(volume) for volume in self._volumes(place)]
+        if all(data_volume.is_complete(volume) for volume in volumes):
+            self._update_machine_status(place, self._provision)
+
+    def _volumes(self, place: Key) -> list[Manifest]:
+        """The DataVolumes of a VM, created where they are missing."""
+        vm = self._objects.read(VIRTUALMACHINES, *place)
+        volumes = []
+        for template in part(vm, "spec").get("dataVolumeTemplates") or ():
+            where = place[0], metadata(template)["name"]
+            if self._objects.find(DATA_VOLUMES, *where) is None:
+                self._objects.create(DATA_VOLUMES, data_volume.data_volume(vm, template), manager=CONTROLLER)
+            volumes.append(self._objects.read(DATA_VOLUMES, *where))
+        return volumes
+
+    def _imported(self, volume: Manifest) -> Manifest:
+        if data_volume.is_complete(volume):
+            return volume
+        data_volume.report(volume, data_volume.percent_after(volume, 100 / IMPORT_STEPS), self._clock.now())
+        self._objects.update(DATA_VOLUMES, volume, manager=IMPORTER, part="status")
+        return volume
+
+    def _delete_volumes(self, place: Key) -> None:
+        """What the garbage collector does when the owner is deleted."""
+        uid = metadata(self._objects.read(VIRTUALMACHINES, *place))["uid"]
+        owned = list(self._objects.every(DATA_VOLUMES, place[0], labels={"kubevirt.io/created-by": uid}))
+        for volume in owned:
+            self._objects.delete(DATA_VOLUMES, *key(volume))
 
     def _create_instance(self, place: Key) -> None:
         vm = self._objects.read(VIRTUALMACHINES, *place)

@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 from summit_simulator.cluster import SimulatedCluster
 from summit_simulator.controllers.machine_status import machine_status, volume_snapshot_statuses
-from summit_simulator.objects import infrastructure
+from summit_simulator.objects import data_volume, infrastructure
 from summit_simulator.objects import virtual_machine_instance as instance
 from summit_simulator.objects.guests import GUESTS
 from summit_simulator.objects.instancetypes import U1_SERIES
-from summit_simulator.objects.manifest import Manifest, encode, metadata, set_condition, timestamp
-from summit_simulator.objects.resources import NODES, VIRTUALMACHINEINSTANCES, VIRTUALMACHINES
+from summit_simulator.objects.manifest import Manifest, encode, metadata, part, set_condition, timestamp
+from summit_simulator.objects.resources import DATA_VOLUMES, NODES, VIRTUALMACHINEINSTANCES, VIRTUALMACHINES
 from summit_simulator.objects.virtual_machine import Disks, Size, virtual_machine
 
 
@@ -97,8 +97,20 @@ class _Seeding:
         vm["status"] = machine_status(vm, vmi, now)
         if state != "instance only":
             self._cluster.objects.create(VIRTUALMACHINES, vm, part="all")
+        if state in ("provisioning", "volume error"):
+            self._write_volume(vm, fails=state == "volume error")
         if vmi is not None:
             self._cluster.objects.create(VIRTUALMACHINEINSTANCES, vmi, manager="virt-handler", part="all")
+
+    def _write_volume(self, vm: Manifest, *, fails: bool) -> None:
+        """The root disk, somewhere in its import. The other VMs have had theirs for so long that CDI removed them."""
+        for template in part(vm, "spec").get("dataVolumeTemplates", ())[:1]:
+            volume = data_volume.data_volume(vm, template)
+            data_volume.report(volume, self._chosen.uniform(0, 99), self._started)
+            if fails:
+                message = "Unable to connect to http data source: expected status code 200, got 404"
+                data_volume.fail(volume, message, self._started)
+            self._cluster.objects.create(DATA_VOLUMES, volume, manager="cdi-controller", part="all")
 
     def _machine(self, number: int, state: str) -> Manifest:
         chosen = self._chosen

@@ -65,6 +65,9 @@ CLUSTER_INSTANCETYPES = Resource(
     namespaced=False,
     short_names=("vmclusterinstancetype", "vmclusterinstancetypes", "vmcf", "vmcfs"),
 )
+DATA_VOLUMES = Resource(
+    "cdi.kubevirt.io", "v1beta1", "datavolumes", "DataVolume", short_names=("dv", "dvs"), has_status=True
+)
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False, short_names=("ns",), has_status=True)
 NODES = Resource("", "v1", "nodes", "Node", namespaced=False, short_names=("no",), has_status=True)
 CLAIMS = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", short_names=("pvc",), has_status=True)
@@ -79,10 +82,12 @@ RESOURCES = (
     KUBEVIRTS,
     INSTANCETYPES,
     CLUSTER_INSTANCETYPES,
+    DATA_VOLUMES,
 )
 _BY_PLURAL = {resource.plural: resource for resource in RESOURCES}
 SUBRESOURCES_GROUP = "subresources.kubevirt.io"
 KUBEVIRT_GROUPS = frozenset({"kubevirt.io", "instancetype.kubevirt.io", SUBRESOURCES_GROUP})
+CDI_GROUPS = frozenset({"cdi.kubevirt.io"})
 
 
 def named(plural: str) -> Resource:

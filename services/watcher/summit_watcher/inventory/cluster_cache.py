@@ -1,7 +1,8 @@
 """The present state of one cluster: its objects, how they belong together, and which of them have changed.
 
-A VM is joined from its VirtualMachine, its VirtualMachineInstance and its instancetype, which arrive on separate
-watches in any order. So each change only marks the VMs and migrations that it touches; they are joined later, once.
+A VM is joined from its VirtualMachine, its VirtualMachineInstance, its instancetype and its DataVolumes, which arrive
+on separate watches in any order. So each change only marks the VMs and migrations that it touches; they are joined
+later, once.
 """
 
 from collections import defaultdict
@@ -14,6 +15,7 @@ from summit_models.contract import Uid
 from summit_watcher.inventory.store import Change, Store
 from summit_watcher.kube.resources import (
     CLUSTER_INSTANCETYPES,
+    DATA_VOLUMES,
     INSTANCETYPES,
     MIGRATIONS,
     VIRTUAL_MACHINE_INSTANCES,
@@ -22,11 +24,13 @@ from summit_watcher.kube.resources import (
 )
 from summit_watcher.listwatch.events import Apply, Bookmark, Delete, Init, InitApply, InitDone, ListWatchEvent
 from summit_watcher.normalize import (
+    DataVolumeFacts,
     InstancetypeFacts,
     InstancetypeKey,
     MigrationFacts,
     VmFacts,
     VmiFacts,
+    data_volume_facts,
     instancetype_facts,
     migration_facts,
     number_of,
@@ -56,6 +60,7 @@ class ClusterCache:
         self.migrations = Store[MigrationFacts]()
         self.instancetypes = Store[InstancetypeFacts]()
         self.cluster_instancetypes = Store[InstancetypeFacts]()
+        self.data_volumes = Store[DataVolumeFacts]()
         self._intakes: Mapping[str, _Intake] = {
             VIRTUAL_MACHINES.plural: _Intake(vm_facts, self.vms, self._vm_changed),
             VIRTUAL_MACHINE_INSTANCES.plural: _Intake(vmi_facts, self.vmis, self._vmi_changed),
@@ -64,6 +69,7 @@ class ClusterCache:
             CLUSTER_INSTANCETYPES.plural: _Intake(
                 instancetype_facts, self.cluster_instancetypes, self._instancetype_changed
             ),
+            DATA_VOLUMES.plural: _Intake(data_volume_facts, self.data_volumes, self._data_volume_changed),
         }
 
         self._vm_by_name: dict[Name, Uid] = {}
@@ -71,6 +77,10 @@ class ClusterCache:
         self._vmis_of: dict[Uid, tuple[Uid, ...]] = {}
         self._migrations_of: defaultdict[Name, set[Uid]] = defaultdict(set)
         self._instancetype_by_key: dict[InstancetypeKey, InstancetypeFacts] = {}
+        self._importing: dict[Name, DataVolumeFacts] = {}
+        """The DataVolumes that have a progress, and no others: most are complete."""
+        self._waiting_for: defaultdict[Name, set[Uid]] = defaultdict(set)
+        """By DataVolume the VMs that wait for it."""
 
         self._touched: defaultdict[str, dict[Uid, None]] = defaultdict(dict)
         self._touched_instancetypes: set[InstancetypeKey] = set()
@@ -121,6 +131,10 @@ class ClusterCache:
         key = vm.instancetype_key if vm else None
         return self._instancetype_by_key.get(key) if key else None
 
+    def volumes_of(self, vm: VmFacts | None) -> list[DataVolumeFacts]:
+        """The DataVolumes that a VM waits for and that have a progress."""
+        return [self._importing[name] for name in _volumes(vm) if name in self._importing]
+
     def moved_by(self, migration: MigrationFacts) -> tuple[VmiFacts | None, Uid | None]:
         """The instance that a migration moves, and the id of its VM, as far as they are known."""
         name = (migration.namespace, migration.vmi_name)
@@ -155,6 +169,7 @@ class ClusterCache:
         if _is_only_newer(change):
             return
         self._touch(VIRTUAL_MACHINES, [change.uid])
+        self._note_waiting(change)
         if change.facts is None:
             self._ends[change.uid] = change
             _remove_name(self._vm_by_name, change)
@@ -166,6 +181,14 @@ class ClusterCache:
         if former and former != change.uid and former in self.vms.items:
             # Deleted and created again under one name while no watch ran: the old one's delete comes first.
             self._vm_changed(self.vms.drop(former, change.version))
+
+    def _note_waiting(self, change: Change[VmFacts]) -> None:
+        for name in _volumes(change.before):
+            self._waiting_for[name].discard(change.uid)
+            if not self._waiting_for[name]:
+                del self._waiting_for[name]
+        for name in _volumes(change.facts):
+            self._waiting_for[name].add(change.uid)
 
     def _vmi_changed(self, change: Change[VmiFacts]) -> None:
         facts = change.facts or change.before
@@ -229,9 +252,24 @@ class ClusterCache:
         else:
             self._instancetype_by_key.pop(facts.key, None)
 
+    def _data_volume_changed(self, change: Change[DataVolumeFacts]) -> None:
+        facts = change.facts or change.before
+        if facts is None or _is_only_newer(change):
+            return
+        if change.facts and change.facts.progress:
+            self._importing[_name(facts)] = change.facts
+        elif (known := self._importing.get(_name(facts))) and known.uid == change.uid:
+            del self._importing[_name(facts)]
+        self._touch(VIRTUAL_MACHINES, self._waiting_for.get(_name(facts), ()))
 
-def _name(facts: VmFacts | VmiFacts) -> Name:
+
+def _name(facts: VmFacts | VmiFacts | DataVolumeFacts) -> Name:
     return facts.namespace, facts.name
+
+
+def _volumes(vm: VmFacts | None) -> list[Name]:
+    """The DataVolumes that a VM waits for."""
+    return [(vm.namespace, claim) for claim in vm.waits_for] if vm and vm.waits_for else []
 
 
 def _remove_name(names: dict[Name, Uid], change: Change[VmFacts] | Change[VmiFacts]) -> None:
@@ -240,7 +278,7 @@ def _remove_name(names: dict[Name, Uid], change: Change[VmFacts] | Change[VmiFac
         del names[_name(change.before)]
 
 
-def _is_only_newer(change: Change[VmFacts] | Change[VmiFacts]) -> bool:
+def _is_only_newer(change: Change[VmFacts] | Change[VmiFacts] | Change[DataVolumeFacts]) -> bool:
     """Whether nothing has changed but the resourceVersion, as when somebody edits an annotation.
 
     No VM is joined for it. The store has the new resourceVersion, and so will the next event.

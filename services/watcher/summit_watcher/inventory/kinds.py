@@ -22,6 +22,7 @@ from summit_watcher.inventory.cluster_cache import ClusterCache
 from summit_watcher.inventory.published import MIGRATION_CODEC, VM_CODEC, Published, Versions
 from summit_watcher.kube.resources import (
     CLUSTER_INSTANCETYPES,
+    DATA_VOLUMES,
     INSTANCETYPES,
     MIGRATIONS,
     VIRTUAL_MACHINE_INSTANCES,
@@ -76,7 +77,8 @@ class Kind(Generic[ModelT]):
 def _join_vm(cache: ClusterCache, published: Published, uid: Uid) -> Joined[Vm]:
     facts, vmi = cache.vms.get(uid), cache.instance_of(uid)
     instancetype = cache.instancetype_of(facts)
-    vm = join_vm(facts, vmi, instancetype, cluster=published.cluster, datacenter=published.datacenter)
+    volumes = cache.volumes_of(facts)
+    vm = join_vm(facts, vmi, instancetype, volumes, cluster=published.cluster, datacenter=published.datacenter)
     last = published.of(VM_KIND.collection).get(uid)
     if last is not None:
         vm = carry_over_vm(
@@ -124,7 +126,7 @@ VM_KIND = Kind(
     codec=VM_CODEC,
     subject=vm_subject,
     resources=(VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES),
-    joined_with=(INSTANCETYPES, CLUSTER_INSTANCETYPES),
+    joined_with=(INSTANCETYPES, CLUSTER_INSTANCETYPES, DATA_VOLUMES),
     resource_of=_resource_of_vm,
     exists=ClusterCache.is_vm,
     join=_join_vm,

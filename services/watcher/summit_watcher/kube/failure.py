@@ -89,6 +89,6 @@ def _state_of_status(code: int | None, *, asked_to_wait: bool) -> ConnectionStat
 def _sentence(error: StatusError) -> str:
     """The server's own sentence, which names user, verb and resource when RBAC refuses. That of a 404 does not help."""
     if error.code == 404:
-        return "the cluster does not serve it (404): KubeVirt is not installed there, or an old one"
+        return "the cluster does not serve it (404): KubeVirt or CDI is not installed there, or an old one"
     answer = f"the API server answered {error.code or 'an error'} {error.reason or ''}".strip()
     return f"{answer}: {error.message}" if error.message else answer

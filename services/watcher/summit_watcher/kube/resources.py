@@ -1,4 +1,4 @@
-"""The five watched resources: their paths, and how their pages and watch lines are decoded.
+"""The watched resources: their paths, and how their pages and watch lines are decoded.
 
 The fast path decodes a whole page or line into types at once. If that fails, each object is decoded alone and
 leniently, so that a bad object costs its neighbours nothing. What is not an object raises an error of `errors`.
@@ -9,9 +9,11 @@ from typing import Generic, Literal, TypeVar, cast
 
 import msgspec
 
+from summit_models.cluster import ConnectionState
 from summit_watcher.kube.errors import UNREADABLE, UndecodableLine
 from summit_watcher.kube.failure import status_error
 from summit_watcher.kube.lenient_decode import decode_leniently
+from summit_watcher.kube.manifests.datavolume import DataVolume
 from summit_watcher.kube.manifests.instance import VirtualMachineInstance
 from summit_watcher.kube.manifests.instancetype import Instancetype
 from summit_watcher.kube.manifests.metadata import Manifest, Part
@@ -80,6 +82,8 @@ class Resource(Generic[T]):
     path: str
     kind: str
     manifest: type[T]
+    optional_in: frozenset[ConnectionState] = frozenset()
+    """States of its list-watch that are no defect: the cluster is synced without it, and the log does not complain."""
     _pages: msgspec.json.Decoder[_List[T]] = field(init=False, repr=False, compare=False)
     _events: msgspec.json.Decoder[_Event[T]] = field(init=False, repr=False, compare=False)
 
@@ -182,12 +186,30 @@ MIGRATIONS = Resource(
     "VirtualMachineInstanceMigration",
     VirtualMachineInstanceMigration,
 )
+_UNKNOWN_TO_OLD_SERVERS = frozenset({ConnectionState.CRD_MISSING})
 INSTANCETYPES = Resource(
-    "/apis/instancetype.kubevirt.io/v1beta1/virtualmachineinstancetypes", "VirtualMachineInstancetype", Instancetype
+    "/apis/instancetype.kubevirt.io/v1beta1/virtualmachineinstancetypes",
+    "VirtualMachineInstancetype",
+    Instancetype,
+    _UNKNOWN_TO_OLD_SERVERS,
 )
 CLUSTER_INSTANCETYPES = Resource(
     "/apis/instancetype.kubevirt.io/v1beta1/virtualmachineclusterinstancetypes",
     "VirtualMachineClusterInstancetype",
     Instancetype,
+    _UNKNOWN_TO_OLD_SERVERS,
 )
-WATCHED = (VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES, MIGRATIONS, INSTANCETYPES, CLUSTER_INSTANCETYPES)
+DATA_VOLUMES = Resource(
+    "/apis/cdi.kubevirt.io/v1beta1/datavolumes",
+    "DataVolume",
+    DataVolume,
+    frozenset({ConnectionState.CRD_MISSING, ConnectionState.FORBIDDEN}),  # only the progress of imports is lost
+)
+WATCHED = (
+    VIRTUAL_MACHINES,
+    VIRTUAL_MACHINE_INSTANCES,
+    MIGRATIONS,
+    INSTANCETYPES,
+    CLUSTER_INSTANCETYPES,
+    DATA_VOLUMES,
+)

@@ -163,7 +163,8 @@ class ListWatchStatus:
 
     def _fail(self, failure: Failure, text: str, **extra: object) -> None:
         self._set(failure.state, failure.reason)
-        level = _LEVELS.get(failure.state, logging.WARNING)
+        is_optional = failure.state in self.resource.optional_in
+        level = logging.DEBUG if is_optional else _LEVELS.get(failure.state, logging.WARNING)
         what = self._concerned(failure.state)
         self._failed.add(what)
         condition = self._cluster.conditions.setdefault(what, Condition(logger, level))

@@ -23,15 +23,14 @@ from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.errors import WatcherError
 from summit_watcher.kube.failure import Failure
 from summit_watcher.kube.identity import Identity
-from summit_watcher.kube.resources import CLUSTER_INSTANCETYPES, INSTANCETYPES, VIRTUAL_MACHINES
+from summit_watcher.kube.resources import VIRTUAL_MACHINES, WATCHED
 from summit_watcher.listwatch.queue import EventQueue
 from summit_watcher.listwatch.status import ClusterStatus, ListWatchStatus
 from summit_watcher.log.epoch import ClusterEvents
 from summit_watcher.log.positions import Checkpoint
 from summit_watcher.settings import WatcherTimes
 
-_OPTIONAL = frozenset({INSTANCETYPES.plural, CLUSTER_INSTANCETYPES.plural})
-"""Older KubeVirt has no instancetypes: their absence is no defect."""
+_OPTIONAL_IN = {resource.plural: resource.optional_in for resource in WATCHED}
 
 
 def overall(resources: Sequence[ResourceHealth], trouble: Failure | None = None) -> tuple[ConnectionState, str | None]:
@@ -39,13 +38,13 @@ def overall(resources: Sequence[ResourceHealth], trouble: Failure | None = None)
 
     `trouble` with new files or credentials is the state while all list-watches still work.
     """
-    needed = [r for r in resources if not (r.resource in _OPTIONAL and r.state is ConnectionState.CRD_MISSING)]
-    wrong = [r for r in needed if r.state is not ConnectionState.SYNCED]
+    wrong = [r for r in resources if r.state not in (ConnectionState.SYNCED, *_OPTIONAL_IN[r.resource])]
     if not wrong:
         return (trouble.state, trouble.reason) if trouble else (ConnectionState.SYNCED, None)
     coming = {ConnectionState.STARTING, ConnectionState.LISTING}
     first = next((r for r in wrong if r.state not in coming), wrong[0])
-    if len(wrong) == len(needed) or first.state in coming:
+    is_nothing_left = all(r in wrong for r in resources if not _OPTIONAL_IN[r.resource])
+    if is_nothing_left or first.state in coming:
         return first.state, first.reason
     return ConnectionState.DEGRADED, f"{first.resource}: {first.reason or first.state}"
 

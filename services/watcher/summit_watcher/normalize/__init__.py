@@ -4,6 +4,7 @@ There are two steps. `*_facts` reads a manifest into the little that must be kep
 makes the state from the facts of all its objects. A bad value becomes None and a sentence in `problems`.
 """
 
+from summit_watcher.normalize.datavolume import DataVolumeFacts, data_volume_facts
 from summit_watcher.normalize.facts import Facts, number_of
 from summit_watcher.normalize.instance import VmiFacts, vmi_facts
 from summit_watcher.normalize.instancetype import InstancetypeFacts, InstancetypeKey, instancetype_facts
@@ -12,12 +13,14 @@ from summit_watcher.normalize.virtualmachine import VmFacts, vm_facts
 from summit_watcher.normalize.vm import join_vm
 
 __all__ = [
+    "DataVolumeFacts",
     "Facts",
     "InstancetypeFacts",
     "InstancetypeKey",
     "MigrationFacts",
     "VmFacts",
     "VmiFacts",
+    "data_volume_facts",
     "ended_migration",
     "instancetype_facts",
     "join_migration",

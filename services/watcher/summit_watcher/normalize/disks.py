@@ -56,6 +56,13 @@ def template_disks(vm: VirtualMachine) -> tuple[Disk, ...] | None:
     )
 
 
+def claims_of(vm: VirtualMachine) -> tuple[str, ...]:
+    """Names of all claims of a VirtualMachine, those of cdroms included."""
+    guest = vm.spec.template.spec if vm.spec and vm.spec.template else None
+    volumes = guest.volumes if guest else None
+    return tuple(sys.intern(claim) for volume in volumes or () if volume is not None and (claim := _claim(volume)))
+
+
 def instance_disks(vmi: VirtualMachineInstance) -> tuple[Disk, ...] | None:
     """Disks of an instance, hotplugged ones included, with the sizes of their claims. None if they are unreadable."""
     if vmi.spec is None:

@@ -2,7 +2,7 @@
 
 from summit_watcher.kube.manifests.guest import Domain
 from summit_watcher.kube.manifests.virtualmachine import InstancetypeMatcher, VirtualMachine, VirtualMachineSpec
-from summit_watcher.normalize.disks import Disk, template_disks
+from summit_watcher.normalize.disks import Disk, claims_of, template_disks
 from summit_watcher.normalize.facts import (
     Facts,
     conditions_of,
@@ -18,6 +18,7 @@ from summit_watcher.normalize.guest import declared_os, firmware_uuid, machine_t
 from summit_watcher.normalize.instancetype import InstancetypeKey, lookup, pin_of
 from summit_watcher.normalize.quantity import Figure, unknown
 
+_WAITS_FOR_VOLUMES = frozenset({"Provisioning", "DataVolumeError"})
 _TEMPLATE = "spec.template.spec.domain"
 
 
@@ -36,6 +37,8 @@ class VmFacts(Facts, frozen=True, gc=False, kw_only=True):
     memory: Figure
     """Sizes of the template. With an instancetype: why they are unknown while it is missing."""
     disks: tuple[Disk, ...] | None = None
+    waits_for: tuple[str, ...] = ()
+    """Claims whose DataVolumes say how far the VM's disks are. Empty but while KubeVirt waits for them: few VMs pay."""
     instancetype: str | None = None
     instancetype_key: InstancetypeKey | None = None
     """The instancetype that `join_vm` needs; None if the VM names none that could exist."""
@@ -81,6 +84,7 @@ def vm_facts(vm: VirtualMachine) -> VmFacts:
         cpu=cpu,
         memory=memory,
         disks=template_disks(vm),
+        waits_for=claims_of(vm) if status and status.printable_status in _WAITS_FOR_VOLUMES else (),
         instancetype=text(spec.instancetype.name) if spec.instancetype else None,
         instancetype_key=key,
         pinned=_pinned(vm, spec.instancetype) if spec.instancetype else None,

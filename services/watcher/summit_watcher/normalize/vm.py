@@ -1,11 +1,13 @@
-"""Joins what is known of a VirtualMachine, its instance and its instancetype into the normalized VM."""
+"""Joins a VirtualMachine, its instance, its instancetype and its DataVolumes into the normalized VM."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from summit_models.codec import unvalidated
 from summit_models.contract import ClusterName, DatacenterId, Uid
 from summit_models.vm import Vm, VmStatus
+from summit_watcher.normalize.datavolume import DataVolumeFacts, least_progress
 from summit_watcher.normalize.disks import disk_bytes
 from summit_watcher.normalize.instance import VmiFacts
 from summit_watcher.normalize.instancetype import InstancetypeFacts, was_edited_since
@@ -32,6 +34,7 @@ class _Parts(NamedTuple):
     cpu: Figure
     memory: Figure
     disk: Figure
+    provisioning: Figure | None
     problems: list[str]
 
 
@@ -39,6 +42,7 @@ def join_vm(
     vm: VmFacts | None,
     vmi: VmiFacts | None,
     instancetype: InstancetypeFacts | None,
+    volumes: Sequence[DataVolumeFacts] = (),
     *,
     cluster: ClusterName,
     datacenter: DatacenterId,
@@ -56,13 +60,14 @@ def join_vm(
     status = vm_status(vm, live) if vm else instance_status(vmi) if vmi else VmStatus.UNKNOWN
     cpu, memory = _cpu_and_memory(vm, vmi, instancetype)
     disk = _disk(vm, vmi)
-    problems = _problems(vm, vmi, instancetype, (cpu, memory, disk))
-    parts = _Parts(vm, vmi, live, answering, status, cpu, memory, disk, problems)
+    provisioning = least_progress(volumes)
+    problems = _problems(vm, vmi, instancetype, (cpu, memory, disk, provisioning))
+    parts = _Parts(vm, vmi, live, answering, status, cpu, memory, disk, provisioning, problems)
     return _joined(subject, parts, cluster, datacenter)
 
 
 def _joined(subject: VmFacts | VmiFacts, parts: _Parts, cluster: ClusterName, datacenter: DatacenterId) -> Vm:
-    vm, vmi, live, answering, status, cpu, memory, disk, problems = parts
+    vm, vmi, live, answering, status, cpu, memory, disk, provisioning, problems = parts
     migration = live.migration if live and live.is_migrating else None
     printable = vm.printable_status if vm else None
     return _make_vm(
@@ -77,6 +82,7 @@ def _joined(subject: VmFacts | VmiFacts, parts: _Parts, cluster: ClusterName, da
         phase=(vmi.phase if vmi else None) or printable,
         ready=subject.ready,
         run_strategy=vm.run_strategy if vm else None,
+        provisioning_progress=provisioning.value if provisioning and status is VmStatus.PROVISIONING else None,
         cpu=cpu.value,
         memory=_half_up(memory.value, 20),
         disk=_half_up(disk.value, 30),
@@ -135,11 +141,14 @@ def _disk(vm: VmFacts | None, vmi: VmiFacts | None) -> Figure:
 
 
 def _problems(
-    vm: VmFacts | None, vmi: VmiFacts | None, instancetype: InstancetypeFacts | None, figures: tuple[Figure, ...]
+    vm: VmFacts | None,
+    vmi: VmiFacts | None,
+    instancetype: InstancetypeFacts | None,
+    figures: tuple[Figure | None, ...],
 ) -> list[str]:
     """Each problem once, in an order that depends only on the facts."""
     problems = [*(vm.problems if vm else ()), *(vmi.problems if vmi and not vmi.is_final else ())]
-    problems += [figure.problem for figure in figures if figure.problem]
+    problems += [figure.problem for figure in figures if figure and figure.problem]
     has_run = vm and vmi and (not vmi.is_final or _had_its_instancetype(vm, vmi))
     if vm and instancetype and not has_run and was_edited_since(vm.pinned, instancetype):
         problems.append(
