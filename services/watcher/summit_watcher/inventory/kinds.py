@@ -1,8 +1,7 @@
 """The kinds of object that are published, each declared once: how it is joined, its events, its end.
 
-A new kind is one row here, its model, event and subject in the contract, a resource in `kube.resources`, its facts and
-join in `normalize`, and a line in the table of `cluster_cache`. All that reads the log back, compares, and makes events
-follows from the row.
+All that reads the log back, compares, and makes events follows from a row. docs/how-to-add-a-resource.md has the
+other places of a new kind.
 """
 
 from collections.abc import Callable
