@@ -67,12 +67,9 @@ class ClusterWatcher:
                 await self._watch(ended)
             except* HistoryEndedError as errors:
                 self._has_ended_epoch, ended = True, _first(errors)
-                logger.error(  # noqa: TRY400  the sentence is the message
-                    "cluster %s: %s; a new epoch begins, with complete lists",
-                    cluster.name,
-                    ended,
-                    extra={"cluster": cluster.name, "reason": str(ended)},
-                )
+                context = {"cluster": cluster.name, "reason": str(ended)}
+                message = "cluster %s: %s; a new epoch begins, with complete lists"
+                logger.error(message, cluster.name, ended, extra=context)  # noqa: TRY400  the sentence is the message
             except* SupersededError as errors:
                 self._has_ended_epoch, ended = True, None
                 await self._stand_back(_first(errors))

@@ -38,10 +38,7 @@ _LEVELS = {
     ConnectionState.TLS_ERROR: logging.ERROR,
     ConnectionState.IDENTITY_CHANGED: logging.ERROR,
 }
-_RELIST_LEVELS = {
-    ListReason.CONFIRMATION: logging.WARNING,
-    ListReason.UNREADABLE: logging.WARNING,
-}
+_RELIST_LEVELS = {ListReason.CONFIRMATION: logging.WARNING, ListReason.UNREADABLE: logging.WARNING}
 _TRYING = frozenset({ConnectionState.STARTING, ConnectionState.LISTING})
 
 
@@ -130,22 +127,15 @@ class ListWatchStatus:
 
     def relisting(self, reason: ListReason) -> None:
         """Log why the resource is listed again though it was known."""
-        level = _RELIST_LEVELS.get(reason, logging.INFO)
+        level, message = _RELIST_LEVELS.get(reason, logging.INFO), "cluster %s: listing %s again: %s"
         extra = self._extra() | {"reason": reason}
-        logger.log(
-            level, "cluster %s: listing %s again: %s", self._cluster.name, self.resource.plural, reason, extra=extra
-        )
+        logger.log(level, message, self._cluster.name, self.resource.plural, reason, extra=extra)
 
     def drifted(self, count: int) -> None:
         """Count and log changes that a list shows and no watch has reported."""
         self.metrics.relist_drift.inc(count)
-        logger.warning(
-            "cluster %s: the list of %s shows %d changes that no watch has reported",
-            self._cluster.name,
-            self.resource.plural,
-            count,
-            extra=self._extra(),
-        )
+        message = "cluster %s: the list of %s shows %d changes that no watch has reported"
+        logger.warning(message, self._cluster.name, self.resource.plural, count, extra=self._extra())
 
     def failed(self, action: str, failure: Failure, attempt: int, retry_in: float) -> None:
         """Note that `action` ("list", "watch") failed, and when the next attempt is."""

@@ -32,6 +32,9 @@ from summit_watcher.settings import WatcherTimes
 logger = logging.getLogger("summit.watcher")
 
 REASON = "the configuration does not declare it any more"
+_STILL_WATCHED = (
+    "cluster %s of datacenter %s is not declared here, but a watcher has it: it is retired when that watcher ends"
+)
 
 
 class _Place(NamedTuple):
@@ -56,13 +59,8 @@ async def retire_undeclared(
         if not left:
             return
         for place in set(left) - logged:
-            logger.warning(
-                "cluster %s of datacenter %s is not declared here, but a watcher has it: "
-                "it is retired when that watcher ends",
-                place.cluster,
-                place.datacenter,
-                extra={"cluster": place.cluster, "datacenter": place.datacenter},
-            )
+            context = {"cluster": place.cluster, "datacenter": place.datacenter}
+            logger.warning(_STILL_WATCHED, place.cluster, place.datacenter, extra=context)
         logged.update(left)
         await asyncio.sleep(times.heartbeat_seconds)
 
@@ -106,13 +104,9 @@ async def retire(client: Client, publisher: Publisher, datacenter: DatacenterId,
         return 0
     await withdraw(datacenter, cluster, client)
     await heartbeats.delete(client, datacenter, cluster)
+    context = {"cluster": cluster, "datacenter": datacenter, "state": str(ConnectionState.RETIRED)}
     logger.info(
-        "cluster %s (datacenter: %s) is retired with %d VMs: %s",
-        cluster,
-        datacenter,
-        vms,
-        REASON,
-        extra={"cluster": cluster, "datacenter": datacenter, "state": str(ConnectionState.RETIRED)},
+        "cluster %s (datacenter: %s) is retired with %d VMs: %s", cluster, datacenter, vms, REASON, extra=context
     )
     return vms
 
