@@ -27,16 +27,11 @@ from summit_watcher.kube.resources import (
     VIRTUAL_MACHINES,
     Resource,
 )
-from summit_watcher.normalize import (
-    InstancetypeFacts,
-    InstancetypeKey,
-    VmiFacts,
-    data_volume_facts,
-    instancetype_facts,
-    join_vm,
-    vm_facts,
-    vmi_facts,
-)
+from summit_watcher.normalize.datavolume import data_volume_facts
+from summit_watcher.normalize.instance import VmiFacts, vmi_facts
+from summit_watcher.normalize.instancetype import InstancetypeFacts, InstancetypeKey, instancetype_facts
+from summit_watcher.normalize.virtualmachine import vm_facts
+from summit_watcher.normalize.vm import join_vm
 
 Json = dict[str, Any]
 Truth = Mapping[str, Mapping[str, Json]]

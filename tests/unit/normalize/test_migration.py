@@ -4,7 +4,7 @@ import pytest
 
 from summit_models.contract import ClusterName, DatacenterId, Uid
 from summit_models.migration import Migration, MigrationDirection
-from summit_watcher.normalize import ended_migration
+from summit_watcher.normalize.migration import ended_migration
 
 
 def migration(direction: MigrationDirection, phase: str = "Running", *, completed: bool = False) -> Migration:

@@ -21,16 +21,11 @@ from summit_watcher.kube.resources import (
     WATCHED,
     Resource,
 )
-from summit_watcher.normalize import (
-    VmiFacts,
-    ended_migration,
-    instancetype_facts,
-    join_migration,
-    join_vm,
-    migration_facts,
-    vm_facts,
-    vmi_facts,
-)
+from summit_watcher.normalize.instance import VmiFacts, vmi_facts
+from summit_watcher.normalize.instancetype import instancetype_facts
+from summit_watcher.normalize.migration import ended_migration, join_migration, migration_facts
+from summit_watcher.normalize.virtualmachine import vm_facts
+from summit_watcher.normalize.vm import join_vm
 
 CLUSTER, DATACENTER = ClusterName("vulcan"), DatacenterId("dc-solna")
 

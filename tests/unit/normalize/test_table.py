@@ -25,15 +25,12 @@ from summit_watcher.kube.resources import (
     WATCHED,
     Resource,
 )
-from summit_watcher.normalize import (
-    data_volume_facts,
-    instancetype_facts,
-    join_migration,
-    join_vm,
-    migration_facts,
-    vm_facts,
-    vmi_facts,
-)
+from summit_watcher.normalize.datavolume import data_volume_facts
+from summit_watcher.normalize.instance import vmi_facts
+from summit_watcher.normalize.instancetype import instancetype_facts
+from summit_watcher.normalize.migration import join_migration, migration_facts
+from summit_watcher.normalize.virtualmachine import vm_facts
+from summit_watcher.normalize.vm import join_vm
 
 CLUSTER, DATACENTER = ClusterName("vulcan"), DatacenterId("dc-solna")
 

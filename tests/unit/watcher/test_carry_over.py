@@ -14,7 +14,10 @@ from summit_watcher.inventory.published import VM_CODEC
 from summit_watcher.kube.manifests.instance import VirtualMachineInstance
 from summit_watcher.kube.manifests.instancetype import Instancetype
 from summit_watcher.kube.manifests.virtualmachine import VirtualMachine
-from summit_watcher.normalize import instancetype_facts, join_vm, vm_facts, vmi_facts
+from summit_watcher.normalize.instance import vmi_facts
+from summit_watcher.normalize.instancetype import instancetype_facts
+from summit_watcher.normalize.virtualmachine import vm_facts
+from summit_watcher.normalize.vm import join_vm
 
 Json = dict[str, Any]
 

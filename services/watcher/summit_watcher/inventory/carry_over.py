@@ -8,7 +8,7 @@ ran. A question without an answer changes nothing.
 from summit_models.migration import Migration
 from summit_models.vm import Vm, VmStatus
 from summit_watcher.inventory.published import MIGRATION_CODEC, VM_CODEC
-from summit_watcher.normalize import VmiFacts
+from summit_watcher.normalize.instance import VmiFacts
 
 _NEVER_MIGRATED = b'"_lastMigratedAt":null'
 

@@ -23,20 +23,12 @@ from summit_watcher.kube.resources import (
     Resource,
 )
 from summit_watcher.listwatch.events import Apply, Bookmark, Delete, Init, InitApply, InitDone, ListWatchEvent
-from summit_watcher.normalize import (
-    DataVolumeFacts,
-    InstancetypeFacts,
-    InstancetypeKey,
-    MigrationFacts,
-    VmFacts,
-    VmiFacts,
-    data_volume_facts,
-    instancetype_facts,
-    migration_facts,
-    number_of,
-    vm_facts,
-    vmi_facts,
-)
+from summit_watcher.normalize.datavolume import DataVolumeFacts, data_volume_facts
+from summit_watcher.normalize.facts import number_of
+from summit_watcher.normalize.instance import VmiFacts, vmi_facts
+from summit_watcher.normalize.instancetype import InstancetypeFacts, InstancetypeKey, instancetype_facts
+from summit_watcher.normalize.migration import MigrationFacts, migration_facts
+from summit_watcher.normalize.virtualmachine import VmFacts, vm_facts
 
 Name = tuple[str, str]
 """Namespace and name."""

@@ -28,7 +28,8 @@ from summit_watcher.kube.resources import (
     VIRTUAL_MACHINES,
     Resource,
 )
-from summit_watcher.normalize import ended_migration, join_migration, join_vm
+from summit_watcher.normalize.migration import ended_migration, join_migration
+from summit_watcher.normalize.vm import join_vm
 
 Model = Vm | Migration
 ModelT = TypeVar("ModelT", bound=Model)

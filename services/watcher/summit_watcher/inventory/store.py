@@ -7,7 +7,7 @@ Each method answers what it has changed.
 from typing import Generic, NamedTuple, TypeVar
 
 from summit_models.contract import Uid
-from summit_watcher.normalize import Facts
+from summit_watcher.normalize.facts import Facts
 
 FactsT = TypeVar("FactsT", bound=Facts)
 

@@ -22,7 +22,7 @@ from summit_runtime.nats import heartbeats
 from summit_runtime.nats.fair_queue import ClusterQueue
 from summit_watcher.listwatch.state import Listing, ListReason
 from summit_watcher.log.epoch import Epoch
-from summit_watcher.normalize import number_of
+from summit_watcher.normalize.facts import number_of
 
 
 class Start(NamedTuple):
