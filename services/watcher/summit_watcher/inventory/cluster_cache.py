@@ -138,8 +138,8 @@ class ClusterCache:
     def take_touched(self, resource: Resource[Any]) -> dict[Uid, None]:
         """The VMs or migrations that may have changed since the last call; some may be gone."""
         if resource is VIRTUAL_MACHINES and self._touched_instancetypes:
-            self._touch(resource, self._vms_with(self._touched_instancetypes))
-            self._touched_instancetypes = set()
+            keys, self._touched_instancetypes = self._touched_instancetypes, set()
+            self._touch(resource, (uid for uid, vm in self.vms.items.items() if vm.instancetype_key in keys))
         return self._touched.pop(resource.plural, {})
 
     def take_end(self, uid: Uid) -> End | None:
@@ -153,9 +153,6 @@ class ClusterCache:
 
     def _touch(self, resource: Resource[Any], uids: Iterable[Uid]) -> None:
         self._touched[resource.plural].update(dict.fromkeys(uids))
-
-    def _vms_with(self, instancetypes: set[InstancetypeKey]) -> list[Uid]:
-        return [uid for uid, vm in self.vms.items.items() if vm.instancetype_key in instancetypes]
 
     def _vm_changed(self, change: Change[VmFacts]) -> None:
         if _is_only_newer(change):
@@ -183,9 +180,7 @@ class ClusterCache:
             self._waiting_for[name].add(change.uid)
 
     def _vmi_changed(self, change: Change[VmiFacts]) -> None:
-        facts = change.facts or change.before
-        if facts is None:
-            return
+        facts = change.latest
         if change.before and change.facts and change.before.owner_uid != change.facts.owner_uid:
             self._leave_owner(change.before)
         owner = Uid(facts.owner_uid) if facts.owner_uid else None
@@ -222,9 +217,7 @@ class ClusterCache:
 
     def _migration_changed(self, change: Change[MigrationFacts]) -> None:
         self._touch(MIGRATIONS, [change.uid])
-        facts = change.facts or change.before
-        if facts is None:
-            return
+        facts = change.latest
         of = facts.namespace, facts.vmi_name
         if change.facts is not None:
             self._migrations_of[of].add(change.uid)
@@ -235,9 +228,7 @@ class ClusterCache:
             del self._migrations_of[of]
 
     def _instancetype_changed(self, change: Change[InstancetypeFacts]) -> None:
-        facts = change.facts or change.before
-        if facts is None:
-            return
+        facts = change.latest
         self._touched_instancetypes.add(facts.key)
         if change.facts:
             self._instancetype_by_key[facts.key] = change.facts
@@ -245,8 +236,8 @@ class ClusterCache:
             self._instancetype_by_key.pop(facts.key, None)
 
     def _data_volume_changed(self, change: Change[DataVolumeFacts]) -> None:
-        facts = change.facts or change.before
-        if facts is None or _is_only_newer(change):
+        facts = change.latest
+        if _is_only_newer(change):
             return
         if change.facts and change.facts.progress:
             self._importing[_name(facts)] = change.facts

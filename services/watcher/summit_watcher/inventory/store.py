@@ -4,7 +4,7 @@ A list replaces the store at `init_done` and not before, so a list that breaks o
 Each method answers what it has changed.
 """
 
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar, cast
 
 from summit_models.contract import Uid
 from summit_watcher.normalize.facts import Facts
@@ -24,6 +24,11 @@ class Change(NamedTuple, Generic[FactsT]):
     """resourceVersion of the change; of a delete found by comparison that of the list."""
     by_comparison: bool = False
     """It was missing from a list: no watch has reported its delete, nor its last state."""
+
+    @property
+    def latest(self) -> FactsT:
+        """The object as it is, or as it was before it was gone: there is always one of the two."""
+        return cast("FactsT", self.facts or self.before)
 
 
 class Store(Generic[FactsT]):
