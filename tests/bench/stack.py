@@ -65,7 +65,8 @@ async def stack(directory: Path, cluster: SimulatedCluster) -> AsyncIterator[Sta
             "DATABASE_URL": database_url,
             "WATCHER_CONFIG": str(config),
         }
-        database = await asyncpg.connect(database_url)
+        # A new partition has no statistics: starting parallel workers would take longer than what is measured.
+        database = await asyncpg.connect(database_url, server_settings={"max_parallel_workers_per_gather": "0"})
         committed = asyncio.Event()
         await database.add_listener(REVISION_CHANNEL, lambda *_: committed.set())
         try:

@@ -25,11 +25,8 @@ from summit_runtime.waiting import end, wait
 
 logger = logging.getLogger("summit.projector")
 
-BUSY_EVENTS = 40
-"""After a batch of so many, the next one may grow for `gather_seconds`.
-
-At 500 events a second a pause and a commit bring about 16. With that as the limit, one stall made all later events wait
-for pauses (median 17 ms instead of 4)."""
+BUSY_EVENTS = 16
+"""After a batch of so many, the next one may grow for `gather_seconds`."""
 DEAD_LETTER_LINES = 5
 """Log lines for the dead letters of a batch. The table `dead_letters` has them all."""
 READY_LAG_EVENTS = 10_000
