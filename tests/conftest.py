@@ -5,6 +5,7 @@ streams are its whole state and it starts in 50 ms.
 """
 
 import logging
+import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -18,6 +19,10 @@ from pydantic import SecretStr
 from summit_projector import migrate
 from summit_standalone.embedded.nats import embedded_nats
 from summit_standalone.embedded.postgres import embedded_postgres
+
+os.environ.setdefault("PGSSLMODE", "disable")
+"""The servers of tests have no TLS. asyncpg asks for it at each connect, and a task that is cancelled in that moment
+leaves an exception that nobody retrieves (asyncpg 0.32, TLSUpgradeProto): it failed whichever test was running."""
 
 
 @pytest.fixture(scope="session")

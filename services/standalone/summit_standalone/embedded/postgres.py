@@ -67,12 +67,9 @@ async def postgres_program(data_dir: Path, port: int) -> Program:
 
 
 def postgres_url(data_dir: Path, port: int) -> str:
-    """Where the server listens, with the password that was made for its database cluster.
-
-    It has no TLS. asyncpg would ask for it at each connect, and logs a traceback when it is cancelled between the two.
-    """
+    """Where the server listens, with the password that was made for its database cluster."""
     password = _password_file(data_dir).read_text().strip()
-    return f"postgresql://{USER}:{password}@{HOST}:{port}/{DATABASE}?sslmode=disable"
+    return f"postgresql://{USER}:{password}@{HOST}:{port}/{DATABASE}"
 
 
 async def _database_cluster(data_dir: Path, user: int | None) -> Path:
