@@ -99,6 +99,7 @@ class Session:
                     tasks.create_task(self._list_watch(resource), name=name)
         finally:
             await self._store_last_positions()
+            gc.unfreeze()  # what this session had frozen would never be freed; the next complete list freezes the rest
 
     async def _list_watch(self, resource: Resource[Any]) -> None:
         """Fill the event queue with what happens to a resource, for ever."""

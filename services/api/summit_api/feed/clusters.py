@@ -33,15 +33,16 @@ class Clusters:
         """The state of each cluster."""
         return [_frame(item, now) for item in self._items(now)]
 
-    def changed(self, entry: Entry, now: datetime, position: Position) -> Frame | None:
+    def changed(self, entry: Entry, now: datetime, position: Position, *, live: bool) -> Frame | None:
         """The present state of the cluster that the entry is about, or its end if the entry retires it.
 
         None for an entry before the end when the tables have the end already: lists no longer show the cluster, and the
-        entry that retires it makes the one message about that.
+        entry that retires it makes the one message about that. `turned` does not repeat what is `live`.
         """
         for item in self._items(now):
             if item.name == entry.key:
-                self._stale[item.name] = item.stale
+                if live:
+                    self._stale[item.name] = item.stale
                 return _frame(item, now, position)
         if entry.data.get("state") != ConnectionState.RETIRED:
             return None

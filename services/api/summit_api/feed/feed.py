@@ -124,7 +124,7 @@ class Feed:
                 raise TooOldError(f"the journal begins after revision {complete_after}")
             if (missed := until - after) > (most := self._limits.replay_revisions):
                 raise TooOldError(f"{missed} events have been missed, and no more than {most} are repeated")
-            return await self._frames(transaction, after, until)
+            return await self._frames(transaction, after, until, live=False)
 
     async def newest(self) -> Position:
         """How far the tables are."""
@@ -149,7 +149,7 @@ class Feed:
                 if transaction.position.era != self.hub.position.era:
                     await self._begin(transaction)
                 now = transaction.revision
-                frames, reached = await self._frames(transaction, self.hub.ring.last, now)
+                frames, reached = await self._frames(transaction, self.hub.ring.last, now, live=True)
             self.hub.publish(frames, reached)
 
     async def _begin(self, transaction: ReadTransaction) -> None:
@@ -165,18 +165,21 @@ class Feed:
         )
 
     async def _frames(
-        self, transaction: ReadTransaction, after: Revision, until: Revision
+        self, transaction: ReadTransaction, after: Revision, until: Revision, *, live: bool
     ) -> tuple[list[Frame], Revision]:
-        """The frames of the next piece, and the revision that it reaches."""
+        """The frames of the next piece, and the revision that it reaches.
+
+        Only what is `live` changes what the feed knows of the clusters: a replay is for one client and may be older.
+        """
         entries = await journal.entries(transaction, after, until=until, limit=PIECE_ENTRIES)
-        if any(entry.collection == "clusters" for entry in entries):
+        if live and any(entry.collection == "clusters" for entry in entries):
             self.clusters.note(await datacenters.clusters(transaction, EVERYTHING))
         moment, era = self._freshness.moment(datetime.now(UTC)), transaction.position.era
-        frames = [self._frame(entry, moment, Position(entry.revision, era)) for entry in entries]
+        frames = [self._frame(entry, moment, Position(entry.revision, era), live=live) for entry in entries]
         reached = entries[-1].revision if len(entries) == PIECE_ENTRIES else until
         return [frame for frame in frames if frame], reached
 
-    def _frame(self, entry: Entry, moment: Moment, position: Position) -> Frame | None:
+    def _frame(self, entry: Entry, moment: Moment, position: Position, *, live: bool) -> Frame | None:
         if entry.collection == "clusters":
-            return self.clusters.changed(entry, moment.now, position)
+            return self.clusters.changed(entry, moment.now, position, live=live)
         return frame_of(entry, moment, position)
