@@ -118,7 +118,9 @@ async def test_a_plugin_may_give_a_client_certificate(cluster: SimulatedCluster,
     )
     async with connect(plugin.kubeconfig) as connection:
         assert await whoami(connection) == "robot"
-        assert [c.subject for c in await connection.certificates() if c.kind == "client"] == ["CN=robot"]
+        assert [c.subject for c in await connection.certificates() if c.kind == "client"] == [
+            "CN=robot,OU=simulator,O=kubernetes"
+        ]
 
 
 async def test_the_end_of_our_credentials_is_known(cluster: SimulatedCluster, plugin: Plugin, tmp_path: Path) -> None:

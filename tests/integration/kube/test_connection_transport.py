@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from cryptography.x509 import load_pem_x509_certificate
 from support.waiting import until
 
 from summit_models.cluster import ConnectionState as State
@@ -71,7 +72,7 @@ REFUSED = [
     pytest.param(AUTHORITY, ["127.0.0.1"], "certificate has expired", "to {until} UTC", id="expired"),
     pytest.param(AUTHORITY, ["api.fra.example", "10.0.0.1"], "IP address mismatch",
                  ", for api.fra.example, 10.0.0.1, ", id="for other names"),
-    pytest.param(ELSEWHERE, ["127.0.0.1"], "was not accepted: self", "issued by CN=elsewhere, ",
+    pytest.param(ELSEWHERE, ["127.0.0.1"], "was not accepted: self", "issued by OU=elsewhere,O=kubernetes, ",
                  id="of an unknown authority"),
 ]  # fmt: skip
 
@@ -86,8 +87,9 @@ async def test_a_refused_certificate_is_described_with_openssls_verdict(
         error = await failure(connect(tmp_path / "kc", f"https://127.0.0.1:{port}"))
     assert classify(error).state is State.TLS_ERROR
     assert verdict in str(error)
-    assert "; it shows CN=kube-apiserver, for " in str(error)
-    assert words.format(until=f"{pair.certificate.not_valid_after_utc:%Y-%m-%d %H:%M}") in str(error)
+    assert "; it shows CN=kube-apiserver,OU=simulator,O=kubernetes, for " in str(error)
+    until_when = load_pem_x509_certificate(pair.certificate_pem).not_valid_after_utc
+    assert words.format(until=f"{until_when:%Y-%m-%d %H:%M}") in str(error)
 
 
 async def test_a_server_that_is_not_trusted_gets_nothing_but_handshakes(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.x509 import load_pem_x509_certificate
 from support.builders import vm
 from support.credential_plugin import Plugin
 from support.waiting import until
@@ -157,9 +158,13 @@ async def test_certificate_trouble_shows_as_a_sentence_and_ends(trouble: Scene) 
     assert authority is not None
     expired = authority.issue_server(["127.0.0.1"], valid_for=timedelta(days=-1))
     elsewhere = authority.issue_server(["api.fra.example"])
+    until_when = load_pem_x509_certificate(expired.certificate_pem).not_valid_after_utc
     for tls, words in (
-        (server_context(authority, expired), f"to {expired.certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"),
-        (server_context(authority, elsewhere), "it shows CN=kube-apiserver, for api.fra.example"),
+        (server_context(authority, expired), f"to {until_when:%Y-%m-%d %H:%M} UTC"),
+        (
+            server_context(authority, elsewhere),
+            "it shows CN=kube-apiserver,OU=simulator,O=kubernetes, for api.fra.example",
+        ),
         (None, "it does not speak TLS"),
     ):
         await cluster.faults.present(tls)
