@@ -25,6 +25,8 @@ class Proxy:
     connections: int = 0
     lose: Literal["it", "answer"] | None = None
     lost: int = 0
+    slow_seconds: float = 0.0
+    """How long each part of an answer takes."""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -45,6 +47,7 @@ class Proxy:
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(65536):
+                await asyncio.sleep(self.slow_seconds)
                 if not self.swallows:
                     writer.write(data)
                     await writer.drain()

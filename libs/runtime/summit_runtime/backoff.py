@@ -1,7 +1,7 @@
-"""Waiting longer after each failure: client-go's numbers, 0.8 s doubling to 30 s, each sleep in [d, 2d).
+"""Waiting longer after each failure: 0.8 s doubling to 15 s, each sleep in [d, 2d), so from 0.8 s to 30 s.
 
-About 0.2 requests a second against a sick server, and no two watchers in step.
-Source: client-go tools/cache/reflector.go, defaultBackoffInit … defaultBackoffReset.
+About 0.3 requests a second of six list-watches against a sick server, and no two in step. Source: client-go
+tools/cache/reflector.go, defaultBackoffInit … defaultBackoffReset; there 30 s is the longest delay before the jitter.
 """
 
 import random
@@ -20,6 +20,7 @@ class Backoff:
 
     initial_seconds: float = INITIAL_SECONDS
     max_seconds: float = MAX_SECONDS
+    """No sleep is longer, unless the server asks for it."""
     clock: Callable[[], float] = time.monotonic
     attempt: int = 0
     _delay: float = field(default=0.0, init=False)
@@ -32,7 +33,7 @@ class Backoff:
             self.reset()
         self._last = now
         self.attempt += 1
-        self._delay = min(self._delay * 2, self.max_seconds) if self._delay else self.initial_seconds
+        self._delay = min(self._delay * 2 or self.initial_seconds, self.max_seconds / 2)
         jittered = self._delay * (1 + random.random())  # noqa: S311  jitter, not a secret
         return max(jittered, at_least)
 

@@ -12,12 +12,31 @@ the files *before* you read them, and no later change is missed::
 
 import asyncio
 import contextlib
+import errno
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
 from summit_runtime.own_thread import OwnThread
+
+MOST_BYTES = 16 * 1024 * 1024
+"""A kubeconfig of a thousand contexts has 6 MB. `/dev/zero` never ends, and a disk image is a mistake."""
+
+
+def read_limited(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
+    """Read a file that a person has named.
+
+    Raises OSError, also when the file is larger, and ValueError for a name that no file can have.
+    """
+    with path.open("rb", buffering=0) as file:
+        content = bytearray()
+        while part := file.read(most_bytes + 1 - len(content)):
+            content += part
+            if len(content) > most_bytes:
+                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+    return bytes(content)
 
 
 @dataclass(frozen=True)
@@ -78,6 +97,6 @@ def _digests(paths: Iterable[Path]) -> Digests:
 
 def _digest(path: Path) -> bytes | None:
     try:
-        return blake2b(path.read_bytes()).digest()
+        return blake2b(read_limited(path)).digest()
     except (OSError, ValueError):  # ValueError: a null byte in the name
         return None

@@ -58,6 +58,7 @@ class _Watcher:
                 tasks,
                 lambda cluster: ClusterWatcher(cluster, self.client, self.publisher, activity, self.times),
                 lambda cluster: retire(self.client, self.publisher, cluster.datacenter, cluster.name),
+                self.times,
             )
             checks["nats"] = lambda: None if self.client.is_connected else "not connected"
             checks["clusters"] = supervisor.untried

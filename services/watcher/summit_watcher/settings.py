@@ -39,7 +39,7 @@ class WatcherSettings(ProcessSettings):
 
 
 class Retry(NamedTuple):
-    """First and longest delay; doubled from one to the other, each sleep up to twice the delay (see Backoff)."""
+    """Shortest and longest pause between two attempts (see Backoff)."""
 
     initial_seconds: float
     max_seconds: float
@@ -123,6 +123,9 @@ class WatcherTimes:
     """How often the positions are noted up to which the log is complete."""
     last_checkpoint_seconds: float = 1.0
     """How long the end of a session waits for its last events to be stored; the next session finds the others."""
+    end_seconds: float = 2.0
+    """How soon a cluster's task that does not end is cancelled again. Above the time for its last positions, and below
+    the 3.5 s that a process has to stop."""
     observed_after: timedelta = timedelta(seconds=MAX_AGE_SECONDS / 3)
     """A state that the log has not repeated for so long is published again, well before it ages out."""
     observed_check_seconds: float = 3600.0

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from summit_models.contract import ClusterName
 from summit_runtime.backoff import Backoff
+from summit_runtime.condition import Condition
 from summit_runtime.own_thread import OwnThread
 from summit_runtime.process import supervised
 from summit_runtime.waiting import end
 from summit_runtime.watched_files import WatchedFiles
 from summit_watcher import metrics
 from summit_watcher.cluster import ClusterWatcher
-from summit_watcher.config.datacenters import ClusterConfig, Configuration, DatacenterConfig, load
+from summit_watcher.config.datacenters import ClusterConfig, Configuration, DatacenterConfig, Mistake, load
 from summit_watcher.settings import WatcherTimes
 
 logger = logging.getLogger("summit.watcher")
@@ -24,25 +25,45 @@ async def configurations(path: Path, times: WatcherTimes) -> AsyncGenerator[Conf
     """The configuration in a file, and each later one that can be used, for ever.
 
     A changed file that cannot be read or declares nothing is logged and skipped: half a saved file must not stop
-    all watchers.
+    all watchers. It is read in a thread, because its file system may be away.
     """
     thread = OwnThread("datacenters.yaml")
     files = WatchedFiles(thread, times.files)
     try:
-        files.note(path)
-        yield load(path)
+        yield await _read(path, files, thread, times)
         while True:
             await files.changed()
-            files.note(path)
-            configuration = load(path)
+            configuration = await _read(path, files, thread, times)
             if configuration.datacenters:
                 logger.info("%s has changed", path)
                 yield configuration
             else:
-                for mistake in configuration.mistakes:
+                for mistake in configuration.mistakes or (_nothing(path),):
                     logger.error("%s; the former configuration stays in use", mistake)
     finally:
         thread.end()
+
+
+def _nothing(path: Path) -> Mistake:
+    return Mistake(path, 0, "it declares no datacenter, and a watcher that starts with it watches nothing")
+
+
+async def _read(path: Path, files: WatchedFiles, thread: OwnThread, times: WatcherTimes) -> Configuration:
+    """Read the file, however long its file system is away."""
+    hanging = Condition(logger)
+
+    def read() -> Configuration:
+        files.note(path)
+        return load(path)
+
+    while True:
+        try:
+            configuration = await thread.run(read, times.credentials_seconds)
+        except TimeoutError:
+            hanging.holds("%s cannot be read within %g s: no change of it is used", path, times.credentials_seconds)
+        else:
+            hanging.ends("%s can be read again", path)
+            return configuration
 
 
 def chosen(configuration: Configuration, wanted: frozenset[str]) -> Sequence[DatacenterConfig]:
@@ -61,6 +82,7 @@ class Supervisor:
     tasks: asyncio.TaskGroup
     make_watcher: Callable[[ClusterConfig], ClusterWatcher]
     retire: Callable[[ClusterConfig], Awaitable[object]]
+    times: WatcherTimes
     _running: dict[ClusterName, tuple[ClusterConfig, ClusterWatcher, asyncio.Task[None]]] = field(default_factory=dict)
     _started: bool = False
 
@@ -99,6 +121,7 @@ class Supervisor:
         await self._end(list(self._running))
 
     async def _end(self, names: Sequence[ClusterName]) -> None:
-        await asyncio.gather(*(end(self._running.pop(name)[2]) for name in names))
+        ending = [self._running.pop(name)[2] for name in names]
+        await asyncio.gather(*(end(task, again_seconds=self.times.end_seconds) for task in ending))
         for name in names:
             metrics.forget_cluster(name)

@@ -91,6 +91,18 @@ async def test_the_health_of_a_cluster_has_its_versions_and_its_objects(trouble:
     assert vms.last_contact is not None
 
 
+@pytest.mark.parametrize("path", ["/version", "/apis/subresources.kubevirt.io/v1/version"])
+async def test_a_version_that_could_not_be_read_is_asked_for_again(
+    tmp_path: Path, nats_url: str, vulcan: SimulatedCluster, path: str
+) -> None:
+    """One failed request leaves no version unknown until the next list, and discards no version that is known."""
+    vulcan.faults.respond(503, path, times=1)
+    async with scene(tmp_path, nats_url, vulcan, vulcan.write_kubeconfig(tmp_path / "vulcan")) as made:
+        await until(lambda: "vulcan" in made.healths.newest and made.healths.newest["vulcan"].kubevirt_version)
+        assert made.healths.newest["vulcan"].server_version
+        assert lists(vulcan) == 1
+
+
 async def test_credentials_that_end_are_renewed_once_for_all_list_watches(
     tmp_path: Path, nats_url: str, vulcan: SimulatedCluster
 ) -> None:

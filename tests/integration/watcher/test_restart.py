@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from support import oracle
 from support.oracle import LoggedEvent
+from support.tcp_proxy import tcp_proxy
 from support.waiting import until
 from support.watched import Healths, Log, configure, observing, watching
 
 from summit_simulator.cluster import SimulatedCluster
+from summit_watcher.settings import WatcherTimes
 
 VMS = "virtualmachines"
 
@@ -133,3 +135,16 @@ async def test_changes_before_the_oldest_state_of_the_server_are_found_by_compar
         ]
         assert published.index(("prod/again", "deleted", True)) < published.index(("prod/again", "created", False))
         assert passing["metadata"]["uid"] not in verbs_by_uid(vm_events(log))
+
+
+async def test_a_watcher_that_stops_stores_its_last_positions_though_nats_answers_slowly(
+    nats_url: str, cluster: SimulatedCluster, config: Path
+) -> None:
+    """It takes the second that it has: the next watcher then continues there."""
+    only_at_the_end = WatcherTimes(checkpoint_seconds=600, heartbeat_seconds=600)
+    async with tcp_proxy(nats_url) as proxy, observing(nats_url) as (log, healths):
+        async with watching(proxy.url, config, only_at_the_end):
+            await log.agrees(cluster)
+            assert healths.position(cluster.name, VMS) is None
+            proxy.slow_seconds = 0.5
+        await stored(healths, cluster)

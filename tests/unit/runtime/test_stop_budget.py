@@ -3,6 +3,7 @@
 import summit_api.http.server
 import summit_projector.settings
 import summit_watcher.settings
+from summit_runtime.process import GRACE_SECONDS
 from summit_standalone import serve
 from summit_standalone.backend import STOP_SECONDS
 
@@ -25,3 +26,9 @@ def test_all_stop_within_ten_seconds_though_each_uses_its_time() -> None:
     together = max(STOP_SECONDS["watcher"], STOP_SECONDS["api"])
     slowest = together + STOP_SECONDS["projector"] + SERVERS_SECONDS + STOP_SECONDS["simulator"]
     assert slowest <= serve.STOP_SECONDS < 10
+
+
+def test_a_session_has_the_time_to_store_its_last_positions() -> None:
+    """Its task is cancelled again only after that, and still within the time that its process has."""
+    times = summit_watcher.settings.TIMES
+    assert times.last_checkpoint_seconds < times.end_seconds < GRACE_SECONDS

@@ -61,3 +61,26 @@ async def test_a_task_that_loses_a_cancellation_ends_all_the_same() -> None:
     async with asyncio.timeout(5):
         await end(task)
     assert (lost.is_set(), task.cancelled()) == (True, True)
+
+
+async def test_a_task_that_works_when_it_ends_has_the_time_that_it_needs() -> None:
+    """A session stores its last positions then; a second cancellation would end that too."""
+    began, goes_on, stored = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def stores_at_its_end() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            began.set()
+            await goes_on.wait()
+            stored.set()
+
+    task = asyncio.create_task(stores_at_its_end())
+    await asyncio.sleep(0)
+    ending = asyncio.create_task(end(task, again_seconds=60))
+    await began.wait()
+    assert not await wait(stored, 0.3)
+    goes_on.set()
+    async with asyncio.timeout(5):
+        await ending
+    assert (stored.is_set(), task.cancelled()) == (True, True)

@@ -9,7 +9,7 @@ from typing import TypeVar
 import pytest
 
 from summit_runtime.own_thread import OwnThread
-from summit_runtime.watched_files import FileTimes, WatchedFiles
+from summit_runtime.watched_files import FileTimes, WatchedFiles, read_limited
 
 EAGER = FileTimes(look_seconds=0.01, settle_seconds=0.01, read_seconds=0.05)
 
@@ -131,3 +131,14 @@ async def test_a_file_that_hangs_is_no_change_and_does_not_hold_up_the_process(
     os.close(writer)
     async with asyncio.timeout(5):
         await files.changed()
+
+
+def test_a_file_without_an_end_is_one_that_cannot_be_read(files: WatchedFiles, tmp_path: Path) -> None:
+    """/dev/zero as a kubeconfig would take all memory."""
+    path = tmp_path / "file"
+    path.symlink_to("/dev/zero")
+    files.note(path)
+    path.unlink()
+    assert not files.has_changed()
+    with pytest.raises(OSError, match="File too large"):
+        read_limited(Path("/dev/zero"))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from summit_models.contract import ClusterName, DatacenterId
+from summit_runtime.watched_files import read_limited
 from summit_watcher.config.entries import (
     EXAMPLE,
     ClusterEntry,
@@ -73,7 +74,7 @@ class Configuration:
 def load(path: Path) -> Configuration:
     """Read the file. Never raises: `datacenters` has what is right, `mistakes` what is wrong."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_limited(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         return Configuration(mistakes=(Mistake(path, line, "this is not UTF-8: save the file as UTF-8 text"),))

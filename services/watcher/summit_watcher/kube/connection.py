@@ -87,7 +87,9 @@ class ClusterConnection:
         """KubeVirt's version, for example "v1.8.0"; None where there is none, or we may not ask."""
         try:
             version = (await self.get_object("/apis/subresources.kubevirt.io/v1/version")).get("gitVersion")
-        except StatusError:
+        except StatusError as error:
+            if error.code not in (403, 404):
+                raise
             return None
         return version if isinstance(version, str) else None
 

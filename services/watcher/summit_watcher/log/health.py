@@ -14,6 +14,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from summit_models.cluster import ClusterHealth, ConnectionState, Heartbeat, ResourceHealth
+from summit_runtime.backoff import Backoff
 from summit_runtime.nats import heartbeats
 from summit_runtime.nats.append import NotStoredError
 from summit_runtime.waiting import wait
@@ -64,8 +65,8 @@ class HealthReporter:
 
     def __post_init__(self) -> None:
         self._state, self._since = ConnectionState.STARTING, datetime.now(UTC)
-        self._versions: tuple[str, str | None] | None = None
-        """Of the API server and of KubeVirt."""
+        self._server_version: str | None = None
+        self._kubevirt_version: str | None = None
 
     def read(self) -> ClusterHealth:
         """The health now."""
@@ -73,16 +74,15 @@ class HealthReporter:
         state, reason = overall(resources, self.connection.trouble)
         if state is not self._state:
             self._state, self._since = state, datetime.now(UTC)
-        server_version, kubevirt_version = self._versions or (None, None)
         health = ClusterHealth(
             name=self.events.epoch.cluster,
             datacenter=self.events.epoch.datacenter,
             state=state,
             since=self._since,
             reason=reason,
-            server_version=server_version,
+            server_version=self._server_version,
             identity=self.identity.known,
-            kubevirt_version=kubevirt_version,
+            kubevirt_version=self._kubevirt_version,
             credentials_expire_at=self.connection.credentials_expire_at,
             waiting_events=self.queue.waiting + self.checkpoint.waiting,
             # Of the VMs alone: a cluster that only reports its instances reports nothing new of its VMs.
@@ -131,20 +131,28 @@ class HealthReporter:
     async def follow_versions(self) -> None:
         """Ask for the versions each time that a list-watch works again, for ever: there may have been an upgrade."""
         asked: set[tuple[str, datetime]] = set()
+        backoff = Backoff(*self.times.retry)
         while True:
             changed = self.status.changed
             synced = {(s.resource.plural, s.since) for s in self.status if s.state is ConnectionState.SYNCED}
-            if synced - asked:
-                await self._ask_versions()
+            if synced - asked and not await self._ask_versions():
+                await asyncio.sleep(backoff.next_seconds())
+                continue
             asked = synced
+            backoff.reset()
             await changed.wait()
 
-    async def _ask_versions(self) -> None:
+    async def _ask_versions(self) -> bool:
+        """Note the versions as far as they are answered; return whether both were."""
+        before = self._server_version, self._kubevirt_version
+        answered = False
         with contextlib.suppress(WatcherError):
-            versions = await self.connection.server_version(), await self.connection.kubevirt_version()
-            if versions != self._versions:
-                self._versions = versions
-                self.status.notify()
+            self._server_version = await self.connection.server_version()
+            self._kubevirt_version = await self.connection.kubevirt_version()
+            answered = True
+        if (self._server_version, self._kubevirt_version) != before:
+            self.status.notify()
+        return answered
 
     async def beat(self, client: Client) -> None:
         """Write a heartbeat."""
