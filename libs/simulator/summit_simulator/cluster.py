@@ -159,27 +159,22 @@ class SimulatedCluster:
         run_strategy: str = "Halted",
         labels: Mapping[str, str] | None = None,
         disks: Sequence[str] = ("20Gi",),
-        claims: Mapping[str, str] | None = None,
         os: str = "fedora",
-        vlan: str | None = None,
     ) -> Manifest:
-        """Create a VM, and its namespace and claims (name → size) where they are missing.
+        """Create a VM, and its namespace where that is missing.
 
         `disks` are sizes of DataVolumes. The VM is provisioned and started by the controller if its
         run strategy says so, as time passes.
         """
         self.objects.ensure_namespace(namespace)
-        for claim, size in (claims or {}).items():
-            infrastructure.create_claim(self.objects, namespace, claim, size)
         manifest = virtual_machine(
             name,
             namespace,
             size=Size(cores, memory, instancetype),
-            disks=Disks(disks, tuple(claims or ())),
+            disks=Disks(disks),
             run_strategy=run_strategy,
             labels=labels,
             os=os,
-            vlan=vlan,
         )
         self.objects.create(VIRTUALMACHINES, manifest)
         return self.objects.read(VIRTUALMACHINES, namespace, name)

@@ -146,9 +146,9 @@ class Faults:
             else:
                 stream.end()
 
-    def send_bookmarks(self, resource: str | None = None) -> None:
+    def send_bookmarks(self) -> None:
         """Send a bookmark into every watch that allows them, now."""
-        for stream in self._streams_of(resource):
+        for stream in self.streams:
             stream.send_bookmark()
 
     def send_error(self, code: int = 500, message: str = "injected", resource: str | None = None) -> None:
@@ -159,9 +159,9 @@ class Faults:
         """A line that cannot be read; the stream goes on after it."""
         self._inject(resource, Injection(line))
 
-    def send_truncated(self, resource: str | None = None, *, line: bytes = GARBAGE, abort: bool = False) -> None:
+    def send_truncated(self, resource: str | None = None, *, abort: bool = False) -> None:
         """Half a line, then the end of the stream: a clean one, or a reset."""
-        self._inject(resource, Injection(line[: len(line) // 2], "abort" if abort else "end"))
+        self._inject(resource, Injection(GARBAGE[: len(GARBAGE) // 2], "abort" if abort else "end"))
 
     def _inject(self, resource: str | None, injection: Injection) -> None:
         for stream in self._streams_of(resource):

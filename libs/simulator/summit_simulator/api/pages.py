@@ -68,7 +68,7 @@ def _snapshot(store: Store, resource: Resource, query: Mapping[str, str]) -> tup
     try:
         return None, revision, store.records_at(resource, revision)
     except Compacted:
-        raise status.expired_list() from None
+        raise StatusError(410, "The resourceVersion for the provided list is too old.") from None
 
 
 def render(resource: Resource, page: Page) -> bytes:

@@ -139,7 +139,9 @@ class ApiServer:
                 written = writes.update(self.objects, resource, info, body, manager)
             case "patch":
                 if request.content_type != writes.MERGE_PATCH:
-                    raise status.unsupported_patch(writes.MERGE_PATCH)
+                    # Custom resources have no merge keys for a strategic merge patch; no other format is simulated.
+                    text = "the body of the request was in an unknown format - accepted media types include"
+                    raise StatusError(415, f"{text}: {writes.MERGE_PATCH}")
                 written = writes.patch(self.objects, resource, info, body, manager)
             case "delete":
                 written = writes.delete(self.objects, resource, info, body)

@@ -12,7 +12,6 @@ from typing import Literal, NamedTuple
 from aiohttp import web
 
 from summit_simulator.api.list_options import WatchOptions
-from summit_simulator.objects import status
 from summit_simulator.objects.manifest import Manifest, encode
 from summit_simulator.objects.resources import Resource
 from summit_simulator.objects.status import StatusError
@@ -126,8 +125,8 @@ class WatchStream:
         try:
             events = self._store.events_after(self.resource, self._cursor)
         except Compacted:
-            error = status.expired_watch(self._cursor, self._store.oldest_of(self.resource))
-            await response.write(error_line(error))
+            oldest = self._store.oldest_of(self.resource)
+            await response.write(error_line(StatusError(410, f"too old resource version: {self._cursor} ({oldest})")))
             self._ending = "end"
             return
         self._cursor = max(self._cursor, self._store.revision)

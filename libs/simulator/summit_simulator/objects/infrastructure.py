@@ -1,9 +1,9 @@
-"""Everything in a cluster before the first VM: namespaces, nodes, the KubeVirt resource, instancetypes."""
+"""Everything in a cluster before the first VM: namespaces, nodes, instancetypes."""
 
 from summit_simulator.objects import instancetypes
 from summit_simulator.objects.manifest import Manifest, metadata
 from summit_simulator.objects.objects import Objects
-from summit_simulator.objects.resources import CLAIMS, KUBEVIRTS, NAMESPACES, NODES
+from summit_simulator.objects.resources import CLAIMS, NAMESPACES, NODES
 from summit_simulator.objects.store import Store
 
 KUBERNETES_VERSION = "v1.34.2"
@@ -18,7 +18,6 @@ def install(objects: Objects, *, cluster: str) -> None:
         objects.ensure_namespace(namespace)
     for number in range(1, NODE_COUNT + 1):
         objects.create(NODES, _node(f"worker-{number:02}.{cluster}.example.com"), manager="kubelet", part="all")
-    objects.create(KUBEVIRTS, _kubevirt(), manager="virt-operator", part="all")
     instancetypes.install(objects)
 
 
@@ -45,15 +44,3 @@ def _node(name: str) -> Manifest:
     info = {"kubeletVersion": KUBERNETES_VERSION, "architecture": "amd64", "operatingSystem": "linux"}
     status = {"capacity": capacity, "allocatable": capacity, "conditions": [ready], "nodeInfo": info}
     return {"metadata": {"name": name, "labels": labels}, "spec": {}, "status": status}
-
-
-def _kubevirt() -> Manifest:
-    status = {
-        "phase": "Deployed",
-        "observedKubeVirtVersion": KUBEVIRT_VERSION,
-        "operatorVersion": KUBEVIRT_VERSION,
-        "targetKubeVirtVersion": KUBEVIRT_VERSION,
-        "conditions": [{"type": "Available", "status": "True", "reason": "AllComponentsReady"}],
-    }
-    spec = {"configuration": {"developerConfiguration": {"featureGates": []}}, "infra": {"replicas": 2}}
-    return {"metadata": {"name": "kubevirt", "namespace": "kubevirt"}, "spec": spec, "status": status}

@@ -49,7 +49,6 @@ MIGRATIONS = Resource(
     short_names=("vmim", "vmims"),
     has_status=True,
 )
-KUBEVIRTS = Resource("kubevirt.io", "v1", "kubevirts", "KubeVirt", short_names=("kv", "kvs"), has_status=True)
 INSTANCETYPES = Resource(
     "instancetype.kubevirt.io",
     "v1beta1",
@@ -79,7 +78,6 @@ RESOURCES = (
     VIRTUALMACHINES,
     VIRTUALMACHINEINSTANCES,
     MIGRATIONS,
-    KUBEVIRTS,
     INSTANCETYPES,
     CLUSTER_INSTANCETYPES,
     DATA_VOLUMES,

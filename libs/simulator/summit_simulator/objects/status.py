@@ -109,16 +109,6 @@ def unauthorized() -> StatusError:
     return StatusError(401, "Unauthorized")
 
 
-def expired_watch(revision: int, oldest: int) -> StatusError:
-    """410 for a watch from a compacted resourceVersion, as an ERROR event inside HTTP 200."""
-    return StatusError(410, f"too old resource version: {revision} ({oldest})")
-
-
-def expired_list() -> StatusError:
-    """410 for a list at an exact resourceVersion that is gone."""
-    return StatusError(410, "The resourceVersion for the provided list is too old.")
-
-
 def expired_continue(inconsistent_token: str) -> StatusError:
     """410 for a continue token whose snapshot is gone, with the inconsistent token that no client should use."""
     message = (
@@ -138,9 +128,7 @@ def too_large(revision: int, current: int) -> StatusError:
     return StatusError(504, message, details={"causes": [cause]}, retry_after=1)
 
 
-def invalid(
-    kind: str, group: str, name: str, causes: Sequence[tuple[str, str, str]], *, code: int = 422
-) -> StatusError:
+def invalid(kind: str, group: str, name: str, causes: Sequence[tuple[str, str, str]]) -> StatusError:
     """422; each cause is (field, reason, message)."""
     listed = [{"reason": why, "message": message, "field": path} for path, why, message in causes]
     errors = [f"{path}: {message}" for path, _, message in causes]
@@ -148,14 +136,7 @@ def invalid(
     subject = f"{kind}.{group}" if group else kind
     details: Manifest = {"name": name, "group": group, "kind": kind, "causes": listed}
     details = {field: value for field, value in details.items() if value}
-    return StatusError(code, f'{subject} "{name}" is invalid: {text}', reason="Invalid", details=details)
-
-
-def unsupported_patch(accepted: str) -> StatusError:
-    """415: custom resources have no merge keys for a strategic merge patch, and no other format is simulated."""
-    return StatusError(
-        415, f"the body of the request was in an unknown format - accepted media types include: {accepted}"
-    )
+    return StatusError(422, f'{subject} "{name}" is invalid: {text}', reason="Invalid", details=details)
 
 
 def denied(webhook: str, why: str, *, code: int = 400) -> StatusError:
