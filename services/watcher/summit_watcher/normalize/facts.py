@@ -7,6 +7,7 @@ strings, figures and keys are one object.
 import sys
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 
@@ -53,6 +54,18 @@ length, since the cache keeps the value as it came; not for names and uids, whic
 def _made_fit(value: str, longest: int) -> str | None:
     fit = "".join(c if c.isprintable() else " " for c in value[:longest]).strip()
     return sys.intern(fit) or None
+
+
+def head_of(metadata: Metadata) -> dict[str, Any]:
+    """The fields of `Facts` that come from the metadata of an object."""
+    return {
+        "uid": text(metadata.uid) or "",
+        "namespace": shared_text(metadata.namespace) or "",
+        "name": name_of(metadata),
+        "resource_version": version_of(metadata),
+        "created_at": timestamp(metadata.creation_timestamp),
+        "deleting": metadata.deletion_timestamp is not None,
+    }
 
 
 def name_of(metadata: Metadata) -> str:

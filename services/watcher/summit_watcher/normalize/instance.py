@@ -12,12 +12,11 @@ from summit_watcher.normalize.facts import (
     NO_LABELS,
     Facts,
     conditions_of,
+    head_of,
     labels_of,
-    name_of,
     shared_text,
     text,
     timestamp,
-    version_of,
 )
 from summit_watcher.normalize.guest import (
     declared_os,
@@ -118,12 +117,7 @@ def vmi_facts(vmi: VirtualMachineInstance) -> VmiFacts:
     preference = (annotations.cluster_preference or annotations.preference) if annotations else None
     instancetype = (annotations.cluster_instancetype or annotations.instancetype) if annotations else None
     return VmiFacts(
-        uid=text(metadata.uid) or "",
-        namespace=shared_text(metadata.namespace) or "",
-        name=name_of(metadata),
-        resource_version=version_of(metadata),
-        created_at=timestamp(metadata.creation_timestamp),
-        deleting=metadata.deletion_timestamp is not None,
+        **head_of(metadata),
         owner_uid=owner,
         labels=NO_LABELS if owner else labels_of(metadata),
         phase=shared_text(status.phase),

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from summit_watcher.kube.manifests.instancetype import Instancetype
-from summit_watcher.normalize.facts import Facts, name_of, text, timestamp, version_of
+from summit_watcher.normalize.facts import Facts, head_of, text
 from summit_watcher.normalize.guest import MAX_VCPUS
 from summit_watcher.normalize.quantity import Figure, known, measured, shown, unknown
 
@@ -44,12 +44,7 @@ def instancetype_facts(obj: Instancetype) -> InstancetypeFacts:
     """Read an instancetype; `spec.cpu.guest` and `spec.memory.guest` are required by its CRD."""
     metadata, spec = obj.metadata, obj.spec
     return InstancetypeFacts(
-        uid=text(metadata.uid) or "",
-        namespace=text(metadata.namespace) or "",
-        name=name_of(metadata),
-        resource_version=version_of(metadata),
-        created_at=timestamp(metadata.creation_timestamp),
-        deleting=metadata.deletion_timestamp is not None,
+        **head_of(metadata),
         generation=metadata.generation or 0,
         cpu=_vcpus(metadata.name, spec.cpu.guest if spec and spec.cpu else None),
         memory=_memory(metadata.name, spec.memory.guest if spec and spec.memory else None),

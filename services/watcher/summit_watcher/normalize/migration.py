@@ -9,7 +9,7 @@ from datetime import datetime
 from summit_models.contract import ClusterName, DatacenterId, Uid
 from summit_models.migration import Migration, MigrationDirection, PhaseTransition
 from summit_watcher.kube.manifests.migration import MigrationSpec, VirtualMachineInstanceMigration
-from summit_watcher.normalize.facts import Facts, conditions_of, labels_of, name_of, text, timestamp, version_of
+from summit_watcher.normalize.facts import Facts, conditions_of, head_of, labels_of, text, timestamp
 from summit_watcher.normalize.instance import FINAL, MigrationStateFacts, VmiFacts, migration_state_facts
 
 _NOTHING = MigrationStateFacts()
@@ -43,12 +43,7 @@ def migration_facts(vmim: VirtualMachineInstanceMigration) -> MigrationFacts:
     conditions = conditions_of(status.conditions) if status else {}
     transitions = (status.phase_transition_timestamps if status else None) or ()
     return MigrationFacts(
-        uid=text(metadata.uid) or "",
-        namespace=text(metadata.namespace) or "",
-        name=name_of(metadata),
-        resource_version=version_of(metadata),
-        created_at=timestamp(metadata.creation_timestamp),
-        deleting=metadata.deletion_timestamp is not None,
+        **head_of(metadata),
         labels=labels_of(metadata),
         vmi_name=text(spec.vmi_name) or "",
         direction=_direction(spec),

@@ -3,17 +3,7 @@
 from summit_watcher.kube.manifests.guest import Domain
 from summit_watcher.kube.manifests.virtualmachine import InstancetypeMatcher, VirtualMachine, VirtualMachineSpec
 from summit_watcher.normalize.disks import Disk, claims_of, template_disks
-from summit_watcher.normalize.facts import (
-    Facts,
-    conditions_of,
-    labels_of,
-    name_of,
-    shared_text,
-    text,
-    timestamp,
-    unreadable,
-    version_of,
-)
+from summit_watcher.normalize.facts import Facts, conditions_of, head_of, labels_of, shared_text, text, unreadable
 from summit_watcher.normalize.guest import declared_os, firmware_uuid, machine_type, template_memory, template_vcpus
 from summit_watcher.normalize.instancetype import InstancetypeKey, lookup, pin_of
 from summit_watcher.normalize.quantity import Figure, unknown
@@ -67,12 +57,7 @@ def vm_facts(vm: VirtualMachine) -> VmFacts:
     cpu, memory = (missing, missing) if missing else _sizes(vm, domain, has_template=guest is not None)
     annotations = spec.template.metadata.annotations if spec.template and spec.template.metadata else None
     return VmFacts(
-        uid=text(metadata.uid) or "",
-        namespace=namespace,
-        name=name_of(metadata),
-        resource_version=version_of(metadata),
-        created_at=timestamp(metadata.creation_timestamp),
-        deleting=metadata.deletion_timestamp is not None,
+        **head_of(metadata),
         labels=labels_of(metadata),
         printable_status=shared_text(status.printable_status) if status else None,
         status_unreadable=bool(vm.decode_problems) and unreadable(vm.decode_problems, "status.printableStatus"),
