@@ -1,7 +1,7 @@
 """The one codec of the contract: events and states to JSON and back.
 
-Two speeds, one opinion. Pydantic takes 25 µs to decode a VM's event and msgspec takes 6, so structs made from the
-models' fields try first (`structs`). Where a struct refuses, the model decides, and the model alone writes the
+Pydantic takes 25 µs to decode a VM's event and msgspec takes 6, so structs made from the models' fields try first
+(`structs`). Where a struct refuses, the model decides, and the model alone writes the
 sentence with the reason. One known difference is harmless: msgspec rounds a time with more than six decimals, and none
 of our writers makes one.
 """
@@ -103,7 +103,7 @@ def _value(info: FieldInfo, text: msgspec.Raw) -> Any:
     try:
         return _adapter(annotation).validate_json(bytes(text))
     except ValidationError:
-        return _default(info)
+        return default_of(info)
 
 
 _NOTHING = msgspec.Raw(b"")
@@ -120,7 +120,7 @@ _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 def unvalidated(model: Callable[FieldsT, ModelT]) -> Callable[FieldsT, ModelT]:
     """Make models of values that are known to fit, four times as fast; mypy checks the calls as those of the model."""
     class_ = cast("type[ModelT]", model)
-    defaults = {name: _default(info) for name, info in class_.model_fields.items()}
+    defaults = {name: default_of(info) for name, info in class_.model_fields.items()}
     names = set(defaults)
 
     def make(*_: FieldsT.args, **values: FieldsT.kwargs) -> ModelT:
@@ -184,7 +184,8 @@ def _data_of(event: type[Event]) -> Any:
     return event.model_fields["data"].annotation
 
 
-def _default(info: FieldInfo) -> Any:
+def default_of(info: FieldInfo) -> Any:
+    """The default of a field, None where it has none."""
     return None if info.is_required() else info.get_default(call_default_factory=True)
 
 

@@ -5,7 +5,6 @@ Above a hundred changes a minute the lines go to DEBUG, so that a start with ten
 
 import logging
 import time
-from collections.abc import Callable
 
 from summit_models.event import VmEventType
 from summit_watcher.config.datacenters import ClusterConfig
@@ -18,8 +17,7 @@ _LOGGED = frozenset({VmEventType.CREATED, VmEventType.UPDATED, VmEventType.DELET
 
 
 class ActivityLog:
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._minute = -1
         self._lines = 0
 
@@ -38,7 +36,7 @@ class ActivityLog:
             logger.log(level, "VM event: %s for VM %s in cluster %s", what, event.name, cluster.name, extra=context)
 
     def _level(self) -> int:
-        minute = int(self._clock() // 60)
+        minute = int(time.monotonic() // 60)
         if minute != self._minute:
             self._minute, self._lines = minute, 0
         self._lines += 1

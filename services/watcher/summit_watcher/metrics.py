@@ -161,7 +161,7 @@ def watch_end_reason(error: WatcherError | None) -> WatchEndReason:
     match error:
         case None:
             return "eof"
-        case StatusError(code=410) | StatusError(reason="Expired"):
+        case StatusError(has_expired=True):
             return "gone"
         case StatusError(code=429):
             return "throttled"

@@ -15,6 +15,7 @@ from summit_api.query.journal import Entry
 from summit_api.query.position import Position
 from summit_api.render import original
 from summit_api.render.moment import Moment
+from summit_models.codec import default_of
 from summit_models.event import REPETITIONS, MigrationEventType, VmEventType
 from summit_models.vm import Vm
 
@@ -99,7 +100,5 @@ _FRAMES: Mapping[str, Callable[[Entry, Moment, Position], Frame]] = {
     "migrations": _migration,
     "datacenters": _datacenter,
 }
-_VM_MEMBERS = {
-    field.alias or name: None if field.is_required() else field.default for name, field in Vm.model_fields.items()
-}
+_VM_MEMBERS = {field.alias or name: default_of(field) for name, field in Vm.model_fields.items()}
 _DATACENTER_MEMBERS = ("name", "location", "coordinates", "clusters")

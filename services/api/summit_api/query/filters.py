@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field
 from summit_api.query import arguments, search, selector
 from summit_api.query.arguments import Bind
 from summit_api.query.parameters import MAX_VALUES, Parameters, checked
+from summit_models.codec import default_of
 from summit_models.contract import ClusterName, Contract, DatacenterId
 from summit_models.vm import Vm, VmStatus
 
@@ -94,7 +95,7 @@ def is_so(column: str, true: str, false: str, *, model: type[Contract] = Vm) -> 
 def member(column: str, model: type[Contract] = Vm) -> Callable[[Json], Any]:
     """Reads the member that belongs to a column, or its default where the state does not have it."""
     field = model.model_fields[column]
-    name, default = field.alias or column, None if field.is_required() else field.get_default(call_default_factory=True)
+    name, default = field.alias or column, default_of(field)
     return lambda state: state.get(name, default)
 
 

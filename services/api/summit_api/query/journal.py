@@ -17,8 +17,8 @@ ENTRIES = """
 SELECT revision, collection, key, type, time, data::text FROM events
 WHERE revision > $1 AND revision <= $2 AND stream_created_at = $3 ORDER BY revision LIMIT $4
 """
-# The primary key of each partition. An event is applied soon after its time, but not always in the order of times: the
-# hour keeps the gap that dropped months leave below every revision that is given.
+# The primary key of each partition. An event is applied soon after its time, but not always in the order of times. An
+# hour after the dropped months, every entry that was dropped has a lower revision than those that are left.
 _FIRST = """
 SELECT revision FROM events WHERE stream_created_at = $1 AND time >= $2::timestamptz + INTERVAL '1 hour'
 ORDER BY revision LIMIT 1

@@ -96,7 +96,3 @@ def _applied(applied: Mapping[str, Any]) -> list[str]:
     ]
     shown = [render(("APPLIED REVISION", "AT", "DEAD LETTERS"), [row])]
     return shown + ([render(("DEAD LETTER", "SUBJECT", "REASON"), events)] if events else [])
-
-
-def _short(reason: str) -> str:
-    return textwrap.shorten(reason, REASON_LENGTH, placeholder=" …")

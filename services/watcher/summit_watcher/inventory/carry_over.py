@@ -1,8 +1,8 @@
 """Carry-over: what the last published state still knows and the present objects do not show.
 
 An instance shows more than its VirtualMachine: its node, its addresses, the sizes of its claims. When it ends, the
-sizes stay the same. When instances may not be read (403 at the watcher's start), it most likely still runs where it
-ran. A question without an answer changes nothing.
+sizes stay the same. When instances may not be read (403 at the watcher's start), the VM most likely still runs
+where it ran, so what was published of its instance stays.
 """
 
 from summit_models.migration import Migration

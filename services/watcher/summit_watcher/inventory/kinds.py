@@ -148,4 +148,4 @@ MIGRATION_KIND = Kind(
 )
 
 KINDS: tuple[Kind[Any], ...] = (VM_KIND, MIGRATION_KIND)
-"""In the order in which they are published. Nothing is published before the VMs are: all else refers to them."""
+"""In the order in which they are published: VMs first, since migrations refer to them."""

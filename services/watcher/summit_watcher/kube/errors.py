@@ -30,6 +30,8 @@ class WatcherError(Exception):
     """The state that such an error puts a list-watch in."""
     ends_watch: ClassVar[WatchEndReason] = "other"
     """How a watch that it ends is counted."""
+    has_expired: bool = False
+    """The server does not have the resourceVersion any more."""
 
 
 class StatusError(WatcherError):
@@ -47,6 +49,7 @@ class StatusError(WatcherError):
         self.reason = reason
         self.message = message
         self.retry_after_seconds = retry_after_seconds
+        self.has_expired = code == 410 or reason in ("Expired", "Gone")
 
 
 class UndecodableLine(WatcherError):

@@ -10,7 +10,7 @@ from contextlib import aclosing
 from itertools import takewhile
 from typing import Any, cast
 
-from summit_watcher.kube.errors import ErrorEvent, StatusError, StreamingListError, WatcherError
+from summit_watcher.kube.errors import StreamingListError, WatcherError
 from summit_watcher.kube.resources import Page, WatchEvent
 from summit_watcher.kube.transport import Timeouts
 from summit_watcher.listwatch.events import Init, InitApply, InitDone
@@ -21,6 +21,7 @@ from summit_watcher.listwatch.state import (
     Watching,
     after_list,
     after_streaming_list,
+    is_unusable,
     needs_confirmation,
 )
 from summit_watcher.listwatch.watch import Batches, WatchedResource, batches, follow
@@ -90,7 +91,7 @@ async def _streaming_list(watched: WatchedResource, listing: Listing) -> Next:
             async with watched.connection.list_slot:
                 resource_version, rest = await _initial_events(watched, received)
         except WatcherError as error:
-            if isinstance(error, StatusError) and not isinstance(error, ErrorEvent) and error.code in (400, 422):
+            if is_unusable(error):
                 watched.connection.avoid_streaming_lists()
                 return Next(listing)
             return after_streaming_list(listing, error)

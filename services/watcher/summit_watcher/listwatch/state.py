@@ -121,7 +121,7 @@ def after_list(listing: Listing, error: WatcherError) -> Next:
     if listing.at is not None and _is_out_of_reach(error):
         reason = ListReason.EXPIRED if listing.reason is ListReason.RESUMED else listing.reason
         return Next(replace(listing, at=None, reason=reason))
-    if _is_expired(error):
+    if error.has_expired:
         again = replace(listing, reason=ListReason.EXPIRED, expired_pages=listing.expired_pages + 1)
         return Next(again, error if listing.expired_pages else None)
     return Next(listing, error)
@@ -145,7 +145,7 @@ def after_watch(watching: Watching, end: WatchEnd, times: WatcherTimes) -> Next:
             return Next(here, ShortWatch(f"the watch ended after {end.lasted_seconds:.1f} s without an event"))
         case None:
             return Next(_periodic(here) if end.ended_at > here.relist_at else here)
-        case error if _is_expired(error) or _is_unusable(error):
+        case error if error.has_expired or is_unusable(error):
             return _after_expiry(here, error)
         case UndecodableLine() | ErrorEvent():
             return _after_setback(here, end.error)
@@ -187,11 +187,7 @@ def _after_setback(here: Watching, error: WatcherError) -> Next:
     return Next(replace(here, setbacks=here.setbacks + 1), error)
 
 
-def _is_expired(error: WatcherError) -> bool:
-    return isinstance(error, StatusError) and (error.code == 410 or error.reason in ("Expired", "Gone"))
-
-
-def _is_unusable(error: WatcherError) -> bool:
+def is_unusable(error: WatcherError) -> bool:
     """A resourceVersion the server cannot make sense of, or one from its future (another cluster, a restore)."""
     if not isinstance(error, StatusError) or isinstance(error, ErrorEvent):
         return False
@@ -200,4 +196,4 @@ def _is_unusable(error: WatcherError) -> bool:
 
 def _is_out_of_reach(error: WatcherError) -> bool:
     """A past state that the server does not have any more, or not yet: etcd refuses a future revision with a 500."""
-    return _is_expired(error) or _is_unusable(error) or (isinstance(error, StatusError) and error.code == 500)
+    return error.has_expired or is_unusable(error) or (isinstance(error, StatusError) and error.code == 500)

@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import attrgetter
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
@@ -85,7 +86,7 @@ class HealthReporter:
             kubevirt_version=self._kubevirt_version,
             credentials_expire_at=self.connection.credentials_expire_at,
             waiting_events=self.queue.waiting + self.checkpoint.waiting,
-            # Of the VMs alone: a cluster that only reports its instances reports nothing new of its VMs.
+            # The watch of VMs alone counts: while only instances are reported, the VMs may be out of date.
             last_contact=self.status[VIRTUAL_MACHINES].last_contact,
             resources=resources,
         )
@@ -159,15 +160,10 @@ class HealthReporter:
         await heartbeats.write(client, Heartbeat(**dict(self.read()), epoch=self.events.epoch.number))
 
 
+_compared = attrgetter("state", "since", "reason", "server_version", "kubevirt_version", "identity")
+
+
 def _comparable(health: ClusterHealth) -> tuple[object, ...]:
     """The part of the health that leads to an event when it changes; times of contact change every second."""
     resources = [(r.resource, r.state, r.since, r.reason) for r in health.resources]
-    return (
-        health.state,
-        health.since,
-        health.reason,
-        health.server_version,
-        health.kubevirt_version,
-        health.identity,
-        resources,
-    )
+    return *_compared(health), resources

@@ -28,7 +28,7 @@ async def is_silent(client: Client, datacenter: DatacenterId, cluster: ClusterNa
 async def until_silent(client: Client, datacenter: DatacenterId, cluster: ClusterName, times: WatcherTimes) -> None:
     """Wait until no watcher has published anything of the cluster for a while.
 
-    The while is measured by our own clock, as the server's may differ. It begins again when NATS does not answer.
+    Our own clock measures the time, as the server's may differ. The wait begins again when NATS does not answer.
     """
     last: list[int] | None = None
     changed_at = time.monotonic()
