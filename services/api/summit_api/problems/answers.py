@@ -7,6 +7,7 @@ from typing import Any, cast
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 from starlette.types import ExceptionHandler
 
@@ -49,6 +50,7 @@ def install(app: FastAPI) -> None:
         **dict.fromkeys(EXPECTED, _on_expected),
         RequestValidationError: _on_invalid_request,
         HTTPException: _on_http_error,
+        ClientDisconnect: _on_disconnect,
         Exception: _on_unforeseen,
     }
     for error, handler in handlers.items():
@@ -78,6 +80,11 @@ async def _on_http_error(request: Request, error: HTTPException) -> Response:
         case 413:
             return _answer(request, ProblemError(Kind.CONTENT_TOO_LARGE, str(error.detail)))
     return _answer(request, ProblemError(Kind.BAD_REQUEST, str(error.detail)))
+
+
+async def _on_disconnect(request: Request, _: Exception) -> Response:
+    """Nobody reads this answer, but without it each such request would be logged as a failure of the api."""
+    return _answer(request, ProblemError(Kind.BAD_REQUEST, "the connection was closed before the body was complete"))
 
 
 def _methods(request: Request) -> list[str]:
