@@ -115,7 +115,6 @@ class SimulatedCluster:
 
     @property
     def token(self) -> str:
-        """The newest token of the admin."""
         return self.access.token_of("admin")
 
     @property
@@ -205,11 +204,9 @@ class SimulatedCluster:
         self.objects.delete(named(plural), *key(obj))
 
     def vm(self, obj: Object) -> Manifest | None:
-        """The VM of that namespace and name, as it is now."""
         return self.objects.find(VIRTUALMACHINES, *key(obj))
 
     def vmi(self, obj: Object) -> Manifest | None:
-        """The VMI of that namespace and name, as it is now."""
         return self.objects.find(VIRTUALMACHINEINSTANCES, *key(obj))
 
     # Actions: as virtctl would ask for them, then settled
@@ -227,7 +224,6 @@ class SimulatedCluster:
         await self._act("restart", vm)
 
     async def pause(self, vm: Object) -> None:
-        """Pause the VMI of a VM."""
         await self._act("pause", vm)
 
     async def migrate(self, vm: Object) -> Manifest:
@@ -298,7 +294,6 @@ class SimulatedCluster:
         self.store.forget_history()
 
     def backup(self) -> Saved:
-        """Back up etcd."""
         return self.store.save()
 
     def restore(self, backup: Saved) -> None:

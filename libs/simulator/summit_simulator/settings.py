@@ -11,8 +11,6 @@ DEFAULT_VMS = 40
 
 
 class ClusterSetting(NamedTuple):
-    """One cluster to simulate."""
-
     name: str
     vms: int
 

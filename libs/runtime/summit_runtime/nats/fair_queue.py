@@ -30,8 +30,6 @@ class Entry:
 
 
 class ClusterQueue:
-    """The events of one cluster."""
-
     def __init__(self) -> None:
         self._room = asyncio.Semaphore(WINDOW_EVENTS)
         self.waiting: deque[Entry] = deque()

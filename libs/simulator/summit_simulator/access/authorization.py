@@ -47,8 +47,6 @@ class Rule:
 
 
 class Access:
-    """Tokens and rules of one cluster."""
-
     def __init__(self, admin_token: str) -> None:
         self.tokens: dict[str, str] = {admin_token: "admin"}  # token → user
         self.rules: list[Rule] = []
@@ -82,7 +80,6 @@ class Access:
         return rule
 
     def allow(self, rule: Rule) -> None:
-        """Take a rule back."""
         self.rules.remove(rule)
 
     def authenticate(self, authorization: str | None, certificate_user: str | None) -> str:

@@ -26,7 +26,6 @@ def admit_create(objects: Objects, resource: Resource, manifest: Manifest) -> No
 
 
 def admit_update(objects: Objects, resource: Resource, manifest: Manifest) -> None:
-    """Validate a changed object."""
     if resource is VIRTUALMACHINES:
         _check_virtual_machine(manifest)
     elif resource is MIGRATIONS and objects.read(resource, *key(manifest)).get("spec") != manifest.get("spec"):

@@ -44,8 +44,6 @@ class Answer:
 
 
 class Faults:
-    """The fault switches of one cluster."""
-
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self._answers: list[Answer] = []
@@ -84,7 +82,6 @@ class Faults:
         await self._listener.open()
 
     def abort_connections(self) -> None:
-        """Reset every connection, listening on."""
         self._listener.abort()
 
     def freeze(self) -> None:
@@ -125,7 +122,6 @@ class Faults:
         return answer
 
     def stop_responding(self, answer: Answer) -> None:
-        """Take one answer back."""
         self._answers.remove(answer)
 
     async def before(self, info: RequestInfo) -> Answer | None:

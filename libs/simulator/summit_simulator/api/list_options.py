@@ -30,7 +30,6 @@ class Selection:
     labels: LabelTest | None
 
     def selects(self, record: Record) -> bool:
-        """Whether this version of an object is selected."""
         return (
             (not self.namespace or record.namespace == self.namespace)
             and (not self.name or record.name == self.name)
@@ -45,8 +44,6 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class WatchOptions:
-    """A watch as its query asks for it."""
-
     selection: Selection
     revision: int | None  # None: from the present state
     bookmarks: bool

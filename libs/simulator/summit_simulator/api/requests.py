@@ -43,7 +43,6 @@ class RequestInfo:
 
     @property
     def attributes(self) -> Attributes:
-        """The request as the authorizer sees it."""
         if not self.resource_name:
             return Attributes(self.method.lower(), path=self.path)
         resource = f"{self.resource_name}/{self.subresource}" if self.subresource else self.resource_name

@@ -41,8 +41,6 @@ class LoggedRequest(NamedTuple):
 
 @dataclass(slots=True)
 class ApiServer:
-    """Serves the objects of one cluster."""
-
     store: Store
     objects: Objects
     access: Access

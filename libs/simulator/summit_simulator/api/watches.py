@@ -33,8 +33,6 @@ class Injection(NamedTuple):
 
 
 class WatchStream:
-    """One open watch."""
-
     def __init__(
         self,
         store: Store,
@@ -61,7 +59,6 @@ class WatchStream:
         self._awake.set()
 
     def abort(self) -> None:
-        """Break the connection."""
         self._ending = "abort"
         self._awake.set()
 

@@ -56,7 +56,6 @@ def _printable_status_of_live(  # noqa: PLR0911 - the order of setPrintableStatu
 
 
 def machine_status(vm: Manifest, vmi: Manifest | None, now: datetime) -> Manifest:
-    """The whole status of the VM as it should be now."""
     updated = vm | {"status": dict(vm.get("status") or {})}
     status = updated["status"]
     generation = metadata(vm).get("generation", 1)

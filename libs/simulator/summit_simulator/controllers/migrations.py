@@ -40,8 +40,6 @@ CONFIGURATION = {
 
 
 class MigrationController:
-    """The migration controller of one cluster."""
-
     def __init__(
         self, objects: Objects, clock: Clock, *, machines: MachineController, failure: Callable[[], str | None]
     ) -> None:

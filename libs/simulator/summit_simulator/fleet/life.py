@@ -21,8 +21,6 @@ TRIES = 30
 
 
 class Life:
-    """Random events in one cluster."""
-
     def __init__(self, cluster: SimulatedCluster, *, seed: int = 0) -> None:
         self._cluster = cluster
         self._random = random.Random(f"life/{seed}/{cluster.name}")  # noqa: S311 - reproducible, not secret

@@ -55,7 +55,6 @@ STATES = {
     "missing instancetype": 5,
     "instance only": 10,
 }
-_HALTED_STATES = ("stopped",)
 
 
 def seed_fleet(cluster: SimulatedCluster, *, vms: int, seed: int = 0) -> None:
@@ -87,7 +86,8 @@ class _Seeding:
         for volume in vm["spec"]["template"]["spec"]["volumes"]:
             if claim := (volume.get("persistentVolumeClaim") or {}).get("claimName"):
                 infrastructure.create_claim(self._cluster.objects, meta["namespace"], claim, "100Gi")
-        vmi = self._states().get(state, self._no_instance)(vm)
+        instance_in = self._states().get(state)
+        vmi = instance_in(vm) if instance_in else None
         self._write(vm, vmi, state)
 
     def _write(self, vm: Manifest, vmi: Manifest | None, state: str) -> None:
@@ -122,7 +122,7 @@ class _Seeding:
             f"{environment}-{application.team}",
             size=self._size(state),
             disks=self._disks(name),
-            run_strategy="Halted" if state in _HALTED_STATES else chosen.choice(("Always",) * 8 + ("RerunOnFailure",)),
+            run_strategy="Halted" if state == "stopped" else chosen.choice(("Always",) * 8 + ("RerunOnFailure",)),
             labels=labels,
             os=chosen.choice(application.os),
             vlan=application.vlan,
@@ -164,9 +164,6 @@ class _Seeding:
             "missing instancetype": self._missing_instancetype,
             "instance only": self._instance_only,
         }
-
-    def _no_instance(self, _vm: Manifest) -> None:
-        return None
 
     def _new_instance(self, vm: Manifest) -> Manifest:
         vmi = self._cluster.controllers.machines.new_instance(vm)

@@ -6,8 +6,6 @@ from summit_simulator.objects.manifest import Manifest
 
 
 class Guest(NamedTuple):
-    """One operating system image."""
-
     os: str  # annotation vm.kubevirt.io/os
     id: str
     name: str

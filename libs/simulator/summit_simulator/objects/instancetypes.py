@@ -33,7 +33,6 @@ def instancetype(name: str, cpu: int, memory: str) -> Manifest:
 
 
 def install(objects: Objects) -> None:
-    """Create the cluster instancetypes."""
     for name, (cpu, memory) in U1_SERIES.items():
         objects.create(CLUSTER_INSTANCETYPES, instancetype(name, cpu, memory), manager="virt-operator")
 

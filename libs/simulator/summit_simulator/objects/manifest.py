@@ -61,7 +61,6 @@ def key(manifest: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def conditions(manifest: Mapping[str, Any]) -> dict[str, Manifest]:
-    """Status conditions by type."""
     listed = (manifest.get("status") or {}).get("conditions") or []
     return {condition["type"]: condition for condition in listed}
 

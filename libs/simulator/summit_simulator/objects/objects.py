@@ -57,7 +57,6 @@ class Objects:
         return Counter(record.labels[label] for record in self._store.records(resource) if label in record.labels)
 
     def ensure_namespace(self, name: str) -> None:
-        """Create a namespace unless it exists."""
         if self._store.get(NAMESPACES, "", name) is None:
             labels = {"kubernetes.io/metadata.name": name}
             body: Manifest = {"metadata": {"name": name, "labels": labels}, "spec": {"finalizers": ["kubernetes"]}}

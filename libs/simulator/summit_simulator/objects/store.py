@@ -20,8 +20,6 @@ Key = tuple[str, str]  # namespace, name
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One version of one object."""
-
     namespace: str
     name: str
     uid: str
@@ -64,7 +62,6 @@ class Event:
 
 
 def event_line(kind: str, data: bytes) -> bytes:
-    """One line of a watch."""
     return b'{"type":"%s","object":%s}\n' % (kind.encode(), data)
 
 
@@ -89,8 +86,6 @@ class Saved(NamedTuple):
 
 
 class Store:
-    """All objects of one cluster."""
-
     def __init__(self, *, first_revision: int = 1000, history_events: int = 10_000) -> None:
         self.revision = first_revision
         self.oldest = first_revision  # a watch may start here or above
@@ -105,7 +100,6 @@ class Store:
         self._compacted: defaultdict[Resource, int] = defaultdict(lambda: self.oldest)
 
     def get(self, resource: Resource, namespace: str, name: str) -> Record | None:
-        """The object of that name, as it is now."""
         return self._objects[resource].get((namespace, name))
 
     def records(self, resource: Resource) -> list[Record]:

@@ -103,6 +103,5 @@ def _claim(claims: Mapping[str, Any], name: str) -> Any:
 
 
 def _names(groups: Any) -> frozenset[str]:
-    """One group or several."""
     several = [groups] if isinstance(groups, str) else groups if isinstance(groups, list) else []
     return frozenset(group for group in several if isinstance(group, str))

@@ -26,11 +26,9 @@ class Clusters:
         self._stale: dict[ClusterName, bool] = {}
 
     def note(self, listed: Iterable[ClusterHealth]) -> None:
-        """Note the rows of the table."""
         self._listed = list(listed)
 
     def present(self, now: datetime) -> list[Frame]:
-        """The state of each cluster."""
         return [_frame(item, now) for item in self._items(now)]
 
     def changed(self, entry: Entry, now: datetime, position: Position, *, live: bool) -> Frame | None:

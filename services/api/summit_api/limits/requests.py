@@ -50,8 +50,6 @@ class Limited:
 
 
 class _Request:
-    """One request, and how far it is."""
-
     def __init__(self, limits: RequestLimits, receive: Receive, send: Send, place: ExitStack) -> None:
         self._limits = limits
         self._place = place

@@ -8,7 +8,6 @@ Bind = Callable[[object], str]
 
 class Arguments(list[object]):
     def bind(self, value: object) -> str:
-        """Take a value and return its placeholder."""
         self.append(value)
         return f"${len(self)}"
 

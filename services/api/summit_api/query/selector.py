@@ -22,8 +22,6 @@ class SelectorError(ValueError):
 
 @dataclass(frozen=True)
 class Requirement:
-    """A condition on one label."""
-
     key: str
     operator: Literal["in", "notin", "exists", "absent"]
     values: tuple[str, ...] = ()

@@ -54,8 +54,6 @@ async def replaying(
 
 @dataclass
 class Replay:
-    """A replay under way."""
-
     live: asyncpg.Connection
     shadow: str
     """The schema with the tables."""

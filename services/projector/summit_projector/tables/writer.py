@@ -161,7 +161,6 @@ class TableWriter:
             yield
 
     async def later_than(self, table: str, revision: Revision) -> Sequence[Mapping[str, Any]]:
-        """Rows of events after `revision`."""
         statement = f"SELECT * FROM {table} WHERE revision > $1"  # noqa: S608
         return [dict(row) for row in await self._connection.fetch(statement, revision)]
 

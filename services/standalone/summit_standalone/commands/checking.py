@@ -21,8 +21,6 @@ _HEADER = ("CLUSTER", "DATACENTER", "STATUS", "VERSION", "USER", "KUBEVIRT", "AC
 
 @dataclass(frozen=True)
 class Findings:
-    """The configuration and the reports on its clusters."""
-
     path: Path
     configuration: Configuration
     reports: Sequence[ClusterReport]

@@ -83,7 +83,6 @@ class ClusterCache:
         return self._intakes[resource.plural].store
 
     def apply(self, resource: Resource[Any], events: Sequence[ListWatchEvent]) -> None:
-        """Take in events of the list-watch of a resource."""
         facts, store, changed = self._intakes[resource.plural]
         for event in events:
             match event:
@@ -251,7 +250,6 @@ def _name(facts: VmFacts | VmiFacts | DataVolumeFacts) -> Name:
 
 
 def _volumes(vm: VmFacts | None) -> list[Name]:
-    """The DataVolumes that a VM waits for."""
     return [(vm.namespace, claim) for claim in vm.waits_for] if vm and vm.waits_for else []
 
 

@@ -78,8 +78,6 @@ class AuthError(WatcherError):
 
 
 class TlsError(WatcherError):
-    """The TLS handshake failed."""
-
     state = ConnectionState.TLS_ERROR
 
 

@@ -16,8 +16,6 @@ class Init(NamedTuple):
 
 
 class InitApply(NamedTuple):
-    """An object of the list."""
-
     object: Manifest
 
 

@@ -81,7 +81,6 @@ def declared(config: DatacenterConfig, last: Datacenter | None) -> Datacenter:
 
 
 async def _newest(client: Client, subjects: str) -> dict[DatacenterId, _Newest]:
-    """The newest event of each datacenter."""
     found: dict[DatacenterId, _Newest] = {}
     async for message in last_per_subject(client, subjects):
         try:
@@ -93,7 +92,6 @@ async def _newest(client: Client, subjects: str) -> dict[DatacenterId, _Newest]:
 
 
 async def _append(client: Client, datacenter: Datacenter, revision: Revision) -> None:
-    """Append onto the event with this revision."""
     now = datetime.now(UTC)
     event = datacenter_event(datacenter, version=now.isoformat(), time=now)
     await append(client, [event], Basis(datacenter_subject(datacenter.id), revision))

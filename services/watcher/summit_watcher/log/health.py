@@ -156,7 +156,6 @@ class HealthReporter:
         return answered
 
     async def beat(self, client: Client) -> None:
-        """Write a heartbeat."""
         await heartbeats.write(client, Heartbeat(**dict(self.read()), epoch=self.events.epoch.number))
 
 

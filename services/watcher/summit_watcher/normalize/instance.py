@@ -148,7 +148,6 @@ def _owner(metadata: Metadata) -> str | None:
 
 
 def migration_state_facts(state: MigrationState | None) -> MigrationStateFacts | None:
-    """Read a migration state; None if there is none."""
     if state is None:
         return None
     source, target = state.source_state or MigrationSide(), state.target_state or MigrationSide()

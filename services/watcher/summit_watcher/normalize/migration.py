@@ -36,7 +36,6 @@ class MigrationFacts(Facts, frozen=True, gc=False, kw_only=True):
 
 
 def migration_facts(vmim: VirtualMachineInstanceMigration) -> MigrationFacts:
-    """Read a migration object."""
     metadata, status = vmim.metadata, vmim.status
     spec = vmim.spec or MigrationSpec()
     sends, receives = spec.send_to, spec.receive

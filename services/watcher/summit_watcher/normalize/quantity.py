@@ -4,6 +4,7 @@ No float arithmetic: 0.1 is not 0.1. Grammar and limits: k8s.io/apimachinery pkg
 """
 
 import re
+from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 
@@ -78,16 +79,10 @@ def value_of(quantity: str | float) -> int | None:
     found = _QUANTITY.fullmatch(text) if len(text) <= _MAX_LENGTH else None
     if not found:
         return None
-    exact = Fraction(_with_zero(found["number"])) * _factor(found["suffix"] or "", found["exponent"])
+    exact = Fraction(Decimal(found["number"])) * _factor(found["suffix"] or "", found["exponent"])
     if found["sign"] == "-" and exact:
         return None
     return min(-(-exact.numerator // exact.denominator), MAX_VALUE)
-
-
-def _with_zero(number: str) -> str:
-    """`.5` and `5.` with the digit that Fraction needs."""
-    whole, point, part = number.partition(".")
-    return f"{whole or '0'}{point}{part or '0'}" if point else whole
 
 
 def _factor(suffix: str, exponent: str | None) -> Fraction:

@@ -60,7 +60,6 @@ async def described(cluster: ClusterSection, timeout_seconds: float) -> str | No
 
 
 def _has_proxy(host: str) -> bool:
-    """Whether the environment names a proxy for this host."""
     return "https" in getproxies() and not proxy_bypass(host)
 
 
