@@ -2,10 +2,9 @@
 
 import asyncio
 import gc
-import importlib
-import importlib.util
 import logging
-from collections.abc import Callable
+
+import uvloop
 
 from summit_api import freshness, revisions
 from summit_api.access.identify import Access
@@ -98,14 +97,6 @@ async def _use_nats(settings: Settings, services: Services) -> None:
             services.log.client = None
 
 
-def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's, where it is installed: it does not exist for Windows."""
-    if importlib.util.find_spec("uvloop") is None:
-        return None
-    factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
-    return factory
-
-
 def _tune_garbage_collector() -> None:
     """Objects made by now live as long as the process, so never collect them."""
     gc.collect()
@@ -114,4 +105,4 @@ def _tune_garbage_collector() -> None:
 
 
 if __name__ == "__main__":
-    main("api", Settings, service, loop_factory=_fastest_loop())
+    main("api", Settings, service, loop_factory=uvloop.new_event_loop)

@@ -7,7 +7,8 @@ import pytest
 from fastapi import Request
 
 from summit_api.edits.payloads import DatacenterPatch, NewVm, VmPatch
-from summit_api.requests.edit import FORM, InvalidBodyError, PayloadT, read
+from summit_api.problems import ProblemError
+from summit_api.requests.edit import FORM, PayloadT, read
 
 
 def sent(model: type[PayloadT], body: bytes, content_type: str = "application/json") -> PayloadT:
@@ -38,7 +39,7 @@ def sent(model: type[PayloadT], body: bytes, content_type: str = "application/js
 )
 def test_impossible_value_is_rejected(model: type[Any], body: bytes, field: str) -> None:
     """The error names the field and has a sentence."""
-    with pytest.raises(InvalidBodyError) as refused:
+    with pytest.raises(ProblemError) as refused:
         sent(model, body)
     assert refused.value.fields[0].field.startswith(field)
     assert refused.value.fields[0].detail

@@ -8,6 +8,7 @@ from fastapi import Request, Response
 from pydantic import BaseModel, ValidationError
 
 from summit_api.edits.event_log import Stored
+from summit_api.problems import Kind, ProblemError
 from summit_api.problems.validation import FieldError, field_errors, sentence
 
 JSON = "application/json"
@@ -15,16 +16,11 @@ FORM = "application/x-www-form-urlencoded"
 PayloadT = TypeVar("PayloadT", bound=BaseModel)
 
 
-class InvalidBodyError(Exception):
-    """The body is not valid; `fields` say where."""
+async def read(request: Request, model: type[PayloadT], kind: Kind = Kind.INVALID_PAYLOAD, **original: str) -> PayloadT:
+    """The body. Raises ProblemError of this kind, with the original's members beside our sentence.
 
-    def __init__(self, fields: list[FieldError]) -> None:
-        self.fields = fields
-        super().__init__(sentence(fields))
-
-
-async def read(request: Request, model: type[PayloadT]) -> PayloadT:
-    """Raises InvalidBodyError. JSON has types (`"4"` is not a number); a form has only texts."""
+    JSON has types (`"4"` is not a number); a form has only texts.
+    """
     body = await request.body()
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
@@ -32,9 +28,11 @@ async def read(request: Request, model: type[PayloadT]) -> PayloadT:
             return model.model_validate(_members(body))
         return model.model_validate_json(body, strict=True)
     except ValidationError as error:
+        fields = field_errors(error.errors())
         if error.errors()[0]["type"] == "json_invalid" and (other := _no_json(body, media_type)):
-            raise InvalidBodyError([FieldError(field="body", detail=other)]) from error
-        raise InvalidBodyError(field_errors(error.errors())) from error
+            fields = [FieldError(field="body", detail=other)]
+        members = original or {"error": "invalid payload"}
+        raise ProblemError(kind, sentence(fields), fields=fields, members=members) from error
 
 
 def _no_json(body: bytes, media_type: str) -> str | None:

@@ -49,7 +49,7 @@ async def edit_datacenter(
 
     A later change of the configuration replaces the fields that it changes.
     """
-    patch = await _payload(request, DatacenterPatch)
+    patch = await edit.read(request, DatacenterPatch)
     known = await target.datacenter(services.read_models, principal.scope, datacenter)
     edited, stored = datacenters.patched(known.state, patch), None
     if edited != known.state:
@@ -71,7 +71,7 @@ async def add_vm(
     *, request: Request, services: ServicesDep, principal: AdminDep, now: Now, datacenter: DatacenterPath
 ) -> Response:
     """Add a VM that is in no watched cluster. Lists, counts and feeds show it like all others."""
-    payload = await _payload(request, NewVm)
+    payload = await edit.read(request, NewVm)
     await target.datacenter(services.read_models, principal.scope, datacenter)
     vm = vms.new(payload, datacenter)
     if not principal.scope.allows(datacenter, vm.namespace):
@@ -92,7 +92,7 @@ async def edit_vm(
     *, request: Request, services: ServicesDep, principal: AdminDep, now: Now, datacenter: DatacenterPath, vm_id: VmPath
 ) -> Response:
     """Change a VM that was added by hand. A watched VM belongs to its cluster and is not changed here."""
-    patch = await _payload(request, VmPatch)
+    patch = await edit.read(request, VmPatch)
     known = await target.vm(services.read_models, principal.scope, datacenter, vm_id)
     edited, stored = vms.patched(known.state, patch), None
     if differing := vms.differing(known.state, edited):
@@ -128,15 +128,6 @@ async def send_test_event(services: ServicesDep, _: AdminDep) -> SentEvent:
     """Send the message `test:event` to all feed clients of this process. It is not in the log."""
     services.feed.hub.test_event("manual test event")
     return SentEvent(ok=True, sent=True)
-
-
-async def _payload(request: Request, model: type[edit.PayloadT]) -> edit.PayloadT:
-    """The edit. Raises ProblemError 400 with the original's sentence as `error`, and ours as `detail`."""
-    try:
-        return await edit.read(request, model)
-    except edit.InvalidBodyError as error:
-        members = {"error": "invalid payload"}
-        raise ProblemError(Kind.INVALID_PAYLOAD, str(error), fields=error.fields, members=members) from error
 
 
 def _its_clusters(vm: Vm, differing: list[str]) -> ProblemError:

@@ -113,11 +113,7 @@ async def migrate_first_vm(
 
 async def _asked(request: Request) -> Migrate:
     """The edit. Raises ProblemError 400 with the original's sentence."""
-    try:
-        asked = await edit.read(request, Migrate)
-    except edit.InvalidBodyError as error:
-        members = {"message": "Invalid request body"}
-        raise ProblemError(Kind.INVALID_VALUE, str(error), fields=error.fields, members=members) from error
+    asked = await edit.read(request, Migrate, Kind.INVALID_VALUE, message="Invalid request body")
     if missing := [name for name, value in asked.model_dump(by_alias=True).items() if not value]:
         fields = [FieldError(field=name, detail="is missing") for name in missing]
         raise ProblemError(Kind.INVALID_VALUE, "vmId, fromDC, and toDC are required", fields=fields)
