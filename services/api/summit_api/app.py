@@ -5,7 +5,6 @@ from importlib.metadata import version
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
-from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
 
 from summit_api.access.pages import ANY
@@ -66,7 +65,7 @@ def create_app(services: Services, *, origins: Sequence[str] = (ANY,), limits: R
         docs_url=None,  # both pages load their scripts from a CDN
         redoc_url=None,
         openapi_tags=[{"name": name, "description": description} for name, description in _TAGS],
-        generate_unique_id_function=_operation_id,
+        generate_unique_id_function=lambda route: route.name,
         middleware=[
             Middleware(
                 CrossOrigin,
@@ -89,7 +88,3 @@ def create_app(services: Services, *, origins: Sequence[str] = (ANY,), limits: R
     app.include_router(docs.router)
     install(app)
     return app
-
-
-def _operation_id(route: APIRoute) -> str:
-    return route.name

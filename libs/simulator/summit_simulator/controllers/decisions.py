@@ -6,6 +6,7 @@ write, so that whatever a user does meanwhile (patch, delete, stop) is taken int
 
 from typing import Literal, NamedTuple
 
+from summit_simulator.objects.guests import guest_of
 from summit_simulator.objects.manifest import Manifest, conditions, metadata, owners, part
 from summit_simulator.objects.virtual_machine import run_strategy
 from summit_simulator.objects.virtual_machine_instance import FINAL_PHASES
@@ -211,12 +212,7 @@ def _next_boot(vmi: Manifest) -> Step | None:
             return Step("place", PLACING, uid)
         case "Scheduled":
             return Step("boot", BOOTING, uid)
-        case "Running" if "AgentConnected" not in conditions(vmi) and not is_without_agent(vmi):
+        case "Running" if "AgentConnected" not in conditions(vmi) and guest_of(vmi).has_agent:
             return Step("connect agent", AGENT, uid)
         case _:
             return None
-
-
-def is_without_agent(vmi: Manifest) -> bool:
-    """Cirros has no agent; every other guest here has one."""
-    return (metadata(vmi).get("annotations") or {}).get("vm.kubevirt.io/os") == "cirros"

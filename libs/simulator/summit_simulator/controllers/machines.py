@@ -38,7 +38,7 @@ class MachineController:
         self._clock = clock
         self.queue = WorkQueue(clock, decide=self._decide, perform=self._perform)
         self._steps: dict[str, Callable[[Manifest], None]] = {
-            "schedule": self._schedule,
+            "schedule": lambda vmi: instance.enter_phase(vmi, "Scheduling", self._clock.now()),
             "place": self._place,
             "boot": self._boot,
             "connect agent": lambda vmi: instance.connect_agent(vmi, self._clock.now()),
@@ -178,9 +178,6 @@ class MachineController:
         failures = (vm["status"].get("startFailure") or {}).get("consecutiveFailCount", 0)
         moment = timestamp(self._clock.now())
         vm["status"]["startFailure"] = {"consecutiveFailCount": failures + 1, "retryAfterTimestamp": moment}
-
-    def _schedule(self, vmi: Manifest) -> None:
-        instance.enter_phase(vmi, "Scheduling", self._clock.now())
 
     def _place(self, vmi: Manifest) -> None:
         try:

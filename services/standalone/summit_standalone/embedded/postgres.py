@@ -59,7 +59,7 @@ async def postgres_program(data_dir: Path, port: int) -> Program:
 
     The caller holds the lock of `data_dir`. Raises ServerError when the cluster cannot be made.
     """
-    user = _unprivileged_user()
+    user = pwd.getpwnam(UNPRIVILEGED_USER).pw_uid if os.geteuid() == 0 else None
     cluster = await _database_cluster(data_dir, user)
     settings = [f"-c{name}={value}" for name, value in (_SETTINGS | {"port": str(port)}).items()]
     command = (str(_binaries() / "postgres"), "-D", str(cluster), *settings)
@@ -135,7 +135,3 @@ def _binaries() -> Path:
 
 def _password_file(data_dir: Path) -> Path:
     return data_dir / "password"
-
-
-def _unprivileged_user() -> int | None:
-    return pwd.getpwnam(UNPRIVILEGED_USER).pw_uid if os.geteuid() == 0 else None

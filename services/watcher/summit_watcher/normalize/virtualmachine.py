@@ -53,7 +53,9 @@ def vm_facts(vm: VirtualMachine) -> VmFacts:
     strategy, strategy_problem = run_strategy(vm)
     conditions = conditions_of(status.conditions) if status else {}
     created = bool(status and status.created)
-    key, missing = _instancetype(spec.instancetype, namespace)
+    # With an instancetype the template has no sizes, and 1 vCPU would be made up.
+    matcher = spec.instancetype
+    key, missing = lookup(text(matcher.name), matcher.kind, namespace) if matcher else (None, None)
     cpu, memory = (missing, missing) if missing else _sizes(vm, domain, has_template=guest is not None)
     annotations = spec.template.metadata.annotations if spec.template and spec.template.metadata else None
     return VmFacts(
@@ -70,9 +72,9 @@ def vm_facts(vm: VirtualMachine) -> VmFacts:
         memory=memory,
         disks=template_disks(vm),
         waits_for=claims_of(vm) if status and status.printable_status in _WAITS_FOR_VOLUMES else (),
-        instancetype=text(spec.instancetype.name) if spec.instancetype else None,
+        instancetype=text(matcher.name) if matcher else None,
         instancetype_key=key,
-        pinned=_pinned(vm, spec.instancetype) if spec.instancetype else None,
+        pinned=_pinned(vm, matcher) if matcher else None,
         declared_os=declared_os(annotations, spec.preference.name if spec.preference else None),
         machine_type=machine_type(domain),
         firmware_uuid=firmware_uuid(domain),
@@ -94,14 +96,6 @@ def run_strategy(vm: VirtualMachine) -> tuple[str | None, str | None]:
     if spec.run_strategy:
         return "Unknown", "runStrategy: spec.running and spec.runStrategy are both set"
     return ("Always" if spec.running else "Halted"), None
-
-
-def _instancetype(matcher: InstancetypeMatcher | None, namespace: str) -> tuple[InstancetypeKey | None, Figure | None]:
-    """The instancetype that the VM names, and the figure for its sizes while that is missing.
-
-    With an instancetype the template has no sizes, and 1 vCPU would be made up.
-    """
-    return lookup(text(matcher.name), matcher.kind, namespace) if matcher else (None, None)
 
 
 def _sizes(vm: VirtualMachine, domain: Domain | None, *, has_template: bool) -> tuple[Figure, Figure]:

@@ -1,7 +1,6 @@
 """Joins a VirtualMachine, its instance, its instancetype and its DataVolumes into the normalized VM."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import NamedTuple
 
 from summit_models.codec import unvalidated
@@ -101,7 +100,7 @@ def _joined(subject: VmFacts | VmiFacts, parts: _Parts, cluster: ClusterName, da
         migration_status="migrating" if status in _MIGRATING else None,
         migration_source=migration.source_node if migration else None,
         migration_target=migration.target_node if migration else None,
-        last_migrated_at=_last_migrated_at(vmi),
+        last_migrated_at=vmi.migration.succeeded_at if vmi and vmi.migration else None,
         created_at=subject.created_at,
         started_at=live.created_at if live else None,
         problems=problems,
@@ -177,10 +176,6 @@ def _agent_connected(vm: VmFacts | None, vmi: VmiFacts | None, answering: VmiFac
     if answering:
         return answering.agent_connected
     return vm.agent_connected if vm and not vmi else None
-
-
-def _last_migrated_at(vmi: VmiFacts | None) -> datetime | None:
-    return vmi.migration.succeeded_at if vmi and vmi.migration else None
 
 
 def _half_up(number: int | None, power: int) -> int | None:
