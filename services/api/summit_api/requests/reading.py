@@ -72,19 +72,15 @@ class Reading:
         past.check(self.transaction, time, self.moment.now)
         return Moment(time, None)
 
-    def is_known(self, tag: str) -> bool:
-        """Whether the client has the answer with this tag, compared weakly (RFC 9110 §13.1.2)."""
+    def unchanged(self, tag: str) -> Response | None:
+        """304 if the client has the answer with this tag, compared weakly (RFC 9110 §13.1.2); None if it has not."""
         known = {candidate.strip().removeprefix("W/") for candidate in (self.if_none_match or "").split(",")}
-        return "*" in known or tag.removeprefix("W/") in known
+        is_known = "*" in known or tag.removeprefix("W/") in known
+        return Response(status_code=304, headers=self._headers(tag)) if is_known else None
 
     def answer(self, body: bytes, tag: str) -> Response:
         """The answer; 304 if the client has it."""
-        if self.is_known(tag):
-            return self.not_modified(tag)
-        return Response(body, media_type="application/json", headers=self._headers(tag))
-
-    def not_modified(self, tag: str) -> Response:
-        return Response(status_code=304, headers=self._headers(tag))
+        return self.unchanged(tag) or Response(body, media_type="application/json", headers=self._headers(tag))
 
     def _headers(self, tag: str) -> dict[str, str]:
         """`no-cache`: keep it, but ask each time. Headers have the position, too, for answers that are bare arrays."""

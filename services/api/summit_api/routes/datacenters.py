@@ -20,8 +20,8 @@ router = APIRouter(responses=reads())
 async def list_datacenters(reading: ReadingDep) -> Response:
     """All datacenters with all their VMs. For large fleets, or for all members of a VM, use /api/v1/vms."""
     tag = reading.tag(ages=True, staleness=True)
-    if reading.is_known(tag):
-        return reading.not_modified(tag)
+    if unchanged := reading.unchanged(tag):
+        return unchanged
     declared = await query.declared(reading.transaction, reading.scope)
     fleet = await query.fleet(reading.transaction, reading.scope)
     return reading.answer(original.datacenters(declared, fleet, reading.transaction, reading.moment), tag)
@@ -33,8 +33,8 @@ async def get_status(reading: ReadingDep, parameters: Annotated[MomentQuery, Que
     at = parameters.at
     moment = reading.at(at)
     tag = reading.tag(staleness=at is None)
-    if reading.is_known(tag):
-        return reading.not_modified(tag)
+    if unchanged := reading.unchanged(tag):
+        return unchanged
     declared = [row.id for row in await query.declared(reading.transaction, reading.scope)]
     counts = await query.counts(reading.transaction, reading.scope, at=at)
     return reading.answer(original.status(declared, counts, reading.transaction, moment), tag)
@@ -44,8 +44,8 @@ async def get_status(reading: ReadingDep, parameters: Annotated[MomentQuery, Que
 async def list_clusters(reading: ReadingDep, _: Annotated[Parameters, Query()]) -> Response:
     """Connection health and freshness of all clusters, by name."""
     tag = reading.tag(staleness=True, contacts=True)
-    if reading.is_known(tag):
-        return reading.not_modified(tag)
+    if unchanged := reading.unchanged(tag):
+        return unchanged
     listed = await query.clusters(reading.transaction, reading.scope)
     heartbeats = (h for h in reading.freshness.healths() if reading.scope.allows_datacenter(h.datacenter))
     return reading.answer(inventory.clusters(listed, heartbeats, reading.transaction, reading.moment), tag)

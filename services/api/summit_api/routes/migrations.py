@@ -29,8 +29,8 @@ async def list_migrations(reading: ReadingDep, parameters: Annotated[MigrationPa
     if parameters.direction:
         _check(parameters.direction, "invalid direction query parameter")
     tag = reading.tag()
-    if reading.is_known(tag):
-        return reading.not_modified(tag)
+    if unchanged := reading.unchanged(tag):
+        return unchanged
     page = await query.page(reading.transaction, parameters, reading.scope)
     answer = reading.answer(original.migrations(page.rows), tag)
     if page.next:
@@ -76,8 +76,8 @@ async def get_migration(reading: ReadingDep, migration_id: str) -> Response:
 
 async def _list(reading: Reading, filters: MigrationFilters) -> Response:
     tag = reading.tag()
-    if reading.is_known(tag):
-        return reading.not_modified(tag)
+    if unchanged := reading.unchanged(tag):
+        return unchanged
     return reading.answer(original.migrations(await query.every(reading.transaction, filters, reading.scope)), tag)
 
 

@@ -26,8 +26,8 @@ async def list_vms(reading: ReadingDep, parameters: Annotated[VmPageQuery, Query
     """
     moment = reading.at(parameters.at)
     tag = _tag(reading, parameters.at)
-    if reading.is_known(tag):
-        return reading.not_modified(tag)
+    if unchanged := reading.unchanged(tag):
+        return unchanged
     page = await query.page(reading.transaction, parameters, reading.scope)
     return reading.answer(inventory.vm_page(page, reading.transaction, moment, parameters.members), tag)
 

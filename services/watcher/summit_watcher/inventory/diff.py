@@ -25,7 +25,7 @@ from summit_watcher.inventory.cluster_cache import ClusterCache
 from summit_watcher.inventory.kinds import KINDS, VM_KIND, Joined, Kind, Model
 from summit_watcher.inventory.published import Published, PublishedState
 from summit_watcher.kube.resources import VIRTUAL_MACHINES, Resource
-from summit_watcher.listwatch.events import ListWatchEvent, turns
+from summit_watcher.listwatch.events import Apply, Delete, ListWatchEvent
 
 
 class Outgoing(NamedTuple):
@@ -54,7 +54,7 @@ class Diff:
         Each step of an object is published, however quickly they came: create and delete in one burst are two events,
         and a delete carries the last state there was.
         """
-        for turn in turns(received):
+        for turn in _turns(received):
             self.cache.apply(resource, turn)
             yield from self.take_events()
 
@@ -126,6 +126,22 @@ class Diff:
         version = end.version if end else store.list_version
         by_comparison = end.by_comparison if end else True
         return deleted(self.published, kind, uid, version, self._clock(), by_comparison=by_comparison)
+
+
+def _turns(events: Sequence[ListWatchEvent]) -> Iterator[Sequence[ListWatchEvent]]:
+    """Parts in which no object appears twice."""
+    turn: list[ListWatchEvent] = []
+    seen: set[str | None] = set()
+    for event in events:
+        uid = event.object.metadata.uid if isinstance(event, Apply | Delete) else None
+        if uid in seen:
+            yield turn
+            turn, seen = [], set()
+        turn.append(event)
+        if uid:
+            seen.add(uid)
+    if turn:
+        yield turn
 
 
 def changed(published: Published, kind: Kind[Any], joined: Joined[Model], now: datetime) -> Outgoing | None:

@@ -4,7 +4,7 @@ Between Init and InitDone comes one complete list, from one consistent snapshot.
 that the list broke off: forget what was applied since the last one. Apply and Delete come only after InitDone.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from summit_watcher.kube.manifests.metadata import Manifest
@@ -57,19 +57,3 @@ def event_of(line: WatchEvent[Any]) -> ListWatchEvent:
     if line.object is None:
         return Bookmark(line.resource_version)
     return Delete(line.object) if line.type == "DELETED" else Apply(line.object)
-
-
-def turns(events: Sequence[ListWatchEvent]) -> Iterator[Sequence[ListWatchEvent]]:
-    """Parts in which no object appears twice."""
-    turn: list[ListWatchEvent] = []
-    seen: set[str | None] = set()
-    for event in events:
-        uid = event.object.metadata.uid if isinstance(event, Apply | Delete) else None
-        if uid in seen:
-            yield turn
-            turn, seen = [], set()
-        turn.append(event)
-        if uid:
-            seen.add(uid)
-    if turn:
-        yield turn
