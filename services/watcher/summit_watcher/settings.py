@@ -72,12 +72,8 @@ class WatcherTimes:
 
     nats: NatsTimes = NATS_TIMES
 
-    # Files: datacenters.yaml, kubeconfigs and what they name
-
-    look_at_files_seconds: float = 5.0
-    """The content is compared: editors replace a file, and Kubernetes swaps a symlink above it."""
-    settle_seconds: float = 2.0
-    """A change is used when it has stood for so long: files are written bit by bit, and one after the other."""
+    files: FileTimes = field(default_factory=FileTimes)
+    """Of datacenters.yaml, kubeconfigs and what they name."""
 
     # Connections
 
@@ -135,11 +131,6 @@ class WatcherTimes:
     """After three missing heartbeats no watcher has the cluster."""
     listen_seconds: float = 2.0
     """How often the log is asked whether the other watcher of a cluster is silent."""
-
-    @property
-    def files(self) -> FileTimes:
-        """When configuration files are looked at."""
-        return FileTimes(self.look_at_files_seconds, self.settle_seconds, self.credentials_seconds)
 
     def retry_of(self, state: ConnectionState) -> Retry:
         """How soon to try again after a failure that leads to this state."""

@@ -16,6 +16,7 @@ from support.watched import QUICK, lists
 
 from summit_models.cluster import ConnectionState as State
 from summit_models.contract import ClusterName
+from summit_runtime.watched_files import FileTimes
 from summit_simulator.access.kubeconfig import write, write_private
 from summit_simulator.access.tls import CertificateAuthority
 from summit_simulator.cluster import SimulatedCluster
@@ -24,7 +25,7 @@ from summit_watcher.settings import Retry, WatcherTimes
 
 PATIENT = WatcherTimes(retries=dict.fromkeys(State, Retry(60, 60)))
 """Heals within a test only if a change of the files ends the pause."""
-EAGER = WatcherTimes(look_at_files_seconds=0.02, settle_seconds=0.05)
+EAGER = WatcherTimes(files=FileTimes(look_seconds=0.02, settle_seconds=0.05))
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from support.waiting import until
 from support.watched import Log, configure, observing, watching
 
 from summit_models.cluster import ConnectionState as State
+from summit_runtime.watched_files import FileTimes
 from summit_simulator.cluster import SimulatedCluster, simulated_clusters
 from summit_standalone.commands.retire import retire
 from summit_standalone.errors import StandaloneError
@@ -22,7 +23,7 @@ from summit_watcher.settings import WatcherTimes
 VMS = "virtualmachines"
 
 
-TIMES = WatcherTimes(look_at_files_seconds=0.05, settle_seconds=0.05, heartbeat_seconds=0.2)
+TIMES = WatcherTimes(files=FileTimes(look_seconds=0.05, settle_seconds=0.05), heartbeat_seconds=0.2)
 """Edits are seen at once."""
 
 

@@ -10,11 +10,12 @@ import pytest
 from support.waiting import until
 from support.watched import configure
 
+from summit_runtime.watched_files import FileTimes
 from summit_watcher.config.datacenters import Configuration
 from summit_watcher.settings import WatcherTimes
 from summit_watcher.supervisor import configurations
 
-EAGER = WatcherTimes(look_at_files_seconds=0.01, settle_seconds=0.01, credentials_seconds=0.05)
+EAGER = WatcherTimes(files=FileTimes(0.01, 0.01, 0.05), credentials_seconds=0.05)
 
 
 @pytest.fixture
