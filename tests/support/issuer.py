@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -35,6 +35,8 @@ class TestIssuer:
         self.extra_keys: list[dict[str, Any]] = []
         self.fetches = 0
         self.status = 200
+        self.raw: dict[str, Callable[[web.Request], Awaitable[web.StreamResponse]]] = {}
+        """What it answers at a path instead."""
         self.add_key("first", "RS256")
 
     def add_key(self, key_id: str, algorithm: str) -> None:
@@ -55,6 +57,11 @@ class TestIssuer:
             keys.append(json.loads(described) | {"kid": key_id, "use": "sig"})
         return keys + self.extra_keys
 
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        if instead := self.raw.get(request.path):
+            return await instead(request)
+        return await (self.jwks if request.path == "/keys" else self.discovery)(request)
+
     async def discovery(self, _: web.Request) -> web.Response:
         document = {"issuer": self.named or self.url, "jwks_uri": f"{self.url}/keys"}
         return web.json_response(document, status=self.status)
@@ -69,9 +76,8 @@ async def issuing() -> AsyncIterator[TestIssuer]:
     """An issuer on a free port of the loopback."""
     issuer = TestIssuer()
     app = web.Application()
-    app.router.add_get("/.well-known/openid-configuration", issuer.discovery)
-    app.router.add_get("/keys", issuer.jwks)
-    runner = web.AppRunner(app)
+    app.router.add_get("/{path:.*}", issuer.answer)
+    runner = web.AppRunner(app, handler_cancellation=True)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

@@ -10,6 +10,11 @@ from typing import Literal
 
 import msgspec
 
+from summit_runtime.printable import printable
+
+LONGEST_LINE = 10_000
+"""Characters: a message may quote what a server has answered."""
+
 _RECORD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
@@ -20,6 +25,10 @@ class TextFormatter(logging.Formatter):
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s.%(msecs)03dZ %(levelname)-7s %(name)s  %(message)s", "%Y-%m-%d %H:%M:%S")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's name
+        record.message = printable(record.message, LONGEST_LINE)
+        return super().formatMessage(record)
 
 
 class JsonFormatter(logging.Formatter):
@@ -33,7 +42,7 @@ class JsonFormatter(logging.Formatter):
             "ts": f"{stamp}.{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
-            "msg": record.getMessage(),
+            "msg": printable(record.getMessage(), LONGEST_LINE),
         }
         line |= {key: value for key, value in vars(record).items() if key not in _RECORD_FIELDS}
         if record.exc_info:

@@ -49,7 +49,8 @@ async def service(settings: Settings, stop: asyncio.Event) -> None:
                 tasks.create_task(services.feed.watch_clusters()),
             ]
             if issuer := services.access.issuer:
-                following.append(tasks.create_task(issuer.keys.follow()))
+                keys = supervised("the keys of the issuer", issuer.keys.follow, retry=Backoff())
+                following.append(tasks.create_task(keys))
             await serve(
                 app,
                 sock,

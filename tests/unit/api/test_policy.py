@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from summit_api.access.policy import PolicyError, PolicyFile, parse
+from summit_api.access.policy import MOST_BYTES, PolicyError, PolicyFile, parse
 from summit_api.access.principal import EVERYTHING, Role, Scope
 
 A, B = "a" * 64, "b" * 64
@@ -52,6 +52,9 @@ def test_first_group_in_the_file_decides() -> None:
         ("tokens: [{name: a, role: admin, sha256: summit_secret}]", "tokens[0].sha256: String should match"),
         (f"tokens: [{{name: a, role: admin, sha256: {A}, datacentres: [x]}}]", "datacentres: Extra inputs"),
         (f"tokens: [{{name: a, role: admin, sha256: {A}, expires: 2027-01-01 10:00:00}}]", "expires: Input should"),
+        (f"tokens: [{{name: a, role: admin, sha256: {A}, expires: 2026-99-99}}]", "it is not YAML"),
+        (f'tokens: [{{name: "\\ud800", role: admin, sha256: {A}}}]', "tokens[0].name: Input should be a valid string"),
+        ("[" * 50_000, "it is not YAML"),
         ("groups: [{group: a, role: admin}, {group: a, role: viewer}]", "two entries have the same group"),
         (f"tokens: [{{name: a, role: admin, sha256: {A}}}, {{name: b, role: admin, sha256: {A}}}]", "same sha256"),
     ],
@@ -88,6 +91,11 @@ def test_file_is_read_again_when_it_changes(tmp_path: Path, caplog: pytest.LogCa
 def test_file_that_cannot_be_read_at_the_start(tmp_path: Path) -> None:
     """A sentence with its name: to start without it would lock everybody out."""
     with pytest.raises(PolicyError, match=r"access.yaml cannot be read: No such file"):
+        PolicyFile(tmp_path / "access.yaml")
+    with pytest.raises(PolicyError, match=r"/dev/zero: it is not a regular file"):
+        PolicyFile(Path("/dev/zero"))
+    (tmp_path / "access.yaml").write_bytes(b" " * (MOST_BYTES + 1))
+    with pytest.raises(PolicyError, match=r"access.yaml: it has more than 10000000 bytes"):
         PolicyFile(tmp_path / "access.yaml")
     (tmp_path / "access.yaml").write_bytes(b"\xff\xfe\xfa")
     with pytest.raises(PolicyError, match=r"access.yaml: it is not text"):

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import jwt
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 
 from summit_api.access.signing_keys import ALGORITHMS, SigningKeys, UnknownKey
 
@@ -26,6 +27,13 @@ _SENTENCES: Mapping[type[jwt.PyJWTError], str] = {
     jwt.InvalidAlgorithmError: f"the token must be signed with one of {', '.join(sorted(ALGORITHMS))}, as its key says",
     jwt.InvalidSignatureError: "the token's signature is not that of its issuer",
 }
+
+
+_UNREADABLE = (
+    *(jwt.PyJWTError, ArithmeticError, LookupError, RecursionError, TypeError, ValueError),
+    *(InternalError, UnsupportedAlgorithm),
+)
+"""What PyJWT and its libraries raise for hostile tokens, such as one that is nested deeply or has an endless number."""
 
 
 class InvalidToken(Exception):
@@ -53,7 +61,7 @@ class Issuer:
         """The owner of the token. Raises InvalidToken, or IssuerUnavailable when nobody can know at the moment."""
         try:
             claims = await self._verified(token)
-        except jwt.PyJWTError as error:
+        except _UNREADABLE as error:
             raise InvalidToken(self._sentence(error)) from None
         except UnknownKey:
             raise InvalidToken(f"the token is signed with a key that {self._issuer} does not have") from None
@@ -77,7 +85,7 @@ class Issuer:
         )
         return claims
 
-    def _sentence(self, error: jwt.PyJWTError) -> str:
+    def _sentence(self, error: Exception) -> str:
         for kind, sentence in _SENTENCES.items():
             if isinstance(error, kind):
                 return sentence.format(issuer=self._issuer, audience=self._audience)

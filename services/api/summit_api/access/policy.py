@@ -10,6 +10,7 @@ groups:                       # the first group in this list that a person is in
 
 import hmac
 import logging
+import stat
 from collections.abc import Container
 from datetime import UTC, date, datetime, time
 from pathlib import Path
@@ -23,6 +24,9 @@ from summit_api.problems.validation import place
 from summit_models.contract import DatacenterId
 
 logger = logging.getLogger("summit.api")
+
+MOST_BYTES = 10_000_000
+"""Of an access file: a hundred thousand tokens."""
 
 EVERYBODY = "*"
 """The group of everyone who has a valid token of the identity provider."""
@@ -101,12 +105,12 @@ def parse(text: str) -> Policy:
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise PolicyError(f"{line}{error.problem or 'this is not YAML'}") from None
-    except yaml.YAMLError:
-        raise PolicyError("it is not YAML") from None
     except ValidationError as error:
         wrong = error.errors(include_input=False)[0]
         where = f"{place(wrong['loc'])}: " if wrong["loc"] else ""
         raise PolicyError(f"{where}{wrong['msg'].removeprefix('Value error, ')}") from None
+    except (yaml.YAMLError, RecursionError, ValueError):  # ValueError: a date such as 2026-99-99
+        raise PolicyError("it is not YAML") from None
 
 
 class PolicyFile:
@@ -152,10 +156,21 @@ class PolicyFile:
 
     def _read(self) -> Policy:
         try:
-            return parse(self._path.read_text())
+            return parse(_text(self._path))
         except OSError as error:
             raise PolicyError(f"access file {self._path} cannot be read: {error.strerror}") from None
         except UnicodeDecodeError:
             raise PolicyError(f"access file {self._path}: it is not text") from None
         except PolicyError as error:
             raise PolicyError(f"access file {self._path}: {error}") from None
+
+
+def _text(path: Path) -> str:
+    """The text of a file, but not of a device or a pipe, which may have no end. Raises PolicyError or OSError."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise PolicyError("it is not a regular file")
+    with path.open("rb") as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise PolicyError(f"it has more than {MOST_BYTES} bytes")
+    return content.decode()

@@ -9,6 +9,10 @@ from pydantic import BeforeValidator
 
 from summit_api.query.arguments import Bind, one_of
 from summit_models.contract import DatacenterId
+from summit_runtime.printable import printable
+
+LONGEST_NAME = 200
+"""Characters. An issuer may put any text into the claim with the name, and a file any text behind `name:`."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,10 @@ class Principal:
     scope: Scope = EVERYTHING
     until: datetime | None = None
     """When its token expires. A feed ends then."""
+
+    def __post_init__(self) -> None:
+        """The name goes into the log, into answers and tickets."""
+        object.__setattr__(self, "name", printable(self.name, LONGEST_NAME))
 
 
 ANONYMOUS = "anonymous"

@@ -7,31 +7,35 @@ seconds, since anyone can make up the name of a key.
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Any
 
 import aiohttp
 import jwt
+import msgspec
+from cryptography.exceptions import UnsupportedAlgorithm
 
+from summit_api.access import issuer_documents
+from summit_api.access.issuer_documents import TIMEOUT_SECONDS, IssuerDocumentError
 from summit_runtime.backoff import Backoff
 from summit_runtime.condition import Condition
+from summit_runtime.printable import printable
 from summit_runtime.waiting import wait
 
 logger = logging.getLogger("summit.api")
 
 ALGORITHMS = frozenset({"RS256", "ES256", "EdDSA"})
 """Signatures with a private key that only the issuer has. Never `none`, nor HMAC, whose key can sign as well."""
+KEY_TYPES = frozenset({"RSA", "EC", "OKP"})
+"""Those of these algorithms."""
 
 REFRESH_SECONDS = 300.0
 """How long a key that the issuer has withdrawn is still accepted."""
 PAUSE_SECONDS = 2.0
 """Least time between two fetches: a flood of unknown keys does not become a flood of requests to the issuer."""
-TIMEOUT_SECONDS = 5.0
 
-_DISCOVERY = "/.well-known/openid-configuration"
-_MAX_BYTES = 1_000_000
-"""The most that a document may have. A hundred keys with their certificates have a quarter of it."""
+_LONGEST_REASON = 300
+"""Characters of an error that may quote what the issuer has answered."""
 
 
 class IssuerUnavailable(Exception):
@@ -84,8 +88,9 @@ class SigningKeys:
         """Replace the keys by the issuer's current ones. While the issuer is away, the known keys stay valid."""
         try:
             self._keys = await _fetch(self._issuer)
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            self._failure = f"cannot fetch the keys of issuer {self._issuer}: {error or type(error).__name__}"
+        except (aiohttp.ClientError, IssuerDocumentError, OSError, TimeoutError, ValueError) as error:
+            why = printable(str(error), _LONGEST_REASON) or type(error).__name__
+            self._failure = f"cannot fetch the keys of issuer {self._issuer}: {why}"
             self._unavailable.holds("%s; its %d known keys stay valid", self._failure, len(self._keys))
         else:
             self._failure = None
@@ -93,39 +98,23 @@ class SigningKeys:
 
 
 async def _fetch(issuer: str) -> Mapping[str | None, jwt.PyJWK]:
-    timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
-    async with aiohttp.ClientSession(timeout=timeout, trust_env=True) as session:
-        discovery = await _document(session, issuer.rstrip("/") + _DISCOVERY)
-        if discovery.get("issuer") != issuer:
-            raise ValueError(f"the issuer in its discovery document is {discovery.get('issuer')!r}")
-        return _usable(await _document(session, str(discovery.get("jwks_uri"))))
+    async with issuer_documents.session() as session:
+        discovery = await issuer_documents.discovery(session, issuer)
+        return _usable(await issuer_documents.keys(session, issuer, discovery.jwks_uri))
 
 
-async def _document(session: aiohttp.ClientSession, url: str) -> Mapping[str, Any]:
-    """A JSON object. Redirects are not followed: the address is where the trust begins."""
-    async with session.get(url, allow_redirects=False) as answer:
-        if answer.status != 200:
-            raise ValueError(f"{url} answered {answer.status}")
-        if (answer.content_length or 0) > _MAX_BYTES:
-            raise ValueError(f"{url} answered more than {_MAX_BYTES} bytes")
-        document = await answer.json(content_type=None)
-    if not isinstance(document, dict):
-        raise ValueError(f"{url} is not a JSON object")  # noqa: TRY004  a mistake of the server, not a type error
-    return document
-
-
-def _usable(jwks: Mapping[str, Any]) -> Mapping[str | None, jwt.PyJWK]:
+def _usable(described: Iterable[issuer_documents.Key]) -> Mapping[str | None, jwt.PyJWK]:
     """Keys for verification, by their id. An issuer may have others, such as for encryption."""
     keys: dict[str | None, jwt.PyJWK] = {}
-    described = jwks.get("keys")
-    for one in described if isinstance(described, list) else []:
-        if isinstance(one, dict) and one.get("use", "sig") == "sig":
-            with suppress(jwt.PyJWTError, TypeError):  # TypeError: a member has a type that PyJWT does not expect
-                key = jwt.PyJWK(one)
+    for one in described:
+        if one.use == "sig" and one.kty in KEY_TYPES and one.alg in (None, *ALGORITHMS):
+            members = {name: value for name, value in msgspec.structs.asdict(one).items() if value is not None}
+            with suppress(jwt.PyJWTError, ValueError, UnsupportedAlgorithm):
+                key = jwt.PyJWK(members)
                 if key.algorithm_name in ALGORITHMS:
                     keys[key.key_id] = key
     if not keys:
-        raise ValueError(f"the issuer has no key for {', '.join(sorted(ALGORITHMS))}")
+        raise IssuerDocumentError(f"the issuer has no key for {', '.join(sorted(ALGORITHMS))}")
     if len(keys) == 1:
         keys[None] = next(iter(keys.values()))  # a token need not name the only key
     return keys
