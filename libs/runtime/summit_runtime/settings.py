@@ -3,9 +3,12 @@
 import os
 import re
 from typing import Literal, Self
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from summit_runtime.nats import address
 
 
 class SettingsError(Exception):
@@ -15,15 +18,23 @@ class SettingsError(Exception):
 class ProcessSettings(BaseSettings):
     """Settings every process has. A service's own variables carry its prefix, for example `WATCHER_`."""
 
-    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+    # docker compose passes on what is not set as an empty value
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
 
     nats_url: SecretStr = Field(
         default=SecretStr("nats://127.0.0.1:4222"),
         validation_alias="NATS_URL",
-        description="NATS server, with user and password if it needs them",
+        description="NATS servers, separated by commas, with user and password if they need them",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", validation_alias="LOG_LEVEL")
     log_format: Literal["text", "json"] = Field(default="text", validation_alias="LOG_FORMAT")
+
+    @field_validator("nats_url")
+    @classmethod
+    def _of_nats(cls, value: SecretStr) -> SecretStr:
+        """Refuse it at the start; otherwise the process would wait for it like for a server that is away."""
+        address.parse(value.get_secret_value())
+        return value
 
     def __str__(self) -> str:
         """The variables that are set, for the log; without passwords, and with other secrets masked."""
@@ -68,7 +79,11 @@ def public_address(url: str) -> str:
 
     Remove the options too: Postgres accepts a password there.
     """
-    return re.sub(r"[^/,]*@", "", url).partition("?")[0]
+    return _CREDENTIALS.sub("", url).partition("?")[0]
+
+
+_CREDENTIALS = re.compile(r"(?:(?<=://)|^(?!\w+://))(?:(?!,\s*\w+://).)*@", re.DOTALL)
+"""All up to the last @ of an address: a password that nobody encoded may contain any character."""
 
 
 def _shown(name: str, value: object) -> str:
@@ -91,6 +106,18 @@ class DatabaseSettings(ProcessSettings):
     @classmethod
     def _of_postgres(cls, value: SecretStr) -> SecretStr:
         """Refuse it at the start; otherwise the process would wait for it like for a server that is away."""
-        if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
-            raise ValueError("write it as postgresql://user:password@host:port/database")
+        parts = urlsplit(value.get_secret_value())
+        if parts.scheme not in ("postgresql", "postgres"):
+            raise ValueError(_POSTGRES)
+        for host in parts.netloc.rpartition("@")[2].split(","):
+            port = re.sub(r"^(\[.*\]|[^:]*):?", "", host)
+            if not port.isdecimal() and port:  # a piece of a password that was not encoded: asyncpg would show it
+                raise ValueError(f"its port is not a number; {_POSTGRES}, {address.ENCODED}")
+        try:
+            parse_qs(parts.query, strict_parsing=bool(parts.query))
+        except ValueError:
+            raise ValueError(f"its options after ? are not name=value&name=value; {_POSTGRES}") from None
         return value
+
+
+_POSTGRES = "write it as postgresql://user:password@host:port/database"

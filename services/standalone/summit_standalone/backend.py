@@ -85,15 +85,18 @@ async def services(
         yield
 
 
-def check_settings(database_url: str | None = None) -> None:
+def check_settings(nats_url: str | None = None, database_url: str | None = None) -> None:
     """Raise StandaloneError for settings that a service would reject: it would be restarted for ever.
 
-    Without `database_url` an embedded server is used.
+    Without an address an embedded server is used.
     """
-    url = SecretStr(database_url or "postgresql://embedded")
+    addresses = {
+        "NATS_URL": SecretStr(nats_url or "nats://embedded"),
+        "DATABASE_URL": SecretStr(database_url or "postgresql://embedded"),
+    }
     try:
         for settings in (ProjectorSettings, ApiSettings, WatcherSettings):
-            settings.from_environment(DATABASE_URL=url)
+            settings.from_environment(**addresses)
     except SettingsError as error:
         raise StandaloneError(str(error)) from error
 

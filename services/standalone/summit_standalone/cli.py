@@ -111,7 +111,7 @@ def serve_backend(
 
     path = _usable_config(config) if watch_vms else None
     _configure_log()
-    check_settings(os.environ.get("DATABASE_URL"))
+    check_settings(os.environ.get("NATS_URL"), os.environ.get("DATABASE_URL"))
     run(Options(data_dir or default_data_dir(), host, port, path), serve)
 
 

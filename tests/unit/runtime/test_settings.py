@@ -85,6 +85,30 @@ def test_an_error_about_several_variables_has_their_own_sentence(monkeypatch: py
 
 
 @pytest.mark.parametrize(
+    ("variable", "url", "sentence"),
+    [
+        ("NATS_URL", "foo://bar", "there is no scheme foo://, only nats://, tls://, ws://, wss://; write it as "),
+        ("NATS_URL", "nats://u:secret/x@h:4222", "percent-encode the special characters of user and password"),
+        ("NATS_URL", "nats://h:4222/path", "it is not the address of a server"),
+        ("NATS_URL", ", ", "it names no server"),
+        ("NATS_URL", "nats://a:4222,ws://b:80", "ws:// and wss:// cannot be mixed with nats:// and tls://"),
+        ("DATABASE_URL", "postgresql://h/d?secret", "its options after ? are not name=value"),
+        ("DATABASE_URL", "postgresql://u:secret/x@h/d", "percent-encode the special characters of user and password"),
+    ],
+)
+def test_an_address_that_would_be_tried_for_ever_stops_the_start(
+    variable: str, url: str, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sentence names the variable and the remedy, and has no part of a password."""
+    monkeypatch.setenv(variable, url)
+    with pytest.raises(SettingsError) as refused:
+        ToasterSettings.from_environment()
+    assert str(refused.value).startswith(f"variable {variable}: ")
+    assert sentence in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
     ("url", "shown"),
     [
         ("nats://127.0.0.1:4222", "nats://127.0.0.1:4222"),
@@ -92,7 +116,9 @@ def test_an_error_about_several_variables_has_their_own_sentence(monkeypatch: py
         ("nats://t0ken@nats:4222", "nats://nats:4222"),
         ("nats://a:s3cret@one:4222,nats://b:s3cret@two:4222", "nats://one:4222,nats://two:4222"),
         ("summit:s3cret@nats:4222", "nats:4222"),
+        ("nats://a:s3/c,r?et@one:4222, tls://t0k/en@two:4222", "nats://one:4222, tls://two:4222"),
         ("postgresql://summit:s3@cret@db:5432/summit", "postgresql://db:5432/summit"),
+        ("postgresql://summit:s3/c,r?et@one,two/summit?options=x", "postgresql://one,two/summit"),
         ("postgresql://db/summit?user=summit&password=s3cret", "postgresql://db/summit"),
         ("", ""),
     ],

@@ -25,6 +25,7 @@ from summit_models.subject import INGEST_ROOT
 from summit_runtime import metrics
 from summit_runtime.backoff import Backoff
 from summit_runtime.condition import Condition
+from summit_runtime.nats.address import Address, parse
 from summit_runtime.process import FatalError
 from summit_runtime.settings import public_address
 
@@ -66,6 +67,30 @@ class EventClient(Client):
         """Called with the subject, in lower case."""
         self.denial = Condition(logger)
         """The publisher ends it when it stores an event again that was denied."""
+        self._address = Address((), {})
+
+    async def dial(self, url: str, **options: Any) -> None:
+        """Connect to any of the servers in a NATS_URL, with the options of nats-py's `connect`.
+
+        Raises ValueError for an address that cannot be used, and what `connect` raises.
+        """
+        self._address = parse(url)
+        await self.connect(list(self._address.servers), **options)
+
+    def _connect_command(self) -> bytes:
+        """Log in to the server that was reached, with its own credentials, in plain text only if that was asked for.
+
+        nats-py calls this between TLS and the login, and has no other place for it (2.12): it takes credentials from
+        addresses without decoding them, and sends those of `tls://` to a server that has no TLS.
+        """
+        server = self._current_server
+        if server is None:
+            raise NatsError("no server was reached")
+        if server.uri.scheme == "tls" and not self._server_info.get("tls_required"):
+            raise NatsError(f"{server.uri.netloc} has no TLS, and tls:// asks for it; no credentials were sent")
+        found = self._address.credentials_of(server.uri.netloc)
+        self.options.update(found._asdict())
+        return super()._connect_command()
 
     async def request(
         self,
@@ -102,7 +127,7 @@ async def connected(url: SecretStr, *, name: str, times: NatsTimes = TIMES) -> A
 async def connect(url: SecretStr, *, name: str, times: NatsTimes = TIMES) -> EventClient:
     """Connect and stay connected for ever; wait until the server is there, and check that it is new enough.
 
-    Raises FatalError when the server is older than 2.14.3.
+    Raises FatalError when the server is older than 2.14.3, and ValueError for an address that cannot be used.
     """
     address = public_address(url.get_secret_value())
     backoff = Backoff(initial_seconds=0.1, max_seconds=5.0)
@@ -110,13 +135,13 @@ async def connect(url: SecretStr, *, name: str, times: NatsTimes = TIMES) -> Eve
     while reports.client is None:
         client = EventClient(times)
         try:
-            await client.connect(
+            await client.dial(
                 url.get_secret_value(),
                 name=name,
                 inbox_prefix=f"_INBOX_{name}".encode(),
                 allow_reconnect=True,
                 max_reconnect_attempts=-1,
-                reconnect_time_wait=0.2,  # type: ignore[arg-type]  # nats-py only sleeps for so long
+                reconnect_time_wait=0.2,  # nats-py only sleeps for so long
                 connect_timeout=5,
                 ping_interval=10,
                 max_outstanding_pings=2,
@@ -209,7 +234,9 @@ class _Reports:
             if not isinstance(error, UnexpectedEOF | StaleConnectionError) and not self._denied(client, str(error)):
                 self._errors.holds("NATS at %s: %s", self._address, error, cause=str(error))
         elif client is None or (self._away.active and not client.is_closed):  # else `lost` logs first
-            self._away.holds("NATS at %s cannot be reached (%s); trying again", self._address, error)
+            self._away.holds(
+                "NATS at %s cannot be reached (%s): publishing and reading wait; trying again", self._address, error
+            )
 
     def _denied(self, client: EventClient, error: str) -> bool:
         """Whether the error is about an event that we may not publish; logged once for all events of a cluster."""

@@ -10,6 +10,7 @@ from summit_projector.recovery.difference import Rebuilt
 from summit_projector.settings import ProjectorSettings
 from summit_runtime.nats import bus
 from summit_runtime.process import FatalError
+from summit_runtime.settings import SettingsError
 from summit_standalone.errors import StandaloneError
 from summit_standalone.instance import read_state
 
@@ -25,8 +26,10 @@ async def rebuild_tables(data_dir: Path | None) -> Rebuilt:
         state = read_state(data_dir)
         nats_url, database_url = nats_url or state["natsUrl"], database_url or state["databaseUrl"]
     try:
-        settings = ProjectorSettings(NATS_URL=SecretStr(nats_url), DATABASE_URL=SecretStr(database_url))
+        settings = ProjectorSettings.from_environment(
+            NATS_URL=SecretStr(nats_url), DATABASE_URL=SecretStr(database_url)
+        )
         async with bus.connected(settings.nats_url, name="rebuild") as client:
             return await rebuild(client, settings)
-    except FatalError as error:
+    except (FatalError, SettingsError) as error:
         raise StandaloneError(str(error)) from error

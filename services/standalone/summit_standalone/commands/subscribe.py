@@ -9,12 +9,12 @@ import os
 import signal
 import sys
 
-import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import BadSubjectError, NoServersError
 from nats.errors import Error as NatsError
 
+from summit_runtime.nats.bus import EventClient
 from summit_runtime.settings import public_address
 from summit_standalone.errors import StandaloneError
 
@@ -58,8 +58,9 @@ async def connect(server: str, closed: asyncio.Event) -> Client:
     async def on_closed() -> None:
         closed.set()
 
+    client = EventClient()
     try:
-        return await nats.connect(
+        await client.dial(
             server,
             connect_timeout=CONNECT_SECONDS,
             allow_reconnect=False,
@@ -68,9 +69,12 @@ async def connect(server: str, closed: asyncio.Event) -> Client:
             error_cb=on_error,
             closed_cb=on_closed,
         )
-    except (OSError, ValueError, NoServersError, NatsError) as error:
+    except ValueError as error:
+        raise StandaloneError(f"the address of NATS cannot be used: {error}") from error
+    except (OSError, NoServersError, NatsError) as error:
         reason = _reason(failures[-1] if failures else error)
         raise StandaloneError(f"no NATS server answers at {public_address(server)}: {reason}") from error
+    return client
 
 
 def _reason(error: Exception) -> str:
