@@ -61,7 +61,7 @@ async def projected(nats_url: str, database_url: str) -> AsyncIterator[tuple[Cli
 
 async def rebuilt(client: Client, database_url: str, **settings: Any) -> Rebuilt:
     async with asyncio.timeout(30):
-        return await rebuild(client, projector_settings("", database_url, **settings))
+        return await rebuild(client, projector_settings("nats://unused", database_url, **settings))
 
 
 async def test_a_rebuilt_model_equals_the_live_one(nats_url: str, database_url: str) -> None:
