@@ -1,9 +1,8 @@
 """The one codec of the contract: events and states to JSON and back.
 
 Pydantic takes 25 µs to decode a VM's event and msgspec takes 6, so structs made from the models' fields try first
-(`structs`). Where a struct refuses, the model decides, and the model alone writes the
-sentence with the reason. One known difference is harmless: msgspec rounds a time with more than six decimals, and none
-of our writers makes one.
+(`structs`). Where a struct refuses, the model decides, and the model alone writes the sentence with the reason. One
+known difference is harmless: msgspec rounds a time with more than six decimals, and none of our writers makes one.
 """
 
 from collections.abc import Callable, Mapping

@@ -34,6 +34,15 @@ async def test_the_stream_is_created_once_and_kept(client: EventClient) -> None:
     assert (await stream_state(client)).created_at == created
 
 
+async def test_an_answer_to_a_ping_that_nobody_waits_for_does_not_deafen_the_client(client: EventClient) -> None:
+    """A watcher that stopped while NATS did not answer read nothing more, so its last events were not confirmed."""
+    nobody = asyncio.get_running_loop().create_future()
+    nobody.cancel()
+    await client._send_ping(nobody)
+    await client.flush(timeout=5)
+    assert (await stream_state(client)).created_at
+
+
 async def test_a_task_that_is_cancelled_while_an_answer_comes_ends(client: EventClient) -> None:
     """It may happen at any moment, and a task of a group is cancelled only once."""
 

@@ -77,6 +77,15 @@ def test_a_missing_file_and_a_directory_have_sentences_of_their_own(tmp_path: Pa
         kubeconfig_file.read(tmp_path)
 
 
+def test_files_without_an_end_are_errors_and_do_not_fill_the_memory() -> None:
+    """A link to /dev/zero as kubeconfig or token took all memory of the watcher of all clusters."""
+    with pytest.raises(KubeconfigError, match="cannot be read: File too large"):
+        kubeconfig_file.read(Path("/dev/zero"))
+    read = kubeconfig_file.parse(yaml.safe_dump(document(user={"tokenFile": "/dev/zero"})), PATH)
+    with pytest.raises((AuthError, KubeconfigError), match="/dev/zero: File too large"):
+        read.token()
+
+
 def test_a_named_context_wins_over_the_current_one() -> None:
     """One file may serve several clusters."""
     two = document()

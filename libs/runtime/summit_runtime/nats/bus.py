@@ -92,6 +92,12 @@ class EventClient(Client):
         self.options.update(found._asdict())
         return super()._connect_command()
 
+    async def _process_pong(self) -> None:
+        """Take the answer to a ping that nobody waits for any more, too: nats-py (2.12) stops reading for good."""
+        if self._pongs and self._pongs[0].done():
+            self._pongs[0] = asyncio.get_running_loop().create_future()
+        await super()._process_pong()
+
     async def request(
         self,
         subject: str,
@@ -186,10 +192,7 @@ async def watch_connection(client: EventClient) -> None:
 
 
 async def _answers(client: EventClient) -> bool:
-    """Whether this connection answers a ping, or was given up meanwhile.
-
-    One ping, for as long as it takes: nats-py's reading dies of an answer that nobody waits for any more.
-    """
+    """Whether this connection answers a ping, or was given up meanwhile."""
     dead_seconds = client.times.dead_seconds
     reconnects, give_up_at = client.stats["reconnects"], time.monotonic() + dead_seconds
     ping = asyncio.create_task(client.flush(timeout=ceil(2 * dead_seconds)))

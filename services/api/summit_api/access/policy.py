@@ -22,11 +22,9 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from summit_api.access.principal import RoleName, Scope
 from summit_api.problems.validation import place
 from summit_models.contract import DatacenterId
+from summit_runtime.watched_files import read_limited
 
 logger = logging.getLogger("summit.api")
-
-MOST_BYTES = 10_000_000
-"""Of an access file: a hundred thousand tokens."""
 
 EVERYBODY = "*"
 """The group of everyone who has a valid token of the identity provider."""
@@ -169,8 +167,4 @@ def _text(path: Path) -> str:
     """The text of a file, but not of a device or a pipe, which may have no end. Raises PolicyError or OSError."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise PolicyError("it is not a regular file")
-    with path.open("rb") as file:
-        content = file.read(MOST_BYTES + 1)
-    if len(content) > MOST_BYTES:
-        raise PolicyError(f"it has more than {MOST_BYTES} bytes")
-    return content.decode()
+    return read_limited(path).decode()

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from summit_runtime.watched_files import read_limited
 from summit_watcher.kube.errors import AuthError, KubeconfigError
 
 ADDRESS_IDENTITY = "address-"
@@ -156,7 +157,7 @@ class Kubeconfig(msgspec.Struct, frozen=True):
     def _read(self, what: str, name: str) -> bytes:
         path = self.resolve(name)
         try:
-            return path.read_bytes()
+            return read_limited(path)
         except (OSError, ValueError) as error:  # ValueError: a null byte in the name
             raise KubeconfigError(f"kubeconfig {self.path}: {what} {path}: {_reason(error)}") from error
 

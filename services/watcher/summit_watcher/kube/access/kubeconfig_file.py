@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 import yaml
 
-from summit_runtime.watched_files import WatchedFiles
+from summit_runtime.watched_files import WatchedFiles, read_limited
 from summit_watcher.kube.access.kubeconfig import ClusterSection, Kubeconfig, Section, UserSection
 from summit_watcher.kube.errors import KubeconfigError
 
@@ -62,7 +62,7 @@ _PAIRS = (
 def read(path: Path, context: str | None = None) -> Kubeconfig:
     """Read one context of a file. Raises KubeconfigError with one sentence, whatever is wrong with it."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_limited(path).decode()
     except FileNotFoundError:
         raise KubeconfigError(f"kubeconfig not found at {path}") from None
     except IsADirectoryError:
