@@ -10,6 +10,7 @@ from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.resources import VIRTUAL_MACHINES, Resource
 from summit_watcher.listwatch.events import Apply, Delete, Init, InitApply, InitDone
 from summit_watcher.listwatch.listwatch import ListWatch
+from summit_watcher.listwatch.page_slots import PageSlots
 from summit_watcher.listwatch.state import Listing
 from summit_watcher.listwatch.status import ClusterStatus
 from summit_watcher.listwatch.watch import WatchedResource
@@ -96,6 +97,7 @@ async def mirrored(
         connection=connection,
         resource=resource,
         sink=mirror,
+        page_slots=PageSlots(times.slow_page_seconds),
         deletions=mirror.deletions,
         status=mirror[resource],
         times=times,

@@ -26,6 +26,7 @@ QUICK = WatcherTimes(
     page_idle_seconds=1,
     page_total_seconds=5,
     idle_seconds=1,
+    short_watch_seconds=0.2,
     retry=SOON,
     retries=dict.fromkeys(ConnectionState, SOON),
 )

@@ -25,6 +25,7 @@ from summit_watcher.inventory.published import Published
 from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.errors import HistoryEndedError, RegressedError
 from summit_watcher.kube.resources import WATCHED
+from summit_watcher.listwatch.page_slots import PageSlots
 from summit_watcher.listwatch.state import Listing, ListReason
 from summit_watcher.log.epoch import ClusterEvents, Epoch, SupersededError
 from summit_watcher.log.liveness import until_silent
@@ -47,6 +48,7 @@ class ClusterWatcher:
     publisher: Publisher
     activity: ActivityLog
     times: WatcherTimes
+    page_slots: PageSlots
     _events: ClusterEvents | None = None
     """Those of the newest epoch that began here."""
     _session: Session | None = None
@@ -96,6 +98,7 @@ class ClusterWatcher:
                 publisher=self.publisher,
                 activity=self.activity,
                 times=self.times,
+                page_slots=self.page_slots,
                 events=self._events,
                 published=published,
                 starts=starts,

@@ -19,6 +19,7 @@ from summit_runtime.probes import Check, serve_probes
 from summit_runtime.waiting import end
 from summit_watcher.activity import ActivityLog
 from summit_watcher.cluster import ClusterWatcher
+from summit_watcher.listwatch.page_slots import PageSlots
 from summit_watcher.log.datacenters import declare
 from summit_watcher.log.retirement import retire, retire_empty, retire_undeclared
 from summit_watcher.settings import TIMES, WatcherSettings, WatcherTimes
@@ -52,11 +53,11 @@ class _Watcher:
     publisher: Publisher
 
     async def run(self, checks: dict[str, Check], stop: asyncio.Event) -> None:
-        activity = ActivityLog()
+        activity, page_slots = ActivityLog(), PageSlots(self.times.slow_page_seconds)
         async with asyncio.TaskGroup() as tasks:
             supervisor = Supervisor(
                 tasks,
-                lambda cluster: ClusterWatcher(cluster, self.client, self.publisher, activity, self.times),
+                lambda cluster: ClusterWatcher(cluster, self.client, self.publisher, activity, self.times, page_slots),
                 lambda cluster: retire(self.client, self.publisher, cluster.datacenter, cluster.name),
                 self.times,
             )

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,15 +21,18 @@ from nats.errors import Error as NatsError
 
 from summit_models.cluster import ConnectionState
 from summit_runtime.nats.publisher import Publisher
+from summit_runtime.waiting import wait
 from summit_watcher.activity import ActivityLog
 from summit_watcher.config.datacenters import ClusterConfig
 from summit_watcher.inventory.diff import Diff, Outgoing
+from summit_watcher.inventory.kinds import VM_KIND
 from summit_watcher.inventory.published import Published
 from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.identity import Identity
 from summit_watcher.kube.resources import WATCHED, Resource
 from summit_watcher.listwatch.events import InitDone
 from summit_watcher.listwatch.listwatch import ListWatch
+from summit_watcher.listwatch.page_slots import PageSlots
 from summit_watcher.listwatch.queue import EventQueue, Part
 from summit_watcher.listwatch.status import ClusterStatus
 from summit_watcher.listwatch.watch import WatchedResource
@@ -44,7 +48,8 @@ EVENTS_A_TURN = 64
 """To publish so many takes about 5 ms; then the events of other clusters follow."""
 
 _UNAVAILABLE = frozenset({ConnectionState.FORBIDDEN, ConnectionState.CRD_MISSING})
-"""A person must act before such a resource can be read: the others do not wait for it."""
+"""A person must act before such a resource can be read: the others do not wait for it. For sizes and progress, which
+others add to a VM, they do not wait long either."""
 
 
 @dataclass(kw_only=True)
@@ -57,6 +62,7 @@ class Session:
     publisher: Publisher
     activity: ActivityLog
     times: WatcherTimes
+    page_slots: PageSlots
     events: ClusterEvents
     published: Published
     starts: Mapping[str, Start]
@@ -109,6 +115,7 @@ class Session:
             connection=self.connection,
             resource=resource,
             sink=partial(self._queue.put, resource),
+            page_slots=self.page_slots,
             deletions=partial(self._diff.deletions, resource),
             status=status,
             times=self.times,
@@ -137,13 +144,17 @@ class Session:
 
     async def _publish_what_waited(self) -> None:
         """Publish what the other list-watches have brought when one resource turns out to be unreadable, for ever."""
+        late_at = float("inf")
         while True:
-            changed = self.status.changed
+            changed, now = self.status.changed, time.monotonic()
+            if self._diff.is_known and late_at == float("inf"):
+                late_at = now + self.times.first_lists_seconds
             for status in self.status:
-                self._diff.cache.store_of(status.resource).unavailable = status.state in _UNAVAILABLE
+                is_late = now >= late_at and status.resource in VM_KIND.joined_with
+                self._diff.cache.store_of(status.resource).unavailable = status.state in _UNAVAILABLE or is_late
             async with self._in_turn:
                 await self._publish(self._diff.take_events())
-            await changed.wait()
+            await wait(changed, late_at - now if late_at > now else float("inf"))
 
     async def _repeat_unchanged(self) -> None:
         while True:

@@ -86,14 +86,25 @@ class WatcherTimes:
     # Lists and watches
 
     page_size: int = 500
-    """Objects in a page of a list: the one size here, as it decides how long a page takes."""
+    """Objects in a page of a list: a size, as it decides how long a page takes."""
+    list_objects: int = 200_000
+    """Objects in a list; a longer one is refused and deletes nothing. KubeVirt is tested with 10 000 VMs a cluster."""
     page_idle_seconds: float = 60.0
     page_total_seconds: float = 300.0
     """A page is 4 MB, but one unpaged list may be 90 MB over a slow link."""
     watch_seconds: tuple[int, int] = (240, 300)
     """A random time in between, after which the server ends a watch; kube-rs' numbers."""
     short_watch_seconds: float = 1.0
-    """A watch without an event that ends sooner was refused politely. Source: client-go, VeryShortWatchError."""
+    """A watch that ends sooner was refused politely. Source: client-go, VeryShortWatchError."""
+    lasting_watch_seconds: float = 10.0
+    """A resourceVersion that expires before its watch has lasted so long does not get another list at once."""
+    streaming_list_idle_seconds: float = 5.0
+    """A streaming list that stands still for so long goes on in pages: a proxy may have dropped the bookmark that
+    marks its end. An API server sends it within moments; client-go warns after 10 s."""
+    avoid_streaming_seconds: float = 1800.0
+    """How long lists come in pages after a streaming list has failed. The server may be upgraded meanwhile."""
+    slow_page_seconds: float = 5.0
+    """A page that takes longer does not count among those that are read at one time."""
     idle_seconds: float = 70.0
     """A watch without a byte is dead: bookmarks come every 60 s, and the server keeps 75 s of history (kopf #1268)."""
     relist_seconds: tuple[float, float] = (6 * 3600, 12 * 3600)
@@ -107,6 +118,10 @@ class WatcherTimes:
     patience_seconds: float = 2.0
     """How long a watch waits for room in the event queue. A queue that is emptied more slowly than it is filled has
     room again and again; one that stands still has not."""
+
+    first_lists_seconds: float = 15.0
+    """How long the first VMs wait for a resource that completes them, such as instancetypes, once they are known: a
+    webhook that is away makes its list fail for ever."""
 
     # The log
 

@@ -4,7 +4,9 @@ The oracle is the simulated cluster's own store, never a log line.
 """
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import replace
+from itertools import count, repeat
 from pathlib import Path
 
 import pytest
@@ -17,12 +19,14 @@ from support.watched import QUICK, lists
 from summit_models.cluster import ConnectionState as State
 from summit_models.contract import ClusterName
 from summit_simulator.cluster import SimulatedCluster
+from summit_simulator.objects.resources import named
+from summit_simulator.objects.store import event_line
 from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.errors import RegressedError
 from summit_watcher.kube.resources import MIGRATIONS
 from summit_watcher.listwatch.events import Apply, Delete, Init, InitApply, InitDone
 from summit_watcher.listwatch.state import Listing, ListReason
-from summit_watcher.settings import Retry, WatcherTimes
+from summit_watcher.settings import TIMES, Retry, WatcherTimes
 
 VMS = "virtualmachines"
 
@@ -88,6 +92,100 @@ async def test_a_server_without_streaming_lists_is_asked_once_per_connection(
     assert sum("sendInitialEvents" in request.query for request in cluster.requests) == 1
 
 
+async def test_a_server_whose_watch_progress_is_disabled_is_listed_in_pages_at_once(
+    cluster: SimulatedCluster, connection: ClusterConnection
+) -> None:
+    """A kube-apiserver whose etcd is 3.4 answers 500 to streaming lists; two retries of it took 14 s."""
+    cluster.faults.watch_progress = False
+    async with mirrored(connection, TIMES) as mirror:
+        await synced(mirror, cluster)
+        assert [request.verb for request in cluster.requests_for(VMS)][:2] == ["watch", "list"]
+        assert mirror.states == [State.LISTING, State.SYNCED]
+    async with mirrored(connection, TIMES) as again:
+        await synced(again, cluster)
+    assert sum("sendInitialEvents" in request.query for request in cluster.requests) == 1
+
+
+async def test_streaming_lists_are_tried_again_after_a_while(cluster: SimulatedCluster, tmp_path: Path) -> None:
+    """The server may have been upgraded."""
+    cluster.faults.watch_progress = False
+    path = cluster.write_kubeconfig(tmp_path / "soon.yaml")
+    times = replace(QUICK, avoid_streaming_seconds=0.3)
+    async with ClusterConnection(path, name=ClusterName("vulcan"), times=times) as connection:
+        async with mirrored(connection, QUICK) as mirror:
+            await synced(mirror, cluster)
+        assert not connection.has_streaming_lists
+        await until(lambda: connection.has_streaming_lists)
+
+
+async def test_a_relay_that_drops_bookmarks_costs_seconds(
+    cluster: SimulatedCluster, connection: ClusterConnection
+) -> None:
+    """Seen in the field: the first VM came after ten waits of 70 s. The quiet watch behind it is no failure either."""
+    cluster.faults.drop_bookmarks = True
+    async with mirrored(connection, replace(QUICK, streaming_list_idle_seconds=0.3)) as mirror:
+        await synced(mirror, cluster)
+        silent = ends("idle")
+        await until(lambda: ends("idle") >= silent + 2)
+        cluster.create_vm("later")
+        await synced(mirror, cluster)
+    assert mirror.states == [State.LISTING, State.SYNCED]
+    assert lists(cluster) == 2
+
+
+async def test_a_slow_resource_does_not_hold_the_others(
+    cluster: SimulatedCluster, connection: ClusterConnection
+) -> None:
+    """Lists of one cluster run side by side."""
+    cluster.faults.withhold(MIGRATIONS.plural)
+    async with mirrored(connection, TIMES, resource=MIGRATIONS) as slow:
+        await until(lambda: cluster.requests_for(MIGRATIONS.plural))
+        async with mirrored(connection, TIMES) as mirror:
+            await synced(mirror, cluster)
+        assert slow.count(InitDone) == 0
+        await cluster.faults.clear()
+        await until(lambda: slow.count(InitDone))
+
+
+@pytest.mark.parametrize("tokens", [repeat("again"), map(str, count())], ids=["the same token", "ever new tokens"])
+async def test_a_list_without_an_end_is_an_error_and_deletes_nothing(
+    cluster: SimulatedCluster, connection: ClusterConnection, tokens: Iterator[str]
+) -> None:
+    """277 000 made-up VMs were read from one."""
+    cluster.faults.watch_list = False
+    async with mirrored(connection, replace(QUICK, list_objects=100)) as mirror:
+        await synced(mirror, cluster)
+        cluster.faults.continue_tokens = tokens
+        cluster.forget_history()
+        cluster.create_vm("new")
+        cluster.forget_history()
+        cluster.faults.close_streams(abort=True)
+        await until(lambda: mirror.state is State.BACKOFF and "the list of virtualmachines" in (mirror.reason or ""))
+        assert len(mirror.objects) == 8
+        await cluster.faults.clear()
+        await synced(mirror, cluster)
+    assert mirror.deletes == []
+
+
+async def test_a_watch_that_expires_after_each_event_is_paced_and_not_called_synced(
+    cluster: SimulatedCluster, connection: ClusterConnection
+) -> None:
+    """It cost 14 000 requests in 40 s, while the state was "synced"."""
+    faster = WatcherTimes(retry=Retry(0.8 / 30, 30 / 30), page_size=500)
+    event = event_line("MODIFIED", cluster.store.records(named(VMS))[-1].data)
+    async with mirrored(connection, faster) as mirror:
+        await synced(mirror, cluster)
+        cluster.faults.expire_watches_after(event)
+        await until(lambda: mirror.state is State.BACKOFF)
+        before, known, start = len(cluster.requests), len(mirror.states), time.monotonic()
+        await until(lambda: time.monotonic() - start > 1.0)
+        assert len(cluster.requests) - before <= 20
+        assert State.SYNCED not in mirror.states[known:]
+        assert "too old resource version" in (mirror.reason or "")
+        await cluster.faults.clear()
+        await synced(mirror, cluster)
+
+
 async def test_an_empty_cluster_is_listed_in_pages_too(
     cluster: SimulatedCluster, connection: ClusterConnection
 ) -> None:
@@ -150,7 +248,7 @@ async def test_a_connection_that_swallows_all_bytes_is_given_up_and_resumed(
             passing = cluster.create_vm("passing")
             cluster.delete(VMS, passing)
             await until(lambda: mirror.state is State.UNREACHABLE)
-            assert mirror.states == [State.LISTING, State.SYNCED, State.STALE, State.UNREACHABLE]
+            assert mirror.states == [State.LISTING, State.SYNCED, State.UNREACHABLE]
             cluster.create_vm("staying")
             proxy.swallows = False
             await synced(mirror, cluster)
@@ -233,7 +331,7 @@ async def test_a_list_waits_as_long_as_the_server_asks(
         await synced(mirror, cluster)
         assert time.monotonic() - start > 0.9
     assert asked == 1
-    assert lists(cluster) == (2 if streams else 3)
+    assert lists(cluster) == 2
 
 
 async def test_a_page_of_a_proxy_is_not_a_list(cluster: SimulatedCluster, connection: ClusterConnection) -> None:

@@ -70,6 +70,12 @@ async def test_kubectl_watches(kubectl: Kubectl, cluster: SimulatedCluster) -> N
     assert rows[-1] == ["MODIFIED", "web"]
 
 
+async def test_kubectl_create_ns_works(kubectl: Kubectl) -> None:
+    """The first thing that a newcomer creates; VMs may be created in it."""
+    assert await kubectl("create", "ns", "shop") == "namespace/shop created\n"
+    assert "shop" in await kubectl("get", "ns")
+
+
 async def test_kubectl_explains_errors(kubectl: Kubectl, cluster: SimulatedCluster) -> None:
     """Status bodies become its messages."""
     assert "NotFound" in await kubectl("get", "vm", "nope", "-n", "prod", code=1)

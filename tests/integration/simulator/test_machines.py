@@ -80,13 +80,20 @@ async def test_each_start_has_a_new_instance(cluster: SimulatedCluster) -> None:
     assert after["metadata"]["uid"] != before
 
 
+def _ready(cluster: SimulatedCluster, vm: dict[str, Any]) -> str:
+    found = (cluster.vm(vm) or {})["status"]["conditions"]
+    return next(str(condition["status"]) for condition in found if condition["type"] == "Ready")
+
+
 async def test_pause_is_a_condition(cluster: SimulatedCluster) -> None:
-    """Paused is present and then absent again, on the VM as well."""
+    """Paused is present and then absent again, on the VM as well; a paused VM is not Ready."""
     vm = cluster.create_vm("web", namespace="prod")
     await cluster.start(vm)
     cluster.request("pause", vm)
     assert _status(cluster, vm) == "Paused"
+    assert _ready(cluster, vm) == "False"
     cluster.request("unpause", vm)
+    assert _ready(cluster, vm) == "True"
     kinds = {condition["type"] for condition in (cluster.vm(vm) or {})["status"]["conditions"]}
     assert (_status(cluster, vm), "Paused" in kinds) == ("Running", False)
 

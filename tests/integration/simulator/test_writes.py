@@ -41,6 +41,7 @@ async def test_generated_names_extend_their_prefix(client: Client) -> None:
         (PROD_VMS, _vm("web"), 409, "AlreadyExists"),
         (PROD_VMS.replace("prod", "nowhere"), _vm("x"), 404, "NotFound"),
         (PROD_VMS, {"metadata": {"name": "x"}, "spec": {}}, 422, "Invalid"),
+        (PROD_VMS, _vm("x", runStrategy="Nonsense"), 422, "Invalid"),
         (PROD_VMS, _vm("x") | {"kind": "Pod"}, 400, "BadRequest"),
         (PROD_VMS, {"metadata": {"namespace": "dev", "name": "x"}}, 400, "BadRequest"),
         (PROD_VMS, _vm(""), 422, "Invalid"),

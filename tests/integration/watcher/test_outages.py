@@ -27,6 +27,7 @@ from summit_watcher.activity import ActivityLog
 from summit_watcher.cluster import ClusterWatcher
 from summit_watcher.config.datacenters import ClusterConfig
 from summit_watcher.kube.resources import WATCHED
+from summit_watcher.listwatch.page_slots import PageSlots
 from summit_watcher.settings import WatcherTimes
 
 VMS = "virtualmachines"
@@ -66,7 +67,8 @@ async def watched(
     )
     client = await bus.connect(SecretStr(nats_url), name="watcher")
     async with observing(nats_url) as (log, healths), publishing(client) as publisher, asyncio.TaskGroup() as tasks:
-        watcher = tasks.create_task(ClusterWatcher(config, client, publisher, ActivityLog(), times).run())
+        slots = PageSlots(times.slow_page_seconds)
+        watcher = tasks.create_task(ClusterWatcher(config, client, publisher, ActivityLog(), times, slots).run())
         scene = Scene(cluster, log, healths, 0)
         await scene.recovers()
         scene.known = len(scene.published())

@@ -36,7 +36,7 @@ FAILURES = [
     (UnreachableError("u"), State.UNREACHABLE, 0.8),
     (LostError("l"), State.BACKOFF, 0.8),
     (IdleError("i"), State.STALE, 0.8),
-    (BackpressureError(7, asyncio.Event().wait), State.BACKPRESSURE, 0.8),
+    (BackpressureError("7 changes wait for NATS", asyncio.Event().wait), State.BACKPRESSURE, 0.8),
     (UndecodableLine("cut", b"x"), State.BACKOFF, 0.8),
 ]
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from support.waiting import until
 
-from summit_watcher.kube.errors import BackpressureError
+from summit_watcher.kube.errors import BackpressureError, FirstListsError
 from summit_watcher.kube.resources import MIGRATIONS, VIRTUAL_MACHINES
 from summit_watcher.listwatch.events import Bookmark, Init
 from summit_watcher.listwatch.queue import EventQueue
@@ -83,6 +83,17 @@ async def test_watches_wait_until_the_first_lists_are_complete() -> None:
         queue.open_for_watches()
         await until(lambda: len(consumer.taken) == 2)
         consuming.cancel()
+
+
+async def test_a_watch_does_not_wait_for_a_first_list_that_hangs() -> None:
+    """The server would cut it off. It is closed on purpose, and goes on where it was when the lists are complete."""
+    queue = EventQueue(0.05, limit=4)
+    with pytest.raises(FirstListsError, match="wait for the first lists of the other resources") as raised:
+        await queue.put(MIGRATIONS, bookmarks(7))
+    async with asyncio.TaskGroup() as tasks:
+        room = tasks.create_task(asyncio.wait_for(raised.value.room(), None))
+        queue.open_for_watches()
+        await room
 
 
 async def test_a_queue_that_stays_full_ends_the_watch_until_it_is_half_empty() -> None:

@@ -4,7 +4,7 @@ from summit_simulator.objects import status
 from summit_simulator.objects.manifest import Manifest, conditions, key, metadata, part
 from summit_simulator.objects.objects import Objects
 from summit_simulator.objects.resources import MIGRATIONS, VIRTUALMACHINEINSTANCES, VIRTUALMACHINES, Resource
-from summit_simulator.objects.virtual_machine import FINALIZER
+from summit_simulator.objects.virtual_machine import FINALIZER, RUN_STRATEGIES
 from summit_simulator.objects.virtual_machine_instance import FINAL_PHASES
 
 MIGRATION_WEBHOOK = "migration-create-validator.kubevirt.io"
@@ -39,6 +39,8 @@ def _check_virtual_machine(manifest: Manifest) -> None:
         raise status.invalid("VirtualMachine", "kubevirt.io", metadata(manifest).get("name", ""), [cause])
     if spec.get("running") is not None and spec.get("runStrategy"):
         raise status.denied(VM_WEBHOOK, "Running and RunStrategy are mutually exclusive", code=422)
+    if (strategy := spec.get("runStrategy")) and strategy not in RUN_STRATEGIES:
+        raise status.denied(VM_WEBHOOK, f"Invalid RunStrategy ({strategy})", code=422)
 
 
 def _check_migration(objects: Objects, manifest: Manifest) -> None:

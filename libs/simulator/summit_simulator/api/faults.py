@@ -47,20 +47,31 @@ class Faults:
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self._answers: list[Answer] = []
+        self._withheld: dict[str, asyncio.Event] = {}
         self._moving = asyncio.Event()  # cleared: half-open
         self._moving.set()
         self.streams: set[WatchStream] = set()
         self.delay_seconds = 0.0  # before every answer
         self.close_watches_at_once = False  # each watch ends before its first event
         self.watch_list = True  # the WatchList feature gate: sendInitialEvents
+        self.watch_progress = True  # False: etcd 3.4, which the server needs to end initial events, answers 500
+        self.continue_tokens: Iterator[str] | None = None  # lists have no end: each page is the first, and has the next
+        self.drop_bookmarks = False  # as relays between client and server do
+        self.watch_ending: bytes | None = None  # each watch ends with these lines as soon as it is open
         self.fail_migrations: str | None = None  # the failureReason of every migration from now on
 
     async def clear(self) -> None:
         """Set every switch back to normal. Broken connections stay broken, new ones work."""
         self._answers.clear()
+        while self._withheld:
+            self._withheld.popitem()[1].set()
         self.delay_seconds = 0.0
         self.close_watches_at_once = False
         self.watch_list = True
+        self.watch_progress = True
+        self.continue_tokens = None
+        self.drop_bookmarks = False
+        self.watch_ending = None
         self.fail_migrations = None
         self.unfreeze()
         await self.accept_connections()
@@ -121,6 +132,10 @@ class Faults:
         self._answers.append(answer)
         return answer
 
+    def withhold(self, path: str) -> None:
+        """Answer no request whose path contains `path`, until all faults are cleared."""
+        self._withheld[path] = asyncio.Event()
+
     def stop_responding(self, answer: Answer) -> None:
         self._answers.remove(answer)
 
@@ -130,6 +145,9 @@ class Faults:
         if self.delay_seconds:
             await asyncio.sleep(self.delay_seconds)
             await self._moving.wait()
+        for path, answered in tuple(self._withheld.items()):
+            if path in info.path:
+                await answered.wait()
         return next((answer for answer in self._answers if answer.fits(info)), None)
 
     # Streams
@@ -150,6 +168,11 @@ class Faults:
     def send_error(self, code: int = 500, message: str = "injected", resource: str | None = None) -> None:
         """An ERROR event in mid-stream, after which the server ends the stream."""
         self._inject(resource, Injection(error_line(StatusError(code, message)), "end"))
+
+    def expire_watches_after(self, event: bytes) -> None:
+        """From now on each watch gives this event and then an ERROR event 410, as a server with a broken cache."""
+        self.watch_ending = event + error_line(StatusError(410, "too old resource version: 1 (2)"))
+        self.close_streams()
 
     def send_garbage(self, resource: str | None = None, *, line: bytes = GARBAGE) -> None:
         """A line that cannot be read; the stream goes on after it."""

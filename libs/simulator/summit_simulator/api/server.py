@@ -3,7 +3,7 @@
 import contextlib
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from aiohttp import web
@@ -13,7 +13,7 @@ from summit_simulator.api import discovery, pages, requests, writes
 from summit_simulator.api.faults import Faults, error_response
 from summit_simulator.api.list_options import read_watch_options
 from summit_simulator.api.requests import RequestInfo
-from summit_simulator.api.watches import WatchStream
+from summit_simulator.api.watches import Injection, WatchStream
 from summit_simulator.objects import status
 from summit_simulator.objects.infrastructure import KUBEVIRT_VERSION
 from summit_simulator.objects.manifest import encode
@@ -89,11 +89,18 @@ class ApiServer:
             case "get":
                 return self._get(info, resource)
             case "list":
-                return _answer(pages.render(resource, pages.page(self.store, resource, info)))
+                return _answer(pages.render(resource, self._page(resource, info)))
             case "watch":
                 return await self._watch(request, info, resource)
             case _:
                 return await self._write(request, info, resource)
+
+    def _page(self, resource: Resource, info: RequestInfo) -> pages.Page:
+        if self.faults.continue_tokens is None:
+            return pages.page(self.store, resource, info)
+        query = {name: value for name, value in info.query.items() if name != "continue"}
+        page = pages.page(self.store, resource, replace(info, query=query))
+        return page._replace(continue_token=next(self.faults.continue_tokens))
 
     def _plain_path(self, info: RequestInfo) -> web.StreamResponse:
         parts = [part for part in info.path.split("/") if part]
@@ -110,11 +117,17 @@ class ApiServer:
 
     async def _watch(self, request: web.BaseRequest, info: RequestInfo, resource: Resource) -> web.StreamResponse:
         options = read_watch_options(info, watch_list=self.faults.watch_list)
+        if options.initial_events and not self.faults.watch_progress:
+            raise StatusError(500, "Internal error occurred: RequestWatchProgress is disabled")
+        if self.faults.drop_bookmarks:
+            options = replace(options, bookmarks=False)
         stream = WatchStream(self.store, resource, options, bookmark_seconds=self.bookmark_seconds)
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
         if self.faults.close_watches_at_once:
             return response
+        if self.faults.watch_ending is not None:
+            stream.inject(Injection(self.faults.watch_ending, "end"))
         self.faults.streams.add(stream)
         try:
             await stream.run(response)

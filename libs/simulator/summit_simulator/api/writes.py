@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from summit_simulator.api import admission
+from summit_simulator.api import admission, protobuf
 from summit_simulator.api.requests import RequestInfo
 from summit_simulator.objects import status
 from summit_simulator.objects.manifest import Manifest, encode, merge, metadata, part
@@ -16,9 +16,11 @@ MERGE_PATCH = "application/merge-patch+json"
 
 
 def read_body(body: bytes) -> Any:
-    """The JSON of a body, None for an empty one. Raises StatusError 400 for anything else."""
+    """The object in a body, None for an empty one. Raises StatusError 400 for anything else."""
     if not body.strip():
         return None
+    if body.startswith(protobuf.MAGIC):
+        return protobuf.read_object(body)
     try:
         return msgspec.json.decode(body)
     except msgspec.DecodeError as error:

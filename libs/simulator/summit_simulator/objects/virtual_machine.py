@@ -8,6 +8,7 @@ from summit_simulator.objects.guests import GUESTS
 from summit_simulator.objects.manifest import Manifest, part
 
 FINALIZER = "kubevirt.io/virtualMachineControllerFinalize"
+RUN_STRATEGIES = frozenset({"Always", "Halted", "Manual", "RerunOnFailure", "Once", "WaitAsReceiver"})
 STORAGE_CLASS = "ocs-storagecluster-ceph-rbd-virtualization"
 
 

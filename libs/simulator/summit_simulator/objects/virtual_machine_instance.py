@@ -119,13 +119,16 @@ def end(vmi: Manifest, phase: str, now: datetime) -> None:
 
 
 def set_paused(vmi: Manifest, now: datetime, *, paused: bool) -> None:
-    """Paused is a condition that is present or not, never False."""
+    """Paused is a condition that is present or not, never False. A gate of its pod makes a paused guest not Ready."""
+    since = timestamp(now)
     if paused:
-        since = timestamp(now)
         message = "VMI was paused by user"
         set_condition(vmi, "Paused", "True", reason="PausedByUser", message=message, lastTransitionTime=since)
+        gate = 'the status of pod readiness gate "kubevirt.io/virtual-machine-unpaused" is not "True", but False'
+        set_condition(vmi, "Ready", "False", reason="ReadinessGatesNotReady", message=gate, lastTransitionTime=since)
     else:
         drop_condition(vmi, "Paused")
+        set_condition(vmi, "Ready", "True", lastTransitionTime=since)
 
 
 def _interfaces(vmi: Manifest, *, with_agent: bool) -> list[Manifest]:

@@ -75,6 +75,12 @@ class Diff:
         """The first lists of all that makes up a VM are read, or cannot be had. Once so, it stays so."""
         return self._is_ready(VM_KIND)
 
+    @property
+    def is_known(self) -> bool:
+        """The first lists of VMs and their instances are read, or cannot be had; what completes them may be missing."""
+        first, *others = (self.cache.store_of(resource) for resource in VM_KIND.resources)
+        return first.listed and all(store.settled for store in others)
+
     def take_events(self) -> Iterator[Outgoing]:
         """The events that bring readers up to date. Each is in `published` as soon as it is taken, so take all."""
         if not self.complete:

@@ -1,6 +1,7 @@
 """The connection to one cluster, which all its list-watches share."""
 
-import asyncio
+import logging
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import datetime
@@ -12,11 +13,13 @@ import msgspec
 from summit_models.contract import ClusterName
 from summit_watcher.kube.access.certificates import Certificate
 from summit_watcher.kube.current_transport import CurrentTransport
-from summit_watcher.kube.errors import StatusError, UnreachableError
+from summit_watcher.kube.errors import StatusError, UnreachableError, WatcherError
 from summit_watcher.kube.failure import Failure
 from summit_watcher.kube.reply import Reply
 from summit_watcher.kube.transport import Request, Timeouts
 from summit_watcher.settings import TIMES, WatcherTimes
+
+logger = logging.getLogger("summit.watcher")
 
 SHORT = Timeouts(idle_seconds=10, total_seconds=30)
 """For single objects and reviews."""
@@ -32,10 +35,10 @@ class ClusterConnection:
         self, kubeconfig: Path, context: str | None = None, *, name: ClusterName, times: WatcherTimes = TIMES
     ) -> None:
         self.name = name
-        self.list_slot = asyncio.Semaphore(1)
-        """One list at a time: big lists cost several seats of the API server's priority level."""
         self._current = CurrentTransport(kubeconfig, context, name=name, times=times)
         self._connect_seconds = times.connect_seconds
+        self._avoid_streaming_seconds = times.avoid_streaming_seconds
+        self._streaming_lists_at = float("-inf")
 
     async def __aenter__(self) -> Self:
         return self
@@ -71,13 +74,14 @@ class ClusterConnection:
 
     @property
     def has_streaming_lists(self) -> bool:
-        """Until the server refuses one. A new transport asks again: the server may have been upgraded."""
-        return self._current.transport is None or self._current.transport.has_streaming_lists
+        """Whether no streaming list has failed lately."""
+        return time.monotonic() >= self._streaming_lists_at
 
-    def avoid_streaming_lists(self) -> None:
-        """Remember that the server has refused one."""
-        if self._current.transport is not None:
-            self._current.transport.has_streaming_lists = False
+    def avoid_streaming_lists(self, error: WatcherError) -> None:
+        """Remember for a while that one has failed: all list-watches share the server, and what stands before it."""
+        if self.has_streaming_lists:
+            logger.info("cluster %s: lists come in pages, as streaming has failed: %s", self.name, error)
+        self._streaming_lists_at = time.monotonic() + self._avoid_streaming_seconds
 
     async def server_version(self) -> str:
         """The API server's version, for example "v1.34.1"."""

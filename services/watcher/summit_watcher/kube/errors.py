@@ -115,6 +115,10 @@ class StreamingListError(WatcherError):
     """A streaming list without the bookmark that ends its initial events."""
 
 
+class EndlessListError(WatcherError):
+    """A list in pages that does not come to an end."""
+
+
 class IdentityChangedError(WatcherError):
     """Another cluster answers than the known one. An operator must decide; the sentence names the choices."""
 
@@ -146,14 +150,20 @@ class ReplacedError(HistoryEndedError):
 
 
 class BackpressureError(WatcherError):
-    """A watch was closed on purpose, since the event queue is full. `room` waits until the watch may go on."""
+    """A watch was closed on purpose, since its events have no place. `room` waits until the watch may go on."""
 
     state = ConnectionState.BACKPRESSURE
     ends_watch = "backpressure"
 
-    def __init__(self, waiting: int, room: Callable[[], Awaitable[None]]) -> None:
-        super().__init__(f"{waiting} changes wait for NATS, which is away or slow")
+    def __init__(self, reason: str, room: Callable[[], Awaitable[object]]) -> None:
+        super().__init__(reason)
         self.room = room
+
+
+class FirstListsError(BackpressureError):
+    """A watch has changes before the first lists of its cluster are complete: none can be published yet."""
+
+    state = ConnectionState.LISTING
 
 
 class ErrorEvent(StatusError):

@@ -66,7 +66,6 @@ class Transport:
         self._authorization = client.configuration.api_key.get("BearerToken")
         self._connector = aiohttp.TCPConnector(ssl=client.rest_client.ssl_context, socket_factory=keepalive_socket)
         client.configuration.client_session_kwargs = {"connector": self._connector, "read_bufsize": READ_BUFFER_BYTES}
-        self.has_streaming_lists = True
         self._users = 0
         self._open: set[aiohttp.ClientResponse] = set()
         self._retired = False

@@ -3,6 +3,7 @@
 A list that breaks off changes nothing: the sink replaces its objects at InitDone, and only a complete list gets there.
 """
 
+import asyncio
 import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
@@ -10,7 +11,7 @@ from contextlib import aclosing
 from itertools import takewhile
 from typing import Any, cast
 
-from summit_watcher.kube.errors import StreamingListError, WatcherError
+from summit_watcher.kube.errors import EndlessListError, StreamingListError, WatcherError
 from summit_watcher.kube.resources import Page, WatchEvent
 from summit_watcher.kube.transport import Timeouts
 from summit_watcher.listwatch.events import Init, InitApply, InitDone
@@ -21,27 +22,28 @@ from summit_watcher.listwatch.state import (
     Watching,
     after_list,
     after_streaming_list,
-    is_unusable,
     needs_confirmation,
 )
 from summit_watcher.listwatch.watch import Batches, WatchedResource, batches, follow
 
 
 async def list_objects(watched: WatchedResource, listing: Listing) -> Next:
-    """List once, and after a streaming list follow the watch that it goes on as."""
+    """List once, and after a streaming list follow the watch that it goes on as.
+
+    The lists of a cluster run side by side, as a slow one must hold up no other. See `PageSlots` for their bound.
+    """
     if listing.at is None and listing.may_stream and watched.connection.has_streaming_lists:
         return await _streaming_list(watched, listing)
     return await _paged_list(watched, listing)
 
 
 async def _paged_list(watched: WatchedResource, listing: Listing) -> Next:
-    async with watched.connection.list_slot:
-        try:
-            async with aclosing(_pages(watched, listing)) as pages:
-                done = await _page_by_page(watched, pages)
-        except WatcherError as error:
-            return after_list(listing, error)
-        return await _finish(watched, listing, done)
+    try:
+        async with aclosing(_pages(watched, listing)) as pages:
+            done = await _page_by_page(watched, pages)
+    except WatcherError as error:
+        return after_list(listing, error)
+    return await _finish(watched, listing, done)
 
 
 async def _page_by_page(watched: WatchedResource, pages: AsyncIterator[Page[Any]]) -> InitDone:
@@ -63,13 +65,25 @@ async def _pages(watched: WatchedResource, listing: Listing) -> AsyncGenerator[P
     which: dict[str, str | int] = {}
     if listing.at:
         which = {"resourceVersion": listing.at, "resourceVersionMatch": "Exact"}
+    objects = 0
     while True:
         page = await list_once(watched, limit | which, timeouts)
+        found = len(page.items) + page.undecodable
+        objects += found
+        _check_length(watched, objects)
         yield page
         if not page.continue_token:
             return
+        if not found or page.continue_token == which.get("continue"):
+            raise EndlessListError(f"the list of {watched.resource.plural} goes on without an end")
         # The token goes without a resourceVersion: together they are refused (400).
         which = {"continue": page.continue_token}
+
+
+def _check_length(watched: WatchedResource, objects: int) -> None:
+    if objects > watched.times.list_objects:
+        most = watched.times.list_objects
+        raise EndlessListError(f"the list of {watched.resource.plural} has more than {most} objects")
 
 
 async def list_once(watched: WatchedResource, params: Mapping[str, str | int], timeouts: Timeouts) -> Page[Any]:
@@ -79,22 +93,22 @@ async def list_once(watched: WatchedResource, params: Mapping[str, str | int], t
     """
     async with watched.connection.get(watched.resource.path, params, timeouts=timeouts) as reply:
         watched.status.contact()
-        body = await reply.body()
-    watched.status.contact()
-    return watched.resource.decode_page(body)
+        async with watched.page_slots.take():
+            body = await reply.body()
+            watched.status.contact()
+            return watched.resource.decode_page(body)
 
 
 async def _streaming_list(watched: WatchedResource, listing: Listing) -> Next:
     params = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
     async with aclosing(batches(watched, params)) as received:
         try:
-            async with watched.connection.list_slot:
-                resource_version, rest = await _initial_events(watched, received)
+            resource_version, rest = await _initial_events(watched, received)
         except WatcherError as error:
-            if is_unusable(error):
-                watched.connection.avoid_streaming_lists()
-                return Next(listing)
-            return after_streaming_list(listing, error)
+            following = after_streaming_list(listing, error)
+            if following.failure is None:
+                watched.connection.avoid_streaming_lists(error)
+            return following
         following = await _finish(watched, listing, InitDone(resource_version))
         if isinstance(following.state, Watching):
             return await follow(watched, following.state, rest, received)
@@ -104,12 +118,15 @@ async def _streaming_list(watched: WatchedResource, listing: Listing) -> Next:
 async def _initial_events(watched: WatchedResource, received: Batches) -> tuple[str, Sequence[WatchEvent[Any]]]:
     """The list that a watch begins with: its resourceVersion, and the events that came after it."""
     plural = watched.resource.plural
-    begun = False
-    async for batch in received:
-        if not begun:
+    objects = -1
+    while True:
+        batch = await _next_batch(watched, received)
+        if objects < 0:
             await _begin(watched)
-            begun = True
+            objects = 0
         listed = list(takewhile(lambda event: event.type == "ADDED", batch))
+        objects += len(listed)
+        _check_length(watched, objects)
         if listed:
             await watched.sink([InitApply(cast("Any", event.object)) for event in listed])
         if len(listed) < len(batch):
@@ -117,7 +134,18 @@ async def _initial_events(watched: WatchedResource, received: Batches) -> tuple[
             if not end.initial_events_end:
                 raise StreamingListError(f"the streaming list of {plural} has no marked end")
             return end.resource_version, batch[len(listed) + 1 :]
-    raise StreamingListError(f"the streaming list of {plural} ended before its end was marked")
+
+
+async def _next_batch(watched: WatchedResource, received: Batches) -> Sequence[WatchEvent[Any]]:
+    """The next events of a streaming list. A proxy may have dropped its end, which is a bookmark: do not wait long."""
+    plural, seconds = watched.resource.plural, watched.times.streaming_list_idle_seconds
+    try:
+        async with asyncio.timeout(seconds):
+            return await anext(received)
+    except StopAsyncIteration:
+        raise StreamingListError(f"the streaming list of {plural} ended before its end was marked") from None
+    except TimeoutError:
+        raise StreamingListError(f"the streaming list of {plural} stood still for {seconds:g} s") from None
 
 
 async def _begin(watched: WatchedResource) -> None:

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from summit_watcher.kube.errors import BackpressureError
+from summit_watcher.kube.errors import BackpressureError, FirstListsError
 from summit_watcher.kube.resources import Resource
 from summit_watcher.listwatch.events import Apply, Bookmark, Delete, ListWatchEvent
 
@@ -61,8 +61,8 @@ class EventQueue:
     async def put(self, resource: Resource[Any], events: Sequence[ListWatchEvent]) -> None:
         """Queue events of a watch; wait until those of a list are taken. Raises BackpressureError."""
         is_watch = isinstance(events[0], Apply | Delete | Bookmark)
-        if is_watch:
-            await self._is_open.wait()
+        if is_watch and not self._is_open.is_set():
+            await self._opened()
         part = Part(resource, events)
         async with self._changed:
             if is_watch:
@@ -73,12 +73,22 @@ class EventQueue:
         if not is_watch:
             await part.taken.wait()
 
+    async def _opened(self) -> None:
+        """Wait for the first lists, but no longer than a server waits for a reader: one of them may hang."""
+        try:
+            async with asyncio.timeout(self._patience_seconds):
+                await self._is_open.wait()
+        except TimeoutError:
+            reason = "its changes wait for the first lists of the other resources"
+            raise FirstListsError(reason, self._is_open.wait) from None
+
     async def _room(self, count: int) -> None:
         try:
             async with asyncio.timeout(self._patience_seconds):
                 await self._changed.wait_for(lambda: not self._parts or self.waiting + count <= self._limit)
         except TimeoutError:
-            raise BackpressureError(self.waiting, self._half_empty) from None
+            reason = f"{self.waiting} changes wait for NATS, which is away or slow"
+            raise BackpressureError(reason, self._half_empty) from None
 
     async def _half_empty(self) -> None:
         async with self._changed:

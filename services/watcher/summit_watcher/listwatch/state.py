@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from summit_watcher.kube.errors import (
     ErrorEvent,
+    IdleError,
     LostError,
     ShortWatch,
     StatusError,
@@ -21,10 +22,9 @@ from summit_watcher.kube.errors import (
     UndecodableLine,
     WatcherError,
 )
+from summit_watcher.normalize.facts import number_of
 from summit_watcher.settings import WatcherTimes
 
-STREAMING_LIST_FAILURES = 2
-"""After so many, use pages: a busy server that cuts a streaming list would only get the same load again."""
 EXPIRED_PAGES = 2
 """After so many, list without pages, as client-go's pager: the snapshot dies faster than we can read it."""
 SETBACKS = 3
@@ -50,10 +50,11 @@ class Listing:
     """To know the state as it was and to watch on from there misses nothing that came and went since."""
     seen: str = ""
     """The newest resourceVersion the server has shown: below it, the server has gone backwards."""
-    streaming_failures: int = 0
+    may_stream: bool = True
+    """Until a streaming list has failed: the same list goes on in pages, as in client-go."""
     expired_pages: int = 0
     expiries: int = 0
-    """Times in a row that a resourceVersion had expired."""
+    """Times that a resourceVersion had expired without a watch in between that lasted."""
 
     @property
     def finds_drift(self) -> bool:
@@ -64,10 +65,6 @@ class Listing:
         """
         is_check = self.reason is ListReason.PERIODIC and self.at is not None
         return is_check or self.reason is ListReason.REGRESSED
-
-    @property
-    def may_stream(self) -> bool:
-        return self.streaming_failures < STREAMING_LIST_FAILURES
 
     @property
     def in_pages(self) -> bool:
@@ -106,7 +103,6 @@ class WatchEnd(NamedTuple):
     """How a watch ended, in monotonic seconds. `error` None: the server closed it in good order."""
 
     resource_version: str
-    changes: int
     began_at: float
     ended_at: float
     error: WatcherError | None = None
@@ -128,29 +124,45 @@ def after_list(listing: Listing, error: WatcherError) -> Next:
 
 
 def after_streaming_list(listing: Listing, error: WatcherError) -> Next:
-    """After a streaming list that failed before its end was marked; one that could not begin does not count."""
-    if not isinstance(error, LostError | ErrorEvent | UndecodableLine | StreamingListError):
-        return Next(listing, error)
-    return Next(replace(listing, streaming_failures=listing.streaming_failures + 1), error)
+    """After a streaming list that failed before its end was marked: go on in pages, at once if only streaming failed.
+
+    After a failure that pages would meet as well, streaming is still the cheapest way.
+    """
+    in_pages = replace(listing, may_stream=False)
+    match error:
+        case StatusError(code=401 | 403 | 404):
+            return Next(listing, error)
+        case StatusError() if error.code == 429 or error.retry_after_seconds:
+            return Next(in_pages, error)
+        case StatusError() | LostError() | UndecodableLine() | StreamingListError():
+            return Next(in_pages)
+        case _:
+            return Next(listing, error)
 
 
 def after_watch(watching: Watching, end: WatchEnd, times: WatcherTimes) -> Next:
-    """After a watch: resume, resume after a pause, verify, or list."""
-    is_short = not end.changes and end.lasted_seconds < times.short_watch_seconds
+    """After a watch: resume, resume after a pause, verify, or list.
+
+    Each way back to a request takes a while, whatever a watch has brought: without a pause go on only a watch that
+    lasted a second, and the first list after one that lasted longer.
+    """
     here = replace(watching, resource_version=end.resource_version)
-    if not is_short:
-        here = replace(here, expiries=0, setbacks=0)
+    if end.resource_version != watching.resource_version:
+        here = replace(here, setbacks=0)
+    if end.lasted_seconds >= times.lasting_watch_seconds:
+        here = replace(here, expiries=0)
     match end.error:
-        case None if is_short:
-            return Next(here, ShortWatch(f"the watch ended after {end.lasted_seconds:.1f} s without an event"))
+        case None if end.lasted_seconds < times.short_watch_seconds:
+            return Next(here, ShortWatch(f"the watch ended after {end.lasted_seconds:.1f} s"))
         case None:
             return Next(_periodic(here) if end.ended_at > here.relist_at else here)
-        case error if error.has_expired or is_unusable(error):
+        case error if error.has_expired or _is_unusable(error):
             return _after_expiry(here, error)
         case UndecodableLine() | ErrorEvent():
             return _after_setback(here, end.error)
         case LostError():
-            return Next(Verifying(here), end.error)
+            # A proxy that drops bookmarks looks like a dead connection: the next request shows which of them it is.
+            return Next(Verifying(here), None if isinstance(end.error, IdleError) else end.error)
         case error:
             return Next(here, error)
 
@@ -161,8 +173,11 @@ def after_silence(state: StreamState, silent_seconds: float, times: WatcherTimes
 
 
 def has_regressed(seen: str, resource_version: str) -> bool:
-    """Whether this resourceVersion is below one seen before: within a resource they are ordered integers (KEP-5504)."""
-    return resource_version.isdecimal() and seen.isdecimal() and int(resource_version) < int(seen)
+    """Whether this resourceVersion is below one seen before: within a resource they are ordered integers (KEP-5504).
+
+    One that is no number, or too long for one, is not compared.
+    """
+    return 0 < number_of(resource_version) < number_of(seen)
 
 
 def needs_confirmation(known: int, deleted: int) -> bool:
@@ -187,7 +202,7 @@ def _after_setback(here: Watching, error: WatcherError) -> Next:
     return Next(replace(here, setbacks=here.setbacks + 1), error)
 
 
-def is_unusable(error: WatcherError) -> bool:
+def _is_unusable(error: WatcherError) -> bool:
     """A resourceVersion the server cannot make sense of, or one from its future (another cluster, a restore)."""
     if not isinstance(error, StatusError) or isinstance(error, ErrorEvent):
         return False
@@ -196,4 +211,4 @@ def is_unusable(error: WatcherError) -> bool:
 
 def _is_out_of_reach(error: WatcherError) -> bool:
     """A past state that the server does not have any more, or not yet: etcd refuses a future revision with a 500."""
-    return error.has_expired or is_unusable(error) or (isinstance(error, StatusError) and error.code == 500)
+    return error.has_expired or _is_unusable(error) or (isinstance(error, StatusError) and error.code == 500)

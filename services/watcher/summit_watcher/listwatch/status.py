@@ -33,6 +33,7 @@ _OF_THE_CLUSTER = frozenset(
 )
 _LEVELS = {
     ConnectionState.CRD_MISSING: logging.INFO,  # a cluster without KubeVirt is not broken
+    ConnectionState.LISTING: logging.INFO,  # of other resources: nothing is wrong with this one
     ConnectionState.AUTH_FAILED: logging.ERROR,
     ConnectionState.CONFIG_ERROR: logging.ERROR,
     ConnectionState.TLS_ERROR: logging.ERROR,
@@ -105,10 +106,11 @@ class ListWatchStatus:
         self._set(ConnectionState.LISTING, None)
 
     def listed(self) -> None:
-        """Note that a list was complete and is used."""
+        """Note that a list was complete and is used. After a failure the list-watch works when its watch does."""
         self.last_sync = datetime.now(UTC)
         self.metrics.lists.inc()
-        self.synced()
+        if not self._failed:
+            self.synced()
 
     def synced(self) -> None:
         """Note that the list-watch works, and log it if a failure was logged before.

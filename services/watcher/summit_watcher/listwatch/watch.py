@@ -4,11 +4,10 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from summit_models.cluster import ConnectionState
 from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.errors import (
     ErrorEvent,
@@ -22,6 +21,7 @@ from summit_watcher.kube.errors import (
 from summit_watcher.kube.resources import Resource, WatchEvent
 from summit_watcher.kube.transport import Timeouts
 from summit_watcher.listwatch.events import Sink, event_of
+from summit_watcher.listwatch.page_slots import PageSlots
 from summit_watcher.listwatch.state import Next, WatchEnd, Watching, after_watch, has_regressed
 from summit_watcher.listwatch.status import ListWatchStatus
 from summit_watcher.settings import WatcherTimes
@@ -44,6 +44,7 @@ class WatchedResource:
     """While it is busy nothing is read, and the server cuts off a watch that stalls for long. So a sink that may be
     slow has a queue, and raises BackpressureError when that is full: the watch is closed, and resumed after what the
     sink has taken."""
+    page_slots: PageSlots
     deletions: Callable[[], tuple[int, int]]
     """How many objects are known, and how many of these the present list has not contained."""
     status: ListWatchStatus
@@ -59,7 +60,7 @@ class WatchedResource:
 async def watch(watched: WatchedResource, watching: Watching) -> Next:
     """Watch on from a resourceVersion until the watch ends."""
     async with aclosing(batches(watched, {"resourceVersion": watching.resource_version})) as received:
-        return await follow(watched, watching, (), received)
+        return await follow(watched, watching, None, received)
 
 
 async def batches(watched: WatchedResource, params: Mapping[str, str | int]) -> Batches:
@@ -86,26 +87,26 @@ async def batches(watched: WatchedResource, params: Mapping[str, str | int]) -> 
 
 
 async def follow(
-    watched: WatchedResource, watching: Watching, first: Sequence[WatchEvent[Any]], received: Batches
+    watched: WatchedResource, watching: Watching, first: Sequence[WatchEvent[Any]] | None, received: Batches
 ) -> Next:
-    """Pass the events of a watch on until it ends; `first` are some that have been received before."""
+    """Pass the events of a watch on until it ends; `first` have been received before. None: it is not accepted yet.
+
+    A watch works when it has lasted a while, and not with its first event: it may end with the second.
+    """
     progress = _Progress(watching.resource_version)
-    works: asyncio.TimerHandle | None = None
     error: WatcherError | None = None
-    try:
-        await _pass_on(watched, first, progress)
-        async for batch in received:
-            works = works or asyncio.get_running_loop().call_later(
-                watched.times.short_watch_seconds, watched.status.synced
-            )
+    with ExitStack() as stack:
+        try:
+            batch = await anext(received) if first is None else first
+            works = asyncio.get_running_loop().call_later(watched.times.short_watch_seconds, watched.status.synced)
+            stack.callback(works.cancel)
             await _pass_on(watched, batch, progress)
-    except HistoryEndedError:
-        raise
-    except WatcherError as caught:
-        error = caught
-    finally:
-        if works is not None:
-            works.cancel()
+            async for batch in received:
+                await _pass_on(watched, batch, progress)
+        except HistoryEndedError:
+            raise
+        except WatcherError as caught:
+            error = caught
     following = after_watch(watching, progress.end(error), watched.times)
     watched.status.metrics.watch_ended(error or following.failure)
     return following
@@ -116,11 +117,10 @@ class _Progress:
     """How far a watch has come. The resourceVersion advances when the sink has taken a batch."""
 
     resource_version: str
-    changes: int = 0
     began_at: float = field(default_factory=time.monotonic)
 
     def end(self, error: WatcherError | None) -> WatchEnd:
-        return WatchEnd(self.resource_version, self.changes, self.began_at, time.monotonic(), error)
+        return WatchEnd(self.resource_version, self.began_at, time.monotonic(), error)
 
 
 async def _pass_on(watched: WatchedResource, batch: Sequence[WatchEvent[Any]], progress: _Progress) -> None:
@@ -128,20 +128,17 @@ async def _pass_on(watched: WatchedResource, batch: Sequence[WatchEvent[Any]], p
         return
     status = watched.status
     status.metrics.received([event.type for event in batch])
-    seen, changes = progress.resource_version, 0
+    seen, has_changes = progress.resource_version, False
     for event in batch:
         if event.type == "BOOKMARK":
             watched.check_version(seen, event.resource_version)
             seen = event.resource_version
         else:
-            changes += 1
+            has_changes = True
     await watched.sink([event_of(event) for event in batch])
     progress.resource_version = batch[-1].resource_version
-    if changes:
-        progress.changes += changes
+    if has_changes:
         status.last_event = status.last_contact
-        if status.state is not ConnectionState.SYNCED:
-            status.synced()
 
 
 def decoded(resource: Resource[Any], lines: Sequence[bytes]) -> Iterator[Sequence[WatchEvent[Any]]]:
