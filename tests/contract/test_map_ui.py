@@ -58,6 +58,40 @@ async def refetch(stack: Stack) -> tuple[Any, list[Any]]:
     return datacenters, migrations[0]
 
 
+@pytest.mark.parametrize(
+    ("status", "printable", "phase", "shown"),
+    [
+        (VmStatus.RUNNING, "Running", "Running", "Running"),
+        (VmStatus.MIGRATING, "Migrating", "Running", "Running"),
+        (VmStatus.WAITING_FOR_RECEIVER, "WaitingForReceiver", "WaitingForSync", "WaitingForSync"),
+        (VmStatus.PAUSED, "Paused", "Running", "Paused"),
+        (VmStatus.STOPPING, "Stopping", "Running", "Stopping"),
+        (VmStatus.ERROR, "ErrorUnschedulable", "Scheduling", "ErrorUnschedulable"),
+        (VmStatus.ERROR, "ImagePullBackOff", "Scheduling", "ImagePullBackOff"),
+        (VmStatus.PAUSED, None, "Running", "Paused"),
+        (VmStatus.STARTING, None, "Scheduling", "Scheduling"),
+    ],
+)
+async def test_phase_is_the_printable_status_unless_the_vm_runs(
+    stack: Stack, status: VmStatus, printable: str | None, phase: str, shown: str
+) -> None:
+    """A paused VM was green on the map and counted as running there, and one without an image was scheduling."""
+    await stack.apply(placed_vm("vm", status=status, printable_status=printable, phase=phase))
+    datacenters, _ = await refetch(stack)
+    (vm,) = [vm for datacenter in datacenters for vm in datacenter["vms"] if vm["name"] == "vm"]
+    assert (vm["phase"], vm["status"]) == (shown, status)
+
+
+async def test_cards_and_status_count_the_same_running_vms(stack: Stack) -> None:
+    """The map counts phases, /status counts statuses; a VM that migrates is counted as migrating by both."""
+    for status in set(VmStatus) - {VmStatus.WAITING_FOR_RECEIVER}:  # its instance does not run
+        await stack.apply(placed_vm(f"vm-{status}", status=status, printable_status=status.title(), phase="Running"))
+    datacenters, _ = await refetch(stack)
+    vms = [vm for datacenter in datacenters for vm in datacenter["vms"]]
+    running = sum(vm.get("phase", vm["status"]).lower() == "running" and vm["status"] != "migrating" for vm in vms)
+    assert running == (await stack.get("/api/v1/status"))["running_vms"]
+
+
 async def test_datacenters_can_be_placed_and_their_vms_told_apart(stack: Stack) -> None:
     """It sets a marker from both coordinates, sorts by lower-cased texts, and knows VMs by their ids over all."""
     datacenters, _ = await refetch(stack)

@@ -22,6 +22,11 @@ from summit_models.datacenter import Datacenter
 from summit_models.structs import encoding_struct
 from summit_models.vm import Vm, VmStatus
 
+_WITH_PHASE = frozenset({VmStatus.RUNNING, VmStatus.MIGRATING, VmStatus.WAITING_FOR_RECEIVER})
+"""The original shows the instance's phase of these, and KubeVirt's printable status of all others: its map would show
+a paused VM as running, and one whose image cannot be pulled as scheduling."""
+_RUNNING = "Running"
+
 _Vm = encoding_struct(OriginalVm)
 _Datacenter = encoding_struct(OriginalDatacenter, kw_only=True)
 _Datacenters = encoding_struct(Datacenters)
@@ -34,10 +39,10 @@ def datacenters(
 ) -> bytes:
     """All datacenters by id, each with its VMs as `query.datacenters.fleet` gave them."""
     by_id = {row.id: _datacenter(row) for row in declared}
-    for datacenter, managed, created_at, *members in fleet:
+    for datacenter, *stored in fleet:
         if datacenter not in by_id:  # its declaration is not applied yet, or was withdrawn: lose no VM
             by_id[datacenter] = _datacenter(DatacenterRow(datacenter, datacenter, None, None, None))
-        by_id[datacenter].vms.append(_at(moment, _Vm(*members), created_at, managed=managed))
+        by_id[datacenter].vms.append(_vm(moment, *stored))
     shown = [datacenter for _, datacenter in sorted(by_id.items())]
     return msgspec.json.encode(_Datacenters(datacenters=shown, revision=transaction.revision, as_of=transaction.as_of))
 
@@ -45,22 +50,29 @@ def datacenters(
 def datacenter(state: Datacenter, fleet: Iterable[Sequence[Any]], moment: Moment) -> Any:
     """One datacenter with its VMs, to be encoded by msgspec."""
     shown = _datacenter(DatacenterRow(state.id, state.name, state.location, state.coordinates, state.clusters))
-    shown.vms = [_at(moment, _Vm(*members), created, managed=managed) for _, managed, created, *members in fleet]
+    shown.vms = [_vm(moment, *stored) for _, *stored in fleet]
     return shown
 
 
 def vm(state: Vm, moment: Moment) -> Any:
     """One VM, to be encoded by msgspec."""
-    shown = _Vm(*(getattr(state, name, None) for name in OriginalVm.model_fields))
-    return _at(moment, shown, state.created_at, managed=state.managed)
+    members = (getattr(state, name, None) for name in OriginalVm.model_fields)
+    return _vm(moment, state.managed, state.created_at, state.printable_status, *members)
 
 
-def _at(moment: Moment, vm: Any, created_at: datetime | None, *, managed: bool) -> Any:
-    """Add to a VM what depends on the moment."""
+def _vm(moment: Moment, managed: bool, created_at: datetime | None, printable: str | None, *members: Any) -> Any:
+    vm = _Vm(*members)
     vm.age = moment.age(created_at)
     vm.ready = vm.ready or None
     vm.stale = moment.is_stale(vm.cluster, managed=managed) or None
+    if managed and vm.status not in _WITH_PHASE:
+        vm.phase = printable or _phase_of_instance(vm.phase, vm.status)
     return vm
+
+
+def _phase_of_instance(phase: str | None, status: str) -> str | None:
+    """The phase of an instance without a VirtualMachine, in which a paused one is still Running."""
+    return status.capitalize() if phase == _RUNNING else phase
 
 
 def _datacenter(row: DatacenterRow) -> Any:

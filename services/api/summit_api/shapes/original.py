@@ -41,7 +41,12 @@ class OriginalVm(_Shape):
     migration_target: str | None = _like(Vm, "migration_target", default=None)
     cluster: ClusterName | None = _like(Vm, "cluster", default=None)
     namespace: str | None = _like(Vm, "namespace", default=None)
-    phase: str | None = _like(Vm, "phase", default=None)
+    phase: str | None = _like(
+        Vm,
+        "phase",
+        default=None,
+        description="Phase of the instance of a running, migrating or waitingforreceiver VM, else the printable status",
+    )
     ip: str | None = _like(Vm, "ip", default=None)
     node_name: str | None = _like(Vm, "node_name", default=None)
     ready: Literal[True] | None = Field(default=None, description="Condition Ready; left out unless true")
