@@ -88,7 +88,7 @@ def assert_sound(vm: Vm) -> None:
     assert vm.problems == list(dict.fromkeys(vm.problems))
     for number in (vm.cpu, vm.memory, vm.disk, vm.memory_bytes, vm.disk_bytes):
         assert number is None or 0 <= number < 2**63
-    assert (vm.cpu is None) == any(p.startswith(("cpu:", "instancetype:")) and "edited" not in p for p in vm.problems)
+    assert (vm.cpu is None) == any(p.startswith(("cpu:", "instancetype:")) for p in vm.problems)
     assert (vm.disk is None) == any(p.startswith("disk:") for p in vm.problems)
     assert vm.ip == (vm.ips[0] if vm.ips else None)
 

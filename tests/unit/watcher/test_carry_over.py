@@ -34,7 +34,13 @@ def joined(machine: Json, instance: Json | None = None, kind: Json | None = None
 
 def seen(present: Vm, last: Vm, *, instances: bool = True, instancetypes: bool = True) -> Vm:
     return carry_over_vm(
-        present, None, VM_CODEC.encode(last), instances_were_read=instances, instancetypes_were_read=instancetypes
+        present,
+        None,
+        VM_CODEC.encode(last),
+        has_same_disks=True,
+        has_same_revision=False,
+        instances_were_read=instances,
+        instancetypes_were_read=instancetypes,
     )
 
 

@@ -11,6 +11,7 @@ from summit_watcher.inventory.published import MIGRATION_CODEC, VM_CODEC
 from summit_watcher.normalize.instance import VmiFacts
 
 _NEVER_MIGRATED = b'"_lastMigratedAt":null'
+"""Looked up in the JSON of the last state: to parse that for each change is expensive."""
 
 _SHOWN_BY_INSTANCE = (
     "phase", "ip", "ips", "node_name", "guest_os", "machine_type", "firmware_uuid", "live_migratable",
@@ -20,31 +21,44 @@ _SHOWN_BY_INSTANCE = (
 _WITHOUT_INSTANCE = frozenset({VmStatus.STOPPED, VmStatus.PROVISIONING, VmStatus.WAITING_FOR_VOLUME_BINDING})
 """A VM with such a status has no instance, or none yet."""
 
-_SHOWN_WHILE_MIGRATING = ("mode", "source_node", "target_node", "source_pod", "target_pod", "start_time", "end_time")
+_SHOWN_WHILE_MIGRATING = (
+    "mode", "source_node", "target_node", "source_pod", "target_pod", "start_time", "end_time", "failure_reason",
+)  # fmt: skip
 
 
 def carry_over_vm(
-    vm: Vm, vmi: VmiFacts | None, last: bytes, *, instances_were_read: bool, instancetypes_were_read: bool
+    vm: Vm,
+    vmi: VmiFacts | None,
+    last: bytes,
+    *,
+    has_same_disks: bool,
+    has_same_revision: bool,
+    instances_were_read: bool,
+    instancetypes_were_read: bool,
 ) -> Vm:
-    """The present state of a VM, completed by the last published one."""
-    if instances_were_read and instancetypes_were_read and not _knows_less(vm, vmi, last):
+    """The present state of a VM, completed by the last published one.
+
+    A size is kept only while it is one of the same thing: the same disks, the same revision of an instancetype.
+    """
+    lacks_disk = vm.disk is None and vmi is None and has_same_disks
+    lacks_sizes = vm.cpu is None and vmi is None and has_same_revision
+    may_be_later = vm.last_migrated_at is None and _NEVER_MIGRATED not in last
+    if instances_were_read and instancetypes_were_read and not (lacks_disk or lacks_sizes or may_be_later):
         return vm
-    before, kept = VM_CODEC.decode(last), dict[str, object]()
+    before, kept, problems = VM_CODEC.decode(last), dict[str, object](), vm.problems
     if vm.last_migrated_at is None:
         kept["last_migrated_at"] = before.last_migrated_at
-    if vm.disk is None and vmi is None and before.disk is not None:
-        kept |= {"disk": before.disk, "disk_bytes": before.disk_bytes, "problems": _without(vm.problems, "disk")}
-    if not instancetypes_were_read and vm.cpu is None and vm.instancetype == before.instancetype:
+    if lacks_disk and before.disk is not None:
+        kept |= {"disk": before.disk, "disk_bytes": before.disk_bytes}
+        problems = _without(problems, "disk")
+    has_same_instancetype = vm.cpu is None and vm.instancetype == before.instancetype
+    if has_same_instancetype and before.cpu is not None and (lacks_sizes or not instancetypes_were_read):
         kept |= {"cpu": before.cpu, "memory": before.memory, "memory_bytes": before.memory_bytes}
-        kept["problems"] = before.problems
+        problems = _without(problems, "instancetype")
+    kept["problems"] = problems
     if not instances_were_read and before.started_at is not None and vm.status not in _WITHOUT_INSTANCE:
         kept |= {name: getattr(before, name) for name in _SHOWN_BY_INSTANCE}
     return vm.model_copy(update=kept)
-
-
-def _knows_less(vm: Vm, vmi: VmiFacts | None, last: bytes) -> bool:
-    """Whether the last state may know more. Looked up in the JSON: to parse it for each change is expensive."""
-    return (vm.disk is None and vmi is None) or (vm.last_migrated_at is None and _NEVER_MIGRATED not in last)
 
 
 def _without(problems: list[str], concept: str) -> list[str]:

@@ -24,6 +24,7 @@ from summit_watcher.kube.resources import (
 )
 from summit_watcher.listwatch.events import Apply, Bookmark, Delete, Init, InitApply, InitDone, ListWatchEvent
 from summit_watcher.normalize.datavolume import DataVolumeFacts, data_volume_facts
+from summit_watcher.normalize.disks import Disk
 from summit_watcher.normalize.facts import number_of
 from summit_watcher.normalize.instance import VmiFacts, vmi_facts
 from summit_watcher.normalize.instancetype import InstancetypeFacts, InstancetypeKey, instancetype_facts
@@ -73,6 +74,13 @@ class ClusterCache:
         """The DataVolumes that have a progress, and no others: most are complete."""
         self._waiting_for: defaultdict[Name, set[Uid]] = defaultdict(set)
         """By DataVolume the VMs that wait for it."""
+
+        self._last_disks: dict[Uid, tuple[Disk, ...]] = {}
+        """By VM the disks of its last instance, once that is gone."""
+        self._changed_disks: set[Uid] = set()
+        """The stopped VMs whose disks have changed since their size was known."""
+        self._changed_pins: set[Uid] = set()
+        """The same for the revisions of instancetypes that give them their vCPUs and memory."""
 
         self._touched: defaultdict[str, dict[Uid, None]] = defaultdict(dict)
         self._touched_instancetypes: set[InstancetypeKey] = set()
@@ -126,6 +134,27 @@ class ClusterCache:
         """The DataVolumes that a VM waits for and that have a progress."""
         return [self._importing[name] for name in _volumes(vm) if name in self._importing]
 
+    def last_disks_of(self, vm: Uid) -> tuple[Disk, ...]:
+        return self._last_disks.get(vm, ())
+
+    def is_size_of_same_disks(self, vm: Uid) -> bool:
+        """Whether the published size of a stopped VM's disks is one of the disks that it has now.
+
+        It is not if they have changed, and not if the last instance showed the size of each: it may have had others.
+        """
+        return vm not in self._changed_disks and vm not in self._last_disks
+
+    def is_size_of_same_revision(self, vm: VmFacts | None) -> bool:
+        """Whether the published vCPUs and memory are those of the revision of an instancetype that the VM has now."""
+        return vm is not None and vm.pinned is not None and Uid(vm.uid) not in self._changed_pins
+
+    def note_known(self, vm: Uid, *, disk: bool, sizes: bool) -> None:
+        """Note what the present objects show of a VM: it need not be remembered."""
+        if disk:
+            self._changed_disks.discard(vm)
+        if sizes:
+            self._changed_pins.discard(vm)
+
     def moved_by(self, migration: MigrationFacts) -> tuple[VmiFacts | None, Uid | None]:
         """The instance that a migration moves, and the id of its VM, as far as they are known."""
         name = (migration.namespace, migration.vmi_name)
@@ -161,7 +190,14 @@ class ClusterCache:
         if change.facts is None:
             self._ends[change.uid] = change
             _remove_name(self._vm_by_name, change)
+            self._last_disks.pop(change.uid, None)
+            self.note_known(change.uid, disk=True, sizes=True)
             return
+        if change.before is not None:
+            if change.before.disks != change.facts.disks:
+                self._changed_disks.add(change.uid)
+            if change.before.pinned != change.facts.pinned:
+                self._changed_pins.add(change.uid)
         self._ends.pop(change.uid, None)
         name = _name(change.facts)
         former = self._vm_by_name.get(name)
@@ -213,6 +249,7 @@ class ClusterCache:
             self._vmis_of[owner] = instances
         else:
             self._vmis_of.pop(owner, None)
+            self._last_disks[owner] = change.latest.disks or ()
 
     def _migration_changed(self, change: Change[MigrationFacts]) -> None:
         self._touch(MIGRATIONS, [change.uid])

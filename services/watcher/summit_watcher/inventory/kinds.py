@@ -78,13 +78,24 @@ def _join_vm(cache: ClusterCache, published: Published, uid: Uid) -> Joined[Vm]:
     facts, vmi = cache.vms.get(uid), cache.instance_of(uid)
     instancetype = cache.instancetype_of(facts)
     volumes = cache.volumes_of(facts)
-    vm = join_vm(facts, vmi, instancetype, volumes, cluster=published.cluster, datacenter=published.datacenter)
+    vm = join_vm(
+        facts,
+        vmi,
+        instancetype,
+        volumes,
+        cache.last_disks_of(uid),
+        cluster=published.cluster,
+        datacenter=published.datacenter,
+    )
+    cache.note_known(uid, disk=vm.disk is not None, sizes=vm.cpu is not None)
     last = published.of(VM_KIND.collection).get(uid)
     if last is not None:
         vm = carry_over_vm(
             vm,
             vmi,
             last.state,
+            has_same_disks=cache.is_size_of_same_disks(uid),
+            has_same_revision=cache.is_size_of_same_revision(facts),
             instances_were_read=cache.vmis.complete or vmi is not None,
             instancetypes_were_read=cache.instancetypes.complete and cache.cluster_instancetypes.complete,
         )

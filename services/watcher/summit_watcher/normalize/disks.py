@@ -1,16 +1,18 @@
 """How much persistent disk the guest has: the provisioned capacity of its claims.
 
-Counted is each dataVolume or persistentVolumeClaim once, unless its device is a cdrom. Not counted: containerDisk,
-emptyDisk, ephemeral, cloud-init and the like, memory dumps, utility volumes, and KubeVirt's own state volumes.
+Counted is each dataVolume or persistentVolumeClaim once, unless its device is a cdrom or it is a virtiofs share. Not
+counted: containerDisk, emptyDisk, ephemeral, cloud-init and the like, memory dumps, utility volumes, and KubeVirt's own
+state volumes.
 
 A size has two sources. The template's dataVolumeTemplates have the request; the instance's volumeStatus has the claim
-as it is. The request wins, since it is the same whether the VM runs or not, unless the claim is more than 12 % larger:
-CDI adds at most 6 % for the filesystem, so somebody has expanded such a volume.
+as it is, and the last instance's is remembered claim by claim while the VM is stopped. The request wins, since it is
+the same whether the VM runs or not, unless the claim is more than 12 % larger: CDI adds at most 6 % for the filesystem,
+so somebody has expanded such a volume. A Block claim has no filesystem, and is as large as it is.
 Source for min(requests, capacity): pkg/storage/types/pvc.go GetDiskCapacity.
 """
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import msgspec
 
@@ -29,6 +31,8 @@ class Disk(msgspec.Struct, frozen=True, gc=False):
     """The same claim in two volumes is one disk. Empty: the volume names none."""
     size: Figure | None
     """In bytes; None if the object that names the disk does not have it."""
+    is_block: bool = False
+    """A claim with volumeMode Block."""
 
 
 def template_disks(vm: VirtualMachine) -> tuple[Disk, ...] | None:
@@ -73,18 +77,23 @@ def instance_disks(vmi: VirtualMachineInstance) -> tuple[Disk, ...] | None:
         return None
     statuses = vmi.status.volume_status if vmi.status else None
     claims = {s.name: s.persistent_volume_claim_info for s in statuses or () if s is not None}
-    return tuple(Disk(volume, claim, _provisioned(volume, claims.get(volume))) for volume, claim in _claims(vmi.spec))
+    return tuple(_of_instance(volume, claim, claims.get(volume)) for volume, claim in _claims(vmi.spec))
+
+
+def _of_instance(volume: str, claim: str, info: ClaimInfo | None) -> Disk:
+    return Disk(volume, claim, _provisioned(volume, info), info is not None and info.volume_mode == "Block")
 
 
 def _claims(guest: InstanceSpec) -> list[tuple[str, str]]:
-    """Volume and claim of each persistent volume that is not a cdrom."""
-    devices = guest.domain.devices.disks if guest.domain and guest.domain.devices else None
-    cdroms = {device.name for device in devices or () if device is not None and device.cdrom is not None}
+    """Volume and claim of each persistent volume that is a disk."""
+    devices = guest.domain.devices if guest.domain else None
+    no_disks = {device.name for device in (devices and devices.disks) or () if device and device.cdrom is not None}
+    no_disks |= {share.name for share in (devices and devices.filesystems) or () if share}
     claims = []
     for volume in guest.volumes or ():
         if volume is not None and (claim := _claim(volume)) is not None:
             name = text(volume.name) or claim
-            if name not in cdroms:
+            if name not in no_disks:
                 claims.append((name, sys.intern(claim)))
     return claims
 
@@ -124,22 +133,25 @@ def _size(volume: str, written: Quantity) -> Figure | None:
     return unknown(f"{size.problem} as size of volume {shown(volume)}") if size.problem else size
 
 
-def disk_bytes(disks: Iterable[Disk], others: Mapping[str, Disk], *, others_are_requests: bool) -> Figure:
+def disk_bytes(
+    disks: Iterable[Disk], requested: Iterable[Disk], provisioned: Iterable[Disk], remembered: Iterable[Disk]
+) -> Figure:
     """Sum of the disks' sizes; unknown as soon as one is, and the sentence names each such volume.
 
-    `others` has the sizes that the other object knows for the same claims: requests if `disks` are the instance's,
-    claims as they are if `disks` are the template's.
+    The sizes of their claims: those that the template requests, those that the instance has, and those that the last
+    instance had.
     """
+    requests, claims = {disk.claim: disk.size for disk in requested}, {disk.claim: disk for disk in remembered}
+    claims |= {disk.claim: disk for disk in provisioned if disk.size or disk.claim not in claims}
     total, problems, seen = 0, [], set()
     for disk in disks:
         if disk.claim in seen:
             continue
         seen.add(disk.claim)
-        other = others.get(disk.claim)
-        here, there = disk.size, other.size if other else None
-        size = _one_size(there, here) if others_are_requests else _one_size(here, there)
+        request, claim = requests.get(disk.claim), claims.get(disk.claim)
+        size = _one_size(request, claim)
         if size is None:
-            bad = here or there
+            bad = (claim and claim.size) or request
             reason = bad.problem if bad else None
             problems.append(reason or f"disk: size of volume {shown(disk.volume)} is unknown")
         else:
@@ -149,9 +161,10 @@ def disk_bytes(disks: Iterable[Disk], others: Mapping[str, Disk], *, others_are_
     return unknown("; ".join(problems)) if problems else Figure(total)
 
 
-def _one_size(requested: Figure | None, provisioned: Figure | None) -> int | None:
+def _one_size(requested: Figure | None, provisioned: Disk | None) -> int | None:
     request = requested.value if requested else None
-    claim = provisioned.value if provisioned else None
+    claim = provisioned.size.value if provisioned and provisioned.size else None
     if request is None or claim is None:
         return claim if request is None else request
-    return claim if claim * 100 > request * 112 else request
+    is_expanded = claim * 100 > request * 112 or (provisioned is not None and provisioned.is_block)
+    return claim if is_expanded else request

@@ -7,7 +7,7 @@ from summit_models.codec import unvalidated
 from summit_models.contract import ClusterName, DatacenterId, Uid
 from summit_models.vm import Vm, VmStatus
 from summit_watcher.normalize.datavolume import DataVolumeFacts, least_progress
-from summit_watcher.normalize.disks import disk_bytes
+from summit_watcher.normalize.disks import Disk, disk_bytes
 from summit_watcher.normalize.instance import VmiFacts
 from summit_watcher.normalize.instancetype import InstancetypeFacts, was_edited_since
 from summit_watcher.normalize.quantity import Figure, shown, unknown
@@ -42,11 +42,14 @@ def join_vm(
     vmi: VmiFacts | None,
     instancetype: InstancetypeFacts | None,
     volumes: Sequence[DataVolumeFacts] = (),
+    last_disks: Sequence[Disk] = (),
     *,
     cluster: ClusterName,
     datacenter: DatacenterId,
 ) -> Vm:
     """Make the normalized VM. Without `vm` it is an instance that stands alone.
+
+    `last_disks` are those of the VM's last instance, which is gone.
 
     An instance that has ended still has sizes: those of claims, which a stopped VirtualMachine does not know, and those
     of the instancetype as the VM used it. Nothing else of it is shown. Raises ValueError only if given neither.
@@ -58,9 +61,9 @@ def join_vm(
     answering = live if live and live.is_answering else None
     status = vm_status(vm, live) if vm else instance_status(vmi) if vmi else VmStatus.UNKNOWN
     cpu, memory = _cpu_and_memory(vm, vmi, instancetype)
-    disk = _disk(vm, vmi)
+    disk = _disk(vm, vmi, last_disks)
     provisioning = least_progress(volumes)
-    problems = _problems(vm, vmi, instancetype, (cpu, memory, disk, provisioning))
+    problems = _problems(vm, vmi, (cpu, memory, disk, provisioning))
     parts = _Parts(vm, vmi, live, answering, status, cpu, memory, disk, provisioning, problems)
     return _joined(subject, parts, cluster, datacenter)
 
@@ -112,7 +115,8 @@ def _cpu_and_memory(
 ) -> tuple[Figure, Figure]:
     """From the instance while there is one, from the instancetype if the VM names one, else from the template.
 
-    An instance that has ended wins over the instancetype of the same name, which may have been edited since.
+    An instance that has ended wins over the instancetype of the same name, which may have been edited since: the VM is
+    pinned to a revision, and only a ControllerRevision that we do not read has its sizes.
     """
     if vmi and (vm is None or not vmi.is_final):
         return vmi.cpu, vmi.memory
@@ -120,6 +124,10 @@ def _cpu_and_memory(
         return unknown("cpu: unknown"), unknown("memory: unknown")
     if vmi and _had_its_instancetype(vm, vmi):
         return vmi.cpu, vmi.memory
+    if instancetype and was_edited_since(vm.pinned, instancetype):
+        name = shown(vm.instancetype)
+        edited = unknown(f"instancetype: {name} was edited after the VM took it; its sizes of then are not known")
+        return edited, edited
     if instancetype and vm.instancetype_key == instancetype.key:
         return instancetype.cpu, instancetype.memory
     return vm.cpu, vm.memory
@@ -129,30 +137,19 @@ def _had_its_instancetype(vm: VmFacts, vmi: VmiFacts) -> bool:
     return vm.instancetype is not None and vmi.instancetype == vm.instancetype
 
 
-def _disk(vm: VmFacts | None, vmi: VmiFacts | None) -> Figure:
+def _disk(vm: VmFacts | None, vmi: VmiFacts | None, last_disks: Sequence[Disk]) -> Figure:
     """The instance's disks while it runs, else the template's; the sizes come from both."""
-    of_instance = vmi is not None and (vm is None or not vmi.is_final)
-    disks = vmi.disks if of_instance and vmi else vm.disks if vm else None
-    others = vm.disks if of_instance and vm else vmi.disks if vmi else None
+    of_template, of_instance = vm.disks if vm else None, vmi.disks if vmi else None
+    disks = of_instance if vmi and (vm is None or not vmi.is_final) else of_template
     if disks is None:
         return unknown("disk: the volumes are not known")
-    return disk_bytes(disks, {other.claim: other for other in others or ()}, others_are_requests=of_instance)
+    return disk_bytes(disks, of_template or (), of_instance or (), last_disks)
 
 
-def _problems(
-    vm: VmFacts | None,
-    vmi: VmiFacts | None,
-    instancetype: InstancetypeFacts | None,
-    figures: tuple[Figure | None, ...],
-) -> list[str]:
+def _problems(vm: VmFacts | None, vmi: VmiFacts | None, figures: tuple[Figure | None, ...]) -> list[str]:
     """Each problem once, in an order that depends only on the facts."""
     problems = [*(vm.problems if vm else ()), *(vmi.problems if vmi and not vmi.is_final else ())]
     problems += [figure.problem for figure in figures if figure and figure.problem]
-    has_run = vm and vmi and (not vmi.is_final or _had_its_instancetype(vm, vmi))
-    if vm and instancetype and not has_run and was_edited_since(vm.pinned, instancetype):
-        problems.append(
-            f"instancetype: {shown(vm.instancetype)} was edited after the VM took it; cpu and memory are new"
-        )
     if vmi and vmi.phase == "Unknown" and vmi.ips:
         problems.append("ip: the node is lost, so its last addresses are not shown")
     return list(dict.fromkeys(problems))

@@ -37,8 +37,14 @@ class DiskDevice(Part):
     cdrom: Present | None = None
 
 
+class Filesystem(Part):
+    name: str | None = None
+
+
 class Devices(Part):
     disks: list[DiskDevice | None] | None = None
+    filesystems: list[Filesystem | None] | None = None
+    """Shares by virtiofs: a volume that is one is no disk."""
 
 
 class Firmware(Part):

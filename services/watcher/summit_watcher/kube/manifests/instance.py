@@ -24,6 +24,7 @@ class MemoryStatus(Part):
 
 
 class ClaimInfo(Part):
+    volume_mode: str | None = None
     capacity: ResourceList | None = None
     requests: ResourceList | None = None
 
