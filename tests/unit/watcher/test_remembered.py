@@ -158,6 +158,31 @@ def test_a_stopped_vm_keeps_its_size_when_its_instancetype_is_deleted() -> None:
     assert cluster.vm(uid_of("prod", "db")).cpu is None
 
 
+def test_counters_in_the_sentence_of_a_vm_in_error_are_no_events() -> None:
+    """The scheduler repeats itself for each node that comes and goes. What is published next has the newest sentence."""
+
+    def unschedulable(message: str) -> Json:
+        instance = vmi("web", phase="Scheduling")
+        condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+        instance["status"]["conditions"] = [condition]
+        return instance
+
+    def problems() -> list[str]:
+        return cluster.vm(WEB).problems
+
+    cluster = Cluster(vm("web", status="ErrorUnschedulable"), unschedulable("0/6 nodes are available"))
+    assert problems() == ["status: Unschedulable: 0/6 nodes are available"]
+    published = cluster.published.events
+    cluster.put(unschedulable("0/7 nodes are available"))
+    assert cluster.published.events == published
+    cluster.put(vm("web", status="ErrorUnschedulable", labels={"a": "b"}))
+    assert problems() == ["status: Unschedulable: 0/7 nodes are available"]
+    cluster.put(unschedulable("0/7 nodes are available: too many taints"))
+    assert problems() == ["status: Unschedulable: 0/7 nodes are available: too many taints"]
+    cluster.put(vmi("web"))
+    assert problems() == []
+
+
 def test_a_failed_migration_keeps_its_reason_when_the_vm_migrates_again() -> None:
     """Only the instance had it, and its next migration overwrites it."""
     cluster = Cluster(vm("mig", namespace="held"))

@@ -9,6 +9,7 @@ from summit_models.migration import Migration
 from summit_models.vm import Vm, VmStatus
 from summit_watcher.inventory.published import MIGRATION_CODEC, VM_CODEC
 from summit_watcher.normalize.instance import VmiFacts
+from summit_watcher.normalize.trouble import PREFIX, steady
 
 _NEVER_MIGRATED = b'"_lastMigratedAt":null'
 """Looked up in the JSON of the last state: to parse that for each change is expensive."""
@@ -42,8 +43,11 @@ def carry_over_vm(
     """
     lacks_disk = vm.disk is None and vmi is None and has_same_disks
     lacks_sizes = vm.cpu is None and vmi is None and has_same_revision
+    is_in_trouble = any(problem.startswith(PREFIX) for problem in vm.problems)
     may_be_later = vm.last_migrated_at is None and _NEVER_MIGRATED not in last
-    if instances_were_read and instancetypes_were_read and not (lacks_disk or lacks_sizes or may_be_later):
+    if instances_were_read and instancetypes_were_read and not (
+        lacks_disk or lacks_sizes or may_be_later or is_in_trouble
+    ):
         return vm
     before, kept, problems = VM_CODEC.decode(last), dict[str, object](), vm.problems
     if vm.last_migrated_at is None:
@@ -58,7 +62,11 @@ def carry_over_vm(
     kept["problems"] = problems
     if not instances_were_read and before.started_at is not None and vm.status not in _WITHOUT_INSTANCE:
         kept |= {name: getattr(before, name) for name in _SHOWN_BY_INSTANCE}
-    return vm.model_copy(update=kept)
+    present = vm.model_copy(update=kept)
+    if is_in_trouble:  # unless something else has changed, a counter in the cluster's sentence is no event
+        steadied = present.model_copy(update={"problems": steady(present.problems, before.problems)})
+        return steadied if VM_CODEC.encode(steadied) == last else present
+    return present
 
 
 def _without(problems: list[str], concept: str) -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from summit_watcher.kube.manifests.datavolume import DataVolume, DataVolumeStatus
 from summit_watcher.normalize.facts import Facts, name_of, shared_text, text, unreadable, version_of
 from summit_watcher.normalize.quantity import Figure, known, shown, unknown
+from summit_watcher.normalize.trouble import without_secrets
 
 STEP_PERCENT = 10
 """CDI writes the progress every second or so. In tens, an import of any length makes at most eleven events."""
@@ -17,8 +18,6 @@ STEP_PERCENT = 10
 _PERCENTAGE = re.compile(r"([0-9]{1,3})(?:\.[0-9]*)?%")
 _FAILURES = frozenset({"Error", "ImagePullFailed"})
 """Reasons of the condition Running for which KubeVirt shows DataVolumeError."""
-_QUERY = re.compile(r"\?[^\s\"']+")
-"""CDI quotes the URL of the source, and a presigned one has its secret in the query."""
 
 
 class DataVolumeFacts(Facts, frozen=True, gc=False, kw_only=True):
@@ -64,7 +63,7 @@ def _failure(status: DataVolumeStatus) -> str | None:
     has_stopped = running is not None and running.status == "False" and running.reason in _FAILURES
     if not has_stopped and status.phase != "Failed":
         return None
-    message = text(_QUERY.sub("?…", running.message)) if running and running.message else None
+    message = text(without_secrets(running.message)) if running and running.message else None
     return message or "CDI gives no reason"
 
 

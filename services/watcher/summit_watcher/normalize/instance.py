@@ -28,6 +28,7 @@ from summit_watcher.normalize.guest import (
 )
 from summit_watcher.normalize.network import addresses
 from summit_watcher.normalize.quantity import Figure
+from summit_watcher.normalize.trouble import OF_INSTANCE, trouble_of
 
 FINAL = frozenset({"Succeeded", "Failed"})
 
@@ -136,7 +137,7 @@ def vmi_facts(vmi: VirtualMachineInstance) -> VmiFacts:
         machine_type=machine_type(domain, status),
         firmware_uuid=firmware_uuid(domain),
         migration=migration_state_facts(status.migration_state),
-        problems=decode_problems + ip_problems,
+        problems=decode_problems + ip_problems + trouble_of(status.conditions, OF_INSTANCE),
     )
 
 

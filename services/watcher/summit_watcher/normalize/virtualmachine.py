@@ -7,6 +7,7 @@ from summit_watcher.normalize.facts import Facts, conditions_of, head_of, labels
 from summit_watcher.normalize.guest import declared_os, firmware_uuid, machine_type, template_memory, template_vcpus
 from summit_watcher.normalize.instancetype import InstancetypeKey, lookup, pin_of
 from summit_watcher.normalize.quantity import Figure, unknown
+from summit_watcher.normalize.trouble import OF_VM, trouble_of
 
 _WAITS_FOR_VOLUMES = frozenset({"Provisioning", "DataVolumeError"})
 _TEMPLATE = "spec.template.spec.domain"
@@ -52,6 +53,7 @@ def vm_facts(vm: VirtualMachine) -> VmFacts:
     namespace = shared_text(metadata.namespace) or ""
     strategy, strategy_problem = run_strategy(vm)
     conditions = conditions_of(status.conditions) if status else {}
+    trouble = trouble_of(status.conditions, OF_VM) if status else ()
     created = bool(status and status.created)
     # With an instancetype the template has no sizes, and 1 vCPU would be made up.
     matcher = spec.instancetype
@@ -78,7 +80,7 @@ def vm_facts(vm: VirtualMachine) -> VmFacts:
         declared_os=declared_os(annotations, spec.preference.name if spec.preference else None),
         machine_type=machine_type(domain),
         firmware_uuid=firmware_uuid(domain),
-        problems=(*vm.decode_problems, strategy_problem) if strategy_problem else vm.decode_problems,
+        problems=(*vm.decode_problems, *((strategy_problem,) if strategy_problem else ()), *trouble),
     )
 
 

@@ -92,3 +92,5 @@ class InstanceSpec(Part):
 class Condition(Part):
     type: str | None = None
     status: str | None = None
+    reason: str | None = None
+    message: str | None = None
