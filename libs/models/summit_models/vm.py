@@ -101,7 +101,7 @@ class Vm(Contract):
     started_at: AwareDatetime | None = Field(default=None, description="Creation of the running instance")
     problems: list[str] = Field(
         default=[],
-        description="Values that could not be read, and why; each of them is null. 'status: …' is what the cluster says "
-        "of a VM that is not well",
+        description="Values that could not be read, and why; each of them is null. "
+        "'status: …' is what the cluster says of a VM that is not well",
         examples=[["status: Unschedulable: 0/6 nodes are available: 6 Insufficient memory."]],
     )

@@ -26,6 +26,7 @@ from summit_watcher.activity import ActivityLog
 from summit_watcher.config.datacenters import ClusterConfig
 from summit_watcher.inventory.diff import Diff, Outgoing
 from summit_watcher.inventory.kinds import VM_KIND
+from summit_watcher.inventory.lost_addresses import LostAddresses
 from summit_watcher.inventory.published import Published
 from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.identity import Identity
@@ -70,7 +71,8 @@ class Session:
 
     def __post_init__(self) -> None:
         self.status = ClusterStatus(self.cluster.name, WATCHED)
-        self._diff = Diff(self.published)
+        self._lost_addresses = LostAddresses(self.times.lost_address_seconds)
+        self._diff = Diff(self.published, self._lost_addresses)
         self._in_turn = asyncio.Lock()
         """Held while events are made from the diff and handed over, as their order counts."""
         self._queue = EventQueue(self.times.patience_seconds)
@@ -97,6 +99,7 @@ class Session:
                 tasks.create_task(self._publish_received())
                 tasks.create_task(self._publish_what_waited())
                 tasks.create_task(self._repeat_unchanged())
+                tasks.create_task(self._publish_lost_addresses())
                 tasks.create_task(self._store_positions())
                 tasks.create_task(self._health.run(self.client))
                 tasks.create_task(self._health.follow_versions())
@@ -161,6 +164,14 @@ class Session:
             await asyncio.sleep(self.times.observed_check_seconds)
             async with self._in_turn:
                 await self._publish(self._diff.observed(self.times.observed_after))
+
+    async def _publish_lost_addresses(self) -> None:
+        """Publish the addresses that did not return, for ever: one look at all of them, and no timer for each."""
+        while True:
+            await self._lost_addresses.some.wait()
+            await asyncio.sleep(self.times.lost_address_seconds / 2)
+            async with self._in_turn:
+                await self._publish(self._diff.take_lost_addresses())
 
     async def _publish(self, events: Iterable[Outgoing]) -> int:
         """Hand the events over to the publisher, and return how many they were."""

@@ -137,6 +137,9 @@ class WatcherTimes:
     end_seconds: float = 2.0
     """How soon a cluster's task that does not end is cancelled again. Above the time for its last positions, and below
     the 3.5 s that a process has to stop."""
+    lost_address_seconds: float = 10.0
+    """An address that a running VM has lost counts after so long, and half as long again at most: a guest agent that
+    restarts, or a migration, hides it for some seconds."""
     observed_after: timedelta = timedelta(seconds=MAX_AGE_SECONDS / 3)
     """A state that the log has not repeated for so long is published again, well before it ages out."""
     observed_check_seconds: float = 3600.0

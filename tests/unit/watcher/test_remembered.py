@@ -12,6 +12,7 @@ from summit_models.migration import Migration
 from summit_models.vm import Vm
 from summit_watcher.inventory.diff import Diff
 from summit_watcher.inventory.kinds import MIGRATION_KIND, VM_KIND
+from summit_watcher.inventory.lost_addresses import LostAddresses
 from summit_watcher.inventory.published import MIGRATION_CODEC, VM_CODEC, Published
 from summit_watcher.kube.resources import WATCHED, Resource
 from summit_watcher.listwatch.events import Apply, Delete, Init, InitApply, InitDone
@@ -25,7 +26,9 @@ class Cluster:
 
     def __init__(self, *manifests: Json, published: Published | None = None) -> None:
         self.published = published or Published(DatacenterId("dc-solna"), ClusterName("vulcan"))
-        self.diff = Diff(self.published)
+        self.now = 0.0
+        """Seconds."""
+        self.diff = Diff(self.published, LostAddresses(10.0, clock=lambda: self.now))
         self.version = 100
         for resource in WATCHED:
             listed = [InitApply(self.read(m)) for m in manifests if m["kind"] == resource.kind]
@@ -42,6 +45,10 @@ class Cluster:
 
     def delete(self, manifest: Json) -> None:
         list(self.diff.follow(BY_KIND[manifest["kind"]], [Delete(self.read(manifest))]))
+
+    def passes(self, seconds: float) -> None:
+        self.now += seconds
+        list(self.diff.take_lost_addresses())
 
     def restarted(self, *manifests: Json) -> "Cluster":
         """A watcher that starts with what the log has."""
@@ -158,8 +165,59 @@ def test_a_stopped_vm_keeps_its_size_when_its_instancetype_is_deleted() -> None:
     assert cluster.vm(uid_of("prod", "db")).cpu is None
 
 
+def reachable(*addresses: str, version: int = 1, created: str = "2026-03-11T08:21:47Z") -> Json:
+    instance = vmi("web", version=version)
+    instance["metadata"]["creationTimestamp"] = created
+    instance["status"]["interfaces"] = [{"name": "default", "ipAddresses": list(addresses)}]
+    return instance
+
+
+def test_an_address_that_blinks_is_no_event() -> None:
+    """A guest agent that restarts reports none for some seconds."""
+    cluster = Cluster(vm("web"), reachable("10.0.0.7", "fd01::7"))
+    published = cluster.published.events
+    for _ in range(3):
+        cluster.put(reachable())
+        cluster.passes(5)
+        cluster.put(reachable("10.0.0.7", "fd01::7"))
+        cluster.passes(5)
+    assert cluster.published.events == published
+    assert not cluster.diff.cache.lost_addresses.some.is_set()
+
+
+def test_a_lost_address_counts_after_some_seconds() -> None:
+    """By one event, though nothing else happens."""
+    cluster = Cluster(vm("web"), reachable("10.0.0.7", "fd01::7"))
+    published = cluster.published.events
+    cluster.put(reachable("fd01::7"))
+    cluster.passes(9)
+    assert cluster.vm(WEB).ips == ["10.0.0.7", "fd01::7"]
+    cluster.passes(1)
+    assert (cluster.vm(WEB).ip, cluster.vm(WEB).ips) == ("fd01::7", ["fd01::7"])
+    cluster.passes(100)
+    assert cluster.published.events == published + 1
+
+
+def test_a_new_address_and_every_change_of_status_count_at_once() -> None:
+    """Whoever connects needs the new address, and nobody may see a stopped VM as running."""
+    cluster = Cluster(vm("web"), reachable("10.0.0.7"))
+    cluster.put(reachable("10.0.0.8"))
+    assert cluster.vm(WEB).ips == ["10.0.0.8"]
+    cluster.put(reachable())
+    cluster.put(vm("web", status="Paused"))
+    assert (cluster.vm(WEB).status, cluster.vm(WEB).ips) == ("paused", ["10.0.0.8"])
+    cluster.put(reachable(created="2026-03-12T08:21:47Z"))
+    assert cluster.vm(WEB).ips == []
+    cluster.put(reachable("10.0.0.8", created="2026-03-12T08:21:47Z"))
+    cluster.put(reachable(created="2026-03-12T08:21:47Z"))
+    cluster.delete(vmi("web"))
+    assert cluster.vm(WEB).ips == []
+    cluster.passes(10)
+    assert not cluster.diff.cache.lost_addresses.some.is_set()
+
+
 def test_counters_in_the_sentence_of_a_vm_in_error_are_no_events() -> None:
-    """The scheduler repeats itself for each node that comes and goes. What is published next has the newest sentence."""
+    """The scheduler repeats itself for each node that comes and goes. The next event has the newest sentence."""
 
     def unschedulable(message: str) -> Json:
         instance = vmi("web", phase="Scheduling")

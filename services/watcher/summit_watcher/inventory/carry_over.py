@@ -45,8 +45,10 @@ def carry_over_vm(
     lacks_sizes = vm.cpu is None and vmi is None and has_same_revision
     is_in_trouble = any(problem.startswith(PREFIX) for problem in vm.problems)
     may_be_later = vm.last_migrated_at is None and _NEVER_MIGRATED not in last
-    if instances_were_read and instancetypes_were_read and not (
-        lacks_disk or lacks_sizes or may_be_later or is_in_trouble
+    if (
+        instances_were_read
+        and instancetypes_were_read
+        and not (lacks_disk or lacks_sizes or may_be_later or is_in_trouble)
     ):
         return vm
     before, kept, problems = VM_CODEC.decode(last), dict[str, object](), vm.problems

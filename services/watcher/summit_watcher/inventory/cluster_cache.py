@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from summit_models.contract import Uid
+from summit_watcher.inventory.lost_addresses import LostAddresses
 from summit_watcher.inventory.store import Change, Store
 from summit_watcher.kube.resources import (
     CLUSTER_INSTANCETYPES,
@@ -47,7 +48,8 @@ class _Intake(NamedTuple):
 
 
 class ClusterCache:
-    def __init__(self) -> None:
+    def __init__(self, lost_addresses: LostAddresses) -> None:
+        self.lost_addresses = lost_addresses
         self.vms = Store[VmFacts]()
         self.vmis = Store[VmiFacts]()
         self.migrations = Store[MigrationFacts]()
@@ -169,6 +171,12 @@ class ClusterCache:
             keys, self._touched_instancetypes = self._touched_instancetypes, set()
             self._touch(resource, (uid for uid, vm in self.vms.items.items() if vm.instancetype_key in keys))
         return self._touched.pop(resource.plural, {})
+
+    def touch_lost_addresses(self) -> list[Uid]:
+        """Mark the VMs whose addresses have been lost for long enough, and return them."""
+        due = self.lost_addresses.due()
+        self._touch(VIRTUAL_MACHINES, due)
+        return due
 
     def take_end(self, uid: Uid) -> End | None:
         """The change that removed an object; None when none was reported."""

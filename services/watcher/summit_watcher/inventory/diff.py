@@ -23,6 +23,7 @@ from summit_models.event import source_of
 from summit_models.subject import UNMANAGED
 from summit_watcher.inventory.cluster_cache import ClusterCache
 from summit_watcher.inventory.kinds import KINDS, VM_KIND, Joined, Kind, Model
+from summit_watcher.inventory.lost_addresses import LostAddresses
 from summit_watcher.inventory.published import Published, PublishedState
 from summit_watcher.kube.resources import VIRTUAL_MACHINES, Resource
 from summit_watcher.listwatch.events import Apply, Delete, ListWatchEvent
@@ -40,9 +41,14 @@ class Outgoing(NamedTuple):
 
 
 class Diff:
-    def __init__(self, published: Published, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        published: Published,
+        lost_addresses: LostAddresses,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self.published = published
-        self.cache = ClusterCache()
+        self.cache = ClusterCache(lost_addresses)
         self._clock = clock
         self._stores = {kind: [self.cache.store_of(r) for r in (*kind.resources, *kind.joined_with)] for kind in KINDS}
         self._compared: dict[Kind[Any], tuple[bool, ...]] = {}
@@ -88,6 +94,12 @@ class Diff:
         for kind in KINDS:
             if self._is_ready(kind):
                 yield from self._events_of(kind)
+
+    def take_lost_addresses(self) -> Iterator[Outgoing]:
+        """The events of the VMs whose addresses have been lost for long enough to count."""
+        due = self.cache.touch_lost_addresses()
+        yield from self.take_events()
+        self.cache.lost_addresses.forget(due)
 
     def observed(self, older_than: timedelta) -> Iterator[Outgoing]:
         """Repeat the state of each object that has had no event for so long, unless it cannot change any more."""

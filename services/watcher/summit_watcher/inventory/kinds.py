@@ -99,6 +99,8 @@ def _join_vm(cache: ClusterCache, published: Published, uid: Uid) -> Joined[Vm]:
             instances_were_read=cache.vmis.complete or vmi is not None,
             instancetypes_were_read=cache.instancetypes.complete and cache.cluster_instancetypes.complete,
         )
+        if vmi is not None and vmi.is_answering:
+            vm = cache.lost_addresses.steadied(vm, last.state)
     vmi_versions = (vmi.resource_version if vmi else 0, cache.take_vmi_version(uid), last.versions[1] if last else 0)
     versions = (
         facts.resource_version if facts else 0,

@@ -33,7 +33,7 @@ def without_secrets(message: str) -> str:
 
 def trouble_of(conditions: Sequence[Condition | None] | None, saying: Mapping[str, str]) -> tuple[str, ...]:
     """The sentences of the conditions that say why a VM is not well, for its `problems`."""
-    found = [c for c in conditions or () if c is not None and c.type in saying and c.status == saying.get(c.type)]
+    found = [c for c in conditions or () if c and c.type and c.status and c.status == saying.get(c.type)]
     return tuple(sentence for condition in found if (sentence := _sentence(condition))) if found else ()
 
 
