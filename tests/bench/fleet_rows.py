@@ -14,7 +14,7 @@ from summit_models.vm import Vm, VmStatus
 
 CLUSTERS = 50
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
-_COLUMNS = tuple(column.name for column in vms.columns)
+_COLUMNS = tuple(column.name for column in vms.columns if column.computed is None)
 _RANDOM = random.Random(1)  # noqa: S311  the same fleet each time
 _SYSTEMS = ("Red Hat Enterprise Linux 9.6 (Plow)", "Ubuntu 24.04.1 LTS", "Microsoft Windows Server 2022 Standard", None)
 

@@ -2,6 +2,10 @@
 
 `vms`, `migrations`, `clusters` and `datacenters` are made from the contract's own models, so a field is declared once
 and its column follows. Numbers are BIGINT throughout: SQLModel's INTEGER overflows at 2 GiB and at 2^31 sequences.
+
+A VM or migration is identified by its uid and the cluster that shows it. A second cluster may show the same uid,
+because it was restored from a copy of the first one's etcd, is the first one under another name, or means harm: that is
+another row.
 """
 
 import types
@@ -10,7 +14,7 @@ from enum import StrEnum
 from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import AwareDatetime
-from sqlalchemy import Column, Index, Table, text
+from sqlalchemy import Column, Computed, Index, Table, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
 from sqlalchemy.types import BigInteger, Boolean, DateTime, Text, TypeEngine
 from sqlmodel import Field, SQLModel
@@ -23,13 +27,13 @@ from summit_models.vm import Vm
 
 metadata = SQLModel.metadata
 
-SCHEMA_REVISION = "0010"
+SCHEMA_REVISION = "0011"
 """alembic's newest revision of these tables. The api is ready when the database has it."""
 
 
-def _columns(model: type[Contract], *, key: str) -> list[Column[Any]]:
+def _columns(model: type[Contract], *key: str) -> list[Column[Any]]:
     return [
-        Column(name, _sql_type(field.annotation), primary_key=name == key) for name, field in model.model_fields.items()
+        Column(name, _sql_type(field.annotation), primary_key=name in key) for name, field in model.model_fields.items()
     ]
 
 
@@ -75,34 +79,52 @@ def _tombstone() -> Column[Any]:
     return Column("deleted_at", DateTime(timezone=True))
 
 
+SHOWN_BY = "CASE WHEN managed THEN coalesce(cluster, '') ELSE '' END"
+"""The cluster that shows a row of `vms`, which with the id identifies it. Empty for a VM that was added by hand: nobody
+watches it, and its member `cluster` is any text."""
+ENTRY_SHOWN_BY = "CASE WHEN {0}data ->> 'managed' = 'false' THEN '' ELSE coalesce({0}data ->> 'cluster', '') END"
+"""The same of a journal entry, also of one about a migration. Empty for clusters and datacenters. Without a column and
+an index of its own, since two clusters seldom show one id, and a year of history cannot be rewritten in a moment.
+`{0}` is the alias of the entry with its dot."""
+
+
+def _shown_by() -> Column[Any]:
+    return Column("shown_by", Text, Computed(SHOWN_BY, persisted=True), primary_key=True)
+
+
 _LIVE = text("deleted_at IS NULL")
 
 vms = Table(
     "vms",
     metadata,
-    *_columns(Vm, key="id"),
+    *_columns(Vm, "id"),
     *_provenance("vm_version", "vmi_version"),
     _tombstone(),
-    # One index per filter and order of GET /api/v1/vms, each in the order of its pages, which ends with (name, id).
+    _shown_by(),
+    # One index per filter and order of GET /api/v1/vms, each in the order of its pages, which ends with
+    # (name, id, shown_by).
     # No index has a column that each event changes: an update that moves no index entry stays on its page (HOT).
-    Index("vms_by_name", "name", "id", postgresql_where=_LIVE),
-    Index("vms_by_datacenter", "datacenter", "name", "id", postgresql_where=_LIVE),
-    Index("vms_by_cluster", "cluster", "name", "id", postgresql_where=_LIVE),
-    Index("vms_by_namespace", "namespace", "name", "id", postgresql_where=_LIVE),
-    Index("vms_by_status", "status", "name", "id", postgresql_where=_LIVE),
-    Index("vms_by_node", "node_name", "name", "id", postgresql_where=_LIVE),
-    Index("vms_by_cpu", text("cpu DESC"), "name", "id", postgresql_where=_LIVE),
-    Index("vms_by_memory", text("memory DESC"), "name", "id", postgresql_where=_LIVE),
-    Index("vms_by_disk", text("disk DESC"), "name", "id", postgresql_where=_LIVE),
-    Index("vms_by_created", text("created_at DESC"), "name", "id", postgresql_where=_LIVE),
-    Index("vms_unmanaged", "name", "id", postgresql_where=text("deleted_at IS NULL AND NOT managed")),
-    Index("vms_with_problems", "name", "id", postgresql_where=text("deleted_at IS NULL AND problems <> '[]'")),
+    Index("vms_by_name", "name", "id", "shown_by", postgresql_where=_LIVE),
+    Index("vms_by_datacenter", "datacenter", "name", "id", "shown_by", postgresql_where=_LIVE),
+    Index("vms_by_cluster", "cluster", "name", "id", "shown_by", postgresql_where=_LIVE),
+    Index("vms_by_namespace", "namespace", "name", "id", "shown_by", postgresql_where=_LIVE),
+    Index("vms_by_status", "status", "name", "id", "shown_by", postgresql_where=_LIVE),
+    Index("vms_by_node", "node_name", "name", "id", "shown_by", postgresql_where=_LIVE),
+    Index("vms_by_cpu", text("cpu DESC"), "name", "id", "shown_by", postgresql_where=_LIVE),
+    Index("vms_by_memory", text("memory DESC"), "name", "id", "shown_by", postgresql_where=_LIVE),
+    Index("vms_by_disk", text("disk DESC"), "name", "id", "shown_by", postgresql_where=_LIVE),
+    Index("vms_by_created", text("created_at DESC"), "name", "id", "shown_by", postgresql_where=_LIVE),
+    Index("vms_unmanaged", "name", "id", "shown_by", postgresql_where=text("deleted_at IS NULL AND NOT managed")),
+    Index(
+        "vms_with_problems", "name", "id", "shown_by", postgresql_where=text("deleted_at IS NULL AND problems <> '[]'")
+    ),
 )
 
 vm_labels = Table(
     "vm_labels",
     metadata,
     Column("id", Text, primary_key=True),
+    Column("shown_by", Text, primary_key=True),
     Column("labels", ARRAY(Text), nullable=False),
     Index("vm_labels_by_label", "labels", postgresql_using="gin"),
 )
@@ -112,19 +134,28 @@ vm_words = Table(
     "vm_words",
     metadata,
     Column("id", Text, primary_key=True),
+    Column("shown_by", Text, primary_key=True),
     Column("text", Text, nullable=False),
     Column("words", TSVECTOR, nullable=False),
     Index("vm_words_by_word", "words", postgresql_using="gin"),
 )
 """Names, places, addresses and guest OS of each row of `vms`, for the search of free text. Kept by triggers."""
 
+shared_ids = Table(
+    "shared_ids",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("shown_by", ARRAY(Text), nullable=False),
+)
+"""The ids of which `vms` has several rows, and which clusters show a living VM with each. Kept by triggers."""
+
 migrations = Table(
     "migrations",
     metadata,
-    *_columns(Migration, key="id"),
+    *_columns(Migration, "id", "cluster"),
     *_provenance("object_version"),
     _tombstone(),
-    Index("migrations_by_age", text("created_at DESC"), "id"),
+    Index("migrations_by_age", text("created_at DESC"), "id", "cluster"),
     Index("migrations_by_vm", "vm_name", text("created_at DESC")),
     Index("migrations_by_datacenter", "datacenter_id", text("created_at DESC")),
     Index("migrations_by_cluster", "cluster", text("created_at DESC")),
@@ -136,9 +167,9 @@ migrations = Table(
     Index("migrations_active", text("created_at DESC"), postgresql_where=text("NOT completed")),
 )
 
-clusters = Table("clusters", metadata, *_columns(ClusterHealth, key="name"), *_provenance())
+clusters = Table("clusters", metadata, *_columns(ClusterHealth, "name"), *_provenance())
 
-datacenters = Table("datacenters", metadata, *_columns(Datacenter, key="id"), *_provenance())
+datacenters = Table("datacenters", metadata, *_columns(Datacenter, "id"), *_provenance())
 
 
 class JournalEntry(SQLModel, table=True):
@@ -151,7 +182,8 @@ class JournalEntry(SQLModel, table=True):
 
     __tablename__ = "events"
     __table_args__ = (
-        # A key is unique enough without its collection: ids are UUIDs, and only clusters and datacenters have names.
+        # A key is unique enough without its collection and cluster: ids are UUIDs, only clusters and datacenters have
+        # names, and two clusters seldom show one id.
         Index("events_by_key", "key", "time", "revision"),
         {"postgresql_partition_by": "RANGE (time)"},
     )
@@ -159,7 +191,7 @@ class JournalEntry(SQLModel, table=True):
     revision: int = Field(primary_key=True, sa_type=BigInteger)
     time: datetime = Field(primary_key=True, sa_type=DateTime(timezone=True))
     key: str = Field(sa_type=Text)
-    """Primary key of the row."""
+    """The id or name of the object. Which row it is of also depends on the cluster (`ENTRY_SHOWN_BY`)."""
     type: str = Field(sa_type=Text)
     data: dict[str, Any] = Field(sa_type=JSONB)
     """The event's own data as it was published, with its `changes`."""

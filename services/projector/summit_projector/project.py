@@ -14,7 +14,7 @@ from typing import NamedTuple
 from summit_models.codec import Decoded, decode_leniently
 from summit_models.contract import Revision
 from summit_models.event import CloudEvent, EpochStart, is_stale_epoch
-from summit_projector.projections import PROJECTIONS, Order, Projection, Row
+from summit_projector.projections import PROJECTIONS, Identity, Order, Projection, Row
 from summit_runtime.nats.consumer import StreamMessage
 
 Epochs = Mapping[str, EpochStart]
@@ -37,6 +37,7 @@ class Entry(NamedTuple):
     data: str
     """The event's own JSON text."""
     collection: str
+    identity: Identity
     order: Order
 
 
@@ -77,7 +78,7 @@ def project(messages: Sequence[StreamMessage], epochs: Epochs = NONE_KNOWN) -> B
     last = messages[-1]
     epochs = dict(epochs)
     batch = Batch(revision=Revision(last.sequence), event_id=event_id(last.body), epochs=epochs)
-    newest: dict[str, dict[str, tuple[Order, Decoded]]] = {collection: {} for collection in PROJECTIONS}
+    newest: dict[str, dict[Identity, tuple[Order, Decoded]]] = {collection: {} for collection in PROJECTIONS}
     for message in messages:
         collection = message.subject.split(".", 2)[1]
         if projection := PROJECTIONS.get(collection):
@@ -95,9 +96,9 @@ def project(messages: Sequence[StreamMessage], epochs: Epochs = NONE_KNOWN) -> B
             if batch.oldest is None or event.time < batch.oldest:
                 batch.oldest = event.time
             entry = _entry(event, message.sequence, collection)
-            known = newest[collection].get(entry.key)
+            known = newest[collection].get(entry.identity)
             if known is None or entry.order > known[0]:
-                newest[collection][entry.key] = entry.order, event
+                newest[collection][entry.identity] = entry.order, event
                 batch.journal.append(entry)
     for collection, kept in newest.items():
         if kept:
@@ -138,8 +139,8 @@ def _accept(message: StreamMessage, projection: Projection) -> Decoded:
 
 def _entry(event: Decoded, revision: int, collection: str) -> Entry:
     projection = PROJECTIONS[collection]
-    key, order = getattr(event.data, projection.key), projection.order(event, revision)
-    return Entry(revision, event.time, key, event.type, event.text, collection, order)
+    identity, order = projection.identity(event.data), projection.order(event, revision)
+    return Entry(revision, event.time, identity[0], event.type, event.text, collection, identity, order)
 
 
 def _dead_letter(message: StreamMessage, reason: str) -> DeadLetter:

@@ -44,7 +44,11 @@ Row = tuple[Any, ...]
 """Values in the order of the table's columns, JSONB as text."""
 
 Order = tuple[int, ...]
-"""Epoch, resourceVersions, revision: the greater one is the newer state."""
+"""Epoch, resourceVersions, revision: the greater one is the newer state. They order the states of one object of one
+cluster: epochs and resourceVersions of two clusters have nothing to do with each other."""
+
+Identity = tuple[str, ...]
+"""The primary key of a row: the uid of a VM or migration and the cluster that shows it, or a name."""
 
 CACHED_SUBJECTS = 20_000
 """Making and checking a subject takes as long as decoding an event."""
@@ -68,6 +72,9 @@ class Projection:
     fields: Callable[[Any], tuple[Any, ...]]
     """Values of the model's fields, which are the table's first columns."""
     key: str
+    """The field that the journal names the object by."""
+    shown_by: Callable[[Any], tuple[str, ...]] = lambda _: ()
+    """From the data: what identifies the object beside the key."""
     version_columns: tuple[str, ...] = ()
     versions: Callable[[Any], tuple[int, ...]] = lambda _: ()
     deleted: str | None = None
@@ -80,6 +87,19 @@ class Projection:
     def outlives(self, row: str) -> str:
         """The condition on the row of this alias."""
         return self.outlives_log.format(row=row)
+
+    @cached_property
+    def identity_columns(self) -> tuple[str, ...]:
+        """The primary key, in the order of `identity`."""
+        return tuple(column.name for column in sorted(self.table.primary_key, key=lambda c: c.name != self.key))
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """Those that a row has values for; the database computes the others."""
+        return tuple(column.name for column in self.table.columns if column.computed is None)
+
+    def identity(self, data: Any) -> Identity:
+        return (getattr(data, self.key), *self.shown_by(data))
 
     @property
     def order_columns(self) -> tuple[str, ...]:
@@ -139,6 +159,7 @@ PROJECTIONS: Mapping[str, Projection] = {
         place=_vm_place,
         fields=_fields_of(Vm),
         key="id",
+        shown_by=lambda vm: ((vm.cluster or "") if vm.managed else "",),  # as in `tables.SHOWN_BY`
         version_columns=("vm_version", "vmi_version"),
         versions=lambda vm: (vm.resource_versions.vm, vm.resource_versions.vmi),
         deleted=VmEventType.DELETED,
@@ -151,6 +172,7 @@ PROJECTIONS: Mapping[str, Projection] = {
         place=_migration_place,
         fields=_fields_of(Migration),
         key="id",
+        shown_by=lambda migration: (migration.cluster,),
         version_columns=("object_version",),
         versions=lambda migration: (migration.resource_version,),
         deleted=MigrationEventType.DELETED,

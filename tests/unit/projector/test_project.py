@@ -26,7 +26,7 @@ from summit_runtime.nats.consumer import StreamMessage
 
 
 def rows_of(batch: Batch, table: str) -> list[dict[str, Any]]:
-    columns = [column.name for column in PROJECTIONS[table].table.columns]
+    columns = PROJECTIONS[table].columns
     return [dict(zip(columns, row, strict=True)) for row in batch.rows.get(table, [])]
 
 
@@ -49,7 +49,7 @@ def test_row_has_the_state_and_where_it_is_from() -> None:
 def test_values_stand_in_the_order_of_the_columns(collection: str) -> None:
     """Rows are copied by position, so fields, provenance and tombstone must follow the table."""
     projection = PROJECTIONS[collection]
-    names = [column.name for column in projection.table.columns]
+    names = list(projection.columns)
     tombstone = [] if projection.deleted is None else ["deleted_at"]
     assert names[-len(projection.order_columns) - len(tombstone) - 1 :] == [
         "observed_at",

@@ -31,7 +31,7 @@ class Twin:
     """A live table and how its rows are compared with the replayed ones."""
 
     table: Table
-    key: str
+    key: tuple[str, ...]
     kept: str
     """Condition on a live row `l` without a replayed twin: the stream cannot deny it."""
     ignored: frozenset[str] = frozenset()
@@ -42,7 +42,7 @@ class Twin:
 
     @property
     def columns(self) -> list[str]:
-        return [column.name for column in self.table.columns]
+        return [column.name for column in self.table.columns if column.computed is None]
 
     @property
     def compared(self) -> list[str]:
@@ -50,7 +50,8 @@ class Twin:
 
 
 _OF_VMS = [
-    Twin(table, "id", "EXISTS (SELECT 1 FROM vms WHERE vms.id = l.id)") for table in (tables.vm_labels, tables.vm_words)
+    Twin(table, ("id", "shown_by"), "EXISTS (SELECT 1 FROM vms WHERE vms.id = l.id AND vms.shown_by = l.shown_by)")
+    for table in (tables.vm_labels, tables.vm_words)
 ]
 """After vms: triggers have followed what was corrected there."""
 
@@ -65,18 +66,18 @@ def twins(first: int, last: Checkpoint) -> list[Twin]:
     since = last.stream_created_at.isoformat()
     judged = f"l.revision BETWEEN {first} AND {last.revision} AND l.dead_lettered_at >= '{since}'"
     return [
-        *(Twin(p.table, p.key, f"{older} OR {p.outlives('l')}") for p in PROJECTIONS.values()),
+        *(Twin(p.table, p.identity_columns, f"{older} OR {p.outlives('l')}") for p in PROJECTIONS.values()),
         *_OF_VMS,
-        Twin(_DEAD_LETTERS, "revision", f"NOT ({judged})", frozenset({"dead_lettered_at"})),
+        Twin(_DEAD_LETTERS, ("revision",), f"NOT ({judged})", frozenset({"dead_lettered_at"})),
     ]
 
 
 def successors() -> list[Twin]:
     """The tables of a stream that replaces another one: rows that it does not have go, if they do not outlive it."""
     return [
-        *(Twin(p.table, p.key, p.outlives("l")) for p in PROJECTIONS.values()),
+        *(Twin(p.table, p.identity_columns, p.outlives("l")) for p in PROJECTIONS.values()),
         *_OF_VMS,
-        Twin(_DEAD_LETTERS, "revision", "TRUE"),
+        Twin(_DEAD_LETTERS, ("revision",), "TRUE"),
     ]
 
 
@@ -104,6 +105,11 @@ async def put_right(live: asyncpg.Connection, shadow: str, twin: Twin) -> int:
     return int(deleted.rsplit(maxsplit=1)[-1])
 
 
+async def note_shared_ids(live: asyncpg.Connection) -> None:
+    """Note again which ids several rows have: rows that the stream does not have any more count, too."""
+    await live.execute(_NOTE_SHARED_IDS, timeout=STATEMENT_SECONDS)
+
+
 async def take_place(
     live: asyncpg.Connection, shadow: str, before: Checkpoint, after: Checkpoint, generation: int
 ) -> int:
@@ -118,7 +124,7 @@ async def take_place(
         await merge_journal(live, shadow)
         removed = [await put_right(live, shadow, twin) for twin in successors()]
         for projection in PROJECTIONS.values():
-            twin = Twin(projection.table, projection.key, "TRUE")
+            twin = Twin(projection.table, projection.identity_columns, "TRUE")
             await live.execute(
                 f"UPDATE {twin.name} AS l SET {OLDER_THAN_ANY} WHERE {_without_twin(shadow, twin)}",  # noqa: S608
                 timeout=STATEMENT_SECONDS,
@@ -143,6 +149,12 @@ async def merge_journal(live: asyncpg.Connection, shadow: str) -> Difference:
     return Difference("events", **counts)
 
 
+_NOTE_SHARED_IDS = """
+DELETE FROM shared_ids;
+INSERT INTO shared_ids (id, shown_by)
+SELECT id, coalesce(array_agg(shown_by ORDER BY shown_by) FILTER (WHERE deleted_at IS NULL), '{}')
+FROM vms GROUP BY id HAVING count(*) > 1
+"""
 # By the primary key of each partition. A stream that was restored from a backup has entries of the one before it: they
 # become its own, which is no difference.
 _COMPARE_JOURNAL = """
@@ -163,32 +175,38 @@ WHERE (l.key, l.type, l.data, l.collection, l.stream_created_at) IS DISTINCT FRO
 
 
 def _differences(shadow: str, twin: Twin) -> str:
-    key, surplus = twin.key, f"s.{twin.key} IS NULL AND NOT ({twin.kept})"
-    both = f"l.{key} IS NOT NULL AND s.{key} IS NOT NULL"
+    key, same = twin.key[0], _same(twin)  # a key is never null: one column of it shows whether there is a row
+    surplus, both = f"s.{key} IS NULL AND NOT ({twin.kept})", f"l.{key} IS NOT NULL AND s.{key} IS NOT NULL"
+    named = ", ".join(f"nullif(coalesce(l.{c}, s.{c})::text, '')" for c in reversed(twin.key))
     wrong = ", ".join(f"CASE WHEN {both} AND l.{c} IS DISTINCT FROM s.{c} THEN '{c}' END" for c in twin.compared)
     return (
-        f"SELECT coalesce(l.{key}, s.{key})::text,"  # noqa: S608  names are our own
+        f"SELECT concat_ws('/', {named}),"  # noqa: S608  names are our own
         f" CASE WHEN l.{key} IS NULL THEN 'missing' WHEN s.{key} IS NULL THEN 'surplus' ELSE 'wrong' END,"
         f" array_remove(ARRAY[{wrong}], NULL)"
-        f' FROM {twin.name} AS l FULL JOIN "{shadow}".{twin.name} AS s ON l.{key} = s.{key}'
+        f' FROM {twin.name} AS l FULL JOIN "{shadow}".{twin.name} AS s ON {same}'
         f" WHERE l.{key} IS NULL OR ({surplus}) OR ({both} AND {_distinct(twin, 'l', 's')}) ORDER BY 1"
     )
 
 
 def _without_twin(shadow: str, twin: Twin) -> str:
-    return f'NOT EXISTS (SELECT 1 FROM "{shadow}".{twin.name} AS s WHERE s.{twin.key} = l.{twin.key})'  # noqa: S608
+    return f'NOT EXISTS (SELECT 1 FROM "{shadow}".{twin.name} AS s WHERE {_same(twin)})'  # noqa: S608
+
+
+def _same(twin: Twin) -> str:
+    return " AND ".join(f"l.{column} = s.{column}" for column in twin.key)
 
 
 def _replace(shadow: str, twin: Twin) -> str:
     columns = ", ".join(twin.columns)
     return (
         f'INSERT INTO {twin.name} ({columns}) SELECT {columns} FROM "{shadow}".{twin.name}'  # noqa: S608
-        f" ON CONFLICT ({twin.key}) DO UPDATE SET {_assignments(twin)} WHERE {_distinct(twin, twin.name, 'excluded')}"
+        f" ON CONFLICT ({', '.join(twin.key)}) DO UPDATE SET {_assignments(twin)}"
+        f" WHERE {_distinct(twin, twin.name, 'excluded')}"
     )
 
 
 def _assignments(twin: Twin) -> str:
-    return ", ".join(f"{column} = excluded.{column}" for column in twin.compared if column != twin.key)
+    return ", ".join(f"{column} = excluded.{column}" for column in twin.compared if column not in twin.key)
 
 
 def _distinct(twin: Twin, one: str, other: str) -> str:

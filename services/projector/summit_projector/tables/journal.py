@@ -16,7 +16,7 @@ from summit_projector.tables import upsert
 from summit_projector.tables.checkpoint import Checkpoint
 from summit_projector.tables.partitions import Month, create_statement, drop_months, needed_months
 
-_COLUMNS = (*Entry._fields[:-1], "stream_created_at")
+_COLUMNS = (*Entry._fields[:-2], "stream_created_at")
 # An entry that is there already is the same, or is from an earlier stream.
 _INSERT = f"""
 INSERT INTO events ({", ".join(_COLUMNS)}) VALUES ($1, $2, $3, $4, $5, $6, $7)
@@ -62,7 +62,7 @@ class Journal:
 
     async def add(self, entries: Sequence[Entry], checkpoint: Checkpoint) -> None:
         """Add entries to those that there are up to the checkpoint."""
-        rows = [(*entry[:-1], checkpoint.stream_created_at) for entry in entries]
+        rows = [(*entry[:-2], checkpoint.stream_created_at) for entry in entries]
         if len(rows) >= upsert.MANY_ROWS and _are_new(entries, checkpoint.revision):
             await self._connection.copy_records_to_table("events", records=rows, columns=_COLUMNS)
         elif rows:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import asyncpg
 
 from summit_models.subject import STREAM
+from summit_models.tables import ENTRY_SHOWN_BY
 from summit_projector.projections import PROJECTIONS
 
 logger = logging.getLogger("summit.projector")
@@ -32,7 +33,7 @@ INSERT INTO events (revision, time, key, type, data, collection)
 SELECT last.revision, $1, last.key, {type}, last.data - 'changes', '{collection}'
 FROM {collection} AS object CROSS JOIN LATERAL (
     SELECT revision, key, type, data FROM events
-    WHERE key = object.{key} AND collection = '{collection}' AND time < $1
+    WHERE key = object.{key} AND collection = '{collection}' AND time < $1{same_cluster}
     ORDER BY time DESC, revision DESC LIMIT 1
 ) AS last
 WHERE last.type IS DISTINCT FROM {deleted}
@@ -117,6 +118,12 @@ async def drop_months(connection: asyncpg.Connection, *, months: int, now: datet
 def _carry_over(collection: str) -> str:
     projection = PROJECTIONS[collection]
     observed, deleted = (f"'{type_}'" if type_ else None for type_ in (projection.observed, projection.deleted))
+    shown_by = ENTRY_SHOWN_BY.format("")
+    same_cluster = "".join(f" AND {shown_by} = object.{column}" for column in projection.identity_columns[1:])
     return _CARRY_OVER.format(
-        collection=collection, key=projection.key, type=observed or "last.type", deleted=deleted or "NULL"
+        collection=collection,
+        key=projection.key,
+        same_cluster=same_cluster,
+        type=observed or "last.type",
+        deleted=deleted or "NULL",
     )

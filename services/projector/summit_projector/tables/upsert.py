@@ -6,13 +6,12 @@ milliseconds, which one event on a quiet day must not wait for.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import asyncpg
-from sqlalchemy import Table
 
 from summit_projector.project import Entry
-from summit_projector.projections import PROJECTIONS, Order, Projection, Row
+from summit_projector.projections import PROJECTIONS, Identity, Order, Projection, Row
 
 MANY_ROWS = 50
 """From here on COPY is faster, measured with rows of `vms`."""
@@ -22,7 +21,7 @@ TABLES = tuple(projection.table.name for projection in PROJECTIONS.values())
 OLDER_THAN_ANY = "epoch = -1, revision = 0"
 """Values that make a row older than any event: the next one takes its place."""
 
-_STAGING = "CREATE TEMPORARY TABLE IF NOT EXISTS incoming_vms (LIKE vms) ON COMMIT DELETE ROWS"
+_STAGING = "CREATE TEMPORARY TABLE IF NOT EXISTS incoming_vms (LIKE vms INCLUDING GENERATED) ON COMMIT DELETE ROWS"
 
 
 async def prepare(connection: asyncpg.Connection) -> None:
@@ -40,42 +39,43 @@ async def write(connection: asyncpg.Connection, rows_by_table: Mapping[str, list
             await connection.executemany(_UPSERTS[table], rows)
 
 
-async def stored_orders(connection: asyncpg.Connection, entries: Iterable[Entry]) -> Mapping[tuple[str, str], Order]:
-    """How new the stored rows are, by collection and key."""
+async def stored_orders(
+    connection: asyncpg.Connection, entries: Iterable[Entry]
+) -> Mapping[tuple[str, Identity], Order]:
+    """How new the stored rows are, by collection and identity; also those of other clusters with the same key."""
     keys: defaultdict[str, set[str]] = defaultdict(set)
     for entry in entries:
         keys[entry.collection].add(entry.key)
-    return {
-        (collection, key): tuple(order)
-        for collection, wanted in keys.items()
-        for key, *order in await connection.fetch(_ORDERS[collection], list(wanted))
-    }
-
-
-def _columns(table: Table) -> tuple[str, ...]:
-    return tuple(column.name for column in table.columns)
+    orders: dict[tuple[str, Identity], Order] = {}
+    for collection, wanted in keys.items():
+        width = len(PROJECTIONS[collection].identity_columns)
+        for row in map(tuple, await connection.fetch(_ORDERS[collection], list(wanted))):
+            orders[collection, row[:width]] = row[width:]
+    return orders
 
 
 def _upsert(projection: Projection, source: str) -> str:
     """SQL that writes rows from `source` unless the row there is as new."""
-    name, columns = projection.table.name, ", ".join(_columns(projection.table))
-    assignments = ", ".join(f"{c} = excluded.{c}" for c in _columns(projection.table) if c != projection.key)
+    name, columns, identity = projection.table.name, ", ".join(projection.columns), projection.identity_columns
+    assignments = ", ".join(f"{c} = excluded.{c}" for c in projection.columns if c not in identity)
     incoming = ", ".join(f"excluded.{column}" for column in projection.order_columns)
     stored = ", ".join(f"{name}.{column}" for column in projection.order_columns)
     return (
         f"INSERT INTO {name} ({columns}) {source} "
-        f"ON CONFLICT ({projection.key}) DO UPDATE SET {assignments} WHERE ({incoming}) > ({stored})"
+        f"ON CONFLICT ({', '.join(identity)}) DO UPDATE SET {assignments} WHERE ({incoming}) > ({stored})"
     )
 
 
-def _values(table: Table) -> str:
-    return f"VALUES ({', '.join(f'${n}' for n in range(1, len(table.columns) + 1))})"
+def _values(columns: Sequence[str]) -> str:
+    return f"VALUES ({', '.join(f'${n}' for n in range(1, len(columns) + 1))})"
 
 
-_COLUMNS = {projection.table.name: _columns(projection.table) for projection in PROJECTIONS.values()}
-_UPSERTS = {p.table.name: _upsert(p, _values(p.table)) for p in PROJECTIONS.values()}
+_COLUMNS = {projection.table.name: projection.columns for projection in PROJECTIONS.values()}
+_UPSERTS = {p.table.name: _upsert(p, _values(p.columns)) for p in PROJECTIONS.values()}
 _UPSERT_STAGED_VMS = _upsert(PROJECTIONS["vms"], f"SELECT {', '.join(_COLUMNS['vms'])} FROM incoming_vms")  # noqa: S608
+# The primary key.
 _ORDERS = {
-    p.table.name: f"SELECT {p.key}, {', '.join(p.order_columns)} FROM {p.table.name} WHERE {p.key} = ANY($1)"  # noqa: S608
+    p.table.name: f"SELECT {columns} FROM {p.table.name} WHERE {p.key} = ANY($1)"  # noqa: S608
     for p in PROJECTIONS.values()
-}  # the primary key
+    for columns in [", ".join((*p.identity_columns, *p.order_columns))]
+}

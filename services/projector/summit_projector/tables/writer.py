@@ -124,7 +124,7 @@ class TableWriter:
     async def _applied(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         """Leave out the events that the stored row is newer than: they change nothing, now or on the way."""
         stored = await upsert.stored_orders(self._connection, entries)
-        return [entry for entry in entries if entry.order > stored.get((entry.collection, entry.key), ())]
+        return [entry for entry in entries if entry.order > stored.get((entry.collection, entry.identity), ())]
 
     async def disown(self, before: Checkpoint, stream_created_at: datetime) -> Checkpoint:
         """Go to before the first event of another stream. Rows stay, and become older than any event."""
