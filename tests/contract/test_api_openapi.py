@@ -86,10 +86,13 @@ def test_kinds_of_problems_are_those_of_the_operation(rendered: dict[str, Any]) 
     expected = {
         ("get", "/api/v1/vms/{vm_id}", 404): {"VM not found"},
         ("get", "/api/v1/migrations/{migration_id}", 404): {"Migration not found"},
+        ("get", "/api/v1/vms/{vm_id}", 409): {"Revision not applied", "Ambiguous id"},
         ("get", "/api/v1/vms", 409): {"Revision not applied"},
         ("post", "/api/v1/admin/datacenters/{datacenter}/vms", 404): {"Datacenter not found"},
         ("post", "/api/v1/admin/datacenters/{datacenter}/vms", 409): {"Changed meanwhile", "Id in use"},
-        ("delete", "/api/v1/admin/datacenters/{datacenter}/vms/{vm_id}", 409): {"Changed meanwhile", "Managed VM"},
+        ("delete", "/api/v1/admin/datacenters/{datacenter}/vms/{vm_id}", 409): {
+            *("Changed meanwhile", "Ambiguous id", "Managed VM")
+        },
         ("post", "/api/v1/tickets", 503): {"Busy", "Timeout", "Identity provider unavailable"},
     }
     for (method, path, status), titles in expected.items():

@@ -91,7 +91,7 @@ async def _stream(nats_url: str) -> list[StreamMessage]:
 
 async def _rows(connection: asyncpg.Connection, table: str, key: str) -> dict[str, Record]:
     """The rows of a table by key, in the order of the columns that the projection knows."""
-    columns = ", ".join(column.name for column in metadata.tables[table].columns)
+    columns = ", ".join(column.name for column in metadata.tables[table].columns if column.computed is None)
     rows = await connection.fetch(f"SELECT {columns} FROM {table}")  # noqa: S608  names are our own
     return {row[key]: dict(row) for row in rows}
 

@@ -52,7 +52,7 @@ def tables_are_the_projected_log(seen: Evidence, _: World) -> Iterator[str]:
         yield f"the checkpoint is {seen.checkpoint}, the log ends at {seen.messages[-1].sequence}"
     rows = project(seen.messages).rows
     for projection in PROJECTIONS.values():
-        name, columns = projection.table.name, [column.name for column in projection.table.columns]
+        name, columns = projection.table.name, projection.columns
         stored = seen.tables[name]
         projected = {row[0]: dict(zip(columns, row, strict=True)) for row in rows.get(name, [])}
         for key in projected.keys() | stored.keys():

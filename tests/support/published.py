@@ -36,20 +36,23 @@ def vm_event(
     versions: tuple[int, int] = (1, 0),
     epoch: int = 0,
     time: datetime = OBSERVED_AT,
+    cluster: str = CLUSTER,
+    datacenter: str = DATACENTER,
     **state: Any,
 ) -> VmEvent:
-    """An event of the VM `prod/<name>` in cluster vulcan; `versions` are those of VM and instance."""
+    """An event of the VM `prod/<name>`, which has the same id in each cluster; `versions` are of VM and instance."""
     state = {"status": VmStatus.RUNNING, "labels": {"app": name}} | state
     data = VmEventData(
         id=uid_of("prod", name),
         name=name,
         namespace="prod",
-        cluster=CLUSTER,
-        datacenter=DATACENTER,
+        cluster=cluster,
+        datacenter=datacenter,
         resource_versions=ResourceVersions(vm=versions[0], vmi=versions[1]),
         **state,
     )
-    return VmEvent(**_envelope(f"{data.id}/{epoch}/{versions}/{type_}", name, time, epoch), type=type_, data=data)
+    envelope = _envelope(f"{data.id}/{epoch}/{versions}/{type_}", name, time, epoch)
+    return VmEvent(**envelope | {"source": source_of(datacenter, cluster)}, type=type_, data=data)
 
 
 def unmanaged_event(
@@ -69,18 +72,20 @@ def migration_event(
     version: int = 1,
     epoch: int = 0,
     time: datetime = OBSERVED_AT,
+    cluster: str = CLUSTER,
     **state: Any,
 ) -> MigrationEvent:
     state = {"namespace": "prod"} | state
     data = MigrationEventData(
         id=uid_of("prod", name, "migration"),
         name=name,
-        cluster=CLUSTER,
+        cluster=cluster,
         datacenter_id=DATACENTER,
         resource_version=version,
         **state,
     )
-    return MigrationEvent(**_envelope(f"{data.id}/{epoch}/{version}/{type_}", name, time, epoch), type=type_, data=data)
+    envelope = _envelope(f"{data.id}/{epoch}/{version}/{type_}", name, time, epoch)
+    return MigrationEvent(**envelope | {"source": source_of(DATACENTER, cluster)}, type=type_, data=data)
 
 
 def cluster_event(

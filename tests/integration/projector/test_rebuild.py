@@ -18,6 +18,7 @@ from support.waiting import until
 
 from summit_models.event import Event, MigrationEventType, VmEventType
 from summit_models.subject import STREAM, ingest, subject_of
+from summit_projector.projections import PROJECTIONS
 from summit_projector.rebuild import RebuildError, rebuild
 from summit_projector.recovery.difference import Rebuilt
 from summit_projector.tables.partitions import month_of
@@ -83,10 +84,12 @@ async def test_damaged_tables_are_repaired_and_the_projector_goes_on(nats_url: s
     async with projected(nats_url, database_url) as (client, readings):
         before = await tables(readings)
         wrong, missing = vm_event("vm-7").data.id, vm_event("vm-8").data.id
+        columns = ", ".join(PROJECTIONS["vms"].columns)
         await readings.fetch(f"UPDATE vms SET cpu = 1000, node_name = 'nowhere' WHERE id = '{wrong}'")  # noqa: S608
         await readings.fetch(f"DELETE FROM vms WHERE id = '{missing}'")  # noqa: S608
         await readings.fetch(
-            'INSERT INTO vms SELECT (jsonb_populate_record(vms, \'{"id": "ghost"}\')).* FROM vms LIMIT 1'
+            f"INSERT INTO vms ({columns}) SELECT {columns} FROM "  # noqa: S608
+            '(SELECT (jsonb_populate_record(vms, \'{"id": "ghost"}\')).* FROM vms LIMIT 1) AS ghost'
         )
         await readings.fetch("UPDATE clusters SET epoch = 1000")
         await readings.fetch("DELETE FROM vm_labels WHERE id IN (SELECT id FROM vms WHERE name = 'vm-9')")
@@ -102,8 +105,8 @@ async def test_damaged_tables_are_repaired_and_the_projector_goes_on(nats_url: s
             "vm_labels": (1, 0, 0),
             "dead_letters": (1, 0, 0),
         }
-        assert f"vms {wrong} was wrong: cpu, node_name" in result.as_text()
-        assert "vms ghost was surplus" in result.as_text()
+        assert f"vms vulcan/{wrong} was wrong: cpu, node_name" in result.as_text()
+        assert "vms vulcan/ghost was surplus" in result.as_text()
         after = await tables(readings)
         for row in (*before["dead_letters"], *after["dead_letters"]):
             del row["dead_lettered_at"]
@@ -167,6 +170,9 @@ async def test_rows_that_are_older_than_the_stream_are_kept(nats_url: str, datab
         last = await publish(client, *(vm_event(f"vm-{n}", versions=(9, 1), cpu=9) for n in range(30)))
         await readings.applied(last)
         await readings.fetch("UPDATE vms SET managed = false, cluster = NULL, revision = 108 WHERE name = 'vm-31'")
+        for table in ("vm_labels", "vm_words"):
+            beside = f"{table}.id = vms.id AND name = 'vm-31'"
+            await readings.fetch(f"UPDATE {table} SET shown_by = '' FROM vms WHERE {beside}")  # noqa: S608
         before = await tables(readings)
         await client.jetstream().update_stream(replace(stream_config(), max_msgs=last - ack.seq + 1))
         assert (await stream_state(client)).first_sequence == ack.seq

@@ -53,7 +53,7 @@ def seen() -> Evidence:
     batch = project(log)
     tables: dict[str, dict[str, dict[str, Any]]] = {p.table.name: {} for p in PROJECTIONS.values()}
     for name, rows in batch.rows.items():
-        columns = [column.name for column in PROJECTIONS[name].table.columns]
+        columns = PROJECTIONS[name].columns
         tables[name] = {row[0]: dict(zip(columns, row, strict=True)) for row in rows}
     vm = {"id": A, "revision": 2, "status": "running", "nodeName": None}
     phase = STORY[-1].data.phase

@@ -3,14 +3,16 @@
 Functions that open a transaction close it, too: none is held while an event is on its way.
 """
 
+from collections.abc import Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 from summit_api.access.principal import Scope
 from summit_api.edits.event_log import EditError
+from summit_api.query import identity
 from summit_api.query.arguments import Arguments, where
 from summit_api.query.datacenters import SHOWN
 from summit_api.query.read_transaction import ReadModels, ReadTransaction
-from summit_models.contract import DatacenterId, Revision, Uid
+from summit_models.contract import ClusterName, DatacenterId, Revision, Uid
 from summit_models.datacenter import Datacenter
 from summit_models.subject import datacenter_subject, unmanaged_vm_subjects
 from summit_models.vm import Vm
@@ -45,10 +47,12 @@ async def datacenter(read_models: ReadModels, scope: Scope, id_: DatacenterId) -
     return known
 
 
-async def vm(read_models: ReadModels, scope: Scope, datacenter_id: DatacenterId, uid: Uid) -> Editable[Vm]:
-    """Raises VmNotFoundError or DatacenterNotFoundError with the original's sentence."""
+async def vm(
+    read_models: ReadModels, scope: Scope, datacenter_id: DatacenterId, uid: Uid, cluster: Sequence[ClusterName] = ()
+) -> Editable[Vm]:
+    """Raises VmNotFoundError or DatacenterNotFoundError with the original's sentence, AmbiguousIdError as `find_vm`."""
     async with read_models.transaction() as transaction:
-        known = await find_vm(transaction, scope, datacenter_id, uid)
+        known = await find_vm(transaction, scope, datacenter_id, uid, cluster)
     if known is None:
         await datacenter(read_models, scope, datacenter_id)
         raise VmNotFoundError(f"vm {uid} not found in datacenter {datacenter_id}")
@@ -63,8 +67,8 @@ async def unused_id(read_models: ReadModels, uid: Uid) -> Basis:
     statement = "SELECT revision, deleted_at IS NOT NULL AND NOT managed FROM vms WHERE id = $1"
     async with read_models.transaction() as transaction:
         used = await transaction.fetch(statement, uid)
-    revision, is_free = used[0] if used else (Revision(0), True)
-    if not is_free:
+    revision = max((revision for revision, _ in used), default=Revision(0))
+    if not all(is_free for _, is_free in used):
         raise IdInUseError(f"another VM has the id {uid}: ids are unique in all datacenters")
     return Basis(unmanaged_vm_subjects(uid), revision)
 
@@ -77,19 +81,30 @@ async def find_datacenter(transaction: ReadTransaction, scope: Scope, id_: Datac
     return next(iter(found), None)
 
 
-async def find_vm(transaction: ReadTransaction, scope: Scope, in_: DatacenterId, uid: Uid) -> Editable[Vm] | None:
-    """The living VM of that id in that datacenter, by the primary key."""
+async def find_vm(
+    transaction: ReadTransaction, scope: Scope, in_: DatacenterId, uid: Uid, cluster: Sequence[ClusterName] = ()
+) -> Editable[Vm] | None:
+    """The living VM of that id in that datacenter, by the primary key.
+
+    Raises AmbiguousIdError when several clusters there show the id and none of them is named.
+    """
     arguments = Arguments()
     conditions = [f"id = {arguments.bind(uid)}", f"datacenter = {arguments.bind(in_)}", "deleted_at IS NULL"]
-    visible = where([*conditions, *scope.conditions(arguments.bind)])
-    return next(iter(await _vms(transaction, visible, *arguments)), None)
+    named = identity.in_cluster(cluster, arguments.bind)
+    visible = where([*conditions, *named, *scope.conditions(arguments.bind)])
+    found = await _vms(transaction, visible, *arguments)
+    return identity.only(uid, found, lambda vm: _shown_by(vm.state), named=bool(named))
+
+
+def _shown_by(vm: Vm) -> str:
+    return (vm.cluster or "") if vm.managed else ""
 
 
 async def first_to_migrate(transaction: ReadTransaction, scope: Scope) -> Editable[Vm] | None:
     """The first running VM by datacenter and name, else the first VM. One scan, since this is a rare request."""
     arguments = Arguments()
     visible = where(["deleted_at IS NULL", *scope.conditions(arguments.bind)])
-    first = f"{visible} ORDER BY (status = 'running') DESC, datacenter, name, id LIMIT 1"
+    first = f"{visible} ORDER BY (status = 'running') DESC, datacenter, name, id, shown_by LIMIT 1"
     return next(iter(await _vms(transaction, first, *arguments)), None)
 
 

@@ -21,6 +21,7 @@ _KINDS: Mapping[type[Exception], Kind] = {
     query.DatabaseUnavailableError: Kind.DATABASE_UNAVAILABLE,
     query.SchemaNotReadyError: Kind.SCHEMA_NOT_READY,
     query.QueryTooLongError: Kind.QUERY_TOO_LONG,
+    query.AmbiguousIdError: Kind.AMBIGUOUS_ID,
     query.HistoryNotKeptError: Kind.HISTORY_NOT_KEPT,
     query.InvalidValueError: Kind.INVALID_VALUE,
     target.DatacenterNotFoundError: Kind.DATACENTER_NOT_FOUND,
@@ -41,6 +42,8 @@ def problem_of(error: Exception) -> ProblemError:
             return error
         case query.InvalidValueError(parameter=str(parameter)):
             return invalid_value(parameter, str(error))
+        case query.AmbiguousIdError(clusters=clusters):
+            return ProblemError(Kind.AMBIGUOUS_ID, str(error), members={"clusters": clusters})
     return ProblemError(_KINDS[type(error)], str(error))
 
 

@@ -34,6 +34,7 @@ class Kind(Enum):
         "It has changed since it was read, and nothing was done; read it and try again.",
     )
     ID_IN_USE = 409, "Id in use", "Another VM has this id; choose another one."
+    AMBIGUOUS_ID = 409, "Ambiguous id", "Several clusters show this id; name one of them with `?cluster=`."
     MANAGED_VM = 409, "Managed VM", "The VM belongs to its cluster; change it there."
     HISTORY_NOT_KEPT = 410, "History not kept", "History does not reach back to this time; ask for a later time."
     CONTENT_TOO_LARGE = 413, "Content Too Large", "The body is larger than the limit."

@@ -65,8 +65,8 @@ async def fleet(transaction: ReadTransaction, scope: Scope) -> Sequence[Sequence
     """
     arguments = Arguments()
     return await transaction.fetch(
-        f"SELECT datacenter, managed, created_at, printable_status, {_MEMBERS} FROM vms {_living(scope, arguments)} "  # noqa: S608
-        "ORDER BY name, id",
+        f"SELECT datacenter, managed, created_at, printable_status, {_MEMBERS} FROM vms"  # noqa: S608
+        f" {_living(scope, arguments)} ORDER BY name, id, shown_by",
         *arguments,
     )
 

@@ -1,5 +1,7 @@
 """Why the tables cannot answer a question. `problems` maps each kind to an HTTP answer; nothing here knows HTTP."""
 
+from collections.abc import Sequence
+
 
 class QueryError(Exception):
     """The tables cannot answer. The message says what happened and what to do."""
@@ -22,6 +24,14 @@ class QueryTooLongError(QueryError):
 
 class HistoryNotKeptError(QueryError):
     """The question is about a time before the kept history."""
+
+
+class AmbiguousIdError(QueryError):
+    """Several clusters show the id; `clusters` has their names, an empty one for a VM that was added by hand."""
+
+    def __init__(self, message: str, clusters: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.clusters = clusters
 
 
 class InvalidValueError(QueryError):

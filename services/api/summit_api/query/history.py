@@ -9,16 +9,17 @@ import msgspec
 from pydantic.alias_generators import to_camel
 
 from summit_api.access.principal import Scope
-from summit_api.query import paging
+from summit_api.query import identity, paging
 from summit_api.query.arguments import Arguments, Bind, where
 from summit_api.query.order import Column, Order, parse
 from summit_api.query.paging import Listing
 from summit_api.query.parameters import HistoryQuery
 from summit_api.query.read_transaction import ReadTransaction
-from summit_models.contract import Revision
+from summit_models.contract import ClusterName, Revision
+from summit_models.tables import ENTRY_SHOWN_BY
 
 _BY_TIME = Column("time", datetime, nullable=False)
-_NEWEST_FIRST: Order = parse("-time", {"time": _BY_TIME}, tie=Column("revision", int, nullable=False))
+_NEWEST_FIRST: Order = parse("-time", {"time": _BY_TIME}, tie=[Column("revision", int, nullable=False)])
 
 # Index events_by_key.
 _STATE_BEFORE = """(
@@ -39,6 +40,8 @@ class Collection:
     datacenter: str = "datacenter"
     """A column; its member in events is the same in camelCase."""
     namespace: str | None = "namespace"
+    shown_by: str = "''"
+    """The column with the cluster that shows the object."""
     compared: Sequence[str] = ()
     """Members to compare with the state before, where events carry no `changes`."""
 
@@ -48,8 +51,8 @@ class Collection:
         return scope.conditions(bind, datacenter=f"data ->> '{to_camel(self.datacenter)}'", namespace=namespace)
 
 
-VMS = Collection(table="vms")
-MIGRATIONS = Collection(table="migrations", datacenter="datacenter_id")
+VMS = Collection(table="vms", shown_by="shown_by")
+MIGRATIONS = Collection(table="migrations", datacenter="datacenter_id", shown_by="cluster")
 CLUSTERS = Collection(
     table="clusters",
     key="name",
@@ -64,6 +67,7 @@ class HistoryEvent(msgspec.Struct, rename="camel"):
     revision: Revision
     observed_at: datetime
     type: str
+    cluster: str | None
     changes: list[dict[str, Any]]
 
 
@@ -73,26 +77,38 @@ class HistoryPage(NamedTuple):
 
 
 async def page(
-    transaction: ReadTransaction, collection: Collection, key: str, query: HistoryQuery, scope: Scope
+    transaction: ReadTransaction,
+    collection: Collection,
+    key: str,
+    query: HistoryQuery,
+    scope: Scope,
+    *,
+    cluster: Sequence[ClusterName] = (),
 ) -> HistoryPage | None:
-    """One page of an object's history; None when the object never existed or may not be seen."""
-    belongs = ("events", collection.table, key)
+    """One page of an object's history; None when the object never existed or may not be seen.
+
+    Without a cluster it is the history of the id in all clusters: one that is declared under another name goes on.
+    Raises AmbiguousIdError when several clusters show the id now.
+    """
+    belongs = ("events", collection.table, key, *cluster)
+    shown_by = await _shown_by(transaction, collection, key, scope, cluster)
     rows, following = await paging.read(
-        transaction, listing(collection, key, scope), query.cursor, query.limit, belongs=belongs
+        transaction, listing(collection, key, scope, shown_by), query.cursor, query.limit, belongs=belongs
     )
-    if not rows and query.cursor is None and not await _is_known(transaction, collection, key, scope):
+    if not rows and query.cursor is None and not await _is_known(transaction, collection, key, scope, shown_by):
         return None
     return HistoryPage([_event(collection, row) for row in rows], following)
 
 
-def listing(collection: Collection, key: str, scope: Scope) -> Listing:
-    """Index events_by_key."""
+def listing(collection: Collection, key: str, scope: Scope, shown_by: Sequence[str] = ()) -> Listing:
+    """Index events_by_key. `shown_by` has the cluster, if only its events are wanted."""
     before = _STATE_BEFORE if collection.compared else "NULL"
     selected = paging.selected(f"revision, time, type, data::text, {before}", _NEWEST_FIRST)
 
     def conditions(bind: Bind) -> list[str]:
         table = f"collection = '{collection.table}'"
-        return [f"key = {bind(key)}", table, *collection.visible_events(scope, bind)]
+        same = [f"{ENTRY_SHOWN_BY.format('')} = {bind(name)}" for name in shown_by]
+        return [f"key = {bind(key)}", table, *same, *collection.visible_events(scope, bind)]
 
     return Listing(f"SELECT {selected} FROM events", conditions, _NEWEST_FIRST)  # noqa: S608  names are our own
 
@@ -105,13 +121,34 @@ def _event(collection: Collection, row: Sequence[Any]) -> HistoryEvent:
         known = msgspec.json.decode(before)
         old = {name: known.get(name) for name in collection.compared if known.get(name) != state.get(name)}
     changes = [{"field": name, "from": value, "to": state.get(name)} for name, value in sorted(old.items())]
-    return HistoryEvent(revision, time, type_, changes)
+    return HistoryEvent(revision, time, type_, state.get("cluster"), changes)
 
 
-async def _is_known(transaction: ReadTransaction, collection: Collection, key: str, scope: Scope) -> bool:
+async def _shown_by(
+    transaction: ReadTransaction, collection: Collection, key: str, scope: Scope, cluster: Sequence[ClusterName]
+) -> list[str]:
+    """The cluster whose events are wanted; none for those of all clusters."""
+    if collection is CLUSTERS:
+        return []
+    arguments = Arguments()
+    conditions = [
+        f"{collection.key} = {arguments.bind(key)}",
+        *(identity.in_cluster(cluster, arguments.bind) or ["deleted_at IS NULL"]),
+        *scope.conditions(arguments.bind, datacenter=collection.datacenter, namespace=collection.namespace),
+    ]
+    statement = f"SELECT {collection.shown_by} FROM {collection.table} {where(conditions)}"  # noqa: S608
+    rows = [name for (name,) in await transaction.fetch(statement, *arguments)]
+    shown_by = identity.only(key, rows, str, named=bool(cluster))
+    return [] if not cluster else [cluster[0] if shown_by is None else shown_by]
+
+
+async def _is_known(
+    transaction: ReadTransaction, collection: Collection, key: str, scope: Scope, shown_by: Sequence[str]
+) -> bool:
     """Whether there is a row, living or deleted: its history may be older than what is kept."""
     arguments = Arguments()
     one = f"{collection.key} = {arguments.bind(key)}"
+    same = [f"{collection.shown_by} = {arguments.bind(name)}" for name in shown_by]
     in_scope = scope.conditions(arguments.bind, datacenter=collection.datacenter, namespace=collection.namespace)
-    visible = where([one, *in_scope])
+    visible = where([one, *same, *in_scope])
     return bool(await transaction.fetch(f"SELECT FROM {collection.table} {visible}", *arguments))

@@ -8,7 +8,7 @@ from pydantic import Field
 from pydantic.config import JsonDict
 
 from summit_api.access.principal import Scope
-from summit_api.query import cursor, order, paging
+from summit_api.query import cursor, identity, order, paging
 from summit_api.query.arguments import Arguments, Bind, where
 from summit_api.query.filters import Filter, Filters, is_so, one_of, several
 from summit_api.query.order import Order
@@ -28,6 +28,9 @@ COLUMNS = order.sortable(
     *("created_at", "start_time", "end_time", "vm_name", "phase", "namespace", "cluster", "datacenter_id", "id"),
 )
 """Migrations can be sorted by these; each has an index."""
+
+_IDENTITY = (order.ID, order.Column("cluster", nullable=False))
+"""What identifies a migration."""
 
 _ENDED = "(completed OR deleted_at IS NOT NULL)"
 """A migration whose object was deleted under way has ended, whatever its last state was."""
@@ -73,7 +76,7 @@ class MigrationFilters(Filters):
 class MigrationPageQuery(MigrationFilters):
     """Which migrations, and which page of them."""
 
-    sort: Annotated[str, checked(lambda text: order.parse(text, COLUMNS))] = Field(
+    sort: Annotated[str, checked(lambda text: order.parse(text, COLUMNS, tie=_IDENTITY))] = Field(
         default="-createdAt",
         max_length=100,
         description=f"Members to sort by: {', '.join(COLUMNS)}. `-` before a member sorts it in descending order. "
@@ -86,7 +89,7 @@ class MigrationPageQuery(MigrationFilters):
 
     @cached_property
     def order(self) -> Order:
-        return order.parse(self.sort or "-createdAt", COLUMNS)
+        return order.parse(self.sort or "-createdAt", COLUMNS, tie=_IDENTITY)
 
 
 async def page(transaction: ReadTransaction, query: MigrationPageQuery, scope: Scope) -> Page:
@@ -99,7 +102,9 @@ async def page(transaction: ReadTransaction, query: MigrationPageQuery, scope: S
 
 async def every(transaction: ReadTransaction, filters: MigrationFilters, scope: Scope) -> list[Sequence[Any]]:
     """All of a selection at once, as the original's paths have it, newest first."""
-    return await paging.read_all(transaction, listing(filters, order.parse("-createdAt", COLUMNS), scope))
+    return await paging.read_all(
+        transaction, listing(filters, order.parse("-createdAt", COLUMNS, tie=_IDENTITY), scope)
+    )
 
 
 def listing(filters: MigrationFilters, wanted: Order, scope: Scope) -> Listing:
@@ -111,10 +116,20 @@ def listing(filters: MigrationFilters, wanted: Order, scope: Scope) -> Listing:
     return Listing(f"SELECT {paging.selected(_MEMBERS, wanted)} FROM migrations", conditions, wanted)  # noqa: S608
 
 
-async def by_id(transaction: ReadTransaction, migration_id: str, scope: Scope) -> Sequence[Any] | None:
+async def by_id(
+    transaction: ReadTransaction, migration_id: str, scope: Scope, cluster: Sequence[ClusterName] = ()
+) -> Sequence[Any] | None:
+    """The migration with this id; of several the one whose object is not deleted. Index: the primary key.
+
+    Raises AmbiguousIdError when several clusters have the object.
+    """
     arguments = Arguments()
-    one = f"id = {arguments.bind(migration_id)}"
-    visible = where([one, *scope.conditions(arguments.bind, datacenter="datacenter_id")])
-    for row in await transaction.fetch(f"SELECT {_MEMBERS} FROM migrations {visible}", *arguments):  # noqa: S608
-        return row
-    return None
+    one = [f"id = {arguments.bind(migration_id)}", *identity.in_cluster(cluster, arguments.bind)]
+    visible = where([*one, *scope.conditions(arguments.bind, datacenter="datacenter_id")])
+    rows = await transaction.fetch(
+        f"SELECT deleted_at IS NULL, cluster, {_MEMBERS} FROM migrations {visible} ORDER BY revision DESC",  # noqa: S608
+        *arguments,
+    )
+    living = [row for row in rows if row[0]] or rows[:1]
+    row = identity.only(migration_id, living, lambda row: str(row[1]), named=bool(cluster))
+    return None if row is None else row[2:]

@@ -3,7 +3,7 @@
 A page is read in segments, stretches of the order that one index can be read along. After the key (8192, 'a', 'x') of
 `-memory,name` they are: the rest of the VMs with 8192 MiB, those with less, those of which it is not known. Each is an
 equality and a bound, which an index answers. In one condition with OR they would be a filter over all rows.
-Null comes last in either direction, and the id is last of all, so that no two rows are equal.
+Null comes last in either direction, and what identifies a row is last of all, so that no two rows are equal.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ class Column(NamedTuple):
 
 
 _NEVER_NULL = ("name", "id")
-"""Columns that are compared as one row. They end the indexes of `vms`."""
+"""Columns that are compared as one row. With `shown_by` they end the indexes of `vms`."""
 
 
 def sortable(table: Table, *names: str) -> Mapping[str, Column]:
@@ -37,6 +37,8 @@ def sortable(table: Table, *names: str) -> Mapping[str, Column]:
 
 
 ID = Column("id", nullable=False)
+IDENTITY = (ID, Column("shown_by", nullable=False))
+"""What identifies a VM."""
 
 
 class _Key(NamedTuple):
@@ -144,8 +146,11 @@ def _both_sides(keys: tuple[_Key, ...]) -> Iterator[Segment]:
         yield Segment((), keys)
 
 
-def parse(text: str, known: Mapping[str, Column], *, then: Sequence[str] = (), tie: Column = ID) -> Order:
-    """Read `sort`. What it leaves open is decided by the columns of `then`, and in the end by `tie`, which is unique.
+def parse(
+    text: str, known: Mapping[str, Column], *, then: Sequence[str] = (), tie: Sequence[Column] = IDENTITY
+) -> Order:
+    """Read `sort`. What it leaves open is decided by the columns of `then`, and in the end by those of `tie`, which are
+    unique together.
 
     Raises ValueError with a sentence for an unknown or repeated name.
     """
@@ -160,13 +165,12 @@ def parse(text: str, known: Mapping[str, Column], *, then: Sequence[str] = (), t
     for name in then:
         wanted.setdefault(name, False)
     columns: list[tuple[Column, bool]] = []
+    descending = False
     for name, descending in wanted.items():
-        columns.append((known[name], descending))
-        if known[name] == tie:  # what follows decides nothing
+        if known[name] == tie[0]:  # what follows decides nothing
             break
-    else:
-        columns.append((tie, bool(columns) and columns[-1][1]))
-    return Order(tuple(_keys(columns)))
+        columns.append((known[name], descending))
+    return Order(tuple(_keys([*columns, *((column, descending) for column in tie)])))
 
 
 def _keys(columns: Sequence[tuple[Column, bool]]) -> Iterator[_Key]:

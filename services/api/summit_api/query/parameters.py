@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from summit_api.query import cursor
+from summit_models.contract import ClusterName
 
 MAX_VALUES = 100
 """Values of one parameter. More are a mistake, and each makes the query dearer."""
@@ -44,6 +45,16 @@ def storable(text: str) -> str:
 
 Storable = Annotated[str, AfterValidator(storable)]
 """For a part of a path."""
+
+
+WhichCluster = Annotated[
+    list[ClusterName],
+    Field(
+        max_length=1,
+        description="Name of the cluster, for an id that several clusters show. Empty: the VM that was added by hand",
+    ),
+]
+"""A list, since other parameters of this name can be repeated."""
 
 
 class OnlyThese(BaseModel):
@@ -102,8 +113,22 @@ class MomentQuery(Parameters):
     at: Past = None
 
 
+class OneOfThese(Parameters):
+    """Which of the objects with one id."""
+
+    cluster: WhichCluster = []
+
+
+class VmQuery(MomentQuery, OneOfThese):
+    """Which VM with an id, and as of when."""
+
+
 class HistoryQuery(Parameters):
     """Which page of an object's history."""
 
     limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Maximum number of events in one page")
     cursor: str | None = Field(default=None, max_length=cursor.MAX_LENGTH, description="`next` of the previous page")
+
+
+class ObjectHistoryQuery(HistoryQuery, OneOfThese):
+    """The same of an object with an id."""

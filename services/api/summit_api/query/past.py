@@ -14,7 +14,7 @@ from summit_api.query.arguments import Bind
 from summit_api.query.errors import HistoryNotKeptError, InvalidValueError
 from summit_api.query.read_transaction import ReadTransaction
 from summit_models.event import VmEventType
-from summit_models.tables import vms
+from summit_models.tables import ENTRY_SHOWN_BY, vms
 from summit_models.vm import Vm
 
 _TYPES = {BigInteger: "bigint", Boolean: "boolean", DateTime: "timestamptz", JSONB: "jsonb"}
@@ -46,14 +46,15 @@ def vms_at(at: datetime | None, bind: Bind) -> str:
     time = bind(at)
     return f"""
         WITH vms AS (
-            SELECT {_COLUMNS}, observed_at, revision, NULL::timestamptz AS deleted_at
+            SELECT {_COLUMNS}, shown_by, observed_at, revision, NULL::timestamptz AS deleted_at
             FROM vms WHERE observed_at <= {time} AND deleted_at IS NULL
             UNION ALL
-            SELECT {_THEN}, event.time, event.revision, NULL
+            SELECT {_THEN}, changed.shown_by, event.time, event.revision, NULL
             FROM vms AS changed
             CROSS JOIN LATERAL (
                 SELECT type, data, time, revision FROM events
                 WHERE key = changed.id AND collection = 'vms' AND time <= {time}
+                    AND {ENTRY_SHOWN_BY.format("events.")} = changed.shown_by
                 ORDER BY time DESC, revision DESC LIMIT 1
             ) AS event
             CROSS JOIN LATERAL jsonb_to_record(event.data) AS state ({_MEMBERS})

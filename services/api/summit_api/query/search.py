@@ -31,7 +31,7 @@ def condition(texts: Sequence[str], bind: Bind) -> str:
 
 def indexed_condition(texts: Sequence[str], bind: Bind) -> str:
     """The same for rows of `vms`, by index vm_words_by_word."""
-    return f"id IN (SELECT id FROM vm_words WHERE {_any_of(texts, bind, 'text', 'words')})"  # noqa: S608
+    return f"(id, shown_by) IN (SELECT id, shown_by FROM vm_words WHERE {_any_of(texts, bind, 'text', 'words')})"  # noqa: S608
 
 
 def matches(texts: Sequence[str], vm: Mapping[str, Any]) -> bool:

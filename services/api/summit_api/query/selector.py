@@ -73,7 +73,7 @@ def indexed_condition(selectors: Sequence[Selector], bind: Bind) -> str:
     if not all(any(r.is_positive for r in selector) for selector in selectors):
         return condition(selectors, bind)
     terms = _any(_all(f"labels && {bind(r.terms())}::text[]" for r in s if r.is_positive) for s in selectors)
-    found = f"id IN (SELECT id FROM vm_labels WHERE {terms})"  # noqa: S608  placeholders only
+    found = f"(id, shown_by) IN (SELECT id, shown_by FROM vm_labels WHERE {terms})"  # noqa: S608  placeholders only
     if all(r.is_positive for selector in selectors for r in selector):
         return found
     return f"{found} AND {condition(selectors, bind)}"

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field
 from sqlalchemy import Column, DateTime
 
 from summit_api.access.principal import Scope
-from summit_api.query import cursor, order, paging
+from summit_api.query import cursor, identity, order, paging
 from summit_api.query.arguments import Arguments, Bind, where
 from summit_api.query.filters import VmFilters
 from summit_api.query.order import Order
@@ -29,7 +29,7 @@ COLUMNS = order.sortable(
     vms,
     *("name", "namespace", "cluster", "datacenter", "status", "node_name", "cpu", "memory", "disk", "created_at", "id"),
 )
-"""VMs can be sorted by these. Each has an index that ends with (name, id)."""
+"""VMs can be sorted by these. Each has an index that ends with (name, id, shown_by)."""
 
 MEMBERS = {field.alias or name: name for name, field in VmItem.model_fields.items()}
 """Members of an item, and their names in the model."""
@@ -94,6 +94,11 @@ class VmRow(NamedTuple):
     cluster: ClusterName | None
     managed: bool
     created_at: datetime | None
+
+    @property
+    def shown_by(self) -> str:
+        """As in `tables.SHOWN_BY`."""
+        return (self.cluster or "") if self.managed else ""
 
 
 PIECE_ROWS = 50
@@ -160,23 +165,38 @@ async def _count(transaction: ReadTransaction, query: VmPageQuery, scope: Scope)
 
 
 async def by_id(
-    transaction: ReadTransaction, vm_id: str, scope: Scope, *, at: datetime | None = None
+    transaction: ReadTransaction,
+    vm_id: str,
+    scope: Scope,
+    *,
+    cluster: Sequence[ClusterName] = (),
+    at: datetime | None = None,
 ) -> VmRow | DeletedVm | None:
-    """The VM with this id, or when it was deleted. Index: the primary key."""
+    """The VM with this id, or when it was deleted. Index: the primary key.
+
+    Raises AmbiguousIdError when several clusters show the id and none of them is named.
+    """
     arguments = Arguments()
     then = vms_at(at, arguments.bind)
-    visible = where([f"id = {arguments.bind(vm_id)}", "deleted_at IS NULL", *scope.conditions(arguments.bind)])
-    for row in await transaction.fetch(f"{then} SELECT {_ALL} FROM vms {visible}", *arguments):  # noqa: S608
-        return VmRow(*row)
-    return None if at else await _deleted(transaction, vm_id, scope)
+    visible = where(["deleted_at IS NULL", *_same(vm_id, scope, cluster, arguments.bind)])
+    found = await transaction.fetch(f"{then} SELECT {_ALL} FROM vms {visible}", *arguments)  # noqa: S608
+    rows = [VmRow(*row) for row in found]
+    row = identity.only(vm_id, rows, lambda row: row.shown_by, named=bool(cluster))
+    return row if row or at else await _deleted(transaction, vm_id, scope, cluster)
 
 
-async def _deleted(transaction: ReadTransaction, vm_id: str, scope: Scope) -> DeletedVm | None:
+async def _deleted(
+    transaction: ReadTransaction, vm_id: str, scope: Scope, cluster: Sequence[ClusterName]
+) -> DeletedVm | None:
     arguments = Arguments()
-    visible = where([f"id = {arguments.bind(vm_id)}", *scope.conditions(arguments.bind)])
-    for row in await transaction.fetch(f"SELECT name, deleted_at FROM vms {visible}", *arguments):  # noqa: S608
+    last = f"{where(_same(vm_id, scope, cluster, arguments.bind))} ORDER BY deleted_at DESC LIMIT 1"
+    for row in await transaction.fetch(f"SELECT name, deleted_at FROM vms {last}", *arguments):  # noqa: S608
         return DeletedVm(*row)
     return None
+
+
+def _same(vm_id: str, scope: Scope, cluster: Sequence[ClusterName], bind: Bind) -> list[str]:
+    return [f"id = {bind(vm_id)}", *identity.in_cluster(cluster, bind), *scope.conditions(bind)]
 
 
 async def by_name(

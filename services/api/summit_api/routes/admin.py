@@ -3,7 +3,7 @@
 import logging
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from summit_api.access.principal import Scope
 from summit_api.edits import datacenter as datacenters
@@ -13,6 +13,7 @@ from summit_api.edits.payloads import DatacenterPatch, NewVm, VmPatch
 from summit_api.openapi.responses import ANY, BODY, edits, problems, reads
 from summit_api.problems import Kind, ProblemError
 from summit_api.query import datacenters as fleets
+from summit_api.query.parameters import WhichCluster
 from summit_api.render import original
 from summit_api.requests import edit
 from summit_api.requests.dependencies import AdminDep, Now, ServicesDep
@@ -27,6 +28,7 @@ logger = logging.getLogger("summit.api")
 router = APIRouter(prefix="/admin", tags=["admin"])
 
 DatacenterPath = Annotated[DatacenterId, Path(description="Id of the datacenter", examples=["dc-solna"])]
+ClusterDep = Annotated[WhichCluster | None, Query()]
 VmPath = Annotated[Uid, Path(description="`id` of the VM", examples=["5f0c7c9e-3b0a-4f6e-9a51-6d1b0d2c7e11"])]
 
 
@@ -85,15 +87,24 @@ async def add_vm(
 @router.patch(
     "/datacenters/{datacenter}/vms/{vm_id}",
     response_model=OriginalVm,
-    responses=edits(*BODY, Kind.DATACENTER_NOT_FOUND, Kind.VM_NOT_FOUND, Kind.MANAGED_VM, Kind.NOT_IMPLEMENTED),
+    responses=edits(
+        *BODY, Kind.DATACENTER_NOT_FOUND, Kind.VM_NOT_FOUND, Kind.AMBIGUOUS_ID, Kind.MANAGED_VM, Kind.NOT_IMPLEMENTED
+    ),
     openapi_extra=edit.documented(VmPatch),
 )
 async def edit_vm(
-    *, request: Request, services: ServicesDep, principal: AdminDep, now: Now, datacenter: DatacenterPath, vm_id: VmPath
+    *,
+    request: Request,
+    services: ServicesDep,
+    principal: AdminDep,
+    now: Now,
+    datacenter: DatacenterPath,
+    vm_id: VmPath,
+    cluster: ClusterDep = None,
 ) -> Response:
     """Change a VM that was added by hand. A watched VM belongs to its cluster and is not changed here."""
     patch = await edit.read(request, VmPatch)
-    known = await target.vm(services.read_models, principal.scope, datacenter, vm_id)
+    known = await target.vm(services.read_models, principal.scope, datacenter, vm_id, cluster or ())
     edited, stored = vms.patched(known.state, patch), None
     if differing := vms.differing(known.state, edited):
         if known.state.managed:
@@ -108,16 +119,22 @@ async def edit_vm(
     "/datacenters/{datacenter}/vms/{vm_id}",
     status_code=204,
     response_class=Response,
-    responses=edits(Kind.DATACENTER_NOT_FOUND, Kind.VM_NOT_FOUND, Kind.MANAGED_VM),
+    responses=edits(Kind.DATACENTER_NOT_FOUND, Kind.VM_NOT_FOUND, Kind.AMBIGUOUS_ID, Kind.MANAGED_VM),
 )
 async def remove_vm(
-    *, services: ServicesDep, principal: AdminDep, now: Now, datacenter: DatacenterPath, vm_id: VmPath
+    *,
+    services: ServicesDep,
+    principal: AdminDep,
+    now: Now,
+    datacenter: DatacenterPath,
+    vm_id: VmPath,
+    cluster: ClusterDep = None,
 ) -> Response:
     """Remove a VM that was added by hand. Its history stays."""
-    known = await target.vm(services.read_models, principal.scope, datacenter, vm_id)
+    known = await target.vm(services.read_models, principal.scope, datacenter, vm_id, cluster or ())
     if known.state.managed:
-        cluster = known.state.cluster
-        raise ProblemError(Kind.MANAGED_VM, f"VM {vm_id} is watched in cluster {cluster}: delete it there")
+        detail = f"VM {vm_id} is watched in cluster {known.state.cluster}: delete it there"
+        raise ProblemError(Kind.MANAGED_VM, detail)
     stored = await services.log.append(vms.removed(known.state, known.basis.revision, now), known.basis)
     logger.info("%s removed VM %s (%s) from %s", principal.name, vm_id, known.state.name, datacenter)
     return edit.answer(None, stored)

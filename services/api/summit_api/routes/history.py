@@ -8,7 +8,7 @@ from summit_api.openapi.responses import problems, reads
 from summit_api.problems import Kind, ProblemError
 from summit_api.query import history
 from summit_api.query.history import CLUSTERS, MIGRATIONS, VMS, Collection
-from summit_api.query.parameters import HistoryQuery
+from summit_api.query.parameters import HistoryQuery, ObjectHistoryQuery
 from summit_api.render import inventory
 from summit_api.requests.reading import Reading, ReadingDep
 from summit_api.shapes.inventory import History
@@ -16,10 +16,16 @@ from summit_api.shapes.inventory import History
 router = APIRouter(responses=reads())
 
 PageDep = Annotated[HistoryQuery, Query()]
+ObjectPageDep = Annotated[ObjectHistoryQuery, Query()]
 
 
-@router.get("/vms/{vm_id}/events", tags=["vms"], response_model=History, responses=problems(Kind.VM_NOT_FOUND))
-async def list_vm_events(reading: ReadingDep, vm_id: str, parameters: PageDep) -> Response:
+@router.get(
+    "/vms/{vm_id}/events",
+    tags=["vms"],
+    response_model=History,
+    responses=problems(Kind.VM_NOT_FOUND, Kind.REVISION_NOT_APPLIED, Kind.AMBIGUOUS_ID),
+)
+async def list_vm_events(reading: ReadingDep, vm_id: str, parameters: ObjectPageDep) -> Response:
     """What happened to a VM, newest first, also after its end: what changed, from what, to what, and when."""
     missing = ProblemError(Kind.VM_NOT_FOUND, f"there is no VM with the id {vm_id!r}")
     return await _answer(reading, VMS, vm_id, parameters, missing)
@@ -29,9 +35,9 @@ async def list_vm_events(reading: ReadingDep, vm_id: str, parameters: PageDep) -
     "/migrations/{migration_id}/events",
     tags=["migrations"],
     response_model=History,
-    responses=problems(Kind.MIGRATION_NOT_FOUND),
+    responses=problems(Kind.MIGRATION_NOT_FOUND, Kind.REVISION_NOT_APPLIED, Kind.AMBIGUOUS_ID),
 )
-async def list_migration_events(reading: ReadingDep, migration_id: str, parameters: PageDep) -> Response:
+async def list_migration_events(reading: ReadingDep, migration_id: str, parameters: ObjectPageDep) -> Response:
     """What happened to a live migration, newest first: each phase, and when."""
     missing = ProblemError(Kind.MIGRATION_NOT_FOUND, f"there is no migration with the id {migration_id!r}")
     return await _answer(reading, MIGRATIONS, migration_id, parameters, missing)
@@ -49,7 +55,8 @@ async def list_cluster_events(reading: ReadingDep, name: str, parameters: PageDe
 async def _answer(
     reading: Reading, collection: Collection, key: str, parameters: HistoryQuery, missing: ProblemError
 ) -> Response:
-    page = await history.page(reading.transaction, collection, key, parameters, reading.scope)
+    cluster = parameters.cluster if isinstance(parameters, ObjectHistoryQuery) else ()
+    page = await history.page(reading.transaction, collection, key, parameters, reading.scope, cluster=cluster)
     if page is None:
         raise missing
     return reading.answer(inventory.history(page, reading.transaction), reading.tag())

@@ -5,6 +5,7 @@ version cannot do: it answers so, and changes nothing.
 """
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -23,18 +24,24 @@ from summit_api.problems import Kind, ProblemError
 from summit_api.problems.answers import EXPECTED, problem_of
 from summit_api.problems.validation import FieldError
 from summit_api.query import datacenters as fleets
-from summit_api.query.parameters import OnlyThese
+from summit_api.query.parameters import OnlyThese, WhichCluster
 from summit_api.render import original
 from summit_api.requests import edit
 from summit_api.requests.dependencies import Now, OperatorDep, ServicesDep
 from summit_api.services import Services
 from summit_api.shapes.original import AutomaticMigration, MigrateAnswer
-from summit_models.contract import DatacenterId
+from summit_models.contract import ClusterName, DatacenterId
 from summit_models.vm import Vm
 
 logger = logging.getLogger("summit.api")
 
 router = APIRouter(prefix="/migrate", tags=["migrations"])
+
+
+class WhichOnly(OnlyThese):
+    """Which of the VMs with the id."""
+
+    cluster: WhichCluster = Field(default=[])
 
 
 class AutomaticQuery(OnlyThese):
@@ -53,17 +60,17 @@ _NO = frozenset({"0", "false", "no", "off"})
     response_model=MigrateAnswer,
     responses=edits(
         *(Kind.INVALID_VALUE, Kind.REQUEST_TIMEOUT, Kind.CONTENT_TOO_LARGE),
-        *(Kind.DATACENTER_NOT_FOUND, Kind.VM_NOT_FOUND, Kind.NOT_IMPLEMENTED),
+        *(Kind.DATACENTER_NOT_FOUND, Kind.VM_NOT_FOUND, Kind.AMBIGUOUS_ID, Kind.NOT_IMPLEMENTED),
     ),
     openapi_extra=edit.documented(Migrate),
 )
 async def migrate_vm(
-    *, request: Request, services: ServicesDep, principal: OperatorDep, now: Now, _: Annotated[OnlyThese, Query()]
+    *, request: Request, services: ServicesDep, principal: OperatorDep, now: Now, which: Annotated[WhichOnly, Query()]
 ) -> Response:
     """Move a VM that was added by hand to another datacenter. For other VMs the answer is 501, and nothing changes."""
     try:
         asked = await _asked(request)
-        known = await _source(services, principal.scope, asked)
+        known = await _source(services, principal.scope, asked, which.cluster)
         moved, stored = await _move(services, principal, known, asked.to_datacenter, now)
     except EXPECTED as error:
         problem = problem_of(error)
@@ -122,10 +129,10 @@ async def _asked(request: Request) -> Migrate:
     return asked
 
 
-async def _source(services: Services, scope: Scope, asked: Migrate) -> Editable[Vm]:
+async def _source(services: Services, scope: Scope, asked: Migrate, cluster: Sequence[ClusterName]) -> Editable[Vm]:
     """The VM. Raises ProblemError 404 with the original's sentence, also for an unknown target."""
     async with services.read_models.transaction() as transaction:
-        known = await target.find_vm(transaction, scope, asked.from_datacenter, asked.vm_id)
+        known = await target.find_vm(transaction, scope, asked.from_datacenter, asked.vm_id, cluster)
         to = await target.find_datacenter(transaction, scope, asked.to_datacenter)
     if known is None:
         raise ProblemError(Kind.VM_NOT_FOUND, f"VM {asked.vm_id} not found in datacenter {asked.from_datacenter}")

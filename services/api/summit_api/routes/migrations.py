@@ -10,7 +10,7 @@ from summit_api.problems import Kind, ProblemError
 from summit_api.problems.problem import invalid_value
 from summit_api.query import migrations as query
 from summit_api.query.migrations import DIRECTIONS, MigrationFilters, MigrationPageQuery
-from summit_api.query.parameters import Storable
+from summit_api.query.parameters import OneOfThese, Storable
 from summit_api.render import original
 from summit_api.requests.reading import Reading, ReadingDep
 from summit_api.shapes.original import OriginalMigration
@@ -65,10 +65,14 @@ async def list_directed_migrations(
     return await _list(reading, MigrationFilters(direction=direction))
 
 
-@router.get("/{migration_id}", response_model=OriginalMigration, responses=problems(Kind.MIGRATION_NOT_FOUND))
-async def get_migration(reading: ReadingDep, migration_id: str) -> Response:
+@router.get(
+    "/{migration_id}",
+    response_model=OriginalMigration,
+    responses=problems(Kind.MIGRATION_NOT_FOUND, Kind.REVISION_NOT_APPLIED, Kind.AMBIGUOUS_ID),
+)
+async def get_migration(reading: ReadingDep, migration_id: str, parameters: Annotated[OneOfThese, Query()]) -> Response:
     """One migration by its id."""
-    row = await query.by_id(reading.transaction, migration_id, reading.scope)
+    row = await query.by_id(reading.transaction, migration_id, reading.scope, parameters.cluster)
     if row is None:
         raise ProblemError(Kind.MIGRATION_NOT_FOUND, "migration not found")
     return reading.answer(original.migration(row), reading.tag())

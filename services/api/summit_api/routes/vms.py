@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 from summit_api.openapi.responses import problems, reads
 from summit_api.problems import Kind, ProblemError
 from summit_api.query import vms as query
-from summit_api.query.parameters import MomentQuery, Parameters
+from summit_api.query.parameters import Parameters, VmQuery
 from summit_api.query.vms import DeletedVm, VmPageQuery, VmRow
 from summit_api.render import inventory
 from summit_api.requests.reading import Reading, ReadingDep
@@ -32,12 +32,16 @@ async def list_vms(reading: ReadingDep, parameters: Annotated[VmPageQuery, Query
     return reading.answer(inventory.vm_page(page, reading.transaction, moment, parameters.members), tag)
 
 
-@router.get("/vms/{vm_id}", response_model=VmItem, responses=problems(Kind.VM_NOT_FOUND, Kind.HISTORY_NOT_KEPT))
-async def get_vm(reading: ReadingDep, vm_id: str, parameters: Annotated[MomentQuery, Query()]) -> Response:
+@router.get(
+    "/vms/{vm_id}",
+    response_model=VmItem,
+    responses=problems(Kind.VM_NOT_FOUND, Kind.REVISION_NOT_APPLIED, Kind.AMBIGUOUS_ID, Kind.HISTORY_NOT_KEPT),
+)
+async def get_vm(reading: ReadingDep, vm_id: str, parameters: Annotated[VmQuery, Query()]) -> Response:
     """One VM by its id."""
     at = parameters.at
     moment = reading.at(at)
-    vm = await query.by_id(reading.transaction, vm_id, reading.scope, at=at)
+    vm = await query.by_id(reading.transaction, vm_id, reading.scope, cluster=parameters.cluster, at=at)
     if not isinstance(vm, VmRow):
         raise _no_vm(vm_id, vm, at)
     return reading.answer(inventory.vm_item(vm, moment).encode(), _tag(reading, at))

@@ -62,6 +62,9 @@ class HistoryItem(Contract):
         description="As in the event stream; 'observed': the state was the same at that time",
         examples=["summit.vm.updated"],
     )
+    cluster: str | None = Field(
+        description="Cluster that showed it then; null for a cluster's own events", examples=["vulcan"]
+    )
     changes: list[Change] = Field(description="Empty for the first event and for the last one")
 
 
