@@ -141,14 +141,6 @@ vm_words = Table(
 )
 """Names, places, addresses and guest OS of each row of `vms`, for the search of free text. Kept by triggers."""
 
-shared_ids = Table(
-    "shared_ids",
-    metadata,
-    Column("id", Text, primary_key=True),
-    Column("shown_by", ARRAY(Text), nullable=False),
-)
-"""The ids of which `vms` has several rows, and which clusters show a living VM with each. Kept by triggers."""
-
 migrations = Table(
     "migrations",
     metadata,

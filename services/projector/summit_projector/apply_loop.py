@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 
 from summit_projector import metrics
 from summit_projector.progress import Progress
@@ -60,6 +61,8 @@ class ApplyLoop:
     replaying: bool = field(init=False)
     """From the stream's beginning, until caught up: the age of such events is no measure of the projector."""
     stale_epochs: Condition = field(default_factory=lambda: Condition(logger))
+    stale_at: float = 0.0
+    """When the last event of a stale epoch was met."""
 
     def __post_init__(self) -> None:
         self.replaying = self.progress.checkpoint.revision == 0
@@ -91,11 +94,13 @@ class ApplyLoop:
     async def _apply(self, messages: Sequence[StreamMessage]) -> None:
         """Apply, after a look at the stream if the connection or the consumer is another one than before.
 
-        A stream that has lost its end meanwhile uses our last numbers again: these messages would follow a gap.
+        A stream that has lost its end meanwhile uses our last numbers again: these messages would follow a gap. Raises
+        NatsError when nobody can look: the next session begins at the checkpoint.
         """
         connection = self.client.stats["reconnects"], self.consumer.created
         if connection != self.checked_over:
-            await self._check()
+            if not await self._check():
+                raise NatsError("the connection was lost before the stream could be compared with the tables")
             self.checked_over = connection
         with metrics.COMMIT_SECONDS.time():
             batches = await self.progress.apply(messages)
@@ -112,6 +117,7 @@ class ApplyLoop:
             metrics.EVENT_TO_ROW_SECONDS.observe(max(age_seconds, 0))  # below 0: the watcher has another clock
         _report_dead_letters(batch.dead_letters)
         if batch.stale:
+            self.stale_at = time.monotonic()
             self.stale_epochs.holds(
                 "%d events up to revision %d are ignored: their clusters have a later epoch. "
                 "Two watchers watch one cluster, or one was cut off for a while",
@@ -119,15 +125,21 @@ class ApplyLoop:
                 batch.revision,
             )
 
-    async def _check(self) -> None:
-        """Look whether the stream is still the same one, how far ahead it is, and whether Postgres answers."""
+    async def _check(self) -> bool:
+        """Look whether the stream is still the same one, how far ahead it is, and whether Postgres answers.
+
+        False when NATS is away, so that nobody has looked at the stream.
+        """
         await self.progress.writer.ping()
+        if time.monotonic() - self.stale_at > self.times.stale_quiet_seconds:
+            self.stale_epochs.ends("no event of a stale epoch has come for %g s", self.times.stale_quiet_seconds)
         if not self.client.is_connected:
-            return
+            return False
         state, reason = await mismatch(self.client, self.progress.checkpoint)
         if reason:
             raise StreamReplacedError(f"the stream was replaced: {reason}")
         self._set_lag(state.last_sequence - self.progress.checkpoint.revision)
+        return True
 
     def _set_lag(self, events: int) -> None:
         self.health.lag_events = events

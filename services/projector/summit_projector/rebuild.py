@@ -94,7 +94,6 @@ class _Rebuild:
             if difference.found:
                 await swap.put_right(self.live, self.replay.shadow, twin)
             compared.append(difference)
-        await swap.note_shared_ids(self.live)
         if any(difference.found for difference in compared):
             await checkpoints.new_generation(self.live, self.generation or 0)
         return compared

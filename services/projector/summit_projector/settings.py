@@ -40,6 +40,9 @@ class ProjectorTimes:
     a line in any log."""
     check_seconds: float = 5.0
     """How often the projector looks whether the stream still is the same and Postgres answers, when nothing happens."""
+    stale_quiet_seconds: float = 120.0
+    """When no event of a stale epoch has come for so long, the log says that it is over: a watcher that was cut off
+    publishes at its next heartbeat or change, and a begin and an end for each of these would fill the log."""
     gather_seconds: float = 0.025
     """After a batch of `BUSY_EVENTS` the next one may grow for so long. This is far below the 150 ms that a busy time
     may take."""

@@ -228,3 +228,17 @@ async def test_slow_client_is_reset_never_skipped(nats_url: str, database_url: s
         writer.close()
     assert b'"cause":"too_slow"' in received
     assert received.count(b'"type":"vm:added"') < 81
+
+
+async def test_a_client_can_tell_two_vms_with_one_id_apart(nats_url: str, database_url: str) -> None:
+    """Two clusters show it: each message names its cluster, also the one about the end."""
+    async with feed_stack(nats_url, database_url) as stack, listening(stack.http, snapshot="true") as client:
+        await client.joined()
+        both = [vm_event("c1", VmEventType.CREATED, cluster=name, epoch=epoch) for name, epoch in (("a", 9), ("b", 1))]
+        await stack.publish(*both, vm_event("c1", VmEventType.DELETED, cluster="a", epoch=9, versions=(2, 0)))
+        await client.until(lambda: client.payloads("vm:removed"))
+        (item,) = (await stack.get("/api/v1/vms"))["items"]
+    assert [payload["vm"]["cluster"] for payload in client.payloads("vm:added")] == ["a", "b"]
+    (gone,) = client.payloads("vm:removed")
+    assert (gone["vmId"], gone["cluster"]) == (item["id"], "a")
+    assert item["cluster"] == "b"

@@ -9,15 +9,20 @@ from support.projecting import Readings, projector_settings
 from support.published import vm_event
 
 from summit_models.event import VmEventType
+from summit_projector.projections import PROJECTIONS
 from summit_projector.rebuild import rebuild
 from summit_projector.recovery.difference import Rebuilt
 from summit_runtime.waiting import end
 
 VMS = 30
+COLUMNS = ", ".join(PROJECTIONS["vms"].columns)
 DAMAGE = (
     "UPDATE vms SET cpu = 1000 WHERE name < 'vm-2'",
     "DELETE FROM vms WHERE name = 'vm-3'",
-    'INSERT INTO vms SELECT (jsonb_populate_record(vms, \'{"id": "ghost", "name": "ghost"}\')).* FROM vms LIMIT 1',
+    f"""
+    INSERT INTO vms ({COLUMNS}) SELECT {COLUMNS} FROM
+    (SELECT (jsonb_populate_record(vms, '{{"id": "ghost", "name": "ghost"}}')).* FROM vms LIMIT 1) AS ghost
+    """,  # noqa: S608
 )
 
 

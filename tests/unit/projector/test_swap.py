@@ -12,9 +12,9 @@ CREATED_AT = datetime(2026, 11, 1, tzinfo=UTC)
 
 
 def test_every_table_is_compared() -> None:
-    """The journal is merged instead, the checkpoint is the point at which both are compared."""
+    """The journal is merged instead, and the checkpoint is the point at which both are compared."""
     compared = {twin.name for twin in twins(1, Checkpoint(CREATED_AT, Revision(9), None))}
-    assert compared | {"events", "checkpoint", "shared_ids"} == set(metadata.tables)
+    assert compared | {"events", "checkpoint"} == set(metadata.tables)
 
 
 def test_the_result_names_tables_and_rows() -> None:

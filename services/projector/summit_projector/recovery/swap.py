@@ -105,11 +105,6 @@ async def put_right(live: asyncpg.Connection, shadow: str, twin: Twin) -> int:
     return int(deleted.rsplit(maxsplit=1)[-1])
 
 
-async def note_shared_ids(live: asyncpg.Connection) -> None:
-    """Note again which ids several rows have: rows that the stream does not have any more count, too."""
-    await live.execute(_NOTE_SHARED_IDS, timeout=STATEMENT_SECONDS)
-
-
 async def take_place(
     live: asyncpg.Connection, shadow: str, before: Checkpoint, after: Checkpoint, generation: int
 ) -> int:
@@ -149,12 +144,6 @@ async def merge_journal(live: asyncpg.Connection, shadow: str) -> Difference:
     return Difference("events", **counts)
 
 
-_NOTE_SHARED_IDS = """
-DELETE FROM shared_ids;
-INSERT INTO shared_ids (id, shown_by)
-SELECT id, coalesce(array_agg(shown_by ORDER BY shown_by) FILTER (WHERE deleted_at IS NULL), '{}')
-FROM vms GROUP BY id HAVING count(*) > 1
-"""
 # By the primary key of each partition. A stream that was restored from a backup has entries of the one before it: they
 # become its own, which is no difference.
 _COMPARE_JOURNAL = """

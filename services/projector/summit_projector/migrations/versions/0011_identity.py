@@ -35,7 +35,6 @@ def upgrade() -> None:
     _identify_migrations()
     for table, (targets, values) in _BESIDE.items():
         _identify_beside(table, targets, values)
-    _note_shared_ids()
 
 
 def _identify_vms() -> None:
@@ -76,31 +75,3 @@ def _identify_beside(table: str, targets: str, values: str) -> None:
             RETURN NULL;
         END $$
     """)  # noqa: S608  names are our own
-
-
-def _note_shared_ids() -> None:
-    """Let triggers note the ids that several rows have: readers must find them among 100 000 without a search."""
-    op.execute("CREATE TABLE shared_ids (id text PRIMARY KEY, shown_by text[] NOT NULL)")
-    op.execute("""
-        CREATE FUNCTION shared_ids_keep() RETURNS trigger LANGUAGE plpgsql AS $$
-        DECLARE
-            this text := coalesce(NEW.id, OLD.id);
-        BEGIN
-            IF (SELECT count(*) FROM vms WHERE id = this) > 1 THEN
-                INSERT INTO shared_ids (id, shown_by)
-                SELECT this, coalesce(array_agg(shown_by ORDER BY shown_by) FILTER (WHERE deleted_at IS NULL), '{}')
-                FROM vms WHERE id = this
-                ON CONFLICT (id) DO UPDATE SET shown_by = excluded.shown_by;
-            ELSIF TG_OP = 'DELETE' THEN
-                DELETE FROM shared_ids WHERE id = this;
-            END IF;
-            RETURN NULL;
-        END $$
-    """)
-    op.execute(
-        "CREATE TRIGGER shared_ids_rows AFTER INSERT OR DELETE ON vms FOR EACH ROW EXECUTE FUNCTION shared_ids_keep()"
-    )
-    op.execute(
-        "CREATE TRIGGER shared_ids_lives AFTER UPDATE ON vms FOR EACH ROW "
-        "WHEN ((OLD.deleted_at IS NULL) <> (NEW.deleted_at IS NULL)) EXECUTE FUNCTION shared_ids_keep()"
-    )
