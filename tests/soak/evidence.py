@@ -21,7 +21,7 @@ from summit_runtime.nats.stream import stream_state
 Record = dict[str, Any]
 
 _DEAD_LETTERS = "SELECT revision, subject, reason FROM dead_letters"
-_HISTORY = f"SELECT {', '.join(Entry._fields[:-1])} FROM events ORDER BY revision"  # noqa: S608  names are our own
+_HISTORY = "SELECT revision, time, key, type, data, collection FROM events ORDER BY revision"
 
 
 @dataclass
@@ -67,7 +67,7 @@ async def gather(world: World) -> Evidence:
             vms=replay(messages),
             migrations=replay(messages, "migrations"),
             tables={p.table.name: await _rows(connection, p.table.name, p.key) for p in PROJECTIONS.values()},
-            history=[Entry(*row, order=()) for row in await connection.fetch(_HISTORY)],
+            history=[Entry(**row, identity=(), order=()) for row in await connection.fetch(_HISTORY)],
             dead_letters=[dict(row) for row in await connection.fetch(_DEAD_LETTERS)],
             checkpoint=await connection.fetchval("SELECT revision FROM checkpoint"),
             listed=await world.vms(),

@@ -83,7 +83,8 @@ def history_is_the_log(seen: Evidence, _: World) -> Iterator[str]:
 
 
 def _read(row: Entry) -> tuple[object, ...]:
-    return tuple(map(text_of, row[:-1]))
+    """What the journal stores of it: neither `identity` nor `order`, which only decide whether it is applied."""
+    return tuple(map(text_of, row[:-2]))
 
 
 def api_shows_the_tables(seen: Evidence, _: World) -> Iterator[str]:
