@@ -6,6 +6,10 @@ from pydantic import AwareDatetime, Field
 
 from summit_models.contract import ClusterName, Contract, DatacenterId
 
+STALE_AFTER_SECONDS = 90
+"""A cluster without contact for so long is stale, and so are its VMs. Nine missed heartbeats: longer than a watcher
+needs to take over, shorter than a person would wait to ask."""
+
 
 class ConnectionState(StrEnum):
     """State of one list-watch, and of a cluster: that of all its list-watches, or degraded when they differ."""
@@ -63,6 +67,18 @@ class ClusterHealth(Contract):
         "server's address and certificate authority",
     )
     kubevirt_version: str | None = Field(default=None, examples=["v1.8.0"])
+    duplicate_of: ClusterName | None = Field(
+        default=None,
+        description="Name of the cluster that is watched instead, because datacenters.yaml declares one cluster twice",
+    )
+    watcher: str | None = Field(
+        default=None, description="Host and process id of the watcher that has it", examples=["watch-1/4711"]
+    )
+    clock_offset_seconds: int | None = Field(
+        default=None,
+        description="Seconds that the watcher's clock is ahead of that of NATS, negative behind; null while they agree "
+        "within two seconds. The times in events and states are those of NATS",
+    )
     credentials_expire_at: AwareDatetime | None = Field(
         default=None, description="When the token or client certificate in use expires, where that is known"
     )

@@ -27,7 +27,7 @@ from summit_models.vm import Vm
 
 metadata = SQLModel.metadata
 
-SCHEMA_REVISION = "0011"
+SCHEMA_REVISION = "0012"
 """alembic's newest revision of these tables. The api is ready when the database has it."""
 
 

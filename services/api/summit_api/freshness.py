@@ -10,12 +10,11 @@ from datetime import datetime, timedelta
 from nats.aio.client import Client
 
 from summit_api.render.moment import Moment
-from summit_models.cluster import ClusterHealth
+from summit_models.cluster import STALE_AFTER_SECONDS, ClusterHealth
 from summit_models.contract import ClusterName
 from summit_runtime.nats import heartbeats
 
-STALE_AFTER = timedelta(seconds=90)
-"""Nine missed heartbeats: longer than another watcher needs to take over, shorter than a person would wait to ask."""
+STALE_AFTER = timedelta(seconds=STALE_AFTER_SECONDS)
 
 
 class Freshness:
