@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from summit_runtime import log
 from summit_runtime.backoff import Backoff
 from summit_runtime.settings import ProcessSettings, SettingsError
-from summit_runtime.waiting import run_until
+from summit_runtime.waiting import run_until, uncancelled
 
 logger = logging.getLogger("summit.process")
 
@@ -66,25 +66,35 @@ async def _run(
     return 0
 
 
-async def supervised(name: str, work: Callable[[], Awaitable[None]], *, retry: Backoff | None = None) -> None:
+async def supervised(
+    name: str,
+    work: Callable[[], Awaitable[None]],
+    *,
+    retry: Backoff | None = None,
+    failed: Callable[[Exception, float], Awaitable[None]] | None = None,
+) -> None:
     """Run `work` to its end. After an unforeseen failure, log it with its traceback and run it again.
 
-    Without `retry`, such a failure ends in FatalError; a FatalError inside always does.
+    Without `retry`, such a failure ends in FatalError; a FatalError inside always does. `failed` reports the failure
+    and the seconds until the next attempt instead of the log.
     """
     while True:
         try:
-            await work()
+            await uncancelled(work())
         except Exception as error:
             if fatal := _fatal_in(error):
                 raise fatal from error
-            logger.exception("%s failed", name)
             if retry is None:
+                logger.exception("%s failed", name)
                 raise FatalError("the failure above is unforeseen; please report it") from error
             delay = retry.next_seconds()
-            logger.info("%s starts again in %.1f s", name, delay)
-            await asyncio.sleep(delay)
+            if failed is not None:
+                await failed(error, delay)
+            else:
+                logger.exception("%s failed, and starts again in %.1f s", name, delay)
         else:
             return
+        await asyncio.sleep(delay)
 
 
 def _fatal_in(error: BaseException) -> FatalError | None:

@@ -5,7 +5,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 
@@ -39,6 +39,20 @@ async def run_until(stop: asyncio.Event, work: Coroutine[Any, Any, None], grace_
         await end(task)
     if not task.cancelled():
         task.result()
+
+
+async def uncancelled(work: Awaitable[None]) -> None:
+    """Run `work`. A CancelledError that nobody asked for raises RuntimeError.
+
+    It comes from a future that a library has cancelled, and would end a task of a group in silence.
+    """
+    task = asyncio.current_task()
+    try:
+        await work
+    except asyncio.CancelledError as error:
+        if task is None or task.cancelling():
+            raise
+        raise RuntimeError("a library has cancelled what was waited for") from error
 
 
 async def end(task: asyncio.Task[Any], *, again_seconds: float = 0.2) -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from summit_runtime.waiting import done_or_set, end, run_until, wait
+from summit_runtime.waiting import done_or_set, end, run_until, uncancelled, wait
 
 
 async def test_waiting_returns_whether_the_event_is_set() -> None:
@@ -84,3 +84,17 @@ async def test_a_task_that_works_when_it_ends_has_the_time_that_it_needs() -> No
     async with asyncio.timeout(5):
         await ending
     assert (stored.is_set(), task.cancelled()) == (True, True)
+
+
+async def test_a_cancellation_that_nobody_asked_for_is_a_failure() -> None:
+    """A library that cancels its own future would end a task of a group in silence."""
+    waiting = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(uncancelled(waiting))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(RuntimeError, match="a library has cancelled"):
+        await task
+    task = asyncio.create_task(uncancelled(asyncio.sleep(60)))
+    await asyncio.sleep(0)
+    await end(task)
+    assert task.cancelled()
