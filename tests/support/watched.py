@@ -27,6 +27,7 @@ QUICK = WatcherTimes(
     page_total_seconds=5,
     idle_seconds=1,
     short_watch_seconds=0.2,
+    log_state_seconds=0.05,
     retry=SOON,
     retries=dict.fromkeys(ConnectionState, SOON),
 )

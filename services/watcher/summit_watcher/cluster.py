@@ -15,11 +15,15 @@ from typing import TypeVar
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
+from summit_models.cluster import Heartbeat
 from summit_runtime.backoff import Backoff
 from summit_runtime.condition import Condition
+from summit_runtime.nats import heartbeats
+from summit_runtime.nats.append import NotStoredError
 from summit_runtime.nats.publisher import Publisher
 from summit_watcher import metrics
 from summit_watcher.activity import ActivityLog
+from summit_watcher.cluster_log import ClusterLog
 from summit_watcher.config.datacenters import ClusterConfig
 from summit_watcher.inventory.published import Published
 from summit_watcher.kube.connection import ClusterConnection
@@ -27,7 +31,7 @@ from summit_watcher.kube.errors import HistoryEndedError, RegressedError
 from summit_watcher.kube.resources import WATCHED
 from summit_watcher.listwatch.page_slots import PageSlots
 from summit_watcher.listwatch.state import Listing, ListReason
-from summit_watcher.log.epoch import ClusterEvents, Epoch, SupersededError
+from summit_watcher.log.epoch import WATCHER, ClusterEvents, Epoch, SupersededError
 from summit_watcher.log.liveness import until_silent
 from summit_watcher.log.positions import Start, last_heartbeat, start
 from summit_watcher.log.recovery import begin
@@ -35,6 +39,9 @@ from summit_watcher.session import Session
 from summit_watcher.settings import WatcherTimes
 
 logger = logging.getLogger("summit.watcher")
+
+SENTENCE_CHARACTERS = 200
+"""Of an error of a library: its first words are enough to report it, and the traceback is at DEBUG."""
 
 EndT = TypeVar("EndT", HistoryEndedError, SupersededError)
 
@@ -46,13 +53,17 @@ class ClusterWatcher:
     cluster: ClusterConfig
     client: Client
     publisher: Publisher
-    activity: ActivityLog
     times: WatcherTimes
     page_slots: PageSlots
-    _events: ClusterEvents | None = None
-    """Those of the newest epoch that began here."""
-    _session: Session | None = None
-    _has_ended_epoch: bool = False
+
+    def __post_init__(self) -> None:
+        self._activity = ActivityLog(self.cluster)
+        self._log = ClusterLog(self.cluster)
+        self._events: ClusterEvents | None = None
+        """Those of the newest epoch that began here."""
+        self._session: Session | None = None
+        """While it runs: it has the whole cache."""
+        self._has_ended_epoch = False
 
     @property
     def tried(self) -> bool:
@@ -65,17 +76,34 @@ class ClusterWatcher:
         ended: HistoryEndedError | None = None
         backoff = Backoff()  # or two servers behind one address, one of which lags, would be listed without end
         while True:
+            superseded: SupersededError | None = None
             try:
                 await self._watch(ended)
             except* HistoryEndedError as errors:
-                self._has_ended_epoch, ended = True, _first(errors)
+                ended = _first(errors)
                 context = {"cluster": cluster.name, "reason": str(ended)}
                 message = "cluster %s: %s; a new epoch begins, with complete lists"
                 logger.error(message, cluster.name, ended, extra=context)  # noqa: TRY400  the sentence is the message
             except* SupersededError as errors:
-                self._has_ended_epoch, ended = True, None
-                await self._stand_back(_first(errors))
+                ended, superseded = None, _first(errors)
+            finally:
+                self._has_ended_epoch, self._session = True, None
+            if superseded:
+                await self._stand_back(superseded)
             await asyncio.sleep(backoff.next_seconds())
+
+    async def failed(self, error: Exception, retry_in: float) -> None:
+        """Make an unforeseen failure of `run` the state of the cluster. The others go on."""
+        reason = f"unforeseen, please report it: {_sentence(error)}"
+        if self._log.last is None or self._log.last.reason != reason:
+            logger.debug("cluster %s: an unforeseen failure", self.cluster.name, exc_info=error)
+        health = self._log.failed(reason, retry_in)
+        if self._events is None:
+            return
+        with contextlib.suppress(SupersededError, NotStoredError, NatsError, TimeoutError):
+            heartbeat = Heartbeat(**dict(health), epoch=self._events.epoch.number)
+            await heartbeats.write(self.client, heartbeat)
+            await self._events.publish(health)
 
     async def _watch(self, ended: HistoryEndedError | None) -> None:
         """Watch under one epoch, until its history has ended or another watcher has begun an epoch."""
@@ -96,7 +124,8 @@ class ClusterWatcher:
                 connection=connection,
                 client=self.client,
                 publisher=self.publisher,
-                activity=self.activity,
+                activity=self._activity,
+                log=self._log,
                 times=self.times,
                 page_slots=self.page_slots,
                 events=self._events,
@@ -106,22 +135,26 @@ class ClusterWatcher:
             await self._session.run()
 
     async def _stand_back(self, error: SupersededError) -> None:
-        """Leave the cluster to the other watcher until that is silent: two would take it from each other for ever."""
+        """Leave the cluster to the watcher that has it until that is silent: two would take it from each other."""
         self._events = None
+        self._log.leave()
         cluster = self.cluster
         context = {"cluster": cluster.name, "datacenter": cluster.datacenter}
         standing_back = Condition(logger)
         standing_back.holds(
-            "cluster %s: %s; this watcher stands back until the other has been silent for %d s. "
+            "cluster %s: %s; this watcher (%s) stands back until %s has been silent for %d s. "
             "Do two watchers have the same configuration?",
             cluster.name,
             error,
+            WATCHER,
+            error.watcher,
             self.times.silent_seconds,
             extra=context,
         )
         metrics.stand_back(cluster.name)
         await until_silent(self.client, cluster.datacenter, cluster.name, self.times)
-        standing_back.ends("cluster %s: the other watcher is silent, and this one watches", cluster.name, extra=context)
+        message = "cluster %s: %s is silent, and this watcher (%s) watches it"
+        standing_back.ends(message, cluster.name, error.watcher, WATCHER, extra=context)
 
     async def _starts(self, epoch: Epoch, published: Published, ended: HistoryEndedError | None) -> Mapping[str, Start]:
         """How to begin with each resource."""
@@ -139,6 +172,16 @@ class ClusterWatcher:
 
 
 def _first(errors: BaseExceptionGroup[EndT]) -> EndT:
-    """One of the errors; several list-watches may have found out at once."""
+    """One of the errors, of which several list-watches may have one each; without its frames, which have the cache."""
     error = errors.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error
+    if isinstance(error, BaseExceptionGroup):
+        return _first(error)
+    error.__context__ = None
+    return error.with_traceback(None)
+
+
+def _sentence(error: BaseException) -> str:
+    """The kind and the first words of an unforeseen error, or of the first one in a group."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return " ".join(f"{type(error).__name__}: {error}".split())[:SENTENCE_CHARACTERS]

@@ -17,7 +17,6 @@ from summit_runtime.nats.publisher import Publisher, publishing
 from summit_runtime.nats.stream import ensure_stream, watch_stream
 from summit_runtime.probes import Check, serve_probes
 from summit_runtime.waiting import end
-from summit_watcher.activity import ActivityLog
 from summit_watcher.cluster import ClusterWatcher
 from summit_watcher.listwatch.page_slots import PageSlots
 from summit_watcher.log.datacenters import declare
@@ -53,11 +52,11 @@ class _Watcher:
     publisher: Publisher
 
     async def run(self, checks: dict[str, Check], stop: asyncio.Event) -> None:
-        activity, page_slots = ActivityLog(), PageSlots(self.times.slow_page_seconds)
+        page_slots = PageSlots(self.times.slow_page_seconds)
         async with asyncio.TaskGroup() as tasks:
             supervisor = Supervisor(
                 tasks,
-                lambda cluster: ClusterWatcher(cluster, self.client, self.publisher, activity, self.times, page_slots),
+                lambda cluster: ClusterWatcher(cluster, self.client, self.publisher, self.times, page_slots),
                 lambda cluster: retire(self.client, self.publisher, cluster.datacenter, cluster.name),
                 self.times,
             )

@@ -21,8 +21,9 @@ from nats.errors import Error as NatsError
 
 from summit_models.cluster import ConnectionState
 from summit_runtime.nats.publisher import Publisher
-from summit_runtime.waiting import wait
+from summit_runtime.waiting import uncancelled, wait
 from summit_watcher.activity import ActivityLog
+from summit_watcher.cluster_log import ClusterLog
 from summit_watcher.config.datacenters import ClusterConfig
 from summit_watcher.inventory.diff import Diff, Outgoing
 from summit_watcher.inventory.kinds import VM_KIND
@@ -62,6 +63,7 @@ class Session:
     client: Client
     publisher: Publisher
     activity: ActivityLog
+    log: ClusterLog
     times: WatcherTimes
     page_slots: PageSlots
     events: ClusterEvents
@@ -95,17 +97,19 @@ class Session:
         """Watch for ever. Raises, in a group, HistoryEndedError or SupersededError when this epoch has ended."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self.connection.follow_files())
-                tasks.create_task(self._publish_received())
-                tasks.create_task(self._publish_what_waited())
-                tasks.create_task(self._repeat_unchanged())
-                tasks.create_task(self._publish_lost_addresses())
-                tasks.create_task(self._store_positions())
-                tasks.create_task(self._health.run(self.client))
-                tasks.create_task(self._health.follow_versions())
-                for resource in WATCHED:
-                    name = f"{self.cluster.name} {resource.plural}"
-                    tasks.create_task(self._list_watch(resource), name=name)
+                for work in (
+                    self.connection.follow_files(),
+                    self._publish_received(),
+                    self._publish_what_waited(),
+                    self._repeat_unchanged(),
+                    self._publish_lost_addresses(),
+                    self._store_positions(),
+                    self._health.run(self.client),
+                    self._health.follow_versions(),
+                    self._log_state(),
+                    *(self._list_watch(resource) for resource in WATCHED),
+                ):
+                    tasks.create_task(uncancelled(work))
         finally:
             await self._store_last_positions()
             gc.unfreeze()  # what this session had frozen would never be freed; the next complete list freezes the rest
@@ -175,11 +179,11 @@ class Session:
 
     async def _publish(self, events: Iterable[Outgoing]) -> int:
         """Hand the events over to the publisher, and return how many they were."""
-        published = Counter[str]()
+        published, is_first_list = Counter[str](), not self._queue.is_open_for_watches
         for number, event in enumerate(events, start=1):
             if number % EVENTS_A_TURN == 0:
                 await asyncio.sleep(0)
-            self.activity.log(self.cluster, event)
+            self.activity.log(event, is_first_list=is_first_list)
             await self.publisher.publish(event.subject, event.body, event.id)
             published[event.type] += 1
         for kind, count in published.items():
@@ -188,6 +192,15 @@ class Session:
         if self._diff.complete:
             self._queue.open_for_watches()
         return published.total()
+
+    async def _log_state(self) -> None:
+        """Log the state of the cluster once it has stood for a moment, and what has happened to its VMs, for ever."""
+        while True:
+            changed = self.status.changed
+            await asyncio.sleep(self.times.log_state_seconds)
+            self.log.show(self._health.read(), len(self.published.of(VM_KIND.collection)))
+            self.activity.summarize()
+            await wait(changed, self.times.heartbeat_seconds)
 
     # Positions
 

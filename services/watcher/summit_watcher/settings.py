@@ -125,6 +125,8 @@ class WatcherTimes:
 
     # The log
 
+    log_state_seconds: float = 2.0
+    """How long a state stands before it is logged: list-watches of a cluster notice an outage one after the other."""
     heartbeat_seconds: float = 10.0
     retry_health_seconds: float = 1.0
     """How soon the health is published again that NATS has not taken."""

@@ -113,7 +113,8 @@ class Supervisor:
         for name, config in wanted.items():
             if name not in self._running:
                 watcher = self.make_watcher(config)
-                work = supervised(f"watcher of cluster {name}", watcher.run, retry=Backoff())
+                what = f"watcher of cluster {name}"
+                work = supervised(what, watcher.run, retry=Backoff(), failed=watcher.failed)
                 self._running[name] = config, watcher, self.tasks.create_task(work, name=f"cluster {name}")
         self._started = True
 

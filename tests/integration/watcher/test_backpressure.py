@@ -54,7 +54,7 @@ async def test_a_nats_that_is_away_holds_back_the_watches_and_loses_nothing(
             await watcher.aclose()
         assert lists(busy) == lists(quiet) == 1
         assert len([event for event in events_of(log.messages, "vms") if "labels" in event.changes]) == changes
-    assert len([line for line in caplog.messages if "closing the watch of virtualmachines" in line]) == 1
+    assert len([line for line in caplog.messages if "changes wait for NATS, which is away or slow" in line]) == 1
 
 
 async def test_a_watcher_that_starts_without_nats_begins_when_it_is_there(tmp_path: Path) -> None:

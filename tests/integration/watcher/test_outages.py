@@ -23,7 +23,6 @@ from summit_models.contract import ClusterName, DatacenterId
 from summit_runtime.nats import bus
 from summit_runtime.nats.publisher import publishing
 from summit_simulator.cluster import SimulatedCluster
-from summit_watcher.activity import ActivityLog
 from summit_watcher.cluster import ClusterWatcher
 from summit_watcher.config.datacenters import ClusterConfig
 from summit_watcher.kube.resources import WATCHED
@@ -68,7 +67,7 @@ async def watched(
     client = await bus.connect(SecretStr(nats_url), name="watcher")
     async with observing(nats_url) as (log, healths), publishing(client) as publisher, asyncio.TaskGroup() as tasks:
         slots = PageSlots(times.slow_page_seconds)
-        watcher = tasks.create_task(ClusterWatcher(config, client, publisher, ActivityLog(), times, slots).run())
+        watcher = tasks.create_task(ClusterWatcher(config, client, publisher, times, slots).run())
         scene = Scene(cluster, log, healths, 0)
         await scene.recovers()
         scene.known = len(scene.published())
@@ -117,8 +116,13 @@ async def test_an_api_server_that_restarts_and_has_forgotten_costs_one_list_for_
         assert sorted(set(scene.published())) == sorted([*COMPARED, ("prod/last", "created")])
         assert scene.final_states_unknown() == ["prod/gone"]
         assert [lists(cluster, resource.plural) for resource in WATCHED] == [2] * len(WATCHED)
-    lost = [r for r in caplog.records if r.levelno == logging.WARNING and "refused" in r.getMessage()]
-    assert len(lost) == 1
+    lines = [
+        r.getMessage() for r in caplog.records if r.levelno == logging.WARNING and "cluster vulcan" in r.getMessage()
+    ]
+    assert [re.sub(r"[(].*[)]|after .*|from .*", "…", line) for line in lines] == [
+        "cluster vulcan is unreachable …: its 4 VMs show their last known state, stale …",
+        "cluster vulcan is watched again: 5 VMs, …",
+    ]
 
 
 @pytest.mark.parametrize("restarts", [True, False], ids=["the server restarts", "connections freeze"])

@@ -19,7 +19,7 @@ from support.watched import DATACENTER, Log, configure, observing, watching
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.subject import ingest
 from summit_simulator.cluster import SimulatedCluster
-from summit_watcher.log.epoch import EPOCH_STARTS_KEPT, claim
+from summit_watcher.log.epoch import EPOCH_STARTS_KEPT, WATCHER, claim
 from summit_watcher.settings import WatcherTimes
 
 VMS = "virtualmachines"
@@ -145,7 +145,8 @@ async def test_the_earlier_of_two_watchers_stands_back(
             await until(lambda: any("stands back" in line for line in warnings(caplog)))
             await log.agrees(cluster)
         (line,) = [line for line in warnings(caplog) if "stands back" in line]
-        assert line.startswith("cluster vulcan: another watcher has begun to watch it, with epoch 2 after our 1; ")
+        began = f"cluster vulcan: watcher {WATCHER} has begun to watch it, with epoch 2 after our 1; "
+        assert line.startswith(began + f"this watcher ({WATCHER}) stands back until watcher {WATCHER} has been silent")
         assert own_epochs(log) == sorted(own_epochs(log))
         assert log.epoch(CLUSTER) == 2
 

@@ -1,4 +1,4 @@
-"""The log lines of the list-watches of one cluster: people read what is wrong, and for how long, once."""
+"""The statuses of the list-watches of one cluster, and the lines about them for those who look for a cause."""
 
 import logging
 
@@ -10,37 +10,21 @@ from summit_watcher.kube.failure import Failure
 from summit_watcher.kube.resources import MIGRATIONS, VIRTUAL_MACHINES
 from summit_watcher.listwatch.status import ClusterStatus
 
-NEXT = "next attempt in 1.0 s"
-FAILURES = {
-    Failure(State.UNREACHABLE, "refused"): [
-        f"cluster vulcan: cannot list virtualmachines: refused; its VMs show their last known state; {NEXT}",
-        "cluster vulcan is watched again, after 0.0 s",
-    ],
-    Failure(State.FORBIDDEN, "403"): [
-        f"cluster vulcan: cannot list virtualmachines: 403; what is known stays visible; {NEXT}",
-        f"cluster vulcan: cannot list virtualmachineinstancemigrations: 403; what is known stays visible; {NEXT}",
-        "cluster vulcan: virtualmachines are watched again, after 0.0 s",
-        "cluster vulcan: virtualmachineinstancemigrations are watched again, after 0.0 s",
-    ],
-}
 
-
-@pytest.mark.parametrize(("failure", "lines"), FAILURES.items())
-def test_an_outage_is_logged_once_when_it_begins_and_when_it_ends(
-    failure: Failure, lines: list[str], caplog: pytest.LogCaptureFixture
-) -> None:
-    """One failure of the whole cluster is one condition; a resource that is forbidden is a condition of its own."""
-    caplog.set_level(logging.INFO, "summit.watcher")
+def test_what_happens_to_one_list_watch_is_logged_at_debug_alone(caplog: pytest.LogCaptureFixture) -> None:
+    """An outage is one line about the cluster; six lines about resources would name no effect."""
+    caplog.set_level(logging.DEBUG, "summit.watcher")
     status = ClusterStatus(ClusterName("vulcan"), (VIRTUAL_MACHINES, MIGRATIONS))
-    for attempt in (1, 2):
-        for each in status:
-            each.failed("list", failure, attempt, 1.0)
-    for each in status:
-        each.synced()
-    assert caplog.messages == lines
+    status[VIRTUAL_MACHINES].failed("list", Failure(State.UNREACHABLE, "refused"), 3, 1.04)
+    status[VIRTUAL_MACHINES].synced()
+    assert caplog.messages == [
+        "cluster vulcan: cannot list virtualmachines: refused; next attempt in 1.0 s",
+        "cluster vulcan: virtualmachines are watched again",
+    ]
+    assert {record.levelno for record in caplog.records} == {logging.DEBUG}
     fields = vars(caplog.records[0])
-    assert (fields["cluster"], fields["resource"], fields["state"]) == ("vulcan", "virtualmachines", failure.state)
-    assert fields["attempt"] == 1
+    assert (fields["cluster"], fields["resource"], fields["state"]) == ("vulcan", "virtualmachines", "unreachable")
+    assert (fields["attempt"], fields["retry_in"]) == (3, 1.0)
 
 
 def test_a_cluster_is_tried_when_one_of_its_list_watches_has_worked_or_failed() -> None:

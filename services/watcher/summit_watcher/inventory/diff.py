@@ -14,6 +14,7 @@ A state is encoded once: to compare it, to keep it, and as the greater part of t
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from pydantic import JsonValue
@@ -36,8 +37,10 @@ class Outgoing(NamedTuple):
     subject: str
     id: str
     body: bytes
-    name: str
-    """The name of the VM or migration, for the log."""
+    model: Model
+    """The state in the event, for the log."""
+    changes: Mapping[str, JsonValue] = MappingProxyType({})
+    """The old values of its changed members, by their names in JSON."""
 
 
 class Diff:
@@ -235,4 +238,4 @@ def _event(
         type=type_,
     )
     subject = kind.subject(published.datacenter, published.cluster, namespace, model.name)
-    return Outgoing(type_, subject, event_id, body, model.name)
+    return Outgoing(type_, subject, event_id, body, model, changes or {})

@@ -45,6 +45,10 @@ class EventQueue:
         """Let watches in. Before, only lists may be put: no change can be published before the first are complete."""
         self._is_open.set()
 
+    @property
+    def is_open_for_watches(self) -> bool:
+        return self._is_open.is_set()
+
     @asynccontextmanager
     async def take(self) -> AsyncIterator[Part]:
         """The oldest part, when there is one. It leaves the queue at the end of the block."""

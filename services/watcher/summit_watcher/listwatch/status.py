@@ -1,17 +1,18 @@
 """How the list-watches of one cluster are. Each writes its own status; health, session and metrics read it.
 
-A failure that concerns the whole cluster is the same for each of its list-watches: one log line reports it for all.
+What happens to one list-watch is logged at DEBUG. The state of the cluster, which follows from all of them, is logged
+for people (`cluster_log`).
 """
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from summit_models.cluster import ConnectionState
 from summit_models.contract import ClusterName
-from summit_runtime.condition import Condition
 from summit_watcher.kube.failure import Failure
 from summit_watcher.kube.resources import Resource
 from summit_watcher.listwatch.state import ListReason
@@ -19,26 +20,6 @@ from summit_watcher.metrics import StreamMetrics
 
 logger = logging.getLogger("summit.watcher")
 
-_CLUSTER = "cluster"
-_OF_THE_CLUSTER = frozenset(
-    {
-        ConnectionState.UNREACHABLE,
-        ConnectionState.TLS_ERROR,
-        ConnectionState.AUTH_FAILED,
-        ConnectionState.CONFIG_ERROR,
-        ConnectionState.STALE,
-        ConnectionState.BACKPRESSURE,
-        ConnectionState.IDENTITY_CHANGED,
-    }
-)
-_LEVELS = {
-    ConnectionState.CRD_MISSING: logging.INFO,  # a cluster without KubeVirt is not broken
-    ConnectionState.LISTING: logging.INFO,  # of other resources: nothing is wrong with this one
-    ConnectionState.AUTH_FAILED: logging.ERROR,
-    ConnectionState.CONFIG_ERROR: logging.ERROR,
-    ConnectionState.TLS_ERROR: logging.ERROR,
-    ConnectionState.IDENTITY_CHANGED: logging.ERROR,
-}
 _RELIST_LEVELS = {ListReason.CONFIRMATION: logging.WARNING, ListReason.UNREADABLE: logging.WARNING}
 _TRYING = frozenset({ConnectionState.STARTING, ConnectionState.LISTING})
 
@@ -48,8 +29,6 @@ class ClusterStatus:
 
     def __init__(self, cluster: ClusterName, resources: Iterable[Resource[Any]]) -> None:
         self.name = cluster
-        self.conditions: dict[str, Condition] = {}
-        """The present failures by their scope: the cluster, an API group or a resource."""
         self.changed = asyncio.Event()
         """Set at the next change. Take it, then read, then wait for it: so no change is missed."""
         self._statuses = {resource.plural: ListWatchStatus(self, resource) for resource in resources}
@@ -89,8 +68,8 @@ class ListWatchStatus:
         self.last_sync: datetime | None = None
         """When the last list was complete."""
         self._cluster = cluster
-        self._failed: set[str] = set()
-        """The scopes of its failures since it last worked: keys of `conditions`."""
+        self._failed = False
+        """It has failed since it last worked."""
         self.metrics.ask_last_contact(lambda: self.last_contact)
 
     @property
@@ -113,23 +92,15 @@ class ListWatchStatus:
             self.synced()
 
     def synced(self) -> None:
-        """Note that the list-watch works, and log it if a failure was logged before.
-
-        A failure of the whole cluster ends with the first of its list-watches that works.
-        """
+        """Note that the list-watch works."""
+        if self._failed:
+            self._debug("%s are watched again", self.resource.plural)
+        self._failed = False
         self._set(ConnectionState.SYNCED, None)
-        failed, self._failed = self._failed, set()
-        conditions = self._cluster.conditions
-        ended = {what: conditions.pop(what) for what in failed if what in conditions}
-        if condition := ended.get(_CLUSTER):
-            condition.ends("cluster %s is watched again", self._cluster.name, extra=self._extra())
-        elif ended:
-            message = "cluster %s: %s are watched again"
-            next(iter(ended.values())).ends(message, self._cluster.name, self.resource.plural, extra=self._extra())
 
     def relisting(self, reason: ListReason) -> None:
         """Log why the resource is listed again though it was known."""
-        level, message = _RELIST_LEVELS.get(reason, logging.INFO), "cluster %s: listing %s again: %s"
+        level, message = _RELIST_LEVELS.get(reason, logging.DEBUG), "cluster %s: listing %s again: %s"
         extra = self._extra() | {"reason": reason}
         logger.log(level, message, self._cluster.name, self.resource.plural, reason, extra=extra)
 
@@ -141,33 +112,24 @@ class ListWatchStatus:
 
     def failed(self, action: str, failure: Failure, attempt: int, retry_in: float) -> None:
         """Note that `action` ("list", "watch") failed, and when the next attempt is."""
-        text = f"cannot {action} {self.resource.plural}: {failure.reason}"
-        effect = "what is known stays visible"
-        if failure.state in _OF_THE_CLUSTER:
-            effect = "its VMs show their last known state"
-        text = f"{text}; {effect}; next attempt in {retry_in:.1f} s"
-        self._fail(failure, text, attempt=attempt, retry_in=round(retry_in, 1))
+        self._fail(failure)
+        message, extra = (
+            "cannot %s %s: %s; next attempt in %.1f s",
+            {"attempt": attempt, "retry_in": round(retry_in, 1)},
+        )
+        self._debug(message, action, self.resource.plural, failure.reason, retry_in, extra=extra)
 
     def held_back(self, failure: Failure) -> None:
         """Note that the watch was closed on purpose."""
-        text = f"closing the watch of {self.resource.plural}: {failure.reason}; it goes on when there is room"
-        self._fail(failure, text)
+        self._fail(failure)
+        self._debug("closing the watch of %s until there is room: %s", self.resource.plural, failure.reason)
 
-    def _fail(self, failure: Failure, text: str, **extra: object) -> None:
+    def _fail(self, failure: Failure) -> None:
+        self._failed = True
         self._set(failure.state, failure.reason)
-        is_optional = failure.state in self.resource.optional_in
-        level = logging.DEBUG if is_optional else _LEVELS.get(failure.state, logging.WARNING)
-        what = self._concerned(failure.state)
-        self._failed.add(what)
-        condition = self._cluster.conditions.setdefault(what, Condition(logger, level))
-        extra = self._extra() | extra
-        condition.holds("cluster %s: %s", self._cluster.name, text, cause=failure.state, level=level, extra=extra)
 
-    def _concerned(self, state: ConnectionState) -> str:
-        """The scope that shares this state: one line is enough for it."""
-        if state in _OF_THE_CLUSTER:
-            return _CLUSTER
-        return self.resource.group if state is ConnectionState.CRD_MISSING else self.resource.plural
+    def _debug(self, message: str, *args: object, extra: Mapping[str, object] = MappingProxyType({})) -> None:
+        logger.debug(f"cluster %s: {message}", self._cluster.name, *args, extra={**self._extra(), **extra})
 
     def _set(self, state: ConnectionState, reason: str | None) -> None:
         if (state, reason) == (self.state, self.reason):

@@ -9,6 +9,8 @@ place, or when the cluster is retired: `history` is the epoch in which the prese
 """
 
 import logging
+import os
+import socket
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -33,11 +35,16 @@ NO_EVENT = decode_leniently(ClusterEvent, b"")
 """Stands for the newest event of a cluster that has none."""
 
 
+WATCHER = f"{socket.gethostname()}/{os.getpid()}"
+"""This process, by which people recognize it."""
+
+
 class SupersededError(WatcherError):
     """Another watcher has begun to watch the cluster. Readers ignore what this one publishes from then on."""
 
-    def __init__(self, ours: int, newest: int) -> None:
-        super().__init__(f"another watcher has begun to watch it, with epoch {newest} after our {ours}")
+    def __init__(self, ours: int, newest: int, watcher: str | None = None) -> None:
+        self.watcher = f"watcher {watcher}" if watcher else "another watcher"
+        super().__init__(f"{self.watcher} has begun to watch it, with epoch {newest} after our {ours}")
 
 
 class Epoch(NamedTuple):
@@ -105,7 +112,9 @@ async def _claim(
     identity = ended.identity if isinstance(ended, ReplacedError) else last.data.identity
     epoch = Epoch(datacenter, cluster, number, history, identity, earlier=_starts_before(last, revision))
     now, state = datetime.now(UTC), ConnectionState.STARTING
-    health = ClusterHealth(name=cluster, datacenter=datacenter, state=state, since=now, identity=identity)
+    health = ClusterHealth(
+        name=cluster, datacenter=datacenter, state=state, since=now, identity=identity, watcher=WATCHER
+    )
     return epoch._replace(began=await append(client, [cluster_event(health, epoch)], Basis(subject, revision)))
 
 
@@ -164,7 +173,7 @@ class ClusterEvents:
         newest, revision = await newest_event(self._client, self._subject)
         ours = self.epoch
         if newest.epoch > ours.number or (newest.epoch == ours.number and newest.began != ours.began):
-            raise SupersededError(ours.number, newest.epoch)
+            raise SupersededError(ours.number, newest.epoch, newest.data.watcher)
         if revision < ours.began:
             self.epoch = ours._replace(began=0)  # the log has lost its end: our next event begins the epoch again
         before, self._last = self._last, revision

@@ -6,7 +6,7 @@ keeps the changes of state, so that one can read later when a cluster was away a
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -28,7 +28,7 @@ from summit_watcher.kube.identity import Identity
 from summit_watcher.kube.resources import VIRTUAL_MACHINES, WATCHED
 from summit_watcher.listwatch.queue import EventQueue
 from summit_watcher.listwatch.status import ClusterStatus, ListWatchStatus
-from summit_watcher.log.epoch import ClusterEvents
+from summit_watcher.log.epoch import WATCHER, ClusterEvents
 from summit_watcher.log.positions import Checkpoint
 from summit_watcher.settings import WatcherTimes
 
@@ -40,8 +40,7 @@ def overall(resources: Sequence[ResourceHealth], trouble: Failure | None = None)
 
     `trouble` with new files or credentials is the state while all list-watches still work.
     """
-    wrong = [r for r in resources if r.state not in (ConnectionState.SYNCED, *_OPTIONAL_IN[r.resource])]
-    if not wrong:
+    if not (wrong := unwell(resources)):
         return (trouble.state, trouble.reason) if trouble else (ConnectionState.SYNCED, None)
     coming = {ConnectionState.STARTING, ConnectionState.LISTING}
     first = next((r for r in wrong if r.state not in coming), wrong[0])
@@ -49,6 +48,11 @@ def overall(resources: Sequence[ResourceHealth], trouble: Failure | None = None)
     if is_nothing_left or first.state in coming:
         return first.state, first.reason
     return ConnectionState.DEGRADED, f"{first.resource}: {first.reason or first.state}"
+
+
+def unwell(resources: Iterable[ResourceHealth]) -> list[ResourceHealth]:
+    """The list-watches that are neither synced nor optional in the state that they are in."""
+    return [r for r in resources if r.state not in (ConnectionState.SYNCED, *_OPTIONAL_IN[r.resource])]
 
 
 @dataclass(kw_only=True)
@@ -83,6 +87,7 @@ class HealthReporter:
             reason=reason,
             server_version=self._server_version,
             identity=self.identity.known,
+            watcher=WATCHER,
             kubevirt_version=self._kubevirt_version,
             credentials_expire_at=self.connection.credentials_expire_at,
             waiting_events=self.queue.waiting + self.checkpoint.waiting,
