@@ -20,7 +20,7 @@ from summit_api.app import create_app
 from summit_api.freshness import Freshness
 from summit_api.http.protocol import ConnectionLimits
 from summit_api.http.server import listen, serve
-from summit_api.query.read_transaction import ReadModels
+from summit_api.query.transaction.read_transaction import ReadModels
 from summit_api.requests.dependencies import now
 from summit_api.services import Services
 from summit_api.settings import ApiTimes

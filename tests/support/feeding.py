@@ -19,7 +19,7 @@ from summit_api.access.identify import Access
 from summit_api.access.principal import Role
 from summit_api.app import create_app
 from summit_api.feed.feed import Feed, FeedLimits
-from summit_api.query.read_transaction import ReadModels
+from summit_api.query.transaction.read_transaction import ReadModels
 from summit_api.services import Services
 from summit_api.settings import ApiTimes
 from summit_models.event import Event

@@ -13,7 +13,7 @@ from summit_api.edits.event_log import EventLog
 from summit_api.feed.feed import Feed, FeedLimits
 from summit_api.freshness import Freshness
 from summit_api.limits.clients import Clients
-from summit_api.query.read_transaction import ReadModels
+from summit_api.query.transaction.read_transaction import ReadModels
 from summit_api.revisions import Revisions
 from summit_api.settings import ApiTimes, Settings
 from summit_runtime.process import FatalError

@@ -20,9 +20,9 @@ from summit_api.access.principal import EVERYTHING
 from summit_api.feed.frame import Frame, Verb
 from summit_api.feed.messages import frame_of
 from summit_api.feed.selection import Selection
-from summit_api.query.filters import VmFilters
 from summit_api.query.journal import entries
-from summit_api.query.position import Position
+from summit_api.query.selection.filters import VmFilters
+from summit_api.query.transaction.position import Position
 from summit_api.render.moment import Moment
 from summit_models.contract import Revision
 from summit_models.event import VmEvent, VmEventType

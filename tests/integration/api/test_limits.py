@@ -19,8 +19,8 @@ from summit_api.limits.clients import Clients
 from summit_api.limits.requests import RequestLimits
 from summit_api.openapi.document import application
 from summit_api.problems.problem import MEDIA_TYPE
-from summit_api.query.errors import QueryTooLongError
-from summit_api.query.read_transaction import ReadModels
+from summit_api.query.transaction.errors import QueryTooLongError
+from summit_api.query.transaction.read_transaction import ReadModels
 
 SHORT = ConnectionLimits(head_bytes=4096, head_seconds=0.3, stalled_seconds=0.3)
 LARGE = b"x" * 1_000_000

@@ -10,10 +10,10 @@ from pydantic import SecretStr
 
 from summit_api.access.principal import EVERYTHING, Scope
 from summit_api.query import history, journal, migrations, vms
-from summit_api.query.filters import VmFilters
 from summit_api.query.migrations import MigrationPageQuery
-from summit_api.query.order import Value
-from summit_api.query.paging import Listing
+from summit_api.query.pages.order import Value
+from summit_api.query.pages.paging import Listing
+from summit_api.query.selection.filters import VmFilters
 from summit_api.query.vms import COLUMNS, VmPageQuery
 from summit_projector import migrate
 from summit_projector.tables.partitions import create_statement, month_before

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from support.api_stack import Stack, api_stack
 from support.published import vm_event
 
-from summit_api.query.read_transaction import ReadModels
+from summit_api.query.transaction.read_transaction import ReadModels
 from summit_runtime.waiting import end
 
 

@@ -15,7 +15,7 @@ from support.waiting import until
 from summit_api.feed.feed import Feed, FeedLimits
 from summit_api.freshness import Freshness
 from summit_api.metrics import FEED_CLIENTS
-from summit_api.query.read_transaction import ReadModels
+from summit_api.query.transaction.read_transaction import ReadModels
 from summit_api.revisions import Revisions
 from summit_api.settings import ApiTimes
 from summit_models.cluster import ClusterHealth, ConnectionState

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from summit_api.edits.payloads import MAX_TEXT
-from summit_api.query import cursor, vms
-from summit_api.query.errors import InvalidValueError
-from summit_api.query.order import Column
+from summit_api.query import vms
+from summit_api.query.pages import cursor
+from summit_api.query.pages.order import Column
+from summit_api.query.transaction.errors import InvalidValueError
 from summit_api.query.vms import vm_order
 
 COLUMNS = [Column("name", nullable=False), Column("memory", int), Column("created_at", datetime)]

@@ -4,7 +4,7 @@ import pytest
 
 from summit_api.edits.event_log import EditError
 from summit_api.problems.answers import problem_of
-from summit_api.query.errors import QueryError
+from summit_api.query.transaction.errors import QueryError
 
 
 @pytest.mark.parametrize("error", [*QueryError.__subclasses__(), *EditError.__subclasses__()])

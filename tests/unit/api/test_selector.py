@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from summit_api.query.selector import Requirement, SelectorError, matches, parse
+from summit_api.query.selection.selector import Requirement, SelectorError, matches, parse
 
 WORDS = st.text(st.characters(categories=["L", "N"], include_characters="-._/"), min_size=1, max_size=20)
 REQUIREMENTS = st.one_of(

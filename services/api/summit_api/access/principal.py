@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from summit_api.query.arguments import Bind, one_of
+from summit_api.query.transaction.arguments import Bind, one_of
 from summit_models.contract import DatacenterId
 from summit_runtime.printable import printable
 

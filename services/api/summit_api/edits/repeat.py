@@ -14,8 +14,8 @@ from nats.aio.client import Client
 from summit_api.edits import datacenter as datacenters
 from summit_api.edits import target
 from summit_api.edits import vm as vms
-from summit_api.query.errors import QueryError
-from summit_api.query.read_transaction import ReadModels
+from summit_api.query.transaction.errors import QueryError
+from summit_api.query.transaction.read_transaction import ReadModels
 from summit_api.settings import ApiTimes
 from summit_models.event import Event
 from summit_runtime.nats.append import Basis, ConflictError, NotStoredError, append

@@ -9,9 +9,9 @@ from typing import Generic, NamedTuple, TypeVar
 from summit_api.access.principal import Scope
 from summit_api.edits.event_log import EditError
 from summit_api.query import identity
-from summit_api.query.arguments import Arguments, where
 from summit_api.query.datacenters import SHOWN
-from summit_api.query.read_transaction import ReadModels, ReadTransaction
+from summit_api.query.transaction.arguments import Arguments, where
+from summit_api.query.transaction.read_transaction import ReadModels, ReadTransaction
 from summit_models.contract import ClusterName, DatacenterId, Revision, Uid
 from summit_models.datacenter import Datacenter
 from summit_models.subject import datacenter_subject, unmanaged_vm_subjects

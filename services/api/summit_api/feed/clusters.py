@@ -10,7 +10,7 @@ from datetime import datetime
 from summit_api.feed.frame import Frame, Topic, frame
 from summit_api.freshness import Freshness
 from summit_api.query.journal import Entry
-from summit_api.query.position import Position
+from summit_api.query.transaction.position import Position
 from summit_api.render.inventory import cluster_items
 from summit_api.shapes.inventory import ClusterItem
 from summit_models.cluster import ClusterHealth, ConnectionState

@@ -24,10 +24,10 @@ from summit_api.feed.selection import Selection
 from summit_api.feed.snapshot import Snapshot, chunks
 from summit_api.freshness import Freshness
 from summit_api.query import datacenters, journal
-from summit_api.query.errors import QueryError
 from summit_api.query.journal import Entry
-from summit_api.query.position import Position
-from summit_api.query.read_transaction import ReadModels, ReadTransaction
+from summit_api.query.transaction.errors import QueryError
+from summit_api.query.transaction.position import Position
+from summit_api.query.transaction.read_transaction import ReadModels, ReadTransaction
 from summit_api.render.moment import Moment
 from summit_api.revisions import Revisions
 from summit_api.settings import ApiTimes

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from summit_api.query.position import Position
+from summit_api.query.transaction.position import Position
 from summit_models.contract import Revision
 
 Json = Mapping[str, Any]

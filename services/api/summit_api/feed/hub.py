@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from summit_api.feed.frame import Cause, Frame, Topic, frame
 from summit_api.metrics import FEED_MESSAGES
-from summit_api.query.position import Position
+from summit_api.query.transaction.position import Position
 from summit_models.contract import Revision
 
 CHUNK_BYTES = 64 * 1024

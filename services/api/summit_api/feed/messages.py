@@ -12,7 +12,7 @@ import msgspec
 
 from summit_api.feed.frame import Frame, Json, Topic, frame
 from summit_api.query.journal import Entry
-from summit_api.query.position import Position
+from summit_api.query.transaction.position import Position
 from summit_api.render import original
 from summit_api.render.moment import Moment
 from summit_models.codec import default_of

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from summit_api.access.principal import Scope
 from summit_api.feed.frame import Frame, Json, Topic, Verb
-from summit_api.query.filters import VmFilters
+from summit_api.query.selection.filters import VmFilters
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import msgspec
 from summit_api.feed import frame
 from summit_api.feed.selection import Selection
 from summit_api.query import vms
-from summit_api.query.position import Position
-from summit_api.query.read_transaction import ReadTransaction
+from summit_api.query.transaction.position import Position
+from summit_api.query.transaction.read_transaction import ReadTransaction
 from summit_api.query.vms import VmRow
 from summit_api.render.inventory import vm_item
 from summit_api.render.moment import Moment

@@ -16,8 +16,8 @@ from summit_api.feed.frame import HEARTBEAT, HELLO, Cause, Frame, bookmark, mess
 from summit_api.feed.selection import Selection
 from summit_api.feed.snapshot import TooSlowError
 from summit_api.metrics import FEED_RESETS
-from summit_api.query.errors import QueryError
-from summit_api.query.position import Position
+from summit_api.query.transaction.errors import QueryError
+from summit_api.query.transaction.position import Position
 from summit_models.contract import Revision
 from summit_runtime.backoff import Backoff
 

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from summit_api.app import create_app
-from summit_api.query.read_transaction import ReadModels
+from summit_api.query.transaction.read_transaction import ReadModels
 from summit_api.services import Services
 
 

@@ -15,7 +15,7 @@ from summit_api.edits import event_log, target
 from summit_api.problems.kinds import Kind
 from summit_api.problems.problem import ProblemError, invalid_value, response
 from summit_api.problems.validation import field_errors, sentence
-from summit_api.query import errors as query
+from summit_api.query.transaction import errors as query
 
 _KINDS: Mapping[type[Exception], Kind] = {
     query.DatabaseUnavailableError: Kind.DATABASE_UNAVAILABLE,

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from summit_api.access.principal import Scope
-from summit_api.query.arguments import Arguments, where
 from summit_api.query.past import vms_at
-from summit_api.query.read_transaction import ReadTransaction
+from summit_api.query.transaction.arguments import Arguments, where
+from summit_api.query.transaction.read_transaction import ReadTransaction
 from summit_api.shapes.original import OriginalVm
 from summit_models.cluster import ClusterHealth
 from summit_models.contract import ClusterName, DatacenterId

@@ -9,12 +9,13 @@ import msgspec
 from pydantic.alias_generators import to_camel
 
 from summit_api.access.principal import Scope
-from summit_api.query import identity, paging
-from summit_api.query.arguments import Arguments, Bind, where
-from summit_api.query.order import Column, Order, parse
-from summit_api.query.paging import Listing
+from summit_api.query import identity
+from summit_api.query.pages import paging
+from summit_api.query.pages.order import Column, Order, parse
+from summit_api.query.pages.paging import Listing
 from summit_api.query.parameters import HistoryQuery
-from summit_api.query.read_transaction import ReadTransaction
+from summit_api.query.transaction.arguments import Arguments, Bind, where
+from summit_api.query.transaction.read_transaction import ReadTransaction
 from summit_models.contract import ClusterName, Revision
 from summit_models.tables import ENTRY_SHOWN_BY
 

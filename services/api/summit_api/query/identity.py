@@ -7,8 +7,8 @@ live it cannot be answered, and a guess would show, or change, the wrong one.
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from summit_api.query.arguments import Bind
-from summit_api.query.errors import AmbiguousIdError
+from summit_api.query.transaction.arguments import Bind
+from summit_api.query.transaction.errors import AmbiguousIdError
 from summit_models.contract import ClusterName
 
 T = TypeVar("T")

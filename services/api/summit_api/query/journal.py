@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from summit_api.query.read_transaction import ReadTransaction
+from summit_api.query.transaction.read_transaction import ReadTransaction
 from summit_models.contract import Revision
 
 # The primary key of each partition.

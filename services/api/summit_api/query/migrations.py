@@ -8,13 +8,14 @@ from pydantic import Field
 from pydantic.config import JsonDict
 
 from summit_api.access.principal import Scope
-from summit_api.query import cursor, identity, order, paging
-from summit_api.query.arguments import Arguments, Bind, where
-from summit_api.query.filters import Filter, Filters, is_so, one_of, several
-from summit_api.query.order import Order
-from summit_api.query.paging import Listing, Page
+from summit_api.query import identity
+from summit_api.query.pages import cursor, order, paging
+from summit_api.query.pages.order import Order
+from summit_api.query.pages.paging import Listing, Page
 from summit_api.query.parameters import checked
-from summit_api.query.read_transaction import ReadTransaction
+from summit_api.query.selection.filters import Filter, Filters, is_so, one_of, several
+from summit_api.query.transaction.arguments import Arguments, Bind, where
+from summit_api.query.transaction.read_transaction import ReadTransaction
 from summit_api.shapes.original import EMPTY_IF_UNKNOWN, OriginalMigration
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.migration import Migration, MigrationDirection

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
-from summit_api.query import cursor
+from summit_api.query.pages import cursor
 from summit_models.contract import ClusterName
 
 MAX_VALUES = 100

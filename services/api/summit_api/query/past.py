@@ -10,9 +10,9 @@ from datetime import datetime
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import BigInteger, Boolean, DateTime
 
-from summit_api.query.arguments import Bind
-from summit_api.query.errors import HistoryNotKeptError, InvalidValueError
-from summit_api.query.read_transaction import ReadTransaction
+from summit_api.query.transaction.arguments import Bind
+from summit_api.query.transaction.errors import HistoryNotKeptError, InvalidValueError
+from summit_api.query.transaction.read_transaction import ReadTransaction
 from summit_models.event import VmEventType
 from summit_models.tables import ENTRY_SHOWN_BY, vms
 from summit_models.vm import Vm

@@ -13,14 +13,15 @@ from pydantic import AfterValidator, Field
 from sqlalchemy import Column, DateTime
 
 from summit_api.access.principal import Scope
-from summit_api.query import cursor, identity, order, paging
-from summit_api.query.arguments import Arguments, Bind, where
-from summit_api.query.filters import VmFilters
-from summit_api.query.order import Order
-from summit_api.query.paging import Listing
+from summit_api.query import identity
+from summit_api.query.pages import cursor, order, paging
+from summit_api.query.pages.order import Order
+from summit_api.query.pages.paging import Listing
 from summit_api.query.parameters import DEFAULT_LIMIT, MAX_LIMIT, MAX_VALUES, Past, checked
 from summit_api.query.past import vms_at
-from summit_api.query.read_transaction import ReadTransaction
+from summit_api.query.selection.filters import VmFilters
+from summit_api.query.transaction.arguments import Arguments, Bind, where
+from summit_api.query.transaction.read_transaction import ReadTransaction
 from summit_api.shapes.inventory import VmItem
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.tables import vms

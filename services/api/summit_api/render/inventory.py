@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 import msgspec
 
 from summit_api.query.history import HistoryPage
-from summit_api.query.read_transaction import ReadTransaction
+from summit_api.query.transaction.read_transaction import ReadTransaction
 from summit_api.query.vms import VmPage, VmRow
 from summit_api.render.moment import Moment
 from summit_api.shapes.inventory import ClusterItem, VmItem

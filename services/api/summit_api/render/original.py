@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from summit_api.query.datacenters import Count, DatacenterRow
-from summit_api.query.read_transaction import ReadTransaction
+from summit_api.query.transaction.read_transaction import ReadTransaction
 from summit_api.render.moment import Moment
 from summit_api.shapes.original import (
     EMPTY_IF_UNKNOWN,

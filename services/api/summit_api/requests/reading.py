@@ -17,7 +17,7 @@ from summit_api.freshness import Freshness
 from summit_api.problems import Kind, ProblemError
 from summit_api.query import past
 from summit_api.query.parameters import WantedRevision
-from summit_api.query.read_transaction import ReadTransaction
+from summit_api.query.transaction.read_transaction import ReadTransaction
 from summit_api.render.moment import Moment
 from summit_api.requests.dependencies import Now, ServicesDep, ViewerDep
 from summit_models.contract import Revision

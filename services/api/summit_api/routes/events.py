@@ -14,8 +14,8 @@ from summit_api.feed.subscription import FeedRequest, Subscription
 from summit_api.openapi.responses import ANY, Responses, problems
 from summit_api.problems import Kind
 from summit_api.problems.problem import invalid_value
-from summit_api.query.filters import VmFilters
-from summit_api.query.position import PATTERN, Position
+from summit_api.query.selection.filters import VmFilters
+from summit_api.query.transaction.position import PATTERN, Position
 from summit_api.requests.dependencies import FeedViewerDep, Now, ServicesDep, ViewerDep
 from summit_api.requests.reading import not_applied
 from summit_api.shapes.inventory import Ticket

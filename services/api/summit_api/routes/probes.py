@@ -6,8 +6,8 @@ Liveness depends on nothing else; readiness checks Postgres.
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
-from summit_api.query.errors import DatabaseUnavailableError, QueryError
-from summit_api.query.read_transaction import ReadModels
+from summit_api.query.transaction.errors import DatabaseUnavailableError, QueryError
+from summit_api.query.transaction.read_transaction import ReadModels
 from summit_api.requests.dependencies import ServicesDep
 from summit_api.shapes.original import Health
 from summit_models.tables import SCHEMA_REVISION

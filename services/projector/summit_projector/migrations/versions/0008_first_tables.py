@@ -10,7 +10,7 @@ revision = "0008"
 down_revision = None
 
 SEPARATORS = "-._:/(),"
-"""Between the words of a text, beside the space. `summit_api.query.search` has the same."""
+"""Between the words of a text, beside the space. `summit_api.query.selection.search` has the same."""
 LONGEST = 400
 """Characters of a word or label by which it is found. More than 2 kB is refused by tsvector, 2.7 kB by an index, and
 an event must not fail for it."""

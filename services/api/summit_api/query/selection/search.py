@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from summit_api.query.arguments import Bind
+from summit_api.query.transaction.arguments import Bind
 from summit_models.vm import Vm
 
 LONGEST_WORD = 400

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from summit_api.query import cursor
-from summit_api.query.arguments import Arguments, Bind, where
-from summit_api.query.order import Order, Value
-from summit_api.query.read_transaction import ReadTransaction
+from summit_api.query.pages import cursor
+from summit_api.query.pages.order import Order, Value
+from summit_api.query.transaction.arguments import Arguments, Bind, where
+from summit_api.query.transaction.read_transaction import ReadTransaction
 
 Conditions = Callable[[Bind], list[str]]
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from pydantic.alias_generators import to_camel
 from sqlalchemy import Table
 
-from summit_api.query.arguments import Bind
+from summit_api.query.transaction.arguments import Bind
 
 Value = str | int | datetime | None
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from summit_api.query.arguments import Bind, one_of
+from summit_api.query.transaction.arguments import Bind, one_of
 
 LONGEST_TERM = 400
 """Characters of a label that the index has, as in `label_terms` of the schema; Kubernetes' own have 381 at most."""

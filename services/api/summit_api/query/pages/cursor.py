@@ -12,8 +12,8 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-from summit_api.query.errors import InvalidValueError
-from summit_api.query.order import Column, Value
+from summit_api.query.pages.order import Column, Value
+from summit_api.query.transaction.errors import InvalidValueError
 
 MAX_LENGTH = 8000
 """No cursor of ours is longer: name, namespace, node and cluster of a VM that was added by hand have 253 characters

@@ -18,14 +18,14 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from summit_api.query.errors import (
+from summit_api.query.transaction.errors import (
     DatabaseUnavailableError,
     InvalidValueError,
     QueryError,
     QueryTooLongError,
     SchemaNotReadyError,
 )
-from summit_api.query.position import Position, era
+from summit_api.query.transaction.position import Position, era
 from summit_models.contract import Revision
 from summit_models.subject import STREAM
 from summit_runtime import database

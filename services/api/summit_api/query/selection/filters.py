@@ -13,9 +13,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from summit_api.query import arguments, search, selector
-from summit_api.query.arguments import Bind
 from summit_api.query.parameters import MAX_VALUES, Parameters, checked
+from summit_api.query.selection import search, selector
+from summit_api.query.transaction import arguments
+from summit_api.query.transaction.arguments import Bind
 from summit_models.codec import default_of
 from summit_models.contract import ClusterName, Contract, DatacenterId
 from summit_models.vm import Vm, VmStatus
