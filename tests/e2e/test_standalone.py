@@ -39,7 +39,7 @@ async def test_status_names_addresses_and_processes(served: Standalone) -> None:
     state = json.loads(answer.stdout)
     assert state["pid"] == served.process.pid
     assert state["api"] == served.api
-    assert state["natsUrl"].startswith("nats://127.0.0.1:")
+    assert re.match(r"nats://summit:[^@]{32}@127\.0\.0\.1:\d+$", state["natsUrl"])
     assert state["databaseUrl"].startswith("postgresql://")
     assert [process["name"] for process in state["processes"]] == ["nats", "postgres", "projector", "api", "watcher"]
     assert {process["state"] for process in state["processes"]} == {"running"}

@@ -21,6 +21,7 @@ from summit_simulator.objects.resources import VIRTUALMACHINEINSTANCES, VIRTUALM
 from summit_standalone.backend import service
 from summit_standalone.directory import prepare_directory
 from summit_standalone.embedded.nats import nats_program
+from summit_standalone.embedded.nats import nats_url as embedded_nats_url
 from summit_standalone.embedded.postgres import postgres_program, postgres_url
 
 NAMES = ("vulcan", "romulus", "andoria", "betazed", "qonos", "risa", "trill")
@@ -199,7 +200,7 @@ async def _site(config: ConfigFile, number: int, vms: int, seed: int) -> AsyncIt
 async def _composed(directory: Path, config: ConfigFile, http: httpx2.AsyncClient) -> World:
     nats_port, postgres_port, api_port, watcher_port, projector_port = (free_port() for _ in range(5))
     nats_dir, postgres_dir = prepare_directory(directory / "nats"), prepare_directory(directory / "postgres")
-    nats_url = f"nats://127.0.0.1:{nats_port}"
+    nats_url = embedded_nats_url(nats_dir, nats_port)
     servers = {
         "nats": nats_program(nats_dir, nats_port),
         "postgres": await postgres_program(postgres_dir, postgres_port),

@@ -150,7 +150,7 @@ def _welcome(instance: Instance, vms: int, token: str | None) -> str:
     api, nats_url = instance.facts["api"], instance.facts["natsUrl"]
     clusters = sum(len(datacenter.vms_by_cluster) for datacenter in DATACENTERS)
     curl = f"curl -sH 'Authorization: Bearer {token}'" if token else "curl -s"
-    subscribe = shlex.join([_own_command(), "sub", "--server", nats_url])
+    subscribe = shlex.join([_own_command(), "sub", "--data-dir", str(instance.data_dir)])
     return f"""
 {vms} VMs of {clusters} simulated clusters in {len(DATACENTERS)} datacenters: {api}
 
@@ -161,6 +161,7 @@ def _welcome(instance: Instance, vms: int, token: str | None) -> str:
 Every change as it happens:
 
   {subscribe} 'summit.vms.dc-solna.>'
+  nats sub --server {nats_url} 'summit.vms.dc-solna.>'
 
 Ctrl-C stops everything. Data and logs: {instance.data_dir}
 

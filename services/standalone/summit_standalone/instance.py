@@ -1,6 +1,6 @@
 """The state of the instance in a data directory: `state.json`, which `summit-connect status` and scripts read.
 
-The file is written at each change and readable by its owner only: the address of the database holds its password.
+The file is written at each change and readable by its owner only: the addresses hold passwords.
 """
 
 import json

@@ -20,8 +20,10 @@ from summit_runtime.nats.publisher import publishing
 from summit_runtime.nats.stream import MAX_EVENT_BYTES, ensure_stream, stream_config, stream_state, watch_stream
 from summit_runtime.process import FatalError
 from summit_runtime.waiting import end
+from summit_standalone.directory import prepare_directory
 from summit_standalone.embedded.child import Child, Program, kept_running
 from summit_standalone.embedded.nats import _binary, embedded_nats
+from summit_standalone.embedded.nats import nats_url as embedded_nats_url
 from summit_standalone.embedded.server_process import choose_port
 
 DEADLINE_SECONDS = 20.0
@@ -67,7 +69,9 @@ async def test_creating_the_stream_waits_for_a_server_that_is_not_ready(
     port = choose_port(tmp_path)
     without_jetstream = Program("nats", (_binary(), "--addr", "127.0.0.1", "--port", str(port)))
     async with kept_running(replace(without_jetstream, log=tmp_path / "nats.log")):
-        client = await bus.connect(SecretStr(f"nats://127.0.0.1:{port}"), name="test")
+        client = await bus.connect(
+            SecretStr(embedded_nats_url(prepare_directory(tmp_path / "nats"), port)), name="test"
+        )
         making = asyncio.create_task(ensure_stream(client))
         await until(lambda: "does not answer about the stream" in caplog.text)
     async with embedded_nats(tmp_path / "nats", port):

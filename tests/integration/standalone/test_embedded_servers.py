@@ -9,11 +9,14 @@ from urllib.parse import urlsplit
 import asyncpg
 import nats
 import pytest
+from support.nats_server import nats_server
 from support.pipeline import free_port
 
+from summit_standalone.commands.subscribe import connect
 from summit_standalone.embedded.nats import embedded_nats
 from summit_standalone.embedded.postgres import embedded_postgres
 from summit_standalone.embedded.server_process import ServerError, choose_port
+from summit_standalone.errors import StandaloneError
 
 
 async def test_postgres_keeps_tables_and_address_over_a_restart(tmp_path: Path) -> None:
@@ -65,6 +68,31 @@ async def test_nats_keeps_streams_and_address_over_a_restart(tmp_path: Path) -> 
         await client.close()
 
 
+async def test_nats_asks_for_its_password(nats_url: str) -> None:
+    """The port alone gives another user of the machine neither the events nor the right to publish."""
+    parts = urlsplit(nats_url)
+    for stranger in (f"nats://{parts.hostname}:{parts.port}", nats_url.replace(parts.password or "", "guess")):
+        with pytest.raises(StandaloneError, match="Authorization Violation"):
+            await connect(stranger, asyncio.Event())
+
+
+async def test_data_of_before_there_were_passwords_gets_one(tmp_path: Path) -> None:
+    """Its streams are still there. Files with the password are for their owner only, also the one that was for all."""
+    old = tmp_path / "nats.conf"
+    old.touch(mode=0o644)
+    async with nats_server(tmp_path) as (address, _):
+        client = await nats.connect(f"nats://{address}")
+        await client.jetstream().add_stream(name="KEPT", subjects=["kept"])
+        await client.jetstream().publish("kept", b"x")
+        await client.close()
+    async with embedded_nats(tmp_path) as url:
+        assert url.endswith(f"@{address}")
+        client = await nats.connect(url)
+        assert (await client.jetstream().get_msg("KEPT", 1)).data == b"x"
+        await client.close()
+    assert {(tmp_path / name).stat().st_mode & 0o777 for name in ("nats.conf", "password")} == {0o600}
+
+
 async def test_server_left_by_a_killed_parent_is_stopped_first(tmp_path: Path) -> None:
     """A parent killed with SIGKILL leaves its server; the next start ends it and takes the data over."""
     parent = await asyncio.create_subprocess_exec(sys.executable, "-c", _PARENT, str(tmp_path), stdout=-1)
@@ -104,6 +132,7 @@ async def test_the_error_of_a_server_that_ends_at_once_quotes_its_log(tmp_path: 
 _PARENT = """
 import asyncio, sys
 from pathlib import Path
+from summit_standalone.commands.subscribe import connect
 from summit_standalone.embedded.nats import embedded_nats
 
 async def main():

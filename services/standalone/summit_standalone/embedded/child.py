@@ -136,6 +136,17 @@ class Child:
         await keeper
         self._change(ChildState.STOPPED)
 
+    async def restart(self) -> None:
+        """End it as for a stop, so that `keep_running` starts it again."""
+        ending = self._process
+        self._signal(self.program.stop_signal)
+        try:
+            async with asyncio.timeout(self.program.stop_seconds):
+                await self.ended()
+        except TimeoutError:
+            if self._process is ending:
+                self.kill()
+
     def kill(self) -> None:
         """End it and what it started, at once."""
         if pid := self.pid:

@@ -1,6 +1,12 @@
-"""A NATS server with JetStream as a child process, for one machine: demo, tests, small installations."""
+"""A NATS server with JetStream as a child process, for one machine: demo, tests, small installations.
+
+It asks for a password, since every user of the machine reaches its port. A second user, of the system account, sees
+only the state of the server.
+"""
 
 import json
+import os
+import secrets
 import shutil
 import signal
 import sys
@@ -11,36 +17,78 @@ from pathlib import Path
 from summit_standalone.directory import prepare_directory
 from summit_standalone.embedded.child import Program, Report, ignore
 from summit_standalone.embedded.server_process import HOST, ServerError, choose_port, exclusive, running
+from summit_standalone.embedded.storing import STORING, Storing, kept_storing
+
+USER = "summit"
+SYSTEM_USER = "supervisor"
 
 _CONFIG = """\
 listen: "{host}:{port}"
+authorization {{ users: [ {{ user: {user}, password: {password} }} ] }}
+accounts {{ $SYS {{ users: [ {{ user: {system_user}, password: {password} }} ] }} }}
 # Version 2 of the ack subjects makes nats-py's ordered consumers stop silently (2.16.0).
 feature_flags {{ js_ack_fc_v2: false }}
 # 100 ms: at most that much of acknowledged data is lost on a power failure, at no measurable cost.
-jetstream {{ store_dir: {store_dir}, sync_interval: "100ms" }}
+# The disk is the only limit. By default it would be three quarters of what is free at the start, though what is stored
+# already counts: a server with a large log would store nothing more after a restart.
+jetstream {{ store_dir: {store_dir}, sync_interval: "100ms", max_file_store: 1000TB }}
 """
 
 
 @asynccontextmanager
-async def embedded_nats(data_dir: Path, preferred_port: int = 0, report: Report = ignore) -> AsyncIterator[str]:
+async def embedded_nats(
+    data_dir: Path, preferred_port: int = 0, report: Report = ignore, storing: Storing = STORING
+) -> AsyncIterator[str]:
     """Run a NATS server on 127.0.0.1 that keeps its streams in `data_dir`, and yield its URL.
 
-    The port is that of the last start, else the preferred one, else any free one. A crashed server is started again
-    under the same address. Raises ServerError when it cannot be started.
+    The password is random, made once, and readable by the owner of `data_dir` only. The port is that of the last start,
+    else the preferred one, else any free one. A server that crashed, or stores nothing though there is room, is started
+    again under the same address. Raises ServerError when it cannot be started.
     """
     data_dir = prepare_directory(data_dir)
     async with exclusive(data_dir, signal.SIGTERM) as lock:
         port = choose_port(data_dir, preferred_port)
         server = nats_program(data_dir, port)
-        async with running(server, b"Server is ready", directory=data_dir, lock=lock, report=report):
-            yield f"nats://{HOST}:{port}"
+        async with (
+            running(server, b"Server is ready", directory=data_dir, lock=lock, report=report) as child,
+            kept_storing(child, nats_url(data_dir, port, SYSTEM_USER), data_dir, storing),
+        ):
+            yield nats_url(data_dir, port)
+
+
+def nats_url(data_dir: Path, port: int, user: str = USER) -> str:
+    """Where the server listens, with the password that was made for its data."""
+    return f"nats://{user}:{_password(data_dir)}@{HOST}:{port}"
 
 
 def nats_program(data_dir: Path, port: int) -> Program:
     """The server as it is run; its configuration is written. Raises ServerError when it is not installed."""
     config = data_dir / "nats.conf"
-    config.write_text(_CONFIG.format(host=HOST, port=port, store_dir=json.dumps(str(data_dir))))
+    content = _CONFIG.format(
+        host=HOST,
+        port=port,
+        user=USER,
+        system_user=SYSTEM_USER,
+        password=json.dumps(_password(data_dir)),
+        store_dir=json.dumps(str(data_dir)),
+    )
+    _write_private(config, content)
     return Program("nats", (_binary(), "--config", str(config)), death_signal=signal.SIGTERM)
+
+
+def _password(data_dir: Path) -> str:
+    """The password of this data directory, made at first use. Data of before there were passwords gets one, too."""
+    file = data_dir / "password"
+    if not file.exists() or not file.read_text():  # empty: cut off by a full disk
+        _write_private(file, secrets.token_urlsafe(24))
+    return file.read_text()
+
+
+def _write_private(file: Path, content: str) -> None:
+    """Write a file that only its owner may read, whatever was there before."""
+    file.unlink(missing_ok=True)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as output:
+        output.write(content)
 
 
 def _binary() -> str:

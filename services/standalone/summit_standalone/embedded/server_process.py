@@ -50,7 +50,7 @@ async def exclusive(directory: Path, stop_signal: signal.Signals) -> AsyncIterat
 @asynccontextmanager
 async def running(
     server: Program, ready_line: bytes, *, directory: Path, lock: int, report: Report
-) -> AsyncIterator[None]:
+) -> AsyncIterator[Child]:
     """Keep the server running while the block runs; it inherits `lock` and logs to a file in `directory`.
 
     Raises ServerError when it does not become ready.
@@ -66,8 +66,8 @@ async def running(
     async def until_ready(child: Child) -> None:
         await _until_ready(child, ready_line, log, log_start)
 
-    async with kept_running(replace(server, log=log, inherits=(lock,)), on_change, until_ready):
-        yield
+    async with kept_running(replace(server, log=log, inherits=(lock,)), on_change, until_ready) as child:
+        yield child
 
 
 async def poll(question: Callable[[], Awaitable[int]], seconds: float) -> int:
