@@ -3,6 +3,7 @@
 The URL is libpq's; unknown query members are server settings, so `?search_path=x` selects a schema.
 """
 
+import os
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -29,6 +30,26 @@ OUTAGE = (
 
 REVISION_CHANNEL = "summit_revision"
 """NOTIFY after each commit; the payload is the new revision."""
+
+
+def outage(error: BaseException) -> str:
+    """What happened to Postgres, in plain words, for one of the errors of `OUTAGE`, also in one of SQLAlchemy's."""
+    while error.__cause__ and not isinstance(error, OUTAGE):
+        error = error.__cause__
+    text = str(error).strip().partition("\n")[0]
+    match error:
+        case asyncpg.ClientConfigurationError():
+            return f"DATABASE_URL cannot be used: {text}"
+        case asyncpg.PostgresConnectionError() | asyncpg.InterfaceError() | asyncpg.InternalClientError():
+            return "Postgres has closed the connection" + (f": {text}" if text else "")
+        case asyncpg.PostgresError():
+            return f"Postgres reports: {text}"
+        case TimeoutError():
+            return "Postgres has not answered in time"
+        case OSError(errno=int(number)) if number > 0:
+            return f"Postgres cannot be reached: {os.strerror(number)}"
+        case _:
+            return f"Postgres cannot be reached: {text or type(error).__name__}"
 
 
 def in_schema(url: SecretStr, schema: str) -> SecretStr:

@@ -144,8 +144,8 @@ class Projector:
         return await replacement.replace(self._client, writer, self._settings, self._times, checkpoint), 0
 
     def _report_outage(self, error: Exception) -> None:
-        sentence = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        self._outage.holds("events wait: %s; trying again", sentence, cause=sentence)
+        sentence = f"NATS does not answer: {error}" if isinstance(error, NatsError) else database.outage(error)
+        self._outage.holds("events wait: %s; lists show the states before; trying again", sentence, cause=sentence)
         self._health.trouble = sentence
 
 

@@ -57,8 +57,10 @@ async def rebuild(client: Client, settings: ProjectorSettings, times: ProjectorT
                 tables = await rebuilding.meet()
     except asyncpg.InsufficientPrivilegeError as error:
         raise RebuildError(f"the user of DATABASE_URL needs CREATE on the database: {error}") from error
-    except (*database.OUTAGE, SQLAlchemyError, NatsError) as error:
-        raise RebuildError(f"the tables are as they were: {type(error).__name__}: {error}; run it again") from error
+    except NatsError as error:
+        raise RebuildError(f"the tables are as they were: NATS does not answer: {error}; run it again") from error
+    except (*database.OUTAGE, SQLAlchemyError) as error:
+        raise RebuildError(f"the tables are as they were: {database.outage(error)}; run it again") from error
     return Rebuilt(replay.first, replay.checkpoint.revision, time.monotonic() - started, tables)
 
 

@@ -12,9 +12,9 @@ FOREIGN = {
     "certificate has expired",
     "insufficient resources",
     "maximum bytes exceeded",
-    "DiskFullError",
-    "LockNotAvailableError",
-    "lock timeout",
+    "could not extend file",
+    "No space left on device",
+    "canceling statement due to lock timeout",
 }
 """Texts of OpenSSL, NATS and Postgres."""
 _VALUE = re.compile(r"…|'|CN=\S*|\S+\[\d\]\S*|\d+(?:\.\d+)?|\b[xy]\b|: |; |, |[()]|\bcannot (?:list|watch)\b|%\S")

@@ -140,8 +140,7 @@ class ReadModels:
         return None
 
     def _unavailable(self, error: BaseException) -> QueryError:
-        reason = f"{type(error).__name__}: {error}".removesuffix(": ")
-        self._unreachable.holds("Postgres cannot be reached (%s): requests are answered with 503", reason)
+        self._unreachable.holds("%s; requests are answered with 503", database.outage(error))
         return DatabaseUnavailableError()
 
 
