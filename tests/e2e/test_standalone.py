@@ -34,9 +34,7 @@ async def served(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Asyn
 
 async def test_status_names_addresses_and_processes(served: Standalone) -> None:
     """Scripts get natsUrl, databaseUrl and api, and each process with pid and state."""
-    answer = command("status", "-o", "json", "--data-dir", served.data_dir)
-    assert answer.returncode == 0
-    state = json.loads(answer.stdout)
+    state = json.loads(status_of(served))
     assert state["pid"] == served.process.pid
     assert state["api"] == served.api
     assert re.match(r"nats://summit:[^@]{32}@127\.0\.0\.1:\d+$", state["natsUrl"])
@@ -44,6 +42,20 @@ async def test_status_names_addresses_and_processes(served: Standalone) -> None:
     assert [process["name"] for process in state["processes"]] == ["nats", "postgres", "projector", "api", "watcher"]
     assert {process["state"] for process in state["processes"]} == {"running"}
     assert all(is_running(process["pid"]) for process in state["processes"])
+
+
+async def test_status_begins_with_the_clusters(served: Standalone) -> None:
+    """One that is not well makes the exit code 1. The JSON has the same; nobody gets the token that it asks with."""
+    await until(lambda: "config_error" in status_of(served))
+    answer = command("status", "--data-dir", served.data_dir)
+    header, line, *_ = answer.stdout.splitlines()
+    assert answer.returncode == 1
+    assert header.split() == ["CLUSTER", "DATACENTER", "STATE", "VMS", "STALE", "SINCE", "REASON"]
+    assert line.split()[:4] == ["vulcan", "dc-solna", "config_error", "0"]
+    assert "none.yaml" in line
+    state = json.loads(status_of(served))
+    assert [(cluster["name"], cluster["vms"]) for cluster in state["clusters"]["items"]] == [("vulcan", 0)]
+    assert "apiToken" not in state
 
 
 async def test_status_for_people_has_no_password(served: Standalone) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from summit_api.access.pages import is_loopback
+from summit_api.access.tokens import new_token
 from summit_api.settings import Settings as ApiSettings
 from summit_projector.settings import ProjectorSettings
 from summit_runtime.settings import SettingsError
@@ -21,7 +22,7 @@ from summit_standalone.embedded.child import Program, all_kept_running, kept_run
 from summit_standalone.embedded.nats import embedded_nats
 from summit_standalone.embedded.postgres import embedded_postgres
 from summit_standalone.errors import StandaloneError
-from summit_standalone.instance import Instance
+from summit_standalone.instance import TOKEN, Instance
 from summit_watcher.settings import WatcherSettings
 
 NATS_PORT = 4222
@@ -72,8 +73,11 @@ async def services(
 ) -> AsyncIterator[None]:
     """Run projector and api, and a watcher of the clusters in `config` unless it is None.
 
-    A client with `admin_token` is an admin; on the loopback so is a client without a token.
+    A client with `admin_token` is an admin; on the loopback so is a client without a token. Without `admin_token` it is
+    that of the environment, or a new one: `status` needs one.
     """
+    instance.facts[TOKEN] = admin_token = admin_token or os.environ.get("API_ADMIN_TOKEN") or new_token()
+    instance.write()
     nats = {"NATS_URL": addresses.nats_url}
     database = {"DATABASE_URL": addresses.database_url}
     async with AsyncExitStack() as stack:

@@ -164,16 +164,21 @@ def check(*, config: ConfigOption = DEFAULT_CONFIG, output: OutputOption = Outpu
 
 @app.command()
 def status(*, output: OutputOption = Output.TEXT, data_dir: DataDirOption = None) -> None:
-    """Print the addresses, processes and tables of what runs here. The exit code is 1 if nothing runs."""
+    """Print the clusters, addresses, processes and tables of what runs here.
+
+    The exit code is 1 if nothing runs, a process does not run, or a cluster is not well: not synced, or its VMs are
+    stale.
+    """
     import asyncio
 
-    from summit_standalone.commands.status import as_text, read_applied
-    from summit_standalone.instance import read_state
+    from summit_standalone.commands.status import as_text, is_well, read
+    from summit_standalone.instance import TOKEN, read_state
 
-    state = read_state(data_dir)
-    if url := state.get("databaseUrl"):
-        state["applied"] = asyncio.run(read_applied(url))
+    found = read_state(data_dir)
+    token = found.pop(TOKEN, None)
+    state = asyncio.run(read(found, token))
     typer.echo(json.dumps(state, indent=2) if output is Output.JSON else as_text(state))
+    raise typer.Exit(0 if is_well(state) else 1)
 
 
 @app.command()

@@ -22,6 +22,9 @@ _STATE, _PARTIAL = "state.json", ".state.json.partial"
 OWN_FILES = frozenset({LOCK, _STATE, _PARTIAL})
 """The files that every instance makes first."""
 
+TOKEN = "apiToken"  # noqa: S105  the name of the member
+"""The fact with which our own commands ask the api; they do not print it."""
+
 
 class Instance:
     """The children of this process and the addresses they have; `facts` are added to the file as they are."""

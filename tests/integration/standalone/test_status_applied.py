@@ -30,4 +30,4 @@ async def test_tables_that_cannot_be_read_are_one_line(empty_database_url: str) 
     """The rest of the status is printed all the same."""
     assert (await read_applied(empty_database_url))["error"] == "the projector has not made the tables yet"
     applied = await read_applied("postgresql://127.0.0.1:1/none")
-    assert as_text({**STATE, "applied": applied}).splitlines()[-1].startswith("tables: Postgres does not answer: ")
+    assert as_text({**STATE, "applied": applied}).splitlines()[-1].startswith("tables: Postgres cannot be reached: ")

@@ -1,4 +1,4 @@
-"""`summit-connect status`: the addresses and processes of an instance and the state of its tables, for people."""
+"""`summit-connect status`: the clusters, addresses and processes of an instance and the state of its tables."""
 
 import asyncio
 import textwrap
@@ -11,11 +11,12 @@ from pydantic import SecretStr
 
 from summit_runtime import database
 from summit_runtime.settings import public_address
+from summit_standalone.commands import clusters
+from summit_standalone.commands.clusters import ANSWER_SECONDS
 from summit_standalone.commands.table import render
+from summit_standalone.embedded.child import ChildState
 
 NEWEST = 10
-ANSWER_SECONDS = 3.0
-"""A server that starts or is stuck must not keep `status` from printing the rest."""
 
 REASON_LENGTH = 100
 """A line of a terminal; the whole sentence is in the JSON and in the table `dead_letters`."""
@@ -35,8 +36,15 @@ async def read_applied(url: str) -> Mapping[str, Any]:
     except asyncpg.UndefinedTableError:
         return {"error": "the projector has not made the tables yet"}
     except database.OUTAGE as error:
-        reason = str(error) or f"not within {ANSWER_SECONDS:g} s"
-        return {"error": f"Postgres does not answer: {reason}"}
+        return {"error": database.outage(error)}
+
+
+async def read(state: dict[str, Any], token: str | None) -> dict[str, Any]:
+    """Add `clusters` and `applied` to the state of an instance."""
+    if "databaseUrl" not in state:  # its servers start
+        return state
+    found, applied = await asyncio.gather(clusters.read_clusters(state, token), read_applied(state["databaseUrl"]))
+    return {"clusters": found, **state, "applied": applied}
 
 
 async def _read(url: str) -> Mapping[str, Any]:
@@ -64,6 +72,12 @@ async def _read(url: str) -> Mapping[str, Any]:
         connection.terminate()
 
 
+def is_well(state: Mapping[str, Any]) -> bool:
+    """Whether all processes run, and all clusters are watched and fresh."""
+    running = all(process["state"] == ChildState.RUNNING for process in state["processes"])
+    return running and "clusters" in state and clusters.are_well(state["clusters"])
+
+
 def _utc(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
@@ -79,7 +93,8 @@ def as_text(state: Mapping[str, Any]) -> str:
     processes = [
         (process["name"], process["pid"], process["state"], process["restarts"]) for process in state["processes"]
     ]
-    tables = (render(("WHAT", "WHERE"), addresses), render(("PROCESS", "PID", "STATE", "RESTARTS"), processes))
+    shown = [clusters.as_text(state["clusters"])] if "clusters" in state else []
+    tables = (*shown, render(("WHAT", "WHERE"), addresses), render(("PROCESS", "PID", "STATE", "RESTARTS"), processes))
     return "\n\n".join((*tables, *_applied(state.get("applied", {}))))
 
 
