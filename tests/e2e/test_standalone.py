@@ -5,7 +5,7 @@ import json
 import os
 import re
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import nats
@@ -163,6 +163,28 @@ async def test_killed_instance_leaves_no_orphan_and_the_next_one_stops_in_order(
     assert stops[2:] == ["projector"]
     assert [name for name, pid in pids.items() if is_running(pid)] == []
     assert not has_instance(second.data_dir)
+
+
+async def test_a_start_prints_at_once_what_it_starts_and_that_nothing_is_watched(tmp_path: Path) -> None:
+    """Nothing was printed until Postgres was ready, and never that the API shows what is stored only."""
+    data, port = tmp_path / "data", str(free_port())
+    first, second, third = await first_lines(3, "--data-dir", data, "--port", port, environment={})
+    assert "no cluster is watched" in first
+    assert f"starting with data directory {data}; the API will answer at http://127.0.0.1:{port}" in second
+    assert "starting nats; its log is " in third
+
+
+async def first_lines(count: int, *options: str | Path, environment: Mapping[str, str]) -> list[str]:
+    """What `serve` prints first, until it is stopped."""
+    process = await asyncio.create_subprocess_exec(
+        *(COMMAND, "serve", "backend", *options), env=os.environ | environment, stderr=-1
+    )
+    assert process.stderr
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        lines = [(await process.stderr.readline()).decode().rstrip() for _ in range(count)]
+        process.send_signal(signal.SIGTERM)
+        await process.communicate()
+    return lines
 
 
 async def test_signal_during_the_start_ends_it(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ They start as NATS, Postgres, projector, api, watcher, and stop in the opposite 
 and watcher do not need each other and stop at the same time. The environment variables are those of docker compose.
 """
 
+import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -24,6 +25,8 @@ from summit_standalone.embedded.postgres import embedded_postgres
 from summit_standalone.errors import StandaloneError
 from summit_standalone.instance import TOKEN, Instance
 from summit_watcher.settings import WatcherSettings
+
+logger = logging.getLogger("summit.standalone")
 
 NATS_PORT = 4222
 """NATS' own default, if it is free, so that `nats sub` needs no address."""
@@ -55,6 +58,7 @@ async def servers(
     instance: Instance, *, nats_url: str | None = None, database_url: str | None = None
 ) -> AsyncIterator[Servers]:
     """Run the embedded NATS and Postgres, unless the address of another server is given."""
+    logger.info("starting with data directory %s; the API will answer at %s", instance.data_dir, instance.facts["api"])
     async with AsyncExitStack() as stack:
         if not nats_url:
             directory = instance.data_dir / "nats"

@@ -73,6 +73,7 @@ async def demo(instance: Instance, options: Options) -> None:
         async with services(
             instance, addresses, host=options.host, port=options.port, config=config, admin_token=token
         ):
+            logger.info("waiting until %d clusters have been listed and the API shows their VMs", len(sizes))
             vms = await _until_served(instance, token)
             sys.stdout.write(_welcome(instance, vms, None if needs_no_token(options.host) else token))
             sys.stdout.flush()

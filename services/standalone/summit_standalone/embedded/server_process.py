@@ -6,6 +6,8 @@ still holds, and is stopped before a second one touches the same data. The user 
 
 import asyncio
 import contextlib
+import itertools
+import logging
 import os
 import signal
 import socket
@@ -14,12 +16,17 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from summit_runtime.waiting import end
 from summit_standalone.directory import holder, open_lock, sign, try_lock
 from summit_standalone.embedded.child import Child, ChildState, Program, Report, kept_running
 from summit_standalone.errors import StandaloneError
 
+logger = logging.getLogger("summit.standalone")
+
 HOST = "127.0.0.1"
 POLL_SECONDS = 0.01
+REPORT_SECONDS = 5.0
+"""A person who waits for the start looks for a reason after so long."""
 START_SECONDS = 60.0
 """Both servers are ready within a second; recovery after a power failure reads their logs first."""
 LEFTOVER_SECONDS = 8.0
@@ -57,6 +64,7 @@ async def running(
     """
     log = directory / f"{server.name}.log"
     log_start = _begin_log(log)
+    logger.info("starting %s; its log is %s", server.name, log)
 
     def on_change(child: Child) -> None:
         if child.state is ChildState.RUNNING and child.pid:
@@ -145,5 +153,18 @@ async def _until_ready(child: Child, ready_line: bytes, log: Path, log_start: in
             raise ServerError(f"{name} {child.describe_end()}; {log}: {tail}")
         return ready_line in lines
 
-    if not await poll(ready, START_SECONDS):
-        raise ServerError(f"{name} was not ready within {START_SECONDS:.0f} s; see {log}")
+    reporting = asyncio.create_task(_report_waiting(name, log))
+    try:
+        if not await poll(ready, START_SECONDS):
+            raise ServerError(f"{name} was not ready within {START_SECONDS:.0f} s; see {log}")
+    finally:
+        await end(reporting)
+
+
+async def _report_waiting(name: str, log: Path) -> None:
+    """Log from time to time what the start waits for."""
+    for number in itertools.count(1):
+        await asyncio.sleep(REPORT_SECONDS)
+        logger.info(
+            "waiting for %s, for %.0f s so far: it may recover its data; see %s", name, number * REPORT_SECONDS, log
+        )
