@@ -19,8 +19,8 @@ help: ## Show this help
 
 setup: $(STAMP) ## Install everything into .venv
 
-demo: $(STAMP) ## Run everything against four simulated clusters
-	@exec $(BIN)/summit-connect demo
+demo: $(STAMP) ## Run everything against four simulated clusters; PORT=3101 for another port
+	@exec $(BIN)/summit-connect demo $(if $(PORT),--port $(PORT))
 
 up: .env ## Run everything in containers with docker compose
 	$(COMPOSE) up --build --detach --wait

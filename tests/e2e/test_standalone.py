@@ -174,6 +174,15 @@ async def test_a_start_prints_at_once_what_it_starts_and_that_nothing_is_watched
     assert "starting nats; its log is " in third
 
 
+@pytest.mark.parametrize("option", [False, True])
+async def test_the_port_of_the_environment_is_used(tmp_path: Path, option: bool) -> None:
+    """API_PORT was replaced by the default without a sign. An option wins over its variable."""
+    port, other = free_port(), free_port()
+    options = ("--data-dir", tmp_path / "data", *(("--port", str(other)) if option else ()))
+    _, second = await first_lines(2, *options, environment={"API_PORT": str(port), "API_HOST": "localhost"})
+    assert second.endswith(f"the API will answer at http://localhost:{other if option else port}")
+
+
 async def first_lines(count: int, *options: str | Path, environment: Mapping[str, str]) -> list[str]:
     """What `serve` prints first, until it is stopped."""
     process = await asyncio.create_subprocess_exec(

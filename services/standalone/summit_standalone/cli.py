@@ -54,7 +54,10 @@ class Output(StrEnum):
 
 
 ConfigOption = Annotated[
-    Path, typer.Option("-c", "--config", help="datacenters.yaml, or its directory.", show_default=True)
+    Path,
+    typer.Option(
+        "-c", "--config", envvar="WATCHER_CONFIG", help="datacenters.yaml, or its directory.", show_default=True
+    ),
 ]
 DataDirOption = Annotated[
     Path | None,
@@ -65,8 +68,10 @@ DataDirOption = Annotated[
         show_default=False,
     ),
 ]
-HostOption = Annotated[str, typer.Option("--host", help="Address the API listens on.")]
-PortOption = Annotated[int, typer.Option("-p", "--port", min=1, max=65535, help="Port the API listens on.")]
+HostOption = Annotated[str, typer.Option("--host", envvar="API_HOST", help="Address the API listens on.")]
+PortOption = Annotated[
+    int, typer.Option("-p", "--port", min=1, max=65535, envvar="API_PORT", help="Port the API listens on.")
+]
 ServerOption = Annotated[
     str | None,
     typer.Option("-s", "--server", envvar="NATS_URL", help="NATS server. Default: the one that runs here."),
@@ -103,7 +108,7 @@ def serve_backend(
 ) -> None:
     """Run API, projector and, with -w, watcher, with an embedded NATS and Postgres.
 
-    NATS_URL and DATABASE_URL in the environment replace the embedded servers.
+    NATS_URL and DATABASE_URL in the environment replace the embedded servers. An option wins over its variable.
     """
     from summit_standalone.backend import check_settings
     from summit_standalone.directory import default_data_dir
