@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,14 @@ NATS_SERVER = str(Path(sys.executable).with_name("nats-server"))
 
 OURS = ("watcher", "projector", "api", "simulator")
 SECRETS = {"NATS_PASSWORD", "POSTGRES_PASSWORD", "API_ADMIN_TOKEN"}
-DEMO = ("simulator", "watcher-demo")
+FIXED = {"NATS_URL", "DATABASE_URL", "WATCHER_CONFIG", "API_HOST", "API_PORT", "API_ADMIN_TOKEN"}
+
+
+def documented_settings() -> Iterator[tuple[str, str]]:
+    """Each variable in the table of docs/operations.md, and the services that read it."""
+    text = (ROOT / "docs/operations.md").read_text().partition("\n## Settings\n")[2].partition("\n## ")[0]
+    for names, who in re.findall(r"^\| (`[^|]*) \| ([^|]*) \|", text, re.MULTILINE):
+        yield from ((name, who) for name in re.findall(r"`(\w+)`", names))
 
 
 def _stages() -> dict[str, list[str]]:
@@ -230,6 +238,18 @@ def test_services_understand_their_environment(
         monkeypatch.setenv(name, value)
     read = settings.from_environment()
     assert read.nats_url.get_secret_value() == "nats://summit:s3cret@nats:4222"
+
+
+@pytest.mark.parametrize(("name", "who"), list(documented_settings()))
+def test_documented_settings_reach_the_containers(name: str, who: str) -> None:
+    """A line in .env changes them, except addresses and ports inside the network, and paths that are mounted there.
+
+    16 of them had no effect. An empty variable counts as one that is not set.
+    """
+    for service in ("watcher", "projector", "api") if who == "all" else who.split(", "):
+        assert name in _environment(service)
+        if name not in FIXED and not name.endswith(("_PROBE_HOST", "_PROBE_PORT")):
+            assert re.fullmatch(rf"\$\{{{name}:-.*\}}", SERVICES[service]["environment"][name])
 
 
 # config/
