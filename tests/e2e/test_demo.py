@@ -52,14 +52,22 @@ def environment_of(pid: int) -> bytes:
 
 
 async def test_demo_writes_nothing_into_servers_that_the_environment_names(tmp_path: Path) -> None:
-    """NATS_URL and DATABASE_URL may be real: the demo starts its own, and no service gets the other addresses."""
-    real = {"NATS_URL": "nats://real.invalid:4222", "DATABASE_URL": "postgresql://real.invalid/summit"}
+    """NATS_URL and DATABASE_URL may be real: the demo starts its own, and no service gets the other addresses.
+
+    The watcher gets no datacenters that are real: it would watch none of the demo's.
+    """
+    real = {
+        "NATS_URL": "nats://real.invalid:4222",
+        "DATABASE_URL": "postgresql://real.invalid/summit",
+        "WATCHER_DATACENTERS": "dc-real.invalid",
+    }
     with running(tmp_path / "demo", "demo", servers=real) as demo:
         await until(lambda: (tmp_path / "demo/state.json").exists() and has_instance(tmp_path / "demo"))
         await until(lambda: demo.process.poll() is not None or "watcher" in demo.children())
         state, pids = demo.state(), demo.pids()
-        environments = [environment_of(pids[name]) for name in OURS]
+        environments = {name: environment_of(pids[name]) for name in OURS}
         assert demo.stop(signal.SIGINT) == 0
     assert "@127.0.0.1:" in state["natsUrl"]
     assert "@127.0.0.1:" in state["databaseUrl"]
-    assert not [environment for environment in environments if b"real.invalid" in environment]
+    assert not [name for name, environment in environments.items() if b"//real.invalid" in environment]
+    assert b"WATCHER_DATACENTERS=\0" in environments["watcher"]

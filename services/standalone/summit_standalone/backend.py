@@ -15,6 +15,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from summit_api.access.pages import is_loopback
+from summit_api.access.policy import PolicyError, PolicyFile
 from summit_api.access.tokens import new_token
 from summit_api.settings import Settings as ApiSettings
 from summit_projector.settings import ProjectorSettings
@@ -73,28 +74,28 @@ async def servers(
 
 @asynccontextmanager
 async def services(
-    instance: Instance, addresses: Servers, *, host: str, port: int, config: Path | None, admin_token: str | None = None
-) -> AsyncIterator[None]:
-    """Run projector and api, and a watcher of the clusters in `config` unless it is None.
+    instance: Instance, addresses: Servers, *, host: str, port: int, watcher: Mapping[str, str] | None
+) -> AsyncIterator[str]:
+    """Run projector, api and, with these variables, a watcher unless they are None; yield the token of an admin.
 
-    A client with `admin_token` is an admin; on the loopback so is a client without a token. Without `admin_token` it is
-    that of the environment, or a new one: `status` needs one.
+    The token is that of the environment, else a new one, which `status` uses. On the loopback a client without a token
+    is an admin, too.
     """
-    instance.facts[TOKEN] = admin_token = admin_token or os.environ.get("API_ADMIN_TOKEN") or new_token()
+    instance.facts[TOKEN] = admin_token = os.environ.get("API_ADMIN_TOKEN") or new_token()
     instance.write()
     nats = {"NATS_URL": addresses.nats_url}
     database = {"DATABASE_URL": addresses.database_url}
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(kept_running(service("projector", nats | database), instance.report))
         together = [service("api", nats | database | api_environment(host, port, admin_token))]
-        if config:
-            together += [service("watcher", nats | {"WATCHER_CONFIG": str(config)})]
+        if watcher is not None:
+            together += [service("watcher", nats | dict(watcher))]
         await stack.enter_async_context(all_kept_running(together, instance.report))
-        yield
+        yield admin_token
 
 
 def check_settings(nats_url: str | None = None, database_url: str | None = None) -> None:
-    """Raise StandaloneError for settings that a service would reject: it would be restarted for ever.
+    """Raise StandaloneError for settings or an access file that a service would reject: it would restart for ever.
 
     Without an address an embedded server is used.
     """
@@ -103,17 +104,19 @@ def check_settings(nats_url: str | None = None, database_url: str | None = None)
         "DATABASE_URL": SecretStr(database_url or "postgresql://embedded"),
     }
     try:
-        for settings in (ProjectorSettings, ApiSettings, WatcherSettings):
+        for settings in (ProjectorSettings, WatcherSettings):
             settings.from_environment(**addresses)
-    except SettingsError as error:
+        if access_file := ApiSettings.from_environment(**addresses).access_file:
+            PolicyFile(access_file)
+    except (SettingsError, PolicyError) as error:
         raise StandaloneError(str(error)) from error
 
 
-def api_environment(host: str, port: int, admin_token: str | None = None) -> dict[str, str]:
+def api_environment(host: str, port: int, admin_token: str) -> dict[str, str]:
     """Where the api listens, and who may use it beyond what our own environment allows."""
-    environment = {"API_HOST": host, "API_PORT": str(port)}
-    if admin_token:
-        environment["API_ADMIN_TOKEN"] = admin_token
+    environment = {"API_HOST": host, "API_PORT": str(port), "API_ADMIN_TOKEN": admin_token}
+    if access_file := os.environ.get("API_ACCESS_FILE"):
+        environment["API_ACCESS_FILE"] = str(Path(access_file).absolute())  # a child has another directory
     if needs_no_token(host):
         environment["API_ANONYMOUS_ROLE"] = "admin"
     if is_loopback(host):

@@ -1,7 +1,7 @@
 """`summit-connect demo`: four simulated clusters in three datacenters, and everything that watches them.
 
-Each start begins with empty data, since the simulated clusters start over as well. NATS_URL and DATABASE_URL in the
-environment are ignored, since they may name real servers.
+Each start begins with empty data, since the simulated clusters start over as well. NATS_URL, DATABASE_URL and
+WATCHER_DATACENTERS in the environment are ignored, since they name real servers and datacenters.
 """
 
 import asyncio
@@ -16,7 +16,6 @@ from pathlib import Path
 import aiohttp
 import yaml
 
-from summit_api.access.tokens import new_token
 from summit_standalone.backend import needs_no_token, servers, service, services
 from summit_standalone.embedded.child import kept_running
 from summit_standalone.embedded.server_process import poll
@@ -69,10 +68,8 @@ async def demo(instance: Instance, options: Options) -> None:
     )
     async with kept_running(simulator, instance.report), servers(instance) as addresses:
         await _until_simulated(kubeconfigs, clusters=len(sizes))
-        token = new_token()
-        async with services(
-            instance, addresses, host=options.host, port=options.port, config=config, admin_token=token
-        ):
+        watcher = {"WATCHER_CONFIG": str(config), "WATCHER_DATACENTERS": ""}
+        async with services(instance, addresses, host=options.host, port=options.port, watcher=watcher) as token:
             logger.info("waiting until %d clusters have been listed and the API shows their VMs", len(sizes))
             vms = await _until_served(instance, token)
             sys.stdout.write(_welcome(instance, vms, None if needs_no_token(options.host) else token))

@@ -33,13 +33,14 @@ class Options:
 
 async def serve(instance: Instance, options: Options) -> None:
     """Run the backend until cancelled, on the servers that NATS_URL and DATABASE_URL name, or on embedded ones."""
-    if options.config is None:
+    watcher = {"WATCHER_CONFIG": str(options.config)} if options.config else None
+    if not watcher:
         logger.info("no cluster is watched: the API shows what is stored; --watch-vms watches the clusters")
     async with (
         servers(
             instance, nats_url=os.environ.get("NATS_URL"), database_url=os.environ.get("DATABASE_URL")
         ) as addresses,
-        services(instance, addresses, host=options.host, port=options.port, config=options.config),
+        services(instance, addresses, host=options.host, port=options.port, watcher=watcher),
     ):
         await asyncio.Event().wait()
 

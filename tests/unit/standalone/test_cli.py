@@ -14,9 +14,10 @@ from typer.testing import CliRunner, Result
 from summit_api.access import policy, tokens
 from summit_api.access.principal import Scope
 from summit_models.contract import DatacenterId
-from summit_standalone.backend import api_environment
+from summit_standalone.backend import api_environment, check_settings
 from summit_standalone.cli import app
 from summit_standalone.demo import _welcome
+from summit_standalone.errors import StandaloneError
 from summit_standalone.instance import Instance
 
 
@@ -204,7 +205,21 @@ def test_admin_without_a_token_on_the_loopback_only(
     monkeypatch.delenv("API_ANONYMOUS_ROLE", raising=False)
     if configured is not None:
         monkeypatch.setenv("API_ANONYMOUS_ROLE", configured)
-    assert api_environment(host, 3001).get("API_ANONYMOUS_ROLE") == role
+    assert api_environment(host, 3001, "summit_x").get("API_ANONYMOUS_ROLE") == role
+
+
+def test_an_access_file_is_read_as_it_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The api, whose directory is another one, did not find `API_ACCESS_FILE=access.yaml` and started again for ever.
+
+    A file that is not there, or has a mistake, stops the start.
+    """
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("API_ACCESS_FILE", "access.yaml")
+    with pytest.raises(StandaloneError, match=r"^access file access\.yaml cannot be read: No such file or directory$"):
+        check_settings()
+    (tmp_path / "access.yaml").write_text("tokens: []\n")
+    check_settings()
+    assert api_environment("::1", 3001, "summit_x")["API_ACCESS_FILE"] == str(tmp_path / "access.yaml")
 
 
 def test_a_demo_that_others_can_reach_shows_its_token(tmp_path: Path) -> None:
