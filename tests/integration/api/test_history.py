@@ -84,6 +84,59 @@ async def test_events_come_in_pages(stack: Stack) -> None:
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (400, "cursor")
 
 
+async def test_why_a_vm_is_in_error_is_in_list_vm_history_and_past(stack: Stack) -> None:
+    """In the cluster's own words, also when it became so and after it was mended."""
+    why = "status: ErrorUnschedulable: 0/6 nodes are available: 6 Insufficient memory."
+    was = {"status": "running", "problems": []}
+    await stack.apply(
+        event(0, VmEventType.CREATED, name="c"),
+        event(1, name="c", status=VmStatus.ERROR, problems=[why], changes=was),
+    )
+    path = f"/api/v1/vms/{uid_of(CLUSTER, 'prod', 'c')}"
+    (listed,) = (await stack.get("/api/v1/vms", status="error", problems="true"))["items"]
+    assert (listed["name"], listed["problems"]) == ("c", [why])
+    assert (await stack.get(path))["problems"] == [why]
+    became, _ = (await stack.get(f"{path}/events"))["items"]
+    assert {"field": "problems", "from": [], "to": [why]} in became["changes"]
+    mended = {"status": "error", "problems": [why]}
+    await stack.apply(event(2, name="c", status=VmStatus.RUNNING, changes=mended))
+    assert (await stack.get(path, at=at(1.5)))["problems"] == [why]
+    ended, *_ = (await stack.get(f"{path}/events"))["items"]
+    assert {"field": "problems", "from": [why], "to": []} in ended["changes"]
+
+
+async def test_first_event_of_a_history_carries_the_state(stack: Stack) -> None:
+    """So a history says why the VM was in error from the beginning, and what a change did not change."""
+    why = "status: ErrorUnschedulable: 0/6 nodes are available: 6 Insufficient memory."
+    await stack.apply(
+        event(0, VmEventType.CREATED, name="c", status=VmStatus.ERROR, problems=[why], memory=512),
+        event(1, name="c", status=VmStatus.RUNNING, memory=512, changes={"status": "error", "problems": [why]}),
+    )
+    path = f"/api/v1/vms/{uid_of(CLUSTER, 'prod', 'c')}/events"
+    later, first = (await stack.get(path))["items"]
+    assert (first["state"]["status"], first["state"]["problems"], first["state"]["memory"]) == ("error", [why], 512)
+    assert later["state"] is None
+    assert later["changes"] == [
+        {"field": "problems", "from": [why], "to": []},
+        {"field": "status", "from": "error", "to": "running"},
+    ]
+    (newest,) = (await stack.get(path, limit=1))["items"]
+    assert newest["state"] is None
+
+
+async def test_oldest_event_that_is_kept_carries_the_state(stack: Stack) -> None:
+    """The creation was dropped with its month. A VM that a cluster shows again begins again."""
+    await stack.apply(event(1, VmEventType.OBSERVED, name="c", memory=1024), event(2, name="c", memory=2048))
+    path = f"/api/v1/vms/{uid_of(CLUSTER, 'prod', 'c')}/events"
+    states = [item["state"] and item["state"]["memory"] for item in (await stack.get(path))["items"]]
+    assert states == [None, 1024]
+    in_the_last_hours = await stack.get(path, since=at(1.5))
+    assert [item["state"] for item in in_the_last_hours["items"]] == [None], "there is an earlier event"
+    await stack.apply(event(4, VmEventType.CREATED, memory=4096))
+    again = await stack.get(f"/api/v1/vms/{ID}/events")
+    assert [item["state"] and item["state"]["memory"] for item in again["items"]] == [4096, None, None, 1024]
+
+
 async def test_events_of_a_migration_show_its_phases(stack: Stack) -> None:
     """In the same form as those of a VM, also after its object is gone."""
     await stack.apply(
@@ -96,6 +149,7 @@ async def test_events_of_a_migration_show_its_phases(stack: Stack) -> None:
     History.model_validate(answer)
     assert [item["type"].rpartition(".")[2] for item in answer["items"]] == ["deleted", "updated", "created"]
     assert answer["items"][1]["changes"] == [{"field": "phase", "from": "Pending", "to": "Running"}]
+    assert [item["state"] and item["state"]["phase"] for item in answer["items"]] == [None, None, "Pending"]
     tag = (await stack.http.get(path)).headers["ETag"]
     assert (await stack.http.get(path, headers={"If-None-Match": tag})).status_code == 304
 
@@ -124,6 +178,79 @@ async def test_events_of_a_cluster_show_what_changed_in_its_connection(stack: St
         [("reason", None, "connection refused"), ("state", "synced", "unreachable")],
         [],
     ]
+    assert [item["state"] for item in first["items"]] == [None] * 3
+    begun = second["items"][0]["state"]
+    assert (begun["state"], begun["reason"], begun["since"]) == ("synced", None, "2026-11-23T07:00:00Z")
+    assert "resources" not in begun, "their numbers of objects are those of the whole cluster"
+
+
+HISTORIES = {
+    "vms": ID,
+    "migrations": uid_of("prod", "m", "migration"),
+    "clusters": CLUSTER,
+}
+
+
+@pytest.mark.parametrize("kind", HISTORIES)
+async def test_history_of_a_time_has_the_events_of_that_time(stack: Stack, kind: str) -> None:
+    """From `since` on and before `until`, page by page; a window without events is an empty page, not a 404."""
+    for hours in range(5):
+        time = OBSERVED_AT + hours * HOUR
+        state = [ConnectionState.SYNCED, ConnectionState.UNREACHABLE][hours % 2]
+        await stack.apply(
+            event(hours + 5, name="a", epoch=1),
+            migration_event("m", version=hours + 1).model_copy(update={"time": time + 5 * HOUR}),
+            cluster_event(state=state, since=time).model_copy(update={"time": time + 5 * HOUR}),
+        )
+    path = f"/api/v1/{kind}/{HISTORIES[kind]}/events"
+
+    async def shown(**window: str) -> list[int]:
+        found: list[int] = []
+        following: dict[str, str] = {}
+        while True:
+            page = await stack.get(path, limit=2, **window, **following)
+            found += [datetime.fromisoformat(item["observedAt"]).hour for item in page["items"]]
+            if page["next"] is None:
+                return found
+            following = {"cursor": page["next"]}
+
+    assert await shown(since=at(6), until=at(9)) == [15, 14, 13]
+    assert await shown(since=at(9)) == [16]
+    assert [hour for hour in await shown(until=at(6)) if hour >= 12] == [12]
+    assert await shown(since=at(20)) == []
+    stack.now = OBSERVED_AT + 9.5 * HOUR
+    assert await shown(since="-1h") == [16]
+    assert await shown(since="-150m", until="-30m") == [15, 14]
+
+
+async def test_window_of_a_history_is_checked(stack: Stack) -> None:
+    """The sentence says what is wrong, and how to write it. A cursor belongs to its window."""
+    path = f"/api/v1/vms/{ID}/events"
+    sentences = {
+        "yesterday": "since: must be a time as RFC 3339 has it, with its offset: 2026-11-23T12:00:00Z",
+        "-1y": "since: a time ago is a number with s, m, h or d, as -90s, -15m, -1h or -7d, not '-1y'",
+        "2026-02-30T12:00:00Z": "since: there is no such time: day is out of range for month",
+        "0001-01-01T00:00:00+10:00": "since: in UTC this time is in no year from 1 to 9999",
+    }
+    for text, sentence in sentences.items():
+        refused = await stack.http.get(path, params={"since": text})
+        assert (refused.status_code, refused.json()["detail"]) == (422, sentence)
+    refused = await stack.http.get(path, params={"since": at(2), "until": at(1)})
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (400, "since")
+    first = await stack.get(path, since=at(0), limit=1)
+    refused = await stack.http.get(path, params={"since": at(1), "limit": 1, "cursor": first["next"]})
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (400, "cursor")
+
+
+async def test_history_of_the_last_hour_moves_on_without_an_event(stack: Stack) -> None:
+    """Its tag does not confirm it for longer than a minute."""
+    stack.now = OBSERVED_AT + 1.5 * HOUR
+    path = f"/api/v1/vms/{ID}/events?since=-1h"
+    known = {"If-None-Match": (await stack.http.get(path)).headers["ETag"]}
+    assert (await stack.http.get(path, headers=known)).status_code == 304
+    stack.now += 3 * HOUR
+    answer = await stack.http.get(path, headers=known)
+    assert (answer.status_code, len(answer.json()["items"])) == (200, 0)
 
 
 @pytest.mark.parametrize("path", ["vms/none", "migrations/none", "clusters/none"])
@@ -138,10 +265,10 @@ async def test_migrations_of_a_vm_called_events_are_a_list(stack: Stack) -> None
 
 
 async def test_vm_as_it_was(stack: Stack) -> None:
-    """Absent before its first known event and after its end; in between in the state of the last event before."""
+    """Absent after its end, gone before anything was known; in between in the state of the last event before."""
     path = f"/api/v1/vms/{ID}"
     answers = {hours: await stack.http.get(path, params={"at": at(hours)}) for hours in (-0.01, 0, 0.99, 1, 2.99, 3)}
-    assert [answer.status_code for answer in answers.values()] == [404, 200, 200, 200, 200, 404]
+    assert [answer.status_code for answer in answers.values()] == [410, 200, 200, 200, 200, 404]
     assert [answers[hours].json()["memory"] for hours in (0, 0.99, 1, 2.99)] == [1024, 1024, 2048, 2048]
     assert answers[0.99].json() | {"status": "running", "nodeName": "worker-1", "revision": 1} == answers[0].json()
     assert "at 2026-11-23T10:00:00+00:00" in answers[3].json()["detail"]
@@ -157,7 +284,6 @@ async def test_vm_as_it_was_has_the_age_it_had(stack: Stack) -> None:
 async def test_list_as_it_was(stack: Stack) -> None:
     """Filters, sort, fields and count apply to the VMs of that time."""
     expected = {
-        (-1, ""): [],
         (0, ""): ["a", "b"],
         (0.5, "status=running"): ["a", "b"],
         (1.5, "status=running"): ["b"],
@@ -174,9 +300,8 @@ async def test_list_as_it_was(stack: Stack) -> None:
 async def test_counts_as_they_were(stack: Stack) -> None:
     """GET /status shows the same past. A `+` that was not escaped is a space, and means the sign of the offset."""
     assert (await stack.get("/api/v1/status?at=2026-11-23T09:00:00+01:00"))["total_vms"] == 2
-    answers = [await stack.get("/api/v1/status", at=at(hours)) for hours in (-1, 0.5, 1.5, 3.5)]
+    answers = [await stack.get("/api/v1/status", at=at(hours)) for hours in (0.5, 1.5, 3.5)]
     assert [(a["total_vms"], a["running_vms"], a["stale"]) for a in answers] == [
-        (0, 0, 0),
         (2, 2, 0),
         (2, 1, 0),
         (1, 1, 0),
@@ -205,6 +330,38 @@ async def test_time_before_the_kept_history_is_gone(stack: Stack) -> None:
         answer = await stack.http.get(path, params={"at": at(0.4)})
         assert (answer.status_code, answer.json()["title"]) == (410, "History not kept")
         assert (await stack.http.get(path, params={"at": at(0.5)})).status_code == 200
+
+
+async def test_time_before_anything_was_known_is_not_answered_with_zeros(stack: Stack) -> None:
+    """The answer names the time since when something is known. Before that nobody knows whether there were VMs."""
+    for path in ("/api/v1/vms", f"/api/v1/vms/{ID}", "/api/v1/status", "/api/v1/vms?count=true&status=error"):
+        answer = await stack.http.get(path, params={"at": at(-1)})
+        assert (answer.status_code, answer.json()["type"]) == (410, "/docs#history-not-kept"), path
+        assert "was known before 2026-11-23T07:00:00+00:00; ask for a later time" in answer.json()["detail"]
+    assert names(await stack.get("/api/v1/vms", at=at(0.5), status="error")) == []
+
+
+async def test_time_before_a_place_was_known_is_not_answered_with_zeros(stack: Stack) -> None:
+    """Another cluster was known by then. A place that has never been known is as empty as it is now."""
+    await stack.apply(event(2, VmEventType.CREATED, name="c", cluster="romulus", datacenter="dc-uppsala"))
+    for place in ({"cluster": "romulus"}, {"datacenter": "dc-uppsala"}):
+        answer = await stack.http.get("/api/v1/vms", params={"at": at(1), **place})
+        assert (answer.status_code, answer.json()["title"]) == (410, "History not kept")
+        assert names(await stack.get("/api/v1/vms", at=at(2), **place)) == ["c"]
+    assert names(await stack.get("/api/v1/vms", at=at(1), cluster="none")) == []
+    await stack.apply(cluster_event("remus", state=ConnectionState.UNREACHABLE))
+    answer = await stack.http.get("/api/v1/vms", params={"at": at(2), "cluster": "remus"})
+    assert (answer.status_code, "no cluster of it has been read" in answer.json()["detail"]) == (410, True)
+
+
+async def test_empty_cluster_is_known_once_it_was_read(stack: Stack) -> None:
+    """It had no VMs then, which is an answer. While it was only starting, nobody knew."""
+    for hours, state in ((-3, ConnectionState.STARTING), (-2, ConnectionState.SYNCED)):
+        found = cluster_event(state=state, since=OBSERVED_AT + hours * HOUR)
+        await stack.apply(found.model_copy(update={"time": OBSERVED_AT + hours * HOUR}))
+    assert (await stack.get("/api/v1/status", at=at(-1)))["total_vms"] == 0
+    assert names(await stack.get("/api/v1/vms", at=at(-1))) == []
+    assert (await stack.http.get("/api/v1/vms", params={"at": at(-2.5)})).status_code == 410
 
 
 async def test_past_is_confirmed_while_nothing_is_applied(stack: Stack) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from summit_api.access.principal import Scope
-from summit_api.query.past import vms_at
+from summit_api.query.past import check_known, vms_at
 from summit_api.query.transaction.arguments import Arguments, where
 from summit_api.query.transaction.read_transaction import ReadTransaction
 from summit_api.shapes.original import OriginalVm
@@ -72,13 +72,18 @@ async def fleet(transaction: ReadTransaction, scope: Scope) -> Sequence[Sequence
 
 
 async def counts(transaction: ReadTransaction, scope: Scope, *, at: datetime | None = None) -> list[Count]:
-    """Living VMs per datacenter, cluster and status, now or as it was: one scan of the table."""
+    """Living VMs per datacenter, cluster and status, now or as it was: one scan of the table.
+
+    Raises HistoryNotKeptError for a time at which nothing was known yet.
+    """
     arguments = Arguments()
     then = vms_at(at, arguments.bind)
     rows = await transaction.fetch(
         f"{then} SELECT {_BELONGING}, count(*) FROM vms {_living(scope, arguments)} GROUP BY {_BELONGING}",  # noqa: S608
         *arguments,
     )
+    if at and not rows:
+        await check_known(transaction, at, scope)
     return [Count(*row) for row in rows]
 
 

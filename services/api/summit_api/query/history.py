@@ -1,6 +1,6 @@
 """The history of one object, newest first: each of its events that was applied, also after its end."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -14,10 +14,14 @@ from summit_api.query.pages import paging
 from summit_api.query.pages.order import Column, Order, parse
 from summit_api.query.pages.paging import Listing
 from summit_api.query.parameters import HistoryQuery
+from summit_api.query.times import ALWAYS, Window
 from summit_api.query.transaction.arguments import Arguments, Bind, where
 from summit_api.query.transaction.read_transaction import ReadTransaction
-from summit_models.contract import ClusterName, Revision
+from summit_models.codec import default_of
+from summit_models.contract import ClusterName, Contract, Revision
+from summit_models.migration import Migration
 from summit_models.tables import ENTRY_SHOWN_BY
+from summit_models.vm import Vm
 
 _BY_TIME = Column("time", datetime, nullable=False)
 _NEWEST_FIRST: Order = parse("-time", {"time": _BY_TIME}, tie=[Column("revision", int, nullable=False)])
@@ -45,6 +49,8 @@ class Collection:
     """The column with the cluster that shows the object."""
     compared: Sequence[str] = ()
     """Members to compare with the state before, where events carry no `changes`."""
+    members: Mapping[str, Any]
+    """The members of its state that the first event shows, with their defaults."""
 
     def visible_events(self, scope: Scope, bind: Bind) -> list[str]:
         """An object that was moved is visible for as long as it was in the scope."""
@@ -52,13 +58,19 @@ class Collection:
         return scope.conditions(bind, datacenter=f"data ->> '{to_camel(self.datacenter)}'", namespace=namespace)
 
 
-VMS = Collection(table="vms", shown_by="shown_by")
-MIGRATIONS = Collection(table="migrations", datacenter="datacenter_id", shown_by="cluster")
+def _members(model: type[Contract]) -> Mapping[str, Any]:
+    return {field.alias or name: default_of(field) for name, field in model.model_fields.items()}
+
+
+_COMPARED = ("state", "reason", "serverVersion", "kubevirtVersion", "identity")
+VMS = Collection(table="vms", shown_by="shown_by", members=_members(Vm))
+MIGRATIONS = Collection(table="migrations", datacenter="datacenter_id", shown_by="cluster", members=_members(Migration))
 CLUSTERS = Collection(
     table="clusters",
     key="name",
     namespace=None,
-    compared=("state", "reason", "serverVersion", "kubevirtVersion", "identity"),
+    compared=_COMPARED,
+    members=dict.fromkeys(("name", "datacenter", "since", *_COMPARED)),
 )
 
 
@@ -70,6 +82,7 @@ class HistoryEvent(msgspec.Struct, rename="camel"):
     type: str
     cluster: str | None
     changes: list[dict[str, Any]]
+    state: dict[str, Any] | None
 
 
 class HistoryPage(NamedTuple):
@@ -84,24 +97,31 @@ async def page(
     query: HistoryQuery,
     scope: Scope,
     *,
+    now: datetime,
     cluster: Sequence[ClusterName] = (),
 ) -> HistoryPage | None:
     """One page of an object's history; None when the object never existed or may not be seen.
 
     Without a cluster it is the history of the id in all clusters: one that is declared under another name goes on.
-    Raises AmbiguousIdError when several clusters show the id now.
+    Raises AmbiguousIdError when several clusters show the id now, and InvalidValueError for an impossible window.
     """
-    belongs = ("events", collection.table, key, *cluster)
+    belongs = ("events", collection.table, key, *cluster, query.since, query.until)
     shown_by = await _shown_by(transaction, collection, key, scope, cluster)
-    rows, following = await paging.read(
-        transaction, listing(collection, key, scope, shown_by), query.cursor, query.limit, belongs=belongs
-    )
-    if not rows and query.cursor is None and not await _is_known(transaction, collection, key, scope, shown_by):
+    window = query.window(now)
+    wanted = listing(collection, key, scope, shown_by, window)
+    rows, following = await paging.read(transaction, wanted, query.cursor, query.limit, belongs=belongs)
+    earlier = listing(collection, key, scope, shown_by, Window(None, window.since))
+    has_earlier = following or (window.since and await _has_events(transaction, earlier))
+    if not (rows or has_earlier or query.cursor) and not await _is_known(transaction, collection, key, scope, shown_by):
         return None
-    return HistoryPage([_event(collection, row) for row in rows], following)
+    oldest = len(rows) - 1 if not has_earlier else None
+    events = [_event(collection, row, is_first=number == oldest) for number, row in enumerate(rows)]
+    return HistoryPage(events, following)
 
 
-def listing(collection: Collection, key: str, scope: Scope, shown_by: Sequence[str] = ()) -> Listing:
+def listing(
+    collection: Collection, key: str, scope: Scope, shown_by: Sequence[str] = (), window: Window = ALWAYS
+) -> Listing:
     """Index events_by_key. `shown_by` has the cluster, if only its events are wanted."""
     before = _STATE_BEFORE if collection.compared else "NULL"
     selected = paging.selected(f"revision, time, type, data::text, {before}", _NEWEST_FIRST)
@@ -109,12 +129,18 @@ def listing(collection: Collection, key: str, scope: Scope, shown_by: Sequence[s
     def conditions(bind: Bind) -> list[str]:
         table = f"collection = '{collection.table}'"
         same = [f"{ENTRY_SHOWN_BY.format('')} = {bind(name)}" for name in shown_by]
-        return [f"key = {bind(key)}", table, *same, *collection.visible_events(scope, bind)]
+        return [f"key = {bind(key)}", table, *same, *window.conditions(bind), *collection.visible_events(scope, bind)]
 
     return Listing(f"SELECT {selected} FROM events", conditions, _NEWEST_FIRST)  # noqa: S608  names are our own
 
 
-def _event(collection: Collection, row: Sequence[Any]) -> HistoryEvent:
+async def _has_events(transaction: ReadTransaction, found: Listing) -> bool:
+    statement = found.statement(lambda _: [], _NEWEST_FIRST.order_by, 1)
+    return bool(await transaction.fetch(statement.sql, *statement.arguments))
+
+
+def _event(collection: Collection, row: Sequence[Any], *, is_first: bool) -> HistoryEvent:
+    """`is_first` when no earlier event is known. A VM that is created again has another first one."""
     revision, time, type_, data, before = row
     state = msgspec.json.decode(data)
     old = state.get("changes") or {}
@@ -122,7 +148,9 @@ def _event(collection: Collection, row: Sequence[Any]) -> HistoryEvent:
         known = msgspec.json.decode(before)
         old = {name: known.get(name) for name in collection.compared if known.get(name) != state.get(name)}
     changes = [{"field": name, "from": value, "to": state.get(name)} for name, value in sorted(old.items())]
-    return HistoryEvent(revision, time, type_, state.get("cluster"), changes)
+    begins = is_first or type_.endswith(".created")
+    shown = {name: state.get(name, default) for name, default in collection.members.items()} if begins else None
+    return HistoryEvent(revision, time, type_, state.get("cluster"), changes, shown)
 
 
 async def _shown_by(

@@ -1,21 +1,20 @@
 """Query parameters that many lists share, and how parameters are checked before anything is read."""
 
-import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from summit_api.query.pages import cursor
+from summit_api.query.times import Bound, Past, Window
+from summit_api.query.transaction.errors import InvalidValueError
 from summit_models.contract import ClusterName
 
 MAX_VALUES = 100
 """Values of one parameter. More are a mistake, and each makes the query dearer."""
 MAX_LIMIT = 500
 DEFAULT_LIMIT = 100
-
-_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 
 WantedRevision = Annotated[
     int | None,
@@ -81,32 +80,6 @@ class Parameters(OnlyThese):
         return value
 
 
-def _rfc_3339(value: object) -> object:
-    """In a query string a `+` that was not escaped is a space; here it means the sign of the offset."""
-    text = re.sub(r" (?=\d\d:\d\d$)", "+", str(value))
-    if not _RFC_3339.fullmatch(text):
-        raise ValueError("must be a time as RFC 3339 has it, with its offset: 2026-11-23T12:00:00Z")
-    return text
-
-
-def _in_utc(time: datetime | None) -> datetime | None:
-    try:
-        return time and time.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("in UTC this time is in no year from 1 to 9999") from None
-
-
-Past = Annotated[
-    AwareDatetime | None,
-    BeforeValidator(_rfc_3339),
-    AfterValidator(_in_utc),
-    Field(
-        description="Show the state at this time. A VM is absent before its first known event and after its end",
-        examples=["2026-11-23T12:00:00Z"],
-    ),
-]
-
-
 class MomentQuery(Parameters):
     """As of when."""
 
@@ -124,10 +97,28 @@ class VmQuery(MomentQuery, OneOfThese):
 
 
 class HistoryQuery(Parameters):
-    """Which page of an object's history."""
+    """Which part of an object's history, and which page of it."""
 
+    since: Bound = Field(
+        default=None,
+        description="Events at or after this time, by RFC 3339 or as long ago as `-90s`, `-15m`, `-1h`, `-7d` say",
+    )
+    until: Bound = Field(default=None, description="Events before this time, in the same form")
     limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Maximum number of events in one page")
     cursor: str | None = Field(default=None, max_length=cursor.MAX_LENGTH, description="`next` of the previous page")
+
+    @property
+    def is_relative(self) -> bool:
+        """Whether the same query is about other events a moment later."""
+        return any(isinstance(bound, timedelta) for bound in (self.since, self.until))
+
+    def window(self, now: datetime) -> Window:
+        """The wanted time. Raises InvalidValueError when it is empty."""
+        since, until = (now - bound if isinstance(bound, timedelta) else bound for bound in (self.since, self.until))
+        if since and until and since >= until:
+            detail = f"since must be before until: {since.isoformat()} is not before {until.isoformat()}"
+            raise InvalidValueError(detail, parameter="since")
+        return Window(since, until)
 
 
 class ObjectHistoryQuery(HistoryQuery, OneOfThese):

@@ -17,9 +17,10 @@ from summit_api.query import identity
 from summit_api.query.pages import cursor, order, paging
 from summit_api.query.pages.order import Order
 from summit_api.query.pages.paging import Listing
-from summit_api.query.parameters import DEFAULT_LIMIT, MAX_LIMIT, MAX_VALUES, Past, checked
-from summit_api.query.past import vms_at
+from summit_api.query.parameters import DEFAULT_LIMIT, MAX_LIMIT, MAX_VALUES, checked
+from summit_api.query.past import check_known, vms_at
 from summit_api.query.selection.filters import VmFilters
+from summit_api.query.times import Past
 from summit_api.query.transaction.arguments import Arguments, Bind, where
 from summit_api.query.transaction.read_transaction import ReadTransaction
 from summit_api.shapes.inventory import VmItem
@@ -137,11 +138,16 @@ _ALL = _columns(tuple(VmItem.model_fields))
 
 
 async def page(transaction: ReadTransaction, query: VmPageQuery, scope: Scope) -> VmPage:
-    """One page of the living VMs, or of those that lived at `query.at`."""
+    """One page of the living VMs, or of those that lived at `query.at`.
+
+    Raises HistoryNotKeptError for a time at which nothing was known yet.
+    """
     belongs = ("vms", str(query.order), query.fingerprint(), query.at)
     rows, following = await paging.read(
         transaction, page_listing(query, scope), query.cursor, query.limit, belongs=belongs
     )
+    if query.at and not rows and query.cursor is None:
+        await check_known(transaction, query.at, scope, datacenter=query.datacenter, cluster=query.cluster)
     total = await _count(transaction, query, scope) if query.count else None
     return VmPage([VmRow(*row) for row in rows], following, total)
 
@@ -175,7 +181,8 @@ async def by_id(
 ) -> VmRow | DeletedVm | None:
     """The VM with this id, or when it was deleted. Index: the primary key.
 
-    Raises AmbiguousIdError when several clusters show the id and none of them is named.
+    Raises AmbiguousIdError when several clusters show the id and none of them is named, and HistoryNotKeptError for a
+    time at which nothing was known yet.
     """
     arguments = Arguments()
     then = vms_at(at, arguments.bind)
@@ -183,6 +190,8 @@ async def by_id(
     found = await transaction.fetch(f"{then} SELECT {_ALL} FROM vms {visible}", *arguments)  # noqa: S608
     rows = [VmRow(*row) for row in found]
     row = identity.only(vm_id, rows, lambda row: row.shown_by, named=bool(cluster))
+    if row is None and at:
+        await check_known(transaction, at, scope, cluster=list(filter(None, cluster)))
     return row if row or at else await _deleted(transaction, vm_id, scope, cluster)
 
 

@@ -56,7 +56,8 @@ async def _answer(
     reading: Reading, collection: Collection, key: str, parameters: HistoryQuery, missing: ProblemError
 ) -> Response:
     cluster = parameters.cluster if isinstance(parameters, ObjectHistoryQuery) else ()
-    page = await history.page(reading.transaction, collection, key, parameters, reading.scope, cluster=cluster)
+    now = reading.moment.now
+    page = await history.page(reading.transaction, collection, key, parameters, reading.scope, now=now, cluster=cluster)
     if page is None:
         raise missing
-    return reading.answer(inventory.history(page, reading.transaction), reading.tag())
+    return reading.answer(inventory.history(page, reading.transaction), reading.tag(ages=parameters.is_relative))

@@ -66,6 +66,10 @@ class HistoryItem(Contract):
         description="Cluster that showed it then; null for a cluster's own events", examples=["vulcan"]
     )
     changes: list[Change] = Field(description="Empty for the first event and for the last one")
+    state: dict[str, JsonValue] | None = Field(
+        description="The state that the history begins with, in the members of the events: in the first event that is "
+        "known, and in each that creates the object. Null in all others"
+    )
 
 
 class History(ListAnswer):
