@@ -14,6 +14,7 @@ from support.waiting import until
 
 from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.subject import HEALTH_BUCKET
+from summit_runtime.nats.clock import Clock
 from summit_runtime.nats.consumer import StreamMessage, consume
 from summit_simulator.cluster import SimulatedCluster
 from summit_watcher.main import watch
@@ -53,12 +54,12 @@ def configure(directory: Path, clusters: Mapping[str, Path], *, datacenter: str 
 
 @asynccontextmanager
 async def watching(
-    nats_url: str, config: Path, times: WatcherTimes = TIMES, **settings: object
+    nats_url: str, config: Path, times: WatcherTimes = TIMES, *, clock: Clock | None = None, **settings: object
 ) -> AsyncIterator[asyncio.Task[None]]:
     """Run a watcher for the length of the block, and stop it as SIGTERM would."""
     stop = asyncio.Event()
     chosen = WatcherSettings.model_validate({"NATS_URL": SecretStr(nats_url), "config": config, **settings})
-    task = asyncio.create_task(watch(chosen, stop, times))
+    task = asyncio.create_task(watch(chosen, stop, times, clock))
     try:
         yield task
     finally:

@@ -87,11 +87,14 @@ async def _keep_connected(settings: Settings, services: Services) -> None:
 
 
 async def _use_nats(settings: Settings, services: Services) -> None:
-    async with bus.connected(settings.nats_url, name=APPLICATION, times=services.times.nats) as client:
+    async with bus.connected(
+        settings.nats_url, name=APPLICATION, times=services.times.nats, clock=services.freshness.clock
+    ) as client:
         services.log.client = client
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(bus.watch_connection(client))
+                tasks.create_task(client.clock.follow(client, client.times.ping_seconds))
                 tasks.create_task(keep_repeating(client, services.read_models, services.times))
                 await freshness.follow(client, services.freshness)
         finally:

@@ -13,14 +13,16 @@ from summit_api.render.moment import Moment
 from summit_models.cluster import STALE_AFTER_SECONDS, ClusterHealth
 from summit_models.contract import ClusterName
 from summit_runtime.nats import heartbeats
+from summit_runtime.nats.clock import Clock
 
 STALE_AFTER = timedelta(seconds=STALE_AFTER_SECONDS)
 
 
 class Freshness:
-    """The newest known health of each cluster."""
+    """The newest known health of each cluster, and the clock that its times are of."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.clock = clock or Clock()
         self._healths: dict[ClusterName, ClusterHealth] = {}
 
     def note(self, health: ClusterHealth) -> None:
@@ -37,8 +39,9 @@ class Freshness:
         )
 
     def moment(self, now: datetime) -> Moment:
-        """The moment of an answer that is made now."""
-        return Moment(now, self.fresh_clusters(now))
+        """The moment of an answer that is made now, by the clock of this machine."""
+        shared = self.clock.shared(now)
+        return Moment(shared, self.fresh_clusters(shared))
 
 
 async def follow(client: Client, freshness: Freshness) -> None:

@@ -9,10 +9,8 @@ import contextlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import TypeVar
 
-from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from summit_models.cluster import Heartbeat
@@ -20,6 +18,7 @@ from summit_runtime.backoff import Backoff
 from summit_runtime.condition import Condition
 from summit_runtime.nats import heartbeats
 from summit_runtime.nats.append import NotStoredError
+from summit_runtime.nats.bus import EventClient
 from summit_runtime.nats.publisher import Publisher
 from summit_watcher import metrics
 from summit_watcher.activity import ActivityLog
@@ -51,14 +50,14 @@ class ClusterWatcher:
     """Watches one cluster while `run` runs."""
 
     cluster: ClusterConfig
-    client: Client
+    client: EventClient
     publisher: Publisher
     times: WatcherTimes
     page_slots: PageSlots
 
     def __post_init__(self) -> None:
         self._activity = ActivityLog(self.cluster)
-        self._log = ClusterLog(self.cluster)
+        self._log = ClusterLog(self.cluster, self.client.clock.now)
         self._events: ClusterEvents | None = None
         """Those of the newest epoch that began here."""
         self._session: Session | None = None
@@ -159,7 +158,7 @@ class ClusterWatcher:
     async def _starts(self, epoch: Epoch, published: Published, ended: HistoryEndedError | None) -> Mapping[str, Start]:
         """How to begin with each resource."""
         heartbeat = await last_heartbeat(self.client, epoch)
-        not_before = datetime.now(UTC) - self.times.resume_within
+        not_before = self.client.clock.now() - self.times.resume_within
         starts = {}
         for plural in (resource.plural for resource in WATCHED):
             how = start(plural, heartbeat, published.reached.get(plural, 0), not_before)

@@ -5,8 +5,9 @@ list-watch is at DEBUG: an outage would be six lines that name no effect.
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from summit_models.cluster import STALE_AFTER_SECONDS, ClusterHealth, ConnectionState
 from summit_runtime.condition import Condition
@@ -47,6 +48,7 @@ class ClusterLog:
     """Shown the health again and again, it logs what is new in it."""
 
     cluster: ClusterConfig
+    clock: Callable[[], datetime]
     last: ClusterHealth | None = None
     """The health that was shown last."""
     _vms: int = 0
@@ -67,11 +69,11 @@ class ClusterLog:
     def _is_recovering(self, health: ClusterHealth) -> bool:
         """Whether some list-watches work again after an outage, and the others have not tried yet."""
         is_partly_back = self._trouble.active and health.state is ConnectionState.DEGRADED
-        return is_partly_back and datetime.now(UTC) - health.since < RECOVERY
+        return is_partly_back and self.clock() - health.since < RECOVERY
 
     def failed(self, reason: str, retry_in: float) -> ClusterHealth:
         """Log an unforeseen failure, after which the cluster is watched from the beginning; the health then."""
-        name, datacenter, now = self.cluster.name, self.cluster.datacenter, datetime.now(UTC)
+        name, datacenter, now = self.cluster.name, self.cluster.datacenter, self.clock()
         last = self.last or ClusterHealth(name=name, datacenter=datacenter, state=ConnectionState.STARTING, since=now)
         since = last.since if last.reason == reason else now
         self.last = last.model_copy(update={"state": ConnectionState.BACKOFF, "reason": reason, "since": since})
@@ -96,7 +98,7 @@ class ClusterLog:
             self.cluster.name,
             _STATES.get(health.state, f"is {health.state}"),
             health.reason or "no reason is known",
-            _effect(health, self._vms),
+            _effect(health, self._vms, self.clock()),
             cause=health.state,
             level=_LEVELS.get(health.state, logging.WARNING),
             extra=self._extra(health.state, health.reason) | extra,
@@ -112,7 +114,7 @@ def _only_waits_for_files(health: ClusterHealth) -> bool:
     return bool(health.resources) and not unwell(health.resources)
 
 
-def _effect(health: ClusterHealth, vms: int) -> str:
+def _effect(health: ClusterHealth, vms: int, now: datetime) -> str:
     """What the state means for the VMs that people see."""
     wrong = [r.resource for r in unwell(health.resources)]
     if wrong and VIRTUAL_MACHINES.plural not in wrong:
@@ -120,11 +122,11 @@ def _effect(health: ClusterHealth, vms: int) -> str:
     if not vms:
         return "none of its VMs is known"
     shown = "its VM shows its last known state" if vms == 1 else f"its {vms} VMs show their last known state"
-    return f"{shown}, {_staleness(health.last_contact)}" if health.last_contact else shown
+    return f"{shown}, {_staleness(health.last_contact, now)}" if health.last_contact else shown
 
 
-def _staleness(last_contact: datetime) -> str:
-    now, stale_at = datetime.now(UTC), last_contact + timedelta(seconds=STALE_AFTER_SECONDS)
+def _staleness(last_contact: datetime, now: datetime) -> str:
+    stale_at = last_contact + timedelta(seconds=STALE_AFTER_SECONDS)
     moment = f"{stale_at:%H:%M}" if stale_at.date() == now.date() else f"{stale_at:%Y-%m-%d %H:%M}"
     return f"stale since {moment} UTC" if stale_at <= now else f"stale from {moment} UTC on"
 

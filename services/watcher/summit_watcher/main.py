@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from summit_models.contract import DatacenterId
 from summit_runtime.nats import bus
 from summit_runtime.nats.bus import EventClient
+from summit_runtime.nats.clock import Clock
 from summit_runtime.nats.publisher import Publisher, publishing
 from summit_runtime.nats.stream import ensure_stream, watch_stream
 from summit_runtime.probes import Check, serve_probes
@@ -27,14 +28,17 @@ from summit_watcher.supervisor import Supervisor, chosen, configurations
 logger = logging.getLogger("summit.watcher")
 
 
-async def watch(settings: WatcherSettings, stop: asyncio.Event, times: WatcherTimes = TIMES) -> None:
+async def watch(
+    settings: WatcherSettings, stop: asyncio.Event, times: WatcherTimes = TIMES, clock: Clock | None = None
+) -> None:
     """Watch the configured clusters until `stop`. Probes are answered from the beginning, also while NATS is away."""
     checks: dict[str, Check] = {"nats": lambda: "not connected"}
     async with (
         serve_probes(settings.probe_host, settings.probe_port, checks),
-        bus.connected(settings.nats_url, name="watcher", times=times.nats) as client,
+        bus.connected(settings.nats_url, name="watcher", times=times.nats, clock=clock) as client,
     ):
         await ensure_stream(client)
+        await client.clock.ask(client)  # before the first event has a time
         async with publishing(client) as publisher:
             await _Watcher(settings, times, client, publisher).run(checks, stop)
             with contextlib.suppress(TimeoutError):
@@ -64,6 +68,7 @@ class _Watcher:
             checks["clusters"] = supervisor.untried
             background = [
                 tasks.create_task(bus.watch_connection(self.client)),
+                tasks.create_task(self.client.clock.follow(self.client, self.times.nats.ping_seconds)),
                 tasks.create_task(watch_stream(self.client)),
                 tasks.create_task(self._follow_configuration(supervisor)),
             ]

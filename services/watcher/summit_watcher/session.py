@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from summit_models.cluster import ConnectionState
+from summit_runtime.nats.bus import EventClient
 from summit_runtime.nats.publisher import Publisher
 from summit_runtime.waiting import uncancelled, wait
 from summit_watcher.activity import ActivityLog
@@ -60,7 +60,7 @@ class Session:
 
     cluster: ClusterConfig
     connection: ClusterConnection
-    client: Client
+    client: EventClient
     publisher: Publisher
     activity: ActivityLog
     log: ClusterLog
@@ -72,9 +72,9 @@ class Session:
     """How the list-watch of each resource begins."""
 
     def __post_init__(self) -> None:
-        self.status = ClusterStatus(self.cluster.name, WATCHED)
+        self.status = ClusterStatus(self.cluster.name, WATCHED, self.client.clock.now)
         self._lost_addresses = LostAddresses(self.times.lost_address_seconds)
-        self._diff = Diff(self.published, self._lost_addresses)
+        self._diff = Diff(self.published, self._lost_addresses, self.client.clock.now)
         self._in_turn = asyncio.Lock()
         """Held while events are made from the diff and handed over, as their order counts."""
         self._queue = EventQueue(self.times.patience_seconds)
@@ -83,6 +83,7 @@ class Session:
         self._checkpoint = Checkpoint({plural: version for plural, version in seen.items() if version})
         self._identity = Identity(self.connection, self.events.epoch.identity, self.cluster.identity)
         self._health = HealthReporter(
+            clock=self.client.clock,
             events=self.events,
             status=self.status,
             cache=self._diff.cache,

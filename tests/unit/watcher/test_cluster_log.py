@@ -22,7 +22,7 @@ ROMULUS = ClusterConfig(ClusterName("romulus"), DatacenterId("dc-solna"), Path("
 @pytest.fixture
 def log(caplog: pytest.LogCaptureFixture) -> ClusterLog:
     caplog.set_level(logging.INFO, "summit.watcher")
-    return ClusterLog(ROMULUS)
+    return ClusterLog(ROMULUS, lambda: datetime.now(UTC))
 
 
 def health(

@@ -26,6 +26,7 @@ from summit_runtime import metrics
 from summit_runtime.backoff import Backoff
 from summit_runtime.condition import Condition
 from summit_runtime.nats.address import Address, parse
+from summit_runtime.nats.clock import Clock
 from summit_runtime.process import FatalError
 from summit_runtime.settings import public_address
 
@@ -60,9 +61,11 @@ TIMES = NatsTimes()
 class EventClient(Client):
     """A client that reports each event that the server did not permit: a plain publish has no other answer."""
 
-    def __init__(self, times: NatsTimes = TIMES) -> None:
+    def __init__(self, times: NatsTimes = TIMES, clock: Clock | None = None) -> None:
         super().__init__()
         self.times = times
+        self.clock = clock or Clock()
+        """The clock of its server."""
         self.on_denied: Callable[[str], object] = lambda _: None
         """Called with the subject, in lower case."""
         self.denial = Condition(logger)
@@ -121,16 +124,18 @@ class EventClient(Client):
 
 
 @asynccontextmanager
-async def connected(url: SecretStr, *, name: str, times: NatsTimes = TIMES) -> AsyncIterator[EventClient]:
-    """A connection for the length of the block."""
-    client = await connect(url, name=name, times=times)
+async def connected(
+    url: SecretStr, *, name: str, times: NatsTimes = TIMES, clock: Clock | None = None
+) -> AsyncIterator[EventClient]:
+    """A connection for the length of the block. `clock` is set by its server (see `Clock.follow`)."""
+    client = await connect(url, name=name, times=times, clock=clock)
     try:
         yield client
     finally:
         await close(client)
 
 
-async def connect(url: SecretStr, *, name: str, times: NatsTimes = TIMES) -> EventClient:
+async def connect(url: SecretStr, *, name: str, times: NatsTimes = TIMES, clock: Clock | None = None) -> EventClient:
     """Connect and stay connected for ever; wait until the server is there, and check that it is new enough.
 
     Raises FatalError when the server is older than 2.14.3, and ValueError for an address that cannot be used.
@@ -139,7 +144,7 @@ async def connect(url: SecretStr, *, name: str, times: NatsTimes = TIMES) -> Eve
     backoff = Backoff(initial_seconds=0.1, max_seconds=5.0)
     reports = _Reports(address)
     while reports.client is None:
-        client = EventClient(times)
+        client = EventClient(times, clock)
         try:
             await client.dial(
                 url.get_secret_value(),

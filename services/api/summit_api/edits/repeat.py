@@ -7,9 +7,6 @@ repetition is based on the revision of its row, so that it is stored once and ne
 import asyncio
 import contextlib
 import logging
-from datetime import UTC, datetime
-
-from nats.aio.client import Client
 
 from summit_api.edits import datacenter as datacenters
 from summit_api.edits import target
@@ -19,11 +16,12 @@ from summit_api.query.transaction.read_transaction import ReadModels
 from summit_api.settings import ApiTimes
 from summit_models.event import Event
 from summit_runtime.nats.append import Basis, ConflictError, NotStoredError, append
+from summit_runtime.nats.bus import EventClient
 
 logger = logging.getLogger("summit.api")
 
 
-async def keep_repeating(client: Client, read_models: ReadModels, times: ApiTimes) -> None:
+async def keep_repeating(client: EventClient, read_models: ReadModels, times: ApiTimes) -> None:
     """Repeat for ever; while Postgres or NATS is away it waits."""
     while True:
         with contextlib.suppress(QueryError, NotStoredError):  # both are logged where they occur
@@ -31,12 +29,12 @@ async def keep_repeating(client: Client, read_models: ReadModels, times: ApiTime
         await asyncio.sleep(times.repeat_check_seconds)
 
 
-async def repeat(client: Client, read_models: ReadModels, after_seconds: float) -> None:
+async def repeat(client: EventClient, read_models: ReadModels, after_seconds: float) -> None:
     """Repeat once. Raises QueryError without Postgres, NotStoredError without NATS."""
     async with read_models.transaction() as transaction:
         silent_vms = await target.silent_vms(transaction, after_seconds)
         silent_datacenters = await target.silent_datacenters(transaction, after_seconds)
-    now = datetime.now(UTC)
+    now = client.clock.now()
     repetitions: list[tuple[Event, Basis]] = [
         *((vms.observed(state, basis.revision, now), basis) for state, basis in silent_vms),
         *((datacenters.edited(state, basis.revision, now), basis) for state, basis in silent_datacenters),

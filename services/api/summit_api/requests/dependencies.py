@@ -13,6 +13,7 @@ from summit_api.limits.clients import client_of
 from summit_api.problems import Kind, ProblemError
 from summit_api.problems.validation import FieldError
 from summit_api.query.parameters import OnlyThese
+from summit_api.render.moment import Moment
 from summit_api.services import Services
 
 
@@ -26,6 +27,15 @@ async def now() -> datetime:
 
 ServicesDep = Annotated[Services, Depends(services)]
 Now = Annotated[datetime, Depends(now)]
+"""By the clock of this machine, as tokens are."""
+
+
+async def moment(services: ServicesDep, now: Now) -> Moment:
+    return services.freshness.moment(now)
+
+
+MomentDep = Annotated[Moment, Depends(moment)]
+"""By the clock that all processes share, as the times in events are."""
 
 
 async def principal(request: Request, services: ServicesDep, now: Now) -> AsyncIterator[Principal]:

@@ -19,7 +19,7 @@ from summit_api.query import past
 from summit_api.query.parameters import WantedRevision
 from summit_api.query.transaction.read_transaction import ReadTransaction
 from summit_api.render.moment import Moment
-from summit_api.requests.dependencies import Now, ServicesDep, ViewerDep
+from summit_api.requests.dependencies import MomentDep, ServicesDep, ViewerDep
 from summit_models.contract import Revision
 
 _API_VERSION = version("summit-connect")
@@ -92,7 +92,7 @@ class Reading:
 async def reading(
     request: Request,
     services: ServicesDep,
-    now: Now,
+    moment: MomentDep,
     principal: ViewerDep,
     *,
     if_none_match: IfNoneMatch = None,
@@ -100,7 +100,6 @@ async def reading(
 ) -> AsyncIterator[Reading]:
     if revision is not None:  # before a connection is taken: a request that waits must not keep others from reading
         await services.revisions.wait_for(revision, services.times.applied_seconds)
-    moment = services.freshness.moment(now)
     async with services.read_models.transaction() as transaction:
         if revision is not None and transaction.revision < revision:
             raise not_applied(revision, transaction.revision)

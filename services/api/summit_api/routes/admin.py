@@ -16,7 +16,7 @@ from summit_api.query import datacenters as fleets
 from summit_api.query.parameters import WhichCluster
 from summit_api.render import original
 from summit_api.requests import edit
-from summit_api.requests.dependencies import AdminDep, Now, ServicesDep
+from summit_api.requests.dependencies import AdminDep, MomentDep, ServicesDep
 from summit_api.requests.reading import ReadingDep
 from summit_api.routes.datacenters import list_datacenters
 from summit_api.shapes.original import Datacenters, OriginalDatacenter, OriginalVm, SentEvent
@@ -45,7 +45,7 @@ async def list_datacenters_to_edit(reading: ReadingDep, _: AdminDep) -> Response
     openapi_extra=edit.documented(DatacenterPatch),
 )
 async def edit_datacenter(
-    *, request: Request, services: ServicesDep, principal: AdminDep, now: Now, datacenter: DatacenterPath
+    *, request: Request, services: ServicesDep, principal: AdminDep, moment: MomentDep, datacenter: DatacenterPath
 ) -> Response:
     """Change name, location and coordinates of a datacenter.
 
@@ -55,12 +55,12 @@ async def edit_datacenter(
     known = await target.datacenter(services.read_models, principal.scope, datacenter)
     edited, stored = datacenters.patched(known.state, patch), None
     if edited != known.state:
-        event = datacenters.edited(edited, known.basis.revision, now)
+        event = datacenters.edited(edited, known.basis.revision, moment.now)
         stored = await services.log.append([event], known.basis)
         logger.info("%s edited datacenter %s", principal.name, datacenter)
     async with services.read_models.transaction() as transaction:
         fleet = await fleets.fleet(transaction, Scope(frozenset([datacenter]), principal.scope.namespaces))
-    return edit.answer(original.datacenter(edited, fleet, services.freshness.moment(now)), stored)
+    return edit.answer(original.datacenter(edited, fleet, moment), stored)
 
 
 @router.post(
@@ -70,7 +70,7 @@ async def edit_datacenter(
     openapi_extra=edit.documented(NewVm),
 )
 async def add_vm(
-    *, request: Request, services: ServicesDep, principal: AdminDep, now: Now, datacenter: DatacenterPath
+    *, request: Request, services: ServicesDep, principal: AdminDep, moment: MomentDep, datacenter: DatacenterPath
 ) -> Response:
     """Add a VM that is in no watched cluster. Lists, counts and feeds show it like all others."""
     payload = await edit.read(request, NewVm)
@@ -79,9 +79,9 @@ async def add_vm(
     if not principal.scope.allows(datacenter, vm.namespace):
         raise ProblemError(Kind.FORBIDDEN, f"{principal.name} may not add a VM to the namespace {vm.namespace!r}")
     basis = await target.unused_id(services.read_models, vm.id)
-    stored = await services.log.append(vms.added(vm, basis.revision, now), basis)
+    stored = await services.log.append(vms.added(vm, basis.revision, moment.now), basis)
     logger.info("%s added VM %s (%s) to %s", principal.name, vm.id, vm.name, datacenter)
-    return edit.answer(original.vm(vm, services.freshness.moment(now)), stored)
+    return edit.answer(original.vm(vm, moment), stored)
 
 
 @router.patch(
@@ -97,7 +97,7 @@ async def edit_vm(
     request: Request,
     services: ServicesDep,
     principal: AdminDep,
-    now: Now,
+    moment: MomentDep,
     datacenter: DatacenterPath,
     vm_id: VmPath,
     cluster: ClusterDep = None,
@@ -109,10 +109,10 @@ async def edit_vm(
     if differing := vms.differing(known.state, edited):
         if known.state.managed:
             raise _its_clusters(known.state, differing)
-        events = vms.changed(known.state, edited, known.basis.revision, now)
+        events = vms.changed(known.state, edited, known.basis.revision, moment.now)
         stored = await services.log.append(events, known.basis)
         logger.info("%s changed %s of VM %s", principal.name, ", ".join(differing), vm_id)
-    return edit.answer(original.vm(edited, services.freshness.moment(now)), stored)
+    return edit.answer(original.vm(edited, moment), stored)
 
 
 @router.delete(
@@ -125,7 +125,7 @@ async def remove_vm(
     *,
     services: ServicesDep,
     principal: AdminDep,
-    now: Now,
+    moment: MomentDep,
     datacenter: DatacenterPath,
     vm_id: VmPath,
     cluster: ClusterDep = None,
@@ -135,7 +135,7 @@ async def remove_vm(
     if known.state.managed:
         detail = f"VM {vm_id} is watched in cluster {known.state.cluster}: delete it there"
         raise ProblemError(Kind.MANAGED_VM, detail)
-    stored = await services.log.append(vms.removed(known.state, known.basis.revision, now), known.basis)
+    stored = await services.log.append(vms.removed(known.state, known.basis.revision, moment.now), known.basis)
     logger.info("%s removed VM %s (%s) from %s", principal.name, vm_id, known.state.name, datacenter)
     return edit.answer(None, stored)
 

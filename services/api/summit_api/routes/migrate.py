@@ -27,7 +27,7 @@ from summit_api.query import datacenters as fleets
 from summit_api.query.parameters import OnlyThese, WhichCluster
 from summit_api.render import original
 from summit_api.requests import edit
-from summit_api.requests.dependencies import Now, OperatorDep, ServicesDep
+from summit_api.requests.dependencies import MomentDep, OperatorDep, ServicesDep
 from summit_api.services import Services
 from summit_api.shapes.original import AutomaticMigration, MigrateAnswer
 from summit_models.contract import ClusterName, DatacenterId
@@ -65,13 +65,18 @@ _NO = frozenset({"0", "false", "no", "off"})
     openapi_extra=edit.documented(Migrate),
 )
 async def migrate_vm(
-    *, request: Request, services: ServicesDep, principal: OperatorDep, now: Now, which: Annotated[WhichOnly, Query()]
+    *,
+    request: Request,
+    services: ServicesDep,
+    principal: OperatorDep,
+    moment: MomentDep,
+    which: Annotated[WhichOnly, Query()],
 ) -> Response:
     """Move a VM that was added by hand to another datacenter. For other VMs the answer is 501, and nothing changes."""
     try:
         asked = await _asked(request)
         known = await _source(services, principal.scope, asked, which.cluster)
-        moved, stored = await _move(services, principal, known, asked.to_datacenter, now)
+        moved, stored = await _move(services, principal, known, asked.to_datacenter, moment.now)
     except EXPECTED as error:
         problem = problem_of(error)
         problem.members = {"success": False, "message": problem.detail, **problem.members}
@@ -79,7 +84,7 @@ async def migrate_vm(
     message = (
         f"Successfully migrated VM {moved.id} ({moved.name}) from {asked.from_datacenter} to {asked.to_datacenter}"
     )
-    vm = original.vm(moved, services.freshness.moment(now))
+    vm = original.vm(moved, moment)
     return edit.answer({"success": True, "message": message, "vm": vm}, stored)
 
 
@@ -88,7 +93,7 @@ async def migrate_first_vm(
     request: Request,
     services: ServicesDep,
     principal: OperatorDep,
-    now: Now,
+    moment: MomentDep,
     parameters: Annotated[AutomaticQuery, Query()],
 ) -> AutomaticMigration:
     """Move the first running VM of the first datacenter that has one to the first other datacenter, as the original.
@@ -110,7 +115,7 @@ async def migrate_first_vm(
         _refuse_managed(vm)
         if request.scope.get(HEAD_ONLY) or parameters.dry_run.lower() not in _NO:
             return AutomaticMigration(ok=True, migrated=True, **chosen, reason="Dry run - migration simulated")
-        await _move(services, principal, known, to.id, now)
+        await _move(services, principal, known, to.id, moment.now)
     except ProblemError as problem:
         return AutomaticMigration(ok=False, migrated=False, **chosen, reason=problem.detail)
     names = {row.id: row.name for row in declared}

@@ -7,11 +7,11 @@ whether another watcher declares it.
 
 import asyncio
 
-from nats.aio.client import Client
 from pydantic import SecretStr
 
 from summit_models.contract import ClusterName, DatacenterId
 from summit_runtime.nats import bus
+from summit_runtime.nats.bus import EventClient
 from summit_runtime.nats.publisher import publishing
 from summit_standalone.commands.subscribe import connect
 from summit_standalone.errors import StandaloneError
@@ -28,6 +28,7 @@ async def retire(server: str, datacenter: str, cluster: str | None, times: Watch
     """
     await (await connect(server, asyncio.Event())).close()  # fails at once without a server
     async with bus.connected(SecretStr(server), name="retire") as client:
+        await client.clock.ask(client)
         id_ = DatacenterId(datacenter)
         names = await _chosen(client, id_, cluster, times)
         async with publishing(client) as publisher:
@@ -41,7 +42,7 @@ async def retire(server: str, datacenter: str, cluster: str | None, times: Watch
 
 
 async def _chosen(
-    client: Client, datacenter: DatacenterId, cluster: str | None, times: WatcherTimes
+    client: EventClient, datacenter: DatacenterId, cluster: str | None, times: WatcherTimes
 ) -> list[ClusterName]:
     if not is_identifier(datacenter):  # `*` would be all
         raise StandaloneError(f"{datacenter!r} is not the id of a datacenter: {IDENTIFIER_RULE}")

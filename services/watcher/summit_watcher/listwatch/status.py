@@ -6,8 +6,8 @@ for people (`cluster_log`).
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -27,8 +27,9 @@ _TRYING = frozenset({ConnectionState.STARTING, ConnectionState.LISTING})
 class ClusterStatus:
     """The statuses of all list-watches of one cluster."""
 
-    def __init__(self, cluster: ClusterName, resources: Iterable[Resource[Any]]) -> None:
+    def __init__(self, cluster: ClusterName, resources: Iterable[Resource[Any]], clock: Callable[[], datetime]) -> None:
         self.name = cluster
+        self.now = clock
         self.changed = asyncio.Event()
         """Set at the next change. Take it, then read, then wait for it: so no change is missed."""
         self._statuses = {resource.plural: ListWatchStatus(self, resource) for resource in resources}
@@ -58,7 +59,7 @@ class ListWatchStatus:
         self.metrics = StreamMetrics(cluster.name, resource.plural)
         self.state = ConnectionState.STARTING
         self.reason: str | None = None
-        self.since = datetime.now(UTC)
+        self.since = cluster.now()
         self.tried = False
         """The cluster has answered once, or has failed to."""
         self.last_contact: datetime | None = None
@@ -75,18 +76,18 @@ class ListWatchStatus:
     @property
     def silent_seconds(self) -> float:
         """For how long no byte has come."""
-        return (datetime.now(UTC) - self.last_contact).total_seconds() if self.last_contact else float("inf")
+        return (self._cluster.now() - self.last_contact).total_seconds() if self.last_contact else float("inf")
 
     def contact(self) -> None:
         """Note that a byte has come."""
-        self.last_contact = datetime.now(UTC)
+        self.last_contact = self._cluster.now()
 
     def listing(self) -> None:
         self._set(ConnectionState.LISTING, None)
 
     def listed(self) -> None:
         """Note that a list was complete and is used. After a failure the list-watch works when its watch does."""
-        self.last_sync = datetime.now(UTC)
+        self.last_sync = self._cluster.now()
         self.metrics.lists.inc()
         if not self._failed:
             self.synced()
@@ -135,7 +136,7 @@ class ListWatchStatus:
         if (state, reason) == (self.state, self.reason):
             return
         if state is not self.state:
-            self.since = datetime.now(UTC)
+            self.since = self._cluster.now()
             self.metrics.set_state(state)
         self.state, self.reason = state, reason
         self.tried = self.tried or state not in _TRYING

@@ -5,10 +5,8 @@ edited carries what was declared before (`Datacenter.declared`).
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import NamedTuple
 
-from nats.aio.client import Client
 from pydantic import ValidationError
 
 from summit_models.contract import ClusterName, DatacenterId, Revision
@@ -16,6 +14,7 @@ from summit_models.datacenter import Datacenter, DatacenterValues
 from summit_models.event import DatacenterEvent, datacenter_event
 from summit_models.subject import datacenter_subject
 from summit_runtime.nats.append import Basis, append, append_until_stored
+from summit_runtime.nats.bus import EventClient
 from summit_runtime.nats.consumer import last_per_subject
 from summit_watcher.config.datacenters import DatacenterConfig
 
@@ -27,18 +26,18 @@ class _Newest(NamedTuple):
     revision: Revision = Revision(0)
 
 
-async def declare(datacenters: Sequence[DatacenterConfig], client: Client) -> None:
+async def declare(datacenters: Sequence[DatacenterConfig], client: EventClient) -> None:
     """Bring the log up to the configuration. Waits for NATS, and returns when all is stored."""
     await append_until_stored(lambda: _declare(datacenters, client), what="the configuration of the datacenters")
 
 
-async def withdraw(datacenter: DatacenterId, cluster: ClusterName, client: Client) -> None:
+async def withdraw(datacenter: DatacenterId, cluster: ClusterName, client: EventClient) -> None:
     """Remove a cluster from its datacenter in the log. Waits for NATS, and returns when that is stored."""
     what = f"datacenter {datacenter} without cluster {cluster}"
     await append_until_stored(lambda: _withdraw(datacenter, cluster, client), what=what)
 
 
-async def retire_datacenter(datacenter: DatacenterId, client: Client) -> bool:
+async def retire_datacenter(datacenter: DatacenterId, client: EventClient) -> bool:
     """Retire a datacenter in the log; False when it is unknown or retired already. Raises what `append` raises."""
     last, revision = (await _newest(client, datacenter_subject(datacenter))).get(datacenter, _Newest())
     if last is None or last.retired:
@@ -48,14 +47,14 @@ async def retire_datacenter(datacenter: DatacenterId, client: Client) -> bool:
     return True
 
 
-async def _withdraw(datacenter: DatacenterId, cluster: ClusterName, client: Client) -> None:
+async def _withdraw(datacenter: DatacenterId, cluster: ClusterName, client: EventClient) -> None:
     last, revision = (await _newest(client, datacenter_subject(datacenter))).get(datacenter, _Newest())
     if last and cluster in last.clusters:
         others = [name for name in last.clusters if name != cluster]
         await _append(client, last.model_copy(update={"clusters": others}), revision)
 
 
-async def _declare(datacenters: Sequence[DatacenterConfig], client: Client) -> None:
+async def _declare(datacenters: Sequence[DatacenterConfig], client: EventClient) -> None:
     newest = await _newest(client, "summit.datacenters.*")
     for config in datacenters:
         last, revision = newest.get(config.id, _Newest())
@@ -80,7 +79,7 @@ def declared(config: DatacenterConfig, last: Datacenter | None) -> Datacenter:
     return here.with_values(values.model_copy(update=edited), declared=values)
 
 
-async def _newest(client: Client, subjects: str) -> dict[DatacenterId, _Newest]:
+async def _newest(client: EventClient, subjects: str) -> dict[DatacenterId, _Newest]:
     found: dict[DatacenterId, _Newest] = {}
     async for message in last_per_subject(client, subjects):
         try:
@@ -91,7 +90,7 @@ async def _newest(client: Client, subjects: str) -> dict[DatacenterId, _Newest]:
     return found
 
 
-async def _append(client: Client, datacenter: Datacenter, revision: Revision) -> None:
-    now = datetime.now(UTC)
+async def _append(client: EventClient, datacenter: Datacenter, revision: Revision) -> None:
+    now = client.clock.now()
     event = datacenter_event(datacenter, version=now.isoformat(), time=now)
     await append(client, [event], Basis(datacenter_subject(datacenter.id), revision))

@@ -11,10 +11,9 @@ place, or when the cluster is retired: `history` is the epoch in which the prese
 import logging
 import os
 import socket
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
-from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
 from summit_models.cluster import ClusterHealth, ConnectionState
@@ -23,6 +22,7 @@ from summit_models.contract import ClusterName, DatacenterId, Revision
 from summit_models.event import ClusterEvent, EpochStart, cluster_event_type, source_of
 from summit_models.subject import STREAM, cluster_subject
 from summit_runtime.nats.append import Basis, ConflictError, append, append_until_stored
+from summit_runtime.nats.bus import EventClient
 from summit_runtime.nats.consumer import last_per_subject, replay
 from summit_watcher.kube.errors import HistoryEndedError, ReplacedError, WatcherError
 
@@ -64,9 +64,8 @@ class Epoch(NamedTuple):
         return *self.earlier, EpochStart(epoch=self.number, revision=self.began)
 
 
-def cluster_event(health: ClusterHealth, epoch: Epoch) -> ClusterEvent:
+def cluster_event(health: ClusterHealth, epoch: Epoch, now: datetime) -> ClusterEvent:
     """The event that carries the present health of a cluster."""
-    now = datetime.now(UTC)
     return ClusterEvent(
         id=f"{health.name}/{epoch.number}/{health.state}/{now.isoformat()}",
         source=source_of(health.datacenter, health.name),
@@ -82,7 +81,7 @@ def cluster_event(health: ClusterHealth, epoch: Epoch) -> ClusterEvent:
 
 
 async def claim(
-    client: Client,
+    client: EventClient,
     datacenter: DatacenterId,
     cluster: ClusterName,
     *,
@@ -101,7 +100,7 @@ async def claim(
 
 
 async def _claim(
-    client: Client, datacenter: DatacenterId, cluster: ClusterName, above: int, ended: HistoryEndedError | None
+    client: EventClient, datacenter: DatacenterId, cluster: ClusterName, above: int, ended: HistoryEndedError | None
 ) -> Epoch:
     subject = cluster_subject(datacenter, cluster)
     last, revision = await newest_event(client, subject)
@@ -111,11 +110,11 @@ async def _claim(
     history = number if begins else last.history
     identity = ended.identity if isinstance(ended, ReplacedError) else last.data.identity
     epoch = Epoch(datacenter, cluster, number, history, identity, earlier=_starts_before(last, revision))
-    now, state = datetime.now(UTC), ConnectionState.STARTING
+    now, state = client.clock.now(), ConnectionState.STARTING
     health = ClusterHealth(
         name=cluster, datacenter=datacenter, state=state, since=now, identity=identity, watcher=WATCHER
     )
-    return epoch._replace(began=await append(client, [cluster_event(health, epoch)], Basis(subject, revision)))
+    return epoch._replace(began=await append(client, [cluster_event(health, epoch, now)], Basis(subject, revision)))
 
 
 def _starts_before(last: ClusterEvent, revision: Revision) -> tuple[EpochStart, ...]:
@@ -141,7 +140,7 @@ class ClusterEvents:
     Otherwise two watchers would go on side by side, and readers would ignore one of them.
     """
 
-    def __init__(self, client: Client, epoch: Epoch) -> None:
+    def __init__(self, client: EventClient, epoch: Epoch) -> None:
         self._client = client
         self.epoch = epoch
         self._subject = cluster_subject(epoch.datacenter, epoch.cluster)
@@ -156,7 +155,7 @@ class ClusterEvents:
         """
         while True:
             try:
-                event = cluster_event(health, self.epoch)
+                event = cluster_event(health, self.epoch, self._client.clock.now())
                 self._last = await append(self._client, [event], Basis(self._subject, self._last))
                 break
             except ConflictError:
@@ -186,7 +185,7 @@ class ClusterEvents:
             self._is_due = True
 
 
-async def read_epoch_starts(client: Client, datacenter: DatacenterId, cluster: ClusterName) -> list[EpochStart]:
+async def read_epoch_starts(client: EventClient, datacenter: DatacenterId, cluster: ClusterName) -> list[EpochStart]:
     """Read the start of each epoch that the log has, oldest first."""
     starts: list[EpochStart] = []
     async for message in replay(client, cluster_subject(datacenter, cluster)):
@@ -197,7 +196,7 @@ async def read_epoch_starts(client: Client, datacenter: DatacenterId, cluster: C
 
 
 async def newest_events(
-    client: Client, *, datacenter: str = "*", cluster: str = "*"
+    client: EventClient, *, datacenter: str = "*", cluster: str = "*"
 ) -> dict[tuple[DatacenterId, ClusterName], ClusterEvent]:
     """The newest event of each cluster. Epochs rise across datacenters, since a cluster moves with its VMs."""
     found: dict[tuple[DatacenterId, ClusterName], ClusterEvent] = {}
@@ -207,7 +206,7 @@ async def newest_events(
     return found
 
 
-async def newest_event(client: Client, subject: str) -> tuple[ClusterEvent, Revision]:
+async def newest_event(client: EventClient, subject: str) -> tuple[ClusterEvent, Revision]:
     """The newest event of the subject, and its revision: 0 where there is none."""
     try:
         message = await client.jetstream().get_last_msg(STREAM, subject, direct=True)

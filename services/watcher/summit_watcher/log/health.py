@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from operator import attrgetter
 
 from nats.aio.client import Client
@@ -18,6 +18,7 @@ from summit_models.cluster import ClusterHealth, ConnectionState, Heartbeat, Res
 from summit_runtime.backoff import Backoff
 from summit_runtime.nats import heartbeats
 from summit_runtime.nats.append import NotStoredError
+from summit_runtime.nats.clock import Clock
 from summit_runtime.waiting import wait
 from summit_watcher import metrics
 from summit_watcher.inventory.cluster_cache import ClusterCache
@@ -59,6 +60,7 @@ def unwell(resources: Iterable[ResourceHealth]) -> list[ResourceHealth]:
 class HealthReporter:
     """Publishes the health of one cluster while `run` runs, read from whatever knows a part of it."""
 
+    clock: Clock
     events: ClusterEvents
     status: ClusterStatus
     cache: ClusterCache
@@ -69,7 +71,7 @@ class HealthReporter:
     times: WatcherTimes
 
     def __post_init__(self) -> None:
-        self._state, self._since = ConnectionState.STARTING, datetime.now(UTC)
+        self._state, self._since = ConnectionState.STARTING, self.clock.now()
         self._server_version: str | None = None
         self._kubevirt_version: str | None = None
 
@@ -78,7 +80,7 @@ class HealthReporter:
         resources = [self._resource(status) for status in self.status]
         state, reason = overall(resources, self.connection.trouble)
         if state is not self._state:
-            self._state, self._since = state, datetime.now(UTC)
+            self._state, self._since = state, self.clock.now()
         health = ClusterHealth(
             name=self.events.epoch.cluster,
             datacenter=self.events.epoch.datacenter,
@@ -88,6 +90,7 @@ class HealthReporter:
             server_version=self._server_version,
             identity=self.identity.known,
             watcher=WATCHER,
+            clock_offset_seconds=self.clock.offset_seconds,
             kubevirt_version=self._kubevirt_version,
             credentials_expire_at=self.connection.credentials_expire_at,
             waiting_events=self.queue.waiting + self.checkpoint.waiting,
@@ -117,10 +120,10 @@ class HealthReporter:
 
         Raises SupersededError when another watcher has the cluster: readers ignore what this one publishes then.
         """
-        published, published_at = _comparable(self.read()), datetime.now(UTC)
+        published, published_at = _comparable(self.read()), self.clock.now()
         while True:
             changed = self.status.changed
-            health, now = self.read(), datetime.now(UTC)
+            health, now = self.read(), self.clock.now()
             pause_seconds = self.times.heartbeat_seconds
             try:
                 is_newest = await self.events.confirm()

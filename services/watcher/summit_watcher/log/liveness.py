@@ -3,29 +3,31 @@
 import asyncio
 import contextlib
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
-from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.subject import STREAM, cluster_subject
 from summit_runtime.nats import heartbeats
+from summit_runtime.nats.bus import EventClient
 from summit_watcher.settings import WatcherTimes
 
 
-async def is_silent(client: Client, datacenter: DatacenterId, cluster: ClusterName, times: WatcherTimes) -> bool:
+async def is_silent(client: EventClient, datacenter: DatacenterId, cluster: ClusterName, times: WatcherTimes) -> bool:
     """Whether no watcher has published anything of the cluster for a while. False if NATS does not answer."""
     try:
         signs = await _newest_signs(client, datacenter, cluster)
     except (NatsError, TimeoutError):
         return False
-    since = datetime.now(UTC) - timedelta(seconds=times.silent_seconds)
+    since = client.clock.now() - timedelta(seconds=times.silent_seconds)
     return all(stored_at is not None and stored_at < since for _, stored_at in signs)
 
 
-async def until_silent(client: Client, datacenter: DatacenterId, cluster: ClusterName, times: WatcherTimes) -> None:
+async def until_silent(
+    client: EventClient, datacenter: DatacenterId, cluster: ClusterName, times: WatcherTimes
+) -> None:
     """Wait until no watcher has published anything of the cluster for a while.
 
     Our own clock measures the time, as the server's may differ. The wait begins again when NATS does not answer.
@@ -43,7 +45,7 @@ async def until_silent(client: Client, datacenter: DatacenterId, cluster: Cluste
 
 
 async def _newest_signs(
-    client: Client, datacenter: DatacenterId, cluster: ClusterName
+    client: EventClient, datacenter: DatacenterId, cluster: ClusterName
 ) -> list[tuple[int, datetime | None]]:
     """Sequence and time of the cluster's newest event and of its newest heartbeat, as far as there are any."""
     signs: list[tuple[int, datetime | None]] = []

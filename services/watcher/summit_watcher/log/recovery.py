@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-from nats.aio.client import Client
-
 from summit_models.codec import Decoded
 from summit_models.contract import ClusterName, DatacenterId, Uid
 from summit_models.event import is_stale_epoch
+from summit_runtime.nats.bus import EventClient
 from summit_runtime.nats.consumer import StreamMessage, last_per_subject, replay
 from summit_runtime.nats.publisher import Publisher
 from summit_watcher.inventory.kinds import KINDS, Kind
@@ -19,7 +18,7 @@ _KIND_OF = {kind.collection: kind for kind in KINDS}
 
 
 async def begin(
-    client: Client,
+    client: EventClient,
     publisher: Publisher,
     datacenter: DatacenterId,
     cluster: ClusterName,
@@ -39,7 +38,7 @@ async def begin(
         above = published.newest_epoch  # the log has lost the cluster's own events, or somebody else has written some
 
 
-async def read_back(published: Published, client: Client) -> None:
+async def read_back(published: Published, client: EventClient) -> None:
     """Read what readers know of the cluster: the last event of each subject.
 
     Where such a last event is of a stale epoch, the valid one stands somewhere before it. Then the whole log is read,
@@ -55,7 +54,7 @@ async def read_back(published: Published, client: Client) -> None:
         await _read_in_order(published, client, stale)
 
 
-async def _read_in_order(published: Published, client: Client, stale_last_events: set[int]) -> None:
+async def _read_in_order(published: Published, client: EventClient, stale_last_events: set[int]) -> None:
     published.clear()
     for subjects in _subjects(published):
         async for message in replay(client, subjects):

@@ -9,15 +9,14 @@ the retirement.
 import asyncio
 import logging
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
-
-from nats.aio.client import Client
 
 from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.contract import ClusterName, DatacenterId
 from summit_runtime.nats import heartbeats
 from summit_runtime.nats.append import append_until_stored
+from summit_runtime.nats.bus import EventClient
 from summit_runtime.nats.publisher import Publisher
 from summit_watcher.config.datacenters import DatacenterConfig
 from summit_watcher.inventory.diff import Outgoing, deleted
@@ -45,7 +44,7 @@ class _Place(NamedTuple):
 
 
 async def retire_undeclared(
-    client: Client, publisher: Publisher, datacenters: Sequence[DatacenterConfig], times: WatcherTimes
+    client: EventClient, publisher: Publisher, datacenters: Sequence[DatacenterConfig], times: WatcherTimes
 ) -> None:
     """Retire each cluster that the log has in these datacenters and they do not declare, once no watcher has it."""
     logged: set[_Place] = set()
@@ -65,7 +64,7 @@ async def retire_undeclared(
         await asyncio.sleep(times.heartbeat_seconds)
 
 
-async def _undeclared(client: Client, datacenters: Sequence[DatacenterConfig]) -> list[_Place]:
+async def _undeclared(client: EventClient, datacenters: Sequence[DatacenterConfig]) -> list[_Place]:
     everywhere = {cluster.name for datacenter in datacenters for cluster in datacenter.clusters}
     return [
         _Place(datacenter.id, name, name in everywhere)
@@ -75,22 +74,22 @@ async def _undeclared(client: Client, datacenters: Sequence[DatacenterConfig]) -
     ]
 
 
-async def unretired(client: Client, datacenter: DatacenterId) -> list[ClusterName]:
+async def unretired(client: EventClient, datacenter: DatacenterId) -> list[ClusterName]:
     """The names of the clusters that the log has in a datacenter and that are not retired, in order."""
     newest = await newest_events(client, datacenter=datacenter)
     return sorted(name for (_, name), event in newest.items() if event.type != RETIRED)
 
 
-async def retire(client: Client, publisher: Publisher, datacenter: DatacenterId, cluster: ClusterName) -> int:
+async def retire(client: EventClient, publisher: Publisher, datacenter: DatacenterId, cluster: ClusterName) -> int:
     """Retire a cluster, and return how many VMs it had. All is stored when this returns.
 
     A cluster that is watched in another datacenter by now keeps its epoch, since its VMs there have a later one.
     """
     epoch, published = await _under_epoch(client, publisher, datacenter, cluster)
     vms = len(published.of("vms"))
-    for event in _deletes(published):
+    for event in _deletes(published, client.clock.now()):
         await publisher.publish(event.subject, event.body, event.id)
-    now, state = datetime.now(UTC), ConnectionState.RETIRED
+    now, state = client.clock.now(), ConnectionState.RETIRED
     # It has no identity, since another cluster may have the name next.
     health = ClusterHealth(name=cluster, datacenter=datacenter, state=state, since=now, reason=REASON)
     await publisher.cluster_queue(datacenter, cluster).flush()
@@ -111,7 +110,7 @@ async def retire(client: Client, publisher: Publisher, datacenter: DatacenterId,
     return vms
 
 
-async def retire_empty(client: Client, datacenter: DatacenterId) -> bool:
+async def retire_empty(client: EventClient, datacenter: DatacenterId) -> bool:
     """Retire a datacenter that is not declared any more, unless it still has clusters; return whether it was retired.
 
     VMs that were added to it by hand stay, and the datacenter is shown as long as there are any.
@@ -123,12 +122,12 @@ async def retire_empty(client: Client, datacenter: DatacenterId) -> bool:
     return retired
 
 
-async def _retire_empty(client: Client, datacenter: DatacenterId) -> bool:
+async def _retire_empty(client: EventClient, datacenter: DatacenterId) -> bool:
     return not await unretired(client, datacenter) and await retire_datacenter(datacenter, client)
 
 
 async def _under_epoch(
-    client: Client, publisher: Publisher, datacenter: DatacenterId, cluster: ClusterName
+    client: EventClient, publisher: Publisher, datacenter: DatacenterId, cluster: ClusterName
 ) -> tuple[Epoch, Published]:
     """The epoch to retire the cluster under, and what was published of it."""
     newest = await newest_events(client, cluster=cluster)
@@ -141,9 +140,8 @@ async def _under_epoch(
     return await begin(client, publisher, datacenter, cluster)
 
 
-def _deletes(published: Published) -> Iterator[Outgoing]:
+def _deletes(published: Published, now: datetime) -> Iterator[Outgoing]:
     """A delete of each object that was published."""
-    now = datetime.now(UTC)
     for kind in KINDS:
         for uid in list(published.of(kind.collection)):
             if event := deleted(published, kind, uid, 0, now, by_comparison=True):

@@ -1,0 +1,59 @@
+"""The clock of the NATS server: what its answers say, and what the clock of this machine does to it."""
+
+from datetime import UTC, datetime, timedelta
+
+from summit_runtime.nats.clock import Clock
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+
+class Machine:
+    """A machine whose clock somebody sets."""
+
+    def __init__(self) -> None:
+        self.time = NOON
+        self.uptime = 1000.0
+        self.clock = Clock(lambda: self.time, lambda: self.uptime)
+
+    def passes(self, seconds: float) -> None:
+        self.time += seconds * SECOND
+        self.uptime += seconds
+
+
+def test_the_time_is_that_of_this_machine_until_the_server_has_answered() -> None:
+    """A process without NATS has no better one."""
+    machine = Machine()
+    assert machine.clock.now() == machine.clock.shared(machine.time) == NOON
+    assert machine.clock.offset_seconds is None
+
+
+def test_a_machine_that_is_a_day_ahead_has_the_time_of_the_server() -> None:
+    """Moments that its own clock has given are converted."""
+    machine = Machine()
+    machine.clock.note(NOON - timedelta(days=1), 1000.0, 1000.0)
+    machine.passes(5)
+    assert machine.clock.now() == NOON - timedelta(days=1) + 5 * SECOND
+    assert machine.clock.shared(NOON) == NOON - timedelta(days=1)
+    assert machine.clock.offset_seconds == 86400
+
+
+def test_a_clock_that_is_set_back_changes_no_time() -> None:
+    """Somebody sets it, or NTP does after a restart: events stay in order."""
+    machine = Machine()
+    machine.clock.note(NOON, 1000.0, 1000.0)
+    machine.time -= timedelta(minutes=10)
+    machine.passes(1)
+    assert machine.clock.now() == NOON + SECOND
+    assert machine.clock.offset_seconds == -600
+
+
+def test_the_time_does_not_tremble_with_the_network() -> None:
+    """An answer that took a second changes nothing if what is known is possible by it."""
+    machine = Machine()
+    machine.clock.note(NOON, 1000.0, 1000.0)
+    machine.passes(10)
+    machine.clock.note(NOON + 9.5 * SECOND, 1009.0, 1010.0)
+    assert machine.clock.now() == NOON + 10 * SECOND
+    machine.clock.note(NOON + 20 * SECOND, 1010.0, 1010.0)
+    assert machine.clock.now() == NOON + 20 * SECOND
