@@ -11,7 +11,7 @@ from summit_models.contract import Revision
 def frame(revision: int | None, size: int = 10) -> Frame:
     """A frame of this revision; None for one without an entry in the journal."""
     number = None if revision is None else Revision(revision)
-    parts = {"head": b"", "present": b"x" * size, "changes": b"", "gone": b"", "tail": b""}
+    parts = {"head": b"", "present": b"x" * size, "limited": b"", "changes": b"", "gone": b"", "tail": b""}
     return Frame(topic=Topic.VM, revision=number, before=None, after=None, **parts)
 
 

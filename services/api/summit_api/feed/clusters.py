@@ -11,7 +11,7 @@ from summit_api.feed.frame import Frame, Topic, frame
 from summit_api.freshness import Freshness
 from summit_api.query.journal import Entry
 from summit_api.query.transaction.position import Position
-from summit_api.render.inventory import cluster_items
+from summit_api.render.inventory import cluster_items, limited_to_namespaces
 from summit_api.shapes.inventory import ClusterItem
 from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.contract import ClusterName
@@ -62,5 +62,10 @@ class Clusters:
 
 def _frame(item: ClusterItem, now: datetime, position: Position | None = None) -> Frame:
     place = {"datacenter": item.datacenter, "cluster": item.name}
-    payload = {"datacenter": item.datacenter, "cluster": item.model_dump(mode="json")}
-    return frame(Topic.CLUSTER, "cluster", payload, time=now, position=position, before=place, after=place)
+    payload, limited = (
+        {"datacenter": item.datacenter, "cluster": shown.model_dump(mode="json")}
+        for shown in (item, limited_to_namespaces(item))
+    )
+    return frame(
+        Topic.CLUSTER, "cluster", payload, time=now, position=position, before=place, after=place, limited=limited
+    )

@@ -49,14 +49,16 @@ class Frame:
     head: bytes
     present: bytes
     """The payload with the state, without its closing brace."""
+    limited: bytes
+    """The same for clients that are limited to namespaces."""
     changes: bytes
     """One more member, with old values; not for clients that did not see them."""
     gone: bytes
     """The payload about the end, without its closing brace."""
     tail: bytes
 
-    def message(self, verb: Verb) -> bytes:
-        body = self.gone if verb is Verb.REMOVED else self.present
+    def message(self, verb: Verb, *, limited: bool = False) -> bytes:
+        body = self.gone if verb is Verb.REMOVED else self.limited if limited else self.present
         changes = self.changes if verb is Verb.UPDATED else b""
         return b"".join((self.head, body, changes, self.tail, _ENDS[verb]))
 
@@ -76,8 +78,12 @@ def frame(
     after: Json | None,
     changes: Json | None = None,
     gone: Json | None = None,
+    limited: Json | None = None,
 ) -> Frame:
-    """A frame whose messages are of the types `kind:added` and so on. `gone` is `present` unless it is given."""
+    """A frame whose messages are of the types `kind:added` and so on.
+
+    `gone` and `limited` are `present` unless they are given.
+    """
     encoded = _encode(present)[:-1]
     return Frame(
         topic=topic,
@@ -88,6 +94,7 @@ def frame(
         present=encoded,
         changes=b"" if changes is None else b',"changes":' + _encode(changes),
         gone=encoded if gone is None else _encode(gone)[:-1],
+        limited=encoded if limited is None else _encode(limited)[:-1],
         tail=_tail(time, f"{kind}:"),
     )
 

@@ -51,11 +51,20 @@ class Collection:
     """Members to compare with the state before, where events carry no `changes`."""
     members: Mapping[str, Any]
     """The members of its state that the first event shows, with their defaults."""
+    of_all_namespaces: frozenset[str] = frozenset()
+    """Members that a principal with a limit to namespaces may not see."""
 
     def visible_events(self, scope: Scope, bind: Bind) -> list[str]:
         """An object that was moved is visible for as long as it was in the scope."""
         namespace = self.namespace and f"data ->> '{self.namespace}'"
         return scope.conditions(bind, datacenter=f"data ->> '{to_camel(self.datacenter)}'", namespace=namespace)
+
+    def shows(self, state: Mapping[str, Any], scope: Scope) -> bool:
+        """Whether a principal may see an object of this state."""
+        datacenter = state[to_camel(self.datacenter)]
+        if self.namespace is None:
+            return scope.allows_datacenter(datacenter)
+        return scope.allows(datacenter, state.get(self.namespace))
 
 
 def _members(model: type[Contract]) -> Mapping[str, Any]:
@@ -71,6 +80,7 @@ CLUSTERS = Collection(
     namespace=None,
     compared=_COMPARED,
     members=dict.fromkeys(("name", "datacenter", "since", *_COMPARED)),
+    of_all_namespaces=frozenset(["reason", "identity"]),
 )
 
 
@@ -115,7 +125,7 @@ async def page(
     if not (rows or has_earlier or query.cursor) and not await _is_known(transaction, collection, key, scope, shown_by):
         return None
     oldest = len(rows) - 1 if not has_earlier else None
-    events = [_event(collection, row, is_first=number == oldest) for number, row in enumerate(rows)]
+    events = [_event(collection, row, scope, is_first=number == oldest) for number, row in enumerate(rows)]
     return HistoryPage(events, following)
 
 
@@ -139,7 +149,7 @@ async def _has_events(transaction: ReadTransaction, found: Listing) -> bool:
     return bool(await transaction.fetch(statement.sql, *statement.arguments))
 
 
-def _event(collection: Collection, row: Sequence[Any], *, is_first: bool) -> HistoryEvent:
+def _event(collection: Collection, row: Sequence[Any], scope: Scope, *, is_first: bool) -> HistoryEvent:
     """`is_first` when no earlier event is known. A VM that is created again has another first one."""
     revision, time, type_, data, before = row
     state = msgspec.json.decode(data)
@@ -147,10 +157,13 @@ def _event(collection: Collection, row: Sequence[Any], *, is_first: bool) -> His
     if before is not None:
         known = msgspec.json.decode(before)
         old = {name: known.get(name) for name in collection.compared if known.get(name) != state.get(name)}
-    changes = [{"field": name, "from": value, "to": state.get(name)} for name, value in sorted(old.items())]
+    if not collection.shows({**state, **old}, scope):  # it came from where the principal sees nothing
+        old = {}
+    hidden = frozenset[str]() if scope.namespaces is None else collection.of_all_namespaces
+    changes = [{"field": n, "from": value, "to": state.get(n)} for n, value in sorted(old.items()) if n not in hidden]
     begins = is_first or type_.endswith(".created")
-    shown = {name: state.get(name, default) for name, default in collection.members.items()} if begins else None
-    return HistoryEvent(revision, time, type_, state.get("cluster"), changes, shown)
+    members = {name: state.get(name, default) for name, default in collection.members.items() if name not in hidden}
+    return HistoryEvent(revision, time, type_, state.get("cluster"), changes, members if begins else None)
 
 
 async def _shown_by(

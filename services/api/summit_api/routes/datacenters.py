@@ -42,10 +42,14 @@ async def get_status(reading: ReadingDep, parameters: Annotated[MomentQuery, Que
 
 @router.get("/clusters", tags=["clusters"], response_model=ClusterList)
 async def list_clusters(reading: ReadingDep, _: Annotated[Parameters, Query()]) -> Response:
-    """Connection health and freshness of all clusters, by name."""
+    """Connection health and freshness of all clusters, by name.
+
+    Who is limited to namespaces sees how the connection of each cluster is, but no number of objects and no reason.
+    """
     tag = reading.tag(staleness=True, contacts=True)
     if unchanged := reading.unchanged(tag):
         return unchanged
     listed = await query.clusters(reading.transaction, reading.scope)
     heartbeats = (h for h in reading.freshness.healths() if reading.scope.allows_datacenter(h.datacenter))
-    return reading.answer(inventory.clusters(listed, heartbeats, reading.transaction, reading.moment), tag)
+    answer = inventory.clusters(listed, heartbeats, reading.transaction, reading.moment, reading.scope)
+    return reading.answer(answer, tag)

@@ -78,8 +78,14 @@ class History(ListAnswer):
 
 
 class ClusterItem(ClusterHealth):
-    """A cluster's connection, and whether the state of its VMs is stale."""
+    """A cluster's connection, and whether the state of its VMs is stale.
 
+    With a limit to namespaces, members that count or name what is in all of them are null.
+    """
+
+    waiting_events: int | None = Field(  # type: ignore[assignment]  # a watcher always knows it
+        default=0, description="Number of changes that were read and that NATS has not confirmed yet"
+    )
     stale: bool = Field(description="Its last report is older than 90 s")
     lag_seconds: int | None = Field(description="Seconds since the last contact; null before the first")
 
