@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from summit_models.cluster import ConnectionState
+from summit_runtime.nats.clock import Clock
 from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.resources import VIRTUAL_MACHINES, Resource
 from summit_watcher.listwatch.events import Apply, Delete, Init, InitApply, InitDone
@@ -35,7 +36,7 @@ class Mirror(ClusterStatus):
     """
 
     def __init__(self, connection: ClusterConnection, resource: Resource[Any]) -> None:
-        super().__init__(connection.name, [resource])
+        super().__init__(connection.name, [resource], Clock().now)
         self.objects: dict[str, str] = {}
         self.received: list[Any] = []
         self.deletes: list[str] = []
