@@ -8,6 +8,8 @@ from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware import Middleware
 
 from summit_api.access.pages import ANY
+from summit_api.http.answer import Json
+from summit_api.http.compression import Compressed
 from summit_api.http.cross_origin import CrossOrigin
 from summit_api.http.leniency import Leniency
 from summit_api.limits.requests import Limited, RequestLimits
@@ -20,6 +22,7 @@ from summit_api.routes import (
     datacenters,
     docs,
     events,
+    front,
     history,
     migrate,
     migrations,
@@ -64,6 +67,8 @@ def create_app(services: Services, *, origins: Sequence[str] = (ANY,), limits: R
         description=_DESCRIPTION,
         docs_url=None,  # both pages load their scripts from a CDN
         redoc_url=None,
+        openapi_url=None,  # routes.docs answers it
+        default_response_class=Json,
         openapi_tags=[{"name": name, "description": description} for name, description in _TAGS],
         generate_unique_id_function=lambda route: route.name,
         middleware=[
@@ -77,6 +82,7 @@ def create_app(services: Services, *, origins: Sequence[str] = (ANY,), limits: R
             Middleware(Leniency),
             Middleware(Timing),
             Middleware(Limited, limits=limits or RequestLimits()),
+            Middleware(Compressed),
         ],
     )
     app.state.services = services
@@ -86,5 +92,6 @@ def create_app(services: Services, *, origins: Sequence[str] = (ANY,), limits: R
     app.include_router(api)
     app.include_router(probes.router)
     app.include_router(docs.router)
+    app.include_router(front.router)
     install(app)
     return app

@@ -205,7 +205,7 @@ async def test_without_nats_edits_are_refused_and_reads_go_on(api: Editing) -> N
         await api.ask("POST", "/migrate", {"vmId": "vm-001", "fromDC": SOLNA, "toDC": UPPSALA}),
     ]
     assert {(answer.status_code, answer.json()["title"]) for answer in refused} == {(503, "Log unavailable")}
-    assert all("nothing was done" in answer.json()["error"] for answer in refused)
+    assert all("nothing was done" in answer.json()["detail"] for answer in refused)
     assert await api.newest() == before
     assert await names(api) == {SOLNA: ["erp", "old-web"], UPPSALA: []}
 

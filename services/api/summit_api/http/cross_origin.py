@@ -2,6 +2,7 @@
 
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
 from summit_api.problems import Kind, ProblemError, problem
@@ -11,9 +12,11 @@ class CrossOrigin(CORSMiddleware):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if _is_preflight(scope["method"], headers := Headers(scope=scope)):
             answer = self.preflight_response(headers)
+            kept = {name: value for name, value in answer.headers.items() if not name.startswith("content-")}
             if answer.status_code >= 400:
-                refused = [member for member in answer.headers.items() if not member[0].startswith("content-")]
-                answer = problem.response(scope["path"], self._refusal(headers), dict(refused))
+                answer = problem.response(scope["path"], self._refusal(headers), kept)
+            else:
+                answer = PlainTextResponse("OK\n", headers=kept)
             await answer(scope, receive, send)
             return
         await super().__call__(scope, receive, send)

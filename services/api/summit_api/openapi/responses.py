@@ -84,7 +84,6 @@ def _problem(kinds: list[Kind]) -> dict[str, Any]:
         "status": first.status,
         "detail": first.meaning,
         "instance": "/api/v1/vms",
-        "error": first.meaning,
     }
     return {
         "description": "\n".join(f"- {kind.title}: {kind.meaning}" for kind in kinds),

@@ -13,8 +13,8 @@ from starlette.types import ExceptionHandler
 
 from summit_api.edits import event_log, target
 from summit_api.problems.kinds import Kind
-from summit_api.problems.problem import ProblemError, invalid_value, response
-from summit_api.problems.validation import field_errors, sentence
+from summit_api.problems.problem import ProblemError, invalid_value, response, wrong_fields
+from summit_api.problems.validation import field_errors
 from summit_api.query.transaction import errors as query
 
 _KINDS: Mapping[type[Exception], Kind] = {
@@ -66,7 +66,7 @@ async def _on_expected(request: Request, error: Exception) -> Response:
 
 async def _on_invalid_request(request: Request, error: RequestValidationError) -> Response:
     fields = field_errors(error.errors(), below=1)  # `query`, `path` or `header`
-    return _answer(request, ProblemError(Kind.INVALID_PARAMETER, sentence(fields), fields=fields))
+    return _answer(request, wrong_fields(Kind.INVALID_PARAMETER, fields))
 
 
 async def _on_http_error(request: Request, error: HTTPException) -> Response:

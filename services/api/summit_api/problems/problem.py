@@ -1,20 +1,29 @@
 """A problem: RFC 9457 `application/problem+json`, which every error is answered with.
 
-Each has the member `error` too, the same sentence as `detail`: clients of the original API read it there.
+The sentence that explains it is there once: in `detail`, or in `errors` if it is about a field. Answers of the original
+API's endpoints have it once more, where clients of the original look for it.
 """
 
+import re
 from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import msgspec
 from fastapi import Response
 from pydantic import BaseModel, Field
 
 from summit_api.problems.kinds import Kind
-from summit_api.problems.validation import FieldError
+from summit_api.problems.validation import FieldError, sentence
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 2
 """A 503 here ends when Postgres is back or the projector has migrated: seconds, not minutes."""
+
+_MIGRATE = "/api/v1/migrate"
+_ORIGINALS = re.compile(
+    r"/api/v1/(datacenters|status|events|admin/.+|migrations(/[^/]+|/(datacenter|vm|direction)/[^/]+)?)"
+)
+"""The original's other endpoints, whose errors are in `error`."""
 
 
 class Problem(BaseModel):
@@ -25,8 +34,10 @@ class Problem(BaseModel):
     status: int = Field(description="HTTP status code", examples=[404])
     detail: str = Field(description="What happened this time", examples=["there is no VM with the id '6a1f…'"])
     instance: str = Field(description="Path of the request", examples=["/api/v1/vms/6a1f…"])
-    error: str = Field(description="The same as `detail`, where clients of the original API look for it")
     errors: list[FieldError] | None = Field(default=None, description="Each wrong field of the request")
+    error: str | None = Field(default=None, description="The original API's words, in answers of its endpoints")
+    success: Literal[False] | None = Field(default=None, description="Only in answers of /api/v1/migrate, as `message`")
+    message: str | None = Field(default=None, description="The original API's words, in answers of /api/v1/migrate")
 
 
 class ProblemError(Exception):
@@ -47,7 +58,7 @@ class ProblemError(Exception):
         self.detail = detail
         self.fields = fields
         self.members = members or {}
-        """The original's members, where its answer had more than `error` or a sentence that clients may compare."""
+        """Members beside those of every problem; or the original's words, where clients may compare them."""
         if retry_after is None and kind.status == 503:
             retry_after = RETRY_AFTER_SECONDS
         self.headers = dict(headers or {}) | ({} if retry_after is None else {"Retry-After": str(retry_after)})
@@ -57,8 +68,12 @@ class ProblemError(Exception):
         return self.kind.status
 
 
-def invalid_value(field: str, detail: str) -> ProblemError:
-    return ProblemError(Kind.INVALID_VALUE, detail, fields=[FieldError(field=field, detail=detail)])
+def wrong_fields(kind: Kind, fields: Sequence[FieldError], **members: object) -> ProblemError:
+    return ProblemError(kind, sentence(fields), fields=fields, members=members)
+
+
+def invalid_value(field: str, detail: str, **members: object) -> ProblemError:
+    return wrong_fields(Kind.INVALID_VALUE, [FieldError(field=field, detail=detail)], **members)
 
 
 def response(path: str, error: ProblemError, headers: Mapping[str, str] | None = None) -> Response:
@@ -75,7 +90,13 @@ def body(path: str, error: ProblemError) -> bytes:
         status=error.status,
         detail=error.detail,
         instance=path,
-        error=error.detail,
         errors=list(error.fields) or None,
+        **_original_members(path, error.detail),
     )
-    return msgspec.json.encode({**problem.model_dump(exclude_none=True), **error.members})
+    return msgspec.json.encode({**problem.model_dump(exclude_none=True), **error.members}) + b"\n"
+
+
+def _original_members(path: str, detail: str) -> dict[str, Any]:
+    if path == _MIGRATE:
+        return {"success": False, "message": detail}
+    return {"error": detail} if _ORIGINALS.fullmatch(path) else {}

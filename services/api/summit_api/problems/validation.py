@@ -68,7 +68,10 @@ def place(location: Sequence[int | str]) -> str:
 
 
 def sentence(fields: Iterable[FieldError]) -> str:
-    return "; ".join(f"{wrong.field}: {wrong.detail}" for wrong in fields)
+    """Names the wrong fields. What is wrong with each is in `errors`, and nowhere else."""
+    names = list(dict.fromkeys(wrong.field for wrong in fields))
+    listed = ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else names[0]
+    return f"{listed} {'are' if len(names) > 1 else 'is'} not valid: `errors` says why"
 
 
 def _sentences(errors: Iterable[Mapping[str, Any]], below: int) -> Iterator[tuple[str, str]]:

@@ -11,6 +11,7 @@ from summit_api.access.principal import Principal, Role
 from summit_api.access.tickets import MAX_LENGTH
 from summit_api.limits.clients import client_of
 from summit_api.problems import Kind, ProblemError
+from summit_api.problems.problem import wrong_fields
 from summit_api.problems.validation import FieldError
 from summit_api.query.parameters import OnlyThese
 from summit_api.render.moment import Moment
@@ -40,6 +41,16 @@ MomentDep = Annotated[Moment, Depends(moment)]
 
 async def principal(request: Request, services: ServicesDep, now: Now) -> AsyncIterator[Principal]:
     """The sender, by the Authorization header. The request counts for its client while it is under way."""
+    asking = await _identified(request, services, now)
+    with services.clients.request(client_of(asking, _host(request))):
+        yield asking
+
+
+async def visitor(request: Request, services: ServicesDep, now: Now) -> AsyncIterator[Principal | None]:
+    """As `principal`; None for a request without a token where everybody needs one."""
+    if services.access.anonymous is None and "authorization" not in request.headers:
+        yield None
+        return
     asking = await _identified(request, services, now)
     with services.clients.request(client_of(asking, _host(request))):
         yield asking
@@ -99,6 +110,8 @@ ViewerDep = Annotated[Principal, Depends(AtLeast(Role.VIEWER))]
 OperatorDep = Annotated[Principal, Depends(AtLeast(Role.OPERATOR))]
 AdminDep = Annotated[Principal, Depends(AtLeast(Role.ADMIN))]
 FeedViewerDep = Annotated[Principal, Depends(FeedAtLeast(Role.VIEWER))]
+VisitorDep = Annotated[Principal | None, Depends(visitor, scope="function")]
+"""Of a route that everybody may use: it shows the fleet only to principals, who all are viewers at least."""
 
 
 async def refuse_repeated(request: Request) -> None:
@@ -108,7 +121,7 @@ async def refuse_repeated(request: Request) -> None:
         if len(values := given.getlist(name)) > 1:
             detail = f"can have one value, but {len(values)} were given"
             fields = [FieldError(field=name, detail=detail)]
-            raise ProblemError(Kind.INVALID_PARAMETER, f"{name}: {detail}", fields=fields)
+            raise wrong_fields(Kind.INVALID_PARAMETER, fields)
 
 
 @cache

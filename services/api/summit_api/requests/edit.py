@@ -8,8 +8,10 @@ from fastapi import Request, Response
 from pydantic import BaseModel, ValidationError
 
 from summit_api.edits.event_log import Stored
-from summit_api.problems import Kind, ProblemError
-from summit_api.problems.validation import FieldError, field_errors, sentence
+from summit_api.http.answer import Json
+from summit_api.problems import Kind
+from summit_api.problems.problem import wrong_fields
+from summit_api.problems.validation import FieldError, field_errors
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
@@ -32,7 +34,7 @@ async def read(request: Request, model: type[PayloadT], kind: Kind = Kind.INVALI
         if error.errors()[0]["type"] == "json_invalid" and (other := _no_json(body, media_type)):
             fields = [FieldError(field="body", detail=other)]
         members = original or {"error": "invalid payload"}
-        raise ProblemError(kind, sentence(fields), fields=fields, members=members) from error
+        raise wrong_fields(kind, fields, **members) from error
 
 
 def _no_json(body: bytes, media_type: str) -> str | None:
@@ -49,13 +51,12 @@ def answer(state: Any, stored: Stored | None) -> Response:
 
     `stored` is None where the edit changed nothing.
     """
-    status = 200 if state is not None else 204
-    return Response(
-        None if state is None else msgspec.json.encode(state),
-        status_code=202 if stored and not stored.applied else status,
-        media_type=None if state is None else JSON,
-        headers={"Summit-Revision": str(stored.revision)} if stored else {},
-    )
+    status = 204 if state is None else 200
+    status = 202 if stored and not stored.applied else status
+    headers = {"Summit-Revision": str(stored.revision)} if stored else {}
+    if state is None:
+        return Response(status_code=status, headers=headers)
+    return Json(msgspec.json.encode(state), status_code=status, headers=headers)
 
 
 def documented(model: type[BaseModel]) -> dict[str, Any]:

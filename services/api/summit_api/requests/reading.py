@@ -14,6 +14,7 @@ from fastapi import Depends, Header, Query, Request, Response
 
 from summit_api.access.principal import Principal, Scope
 from summit_api.freshness import Freshness
+from summit_api.http.answer import Json
 from summit_api.problems import Kind, ProblemError
 from summit_api.query import past
 from summit_api.query.parameters import WantedRevision
@@ -80,7 +81,7 @@ class Reading:
 
     def answer(self, body: bytes, tag: str) -> Response:
         """The answer; 304 if the client has it."""
-        return self.unchanged(tag) or Response(body, media_type="application/json", headers=self._headers(tag))
+        return self.unchanged(tag) or Json(body, headers=self._headers(tag))
 
     def _headers(self, tag: str) -> dict[str, str]:
         """`no-cache`: keep it, but ask each time. Headers have the position, too, for answers that are bare arrays."""

@@ -1,38 +1,35 @@
-"""GET /docs: the OpenAPI document as a plain page that needs no other server."""
+"""GET /openapi.json, and GET /docs: the same document as a plain page that needs no other server."""
 
 import re
 from html import escape
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse
 
+from summit_api.http.answer import Json, Page
 from summit_api.problems import Kind
 
 router = APIRouter(include_in_schema=False)
 
-_STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
-    "code{background:#8882;padding:0 .3em;border-radius:3px}td{padding:.1em 1em .1em 0;vertical-align:top}"
-    ":root{color-scheme:light dark}"
-)
 _CODE = re.compile("`([^`]+)`")
 
 
-@router.get("/docs", response_class=HTMLResponse)
-async def docs(request: Request) -> HTMLResponse:
+@router.get("/openapi.json")
+async def openapi(request: Request) -> Json:
+    return Json(request.app.openapi())
+
+
+@router.get("/docs")
+async def docs(request: Request) -> Page:
     document = request.app.openapi()
     operations = "".join(
         _operation(path, method, operation)
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
     )
-    title = escape(document["info"]["title"])
-    return HTMLResponse(
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><style>{_STYLE}</style>"
-        f"<h1>{title}</h1><p>{escape(document['info']['description'])}"
-        f"<p>Complete: <a href=/openapi.json>/openapi.json</a>{operations}<h2>Problems</h2>{_problems()}"
-    )
+    info = document["info"]
+    complete = "<p>Complete: <a href=/openapi.json>/openapi.json</a>"
+    return Page(info["title"], f"<p>{escape(info['description'])}{complete}{operations}<h2>Problems</h2>{_problems()}")
 
 
 def _problems() -> str:

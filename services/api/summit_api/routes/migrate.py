@@ -21,7 +21,6 @@ from summit_api.edits.target import Editable
 from summit_api.http.leniency import HEAD_ONLY
 from summit_api.openapi.responses import ANY, TABLES, edits, problems
 from summit_api.problems import Kind, ProblemError
-from summit_api.problems.answers import EXPECTED, problem_of
 from summit_api.problems.validation import FieldError
 from summit_api.query import datacenters as fleets
 from summit_api.query.parameters import OnlyThese, WhichCluster
@@ -73,14 +72,9 @@ async def migrate_vm(
     which: Annotated[WhichOnly, Query()],
 ) -> Response:
     """Move a VM that was added by hand to another datacenter. For other VMs the answer is 501, and nothing changes."""
-    try:
-        asked = await _asked(request)
-        known = await _source(services, principal.scope, asked, which.cluster)
-        moved, stored = await _move(services, principal, known, asked.to_datacenter, moment.now)
-    except EXPECTED as error:
-        problem = problem_of(error)
-        problem.members = {"success": False, "message": problem.detail, **problem.members}
-        raise problem from error.__cause__
+    asked = await _asked(request)
+    known = await _source(services, principal.scope, asked, which.cluster)
+    moved, stored = await _move(services, principal, known, asked.to_datacenter, moment.now)
     message = (
         f"Successfully migrated VM {moved.id} ({moved.name}) from {asked.from_datacenter} to {asked.to_datacenter}"
     )

@@ -86,8 +86,10 @@ async def _list(reading: Reading, filters: MigrationFilters) -> Response:
 
 
 def _check(direction: str, wrong: str) -> None:
+    """Raises ProblemError 400 with the original's sentence."""
     if direction not in [*MigrationDirection]:
-        raise invalid_value("direction", f"{wrong} - must be 'incoming', 'outgoing', or 'unknown'")
+        sentence = f"{wrong} - must be 'incoming', 'outgoing', or 'unknown'"
+        raise invalid_value("direction", sentence, error=sentence)
 
 
 def _next_page(target: str, cursor: str) -> str:

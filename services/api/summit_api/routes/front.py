@@ -1,0 +1,62 @@
+"""GET /: where to go from here, for people; a page for browsers, and text for a terminal."""
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
+
+from summit_api.access.principal import Principal
+from summit_api.http.answer import Page
+from summit_api.http.negotiation import weights
+from summit_api.query import datacenters as query
+from summit_api.query.transaction.errors import QueryError
+from summit_api.render import original
+from summit_api.render.moment import Moment
+from summit_api.requests.dependencies import MomentDep, ServicesDep, VisitorDep
+from summit_api.services import Services
+
+router = APIRouter(include_in_schema=False)
+
+_PLACES: Mapping[str, str] = {
+    "/docs": "the API, for people",
+    "/api/v1/vms": "the virtual machines",
+    "/api/v1/clusters": "the connection to each cluster",
+}
+_HEADERS = {"Vary": "Accept, Authorization", "Cache-Control": "no-cache"}
+
+
+@router.get("/")
+async def show_front(request: Request, services: ServicesDep, moment: MomentDep, asking: VisitorDep) -> Response:
+    """The counts are those of /api/v1/status, for those who may see them."""
+    fleet = await _fleet(services, asking, moment)
+    if weights(request.headers.get("accept", "")).get("text/html"):
+        return Page("summit-connect", f"<p>{escape(fleet)}{_links()}", _HEADERS)
+    places = "".join(f"{path:<18}{what}\n" for path, what in _PLACES.items())
+    return PlainTextResponse(f"summit-connect: {fleet}\n\n{places}", headers=_HEADERS)
+
+
+async def _fleet(services: Services, asking: Principal | None, moment: Moment) -> str:
+    if asking is None:
+        return "a token is needed to see the virtual machines"
+    try:
+        async with services.read_models.transaction() as transaction:
+            declared = [row.id for row in await query.declared(transaction, asking.scope)]
+            counts = await query.counts(transaction, asking.scope)
+            status = original.status(declared, counts, transaction, moment)
+    except QueryError as error:
+        return f"the virtual machines cannot be counted now: {error}"
+    return _counted(msgspec.json.decode(status))
+
+
+def _counted(status: Mapping[str, Any]) -> str:
+    by_status = [f"{number} {name}" for name, number in status["byStatus"].items() if number]
+    shown = f" ({', '.join(by_status)})" if by_status else ""
+    stale = f"; stale, because their cluster is silent: {status['stale']}" if status["stale"] else ""
+    return f"virtual machines: {status['total_vms']}{shown}; datacenters: {status['datacenters']}{stale}"
+
+
+def _links() -> str:
+    return "".join(f"<p><a href={path}>{path}</a>: {escape(what)}" for path, what in _PLACES.items())
