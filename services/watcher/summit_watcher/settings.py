@@ -87,8 +87,6 @@ class WatcherTimes:
 
     page_size: int = 500
     """Objects in a page of a list: a size, as it decides how long a page takes."""
-    list_objects: int = 200_000
-    """Objects in a list; a longer one is refused and deletes nothing. KubeVirt is tested with 10 000 VMs a cluster."""
     page_idle_seconds: float = 60.0
     page_total_seconds: float = 300.0
     """A page is 4 MB, but one unpaged list may be 90 MB over a slow link."""

@@ -147,23 +147,20 @@ async def test_a_slow_resource_does_not_hold_the_others(
         await until(lambda: slow.count(InitDone))
 
 
-@pytest.mark.parametrize("tokens", [repeat("again"), map(str, count())], ids=["the same token", "ever new tokens"])
 async def test_a_list_without_an_end_is_an_error_and_deletes_nothing(
-    cluster: SimulatedCluster, connection: ClusterConnection, tokens: Iterator[str]
+    cluster: SimulatedCluster, connection: ClusterConnection
 ) -> None:
-    """277 000 made-up VMs were read from one."""
+    """277 000 made-up VMs were read from one. The next attempt is minutes later, since it would be as long."""
     cluster.faults.watch_list = False
-    async with mirrored(connection, replace(QUICK, list_objects=100)) as mirror:
+    async with mirrored(connection, QUICK) as mirror:
         await synced(mirror, cluster)
-        cluster.faults.continue_tokens = tokens
+        cluster.faults.continue_tokens = repeat("again")
         cluster.forget_history()
         cluster.create_vm("new")
         cluster.forget_history()
         cluster.faults.close_streams(abort=True)
         await until(lambda: mirror.state is State.BACKOFF and "the list of virtualmachines" in (mirror.reason or ""))
         assert len(mirror.objects) == 8
-        await cluster.faults.clear()
-        await synced(mirror, cluster)
     assert mirror.deletes == []
 
 

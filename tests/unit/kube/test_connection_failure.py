@@ -1,6 +1,7 @@
 """Each failure leads to a state, and to a pause before the next attempt."""
 
 import asyncio
+import json
 
 import pytest
 
@@ -19,7 +20,7 @@ from summit_watcher.kube.errors import (
     UnreachableError,
     WatcherError,
 )
-from summit_watcher.kube.failure import classify, http_error
+from summit_watcher.kube.failure import classify, http_error, status_error
 from summit_watcher.settings import TIMES
 
 FAILURES = [
@@ -63,22 +64,51 @@ def test_a_server_that_fails_at_once_is_asked_ten_times_in_half_a_minute_at_most
 def test_the_longest_retry_after_counts() -> None:
     """The header and the Status may both ask for time."""
     body = b'{"kind":"Status","code":429,"reason":"TooManyRequests","details":{"retryAfterSeconds":7}}'
-    assert classify(http_error(429, "Too Many", {"Retry-After": "3"}, body)).retry_after_seconds == 7
-    assert classify(http_error(429, "Too Many", {"Retry-After": "9"}, body)).retry_after_seconds == 9
-    assert (
-        classify(http_error(503, "Busy", {"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}, b"")).retry_after_seconds
-        == 0
+    assert classify(http_error(429, {"Retry-After": "3"}, body)).retry_after_seconds == 7
+    assert classify(http_error(429, {"Retry-After": "9"}, body)).retry_after_seconds == 9
+    assert classify(http_error(503, {"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}, b"")).retry_after_seconds == 0
+
+
+def test_the_servers_own_sentence_is_kept_on_one_line() -> None:
+    """It names the user, the verb and the resource. A newline would forge a line of the log."""
+    body = b'{"kind":"Status","reason":"Forbidden","message":"User \\"a\\" cannot list\\nvirtualmachines"}'
+    assert classify(http_error(403, {}, body)).reason == (
+        'the API server answered 403 Forbidden: User "a" cannot list virtualmachines'
     )
 
 
-def test_the_servers_own_sentence_is_kept() -> None:
-    """It names the user, the verb and the resource. The text of a proxy is shown in part."""
-    assert classify(http_error(502, "Bad Gateway", {}, b"<h1>upstream is away</h1>\n")).reason == (
-        "the API server answered 502 Bad Gateway: <h1>upstream is away</h1>"
+def test_a_failed_answer_that_is_no_status_shows_its_code_and_content_type_only() -> None:
+    """An internal host that the address leads to says what readers of the state must not know."""
+    body = b'{"message":"password=hunter2","code":500,"reason":"hunter2"}'
+    headers = {"Content-Type": "application/json"}
+    assert classify(http_error(502, headers, body)).reason == (
+        "the API server answered 502 Bad Gateway: a body of application/json, which is not a Kubernetes Status"
     )
+
+
+def test_a_redirect_is_a_reason_that_names_the_remedy() -> None:
+    """It is not followed, whatever it names."""
+    reason = classify(http_error(302, {"Location": "http://127.0.0.1/", "Content-Type": "text/html"}, b"")).reason
+    assert reason.startswith("the API server answered 302 Found: a redirect, which is not followed")
+    assert "127.0.0.1" not in reason
+
+
+@pytest.mark.parametrize("seconds", [1_000_000_000, 1e308, -5])
+def test_a_pause_that_a_server_asks_for_has_a_bound(seconds: float) -> None:
+    """A cluster that asks for 30 years would never be asked again, by an answer or by an ERROR event."""
+    body = json.dumps({"kind": "Status", "code": 429, "details": {"retryAfterSeconds": seconds}}).encode()
+    for error in (status_error(body), http_error(429, {}, body), http_error(429, {"Retry-After": "9" * 5000}, b"")):
+        assert 0 <= (error.retry_after_seconds or 0) <= 3600
+
+
+def test_a_status_message_of_two_megabytes_does_not_blind_the_state() -> None:
+    """The state of a cluster is an event, which has a largest size."""
+    body = json.dumps({"kind": "Status", "reason": "R" * 2**20, "message": "m" * 2**21}).encode()
+    for error in (status_error(body), http_error(500, {"Content-Type": "x" * 9000}, body)):
+        assert len(classify(error).reason) < 1200
 
 
 def test_a_resource_that_is_not_served_is_reported_as_missing_kubevirt() -> None:
     """`404 page not found` helps no one at 3 a.m."""
-    reason = classify(http_error(404, "Not Found", {}, b"404 page not found\n")).reason
+    reason = classify(http_error(404, {}, b"404 page not found\n")).reason
     assert "KubeVirt or CDI is not installed" in reason

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from summit_watcher.kube.bounds import LINE_BYTES
 from summit_watcher.kube.errors import ErrorEvent, UndecodableLine
 from summit_watcher.kube.resources import VIRTUAL_MACHINES
-from summit_watcher.listwatch.watch import BATCH_EVENTS, MAX_LINE_BYTES, LineBuffer, decoded
+from summit_watcher.listwatch.watch import BATCH_EVENTS, LineBuffer, decoded
 
 
 def line(number: int, kind: str = "ADDED") -> bytes:
@@ -41,7 +42,7 @@ def test_the_beginning_of_a_line_waits_for_its_end() -> None:
 def test_a_line_that_does_not_end_is_no_object() -> None:
     """Memory is bounded: objects are at most 1.5 MiB."""
     buffer = LineBuffer()
-    buffer.feed(b"x" * MAX_LINE_BYTES)
+    buffer.feed(b"x" * LINE_BYTES)
     with pytest.raises(UndecodableLine, match="does not end"):
         buffer.feed(b"x")
 

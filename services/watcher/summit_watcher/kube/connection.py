@@ -12,8 +12,9 @@ import msgspec
 
 from summit_models.contract import ClusterName
 from summit_watcher.kube.access.certificates import Certificate
+from summit_watcher.kube.bounds import OBJECT_BYTES, UID_CHARACTERS, one_line
 from summit_watcher.kube.current_transport import CurrentTransport
-from summit_watcher.kube.errors import StatusError, UnreachableError, WatcherError
+from summit_watcher.kube.errors import UNREADABLE, StatusError, UnreachableError, WatcherError
 from summit_watcher.kube.failure import Failure
 from summit_watcher.kube.reply import Reply
 from summit_watcher.kube.transport import Request, Timeouts
@@ -85,17 +86,16 @@ class ClusterConnection:
 
     async def server_version(self) -> str:
         """The API server's version, for example "v1.34.1"."""
-        return str((await self.get_object("/version")).get("gitVersion", "unknown"))
+        return _version(await self.get_object("/version")) or "unknown"
 
     async def kubevirt_version(self) -> str | None:
         """KubeVirt's version, for example "v1.8.0"; None where there is none, or we may not ask."""
         try:
-            version = (await self.get_object("/apis/subresources.kubevirt.io/v1/version")).get("gitVersion")
+            return _version(await self.get_object("/apis/subresources.kubevirt.io/v1/version"))
         except StatusError as error:
             if error.code not in (403, 404):
                 raise
             return None
-        return version if isinstance(version, str) else None
 
     @property
     def credentials_expire_at(self) -> datetime | None:
@@ -115,7 +115,7 @@ class ClusterConnection:
                 raise
             return await self._current.in_thread((await self._current.get()).kubeconfig.address_identity)
         uid = namespace["metadata"].get("uid") if isinstance(namespace.get("metadata"), dict) else None
-        if not isinstance(uid, str):
+        if not isinstance(uid, str) or len(uid) > UID_CHARACTERS or one_line(uid) != uid:
             raise UnreachableError(f"{self._endpoint} answers JSON, but not as a Kubernetes API does")
         return uid
 
@@ -130,10 +130,10 @@ class ClusterConnection:
 
     async def _object(self, request: Request) -> dict[str, Any]:
         async with self._request(request) as reply:
-            body = await reply.body()
+            body = await reply.body(OBJECT_BYTES)
         try:
             return msgspec.json.decode(body, type=dict[str, Any])
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             raise UnreachableError(
                 f"the answer to {request.method} {request.path} is not an object: {error}"
             ) from error
@@ -157,3 +157,8 @@ class ClusterConnection:
             return await stack.enter_async_context(transport.request(request, self._connect_seconds))
         except StatusError as error:
             raise transport.refused(error) if error.code == 401 else error from error
+
+
+def _version(answer: Mapping[str, Any]) -> str | None:
+    version = answer.get("gitVersion")
+    return (one_line(version) or None) if isinstance(version, str) else None

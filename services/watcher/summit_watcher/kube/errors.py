@@ -52,6 +52,10 @@ class StatusError(WatcherError):
         self.has_expired = code == 410 or reason in ("Expired", "Gone")
 
 
+class OversizedError(WatcherError):
+    """What the cluster answers exceeds a bound of `bounds`. The sentence names the bound."""
+
+
 class UndecodableLine(WatcherError):
     """Bytes that cannot be read. Carries their length and digest, never the content: manifests hold secrets."""
 
@@ -113,10 +117,6 @@ class ShortWatch(LostError):
 
 class StreamingListError(WatcherError):
     """A streaming list without the bookmark that ends its initial events."""
-
-
-class EndlessListError(WatcherError):
-    """A list in pages that does not come to an end."""
 
 
 class IdentityChangedError(WatcherError):

@@ -4,20 +4,15 @@ A Kubernetes `Status` describes a refusal, as the body of an HTTP answer or insi
 """
 
 from collections.abc import Mapping
+from http.client import responses
 from typing import NamedTuple
 
 import msgspec
 
 from summit_models.cluster import ConnectionState
-from summit_watcher.kube.errors import UNREADABLE, StatusError, WatcherError
+from summit_watcher.kube.bounds import MESSAGE_SHOWN, OVERSIZED_SECONDS, one_line, seconds
+from summit_watcher.kube.errors import UNREADABLE, OversizedError, StatusError, WatcherError
 from summit_watcher.kube.manifests.metadata import Part
-
-BODY_SHOWN = 100
-"""Characters shown of a body that is not a Status, such as a proxy's page."""
-MESSAGE_SHOWN = 1000
-"""Characters of the server's own sentence: it goes into the log and into an event, which has a largest size."""
-MAX_WAIT_SECONDS = 3600.0
-"""A server that asks for a longer pause than an hour is mistaken; it would not be asked again for days."""
 
 
 class _Details(Part):
@@ -25,6 +20,7 @@ class _Details(Part):
 
 
 class _Status(Part):
+    kind: str | None = None
     code: int | None = None
     reason: str | None = None
     message: str | None = None
@@ -37,21 +33,40 @@ def status_error(body: bytes) -> StatusError:
         status = msgspec.json.decode(body, type=_Status)
     except UNREADABLE:
         return StatusError(None, None, None)
-    retry_after = status.details.retry_after_seconds if status.details else None
-    return StatusError(status.code, status.reason, status.message, retry_after)
+    if status.kind != "Status":
+        return StatusError(None, None, None)
+    reason, message = one_line(status.reason or ""), one_line(status.message or "", MESSAGE_SHOWN)
+    retry_after = seconds(status.details.retry_after_seconds if status.details else None)
+    return StatusError(status.code, reason or None, message or None, retry_after)
 
 
-def http_error(code: int, reason: str | None, headers: Mapping[str, str], body: bytes) -> StatusError:
-    """The error of an HTTP answer. Its body is a Status, or just text (404 of an absent CRD, proxies)."""
+def http_error(code: int, headers: Mapping[str, str], body: bytes) -> StatusError:
+    """The error of an HTTP answer that is not 2xx.
+
+    The body is shown only if it is a Status. Whatever else answers (a proxy, another service that the address leads to)
+    may say what readers of the state must not know: its code and content type are enough.
+    """
     status = status_error(body)
-    waits = [w for w in (status.retry_after_seconds, _seconds(headers.get("Retry-After"))) if w is not None]
-    message = (status.message or "")[:MESSAGE_SHOWN] or " ".join(body[:BODY_SHOWN].decode(errors="replace").split())
-    wait = min(max(waits), MAX_WAIT_SECONDS) if waits else None
-    return StatusError(code, status.reason or reason, message or None, wait)
+    waits = [w for w in (status.retry_after_seconds, seconds(_retry_after(headers))) if w is not None]
+    message = status.message or _what_answers(code, headers)
+    return StatusError(code, status.reason or _phrase(code), message, max(waits, default=None))
 
 
-def _seconds(retry_after: str | None) -> float | None:
+def _phrase(code: int) -> str | None:
+    """The name of a code, not what the server calls it."""
+    return responses.get(code)
+
+
+def _what_answers(code: int, headers: Mapping[str, str]) -> str | None:
+    if 300 <= code < 400:
+        return "a redirect, which is not followed: write the final address into the kubeconfig"
+    content_type = one_line(headers.get("Content-Type", ""))
+    return f"a body of {content_type}, which is not a Kubernetes Status" if content_type else None
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Kubernetes sends seconds. The other form, a date, comes from proxies; our own backoff serves as well."""
+    retry_after = headers.get("Retry-After")
     return float(retry_after) if retry_after and retry_after.isdecimal() else None
 
 
@@ -64,6 +79,8 @@ class Failure(NamedTuple):
 
 def classify(error: WatcherError) -> Failure:
     """The state and the reason of an error, and the pause that the server asks for."""
+    if isinstance(error, OversizedError):
+        return Failure(error.state, str(error), OVERSIZED_SECONDS)
     if isinstance(error, StatusError):
         retry_after = error.retry_after_seconds or 0.0
         return Failure(_state_of_status(error.code, asked_to_wait=retry_after > 0), _sentence(error), retry_after)

@@ -11,10 +11,16 @@ from contextlib import contextmanager
 
 import aiohttp
 
-from summit_watcher.kube.errors import CertificateError, IdleError, LostError, TlsError, UnreachableError, WatcherError
-
-ERROR_BYTES = 64 * 1024
-ERROR_SECONDS = 5.0
+from summit_watcher.kube.bounds import ANSWER_BYTES, ERROR_BYTES, ERROR_SECONDS, MIB, one_line
+from summit_watcher.kube.errors import (
+    CertificateError,
+    IdleError,
+    LostError,
+    OversizedError,
+    TlsError,
+    UnreachableError,
+    WatcherError,
+)
 
 
 class Reply:
@@ -24,16 +30,31 @@ class Reply:
         self._response = response
         self._endpoint = endpoint
 
-    def check_content_type(self) -> None:
-        """Raise UnreachableError unless it is JSON: captive portals and proxies answer 200 with a web page."""
-        if self._response.content_type != "application/json":
+    def check_content(self) -> None:
+        """Raise UnreachableError unless it is plain JSON: captive portals and proxies answer 200 with a web page.
+
+        Compressed answers were not asked for, and one MB of them may be a GB of memory.
+        """
+        content_type, encoding = self._response.content_type, self._response.headers.get("Content-Encoding", "identity")
+        if content_type != "application/json":
             raise UnreachableError(
-                f"{self._endpoint} answers {self._response.content_type}, not JSON: is a proxy or another server there?"
+                f"{self._endpoint} answers {one_line(content_type)}, not JSON: is a proxy or another server there?"
+            )
+        if encoding.lower() != "identity":
+            raise UnreachableError(
+                f"{self._endpoint} answers with Content-Encoding {one_line(encoding)}, though identity was asked for: "
+                "is a proxy there?"
             )
 
-    async def body(self) -> bytes:
-        with transport_errors(self._endpoint):
-            return await self._response.read()
+    async def body(self, most_bytes: int = ANSWER_BYTES) -> bytes:
+        """The whole body. Raises OversizedError if it is larger."""
+        parts, length = list[bytes](), 0
+        async for chunk in self.chunks():
+            length += len(chunk)
+            if length > most_bytes:
+                raise OversizedError(f"an answer of {self._endpoint} has more than {most_bytes // MIB} MiB")
+            parts.append(chunk)
+        return b"".join(parts)
 
     async def beginning(self) -> bytes:
         """The first part of the body of an error. It has the sentence, and the body of a watch may never end."""

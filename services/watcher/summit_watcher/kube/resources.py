@@ -10,6 +10,7 @@ from typing import Generic, Literal, TypeVar, cast
 import msgspec
 
 from summit_models.cluster import ConnectionState
+from summit_watcher.kube.bounds import LABEL_BYTES, ContinueToken, ResourceVersion, one_line
 from summit_watcher.kube.errors import UNREADABLE, UndecodableLine
 from summit_watcher.kube.failure import status_error
 from summit_watcher.kube.lenient_decode import decode_leniently
@@ -46,11 +47,12 @@ class WatchEvent(msgspec.Struct, Generic[T], frozen=True, gc=False):
 
 
 class _ListMetadata(Part):
-    resource_version: str | None = None
-    continue_: str | None = msgspec.field(default=None, name="continue")
+    resource_version: ResourceVersion | None = None
+    continue_: ContinueToken | None = msgspec.field(default=None, name="continue")
 
 
 class _List(Part, Generic[T]):
+    kind: str | None = None
     metadata: _ListMetadata = msgspec.field(default_factory=_ListMetadata)
     items: list[T] | None = None
 
@@ -101,11 +103,16 @@ class Resource(Generic[T]):
     def plural(self) -> str:
         return self.path.rpartition("/")[2]
 
+    @property
+    def _list_kind(self) -> str:
+        return f"{self.kind}List"
+
     def decode_page(self, body: bytes) -> Page[T]:
         """Decode one page of a list.
 
         Leaves out an item without a readable uid, and counts it. Raises StatusError if the body is a Status, and
-        UndecodableLine if it is not a list or has no resourceVersion.
+        UndecodableLine if it is not a list of this kind with its items, or has no resourceVersion: an answer without
+        items would delete everything.
         """
         try:
             page = self._pages.decode(body)
@@ -113,9 +120,16 @@ class Resource(Generic[T]):
             return self._decode_items(body)
         except UNREADABLE as error:
             raise UndecodableLine(f"a page of {self.plural} is not JSON: {error}", body) from None
-        found = page.items or []
-        if page.metadata.resource_version is None or not all(item.metadata.uid for item in found):
+        found = page.items
+        if (
+            page.kind != self._list_kind
+            or page.metadata.resource_version is None
+            or found is None
+            or not all(item.metadata.uid for item in found)
+        ):
             return self._decode_items(body)
+        for item in found if len(body) > LABEL_BYTES else ():
+            _bound_labels(item)
         return Page(found, page.metadata.resource_version, page.metadata.continue_ or None)
 
     def _decode_items(self, body: bytes) -> Page[T]:
@@ -125,10 +139,16 @@ class Resource(Generic[T]):
             raise UndecodableLine(f"a page of {self.plural} is not a list: {error}", body) from None
         if page.kind == "Status":
             raise status_error(body)
+        if page.kind != self._list_kind:
+            raise UndecodableLine(f"a page of {self.plural} is of kind {one_line(str(page.kind))!r}", body)
+        if page.items is None:
+            raise UndecodableLine(f"a page of {self.plural} has no items", body)
         if page.metadata.resource_version is None:
             raise UndecodableLine(f"a page of {self.plural} has no metadata.resourceVersion", body)
-        read = [decode_leniently(bytes(raw), self.manifest) for raw in page.items or []]
+        read = [decode_leniently(bytes(raw), self.manifest) for raw in page.items]
         found = [item for item in read if item is not None and item.metadata.uid]
+        for item in found:
+            _bound_labels(item)
         undecodable = len(read) - len(found)
         return Page(found, page.metadata.resource_version, page.metadata.continue_ or None, undecodable)
 
@@ -148,6 +168,8 @@ class Resource(Generic[T]):
             raise UndecodableLine(f"a watch line is not JSON: {error}", line) from None
         if event.type == "ERROR":
             raise status_error(bytes(_raw_event.decode(line).object))
+        if len(line) > LABEL_BYTES:
+            _bound_labels(event.object)
         return _watch_event(event, line)
 
     def _decode_leniently(self, line: bytes) -> _Event[T]:
@@ -161,6 +183,14 @@ class Resource(Generic[T]):
         if manifest is None:
             raise UndecodableLine("the object of a watch line is unreadable", line)
         return _Event(raw.type, manifest)
+
+
+def _bound_labels(manifest: Manifest) -> None:
+    """Leave out labels that are too large for an event, and name the problem."""
+    labels = manifest.metadata.labels
+    if labels and sum(len(key) + len(value or "") for key, value in labels.items()) > LABEL_BYTES:
+        manifest.metadata.labels = None
+        manifest.decode_problems += (f"metadata.labels: more than {LABEL_BYTES // 1024} KiB",)
 
 
 def _watch_event(event: _Event[T], line: bytes) -> WatchEvent[T]:

@@ -65,7 +65,11 @@ class Transport:
         self._client = client
         self._authorization = client.configuration.api_key.get("BearerToken")
         self._connector = aiohttp.TCPConnector(ssl=client.rest_client.ssl_context, socket_factory=keepalive_socket)
-        client.configuration.client_session_kwargs = {"connector": self._connector, "read_bufsize": READ_BUFFER_BYTES}
+        client.configuration.client_session_kwargs = {
+            "connector": self._connector,
+            "read_bufsize": READ_BUFFER_BYTES,
+            "auto_decompress": False,
+        }
         self._users = 0
         self._open: set[aiohttp.ClientResponse] = set()
         self._retired = False
@@ -137,8 +141,8 @@ class Transport:
     async def _accepted(self, response: aiohttp.ClientResponse) -> Reply:
         reply = Reply(response, self.kubeconfig.endpoint)
         if not response.ok:
-            raise http_error(response.status, response.reason, response.headers, await reply.beginning())
-        reply.check_content_type()
+            raise http_error(response.status, response.headers, await reply.beginning())
+        reply.check_content()
         return reply
 
     async def _close_if_unused(self) -> None:

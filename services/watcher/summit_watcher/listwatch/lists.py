@@ -11,7 +11,8 @@ from contextlib import aclosing
 from itertools import takewhile
 from typing import Any, cast
 
-from summit_watcher.kube.errors import EndlessListError, StreamingListError, WatcherError
+from summit_watcher.kube.errors import StreamingListError, WatcherError
+from summit_watcher.kube.list_size import ListSize
 from summit_watcher.kube.resources import Page, WatchEvent
 from summit_watcher.kube.transport import Timeouts
 from summit_watcher.listwatch.events import Init, InitApply, InitDone
@@ -65,25 +66,16 @@ async def _pages(watched: WatchedResource, listing: Listing) -> AsyncGenerator[P
     which: dict[str, str | int] = {}
     if listing.at:
         which = {"resourceVersion": listing.at, "resourceVersionMatch": "Exact"}
-    objects = 0
+    size = ListSize(watched.resource.plural)
     while True:
         page = await list_once(watched, limit | which, timeouts)
-        found = len(page.items) + page.undecodable
-        objects += found
-        _check_length(watched, objects)
+        size.add_objects(len(page.items) + page.undecodable)
+        size.add_page(page.continue_token)
         yield page
         if not page.continue_token:
             return
-        if not found or page.continue_token == which.get("continue"):
-            raise EndlessListError(f"the list of {watched.resource.plural} goes on without an end")
         # The token goes without a resourceVersion: together they are refused (400).
         which = {"continue": page.continue_token}
-
-
-def _check_length(watched: WatchedResource, objects: int) -> None:
-    if objects > watched.times.list_objects:
-        most = watched.times.list_objects
-        raise EndlessListError(f"the list of {watched.resource.plural} has more than {most} objects")
 
 
 async def list_once(watched: WatchedResource, params: Mapping[str, str | int], timeouts: Timeouts) -> Page[Any]:
@@ -118,15 +110,14 @@ async def _streaming_list(watched: WatchedResource, listing: Listing) -> Next:
 async def _initial_events(watched: WatchedResource, received: Batches) -> tuple[str, Sequence[WatchEvent[Any]]]:
     """The list that a watch begins with: its resourceVersion, and the events that came after it."""
     plural = watched.resource.plural
-    objects = -1
+    begun, size = False, ListSize(plural)
     while True:
         batch = await _next_batch(watched, received)
-        if objects < 0:
+        if not begun:
             await _begin(watched)
-            objects = 0
+            begun = True
         listed = list(takewhile(lambda event: event.type == "ADDED", batch))
-        objects += len(listed)
-        _check_length(watched, objects)
+        size.add_objects(len(listed))
         if listed:
             await watched.sink([InitApply(cast("Any", event.object)) for event in listed])
         if len(listed) < len(batch):

@@ -8,6 +8,7 @@ from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from summit_watcher.kube.bounds import LINE_BYTES
 from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.errors import (
     ErrorEvent,
@@ -30,8 +31,6 @@ Batches: TypeAlias = AsyncGenerator[Sequence[WatchEvent[Any]]]
 
 BATCH_EVENTS = 256
 """A busy stream gives the event loop back at least so often, or one cluster would starve the others' idle timers."""
-MAX_LINE_BYTES = 8 * 1024 * 1024
-"""Objects in etcd are at most 1.5 MiB; a line that does not end is not one of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,6 +181,6 @@ class LineBuffer:
         if end < len(chunk):
             self._parts.append(chunk[end:])
             self._length += len(chunk) - end
-        if self._length > MAX_LINE_BYTES:
+        if self._length > LINE_BYTES:
             raise UndecodableLine("a watch line does not end", b"".join(self._parts))
         return lines

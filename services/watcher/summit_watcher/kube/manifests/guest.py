@@ -1,5 +1,6 @@
 """The guest, as the template of a VirtualMachine and a VirtualMachineInstance describe it."""
 
+from summit_watcher.kube.bounds import Message, Text
 from summit_watcher.kube.manifests.metadata import Part, Present
 
 Quantity = str | int | float | None
@@ -33,7 +34,7 @@ class Memory(Part):
 
 
 class DiskDevice(Part):
-    name: str | None = None
+    name: Text | None = None
     cdrom: Present | None = None
 
 
@@ -48,11 +49,11 @@ class Devices(Part):
 
 
 class Firmware(Part):
-    uuid: str | None = None
+    uuid: Text | None = None
 
 
 class Machine(Part):
-    type: str | None = None
+    type: Text | None = None
 
 
 class Domain(Part):
@@ -65,21 +66,21 @@ class Domain(Part):
 
 
 class DataVolumeSource(Part):
-    name: str | None = None
+    name: Text | None = None
 
 
 class ClaimSource(Part):
-    claim_name: str | None = None
+    claim_name: Text | None = None
 
 
 class Volume(Part):
-    name: str | None = None
+    name: Text | None = None
     data_volume: DataVolumeSource | None = None
     persistent_volume_claim: ClaimSource | None = None
 
 
 class Network(Part):
-    name: str | None = None
+    name: Text | None = None
     pod: Present | None = None
 
 
@@ -90,7 +91,7 @@ class InstanceSpec(Part):
 
 
 class Condition(Part):
-    type: str | None = None
-    status: str | None = None
-    reason: str | None = None
-    message: str | None = None
+    type: Text | None = None
+    status: Text | None = None
+    reason: Text | None = None
+    message: Message | None = None

@@ -2,20 +2,21 @@
 
 import msgspec
 
+from summit_watcher.kube.bounds import Text
 from summit_watcher.kube.manifests.guest import Condition, CpuTopology, InstanceSpec, Machine, Quantity, ResourceList
 from summit_watcher.kube.manifests.metadata import Manifest, Part
 from summit_watcher.kube.manifests.migration import MigrationState
 
 
 class GuestOSInfo(Part):
-    name: str | None = None
-    version: str | None = None
-    pretty_name: str | None = None
+    name: Text | None = None
+    version: Text | None = None
+    pretty_name: Text | None = None
 
 
 class Interface(Part):
-    name: str | None = None
-    ip_address: str | None = None
+    name: Text | None = None
+    ip_address: Text | None = None
     ip_addresses: list[str | None] | None = None
 
 
@@ -30,13 +31,13 @@ class ClaimInfo(Part):
 
 
 class VolumeStatus(Part):
-    name: str | None = None
+    name: Text | None = None
     persistent_volume_claim_info: ClaimInfo | None = None
 
 
 class InstanceStatus(Part):
-    phase: str | None = None
-    node_name: str | None = None
+    phase: Text | None = None
+    node_name: Text | None = None
     conditions: list[Condition | None] | None = None
     interfaces: list[Interface | None] | None = None
     guest_os_info: GuestOSInfo | None = msgspec.field(default=None, name="guestOSInfo")

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from summit_watcher.kube.bounds import Name, ResourceVersion, Text, Uid
+
 
 class Part(msgspec.Struct, rename="camel", gc=False):
     """A part of a manifest. `gc=False` is safe: manifests are trees."""
@@ -12,30 +14,30 @@ class Present(Part):
 
 
 class OwnerReference(Part):
-    kind: str | None = None
-    uid: str | None = None
+    kind: Text | None = None
+    uid: Text | None = None
     controller: bool | None = None
 
 
 class Annotations(Part):
     """The only annotations that are read."""
 
-    initial_events_end: str | None = msgspec.field(default=None, name="k8s.io/initial-events-end")
-    cluster_instancetype: str | None = msgspec.field(default=None, name="kubevirt.io/cluster-instancetype-name")
-    instancetype: str | None = msgspec.field(default=None, name="kubevirt.io/instancetype-name")
-    cluster_preference: str | None = msgspec.field(default=None, name="kubevirt.io/cluster-preference-name")
-    preference: str | None = msgspec.field(default=None, name="kubevirt.io/preference-name")
-    os: str | None = msgspec.field(default=None, name="vm.kubevirt.io/os")
+    initial_events_end: Text | None = msgspec.field(default=None, name="k8s.io/initial-events-end")
+    cluster_instancetype: Text | None = msgspec.field(default=None, name="kubevirt.io/cluster-instancetype-name")
+    instancetype: Text | None = msgspec.field(default=None, name="kubevirt.io/instancetype-name")
+    cluster_preference: Text | None = msgspec.field(default=None, name="kubevirt.io/cluster-preference-name")
+    preference: Text | None = msgspec.field(default=None, name="kubevirt.io/preference-name")
+    os: Text | None = msgspec.field(default=None, name="vm.kubevirt.io/os")
 
 
 class Metadata(Part):
-    uid: str | None = None
-    name: str | None = None
-    namespace: str | None = None
-    resource_version: str | None = None
+    uid: Uid | None = None
+    name: Name | None = None
+    namespace: Name | None = None
+    resource_version: ResourceVersion | None = None
     generation: int | None = None
-    creation_timestamp: str | None = None
-    deletion_timestamp: str | None = None
+    creation_timestamp: Text | None = None
+    deletion_timestamp: Text | None = None
     labels: dict[str, str | None] | None = None
     annotations: Annotations | None = None
     owner_references: list[OwnerReference | None] | None = None

@@ -1,5 +1,6 @@
 """VirtualMachine."""
 
+from summit_watcher.kube.bounds import Text
 from summit_watcher.kube.manifests.guest import Condition, InstanceSpec, Resources
 from summit_watcher.kube.manifests.metadata import Annotations, Manifest, Part
 
@@ -14,13 +15,13 @@ class Template(Part):
 
 
 class InstancetypeMatcher(Part):
-    name: str | None = None
-    kind: str | None = None
-    revision_name: str | None = None
+    name: Text | None = None
+    kind: Text | None = None
+    revision_name: Text | None = None
 
 
 class PreferenceMatcher(Part):
-    name: str | None = None
+    name: Text | None = None
 
 
 class ClaimSpec(Part):
@@ -33,7 +34,7 @@ class DataVolumeSpec(Part):
 
 
 class DataVolumeMetadata(Part):
-    name: str | None = None
+    name: Text | None = None
 
 
 class DataVolumeTemplate(Part):
@@ -42,7 +43,7 @@ class DataVolumeTemplate(Part):
 
 
 class VirtualMachineSpec(Part):
-    run_strategy: str | None = None
+    run_strategy: Text | None = None
     running: bool | None = None
     template: Template | None = None
     instancetype: InstancetypeMatcher | None = None
@@ -51,16 +52,16 @@ class VirtualMachineSpec(Part):
 
 
 class ControllerRevisionRef(Part):
-    name: str | None = None
+    name: Text | None = None
 
 
 class InstancetypeRef(Part):
-    name: str | None = None
+    name: Text | None = None
     controller_revision_ref: ControllerRevisionRef | None = None
 
 
 class VirtualMachineStatus(Part):
-    printable_status: str | None = None
+    printable_status: Text | None = None
     created: bool | None = None
     ready: bool | None = None
     conditions: list[Condition | None] | None = None
