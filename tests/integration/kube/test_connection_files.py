@@ -198,6 +198,6 @@ async def test_a_kubeconfig_that_others_may_read_is_logged_once(
     caplog.set_level(logging.INFO, "summit.watcher")
     async with following(connect(path)) as connection:
         await connection.server_version()
-        path.write_text(path.read_text() + "# changed\n")
+        path.write_text(path.read_text().replace(cluster.token, cluster.access.add_token("admin")))
         await until(lambda: [message for message in caplog.messages if "has changed" in message])
     assert len([message for message in caplog.messages if "is readable by everyone" in message]) == 1

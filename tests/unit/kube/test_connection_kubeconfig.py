@@ -23,7 +23,7 @@ def document(*, cluster: dict[str, Any] | None = None, user: dict[str, Any] | No
 
 DEFECTS = [
     pytest.param("", "is empty", id="empty"),
-    pytest.param("a: [", "line 1 is not YAML", id="bad YAML"),
+    pytest.param("a: [", "line 2 is not YAML", id="bad YAML"),
     pytest.param("just text", "is not a kubeconfig", id="not a mapping"),
     pytest.param("clusters: {}", "Expected `array | null`, got `object` - at `$.clusters`", id="wrong type"),
     pytest.param("contexts: null", "has no current-context: name a context (it has: none)", id="no current-context"),
@@ -62,7 +62,7 @@ def test_each_defect_is_one_sentence_that_names_the_file(text: str | dict[str, A
     """The same exception reports everything that can be wrong with the file."""
     written = text if isinstance(text, str) else yaml.safe_dump(document() | text)
     with pytest.raises(KubeconfigError) as raised:
-        kubeconfig_file.parse(written, PATH)
+        kubeconfig_file.parse(written.encode(), PATH)
     assert sentence in str(raised.value)
     assert str(raised.value).startswith("kubeconfig config/fra.yaml")
     assert "\n" not in str(raised.value)
@@ -91,15 +91,18 @@ def test_a_named_context_wins_over_the_current_one() -> None:
     two = document()
     two["contexts"].append({"name": "other", "context": {"cluster": "c2", "user": "u"}})
     two["clusters"].append({"name": "c2", "cluster": {"server": "https://other:8443"}})
-    assert kubeconfig_file.parse(yaml.safe_dump(two), PATH, "other").endpoint == "other:8443"
-    assert kubeconfig_file.parse(yaml.safe_dump(two), PATH).endpoint == "fra:6443"
+    assert kubeconfig_file.parse(yaml.safe_dump(two).encode(), PATH, "other").endpoint == "other:8443"
+    assert kubeconfig_file.parse(yaml.safe_dump(two).encode(), PATH).endpoint == "fra:6443"
 
 
 def test_a_token_file_is_relative_to_the_kubeconfig_and_stripped(tmp_path: Path) -> None:
     """`kubectl create token > file` leaves a newline, which no header may contain."""
     (tmp_path / "t").write_text("abc\n")
-    read = kubeconfig_file.parse(yaml.safe_dump(document(user={"tokenFile": "t", "token": "old"})), tmp_path / "kc")
+    read = kubeconfig_file.parse(
+        yaml.safe_dump(document(user={"tokenFile": "t", "token": "old"})).encode(), tmp_path / "kc"
+    )
     assert read.token() == "abc"
+    read = kubeconfig_file.parse(yaml.safe_dump(document(user={"tokenFile": "t"})).encode(), tmp_path / "kc")
     (tmp_path / "t").write_text("\n")
     with pytest.raises(AuthError, match="is empty"):
         read.token()
@@ -109,7 +112,7 @@ def test_no_secret_is_in_the_representation() -> None:
     """A kubeconfig that is logged by accident shows no credentials."""
     secret = {"token": "s3cret", "username": "a", "password": "s3cret"}
     secret |= {"client-certificate-data": "c", "client-key-data": "s3cret"}
-    assert "s3cret" not in repr(kubeconfig_file.parse(yaml.safe_dump(document(user=secret)), PATH))
+    assert "s3cret" not in repr(kubeconfig_file.parse(yaml.safe_dump(document(user=secret)).encode(), PATH))
 
 
 def test_an_unreadable_file_is_reported(tmp_path: Path) -> None:

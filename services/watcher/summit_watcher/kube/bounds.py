@@ -9,6 +9,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from summit_runtime.printable import printable
+
 KIB = 1024
 MIB = 1024 * KIB
 
@@ -76,10 +78,10 @@ OVERSIZED_SECONDS = 300.0
 
 # Files and programs
 
-FILE_BYTES = 4 * MIB
-"""A kubeconfig, token or certificate file: a kubeconfig of 1 000 contexts with embedded certificates has about 4 MB."""
 FILE_DEPTH = 100
-"""Levels of a kubeconfig: a real one has about ten, and the parser's stack ends at some thousands."""
+"""Levels of a kubeconfig: a real one has about ten, and libyaml ends the process beyond some thousands."""
+ENTRY_NODES = 10_000
+"""Members and elements of one entry of a kubeconfig, with its aliases written out: a real one has about thirty."""
 PLUGIN_BYTES = MIB
 """The output of a credential plugin: a token and a certificate have a few KiB."""
 PLUGIN_STDERR_BYTES = 64 * KIB
@@ -90,9 +92,7 @@ PLUGIN_STDERR_SHOWN = 200
 
 def one_line(text: str, characters: int = WORD_SHOWN) -> str:
     """A text from outside as one printable line of bounded length: a newline in it would forge a log line."""
-    line = "".join(c if c.isprintable() else " " for c in text[: 4 * characters])
-    line = " ".join(line.split())
-    return line if len(line) <= characters else f"{line[: characters - 1]}…"
+    return printable(" ".join(text[: 4 * characters].split()), characters)
 
 
 def seconds(asked: float | None) -> float | None:

@@ -125,8 +125,13 @@ class ClusterConnection:
         return transport.kubeconfig.endpoint if transport else str(self._current.path)
 
     async def certificates(self) -> list[Certificate]:
-        """The certificates of the cluster's authority, and our own, where the kubeconfig has them."""
-        return (await self._current.get()).certificates
+        """The certificates of the cluster's authority, and our own, where the kubeconfig has them.
+
+        After the first answer also the server's.
+        """
+        transport = await self._current.get()
+        server = transport.server_certificate
+        return [*transport.certificates, *((server,) if server else ())]
 
     async def _object(self, request: Request) -> dict[str, Any]:
         async with self._request(request) as reply:

@@ -25,7 +25,7 @@ from summit_watcher.kube.access.credentials import obtain, written
 from summit_watcher.kube.access.kubeconfig_file import read_noted
 from summit_watcher.kube.errors import AuthError, KubeconfigError, StatusError
 from summit_watcher.kube.failure import Failure, classify
-from summit_watcher.kube.transport import Transport, build_client
+from summit_watcher.kube.transport import Source, Transport, prepare
 from summit_watcher.settings import WatcherTimes
 
 logger = logging.getLogger("summit.watcher")
@@ -106,7 +106,11 @@ class CurrentTransport:
 
     async def _reconnect(self) -> None:
         try:
-            made = await self._made()
+            source = await self._read()
+            if self.transport is not None and source == self.transport.source:
+                self._recovered()  # another context of the file has changed, or a comment
+                return
+            made = await self._made(source)
         except (KubeconfigError, AuthError) as error:
             self._keep(error)
             return
@@ -120,7 +124,7 @@ class CurrentTransport:
         try:
             if self._failure and time.monotonic() < self._failure[0]:
                 raise self._failure[1]
-            made = await self._made()
+            made = await self._made(await self._read())
         except (KubeconfigError, AuthError) as error:
             if held is None or held.credentials.have_ended:
                 raise
@@ -129,32 +133,44 @@ class CurrentTransport:
         await self._replace(made)
         return made
 
-    async def _made(self) -> Transport:
+    async def _read(self) -> Source:
+        """What the files say now."""
+
+        def read() -> Source:
+            kubeconfig = read_noted(self._files, self.path, self._context)
+            return Source(kubeconfig, written(kubeconfig), kubeconfig.authority())
+
+        return await self.in_thread(read)
+
+    async def _made(self, source: Source) -> Transport:
         try:
-            kubeconfig = await self.in_thread(lambda: read_noted(self._files, self.path, self._context))
-            found = await self.in_thread(lambda: written(kubeconfig))
-            credentials = await obtain(kubeconfig, found, self._times.credentials_seconds, self._thread)
-            client = await self.in_thread(lambda: build_client(kubeconfig, credentials))
+            credentials = await obtain(
+                source.kubeconfig, source.credentials, self._times.credentials_seconds, self._thread
+            )
+            connecting = await self.in_thread(lambda: prepare(source, credentials))
         except AuthError as error:
             self._failure = (time.monotonic() + self._times.reload_seconds, error)
             raise
-        return Transport(kubeconfig, credentials, client)
+        return Transport(connecting)
 
     async def _replace(self, made: Transport) -> None:
         earlier, self.transport = self.transport, made
-        self._failure = None
-        self.trouble = None
-        self._unusable.ends("cluster %s: kubeconfig %s can be used again", self._name, self.path)
+        self._recovered()
         for warning in (*made.kubeconfig.warnings, *_ending(made)):
             if warning not in self._warned:
                 self._warned.add(warning)
                 logger.warning("cluster %s: %s", self._name, warning, extra={"cluster": self._name})
         if earlier is None:
             return
-        if earlier.kubeconfig.cluster.server == made.kubeconfig.cluster.server:
+        if earlier.kubeconfig.url == made.kubeconfig.url:
             await earlier.retire()
         else:
             await earlier.close()
+
+    def _recovered(self) -> None:
+        self._failure = None
+        self.trouble = None
+        self._unusable.ends("cluster %s: kubeconfig %s can be used again", self._name, self.path)
 
     def _keep(self, error: KubeconfigError | AuthError) -> None:
         """Report that the earlier transport is used though there should be another one."""

@@ -5,12 +5,11 @@ import contextlib
 import ssl
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple, cast
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from cryptography import x509
 
-from summit_watcher.kube.access.kubeconfig import ClusterSection
+from summit_watcher.kube.access.kubeconfig import Kubeconfig
+from summit_watcher.kube.bounds import MESSAGE_SHOWN, one_line
 
 WARN_BEFORE = timedelta(days=7)
 """A person who has to request a new certificate needs some days."""
@@ -19,7 +18,7 @@ NAMES_SHOWN = 6
 
 
 class Certificate(NamedTuple):
-    kind: Literal["ca", "client"]
+    kind: Literal["ca", "client", "server"]
     subject: str
     not_after: datetime
 
@@ -44,32 +43,37 @@ def _read(pem: bytes | None) -> list[x509.Certificate]:
         return []
 
 
-async def described(cluster: ClusterSection, timeout_seconds: float) -> str | None:
+def server_certificate(der: bytes | None) -> Certificate | None:
+    """That of a server, as it was shown in a handshake."""
+    try:
+        certificate = x509.load_der_x509_certificate(der) if der else None
+    except ValueError:
+        return None
+    if certificate is None:
+        return None
+    return Certificate("server", certificate.subject.rfc4514_string(), certificate.not_valid_after_utc)
+
+
+async def described(kubeconfig: Kubeconfig, timeout_seconds: float) -> str | None:
     """The certificate that a cluster's server shows, in words, since OpenSSL gives only its verdict.
 
     It comes from a second handshake, which verifies nothing and shows no certificate of ours. Nothing is sent after it:
-    no request and no credentials. None if the server does not answer, and behind a proxy: without the proxy another
-    server would answer.
+    no request and no credentials. None if the server does not answer. Not for a server behind a proxy: without the
+    proxy another one would answer.
     """
-    if cluster.proxy_url or _has_proxy(urlsplit(cluster.server).hostname or ""):
-        return None
     with contextlib.suppress(OSError, TimeoutError, ValueError):
         async with asyncio.timeout(timeout_seconds):
-            return in_words(x509.load_der_x509_certificate(await _shown(cluster)))
+            return one_line(in_words(x509.load_der_x509_certificate(await _shown(kubeconfig))), MESSAGE_SHOWN)
     return None
 
 
-def _has_proxy(host: str) -> bool:
-    return "https" in getproxies() and not proxy_bypass(host)
-
-
-async def _shown(cluster: ClusterSection) -> bytes:
-    server = urlsplit(cluster.server)
+async def _shown(kubeconfig: Kubeconfig) -> bytes:
+    host, port = kubeconfig.host_and_port
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    name = cluster.tls_server_name or server.hostname
-    _, writer = await asyncio.open_connection(server.hostname, server.port or 443, ssl=context, server_hostname=name)
+    name = kubeconfig.cluster.tls_server_name or host
+    _, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname=name)
     try:
         return cast("bytes", writer.get_extra_info("ssl_object").getpeercert(binary_form=True))
     finally:

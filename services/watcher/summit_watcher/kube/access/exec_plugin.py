@@ -14,25 +14,25 @@ import shutil
 import signal
 import subprocess
 import time
+from base64 import b64encode
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from summit_runtime.own_thread import OwnThread
-from summit_watcher.kube.access.kubeconfig import ClusterSection, ExecConfig, Kubeconfig
-from summit_watcher.kube.errors import AuthError
+from summit_watcher.kube.access.kubeconfig import ExecConfig, Kubeconfig
+from summit_watcher.kube.bounds import PLUGIN_BYTES, PLUGIN_STDERR_BYTES, PLUGIN_STDERR_SHOWN, one_line
+from summit_watcher.kube.errors import UNREADABLE, AuthError
 
-STDERR_SHOWN = 200
-"""Characters of a plugin's stderr that go into our sentence: enough for a reason, not for a traceback."""
-STDERR_BYTES = 64 * 1024
-"""The last part of stderr, long enough that no secret in what is shown is cut in two."""
-MAX_OUTPUT_BYTES = 1024 * 1024
-"""A token and a certificate have a few thousand. A plugin that prints for ever must not fill our memory."""
+LOOK_SECONDS = 0.005
+"""How often to look whether a plugin has ended that has closed its output: it does so moments later."""
 THREAD_SECONDS = 5.0
 """How much longer than for the plugin we wait for its thread, in which earlier work may hang."""
-OUR_SECRETS = frozenset({"NATS_URL"})
-"""Variables of our environment that a plugin does not get."""
+OURS = re.compile(r"(API|WATCHER|PROJECTOR|NATS|DATABASE|POSTGRES|SUMMIT)_")
+"""How the names of our own settings begin. A plugin gets none of them: some are secrets, and `summit-connect serve` has
+those of all services in its environment. A plugin that needs such a name gets it by `env` in the kubeconfig."""
 _SECRET = re.compile(
     r"(bearer\s+|(?:token|password|secret|key)[\"']?\s*[:=]\s*[\"']?)[^\s\"']{8,}"
     r"|[\w-]{16,}(?:\.[\w-]{16,}){2}"  # a JWT
@@ -84,10 +84,10 @@ def read_output(name: str, api_version: str, stdout: bytes) -> ExecCredential:
     """The credential that a plugin printed. Raises AuthError, whose sentence never quotes the output."""
     try:
         output = msgspec.json.decode(stdout, type=_Output)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         raise AuthError(f"{name} printed no ExecCredential ({len(stdout)} bytes)") from None
     if output.api_version != api_version:
-        raise AuthError(f"{name} answers with {output.api_version}, the kubeconfig asks for {api_version}")
+        raise AuthError(f"{name} answers with {one_line(output.api_version)}, the kubeconfig asks for {api_version}")
     credential = output.status
     if credential is None or not (credential.token or credential.client_certificate_data):
         raise AuthError(f"{name} gave neither a token nor a client certificate")
@@ -98,7 +98,8 @@ def read_output(name: str, api_version: str, stdout: bytes) -> ExecCredential:
 
 def without_secrets(stderr: bytes) -> str:
     """A plugin's stderr as far as it may be shown: some plugins quote the failed request, with its token."""
-    return _SECRET.sub(r"\1…", stderr.decode(errors="replace").strip())[-STDERR_SHOWN:]
+    shown = _SECRET.sub(r"\1…", stderr.decode(errors="replace").strip())[-PLUGIN_STDERR_SHOWN:]
+    return one_line(shown, PLUGIN_STDERR_SHOWN)
 
 
 class _Process:
@@ -118,7 +119,7 @@ class _Process:
                 stdin=subprocess.DEVNULL,  # a plugin that asks for a password must not wait for our terminal
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env=_environment(plugin, kubeconfig.cluster),
+                env=_environment(plugin, kubeconfig),
                 start_new_session=True,  # so that its children can be ended with it
             )
         except (OSError, ValueError) as error:  # ValueError: a null byte in a name or an argument
@@ -127,8 +128,8 @@ class _Process:
         with self._process as process:
             try:
                 stdout, stderr = self._read(process, 0.0 if self._ended else give_up_at)
-                return process.wait(max(0.0, give_up_at - time.monotonic())), stdout, stderr
-            except (TimeoutError, subprocess.TimeoutExpired):
+                return self._code(process, give_up_at), stdout, stderr
+            except TimeoutError:
                 raise AuthError(f"{self._name} gave no answer within {timeout_seconds:g} s and was ended") from None
             finally:
                 self.end()
@@ -136,9 +137,18 @@ class _Process:
     def end(self) -> None:
         """End the plugin and its children, now or as soon as it has started."""
         self._ended = True
-        if self._process is not None and self._process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+        # A plugin that has been waited for is gone, and its number may be another's by now.
+        if self._process is not None and self._process.returncode is None:
+            _kill_session(self._process.pid)
+
+    def _code(self, process: subprocess.Popen[bytes], give_up_at: float) -> int:
+        """The exit code of a plugin, whose children end first: they may outlive it, with its secrets."""
+        while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+            if time.monotonic() > give_up_at:
+                raise TimeoutError
+            time.sleep(LOOK_SECONDS)
+        _kill_session(process.pid)
+        return process.wait()
 
     def _read(self, process: subprocess.Popen[bytes], give_up_at: float) -> tuple[bytes, bytes]:
         """Its stdout, and the last part of its stderr, when it has closed both."""
@@ -150,14 +160,24 @@ class _Process:
                 if not (ready := selector.select(max(0.0, give_up_at - time.monotonic()))):
                     raise TimeoutError
                 for key, _ in ready:
-                    chunk = os.read(key.fd, MAX_OUTPUT_BYTES)
+                    chunk = os.read(key.fd, PLUGIN_BYTES)
                     if not chunk:
                         selector.unregister(key.fileobj)
                     printed[key.fileobj] += chunk  # type: ignore[index]
-                if len(printed[process.stdout]) > MAX_OUTPUT_BYTES:
-                    raise AuthError(f"{self._name} printed more than {MAX_OUTPUT_BYTES} bytes and was ended")
-                del printed[process.stderr][:-STDERR_BYTES]
+                if len(printed[process.stdout]) > PLUGIN_BYTES:
+                    raise AuthError(f"{self._name} printed more than {PLUGIN_BYTES} bytes and was ended")
+                del printed[process.stderr][:-PLUGIN_STDERR_BYTES]
         return bytes(printed[process.stdout]), bytes(printed[process.stderr])
+
+
+def _kill_session(leader: int) -> None:
+    """End all processes of the session that a plugin leads. Its process group is not enough: shells make others."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(leader, signal.SIGKILL)
+    for stat in Path("/proc").glob("[0-9]*/stat"):  # Linux only; elsewhere there is no such directory
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            if int(stat.read_text().rpartition(") ")[2].split()[3]) == leader:
+                os.kill(int(stat.parent.name), signal.SIGKILL)
 
 
 def _command(plugin: ExecConfig, kubeconfig: Kubeconfig) -> str:
@@ -167,19 +187,23 @@ def _command(plugin: ExecConfig, kubeconfig: Kubeconfig) -> str:
     return shutil.which(plugin.command) or plugin.command
 
 
-def _environment(plugin: ExecConfig, cluster: ClusterSection) -> dict[str, str]:
+def _environment(plugin: ExecConfig, kubeconfig: Kubeconfig) -> dict[str, str]:
     spec: dict[str, Any] = {"interactive": False}
     if plugin.provide_cluster_info:
-        spec["cluster"] = _cluster_info(cluster)
+        spec["cluster"] = _cluster_info(kubeconfig)
     info = {"apiVersion": plugin.api_version, "kind": "ExecCredential", "spec": spec}
     own = {variable.name: variable.value for variable in plugin.env or ()}
-    ours = {name: value for name, value in os.environ.items() if name not in OUR_SECRETS}
-    return ours | own | {"KUBERNETES_EXEC_INFO": msgspec.json.encode(info).decode()}
+    inherited = {name: value for name, value in os.environ.items() if not OURS.match(name)}
+    return inherited | own | {"KUBERNETES_EXEC_INFO": msgspec.json.encode(info).decode()}
 
 
-def _cluster_info(cluster: ClusterSection) -> dict[str, Any]:
-    info = msgspec.to_builtins(cluster)
-    for extension in info.pop("extensions", None) or ():
+def _cluster_info(kubeconfig: Kubeconfig) -> dict[str, Any]:
+    """The cluster as a plugin gets it: with the content of a CA file, as a plugin cannot know where that is."""
+    info: dict[str, Any] = msgspec.to_builtins(kubeconfig.cluster)
+    info.pop("certificate-authority")
+    authority = kubeconfig.authority()
+    info["certificate-authority-data"] = b64encode(authority).decode() if authority else None
+    for extension in info.pop("extensions") or ():
         if extension.get("name") == "client.authentication.k8s.io/exec":
             info["config"] = extension.get("extension")
     return {key: value for key, value in info.items() if value}

@@ -1,7 +1,7 @@
 """One context of a kubeconfig: the few members that are used, and what the files that it names hold.
 
-The official loader gets only these (see `transport`). It would silently ignore what changes who we are: a user that
-does not exist, `as:`, a failing plugin.
+Members are read as client-go reads them: an empty text is no value, base64 may be cut into lines, and embedded data
+wins over a file.
 """
 
 import binascii
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
@@ -39,7 +39,7 @@ class ClusterSection(Section, frozen=True):
 
 class ExecVariable(msgspec.Struct, frozen=True):
     name: str
-    value: str
+    value: str = ""
 
 
 class ExecConfig(msgspec.Struct, rename="camel", frozen=True):
@@ -86,8 +86,23 @@ class Kubeconfig(msgspec.Struct, frozen=True):
     @property
     def endpoint(self) -> str:
         """`host:port` of the API server, for people."""
-        parts = urlsplit(self.cluster.server)
-        return f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+        host, port = self.host_and_port
+        return f"{host}:{port}"
+
+    @property
+    def host_and_port(self) -> tuple[str, int]:
+        parts = self._server
+        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+    @property
+    def url(self) -> str:
+        """The address that the paths of requests are added to. client-go takes no query of it either."""
+        parts = self._server
+        return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+
+    @property
+    def _server(self) -> SplitResult:
+        return urlsplit(self.cluster.server)
 
     @property
     def holds_secrets(self) -> bool:
@@ -119,13 +134,22 @@ class Kubeconfig(msgspec.Struct, frozen=True):
         return self._pem("client-key", self.user.client_key_data, self.user.client_key)
 
     def token(self) -> str | None:
-        """The bearer token. The content of a tokenFile wins over a token in the kubeconfig, as in client-go."""
-        if self.user.token_file is None:
-            return (self.user.token or "").strip() or None
+        """The bearer token. That of a tokenFile wins; where it cannot be read, the token beside it serves."""
+        written = (self.user.token or "").strip() or None
+        if not self.user.token_file:
+            return written
+        try:
+            return self._token_of(self.user.token_file)
+        except (KubeconfigError, AuthError):
+            if written is None:
+                raise
+            return written
+
+    def _token_of(self, file: str) -> str:
         # Go's clients strip it too: a newline at the end would be an illegal header.
-        content = self._read("tokenFile", self.user.token_file).decode(errors="replace").strip()
+        content = self.read("tokenFile", file).decode(errors="replace").strip()
         if not content:
-            raise AuthError(f"kubeconfig {self.path}: tokenFile {self.resolve(self.user.token_file)} is empty")
+            raise AuthError(f"kubeconfig {self.path}: tokenFile {self.resolve(file)} is empty")
         return content
 
     @property
@@ -149,12 +173,13 @@ class Kubeconfig(msgspec.Struct, frozen=True):
     def _pem(self, what: str, data: str | None, file: str | None) -> bytes | None:
         if data:
             try:
-                return b64decode(data, validate=True)
+                return b64decode("".join(data.split()), validate=True)
             except (binascii.Error, ValueError):
                 raise KubeconfigError(f"kubeconfig {self.path}: {what}-data is not base64") from None
-        return self._read(what, file) if file else None
+        return self.read(what, file) if file else None
 
-    def _read(self, what: str, name: str) -> bytes:
+    def read(self, what: str, name: str) -> bytes:
+        """The content of a file that the kubeconfig names as `what`. Raises KubeconfigError."""
         path = self.resolve(name)
         try:
             return read_limited(path)

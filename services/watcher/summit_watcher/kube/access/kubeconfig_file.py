@@ -1,19 +1,20 @@
-"""Reads kubeconfig files, and watches them with the files that they name.
+"""Reads kubeconfig files as client-go does, and watches them with the files that they name.
 
-Each defect is one sentence. The official loader answers the same defects with five exception types. A kubeconfig with
-which we would do something else than the file says is rejected.
+Only what the chosen context needs is read: the rest of the file belongs to others. Each defect is one sentence. A
+kubeconfig with which we would do something else than the file says is rejected.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
-import yaml
 
 from summit_runtime.watched_files import WatchedFiles, read_limited
 from summit_watcher.kube.access.kubeconfig import ClusterSection, Kubeconfig, Section, UserSection
+from summit_watcher.kube.access.kubeconfig_text import document_of, flag, text, typed
+from summit_watcher.kube.bounds import ENTRY_NODES, one_line
 from summit_watcher.kube.errors import KubeconfigError
 
 
@@ -22,35 +23,23 @@ class _ContextSection(Section, frozen=True):
     user: str = ""
 
 
-class _Named(msgspec.Struct, frozen=True):
-    name: str
-
-
-class _NamedCluster(_Named, frozen=True):
-    cluster: ClusterSection
-
-
-class _NamedContext(_Named, frozen=True):
-    context: _ContextSection
-
-
-class _NamedUser(_Named, frozen=True):
-    user: UserSection | None = None
-
-
 class _File(Section, frozen=True):
     current_context: str | None = None
-    clusters: list[_NamedCluster] | None = None
-    contexts: list[_NamedContext] | None = None
-    users: list[_NamedUser] | None = None
+    clusters: list[Any] | None = None
+    contexts: list[Any] | None = None
+    users: list[Any] | None = None
 
 
 # msgspec prepares a type at its first use. Two threads (one per cluster) that do so at the same moment end the
 # interpreter with SIGSEGV (0.22.0; one start in fifteen on a busy machine), so it is prepared here.
-msgspec.convert({}, _File)
+for _kind in (_File, _ContextSection, ClusterSection, UserSection):
+    msgspec.convert({}, _kind)
 
 
-NamedT = TypeVar("NamedT", bound=_Named)
+_FLAGS = frozenset({"insecure-skip-tls-verify", "disable-compression", "provideClusterInfo"})
+"""The only members that are not texts."""
+
+SectionT = TypeVar("SectionT", bound=Section)
 
 _PAIRS = (
     (("username",), ("password",)),
@@ -62,58 +51,78 @@ _PAIRS = (
 def read(path: Path, context: str | None = None) -> Kubeconfig:
     """Read one context of a file. Raises KubeconfigError with one sentence, whatever is wrong with it."""
     try:
-        text = read_limited(path).decode()
+        content = read_limited(path)
     except FileNotFoundError:
         raise KubeconfigError(f"kubeconfig not found at {path}") from None
     except IsADirectoryError:
         raise KubeconfigError(f"kubeconfig {path} is a directory: name the file in it") from None
-    except UnicodeDecodeError:
-        raise KubeconfigError(f"kubeconfig {path} is not a text file") from None
-    except OSError as error:
-        raise KubeconfigError(f"kubeconfig {path} cannot be read: {error.strerror}") from error
-    return parse(text, path, context)
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        raise KubeconfigError(f"kubeconfig {path} cannot be read: {getattr(error, 'strerror', error)}") from error
+    return parse(content, path, context)
 
 
-def parse(text: str, path: Path, context: str | None = None) -> Kubeconfig:
-    """The named context of a kubeconfig's text, or else its current one. Raises KubeconfigError."""
-    file = _file(text, path)
+def parse(content: bytes, path: Path, context: str | None = None) -> Kubeconfig:
+    """The named context of a kubeconfig's content, or else its current one. Raises KubeconfigError."""
+    file = _file(document_of(content, path), path)
     name = context or file.current_context
     if not name:
-        known = ", ".join(c.name for c in file.contexts or ()) or "none"
+        known = ", ".join(_names(file.contexts)) or "none"
         raise KubeconfigError(f"kubeconfig {path} has no current-context: name a context (it has: {known})")
-    chosen = _find(file.contexts, name, "context", path).context
-    cluster = _find(file.clusters, chosen.cluster, "cluster", path).cluster
+    chosen = _find(file.contexts, name, "context", _ContextSection, path)
+    cluster = _find(file.clusters, chosen.cluster, "cluster", ClusterSection, path)
     # A context without a user is anonymous on purpose. One that names a missing user is a mistake.
-    user = _find(file.users, chosen.user, "user", path).user if chosen.user else None
-    kubeconfig = Kubeconfig(path, name, cluster, user or UserSection())
+    user = _find(file.users, chosen.user, "user", UserSection, path) if chosen.user else UserSection()
+    kubeconfig = Kubeconfig(path, name, cluster, user)
     _check(kubeconfig)
     return kubeconfig
 
 
-def _file(text: str, path: Path) -> _File:
-    try:
-        document = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise KubeconfigError(f"kubeconfig {path}{line} is not YAML: {error.problem}") from error
-    except yaml.YAMLError as error:
-        raise KubeconfigError(f"kubeconfig {path} is not YAML: {error}") from error
-    if document is None:
-        raise KubeconfigError(f"kubeconfig {path} is empty")
+def _file(document: Any, path: Path) -> _File:
+    """The lists of the file; their entries stay as they are."""
     try:
         return msgspec.convert(document, _File)
     except msgspec.ValidationError as error:
         raise KubeconfigError(f"kubeconfig {path} is not a kubeconfig: {error}") from None
 
 
-def _find(entries: Iterable[NamedT] | None, name: str, what: str, path: Path) -> NamedT:
-    found = [entry for entry in entries or () if entry.name == name]
+def _find(entries: Sequence[Any] | None, name: str, what: str, kind: type[SectionT], path: Path) -> SectionT:
+    """The section `what` of the entry of that name. Nothing is said of the other entries."""
+    found = [entry for entry in entries or () if isinstance(entry, dict) and entry.get("name") == name]
     if not found:
-        known = ", ".join(entry.name for entry in entries or ()) or "none"
+        known = ", ".join(_names(entries)) or "none"
         raise KubeconfigError(f"kubeconfig {path} has no {what} {name!r} (it has: {known})")
     if len(found) > 1:
         raise KubeconfigError(f"kubeconfig {path} has {len(found)} {what}s named {name!r}")
-    return found[0]
+    return _converted(found[0].get(what) or {}, kind, f"kubeconfig {path}, {what} {name!r},")
+
+
+def _names(entries: Sequence[Any] | None) -> Iterable[str]:
+    return (one_line(str(entry["name"])) for entry in entries or () if isinstance(entry, dict) and "name" in entry)
+
+
+def _converted(node: Any, kind: type[SectionT], where: str) -> SectionT:
+    try:
+        return msgspec.convert(_present(node, iter(range(ENTRY_NODES))), kind, strict=False)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise KubeconfigError(f"{where} is not a kubeconfig: {error}") from None
+
+
+def _present(node: Any, budget: Iterator[int], key: object = None, scalar: Callable[[Any], Any] = text) -> Any:
+    """A copy of a node without its null members, which are as good as missing, and with flags as booleans.
+
+    Raises ValueError when it grows beyond the budget: YAML's aliases can make a few lines into more than fits.
+    """
+    if next(budget, None) is None:
+        raise ValueError(f"it has more than {ENTRY_NODES} members")
+    if isinstance(node, dict):
+        return {
+            name: _present(value, budget, name, typed if name == "extensions" else scalar)
+            for name, value in node.items()
+            if value is not None
+        }
+    if isinstance(node, list):
+        return [_present(value, budget, key, scalar) for value in node if value is not None]
+    return flag(node) if key in _FLAGS else scalar(node)
 
 
 def read_noted(files: WatchedFiles, path: Path, context: str | None) -> Kubeconfig:
@@ -139,6 +148,11 @@ def _check_cluster(cluster: ClusterSection, path: Path) -> None:
         raise KubeconfigError(f"kubeconfig {path}: server {cluster.server!r} is not an http or https address")
     if server.username is not None:
         raise KubeconfigError(f"kubeconfig {path}: server has a user in its address: put it into the user section")
+    if cluster.insecure_skip_tls_verify and (cluster.certificate_authority_data or cluster.certificate_authority):
+        raise KubeconfigError(
+            f"kubeconfig {path} has a certificate-authority and insecure-skip-tls-verify: remove one of them; "
+            "kubectl refuses both together"
+        )
     proxy = _address("proxy-url", cluster.proxy_url or cluster.server, path)
     if proxy.scheme not in ("http", "https"):
         scheme = proxy.scheme or "no"
