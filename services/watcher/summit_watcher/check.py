@@ -5,6 +5,7 @@ tries, and reports what happens.
 """
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,12 +14,15 @@ from typing import Any
 from summit_models.cluster import ConnectionState
 from summit_models.contract import ClusterName, DatacenterId
 from summit_watcher.config.datacenters import ClusterConfig
-from summit_watcher.kube.access import kubeconfig_file
 from summit_watcher.kube.access.certificates import WARN_BEFORE, Certificate
 from summit_watcher.kube.access.kubeconfig import ADDRESS_IDENTITY
+from summit_watcher.kube.bounds import one_line
 from summit_watcher.kube.connection import ClusterConnection
-from summit_watcher.kube.errors import KubeconfigError, StatusError, WatcherError
+from summit_watcher.kube.errors import StatusError, WatcherError
+from summit_watcher.kube.failure import classify
 from summit_watcher.kube.resources import WATCHED, Resource
+
+logger = logging.getLogger("summit.watcher")
 
 CHECK_SECONDS = 15.0
 """For all requests to one cluster. People wait for the answer, and a slower cluster could not be watched well."""
@@ -45,7 +49,7 @@ class ClusterReport:
     identity: str | None = None
     """How the watcher recognizes the cluster."""
     certificate_expires: datetime | None = None
-    """When the first of the needed certificates ends."""
+    """When the server's certificate ends, or our own if that is sooner."""
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -62,12 +66,14 @@ async def check_clusters(clusters: Sequence[ClusterConfig]) -> list[ClusterRepor
         async with slots:
             return await check_cluster(cluster)
 
-    return await asyncio.gather(*(check(cluster) for cluster in clusters))
+    reports = await asyncio.gather(*(check(cluster) for cluster in clusters))
+    _name_duplicates(reports)
+    return reports
 
 
 async def check_cluster(cluster: ClusterConfig) -> ClusterReport:
     """Check one cluster. Whatever is wrong is in the report, which is there within CHECK_SECONDS."""
-    report = ClusterReport(cluster.name, cluster.datacenter, warnings=_warnings_of(cluster))
+    report = ClusterReport(cluster.name, cluster.datacenter)
     try:
         async with asyncio.timeout(CHECK_SECONDS):
             async with ClusterConnection(cluster.kubeconfig, cluster.context, name=cluster.name) as connection:
@@ -78,14 +84,34 @@ async def check_cluster(cluster: ClusterConfig) -> ClusterReport:
             f"the check has not ended within {CHECK_SECONDS:.0f} s: is the network or the server slow?"
         )
     except WatcherError as error:
-        report.problems.append(str(error))
+        report.problems.append(classify(error).reason)
+    except Exception as error:
+        logger.debug("the check of cluster %s failed", cluster.name, exc_info=True)
+        report.problems.append(f"the check failed ({type(error).__name__}), which is unforeseen: please report it")
     return report
 
 
+def _name_duplicates(reports: Sequence[ClusterReport]) -> None:
+    """Note clusters that are the same one: the watcher watches the first, as each VM is there only once."""
+    first: dict[str, ClusterReport] = {}
+    for report in reports:
+        if report.identity is None:
+            continue
+        same = first.setdefault(report.identity, report)
+        if same is not report:
+            report.problems.append(
+                f"it is the same cluster as {same.name!r} of datacenter {same.datacenter!r} (identity "
+                f"{report.identity}): its VMs are shown once, under {same.name!r}; remove one of the two from "
+                "datacenters.yaml"
+            )
+
+
 async def _ask(connection: ClusterConnection, report: ClusterReport) -> None:
+    report.warnings += await connection.warnings()
     _check_certificates(await connection.certificates(), report, datetime.now(UTC))
     report.server_version = await connection.server_version()
     report.reachable = True
+    _check_server_certificate(await connection.certificates(), report, datetime.now(UTC))
     report.user = await _who_am_i(connection)
     report.identity = await connection.identity()
     report.kubevirt = await _kubevirt_versions(connection)
@@ -125,7 +151,7 @@ async def _who_am_i(connection: ClusterConnection) -> str | None:
             return None
         raise
     name = _member(review, "status", "userInfo", "username")
-    return name if isinstance(name, str) else None
+    return one_line(name) if isinstance(name, str) else None
 
 
 async def _kubevirt_versions(connection: ClusterConnection) -> str | None:
@@ -135,8 +161,9 @@ async def _kubevirt_versions(connection: ClusterConnection) -> str | None:
         if error.code == 404:
             return None
         raise
-    versions = group.get("versions") or []
-    return ",".join(str(_member(version, "version")) for version in versions) or None
+    versions = group.get("versions")
+    names = [_member(version, "version") for version in versions] if isinstance(versions, list) else []
+    return one_line(",".join(name for name in names if isinstance(name, str))) or None
 
 
 async def _denied(connection: ClusterConnection) -> tuple[list[str], list[str]]:
@@ -168,24 +195,26 @@ def _member(document: Any, *keys: str) -> Any:
 
 
 def _check_certificates(certificates: Sequence[Certificate], report: ClusterReport, now: datetime) -> None:
-    """Note the needed certificate that ends first. The last of several authorities counts: bundles keep old ones."""
-    ends: dict[str, datetime] = {}
+    """Note our own certificate that ends first, and the last of the authorities: bundles keep old ones."""
+    authorities = [c.not_after for c in certificates if c.kind == "ca"]
+    own = [c.not_after for c in certificates if c.kind == "client"]
+    if authorities:
+        _check_end("certificate authority of the kubeconfig", max(authorities), report, now)
+    if own:
+        _check_end("client certificate of the kubeconfig", min(own), report, now)
+    report.certificate_expires = min(own, default=None)
+
+
+def _check_server_certificate(certificates: Sequence[Certificate], report: ClusterReport, now: datetime) -> None:
+    """Note the certificate of the server, if that ends before ours."""
     for certificate in certificates:
-        known = ends.get(certificate.kind, certificate.not_after)
-        later = certificate.kind == "ca"
-        ends[certificate.kind] = max(known, certificate.not_after) if later else min(known, certificate.not_after)
-    for kind, end in ends.items():
-        what = "certificate authority" if kind == "ca" else "client certificate"
-        if end <= now:
-            report.problems.append(f"the {what} of the kubeconfig ended on {end:%Y-%m-%d %H:%M} UTC: get a new one")
-        elif end - now < WARN_BEFORE:
-            report.warnings.append(f"the {what} of the kubeconfig ends on {end:%Y-%m-%d %H:%M} UTC: get a new one")
-    report.certificate_expires = min(ends.values(), default=None)
+        if certificate.kind == "server":
+            _check_end("server's certificate", certificate.not_after, report, now)
+            report.certificate_expires = min(report.certificate_expires or certificate.not_after, certificate.not_after)
 
 
-def _warnings_of(cluster: ClusterConfig) -> list[str]:
-    """The warnings of the kubeconfig; none if it is broken, which is reported when connecting."""
-    try:
-        return list(kubeconfig_file.read(cluster.kubeconfig, cluster.context).warnings)
-    except KubeconfigError:
-        return []
+def _check_end(what: str, end: datetime, report: ClusterReport, now: datetime) -> None:
+    if end <= now:
+        report.problems.append(f"the {what} ended on {end:%Y-%m-%d %H:%M} UTC: get a new one")
+    elif end - now < WARN_BEFORE:
+        report.warnings.append(f"the {what} ends on {end:%Y-%m-%d %H:%M} UTC: get a new one")

@@ -1,8 +1,9 @@
 """The connection to one cluster, which all its list-watches share."""
 
+import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -132,6 +133,11 @@ class ClusterConnection:
         transport = await self._current.get()
         server = transport.server_certificate
         return [*transport.certificates, *((server,) if server else ())]
+
+    async def warnings(self) -> Sequence[str]:
+        """Risks of the kubeconfig, and how to end them."""
+        kubeconfig = (await self._current.get()).kubeconfig
+        return await self._current.in_thread(lambda: kubeconfig.warnings)
 
     async def _object(self, request: Request) -> dict[str, Any]:
         async with self._request(request) as reply:

@@ -83,7 +83,12 @@ def transport_errors(endpoint: str) -> Iterator[None]:
     """Raise errors of aiohttp and of the system as one of ours."""
     try:
         yield
-    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+    except (
+        aiohttp.ClientError,
+        OSError,
+        TimeoutError,
+        ValueError,
+    ) as error:  # ValueError: no request can be made of it
         raise translated(error, endpoint) from error
 
 
@@ -99,13 +104,14 @@ def translated(error: Exception, endpoint: str) -> WatcherError:
         case aiohttp.ClientConnectionError() | aiohttp.ClientPayloadError() | OSError():
             return LostError(f"the connection to {endpoint} broke off")
         case _:
-            return UnreachableError(f"{endpoint} does not speak HTTP as expected: {error}")
+            # Not with its text, which quotes what the server has sent.
+            return UnreachableError(f"{endpoint} does not speak HTTP as expected ({type(error).__name__})")
 
 
 def _connect_reason(error: aiohttp.ClientError, endpoint: str) -> str:
     match error:
         case aiohttp.ClientHttpProxyError():
-            return f"the proxy to {endpoint} answered {error.status} {error.message}"
+            return f"the proxy to {endpoint} answered {error.status} {one_line(error.message)}"
         case aiohttp.ClientConnectorDNSError():
             return f"the host of {endpoint} cannot be resolved: {_system_reason(error)}"
         case aiohttp.ClientProxyConnectionError():
