@@ -24,6 +24,8 @@ from summit_runtime.own_thread import OwnThread
 MOST_BYTES = 16 * 1024 * 1024
 """A kubeconfig of a thousand contexts has 6 MB. `/dev/zero` never ends, and a disk image is a mistake."""
 
+PART_BYTES = 64 * 1024
+
 
 def read_limited(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
     """Read a file that a person has named.
@@ -32,7 +34,7 @@ def read_limited(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
     """
     with path.open("rb", buffering=0) as file:
         content = bytearray()
-        while part := file.read(most_bytes + 1 - len(content)):
+        while part := file.read(PART_BYTES):  # as much memory is taken for each read as it asks for
             content += part
             if len(content) > most_bytes:
                 raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))

@@ -169,7 +169,7 @@ class Transport:
 
     async def _accepted(self, response: aiohttp.ClientResponse) -> Reply:
         reply = Reply(response, self.kubeconfig.endpoint)
-        if not response.ok:
+        if not 200 <= response.status < 300:  # `ok` of aiohttp includes redirects
             raise http_error(response.status, response.headers, await reply.beginning())
         reply.check_content()
         return reply
