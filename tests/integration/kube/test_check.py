@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from aiohttp import web
+from cryptography import x509
 
+from summit_simulator.access import kubeconfig
+from summit_simulator.access.tls import CertificateAuthority, server_context
 from summit_simulator.cluster import SimulatedCluster
 from summit_watcher.check import check_cluster, check_clusters
 from summit_watcher.config.datacenters import ClusterConfig
@@ -35,7 +39,7 @@ def edit(path: Path, section: str, key: str, value: object) -> None:
 
 
 async def test_a_good_cluster_has_no_problem(config: ClusterConfig) -> None:
-    """The report has version, user, KubeVirt and the end of the first certificate."""
+    """The report has version, user, KubeVirt and the end of the server's certificate."""
     report = await check_cluster(config)
     assert (report.problems, report.warnings) == ([], [])
     assert report.reachable
@@ -148,6 +152,56 @@ async def test_a_kubeconfig_that_is_open_to_others_is_a_warning(config: ClusterC
     report = await check_cluster(config)
     assert report.problems == []
     assert ["chmod 600" in report.warnings[0], "insecure-skip-tls-verify" in report.warnings[1]] == [True, True]
+
+
+async def test_the_end_of_the_servers_certificate_is_shown_and_not_its_authoritys(tmp_path: Path) -> None:
+    """The authority lives for ten years, and the certificates that someone has to replace for one."""
+    authority = CertificateAuthority("test")
+    pair = authority.issue_server(["127.0.0.1"], valid_for=timedelta(days=5))
+
+    async def version(_: web.BaseRequest) -> web.StreamResponse:
+        return web.json_response({"gitVersion": "v1.36.0"})
+
+    runner = web.ServerRunner(web.Server(version))
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=server_context(authority, pair)).start()
+        server = f"https://127.0.0.1:{runner.addresses[0][1]}"
+        content = kubeconfig.render(name="c", server=server, user={"token": "t"}, ca_pem=authority.certificate_pem)
+        path = kubeconfig.write(tmp_path / "kc", content)
+        report = await check_cluster(ClusterConfig("c", "dc-solna", path))
+    finally:
+        await runner.cleanup()
+    assert report.certificate_expires == x509.load_pem_x509_certificate(pair.certificate_pem).not_valid_after_utc
+    assert any(warning.startswith("the server's certificate ends on") for warning in report.warnings)
+
+
+async def test_a_client_certificate_that_ends_first_is_shown(cluster: SimulatedCluster, tmp_path: Path) -> None:
+    """Whichever of the two ends first needs a person."""
+    assert cluster.authority
+    path = cluster.write_kubeconfig(tmp_path / "kc", credential="certificate")
+    pair = cluster.authority.issue_client("admin", valid_for=timedelta(days=30))
+    edit(path, "user", "client-certificate-data", base64.b64encode(pair.certificate_pem).decode())
+    edit(path, "user", "client-key-data", base64.b64encode(pair.key_pem).decode())
+    report = await check_cluster(ClusterConfig("vulcan", "dc-solna", path))
+    assert report.problems == []
+    assert report.certificate_expires
+    assert timedelta(days=29) < report.certificate_expires - datetime.now(UTC) < timedelta(days=31)
+
+
+async def test_one_cluster_under_two_names_is_a_problem_that_names_both(
+    cluster: SimulatedCluster, config: ClusterConfig, tmp_path: Path
+) -> None:
+    """All its VMs would appear under one of the two names. Another address leads to the same cluster."""
+    url = cluster.url.replace("127.0.0.1", "localhost")
+    other = ClusterConfig("romulus", "dc-uppsala", cluster.write_kubeconfig(tmp_path / "other", server=url))
+    first, second = await check_clusters([config, other])
+    assert first.problems == []
+    (problem,) = second.problems
+    assert problem == (
+        f"it is the same cluster as 'vulcan' of datacenter 'dc-solna' (identity {cluster.uid}): its VMs are shown "
+        "once, under 'vulcan'; remove one of the two from datacenters.yaml"
+    )
 
 
 async def test_clusters_are_checked_side_by_side_and_reported_in_order(config: ClusterConfig, tmp_path: Path) -> None:

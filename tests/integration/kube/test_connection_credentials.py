@@ -230,11 +230,28 @@ def is_running(pid: int) -> bool:
         return False
 
 
+CHILD = """import subprocess
+quiet = subprocess.DEVNULL
+child = subprocess.Popen(["sleep", "60"], stdin=quiet, stdout=quiet, stderr=quiet, process_group={group})
+(here / "child").write_text(str(child.pid))
+"""
+
+
+@pytest.mark.parametrize("group", [None, 0], ids=["in its process group", "in a process group of its own"])
+async def test_what_a_plugin_leaves_behind_ends_with_it(
+    cluster: SimulatedCluster, plugin: Plugin, group: int | None
+) -> None:
+    """The plugin has answered, and its child would keep the environment and the token for ever."""
+    plugin.does(CHILD.format(group=group))
+    async with connect(plugin.kubeconfig) as connection:
+        assert await whoami(connection) == "admin"
+        await until(lambda: not is_running(int((plugin.kubeconfig.parent / "child").read_text())))
+
+
 @pytest.mark.parametrize("end", ["its time is over", "the connection ends"])
 async def test_a_plugin_and_its_children_end_together(cluster: SimulatedCluster, plugin: Plugin, *, end: str) -> None:
     """A plugin that is a shell script has children."""
-    plugin.does("import subprocess; (here / 'child').write_text(str(subprocess.Popen(['sleep', '60']).pid)); "
-                "time.sleep(60)")  # fmt: skip
+    plugin.does(CHILD.format(group=0) + "time.sleep(60)")
     file = plugin.kubeconfig.parent / "child"
     times = WatcherTimes(credentials_seconds=1.5 if end == "its time is over" else 60)
     async with connect(plugin.kubeconfig, times) as connection:
@@ -250,11 +267,21 @@ async def test_a_plugin_gets_and_shows_no_secret(
     cluster: SimulatedCluster, plugin: Plugin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Our secrets are not in its environment, and our sentence leaves out the secrets that it prints."""
-    monkeypatch.setenv("NATS_URL", "nats://watcher:pa55word@nats")
+    for name in (
+        "NATS_URL",
+        "DATABASE_URL",
+        "API_ADMIN_TOKEN",
+        "API_TICKET_KEY",
+        "WATCHER_CONFIG",
+        "POSTGRES_PASSWORD",
+    ):
+        monkeypatch.setenv(name, "pa55word")
+    monkeypatch.setenv("AWS_PROFILE", "fra")
     jwt = f"{'e' * 20}.{'y' * 400}.{'J' * 40}"
-    plugin.does(f"raise SystemExit('401 for Authorization: Bearer {jwt} with ' + str(os.environ.get('NATS_URL')))")
+    found = "' '.join([os.environ['AWS_PROFILE'], *(n for n, v in os.environ.items() if v == 'pa55word')])"
+    plugin.does(f"raise SystemExit('401 for Authorization: Bearer {jwt} with ' + {found})")
     async with connect(plugin.kubeconfig) as connection:
-        with pytest.raises(AuthError, match="failed with exit code 1: 401 for Authorization: Bearer … with None"):
+        with pytest.raises(AuthError, match=r"failed with exit code 1: 401 for Authorization: Bearer … with fra$"):
             await connection.server_version()
 
 

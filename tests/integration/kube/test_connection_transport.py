@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import trustme
 from aiohttp import web
 from cryptography.x509 import load_pem_x509_certificate
 from support.waiting import until
@@ -116,6 +117,29 @@ async def test_a_server_that_is_not_trusted_gets_nothing_but_handshakes(tmp_path
         await until(lambda: greeted)
     assert "it shows CN=kube-apiserver" in str(error)
     assert greeted == [(None, b"")]
+
+
+@pytest.mark.parametrize("trusted", ["the root", "the intermediate", "the server's own certificate"])
+async def test_an_authority_need_not_be_a_root(tmp_path: Path, trusted: str) -> None:
+    """Python before 3.13 refuses all but roots, and kubectl accepts them."""
+    root = trustme.CA()
+    intermediate = root.create_child_ca()
+    issued = intermediate.issue_cert("127.0.0.1")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    issued.configure_cert(context)
+    pems = {
+        "the root": root.cert_pem,
+        "the intermediate": intermediate.cert_pem,
+        "the server's own certificate": issued.cert_chain_pems[0],
+    }
+    bundle = "# Autoridad de certificaci\u00f3n\n".encode() + pems[trusted].bytes()
+    async with (
+        served(version, context) as port,
+        connect(
+            tmp_path / "kc", f"https://127.0.0.1:{port}", certificate_authority_data=kubeconfig.embedded(bundle)
+        ) as connection,
+    ):
+        assert await connection.server_version() == "v1.36.0"
 
 
 async def test_the_server_name_is_verified_and_may_be_named(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def client_context(
         if authority is None:
             context.load_default_certs()
         else:
-            context.load_verify_locations(cadata=authority.decode("ascii", errors="replace"))
+            context.load_verify_locations(cadata=authority.decode("ascii", errors="ignore"))
         if certificate is not None and key is not None:
             _show(context, certificate, key, where)
     except (ssl.SSLError, OSError, ValueError) as error:
