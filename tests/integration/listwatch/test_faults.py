@@ -4,9 +4,9 @@ The oracle is the simulated cluster's own store, never a log line.
 """
 
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
-from itertools import count, repeat
+from itertools import repeat
 from pathlib import Path
 
 import pytest

@@ -81,7 +81,7 @@ def test_files_without_an_end_are_errors_and_do_not_fill_the_memory() -> None:
     """A link to /dev/zero as kubeconfig or token took all memory of the watcher of all clusters."""
     with pytest.raises(KubeconfigError, match="cannot be read: File too large"):
         kubeconfig_file.read(Path("/dev/zero"))
-    read = kubeconfig_file.parse(yaml.safe_dump(document(user={"tokenFile": "/dev/zero"})), PATH)
+    read = kubeconfig_file.parse(yaml.safe_dump(document(user={"tokenFile": "/dev/zero"})).encode(), PATH)
     with pytest.raises((AuthError, KubeconfigError), match="/dev/zero: File too large"):
         read.token()
 

@@ -1,6 +1,5 @@
 """The connection to one cluster, which all its list-watches share."""
 
-import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
