@@ -102,7 +102,7 @@ async def test_nothing_is_published_of_another_cluster_behind_the_address(
             before = len(log.messages)
             cluster.faults.close_streams(abort=True)
             await change_everything(cluster)
-            await until(lambda: healths.state("vulcan") == "identity_changed")
+            await until(lambda: healths.state("vulcan") == "identity_changed" and errors(caplog))
         assert not [m for m in log.messages[before:] if not m.subject.startswith("summit.clusters.")]
         (error,) = errors(caplog)
         assert f"its identity is {other}, and so far it was {known}" in error
