@@ -7,6 +7,7 @@ afterwards.
 import asyncio
 import contextlib
 import logging
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from summit_runtime.nats.stream import ensure_stream, watch_stream
 from summit_runtime.probes import Check, serve_probes
 from summit_runtime.waiting import end
 from summit_watcher.cluster import ClusterWatcher
+from summit_watcher.config.datacenters import ClusterConfig, DatacenterConfig
 from summit_watcher.listwatch.page_slots import PageSlots
 from summit_watcher.log.datacenters import declare
 from summit_watcher.log.retirement import retire, retire_empty, retire_undeclared
@@ -61,7 +63,7 @@ class _Watcher:
             supervisor = Supervisor(
                 tasks,
                 lambda cluster: ClusterWatcher(cluster, self.client, self.publisher, self.times, page_slots),
-                lambda cluster: retire(self.client, self.publisher, cluster.datacenter, cluster.name),
+                self._retire,
                 self.times,
             )
             checks["nats"] = lambda: None if self.client.is_connected else "not connected"
@@ -75,6 +77,9 @@ class _Watcher:
             await stop.wait()
             await asyncio.gather(*map(end, background))
             await supervisor.end()
+
+    async def _retire(self, cluster: ClusterConfig) -> None:
+        await retire(self.client, self.publisher, cluster.datacenter, cluster.name)
 
     async def _follow_configuration(self, supervisor: Supervisor) -> None:
         """Watch the declared clusters, and retire those that are not declared any more, for ever."""
@@ -91,9 +96,18 @@ class _Watcher:
                 background = [tasks.create_task(declare(datacenters, self.client))]
                 await supervisor.watch(datacenters, keep_missing=bool(configuration.mistakes))
                 if not configuration.mistakes:
-                    for removed in sorted(former - {datacenter.id for datacenter in datacenters}):
-                        await retire_empty(self.client, removed)
-                    former.clear()
-                    retiring = retire_undeclared(self.client, self.publisher, datacenters, self.times)
-                    background.append(tasks.create_task(retiring))
+                    background.append(tasks.create_task(self._retire_removed(supervisor, former, datacenters)))
                 former.update(datacenter.id for datacenter in datacenters)
+
+    async def _retire_removed(
+        self, supervisor: Supervisor, former: set[DatacenterId], datacenters: Sequence[DatacenterConfig]
+    ) -> None:
+        """Retire what is not declared any more: clusters, former datacenters without clusters, and what the log has.
+
+        The log is asked last, or it would show clusters that are just being retired.
+        """
+        await supervisor.retired()
+        for removed in sorted(former - {datacenter.id for datacenter in datacenters}):
+            await retire_empty(self.client, removed)
+            former.discard(removed)
+        await retire_undeclared(self.client, self.publisher, datacenters, self.times)

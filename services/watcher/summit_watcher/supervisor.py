@@ -16,6 +16,7 @@ from summit_runtime.watched_files import WatchedFiles
 from summit_watcher import metrics
 from summit_watcher.cluster import ClusterWatcher
 from summit_watcher.config.datacenters import ClusterConfig, Configuration, DatacenterConfig, Mistake, load
+from summit_watcher.log.retirement import AT_ONCE
 from summit_watcher.settings import WatcherTimes
 
 logger = logging.getLogger("summit.watcher")
@@ -81,9 +82,12 @@ class Supervisor:
 
     tasks: asyncio.TaskGroup
     make_watcher: Callable[[ClusterConfig], ClusterWatcher]
-    retire: Callable[[ClusterConfig], Awaitable[object]]
+    retire: Callable[[ClusterConfig], Awaitable[None]]
     times: WatcherTimes
     _running: dict[ClusterName, tuple[ClusterConfig, ClusterWatcher, asyncio.Task[None]]] = field(default_factory=dict)
+    _retiring: dict[ClusterName, asyncio.Task[None]] = field(default_factory=dict)
+    """The last retirement under each name."""
+    _retirements: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
     _started: bool = False
 
     def untried(self) -> str | None:
@@ -96,7 +100,8 @@ class Supervisor:
     async def watch(self, datacenters: Sequence[DatacenterConfig], *, keep_missing: bool = False) -> None:
         """Start watchers of new clusters, end those of removed ones, do both for changed ones, leave the others.
 
-        A cluster that is removed, or moved to another datacenter, is retired where it was. With `keep_missing` none is
+        A cluster that is removed, or moved to another datacenter, is retired where it was, beside all that goes on.
+        With `keep_missing` none is
         removed: the file has mistakes, and a missing cluster may be one of them.
         """
         wanted = {cluster.name: cluster for datacenter in datacenters for cluster in datacenter.clusters}
@@ -109,17 +114,41 @@ class Supervisor:
         await self._end(list(changed))
         for name, config in changed.items():
             if name not in wanted or wanted[name].datacenter != config.datacenter:
-                await self.retire(config)
+                self._retire(config)
         for name, config in wanted.items():
             if name not in self._running:
                 watcher = self.make_watcher(config)
-                what = f"watcher of cluster {name}"
-                work = supervised(what, watcher.run, retry=Backoff(), failed=watcher.failed)
+                work = self._watch(watcher, self._retiring.get(name))
                 self._running[name] = config, watcher, self.tasks.create_task(work, name=f"cluster {name}")
         self._started = True
 
+    async def retired(self) -> None:
+        """Wait until the clusters that were removed so far are retired."""
+        if self._retiring:
+            await asyncio.wait(self._retiring.values())
+
     async def end(self) -> None:
-        await self._end(list(self._running))
+        """End all watchers, and retirements where they are: the next start finishes those."""
+        await asyncio.gather(self._end(list(self._running)), *map(end, self._retiring.values()))
+
+    def _retire(self, config: ClusterConfig) -> None:
+        """Retire a cluster beside all that goes on, after an earlier retirement under that name."""
+        work = self._retire_after(self._retiring.get(config.name), config)
+        self._retiring[config.name] = self.tasks.create_task(work, name=f"retirement of cluster {config.name}")
+
+    async def _retire_after(self, earlier: asyncio.Task[None] | None, config: ClusterConfig) -> None:
+        if earlier:
+            await asyncio.wait({earlier})
+        async with self._retirements:
+            what = f"retirement of cluster {config.name}"
+            await supervised(what, lambda: self.retire(config), retry=Backoff())
+
+    async def _watch(self, watcher: ClusterWatcher, retiring: asyncio.Task[None] | None) -> None:
+        """Watch a cluster for ever, once an earlier one of that name is retired."""
+        if retiring:
+            await asyncio.wait({retiring})
+        what = f"watcher of cluster {watcher.cluster.name}"
+        await supervised(what, watcher.run, retry=Backoff(), failed=watcher.failed)
 
     async def _end(self, names: Sequence[ClusterName]) -> None:
         ending = [self._running.pop(name)[2] for name in names]

@@ -217,3 +217,41 @@ async def test_a_datacenter_that_is_removed_is_retired_and_may_return(
         await until(lambda: not is_retired(log, "dc-solna"))
         await log.lives(clusters[1])
         assert not is_retired(log, "dc-uppsala")
+
+
+async def test_clusters_that_are_removed_together_are_retired_side_by_side_and_a_later_edit_does_not_wait(
+    tmp_path: Path, nats_url: str, kubeconfigs: Mapping[str, Path], clusters: list[SimulatedCluster]
+) -> None:
+    """Twenty clusters leave the file; one that is added right after is watched before the last of them is retired."""
+    names = [f"c{number}" for number in range(20)]
+    async with simulated_clusters(*names) as many, observing(nats_url) as (log, _):
+        for cluster in many:
+            cluster.create_vm("web", namespace="prod")
+        files = {cluster.name: cluster.write_kubeconfig(tmp_path / cluster.name) for cluster in many}
+        config = configure(tmp_path, files | without(kubeconfigs, "romulus"))
+        async with watching(nats_url, config, TIMES):
+            await log.lives(*many, clusters[0])
+            configure(tmp_path, without(kubeconfigs, "romulus"))
+            await until(lambda: any(State.RETIRED in states(log, name) for name in names))
+            configure(tmp_path, kubeconfigs)
+            await log.lives(clusters[1])
+            assert [name for name in names if State.RETIRED not in states(log, name)]
+            await until(lambda: all(states(log, name)[-1] == State.RETIRED for name in names))
+            await until(lambda: clusters_of(log, "dc-solna") == ["vulcan", "romulus"])
+        assert living(log) == {f"/datacenters/dc-solna/clusters/{cluster.name}" for cluster in clusters}
+
+
+async def test_a_cluster_that_returns_while_it_is_retired_is_watched_after_that(
+    tmp_path: Path, nats_url: str, kubeconfigs: Mapping[str, Path], clusters: list[SimulatedCluster]
+) -> None:
+    """Whatever the edits are, and however fast: the last one counts."""
+    config = configure(tmp_path, kubeconfigs)
+    async with observing(nats_url) as (log, healths), watching(nats_url, config, TIMES):
+        await log.lives(*clusters)
+        for _ in range(3):
+            before = len(log.messages)
+            configure(tmp_path, without(kubeconfigs, "vulcan"))
+            await until(lambda before=before: any(".vulcan" in m.subject for m in log.messages[before:]))
+            configure(tmp_path, kubeconfigs)
+        await until(lambda: states(log, "vulcan")[-1] == State.SYNCED and healths.state("vulcan") == State.SYNCED)
+        await log.lives(*clusters)

@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
+import math
 import time
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
@@ -15,14 +16,18 @@ from summit_runtime.nats.bus import EventClient
 from summit_watcher.settings import WatcherTimes
 
 
-async def is_silent(client: EventClient, datacenter: DatacenterId, cluster: ClusterName, times: WatcherTimes) -> bool:
-    """Whether no watcher has published anything of the cluster for a while. False if NATS does not answer."""
+async def silent_in(client: EventClient, datacenter: DatacenterId, cluster: ClusterName, times: WatcherTimes) -> float:
+    """In how many seconds the cluster is silent if no watcher publishes anything of it; 0 when it is.
+
+    If NATS does not answer, that is asked again in some seconds.
+    """
     try:
         signs = await _newest_signs(client, datacenter, cluster)
     except (NatsError, TimeoutError):
-        return False
-    since = client.clock.now() - timedelta(seconds=times.silent_seconds)
-    return all(stored_at is not None and stored_at < since for _, stored_at in signs)
+        return times.listen_seconds
+    now = client.clock.now()
+    quiet_seconds = min(((now - stored_at).total_seconds() for _, stored_at in signs if stored_at), default=math.inf)
+    return max(0.0, times.silent_seconds - quiet_seconds)
 
 
 async def until_silent(

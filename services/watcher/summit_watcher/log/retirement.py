@@ -24,12 +24,14 @@ from summit_watcher.inventory.kinds import KINDS
 from summit_watcher.inventory.published import Published
 from summit_watcher.log.datacenters import retire_datacenter, withdraw
 from summit_watcher.log.epoch import NO_EVENT, RETIRED, ClusterEvents, Epoch, SupersededError, newest_events
-from summit_watcher.log.liveness import is_silent
+from summit_watcher.log.liveness import silent_in
 from summit_watcher.log.recovery import begin, read_back
 from summit_watcher.settings import WatcherTimes
 
 logger = logging.getLogger("summit.watcher")
 
+AT_ONCE = 8
+"""Retirements side by side: each waits for NATS most of its time, and the watched clusters need their turns as well."""
 REASON = "the configuration does not declare it any more"
 _STILL_WATCHED = (
     "cluster %s of datacenter %s is not declared here, but a watcher has it: it is retired when that watcher ends"
@@ -47,21 +49,28 @@ async def retire_undeclared(
     client: EventClient, publisher: Publisher, datacenters: Sequence[DatacenterConfig], times: WatcherTimes
 ) -> None:
     """Retire each cluster that the log has in these datacenters and they do not declare, once no watcher has it."""
-    logged: set[_Place] = set()
-    while True:
-        left = []
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def retire_silent(place: _Place) -> None:
+        if not place.moved:
+            await _silent(client, place, times)
+        async with slots:
+            await retire(client, publisher, place.datacenter, place.cluster)
+
+    async with asyncio.TaskGroup() as tasks:
         for place in await _undeclared(client, datacenters):
-            if place.moved or await is_silent(client, place.datacenter, place.cluster, times):
-                await retire(client, publisher, place.datacenter, place.cluster)
-            else:
-                left.append(place)
-        if not left:
-            return
-        for place in set(left) - logged:
+            tasks.create_task(retire_silent(place))
+
+
+async def _silent(client: EventClient, place: _Place, times: WatcherTimes) -> None:
+    """Wait until no watcher has the cluster, and log once that one has it."""
+    is_logged = False
+    while seconds := await silent_in(client, place.datacenter, place.cluster, times):
+        if not is_logged:
             context = {"cluster": place.cluster, "datacenter": place.datacenter}
             logger.warning(_STILL_WATCHED, place.cluster, place.datacenter, extra=context)
-        logged.update(left)
-        await asyncio.sleep(times.heartbeat_seconds)
+        is_logged = True
+        await asyncio.sleep(seconds)
 
 
 async def _undeclared(client: EventClient, datacenters: Sequence[DatacenterConfig]) -> list[_Place]:
