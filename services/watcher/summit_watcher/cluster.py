@@ -27,6 +27,7 @@ from summit_watcher.config.datacenters import ClusterConfig
 from summit_watcher.inventory.published import Published
 from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.errors import HistoryEndedError, RegressedError
+from summit_watcher.kube.identity import Identities
 from summit_watcher.kube.resources import WATCHED
 from summit_watcher.listwatch.page_slots import PageSlots
 from summit_watcher.listwatch.state import Listing, ListReason
@@ -54,6 +55,7 @@ class ClusterWatcher:
     publisher: Publisher
     times: WatcherTimes
     page_slots: PageSlots
+    identities: Identities
 
     def __post_init__(self) -> None:
         self._activity = ActivityLog(self.cluster)
@@ -127,6 +129,7 @@ class ClusterWatcher:
                 log=self._log,
                 times=self.times,
                 page_slots=self.page_slots,
+                identities=self.identities,
                 events=self._events,
                 published=published,
                 starts=starts,

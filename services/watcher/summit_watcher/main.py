@@ -7,11 +7,11 @@ afterwards.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from summit_models.contract import DatacenterId
+from summit_models.contract import ClusterName, DatacenterId
 from summit_runtime.nats import bus
 from summit_runtime.nats.bus import EventClient
 from summit_runtime.nats.clock import Clock
@@ -21,8 +21,10 @@ from summit_runtime.probes import Check, serve_probes
 from summit_runtime.waiting import end
 from summit_watcher.cluster import ClusterWatcher
 from summit_watcher.config.datacenters import ClusterConfig, DatacenterConfig
+from summit_watcher.kube.identity import Identities
 from summit_watcher.listwatch.page_slots import PageSlots
 from summit_watcher.log.datacenters import declare
+from summit_watcher.log.epoch import NO_EVENT, newest_events
 from summit_watcher.log.retirement import retire, retire_empty, retire_undeclared
 from summit_watcher.settings import TIMES, WatcherSettings, WatcherTimes
 from summit_watcher.supervisor import Supervisor, chosen, configurations
@@ -58,11 +60,13 @@ class _Watcher:
     publisher: Publisher
 
     async def run(self, checks: dict[str, Check], stop: asyncio.Event) -> None:
-        page_slots = PageSlots(self.times.slow_page_seconds)
+        page_slots, identities = PageSlots(self.times.slow_page_seconds), Identities()
         async with asyncio.TaskGroup() as tasks:
             supervisor = Supervisor(
                 tasks,
-                lambda cluster: ClusterWatcher(cluster, self.client, self.publisher, self.times, page_slots),
+                lambda cluster: ClusterWatcher(
+                    cluster, self.client, self.publisher, self.times, page_slots, identities
+                ),
                 self._retire,
                 self.times,
             )
@@ -72,7 +76,7 @@ class _Watcher:
                 tasks.create_task(bus.watch_connection(self.client)),
                 tasks.create_task(self.client.clock.follow(self.client, self.times.nats.ping_seconds)),
                 tasks.create_task(watch_stream(self.client)),
-                tasks.create_task(self._follow_configuration(supervisor)),
+                tasks.create_task(self._follow_configuration(supervisor, identities)),
             ]
             await stop.wait()
             await asyncio.gather(*map(end, background))
@@ -81,7 +85,7 @@ class _Watcher:
     async def _retire(self, cluster: ClusterConfig) -> None:
         await retire(self.client, self.publisher, cluster.datacenter, cluster.name)
 
-    async def _follow_configuration(self, supervisor: Supervisor) -> None:
+    async def _follow_configuration(self, supervisor: Supervisor, identities: Identities) -> None:
         """Watch the declared clusters, and retire those that are not declared any more, for ever."""
         former: set[DatacenterId] = set()
         background: list[asyncio.Task[None]] = []
@@ -94,10 +98,22 @@ class _Watcher:
                 datacenters = chosen(configuration, self.settings.datacenters)
                 logger.info("Starting VM watcher for %d clusters", sum(len(d.clusters) for d in datacenters))
                 background = [tasks.create_task(declare(datacenters, self.client))]
+                clusters = [cluster for datacenter in datacenters for cluster in datacenter.clusters]
+                identities.declare([cluster.name for cluster in clusters], await self._known_identities(clusters))
                 await supervisor.watch(datacenters, keep_missing=bool(configuration.mistakes))
                 if not configuration.mistakes:
                     background.append(tasks.create_task(self._retire_removed(supervisor, former, datacenters)))
                 former.update(datacenter.id for datacenter in datacenters)
+
+    async def _known_identities(self, clusters: Sequence[ClusterConfig]) -> Mapping[ClusterName, str]:
+        """What the log knows of these clusters; nothing while NATS is away."""
+        try:
+            async with asyncio.timeout(self.times.nats.answer_seconds):
+                newest = await newest_events(self.client)
+        except TimeoutError:
+            return {}
+        events = {cluster.name: newest.get((cluster.datacenter, cluster.name), NO_EVENT) for cluster in clusters}
+        return {name: event.data.identity for name, event in events.items() if event.data.identity}
 
     async def _retire_removed(
         self, supervisor: Supervisor, former: set[DatacenterId], datacenters: Sequence[DatacenterConfig]

@@ -30,7 +30,7 @@ from summit_watcher.inventory.kinds import VM_KIND
 from summit_watcher.inventory.lost_addresses import LostAddresses
 from summit_watcher.inventory.published import Published
 from summit_watcher.kube.connection import ClusterConnection
-from summit_watcher.kube.identity import Identity
+from summit_watcher.kube.identity import Identities, Identity
 from summit_watcher.kube.resources import WATCHED, Resource
 from summit_watcher.listwatch.events import InitDone
 from summit_watcher.listwatch.listwatch import ListWatch
@@ -66,6 +66,7 @@ class Session:
     log: ClusterLog
     times: WatcherTimes
     page_slots: PageSlots
+    identities: Identities
     events: ClusterEvents
     published: Published
     starts: Mapping[str, Start]
@@ -81,7 +82,13 @@ class Session:
         self._cluster_queue = self.publisher.cluster_queue(self.cluster.datacenter, self.cluster.name)
         seen = {plural: start.listing.seen for plural, start in self.starts.items()}
         self._checkpoint = Checkpoint({plural: version for plural, version in seen.items() if version})
-        self._identity = Identity(self.connection, self.events.epoch.identity, self.cluster.identity)
+        self._identity = Identity(
+            self.connection,
+            self.identities,
+            self.events.epoch.identity,
+            self.cluster.identity,
+            self.times.other_identities_seconds,
+        )
         self._health = HealthReporter(
             clock=self.client.clock,
             events=self.events,

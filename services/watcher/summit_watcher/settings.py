@@ -83,6 +83,10 @@ class WatcherTimes:
     reload_seconds: float = 10.0
     """Refused or failing credentials are loaded again at most this often: six streams must not run a plugin each."""
 
+    other_identities_seconds: float = 10.0
+    """How long a new cluster waits until it is known which clusters are declared before it: one cluster that is
+    declared twice must not be shown twice. Above the time for a connection; an unreachable one is known sooner."""
+
     # Lists and watches
 
     page_size: int = 500

@@ -25,6 +25,7 @@ from summit_runtime.nats.publisher import publishing
 from summit_simulator.cluster import SimulatedCluster
 from summit_watcher.cluster import ClusterWatcher
 from summit_watcher.config.datacenters import ClusterConfig
+from summit_watcher.kube.identity import Identities
 from summit_watcher.kube.resources import WATCHED
 from summit_watcher.listwatch.page_slots import PageSlots
 from summit_watcher.settings import WatcherTimes
@@ -67,7 +68,7 @@ async def watched(
     client = await bus.connect(SecretStr(nats_url), name="watcher")
     async with observing(nats_url) as (log, healths), publishing(client) as publisher, asyncio.TaskGroup() as tasks:
         slots = PageSlots(times.slow_page_seconds)
-        watcher = tasks.create_task(ClusterWatcher(config, client, publisher, times, slots).run())
+        watcher = tasks.create_task(ClusterWatcher(config, client, publisher, times, slots, Identities()).run())
         scene = Scene(cluster, log, healths, 0)
         await scene.recovers()
         scene.known = len(scene.published())

@@ -3,22 +3,34 @@
 The tests read the log as any reader replays it.
 """
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from support.oracle import replay
 from support.waiting import until
 from support.watched import Log, configure, observing, watching
 
 from summit_models.cluster import ConnectionState as State
+from summit_runtime.nats import bus
+from summit_runtime.nats.publisher import publishing
+from summit_runtime.nats.stream import ensure_stream
 from summit_runtime.watched_files import FileTimes
 from summit_simulator.cluster import SimulatedCluster, simulated_clusters
 from summit_standalone.commands.retire import retire
 from summit_standalone.errors import StandaloneError
+from summit_watcher.cluster import ClusterWatcher
+from summit_watcher.config.datacenters import ClusterConfig, load
+from summit_watcher.kube.identity import Identities
+from summit_watcher.listwatch.page_slots import PageSlots
+from summit_watcher.log import retirement
 from summit_watcher.settings import WatcherTimes
+from summit_watcher.supervisor import Supervisor
 
 VMS = "virtualmachines"
 
@@ -219,39 +231,62 @@ async def test_a_datacenter_that_is_removed_is_retired_and_may_return(
         assert not is_retired(log, "dc-uppsala")
 
 
+class Fleet:
+    """Watchers of clusters that are added and removed, and retirements that last until they are let go."""
+
+    def __init__(self, nats_url: str, directory: Path, clusters: Sequence[SimulatedCluster]) -> None:
+        self.retiring: list[str] = []
+        self.go = asyncio.Event()
+        self._nats_url = nats_url
+        self._directory = directory
+        self._kubeconfigs = {cluster.name: cluster.write_kubeconfig(directory / cluster.name) for cluster in clusters}
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with (
+            bus.connected(SecretStr(self._nats_url), name="watcher") as client,
+            publishing(client) as publisher,
+            asyncio.TaskGroup() as tasks,
+        ):
+            await ensure_stream(client)
+            slots, identities = PageSlots(TIMES.slow_page_seconds), Identities()
+
+            async def slowly(cluster: ClusterConfig) -> None:
+                self.retiring.append(cluster.name)
+                await self.go.wait()
+                await retirement.retire(client, publisher, cluster.datacenter, cluster.name)
+
+            def watcher(cluster: ClusterConfig) -> ClusterWatcher:
+                return ClusterWatcher(cluster, client, publisher, TIMES, slots, identities)
+
+            self._supervisor = Supervisor(tasks, watcher, slowly, TIMES)
+            yield
+            await self._supervisor.end()
+
+    async def declares(self, *names: str) -> None:
+        """As after an edit of the file."""
+        config = configure(self._directory, {name: self._kubeconfigs[name] for name in names})
+        await self._supervisor.watch(load(config).datacenters)
+
+
 async def test_clusters_that_are_removed_together_are_retired_side_by_side_and_a_later_edit_does_not_wait(
-    tmp_path: Path, nats_url: str, kubeconfigs: Mapping[str, Path], clusters: list[SimulatedCluster]
+    tmp_path: Path, nats_url: str, clusters: list[SimulatedCluster]
 ) -> None:
-    """Twenty clusters leave the file; one that is added right after is watched before the last of them is retired."""
-    names = [f"c{number}" for number in range(20)]
-    async with simulated_clusters(*names) as many, observing(nats_url) as (log, _):
-        for cluster in many:
-            cluster.create_vm("web", namespace="prod")
-        files = {cluster.name: cluster.write_kubeconfig(tmp_path / cluster.name) for cluster in many}
-        config = configure(tmp_path, files | without(kubeconfigs, "romulus"))
-        async with watching(nats_url, config, TIMES):
-            await log.lives(*many, clusters[0])
-            configure(tmp_path, without(kubeconfigs, "romulus"))
-            await until(lambda: any(State.RETIRED in states(log, name) for name in names))
-            configure(tmp_path, kubeconfigs)
-            await log.lives(clusters[1])
-            assert [name for name in names if State.RETIRED not in states(log, name)]
-            await until(lambda: all(states(log, name)[-1] == State.RETIRED for name in names))
-            await until(lambda: clusters_of(log, "dc-solna") == ["vulcan", "romulus"])
-        assert living(log) == {f"/datacenters/dc-solna/clusters/{cluster.name}" for cluster in clusters}
-
-
-async def test_a_cluster_that_returns_while_it_is_retired_is_watched_after_that(
-    tmp_path: Path, nats_url: str, kubeconfigs: Mapping[str, Path], clusters: list[SimulatedCluster]
-) -> None:
-    """Whatever the edits are, and however fast: the last one counts."""
-    config = configure(tmp_path, kubeconfigs)
-    async with observing(nats_url) as (log, healths), watching(nats_url, config, TIMES):
-        await log.lives(*clusters)
-        for _ in range(3):
-            before = len(log.messages)
-            configure(tmp_path, without(kubeconfigs, "vulcan"))
-            await until(lambda before=before: any(".vulcan" in m.subject for m in log.messages[before:]))
-            configure(tmp_path, kubeconfigs)
-        await until(lambda: states(log, "vulcan")[-1] == State.SYNCED and healths.state("vulcan") == State.SYNCED)
-        await log.lives(*clusters)
+    """One that is added meanwhile is watched before any of them is retired, and one that returns after that."""
+    vulcan, romulus = clusters
+    async with simulated_clusters("a", "b", "c") as gone, observing(nats_url) as (log, _):
+        fleet = Fleet(nats_url, tmp_path, [*clusters, *gone])
+        async with fleet.running():
+            await fleet.declares("a", "b", "c", "vulcan")
+            await log.lives(*gone, vulcan)
+            await fleet.declares("vulcan")
+            await until(lambda: fleet.retiring == ["a", "b", "c"])
+            epoch = log.epoch("a")
+            await fleet.declares("vulcan", "romulus", "a")
+            await log.lives(romulus)
+            assert log.epoch("a") == epoch
+            fleet.go.set()
+            await until(lambda: [states(log, name)[-1] for name in ("b", "c")] == [State.RETIRED] * 2)
+            await log.lives(vulcan, romulus, gone[0])
+            assert State.RETIRED in states(log, "a")
+            await until(lambda: states(log, "a")[-1] == State.SYNCED)

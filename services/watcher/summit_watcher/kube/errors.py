@@ -125,6 +125,18 @@ class IdentityChangedError(WatcherError):
     state = ConnectionState.IDENTITY_CHANGED
 
 
+class DuplicateError(WatcherError):
+    """datacenters.yaml declares one cluster under two names. It is watched under the first one."""
+
+    state = ConnectionState.CONFIG_ERROR
+
+    def __init__(self, first: str, identity: str) -> None:
+        super().__init__(
+            f"it is the same cluster as {first!r} (its identity is {identity}), and is watched under that name alone: "
+            "remove one of the two from datacenters.yaml"
+        )
+
+
 class HistoryEndedError(WatcherError):
     """The known state of the cluster belongs to a history that has ended."""
 

@@ -6,21 +6,79 @@ has decided: correct the address, or declare the new identity in datacenters.yam
 """
 
 import asyncio
+import contextlib
+import itertools
 import time
+from collections.abc import Iterable, Mapping
 
+from summit_models.contract import ClusterName
 from summit_watcher.kube.access.kubeconfig import ADDRESS_IDENTITY
 from summit_watcher.kube.connection import ClusterConnection
-from summit_watcher.kube.errors import IdentityChangedError, ReplacedError
+from summit_watcher.kube.errors import DuplicateError, IdentityChangedError, ReplacedError, WatcherError
 
 TRUSTED_SECONDS = 60.0
 """All list-watches of a cluster cost one question a minute; after a failure it is asked again at once."""
 
 
+class Identities:
+    """Which declared cluster is which, so that one that is declared twice is watched once, under its first name."""
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Event()
+        self._found: dict[ClusterName, str | None] = {}
+        """In the order of the file. None: nothing is known yet."""
+        self._tried: set[ClusterName] = set()
+
+    def declare(self, clusters: Iterable[ClusterName], known: Mapping[ClusterName, str]) -> None:
+        """Note the clusters in the order of the file, and what the log knows of those that are new here."""
+        self._found = {name: self._found.get(name) or known.get(name) for name in clusters}
+        self._tried &= self._found.keys()
+        self._notify()
+
+    def note(self, name: ClusterName, identity: str | None) -> None:
+        """Note which cluster has answered; None: none has, so that others need not wait for it."""
+        self._tried.add(name)
+        if name in self._found:
+            self._found[name] = identity or self._found[name]
+        self._notify()
+
+    def first_of(self, name: ClusterName) -> ClusterName | None:
+        """The name of the same cluster that is declared before this one, if there is one."""
+        identity = self._found.get(name)
+        first = next((other for other, found in self._found.items() if found and found == identity), name)
+        return None if first == name else first
+
+    async def settled(self, name: ClusterName, patience_seconds: float) -> None:
+        """Wait until it is known which clusters are declared before a new one, or cannot be known for now."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience_seconds):
+                while self._is_waited_for(name):
+                    await self._changed.wait()
+
+    def _is_waited_for(self, name: ClusterName) -> bool:
+        """Whether one of those before it has neither an identity nor failed to show one."""
+        before = itertools.takewhile(lambda other: other != name, self._found)
+        return name in self._found and any(not self._found[o] and o not in self._tried for o in before)
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
 class Identity:
     """The identity of one cluster: `known` is the one in the log, `declared` the one in datacenters.yaml."""
 
-    def __init__(self, connection: ClusterConnection, known: str | None, declared: str | None) -> None:
+    def __init__(
+        self,
+        connection: ClusterConnection,
+        identities: Identities,
+        known: str | None,
+        declared: str | None,
+        patience_seconds: float,
+    ) -> None:
         self.known = known
+        self._identities = identities
+        self._patience_seconds = patience_seconds
         self._connection = connection
         self._declared = declared
         self._asked_at = float("-inf")
@@ -29,15 +87,33 @@ class Identity:
     async def confirm(self, *, again: bool) -> None:
         """Make sure that the known cluster answers. `again`: a request has failed since the last time.
 
-        Raises IdentityChangedError if another one answers, ReplacedError if that was declared, and the errors of
-        `ClusterConnection`.
+        Raises IdentityChangedError if another one answers, ReplacedError if that was declared, DuplicateError if the
+        same one is declared before, and the errors of `ClusterConnection`.
         """
         called_at = time.monotonic()
         async with self._lock:
             if self._asked_at < (called_at if again else called_at - TRUSTED_SECONDS):
                 asked_at = time.monotonic()
-                self._compare(await self._connection.identity())
+                await self._ask()
                 self._asked_at = asked_at
+            if first := self.duplicate_of:
+                raise DuplicateError(first, self.known or "")
+
+    @property
+    def duplicate_of(self) -> ClusterName | None:
+        """The name under which the same cluster is watched."""
+        return self._identities.first_of(self._connection.name)
+
+    async def _ask(self) -> None:
+        name, is_new = self._connection.name, self.known is None
+        try:
+            self._compare(await self._connection.identity())
+        except WatcherError:
+            self._identities.note(name, None)
+            raise
+        self._identities.note(name, self.known)
+        if is_new:
+            await self._identities.settled(name, self._patience_seconds)
 
     def _compare(self, found: str) -> None:
         if self._declared and found != self._declared:

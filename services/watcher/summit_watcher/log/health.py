@@ -89,6 +89,7 @@ class HealthReporter:
             reason=reason,
             server_version=self._server_version,
             identity=self.identity.known,
+            duplicate_of=self.identity.duplicate_of,
             watcher=WATCHER,
             clock_offset_seconds=self.clock.offset_seconds,
             kubevirt_version=self._kubevirt_version,
