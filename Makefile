@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON_BIN := $(BIN)/python
 STAMP := $(VENV)/.synced
-CODE := libs services tests
+CODE := libs services tests docs
 COMPOSE := docker compose
 
 .DEFAULT_GOAL := help
