@@ -1,6 +1,7 @@
 """The simulator's process is configured by its environment, and names a wrong variable."""
 
 import pytest
+from support.paths import ROOT
 
 from summit_simulator.settings import ClusterSetting, read_settings
 
@@ -13,6 +14,12 @@ def test_clusters_are_named_or_counted() -> None:
     )
     names = [cluster.name for cluster in read_settings({"SIMULATOR_CLUSTERS": "12"}).clusters]
     assert (len(set(names)), names[0], names[-1]) == (12, "vulcan", "cluster-12")
+
+
+def test_kubeconfigs_of_the_simulator_are_ignored_by_git() -> None:
+    """They have credentials, and a simulator writes them into the directory in which it is started."""
+    directory = read_settings({}).kubeconfig_dir
+    assert f"/{directory}/" in (ROOT / ".gitignore").read_text().splitlines()
 
 
 def test_kubeconfigs_name_a_host_that_can_be_reached() -> None:
