@@ -15,7 +15,7 @@ def cluster(name: str, **members: Any) -> dict[str, Any]:
         "state": "synced",
         "vms": 12,
         "stale": False,
-        "since": "2026-11-29T06:00:00Z",
+        "since": "2026-11-29T06:00:00.123456Z",
         "reason": None,
     } | members
 

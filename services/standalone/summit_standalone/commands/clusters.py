@@ -15,6 +15,8 @@ ANSWER_SECONDS = 3.0
 """A server that starts or is stuck must not keep `status` from printing the rest."""
 
 WELL = "synced"
+_SECONDS = len("2026-11-29T06:00:00")
+"""A line has no room for what follows."""
 _VMS = "SELECT cluster, count(*) AS vms FROM vms WHERE deleted_at IS NULL GROUP BY cluster"
 
 
@@ -68,7 +70,7 @@ def as_text(clusters: Mapping[str, Any]) -> str:
             cluster["state"],
             cluster["vms"],
             "yes" if cluster["stale"] else "no",
-            cluster["since"],
+            f"{cluster['since'][:_SECONDS]}Z",
             cluster["reason"],
         )
         for cluster in sorted(clusters["items"], key=lambda cluster: (_is_well(cluster), cluster["name"]))
