@@ -98,6 +98,16 @@ async def test_a_port_in_use_is_reported_before_anything_is_started(served: Stan
     assert not (tmp_path / "data").exists()
 
 
+async def test_a_file_that_cannot_be_written_is_one_message(tmp_path: Path) -> None:
+    """A full disk or a directory of another user gave a traceback."""
+    config = tmp_path / "data/nats/nats.conf"
+    config.mkdir(parents=True)
+    answer = command("serve", "backend", "--data-dir", tmp_path / "data", "--port", str(free_port()))
+    assert answer.returncode == 1
+    assert answer.stderr.splitlines()[-1] == f"summit-connect: {config}: Is a directory"
+    assert "Traceback" not in answer.stderr
+
+
 async def test_sub_prints_what_is_published(served: Standalone) -> None:
     """The subscribe command needs no nats command line, and finds the server by itself."""
     subscriber = await asyncio.create_subprocess_exec(

@@ -57,6 +57,10 @@ def run(options: Options, work: Callable[[Instance, Options], Coroutine[Any, Any
         instance.write()
         try:
             asyncio.run(_until_signal(work(instance, options), instance))
+        except OSError as error:  # of a file: a full disk, a directory of another user
+            if not error.filename:
+                raise
+            raise StandaloneError(f"{error.filename}: {error.strerror}") from error
         finally:
             instance.forget()
 

@@ -13,9 +13,10 @@ from support.nats_server import nats_server
 from support.pipeline import free_port
 
 from summit_standalone.commands.subscribe import connect
-from summit_standalone.embedded.nats import embedded_nats
+from summit_standalone.embedded.child import ignore
+from summit_standalone.embedded.nats import embedded_nats, nats_program
 from summit_standalone.embedded.postgres import embedded_postgres
-from summit_standalone.embedded.server_process import ServerError, choose_port
+from summit_standalone.embedded.server_process import ServerError, choose_port, running
 from summit_standalone.errors import StandaloneError
 
 
@@ -126,6 +127,15 @@ async def test_the_error_of_a_server_that_ends_at_once_quotes_its_log(tmp_path: 
     (tmp_path / "jetstream").write_text("a file where the server wants a directory")
     with pytest.raises(ServerError, match="storage directory is not a directory"):
         async with embedded_nats(tmp_path):
+            pass
+
+
+async def test_a_server_on_a_full_disk_does_not_start_and_the_error_says_why(tmp_path: Path) -> None:
+    """It could not write that it is ready, and the start ended after a minute without a reason."""
+    program = nats_program(tmp_path, port=free_port())
+    nothing_may_be_written_here = Path("/proc")
+    with pytest.raises(ServerError, match=r"^nats cannot start: the disk of /proc is full or read-only$"):
+        async with running(program, b"ready", directory=nothing_may_be_written_here, lock=0, report=ignore):
             pass
 
 

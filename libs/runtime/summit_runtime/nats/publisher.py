@@ -219,7 +219,8 @@ class Publisher:
         metrics.PUBLISH_SECONDS.observe(time.monotonic() - entries[0].queued_at)
         if self._denied.stored(entries):
             self.client.denial.ends("NATS stores events again that it did not permit before")
-        self._refusal.ends("NATS stores events again")
+        if not self._failing or not self._queue:  # after a failure the server may confirm what it had stored before
+            self._refusal.ends("NATS stores events again")
         self._backoff.reset()
 
     def _drop(self, index: int, reason: str) -> None:

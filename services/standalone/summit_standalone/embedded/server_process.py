@@ -6,16 +6,17 @@ still holds, and is stopped before a second one touches the same data. The user 
 
 import asyncio
 import contextlib
-import itertools
 import logging
 import os
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from summit_runtime.condition import duration
 from summit_runtime.waiting import end
 from summit_standalone.directory import holder, open_lock, sign, try_lock
 from summit_standalone.embedded.child import Child, ChildState, Program, Report, kept_running
@@ -26,9 +27,13 @@ logger = logging.getLogger("summit.standalone")
 HOST = "127.0.0.1"
 POLL_SECONDS = 0.01
 REPORT_SECONDS = 5.0
-"""A person who waits for the start looks for a reason after so long."""
-START_SECONDS = 60.0
-"""Both servers are ready within a second; recovery after a power failure reads their logs first."""
+"""A person who waits for the start looks for a reason after so long, and again after twice that, and so on."""
+START_SECONDS = 600.0
+"""Both servers are ready within a second; after a power failure they first read what they had written, which takes
+minutes when that is much. A server that ends is noticed at once.
+"""
+START_BYTES = 1024 * 1024
+"""With less on its disk a server cannot even write into its log that it is ready."""
 LEFTOVER_SECONDS = 8.0
 LOG_TAIL_BYTES = 1500
 LOG_MAX_BYTES = 10 * 1024 * 1024
@@ -62,6 +67,8 @@ async def running(
 
     Raises ServerError when it does not become ready.
     """
+    if free_bytes(directory) < START_BYTES:
+        raise ServerError(f"{server.name} cannot start: the disk of {directory} is full or read-only")
     log = directory / f"{server.name}.log"
     log_start = _begin_log(log)
     logger.info("starting %s; its log is %s", server.name, log)
@@ -85,6 +92,14 @@ async def poll(question: Callable[[], Awaitable[int]], seconds: float) -> int:
             while not (answer := await question()):  # noqa: ASYNC110  there is no event to wait for
                 await asyncio.sleep(POLL_SECONDS)
             return answer
+    return 0
+
+
+def free_bytes(directory: Path) -> int:
+    """How much may be written there; 0 if the disk is read-only or does not answer."""
+    with contextlib.suppress(OSError):
+        found = os.statvfs(directory)
+        return 0 if found.f_flag & os.ST_RDONLY else found.f_bavail * found.f_frsize
     return 0
 
 
@@ -156,15 +171,15 @@ async def _until_ready(child: Child, ready_line: bytes, log: Path, log_start: in
     reporting = asyncio.create_task(_report_waiting(name, log))
     try:
         if not await poll(ready, START_SECONDS):
-            raise ServerError(f"{name} was not ready within {START_SECONDS:.0f} s; see {log}")
+            raise ServerError(f"{name} was not ready within {duration(START_SECONDS)}; see {log}")
     finally:
         await end(reporting)
 
 
 async def _report_waiting(name: str, log: Path) -> None:
     """Log from time to time what the start waits for."""
-    for number in itertools.count(1):
-        await asyncio.sleep(REPORT_SECONDS)
-        logger.info(
-            "waiting for %s, for %.0f s so far: it may recover its data; see %s", name, number * REPORT_SECONDS, log
-        )
+    began_at, seconds = time.monotonic(), REPORT_SECONDS
+    while True:
+        await asyncio.sleep(seconds)
+        waited, seconds = time.monotonic() - began_at, 2 * seconds
+        logger.info("%s is not ready after %s: it may be recovering its data; see %s", name, duration(waited), log)

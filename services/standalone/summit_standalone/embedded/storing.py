@@ -5,9 +5,7 @@ is room again (nats-server 2.15, filestore.go, `setWriteErr`). The server's own 
 """
 
 import asyncio
-import contextlib
 import logging
-import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,6 +19,7 @@ from summit_runtime.condition import Condition
 from summit_runtime.nats import bus
 from summit_runtime.waiting import end
 from summit_standalone.embedded.child import Child
+from summit_standalone.embedded.server_process import free_bytes
 
 logger = logging.getLogger("summit.standalone")
 
@@ -66,10 +65,12 @@ async def _watch(server: Child, system_url: str, directory: Path, rules: Storing
         await asyncio.sleep(rules.look_seconds)
         error, now = await _write_error(system_url, rules.answer_seconds), time.monotonic()
         if error is None:
-            trouble.ends("NATS stores events again")
-        has_room = _free_bytes(directory) >= rules.room_bytes
+            continue
+        has_room = free_bytes(directory) >= rules.room_bytes
         stuck_since = (stuck_since or now) if error and has_room else None
-        if error and not has_room:
+        if not error:
+            trouble.ends("NATS stores events again")
+        elif not has_room:
             full = "NATS does not store events (%s): make room on the disk of %s; until then changes wait"
             trouble.holds(full, error, directory, cause="full")
         elif stuck_since is not None and now - stuck_since >= rules.patience_seconds:
@@ -79,7 +80,7 @@ async def _watch(server: Child, system_url: str, directory: Path, rules: Storing
 
 
 async def _write_error(system_url: str, answer_seconds: float) -> str | None:
-    """Why a stream refuses to store; None if none does, or if the server does not answer (it starts or ends)."""
+    """Why a stream refuses to store, empty if none does; None if the server does not answer (it starts or ends)."""
     client = bus.EventClient()
     try:
         async with asyncio.timeout(2 * answer_seconds):
@@ -90,7 +91,7 @@ async def _write_error(system_url: str, answer_seconds: float) -> str | None:
     finally:
         await bus.close(client)
     error = msgspec.json.decode(answer.data, type=_Health).data.error
-    return error if _SIGN in error else None
+    return error if _SIGN in error else ""
 
 
 class _Status(msgspec.Struct):
@@ -103,10 +104,3 @@ class _Health(msgspec.Struct):
 
 async def _ignore(_: Exception) -> None:
     """The next look is another try."""
-
-
-def _free_bytes(directory: Path) -> int:
-    with contextlib.suppress(OSError):
-        found = os.statvfs(directory)
-        return found.f_bavail * found.f_frsize
-    return 0
