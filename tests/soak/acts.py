@@ -12,6 +12,7 @@ from soak.part import Part
 from soak.world import Site
 
 from summit_simulator.api.faults import GARBAGE, INVALID_UTF8
+from summit_simulator.objects.resources import KUBEVIRT_GROUPS
 
 KUBEVIRT = "kubevirt.io"
 """Part of the paths of all that is watched."""
@@ -146,9 +147,9 @@ async def forbid(resource: str, site: Site, seconds: float) -> None:
 
 async def uninstall(site: Site, seconds: float) -> None:
     """KubeVirt is not there for a while."""
-    site.cluster.uninstall_kubevirt()
+    site.cluster.uninstall(KUBEVIRT_GROUPS)
     await _lasting(seconds)
-    site.cluster.install_kubevirt()
+    site.cluster.install(KUBEVIRT_GROUPS)
 
 
 async def rotate_token(site: Site, seconds: float) -> None:

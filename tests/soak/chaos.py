@@ -12,6 +12,8 @@ from soak.report import show
 from soak.schedule import Act, Planned, Range
 from soak.world import World
 
+from summit_simulator.objects.resources import KUBEVIRT_GROUPS
+
 BRIEF, SHORT, LONG, MINUTES = Range(0, 0.5), Range(1, 6), Range(3, 10), Range(40, 80)
 RARE, SELDOM, OFTEN = 1, 4, 10
 
@@ -87,6 +89,6 @@ async def heal(world: World) -> None:
     for site in world.sites:
         await site.cluster.faults.clear()
         site.cluster.access.rules.clear()
-        site.cluster.install_kubevirt()
+        site.cluster.install(KUBEVIRT_GROUPS)
         site.write_kubeconfig()
     world.config.write()

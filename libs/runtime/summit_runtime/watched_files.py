@@ -72,10 +72,6 @@ class WatchedFiles:
         """Watch these files besides, and compare with what they hold now. Blocks."""
         self._noted = {**self._noted, **_digests(paths)}
 
-    def has_changed(self) -> bool:
-        """Whether a file holds something else than when it was noted. Blocks."""
-        return _digests(self._noted) != self._noted
-
     async def changed(self) -> None:
         """Wait until a file holds something else than noted, and has not changed for `settle_seconds`."""
         seen = self._noted

@@ -34,8 +34,6 @@ from summit_simulator.objects.clock import Clock
 from summit_simulator.objects.manifest import Manifest, key, merge, metadata
 from summit_simulator.objects.objects import Objects
 from summit_simulator.objects.resources import (
-    CDI_GROUPS,
-    KUBEVIRT_GROUPS,
     MIGRATIONS,
     NAMESPACES,
     RESOURCES,
@@ -252,10 +250,6 @@ class SimulatedCluster:
 
     # Time
 
-    def tick(self, seconds: float) -> None:
-        """Let simulated time pass."""
-        self.clock.advance(seconds)
-
     async def settle(self) -> None:
         """Let time pass until nothing is under way any more."""
         await self.controllers.settle()
@@ -306,27 +300,16 @@ class SimulatedCluster:
         """Become another cluster behind the same URL: kube-system gets another uid, which is returned."""
         return infrastructure.change_identity(self.store, self.objects)
 
-    def uninstall_kubevirt(self) -> None:
-        """Let the KubeVirt groups be absent (404, text/plain); watches on them end cleanly. Objects are kept."""
-        self._uninstall(KUBEVIRT_GROUPS)
-
-    def install_kubevirt(self) -> None:
-        """Serve the KubeVirt groups again."""
-        self._server.absent_groups -= KUBEVIRT_GROUPS
-
-    def uninstall_cdi(self) -> None:
-        """Let the group of DataVolumes be absent, as in a cluster that never had CDI."""
-        self._uninstall(CDI_GROUPS)
-
-    def install_cdi(self) -> None:
-        """Serve the group of DataVolumes again."""
-        self._server.absent_groups -= CDI_GROUPS
-
-    def _uninstall(self, groups: frozenset[str]) -> None:
+    def uninstall(self, groups: frozenset[str]) -> None:
+        """Let API groups be absent (404, text/plain); watches on them end cleanly. Objects are kept."""
         self._server.absent_groups |= groups
         for resource in RESOURCES:
             if resource.group in groups:
                 self.faults.close_streams(resource.plural)
+
+    def install(self, groups: frozenset[str]) -> None:
+        """Serve the groups again."""
+        self._server.absent_groups -= groups
 
 
 @contextlib.asynccontextmanager

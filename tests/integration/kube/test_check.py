@@ -14,6 +14,7 @@ from cryptography import x509
 from summit_simulator.access import kubeconfig
 from summit_simulator.access.tls import CertificateAuthority, server_context
 from summit_simulator.cluster import SimulatedCluster
+from summit_simulator.objects.resources import KUBEVIRT_GROUPS
 from summit_watcher.check import check_cluster, check_clusters
 from summit_watcher.config.datacenters import ClusterConfig
 
@@ -120,7 +121,7 @@ async def test_a_missing_right_to_datavolumes_is_a_warning(cluster: SimulatedClu
 
 async def test_a_cluster_without_kubevirt_is_a_problem(cluster: SimulatedCluster, config: ClusterConfig) -> None:
     """The API group decides, since rights can be granted for resources that do not exist."""
-    cluster.uninstall_kubevirt()
+    cluster.uninstall(KUBEVIRT_GROUPS)
     report = await check_cluster(config)
     assert report.kubevirt is None
     assert ["KubeVirt is missing" in problem for problem in report.problems] == [True]

@@ -408,7 +408,7 @@ async def test_a_list_that_would_delete_most_is_confirmed_by_a_second_one(
         cluster.faults.refuse_connections()
         for vm in list(cluster.truth(VMS)[VMS].values())[:30]:
             cluster.delete(VMS, vm)
-        cluster.tick(60)
+        cluster.clock.advance(60)
         cluster.forget_history()
         await cluster.faults.accept_connections()
         await synced(mirror, cluster)

@@ -8,6 +8,7 @@ import pytest
 from support.simulator_client import PROD_VMS, VMS, Client
 
 from summit_simulator import SimulatedCluster
+from summit_simulator.objects.resources import KUBEVIRT_GROUPS
 
 
 @pytest.fixture
@@ -118,11 +119,11 @@ async def test_send_initial_events_is_forbidden_for_list(client: Client) -> None
 
 async def test_absent_group_is_plain_text(client: Client, cluster: SimulatedCluster) -> None:
     """Without KubeVirt its groups are a 404 that is no Status, until it is installed."""
-    cluster.uninstall_kubevirt()
+    cluster.uninstall(KUBEVIRT_GROUPS)
     answer = await client.get(VMS)
     assert (answer.code, answer.body) == (404, b"404 page not found\n")
     assert answer.headers["Content-Type"].startswith("text/plain")
-    cluster.install_kubevirt()
+    cluster.install(KUBEVIRT_GROUPS)
     assert (await client.get(VMS)).code == 200
 
 

@@ -30,11 +30,11 @@ async def test_a_start_goes_through_every_phase(cluster: SimulatedCluster) -> No
     vm = cluster.create_vm("web", namespace="prod", cores=2, memory="4Gi")
     cluster.request("start", vm)
     assert _status(cluster, vm) == "Provisioning"
-    cluster.tick(20)
+    cluster.clock.advance(20)
     assert _status(cluster, vm) == "Starting"
     phases = []
     for seconds in (0, 1, 12, 3):
-        cluster.tick(seconds)
+        cluster.clock.advance(seconds)
         phases.append((cluster.vmi(vm) or {})["status"]["phase"])
     assert phases == ["Pending", "Scheduling", "Scheduled", "Running"]
     await cluster.settle()
@@ -116,7 +116,7 @@ async def test_a_migration_takes_its_course(client: Client, cluster: SimulatedCl
     before = cluster.vmi(vm) or {}
     created = await client.request("POST", MIGRATIONS, {"metadata": {"name": "m"}, "spec": {"vmiName": "web"}})
     assert created.code == 201
-    cluster.tick(15)
+    cluster.clock.advance(15)
     moving = cluster.vmi(vm) or {}
     state = moving["status"]["migrationState"]
     assert _status(cluster, vm) == "Migrating"
@@ -154,7 +154,7 @@ async def test_a_deleted_migration_is_aborted(client: Client, cluster: Simulated
     await cluster.start(vm)
     migration = cluster.request_migration(vm)
     path = f"{MIGRATIONS}/{migration['metadata']['name']}"
-    cluster.tick(20)
+    cluster.clock.advance(20)
     assert (await client.request("DELETE", path)).json()["metadata"]["deletionTimestamp"]
     await cluster.settle()
     assert (await client.get(path)).code == 404
@@ -196,7 +196,7 @@ async def test_five_migrations_run_at_a_time(cluster: SimulatedCluster) -> None:
     await cluster.settle()
     for vm in vms:
         cluster.request_migration(vm)
-    cluster.tick(10)
+    cluster.clock.advance(10)
     plural = "virtualmachineinstancemigrations"
     phases = [migration["status"]["phase"] for migration in cluster.truth(plural)[plural].values()]
     assert phases.count("Pending") == 1
@@ -209,7 +209,7 @@ async def test_a_crash_is_restarted_after_a_pause(cluster: SimulatedCluster) -> 
     vm = cluster.create_vm("web", namespace="prod")
     await cluster.start(vm)
     cluster.crash(vm)
-    cluster.tick(3)
+    cluster.clock.advance(3)
     assert _status(cluster, vm) == "CrashLoopBackOff"
     await cluster.settle()
     assert _status(cluster, vm) == "Running"
@@ -251,7 +251,7 @@ async def test_a_missing_instancetype_is_a_failure(cluster: SimulatedCluster) ->
 async def test_the_disks_of_a_new_vm_are_imported(cluster: SimulatedCluster) -> None:
     """Each template has a DataVolume with the progress as CDI writes it; it goes with the VM that owns it."""
     vm = cluster.create_vm("web", namespace="prod", run_strategy="Always", disks=("20Gi", "5Gi"))
-    cluster.tick(7)
+    cluster.clock.advance(7)
     root, blank = (cluster.get("datavolumes", name, "prod") or {} for name in ("web-root", "web-disk-1"))
     assert root["metadata"]["ownerReferences"][0]["uid"] == vm["metadata"]["uid"]
     assert (root["status"]["phase"], root["status"]["progress"]) == ("ImportInProgress", "35.00%")

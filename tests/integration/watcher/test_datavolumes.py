@@ -9,6 +9,7 @@ from support.watched import Log, configure, observing, watching
 
 from summit_models.cluster import ConnectionState as State
 from summit_simulator.cluster import SimulatedCluster
+from summit_simulator.objects.resources import CDI_GROUPS, KUBEVIRT_GROUPS
 from summit_watcher.settings import Retry, WatcherTimes
 
 DATA_VOLUMES = "datavolumes"
@@ -38,7 +39,7 @@ async def test_an_import_is_published_in_tens_until_the_vm_starts(
     async with observing(nats_url) as (log, _), watching(nats_url, config, TIMES):
         await log.lives(cluster)
         assert [event.state["status"] for event in log.events("vms")] == ["provisioning"]
-        cluster.tick(19)
+        cluster.clock.advance(19)
         await until(lambda: 90 in progress(log))
         assert progress(log) == [*range(0, 100, 10)]
         await cluster.settle()
@@ -54,8 +55,8 @@ async def test_a_cluster_whose_datavolumes_cannot_be_read_is_synced(
     """Its VMs are published without progress, and nothing complains. What comes later is taken up without a restart."""
     rule = cluster.access.forbid("*", DATA_VOLUMES) if why is State.FORBIDDEN else None
     if rule is None:
-        cluster.uninstall_cdi()
-    cluster.tick(5)
+        cluster.uninstall(CDI_GROUPS)
+    cluster.clock.advance(5)
     config = configure(tmp_path, {"vulcan": cluster.write_kubeconfig(tmp_path / "vulcan")})
     async with observing(nats_url) as (log, healths), watching(nats_url, config, TIMES):
         await until(lambda: healths.state("vulcan") == State.SYNCED)
@@ -64,7 +65,7 @@ async def test_a_cluster_whose_datavolumes_cannot_be_read_is_synced(
         assert progress(log) == []
         assert [record for record in caplog.records if DATA_VOLUMES in record.getMessage()] == []
         if rule is None:
-            cluster.install_cdi()
+            cluster.install(CDI_GROUPS)
         else:
             cluster.access.allow(rule)
         await log.agrees(cluster)
@@ -75,7 +76,7 @@ async def test_a_cluster_without_kubevirt_is_missing_it_whether_it_has_cdi_or_no
     tmp_path: Path, nats_url: str, cluster: SimulatedCluster
 ) -> None:
     """What decides are the resources that a VM cannot do without."""
-    cluster.uninstall_kubevirt()
+    cluster.uninstall(KUBEVIRT_GROUPS)
     config = configure(tmp_path, {"vulcan": cluster.write_kubeconfig(tmp_path / "vulcan")})
     async with observing(nats_url) as (_, healths), watching(nats_url, config, TIMES):
         await until(lambda: healths.state("vulcan") == State.CRD_MISSING)

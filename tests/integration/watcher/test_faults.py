@@ -21,6 +21,7 @@ from summit_models.cluster import ConnectionState as State
 from summit_simulator.access.tls import server_context
 from summit_simulator.api.faults import GARBAGE, INVALID_UTF8
 from summit_simulator.cluster import SimulatedCluster
+from summit_simulator.objects.resources import KUBEVIRT_GROUPS
 from summit_watcher.listwatch.state import SETBACKS
 from summit_watcher.settings import Retry, WatcherTimes
 
@@ -144,20 +145,20 @@ async def test_a_forbidden_resource_degrades_the_cluster_and_deletes_nothing(tro
 
 async def test_kubevirt_comes_goes_and_returns(tmp_path: Path, nats_url: str, vulcan: SimulatedCluster) -> None:
     """Its absence is not a defect and deletes nothing. The last contact stays as it was, so the VMs become stale."""
-    vulcan.uninstall_kubevirt()
+    vulcan.uninstall(KUBEVIRT_GROUPS)
     async with scene(tmp_path, nats_url, vulcan, vulcan.write_kubeconfig(tmp_path / "vulcan")) as made:
         await made.becomes(State.CRD_MISSING)
         assert "KubeVirt or CDI is not installed" in made.reason()
-        vulcan.install_kubevirt()
+        vulcan.install(KUBEVIRT_GROUPS)
         await made.becomes(State.SYNCED)
         await made.agrees()
-        vulcan.uninstall_kubevirt()
+        vulcan.uninstall(KUBEVIRT_GROUPS)
         await made.becomes(State.CRD_MISSING)
         last_contact = made.healths.newest["vulcan"].last_contact
         requests = len(vulcan.requests_for(VMS))
         await until(lambda: len(vulcan.requests_for(VMS)) > requests + 2)
         assert made.healths.newest["vulcan"].last_contact == last_contact
-        vulcan.install_kubevirt()
+        vulcan.install(KUBEVIRT_GROUPS)
         vulcan.create_vm("later", namespace="prod")
         await made.becomes(State.SYNCED)
         await made.agrees()

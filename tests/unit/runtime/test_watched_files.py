@@ -1,6 +1,7 @@
 """When a file counts as changed."""
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,33 +24,42 @@ def files() -> Iterator[WatchedFiles]:
     thread.end()
 
 
-def test_content_counts_and_not_the_time_of_a_file(files: WatchedFiles, tmp_path: Path) -> None:
+async def has_changed(files: WatchedFiles) -> bool:
+    """Whether a change is found within some looks."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(20 * EAGER.look_seconds):
+            await files.changed()
+            return True
+    return False
+
+
+async def test_content_counts_and_not_the_time_of_a_file(files: WatchedFiles, tmp_path: Path) -> None:
     """A file that is touched, or replaced by an equal one, has not changed."""
     path = tmp_path / "file"
     path.write_text("one")
     files.note(path)
     path.touch()
-    assert not files.has_changed()
+    assert not await has_changed(files)
     (tmp_path / "equal").write_text("one")
     (tmp_path / "equal").rename(path)
-    assert not files.has_changed()
+    assert not await has_changed(files)
     path.write_text("two")
-    assert files.has_changed()
+    assert await has_changed(files)
 
 
-def test_a_file_that_comes_or_goes_has_changed_even_if_it_is_empty(files: WatchedFiles, tmp_path: Path) -> None:
+async def test_a_file_that_comes_or_goes_has_changed_even_if_it_is_empty(files: WatchedFiles, tmp_path: Path) -> None:
     """No file and an empty file are not the same; a name that no file can have is no file."""
     path = tmp_path / "file"
     files.note(path, Path("\0"))
-    assert not files.has_changed()
+    assert not await has_changed(files)
     path.touch()
-    assert files.has_changed()
+    assert await has_changed(files)
     files.note(path)
     path.unlink()
-    assert files.has_changed()
+    assert await has_changed(files)
 
 
-def test_a_symlink_that_is_swapped_above_a_file_changes_it(files: WatchedFiles, tmp_path: Path) -> None:
+async def test_a_symlink_that_is_swapped_above_a_file_changes_it(files: WatchedFiles, tmp_path: Path) -> None:
     """So Kubernetes updates mounted secrets: neither the file's path nor its own link is another then."""
     for version in ("v1", "v2"):
         (tmp_path / version).mkdir()
@@ -57,23 +67,23 @@ def test_a_symlink_that_is_swapped_above_a_file_changes_it(files: WatchedFiles, 
     (tmp_path / "..data").symlink_to("v1")
     (tmp_path / "file").symlink_to("..data/file")
     files.note(tmp_path / "file")
-    assert not files.has_changed()
+    assert not await has_changed(files)
     (tmp_path / "..data_tmp").symlink_to("v2")
     (tmp_path / "..data_tmp").rename(tmp_path / "..data")
-    assert files.has_changed()
+    assert await has_changed(files)
 
 
-def test_each_of_several_files_counts(files: WatchedFiles, tmp_path: Path) -> None:
+async def test_each_of_several_files_counts(files: WatchedFiles, tmp_path: Path) -> None:
     """Files may be added later; what was noted before stays noted."""
     first, second = tmp_path / "first", tmp_path / "second"
     first.write_text("one")
     files.note(first)
     first.write_text("two")
     files.note_also(second)
-    assert files.has_changed()
+    assert await has_changed(files)
     files.note(first)
     second.write_text("two")
-    assert not files.has_changed()
+    assert not await has_changed(files)
 
 
 class Writing(OwnThread):
@@ -133,12 +143,12 @@ async def test_a_file_that_hangs_is_no_change_and_does_not_hold_up_the_process(
         await files.changed()
 
 
-def test_a_file_without_an_end_is_one_that_cannot_be_read(files: WatchedFiles, tmp_path: Path) -> None:
+async def test_a_file_without_an_end_is_one_that_cannot_be_read(files: WatchedFiles, tmp_path: Path) -> None:
     """/dev/zero as a kubeconfig would take all memory."""
     path = tmp_path / "file"
     path.symlink_to("/dev/zero")
     files.note(path)
     path.unlink()
-    assert not files.has_changed()
+    assert not await has_changed(files)
     with pytest.raises(OSError, match="File too large"):
         read_limited(Path("/dev/zero"))

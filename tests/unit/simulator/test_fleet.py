@@ -57,7 +57,7 @@ async def test_life_is_reproducible_and_keeps_the_fleet_whole() -> None:
         life.wake()
         for _ in range(80):
             life.step()
-            cluster.tick(5)
+            cluster.clock.advance(5)
         await cluster.settle()
         lives.append(cluster.truth(*KINDS))
     assert lives[0] == lives[1]
