@@ -1,18 +1,16 @@
 """When a file counts as changed."""
 
 import asyncio
-import contextlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from support.files import EAGER, has_changed
 
 from summit_runtime.own_thread import OwnThread
-from summit_runtime.watched_files import FileTimes, WatchedFiles, read_limited
-
-EAGER = FileTimes(look_seconds=0.01, settle_seconds=0.01, read_seconds=0.05)
+from summit_runtime.watched_files import WatchedFiles, read_limited
 
 T = TypeVar("T")
 
@@ -22,15 +20,6 @@ def files() -> Iterator[WatchedFiles]:
     thread = OwnThread("files")
     yield WatchedFiles(thread, EAGER)
     thread.end()
-
-
-async def has_changed(files: WatchedFiles) -> bool:
-    """Whether a change is found within some looks."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(20 * EAGER.look_seconds):
-            await files.changed()
-            return True
-    return False
 
 
 async def test_content_counts_and_not_the_time_of_a_file(files: WatchedFiles, tmp_path: Path) -> None:
