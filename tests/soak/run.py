@@ -158,12 +158,12 @@ def _figures(world: World, witness: Witness, follower: Follower, seen: Evidence,
     requests = [request for site in world.sites for request in site.cluster.requests]
     lists = sum(request.verb == "list" or "sendInitialEvents" in request.query for request in requests)
     living = sum(len(vms) for vms in seen.expected.values())
-    stale = seen.vms.stale + seen.migrations.stale
+    ignored = seen.vms.ignored + seen.migrations.ignored
     compared = f"{living} living and {len(seen.vms.ended)} ended VMs, {len(seen.listed_migrations)} migrations"
     return [
         f"{done.total()} acts of chaos:",
         *acts_table(done),
-        f"{len(seen.messages)} events, {stale} of an older epoch; {lists} lists in {len(requests)} requests",
+        f"{len(seen.messages)} events, {ignored} of no valid epoch; {lists} lists in {len(requests)} requests",
         f"compared: {compared}, {len(seen.history)} revisions of history",
         f"{witness.looks} looks at the API, {witness.failures} without answer",
         f"{follower.connections} connections to the feed, {len(follower.resets)} resets {sorted(set(follower.resets))}",

@@ -3,7 +3,7 @@
 Specification: CloudEvents 1.0.2, JSON event format.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
@@ -15,6 +15,10 @@ from summit_models.contract import ClusterName, Contract, DatacenterId
 from summit_models.datacenter import Datacenter
 from summit_models.migration import Migration
 from summit_models.vm import Vm
+
+EPOCHS_OF_LOST_LOGS = 1_000_000
+"""A log that was lost begins at revision 1, and its clusters go on with their numbers. A cluster that begins an epoch
+each minute needs two years for so many."""
 
 
 class VmEventType(StrEnum):
@@ -85,6 +89,24 @@ def is_stale_epoch(epoch: int, revision: int, starts: Iterable[EpochStart]) -> b
     them from the newest event of the cluster (`ClusterEvent.epoch_starts`).
     """
     return any(epoch < start.epoch and revision > start.revision for start in starts)
+
+
+def is_possible_epoch(epoch: int, revision: int) -> bool:
+    """Whether an event at this revision can be of this epoch: each epoch has an event in the log, its first.
+
+    Whatever is possible leaves room for the epoch after it, so no number that somebody writes can be the last one.
+    """
+    return 0 <= epoch <= revision + EPOCHS_OF_LOST_LOGS
+
+
+def has_begun(epoch: int, revision: int, starts: Sequence[EpochStart]) -> bool:
+    """Whether the log had the beginning of this epoch when an event of it was stored at this revision.
+
+    A watcher begins an epoch in the log before it publishes anything under it. True where no start is known, since the
+    log may have dropped it with its age.
+    """
+    before = [start.epoch for start in starts if start.revision < revision]
+    return epoch <= max(before) if before else all(epoch <= start.epoch for start in starts)
 
 
 class CloudEvent(Contract):

@@ -13,13 +13,14 @@ from typing import NamedTuple
 
 from summit_models.codec import Decoded, decode_leniently
 from summit_models.contract import Revision
-from summit_models.event import CloudEvent, EpochStart, is_stale_epoch
+from summit_models.event import CloudEvent, EpochStart, has_begun, is_possible_epoch, is_stale_epoch
 from summit_projector.projections import PROJECTIONS, Identity, Order, Projection, Row
 from summit_runtime.nats.consumer import StreamMessage
 
 Epochs = Mapping[str, EpochStart]
 """The newest epoch of each source, from its cluster's own events. An event of an older epoch is stale: it is from a
-watcher that has lost the cluster to another, and its resourceVersions may be of a history that has ended."""
+watcher that has lost the cluster to another, and its resourceVersions may be of a history that has ended. An event of
+an epoch that has not begun is no watcher's."""
 
 NONE_KNOWN: Epochs = MappingProxyType({})
 
@@ -84,11 +85,11 @@ def project(messages: Sequence[StreamMessage], epochs: Epochs = NONE_KNOWN) -> B
         if projection := PROJECTIONS.get(collection):
             try:
                 event = _accept(message, projection)
+                is_stale = _is_stale(event, message.sequence, collection, epochs)
             except _RejectedError as error:
                 batch.dead_letters.append(_dead_letter(message, str(error)))
                 continue
-            newest_epoch = epochs.get(event.source)
-            if newest_epoch and is_stale_epoch(event.epoch, message.sequence, (newest_epoch,)):
+            if is_stale:
                 batch.stale += 1
                 continue
             if collection == "clusters":
@@ -132,9 +133,21 @@ def _accept(message: StreamMessage, projection: Projection) -> Decoded:
         raise _RejectedError(f"its data belongs under subject {place.subject!r}")
     if event.source != place.source:
         raise _RejectedError(f"its source is {event.source!r}, but its data is about {place.source!r}")
+    if not is_possible_epoch(event.epoch, message.sequence):
+        raise _RejectedError(f"its epoch {event.epoch} cannot be right: the log has fewer events than that")
     if not EARLIEST_YEAR <= event.time.year < LATEST_YEAR:
         raise _RejectedError(f"its time {event.time.isoformat()} cannot be right: check the clock of its writer")
     return event
+
+
+def _is_stale(event: Decoded, revision: int, collection: str, epochs: Epochs) -> bool:
+    """Whether to ignore the event. Raises _RejectedError if its epoch has not begun: else none of a true one counts."""
+    newest = epochs.get(event.source)
+    if newest is None or event.epoch == newest.epoch:
+        return False
+    if collection != "clusters" and not has_begun(event.epoch, revision, (newest,)):
+        raise _RejectedError(f"no watcher has begun its epoch {event.epoch} in the log, whose newest is {newest.epoch}")
+    return is_stale_epoch(event.epoch, revision, (newest,))
 
 
 def _entry(event: Decoded, revision: int, collection: str) -> Entry:

@@ -18,6 +18,7 @@ from summit_projector import metrics
 from summit_projector.apply_loop import ApplyLoop, Health
 from summit_projector.progress import Progress
 from summit_projector.recovery import rewind
+from summit_projector.recovery.epochs import newest_epochs
 from summit_projector.recovery.stream_identity import StreamReplacedError, mismatch
 from summit_projector.settings import TIMES, ProjectorSettings, ProjectorTimes
 from summit_projector.tables.checkpoint import Checkpoint, CheckpointMovedError
@@ -102,9 +103,10 @@ class Projector:
             end = max(stream_end, checkpoint.revision)
             logger.info("applying events after revision %d; the stream ends at %d", checkpoint.revision, end)
             async with consume(self._client, after=checkpoint.revision) as consumer:
+                epochs = await writer.epochs() if checkpoint.revision else await newest_epochs(self._client)
                 loop = ApplyLoop(
                     client=self._client,
-                    progress=Progress(writer, checkpoint, await writer.epochs()),
+                    progress=Progress(writer, checkpoint, epochs),
                     consumer=consumer,
                     times=self._times,
                     stream_end=stream_end,

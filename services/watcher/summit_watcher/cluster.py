@@ -31,7 +31,7 @@ from summit_watcher.kube.identity import Identities
 from summit_watcher.kube.resources import WATCHED
 from summit_watcher.listwatch.page_slots import PageSlots
 from summit_watcher.listwatch.state import Listing, ListReason
-from summit_watcher.log.epoch import WATCHER, ClusterEvents, Epoch, SupersededError
+from summit_watcher.log.epoch import WATCHER, ClusterEvents, Epoch, EpochLostError, SupersededError
 from summit_watcher.log.liveness import until_silent
 from summit_watcher.log.positions import Start, last_heartbeat, start
 from summit_watcher.log.recovery import begin
@@ -101,7 +101,7 @@ class ClusterWatcher:
         health = self._log.failed(reason, retry_in)
         if self._events is None:
             return
-        with contextlib.suppress(SupersededError, NotStoredError, NatsError, TimeoutError):
+        with contextlib.suppress(EpochLostError, SupersededError, NotStoredError, NatsError, TimeoutError):
             heartbeat = Heartbeat(**dict(health), epoch=self._events.epoch.number)
             await heartbeats.write(self.client, heartbeat)
             await self._events.publish(health)
@@ -110,7 +110,7 @@ class ClusterWatcher:
         """Watch under one epoch, until its history has ended or another watcher has begun an epoch."""
         cluster = self.cluster
         if self._events:
-            with contextlib.suppress(NatsError, TimeoutError):
+            with contextlib.suppress(EpochLostError, NatsError, TimeoutError):
                 await self._events.confirm()
         epoch, published = await begin(self.client, self.publisher, cluster.datacenter, cluster.name, ended=ended)
         self._events = ClusterEvents(self.client, epoch)

@@ -38,7 +38,7 @@ from summit_watcher.listwatch.page_slots import PageSlots
 from summit_watcher.listwatch.queue import EventQueue, Part
 from summit_watcher.listwatch.status import ClusterStatus
 from summit_watcher.listwatch.watch import WatchedResource
-from summit_watcher.log.epoch import ClusterEvents, SupersededError
+from summit_watcher.log.epoch import ClusterEvents, EpochLostError, SupersededError
 from summit_watcher.log.health import HealthReporter
 from summit_watcher.log.positions import Checkpoint, Start
 from summit_watcher.metrics import EVENTS_PUBLISHED
@@ -225,7 +225,7 @@ class Session:
 
     async def _store_last_positions(self) -> None:
         """At the end, so that the next watcher goes on from here; it finds out by itself what is not stored by then."""
-        with contextlib.suppress(SupersededError, NatsError, TimeoutError):
+        with contextlib.suppress(EpochLostError, SupersededError, NatsError, TimeoutError):
             async with asyncio.timeout(self.times.last_checkpoint_seconds):
                 await self._checkpoint.advance(self._cluster_queue)
                 await self.events.confirm()

@@ -74,6 +74,22 @@ async def test_rows_are_those_of_the_stream_again(
     assert "going back to revision 5, up to which it is the same" in caplog.text
 
 
+@pytest.mark.parametrize("ignored", ["stale", "not begun", "unreadable"])
+async def test_a_last_message_that_does_not_count_hides_no_state_when_the_tables_go_back(
+    lost: Callable[..., Any], database_url: str, ignored: str
+) -> None:
+    """The VM was gone, or had the forged state: the last state that counts is before it under the subject."""
+    readings = Readings(database_url)
+    epoch = {"stale": 1, "not begun": 3, "unreadable": 2}[ignored]
+    forged = vm_event("a", epoch=epoch, versions=(9, 9), cpu=99)
+    if ignored == "unreadable":
+        forged = forged.model_copy(update={"source": "/datacenters/elsewhere"})
+    before = [cluster_event(epoch=1), cluster_event(epoch=2), vm_event("a", epoch=2, cpu=1), forged]
+    async with lost(before, [vm_event("a", epoch=2, versions=(5, 0), cpu=50)], [vm_event("b", epoch=2, cpu=2)]):
+        rows = await until(lambda: readings.fetch(VMS), lambda rows: len(rows) == 2 and rows[0]["cpu"] != 50)
+        assert [(row["name"], row["cpu"], row["lives"]) for row in rows] == [("a", 1, True), ("b", 2, True)]
+
+
 async def test_events_that_use_lost_revisions_again_are_applied(lost: Callable[..., Any], database_url: str) -> None:
     """This holds even if the stream has grown beyond its old end meanwhile: after a reconnect it is checked first."""
     readings = Readings(database_url)

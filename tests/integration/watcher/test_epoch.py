@@ -19,7 +19,7 @@ from summit_models.subject import HEALTH_BUCKET, ingest
 from summit_runtime.nats.bus import EventClient
 from summit_runtime.nats.consumer import replay
 from summit_watcher.kube.errors import RegressedError, ReplacedError
-from summit_watcher.log.epoch import ClusterEvents, Epoch, SupersededError, claim, cluster_event
+from summit_watcher.log.epoch import ClusterEvents, Epoch, EpochLostError, SupersededError, claim, cluster_event
 from summit_watcher.log.positions import last_heartbeat
 
 DATACENTER, CLUSTER = DatacenterId("dc-solna"), ClusterName("vulcan")
@@ -85,11 +85,23 @@ async def test_claims_at_once_get_different_epochs(client: EventClient) -> None:
     assert sorted(epoch.number for epoch in claims) == [1, 2, 3, 4, 5]
 
 
-async def test_a_foreign_event_does_not_set_the_epoch_back(client: EventClient) -> None:
-    """An unreadable event of the cluster has no epoch; the events of the VMs have it too."""
-    await claim(client, DATACENTER, CLUSTER)
-    await client.jetstream().publish(ingest(SUBJECT), b"no JSON")
+@pytest.mark.parametrize("foreign", [b"no JSON", b'{"epoch": 9223372036854775807, "began": 1}', b'{"epoch": -1}'])
+async def test_a_foreign_event_does_not_set_the_epoch_back(client: EventClient, foreign: bytes) -> None:
+    """Readers know the epochs before it, which may have no event of a VM. An impossible number is foreign, too."""
+    for _ in range(3):
+        await claim(client, DATACENTER, CLUSTER)
+    await client.jetstream().publish(ingest(SUBJECT), foreign)
+    assert (await claim(client, DATACENTER, CLUSTER)).number == 4
     assert (await claim(client, DATACENTER, CLUSTER, above=7)).number == 8
+
+
+async def test_a_foreign_event_of_a_possible_epoch_is_followed_by_a_greater_one(client: EventClient) -> None:
+    """Readers take it for that of a watcher. Its other members count only as far as they can be true."""
+    await claim(client, DATACENTER, CLUSTER)
+    foreign = {"epoch": 1000, "history": 5000, "began": 900, "fences": [{"epoch": 1000, "revision": 0}]}
+    await client.jetstream().publish(ingest(SUBJECT), json.dumps(foreign).encode())
+    epoch = await claim(client, DATACENTER, CLUSTER)
+    assert (epoch.number, epoch.history, epoch.earlier) == (1001, 1001, (EpochStart(epoch=1000, revision=2),))
 
 
 async def beat(client: EventClient, epoch: int) -> None:
@@ -181,10 +193,11 @@ async def test_the_epoch_in_the_log_wins_over_another_with_its_number(client: Ev
     assert await kept.confirm()
 
 
-async def test_a_log_that_has_lost_the_first_event_of_an_epoch_gets_another_one(client: EventClient) -> None:
-    """The next event begins the epoch again."""
+async def test_an_epoch_whose_first_event_the_log_has_lost_ends(client: EventClient) -> None:
+    """Readers reject what is published under it."""
     events = ClusterEvents(client, Epoch(DATACENTER, CLUSTER, 7, history=1, began=50))
-    assert not await events.confirm()
-    await events.publish(health(State.LISTING))
-    await events.publish(health(State.SYNCED))
-    assert await stored(client) == [("listing", 7, 0), ("synced", 7, 1)]
+    with pytest.raises(EpochLostError, match="NATS has lost the first event of epoch 7"):
+        await events.confirm()
+    with pytest.raises(EpochLostError):
+        await events.publish(health(State.LISTING))
+    assert await stored(client) == []

@@ -18,7 +18,8 @@ from support.published import (
     vm_event,
 )
 
-from summit_models.event import MigrationEventType, VmEvent, VmEventType
+from summit_models.cluster import ConnectionState
+from summit_models.event import EPOCHS_OF_LOST_LOGS, MigrationEventType, VmEvent, VmEventType
 from summit_models.vm import VmStatus
 from summit_projector.project import Batch, project
 from summit_projector.projections import PROJECTIONS
@@ -88,6 +89,33 @@ def test_event_of_a_stale_epoch_is_ignored() -> None:
     later = project(messages(late, vm_event("b", epoch=2), cluster_event("romulus"), start=4), batch.epochs)
     assert [row["name"] for row in rows_of(later, "vms")] == ["b"]
     assert [row["name"] for row in rows_of(later, "clusters")] == ["romulus"]
+
+
+@pytest.mark.parametrize("epoch", [3, 1_000_000, 1_000_003, 2**62, -1])
+def test_an_event_of_an_epoch_that_nobody_has_begun_freezes_nothing(epoch: int) -> None:
+    """No event of a true epoch counted any more, and a rebuild found all right."""
+    forged, true = vm_event("a", epoch=epoch, versions=(9, 9)), vm_event("a", epoch=2, versions=(2, 2), cpu=4)
+    batch = project(messages(cluster_event(epoch=2), vm_event("a", epoch=2), forged, true))
+    assert [(row["epoch"], row["cpu"]) for row in rows_of(batch, "vms")] == [(2, 4)]
+    assert [(letter.revision, f"epoch {epoch}" in letter.reason) for letter in batch.dead_letters] == [(3, True)]
+    assert [entry.revision for entry in batch.journal] == [1, 2, 4]
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["later", "first"])
+def test_a_cluster_event_of_an_impossible_epoch_freezes_no_cluster(known: bool) -> None:
+    """No watcher could have begun an epoch after it."""
+    forged = cluster_event(state=ConnectionState.STARTING, epoch=2**63 - 1)
+    before, true = [cluster_event(epoch=1)] if known else [], [cluster_event(epoch=2), vm_event("a", epoch=2)]
+    batch = project(messages(*before, forged, *true))
+    assert [row["epoch"] for table in ("clusters", "vms") for row in rows_of(batch, table)] == [2, 2]
+    assert [letter.revision for letter in batch.dead_letters] == [len(before) + 1]
+
+
+def test_the_epoch_after_any_that_counts_is_possible() -> None:
+    """Whoever writes the greatest number that counts takes a cluster over, and the next watcher gets it back."""
+    greatest = 1 + EPOCHS_OF_LOST_LOGS
+    batch = project(messages(cluster_event(epoch=greatest), cluster_event(epoch=greatest + 1)))
+    assert ([row["epoch"] for row in rows_of(batch, "clusters")], batch.dead_letters) == ([greatest + 1], [])
 
 
 def test_event_from_before_a_later_epoch_began_is_not_stale() -> None:

@@ -22,7 +22,7 @@ def test_a_consistent_log_has_no_violation() -> None:
     """VMs are created, changed and deleted, and the rest is alive."""
     other = vm_event("mail", VmEventType.CREATED)
     result = replay(messages(created, grown, other, moved, gone))
-    assert (result.violations, result.returned, result.stale) == ([], [], 0)
+    assert (result.violations, result.returned, result.ignored) == ([], [], 0)
     assert list(result.living) == [uid_of("prod", "mail")]
     assert list(result.ended) == [WEB]
 
@@ -55,7 +55,7 @@ def test_events_of_an_older_epoch_do_not_count() -> None:
     """Their watcher has lost its cluster to another one."""
     again = vm_event("web", versions=(1, 7), epoch=2, node_name="worker-2", changes={"nodeName": None})
     result = replay(messages(vm_event("web", VmEventType.CREATED, epoch=1), again, vm_event("web", epoch=1)))
-    assert (result.violations, result.stale) == ([], 1)
+    assert (result.violations, result.ignored) == ([], 1)
 
 
 def test_the_state_of_a_fleet_is_every_vm_and_every_instance_without_a_vm() -> None:

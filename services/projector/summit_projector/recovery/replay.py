@@ -18,9 +18,9 @@ from pydantic import SecretStr
 
 from summit_projector import migrate
 from summit_projector.progress import Progress
-from summit_projector.project import NONE_KNOWN
 from summit_projector.recovery import swap
 from summit_projector.recovery.difference import Difference
+from summit_projector.recovery.epochs import newest_epochs
 from summit_projector.settings import ProjectorTimes
 from summit_projector.tables.checkpoint import Checkpoint
 from summit_projector.tables.writer import open_writer
@@ -45,7 +45,9 @@ async def replaying(
         async with open_writer(shadow_url, times) as writer, consume(client, after=0) as consumer:
             await writer.prepare()
             checkpoint = await writer.checkpoint((await stream_state(client)).created_at)
-            replay = Replay(live, shadow, consumer, Progress(writer, checkpoint, NONE_KNOWN), batch_events)
+            replay = Replay(
+                live, shadow, consumer, Progress(writer, checkpoint, await newest_epochs(client)), batch_events
+            )
             try:
                 yield replay
             finally:

@@ -7,7 +7,9 @@ there on are applied again, all in one transaction.
 """
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
+from typing import Any
 
 from nats.aio.client import Client
 from nats.js.api import RawStreamMsg
@@ -23,7 +25,7 @@ from summit_projector.settings import ProjectorTimes
 from summit_projector.tables.checkpoint import Checkpoint
 from summit_projector.tables.journal import AppliedEvent
 from summit_projector.tables.writer import TableWriter
-from summit_runtime.nats.consumer import StreamMessage, consume
+from summit_runtime.nats.consumer import StreamMessage, consume, replay
 from summit_runtime.nats.stream import StreamState, stream_state
 
 
@@ -53,14 +55,11 @@ async def go_back(
 ) -> Checkpoint:
     """Return the tables to `common`, and bring them to where the stream ends now, at once; return that checkpoint.
 
-    Readers never see what is between: lost events are published again, and some of them are there already.
+    Readers never see what is between: lost events are published again, and some of them are there already. The newest
+    message of a subject may be none that counts: then its row has no state yet, and its earlier messages are read.
     Raises TimeoutError when the stream does not deliver what it had a moment ago.
     """
-    subjects = {
-        PROJECTIONS[collection].place(SimpleNamespace(**row)).subject
-        for collection in PROJECTIONS
-        for row in await writer.later_than(collection, common.revision)
-    }
+    subjects = {subject for c in PROJECTIONS for subject in _subjects(c, await writer.later_than(c, common.revision))}
     found = [await _message(client, subject=subject) for subject in sorted(subjects)]
     messages = [StreamMessage(m.seq or 0, m.subject or "", m.data or b"", 0) for m in found if m]
     kept = sorted(message for message in messages if message.sequence <= common.revision)
@@ -68,15 +67,28 @@ async def go_back(
     async with writer.transaction(), consume(client, after=common.revision) as consumer:
         checkpoint = await writer.rewind(checkpoint, common)
         if kept:
-            await writer.restore(project(kept).rows)
+            await writer.restore(project(kept, await writer.epochs()).rows)
         progress = Progress(writer, checkpoint, await writer.epochs())
         while progress.checkpoint.revision < last:
             async with asyncio.timeout(times.event_seconds):
                 messages = await consumer.next_batch()
             await progress.apply(messages)
+        unconfirmed = {subject for c in PROJECTIONS for subject in _subjects(c, await writer.unconfirmed(c))}
+        for subject in sorted(unconfirmed & {message.subject or "" for message in found if message}):
+            await writer.restore(project(await _story(client, subject)).rows)
         removed = await writer.sweep()
     metrics.SWEPT.inc(removed)
     return progress.checkpoint
+
+
+def _subjects(collection: str, rows: Sequence[Mapping[str, Any]]) -> set[str]:
+    return {PROJECTIONS[collection].place(SimpleNamespace(**row)).subject for row in rows}
+
+
+async def _story(client: Client, subject: str) -> list[StreamMessage]:
+    """The messages of a subject, and those of its cluster, which begin the epochs, in their order."""
+    subjects = {subject, ".".join(("summit.clusters", *subject.split(".")[2:4]))}
+    return sorted([message for each in subjects async for message in replay(client, each)])
 
 
 async def _agrees(client: Client, applied: AppliedEvent) -> bool:

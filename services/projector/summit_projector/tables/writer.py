@@ -89,8 +89,8 @@ class TableWriter:
         return checkpoint
 
     async def epochs(self) -> Epochs:
-        """The newest epoch of each cluster, by the source of its events."""
-        rows = await self._connection.fetch("SELECT datacenter, name, epoch, revision FROM clusters")
+        """The newest epoch of each cluster, by the source of its events; not of rows that are older than any event."""
+        rows = await self._connection.fetch("SELECT datacenter, name, epoch, revision FROM clusters WHERE epoch >= 0")
         return {
             source_of(row["datacenter"], row["name"]): EpochStart(epoch=row["epoch"], revision=row["revision"])
             for row in rows
@@ -163,6 +163,10 @@ class TableWriter:
     async def later_than(self, table: str, revision: Revision) -> Sequence[Mapping[str, Any]]:
         statement = f"SELECT * FROM {table} WHERE revision > $1"  # noqa: S608
         return [dict(row) for row in await self._connection.fetch(statement, revision)]
+
+    async def unconfirmed(self, table: str) -> Sequence[Mapping[str, Any]]:
+        """The rows that are older than any event."""
+        return [dict(row) for row in await self._connection.fetch(f"SELECT * FROM {table} WHERE revision = 0")]  # noqa: S608
 
     async def restore(self, rows: Mapping[str, list[Row]]) -> None:
         """Write rows that are from before the checkpoint."""

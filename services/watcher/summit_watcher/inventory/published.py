@@ -32,9 +32,9 @@ class PublishedState(NamedTuple):
     at: datetime
     """Time of the event."""
     is_known: bool = True
-    """False: the log has it only in an event of a stale epoch, which readers ignore."""
+    """False: the log has it only in an event that readers ignore, of a stale epoch or of one that had not begun."""
     is_last: bool = True
-    """False: the last event of the object is of a stale epoch. Readers ignore it, so this state is published again."""
+    """False: the last event of the object is one that readers ignore, so this state is published again."""
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Published:
     epoch_starts: Sequence[EpochStart] = ()
     """They show which events are of a stale epoch."""
     newest_epoch: int = 0
-    """The newest epoch of the events that were read back."""
+    """The newest epoch of the events that were read back, whether it had begun or not."""
     reached: dict[str, int] = field(default_factory=dict)
     """By resource the newest resourceVersion of this history that the log shows."""
     _states: defaultdict[str, dict[Uid, PublishedState]] = field(default_factory=lambda: defaultdict(dict))

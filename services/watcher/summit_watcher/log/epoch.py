@@ -19,7 +19,7 @@ from nats.js.errors import NotFoundError
 from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.codec import decode_leniently
 from summit_models.contract import ClusterName, DatacenterId, Revision
-from summit_models.event import ClusterEvent, EpochStart, cluster_event_type, source_of
+from summit_models.event import ClusterEvent, EpochStart, cluster_event_type, is_possible_epoch, source_of
 from summit_models.subject import STREAM, cluster_subject
 from summit_runtime.nats.append import Basis, ConflictError, append, append_until_stored
 from summit_runtime.nats.bus import EventClient
@@ -45,6 +45,13 @@ class SupersededError(WatcherError):
     def __init__(self, ours: int, newest: int, watcher: str | None = None) -> None:
         self.watcher = f"watcher {watcher}" if watcher else "another watcher"
         super().__init__(f"{self.watcher} has begun to watch it, with epoch {newest} after our {ours}")
+
+
+class EpochLostError(HistoryEndedError):
+    """The log has lost the beginning of this epoch, and readers reject what it published since. Another one begins."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(f"NATS has lost the first event of epoch {epoch}")
 
 
 class Epoch(NamedTuple):
@@ -151,7 +158,7 @@ class ClusterEvents:
     async def publish(self, health: ClusterHealth) -> None:
         """Store the present health of the cluster.
 
-        Raises SupersededError, and NotStoredError or what NATS raises when it is away.
+        Raises what `confirm` raises, and NotStoredError.
         """
         while True:
             try:
@@ -161,20 +168,18 @@ class ClusterEvents:
             except ConflictError:
                 await self.confirm()
         self._is_due = False
-        if not self.epoch.began:
-            self.epoch = self.epoch._replace(began=self._last)
 
     async def confirm(self) -> bool:
         """Make sure that this epoch is the newest; False if the newest event is not ours, or is out of date.
 
-        Raises SupersededError, and what NATS raises when it is away.
+        Raises SupersededError or EpochLostError, and what NATS raises when it is away.
         """
         newest, revision = await newest_event(self._client, self._subject)
         ours = self.epoch
         if newest.epoch > ours.number or (newest.epoch == ours.number and newest.began != ours.began):
             raise SupersededError(ours.number, newest.epoch, newest.data.watcher)
-        if revision < ours.began:
-            self.epoch = ours._replace(began=0)  # the log has lost its end: our next event begins the epoch again
+        if revision < ours.began and (await _last(self._client, self._subject, from_leader=True))[1] < ours.began:
+            raise EpochLostError(ours.number)
         before, self._last = self._last, revision
         return revision == before and not self._is_due
 
@@ -202,21 +207,44 @@ async def newest_events(
     found: dict[tuple[DatacenterId, ClusterName], ClusterEvent] = {}
     async for message in last_per_subject(client, f"summit.clusters.{datacenter}.{cluster}"):
         _, _, place, name = message.subject.split(".")
-        found[DatacenterId(place), ClusterName(name)] = _read(message.body, message.sequence)
+        event = _read(message.body, message.sequence)
+        found[DatacenterId(place), ClusterName(name)] = event if event.epoch else await _newest(client, message.subject)
     return found
 
 
 async def newest_event(client: EventClient, subject: str) -> tuple[ClusterEvent, Revision]:
-    """The newest event of the subject, and its revision: 0 where there is none."""
+    """The newest event of a watcher under the subject, and the revision of the last one: 0 where there is none."""
+    event, revision = await _last(client, subject)
+    return event if event.epoch or not revision else await _newest(client, subject), revision
+
+
+async def _last(client: EventClient, subject: str, *, from_leader: bool = False) -> tuple[ClusterEvent, Revision]:
+    """The last event of the subject. Another replica than the leader may be behind."""
     try:
-        message = await client.jetstream().get_last_msg(STREAM, subject, direct=True)
+        message = await client.jetstream().get_last_msg(STREAM, subject, direct=not from_leader)
     except NotFoundError:
         return NO_EVENT, Revision(0)
     revision = Revision(message.seq or 0)
     return _read(message.data or b"", revision), revision
 
 
+async def _newest(client: EventClient, subject: str) -> ClusterEvent:
+    """The newest event of a watcher where the last event is none: readers know its epoch, and ignore those below."""
+    newest = NO_EVENT
+    async for message in replay(client, subject):
+        event = _read(message.body, message.sequence)
+        newest = event if event.epoch >= newest.epoch else newest
+    return newest
+
+
 def _read(body: bytes, revision: int) -> ClusterEvent:
-    """The part of an event that can be read. One that is not ours has epoch 0; the VMs' events know the epoch too."""
+    """The part of an event that can be read and be true. One that is no watcher's has epoch 0."""
     event = decode_leniently(ClusterEvent, body)
-    return event if event.began else event.model_copy(update={"began": revision})
+    epoch = event.epoch if is_possible_epoch(event.epoch, revision) else 0
+    true = {
+        "epoch": epoch,
+        "history": event.history if 0 <= event.history <= epoch else 0,
+        "began": event.began if 0 < event.began <= revision else revision,
+        "epoch_starts": [s for s in event.epoch_starts if 0 <= s.epoch < epoch and 0 <= s.revision < revision],
+    }
+    return event.model_copy(update=true)

@@ -119,7 +119,8 @@ class HealthReporter:
     async def run(self, client: Client) -> None:
         """Publish changes as they come and heartbeats in between, for ever.
 
-        Raises SupersededError when another watcher has the cluster: readers ignore what this one publishes then.
+        Raises SupersededError when another watcher has the cluster, and EpochLostError when the log has lost our first
+        event: readers ignore what this one publishes then.
         """
         published, published_at = _comparable(self.read()), self.clock.now()
         while True:

@@ -5,7 +5,7 @@ from typing import Any
 
 from summit_models.codec import Decoded
 from summit_models.contract import ClusterName, DatacenterId, Uid
-from summit_models.event import is_stale_epoch
+from summit_models.event import has_begun, is_possible_epoch, is_stale_epoch
 from summit_runtime.nats.bus import EventClient
 from summit_runtime.nats.consumer import StreamMessage, last_per_subject, replay
 from summit_runtime.nats.publisher import Publisher
@@ -41,8 +41,8 @@ async def begin(
 async def read_back(published: Published, client: EventClient) -> None:
     """Read what readers know of the cluster: the last event of each subject.
 
-    Where such a last event is of a stale epoch, the valid one stands somewhere before it. Then the whole log is read,
-    which takes long and happens seldom.
+    Where such a last event is of a stale epoch, or of one that had not begun, the valid one stands somewhere before it.
+    Then the whole log is read, which takes long and happens seldom.
     """
     stale = set[int]()
     for subjects in _subjects(published):
@@ -68,7 +68,7 @@ def _subjects(published: Published) -> Iterator[str]:
 
 
 def take_in(published: Published, message: StreamMessage) -> bool:
-    """Take in one message of the log; False if it is of a stale epoch, and changes nothing.
+    """Take in one message of the log; False if it changes nothing: its epoch is stale, or had not begun.
 
     A message that cannot be read is left out: its object is published again.
     """
@@ -76,9 +76,12 @@ def take_in(published: Published, message: StreamMessage) -> bool:
     if read is None:
         return True
     kind, event = read
-    if is_stale_epoch(event.epoch, message.sequence, published.epoch_starts):
+    if not is_possible_epoch(event.epoch, message.sequence):
         return False
     published.newest_epoch = max(published.newest_epoch, event.epoch)
+    starts = published.epoch_starts
+    if is_stale_epoch(event.epoch, message.sequence, starts) or not has_begun(event.epoch, message.sequence, starts):
+        return False
     versions = kind.versions(event.data)
     if event.epoch < published.history:
         versions = (0,) * len(versions)

@@ -23,7 +23,15 @@ from summit_watcher.inventory.diff import Outgoing, deleted
 from summit_watcher.inventory.kinds import KINDS
 from summit_watcher.inventory.published import Published
 from summit_watcher.log.datacenters import retire_datacenter, withdraw
-from summit_watcher.log.epoch import NO_EVENT, RETIRED, ClusterEvents, Epoch, SupersededError, newest_events
+from summit_watcher.log.epoch import (
+    NO_EVENT,
+    RETIRED,
+    ClusterEvents,
+    Epoch,
+    EpochLostError,
+    SupersededError,
+    newest_events,
+)
 from summit_watcher.log.liveness import silent_in
 from summit_watcher.log.recovery import begin, read_back
 from summit_watcher.settings import WatcherTimes
@@ -105,7 +113,7 @@ async def retire(client: EventClient, publisher: Publisher, datacenter: Datacent
     try:
         own_events = ClusterEvents(client, epoch)
         await append_until_stored(lambda: own_events.publish(health), what=f"the retirement of cluster {cluster}")
-    except SupersededError as error:
+    except (EpochLostError, SupersededError) as error:
         logger.warning(
             "cluster %s of datacenter %s is not retired: %s", cluster, datacenter, error, extra={"cluster": cluster}
         )
