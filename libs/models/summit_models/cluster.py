@@ -1,4 +1,4 @@
-"""The state of a cluster's connection: of each watched resource, and when the cluster was last heard from."""
+"""The state of a cluster's connection: of each watched resource, and when the cluster last answered."""
 
 from enum import StrEnum
 

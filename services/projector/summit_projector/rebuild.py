@@ -123,7 +123,7 @@ class _Rebuild:
         if reason or checkpoint.revision < state.first_sequence:
             reason = reason or f"it begins with event {state.first_sequence}, after revision {checkpoint.revision}"
             raise RebuildError(
-                f"the stream is not the one that the tables are of: {reason}; the projector sees to that itself"
+                f"the tables were filled from another stream: {reason}; the projector replays the present one by itself"
             )
         return checkpoint
 

@@ -46,6 +46,10 @@ def prepare_directory(directory: Path) -> Path:
             f"data directory {directory} cannot be made: {error.strerror}; name another with --data-dir"
         ) from error
     if not os.access(directory, os.W_OK | os.X_OK):
+        if directory.stat().st_uid == os.geteuid():
+            raise StandaloneError(
+                f"data directory {directory} is not writable, although it is yours: it is mounted or made read-only"
+            )
         raise StandaloneError(
             f"data directory {directory} belongs to user {_owner(directory)!r} and is not writable: "
             "run as that user, or name another with --data-dir"

@@ -43,6 +43,18 @@ async def test_a_percent_encoded_password_is_decoded(tmp_path: Path) -> None:
             assert client.is_connected
 
 
+async def test_a_wrong_password_is_logged_as_one(nats_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The server was said to be away, with `nats: 'Authorization Violation'` as the reason."""
+    address = nats_url.rpartition("@")[2]
+    connecting = asyncio.create_task(bus.connect(SecretStr(f"nats://summit:guess@{address}"), name="test"))
+    await until(lambda: "cannot be reached" in caplog.text)
+    await end(connecting)
+    line = caplog.records[0].getMessage()
+    assert line.startswith(
+        f"NATS at nats://{address} cannot be reached (it refuses the user and password of NATS_URL): "
+    )
+
+
 async def test_tls_to_a_server_without_tls_sends_no_credentials(caplog: pytest.LogCaptureFixture) -> None:
     """The listener records all that is sent to it after it has asked for a login."""
     received = bytearray()

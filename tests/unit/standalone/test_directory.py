@@ -46,6 +46,15 @@ def test_a_directory_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None
         prepare_directory(tmp_path / "file" / "data")
 
 
+def test_a_directory_of_ours_that_is_read_only_does_not_ask_for_another_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The owner read "run as that user" of a file system that had become read-only."""
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(StandaloneError, match="is not writable, although it is yours: it is mounted or made read-only"):
+        prepare_directory(tmp_path)
+
+
 def test_a_directory_has_one_instance(tmp_path: Path) -> None:
     """The lock names the process, and is free again when that ends, however it ends."""
     assert not has_instance(tmp_path)

@@ -219,6 +219,11 @@ _DENIED_EVENT = re.compile(
 """The server's message, which nats-py hands on in lower case."""
 
 
+def is_refusal(error: Exception) -> bool:
+    """Whether the server refuses the user or the password: nats-py has no type for it while it connects."""
+    return "authorization violation" in str(error).lower()
+
+
 class _Reports:
     """Logs what nats-py calls back about one connection."""
 
@@ -242,8 +247,9 @@ class _Reports:
             if not isinstance(error, UnexpectedEOF | StaleConnectionError) and not self._denied(client, str(error)):
                 self._errors.holds("NATS at %s: %s", self._address, error, cause=str(error))
         elif client is None or (self._away.active and not client.is_closed):  # else `lost` logs first
+            reason = "it refuses the user and password of NATS_URL" if is_refusal(error) else error
             self._away.holds(
-                "NATS at %s cannot be reached (%s): publishing and reading wait; trying again", self._address, error
+                "NATS at %s cannot be reached (%s): publishing and reading wait; trying again", self._address, reason
             )
 
     def _denied(self, client: EventClient, error: str) -> bool:

@@ -167,7 +167,7 @@ class _ServerConsumer:
                     async with asyncio.timeout(LOOK_SECONDS):
                         return await self._queue.get()
                 if self._client.stats["reconnects"] != self._reconnects:
-                    raise _BrokenError("the connection is another one")
+                    raise _BrokenError("the connection to NATS was replaced")
 
     async def _accept(self, message: Msg, batch: list[StreamMessage]) -> None:
         if message.headers and "Status" in message.headers:

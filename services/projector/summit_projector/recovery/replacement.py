@@ -62,7 +62,9 @@ async def replace(
 
 
 async def _first_event(client: Client, writer: TableWriter, checkpoint: Checkpoint, times: ProjectorTimes) -> None:
-    logger.warning("the stream is empty, and the tables are of another one: their rows are shown until its first event")
+    logger.warning(
+        "the stream is empty, and the tables were filled from another one: they show its rows until the first event"
+    )
     while (state := await stream_state(client)).is_empty:
         if state.created_at != checkpoint.stream_created_at:
             raise StreamReplacedError("the stream was replaced once more")

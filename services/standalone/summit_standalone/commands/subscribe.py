@@ -14,7 +14,7 @@ from nats.aio.msg import Msg
 from nats.errors import BadSubjectError, NoServersError
 from nats.errors import Error as NatsError
 
-from summit_runtime.nats.bus import EventClient, close
+from summit_runtime.nats.bus import EventClient, close, is_refusal
 from summit_runtime.settings import public_address
 from summit_standalone.errors import StandaloneError
 
@@ -72,11 +72,14 @@ async def connect(server: str, closed: asyncio.Event) -> Client:
     except ValueError as error:
         raise StandaloneError(f"the address of NATS cannot be used: {error}") from error
     except (OSError, NoServersError, NatsError) as error:
-        reason = _reason(failures[-1] if failures else error)
+        failure = failures[-1] if failures else error
         await close(client)
-        if "authorization" in reason.lower():
-            reason += "; write it as nats://user:password@host:port, or leave --server out for the one that runs here"
-        raise StandaloneError(f"no NATS server answers at {public_address(server)}: {reason}") from error
+        if is_refusal(failure):
+            raise StandaloneError(
+                f"NATS at {public_address(server)} refuses the user and password: write its address as "
+                "nats://user:password@host:port, or leave --server and NATS_URL out for the one that runs here"
+            ) from error
+        raise StandaloneError(f"no NATS server answers at {public_address(server)}: {_reason(failure)}") from error
     return client
 
 
