@@ -31,6 +31,19 @@ SCHEMA_REVISION = "0012"
 """alembic's newest revision of these tables. The api is ready when the database has it."""
 
 
+def newer_schema(found: str | None) -> str | None:
+    """What to do about tables of this revision, if a newer version has made them; None for all others.
+
+    After a downgrade nobody writes them: this version's projector cannot, so they show the moment of the downgrade.
+    """
+    if found is None or found <= SCHEMA_REVISION:  # they have four digits
+        return None
+    return (
+        f"the tables were made by a newer version (their schema is {found}, this version's is {SCHEMA_REVISION}): "
+        "start that version again, or restore a backup of Postgres from before the upgrade"
+    )
+
+
 def _columns(model: type[Contract], *key: str) -> list[Column[Any]]:
     return [
         Column(name, _sql_type(field.annotation), primary_key=name in key) for name, field in model.model_fields.items()

@@ -11,11 +11,12 @@ from pathlib import Path
 import asyncpg
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 from pydantic import SecretStr
 from sqlalchemy import Connection
 
-from summit_models.tables import SCHEMA_REVISION
+from summit_models.tables import SCHEMA_REVISION, newer_schema
 from summit_runtime import database
 from summit_runtime.process import FatalError
 
@@ -32,9 +33,9 @@ async def upgrade(url: SecretStr) -> None:
     engine = database.engine(url, application="summit-migrate")
     try:
         async with engine.begin() as connection:
-            await connection.run_sync(lambda synchronous: command.upgrade(_config(synchronous, MIGRATIONS), "head"))
+            await connection.run_sync(_upgrade)
     except CommandError as error:
-        raise FatalError(f"the database schema cannot be migrated: {error}; is it newer than this version?") from error
+        raise FatalError(f"the database schema cannot be migrated: {error}") from error
     finally:
         await engine.dispose()
     logger.info("the database schema is up to date")
@@ -76,6 +77,12 @@ async def new_revision(url: SecretStr, message: str, *, into: Path = MIGRATIONS)
         await engine.dispose()
     await live.close()
     return number
+
+
+def _upgrade(connection: Connection) -> None:
+    if newer := newer_schema(MigrationContext.configure(connection).get_current_revision()):
+        raise FatalError(newer)
+    command.upgrade(_config(connection, MIGRATIONS), "head")
 
 
 def _config(connection: Connection, migrations: Path) -> Config:

@@ -21,7 +21,7 @@ from nats.errors import Error as NatsError
 from pydantic import SecretStr
 from sqlalchemy.exc import SQLAlchemyError
 
-from summit_models.tables import SCHEMA_REVISION
+from summit_models.tables import SCHEMA_REVISION, newer_schema
 from summit_projector.recovery import swap
 from summit_projector.recovery.difference import Difference, Rebuilt
 from summit_projector.recovery.replay import Replay, replaying
@@ -137,7 +137,8 @@ async def _live(url: SecretStr) -> AsyncIterator[asyncpg.Connection]:
             raise RebuildError("another rebuild of these tables is under way")
         if (revision := await checkpoints.schema_revision(live)) != SCHEMA_REVISION:
             raise RebuildError(
-                f"the tables are at schema revision {revision}, this version's are at {SCHEMA_REVISION}: "
+                newer_schema(revision)
+                or f"the tables are at schema revision {revision}, this version's are at {SCHEMA_REVISION}: "
                 "start its projector first, which migrates them"
             )
         yield live

@@ -9,8 +9,10 @@ import httpx2
 import pytest
 from pydantic import SecretStr
 from support.api_stack import api_over, api_stack, placed_vm
+from support.published import DATACENTER, datacenter_event
 from support.waiting import until
 
+from summit_models.tables import SCHEMA_REVISION
 from summit_projector import migrate
 
 EVERYTHING = ["/datacenters", "/status", "/vms", "/vms/x", "/clusters", "/migrations", "/migrations/x"]
@@ -126,6 +128,24 @@ async def test_not_ready_before_the_projector_has_migrated(empty_database_url: s
         assert await statuses(http) == {200, 404}
         assert (await http.get("/readyz")).text == "ok\n"
         assert (await http.get("/readyz?verbose")).text == "[+]postgres ok\n[+]schema ok\nreadyz check passed\n"
+
+
+async def test_downgraded_api_does_not_serve_frozen_tables_with_200(database_url: str) -> None:
+    """Its projector cannot write them, so all answers and readiness say what to do. Edits find that out, too."""
+    async with api_stack(database_url) as stack:
+        await stack.apply(placed_vm("a"), datacenter_event())
+        async with stack.database() as database:
+            await database.execute("UPDATE alembic_version SET version_num = '9999'")
+        assert await statuses(stack.http) == {503}
+        problem = (await stack.http.get("/api/v1/vms")).json()
+        assert (problem["type"], "start that version again" in problem["detail"]) == ("/docs#schema-newer", True)
+        ready = await stack.http.get("/readyz")
+        assert (ready.status_code, problem["detail"] in ready.text) == (503, True)
+        edit = await stack.http.patch(f"/api/v1/admin/datacenters/{DATACENTER}", json={"name": "x"})
+        assert edit.json()["title"] == "Schema newer"
+        async with stack.database() as database:
+            await database.execute("UPDATE alembic_version SET version_num = $1", SCHEMA_REVISION)
+        assert await statuses(stack.http) == {200, 404}
 
 
 async def test_postgres_goes_away_and_comes_back(database_url: str) -> None:

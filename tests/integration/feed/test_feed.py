@@ -5,10 +5,11 @@ import itertools
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 from pydantic import SecretStr
 from support.api_stack import placed_vm
-from support.feeding import ageless, feed_stack, listening
+from support.feeding import ageless, api, feed_stack, listening
 from support.published import cluster_event, migration_event, vm_event
 from support.waiting import until
 
@@ -242,3 +243,14 @@ async def test_a_client_can_tell_two_vms_with_one_id_apart(nats_url: str, databa
     (gone,) = client.payloads("vm:removed")
     assert (gone["vmId"], gone["cluster"]) == (item["id"], "a")
     assert item["cluster"] == "b"
+
+
+async def test_feed_of_tables_that_a_newer_version_made_is_refused(nats_url: str, database_url: str) -> None:
+    """After a downgrade it would send heartbeats for ever, and no message."""
+    connection = await asyncpg.connect(database_url)
+    await connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    await connection.close()
+    async with api(nats_url, database_url) as (http, feed):
+        await until(lambda: feed.refusal)
+        answer = await http.get("/api/v1/events")
+        assert (answer.status_code, answer.json()["type"]) == (503, "/docs#schema-newer")

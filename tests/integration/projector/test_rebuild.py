@@ -246,6 +246,16 @@ async def test_tables_that_nobody_has_made_are_left_to_the_projector(nats_url: s
             await rebuilt(client, empty_database_url)
 
 
+async def test_tables_of_a_newer_version_are_left_to_that_version(nats_url: str, database_url: str) -> None:
+    """After a downgrade this version's projector cannot migrate them, so it is no advice to start it."""
+    connection = await asyncpg.connect(database_url)
+    await connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    await connection.close()
+    async with publisher(nats_url) as client:
+        with pytest.raises(RebuildError, match=r"made by a newer version.*start that version again"):
+            await rebuilt(client, database_url)
+
+
 async def test_the_projectors_image_can_do_it(nats_url: str, database_url: str) -> None:
     """`python -m summit_projector.rebuild` is configured as the projector is, and prints the result to stdout."""
     async with projected(nats_url, database_url) as (_, readings):

@@ -2,6 +2,7 @@
 
 import json
 
+import asyncpg
 from support.projecting import Readings, projector, projector_settings, publisher
 from support.published import vm_event
 
@@ -24,6 +25,16 @@ async def test_a_dead_letter_is_shown_with_its_reason(nats_url: str, database_ur
     text = as_text({**STATE, "applied": applied})
     assert subject in text
     assert event["reason"].split()[0] in text.splitlines()[-1]
+
+
+async def test_tables_of_a_newer_version_are_one_line(database_url: str) -> None:
+    """They have the moment of the downgrade, so their revision is not shown as if it were the present one."""
+    connection = await asyncpg.connect(database_url)
+    await connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    await connection.close()
+    text = as_text({**STATE, "applied": await read_applied(database_url)})
+    assert text.splitlines()[-1].startswith("tables: the tables were made by a newer version")
+    assert "APPLIED REVISION" not in text
 
 
 async def test_tables_that_cannot_be_read_are_one_line(empty_database_url: str) -> None:

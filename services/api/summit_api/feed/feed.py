@@ -25,7 +25,7 @@ from summit_api.feed.snapshot import Snapshot, chunks
 from summit_api.freshness import Freshness
 from summit_api.query import datacenters, journal
 from summit_api.query.journal import Entry
-from summit_api.query.transaction.errors import QueryError
+from summit_api.query.transaction.errors import QueryError, SchemaNewerError
 from summit_api.query.transaction.position import Position
 from summit_api.query.transaction.read_transaction import ReadModels, ReadTransaction
 from summit_api.render.moment import Moment
@@ -80,6 +80,8 @@ class Feed:
     ) -> None:
         self.hub = Hub(limits.buffer_bytes)
         self.clusters = Clusters(freshness)
+        self.refusal: str | None = None
+        """Why nobody can open a feed: it would never have a message."""
         self._freshness = freshness
         self._read_models = read_models
         self._revisions = revisions
@@ -97,9 +99,11 @@ class Feed:
             try:
                 await self._catch_up()
             except QueryError as error:
+                self.refusal = str(error) if isinstance(error, SchemaNewerError) else None
                 waits.holds("the live feed waits: %s", error)
                 await asyncio.sleep(backoff.next_seconds())
             else:
+                self.refusal = None
                 waits.ends("the live feed continues")
                 backoff.reset()
                 await wait(committed, self._times.look_seconds)

@@ -20,6 +20,7 @@ from summit_api.query.transaction import errors as query
 _KINDS: Mapping[type[Exception], Kind] = {
     query.DatabaseUnavailableError: Kind.DATABASE_UNAVAILABLE,
     query.SchemaNotReadyError: Kind.SCHEMA_NOT_READY,
+    query.SchemaNewerError: Kind.SCHEMA_NEWER,
     query.QueryTooLongError: Kind.QUERY_TOO_LONG,
     query.AmbiguousIdError: Kind.AMBIGUOUS_ID,
     query.HistoryNotKeptError: Kind.HISTORY_NOT_KEPT,

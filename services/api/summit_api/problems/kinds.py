@@ -66,6 +66,11 @@ class Kind(Enum):
         "Schema not ready",
         "The projector has not migrated the tables to the schema that this API reads.",
     )
+    SCHEMA_NEWER = (
+        503,
+        "Schema newer",
+        "A newer version has made the tables, and this one does not keep them up to date.",
+    )
     LOG_UNAVAILABLE = 503, "Log unavailable", "The API cannot write to NATS; try again shortly."
     ISSUER_UNAVAILABLE = (
         503,

@@ -12,7 +12,7 @@ from summit_api.feed.response import EventStream, withdrawn
 from summit_api.feed.selection import Selection
 from summit_api.feed.subscription import FeedRequest, Subscription
 from summit_api.openapi.responses import ANY, Responses, problems
-from summit_api.problems import Kind
+from summit_api.problems import Kind, ProblemError
 from summit_api.problems.problem import invalid_value
 from summit_api.query.selection.filters import VmFilters
 from summit_api.query.transaction.position import PATTERN, Position
@@ -75,7 +75,7 @@ _FEED: Responses = {
         "description": "Messages, until the client disconnects. docs/api.md has their types and payloads",
         "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EXAMPLE}},
     },
-    **problems(*ANY, Kind.INVALID_VALUE, Kind.REVISION_NOT_APPLIED),
+    **problems(*ANY, Kind.INVALID_VALUE, Kind.REVISION_NOT_APPLIED, Kind.SCHEMA_NEWER),
 }
 
 
@@ -92,6 +92,8 @@ async def follow_events(
     A message is sent when lists show the change. A VM that enters the filtered list is `vm:added`, one that leaves it
     is `vm:removed`. When a feed cannot continue without a gap, it sends a message `reset`: list again.
     """
+    if services.feed.refusal:
+        raise ProblemError(Kind.SCHEMA_NEWER, services.feed.refusal)
     times, revision = services.times, query.revision
     if revision is not None and not await services.revisions.wait_for(revision, times.applied_seconds):
         raise not_applied(revision, services.revisions.current)

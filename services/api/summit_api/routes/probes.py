@@ -10,7 +10,7 @@ from summit_api.query.transaction.errors import DatabaseUnavailableError, QueryE
 from summit_api.query.transaction.read_transaction import ReadModels
 from summit_api.requests.dependencies import ServicesDep
 from summit_api.shapes.original import Health
-from summit_models.tables import SCHEMA_REVISION
+from summit_models.tables import SCHEMA_REVISION, newer_schema
 from summit_runtime import metrics
 
 router = APIRouter(tags=["health"])
@@ -48,7 +48,8 @@ async def _checks(read_models: ReadModels) -> dict[str, str | None]:
     except QueryError as error:
         return {"postgres" if isinstance(error, DatabaseUnavailableError) else "schema": str(error)}
     if revision != SCHEMA_REVISION:
-        return {"postgres": None, "schema": f"the tables are at {revision}, this api reads {SCHEMA_REVISION}"}
+        other = f"the tables are at {revision}, this api reads {SCHEMA_REVISION}"
+        return {"postgres": None, "schema": newer_schema(revision) or other}
     return {"postgres": None, "schema": None}
 
 

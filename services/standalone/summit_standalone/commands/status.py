@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 from pydantic import SecretStr
 
+from summit_models.tables import newer_schema
 from summit_runtime import database
 from summit_runtime.settings import public_address
 from summit_standalone.commands import clusters
@@ -21,6 +22,7 @@ NEWEST = 10
 REASON_LENGTH = 100
 """A line of a terminal; the whole sentence is in the JSON and in the table `dead_letters`."""
 
+_SCHEMA = "SELECT version_num FROM alembic_version"
 _CHECKPOINT = "SELECT revision, applied_at FROM checkpoint"
 _COUNT = "SELECT count(*) FROM dead_letters"
 _NEWEST = (  # by its key
@@ -50,6 +52,8 @@ async def read(state: dict[str, Any], token: str | None) -> dict[str, Any]:
 async def _read(url: str) -> Mapping[str, Any]:
     connection = await database.connect(SecretStr(url), application="summit-status")
     try:
+        if newer := newer_schema(await connection.fetchval(_SCHEMA)):
+            return {"error": newer}
         checkpoint = await connection.fetchrow(_CHECKPOINT)
         newest = await connection.fetch(_NEWEST, NEWEST)
         return {

@@ -18,6 +18,10 @@ class SchemaNotReadyError(QueryError):
     """the tables have not been migrated to what this api reads; the projector does so when it starts"""
 
 
+class SchemaNewerError(QueryError):
+    """A newer version has made the tables. Nothing keeps them up to date here, so they answer nothing."""
+
+
 class QueryTooLongError(QueryError):
     """the tables did not answer in time: ask for less, with filters or `limit`"""
 

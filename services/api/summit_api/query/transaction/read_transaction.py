@@ -23,11 +23,13 @@ from summit_api.query.transaction.errors import (
     InvalidValueError,
     QueryError,
     QueryTooLongError,
+    SchemaNewerError,
     SchemaNotReadyError,
 )
 from summit_api.query.transaction.position import Position, era
 from summit_models.contract import Revision
 from summit_models.subject import STREAM
+from summit_models.tables import newer_schema
 from summit_runtime import database
 from summit_runtime.condition import Condition
 
@@ -37,7 +39,8 @@ QUERY_SECONDS = 10.0
 """For one query: a longer one keeps others waiting, and its client has given up."""
 
 _CHECKPOINT = """
-SELECT revision, applied_at, generation, stream_created_at, history_since FROM checkpoint WHERE stream = $1
+SELECT version_num, revision, applied_at, generation, stream_created_at, history_since
+FROM alembic_version LEFT JOIN checkpoint ON stream = $1
 """
 
 _NO_SCHEMA = frozenset({"42P01", "42703", "3F000", "0A000"})
@@ -101,8 +104,10 @@ class ReadModels:
         async with self._connect() as connection:
             driver = cast(asyncpg.Connection, (await connection.get_raw_connection()).driver_connection)
             async with _reading(driver):
-                checkpoint = await driver.fetchrow(_CHECKPOINT, STREAM)
-                yield ReadTransaction(driver, *(checkpoint or (Revision(0), None, 0, None, None)))
+                schema, *checkpoint = await driver.fetchrow(_CHECKPOINT, STREAM) or (None,)
+                if newer := newer_schema(schema):
+                    raise SchemaNewerError(newer)
+                yield ReadTransaction(driver, *(checkpoint if any(checkpoint) else (Revision(0), None, 0, None, None)))
 
     @asynccontextmanager
     async def _connect(self) -> AsyncIterator[AsyncConnection]:
