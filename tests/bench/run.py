@@ -40,6 +40,10 @@ WHERE revision > $1 AND collection = 'vms' ORDER BY revision
 """  # noqa: S608
 _STORED = "SELECT count(*) FROM events WHERE revision > $1 AND collection = 'vms'"
 _REVISION = "SELECT max(revision) FROM checkpoint"
+_EVENT_BYTES = """
+SELECT (sum(pg_total_relation_size(inhrelid)) / (SELECT count(*) FROM events))::float8 FROM pg_inherits
+WHERE inhparent = 'events'::regclass
+"""
 
 
 async def measure(directory: Path) -> list[Measure]:
@@ -98,9 +102,11 @@ async def storm(running: Stack, cluster: SimulatedCluster) -> list[Measure]:
         # Each change makes one event, so the checkpoint shows when all are there, without a look at the rows.
         ended = await running.committed_at(_REVISION, revision + sent)
         stored = await running.database.fetchval(_STORED, revision)
+        event_bytes = await running.database.fetchval(_EVENT_BYTES)
     remark = f"{sent} changes, {stored} in the history"
     return [
-        Measure("sustained, watch event to row and history", sent / (ended - started), "events/s", 5000, True, remark)
+        Measure("sustained, watch event to row and history", sent / (ended - started), "events/s", 5000, True, remark),
+        Measure("  an event in the history, with its indexes", event_bytes, "bytes", 2000),
     ]
 
 

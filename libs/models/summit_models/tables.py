@@ -88,7 +88,7 @@ def _provenance(*versions: str) -> list[Column[Any]]:
 
 
 def _tombstone() -> Column[Any]:
-    """A deleted object keeps its row, so that a late older event cannot bring it back."""
+    """A deleted object keeps its row, so that a late older event cannot bring it back. It ends with its history."""
     return Column("deleted_at", DateTime(timezone=True))
 
 
@@ -181,8 +181,8 @@ class JournalEntry(SQLModel, table=True):
     """The journal: one row for each event that changed a row, written in the same transaction as that row.
 
     So it is the history of every collection and the source of the feed. An event that is ignored, because its epoch is
-    stale or because its row is newer, has no entry. Entries are kept for ever, or as long as the operator keeps the
-    months. Partitioned by month of `time`.
+    stale or because its row is newer, has no entry, and neither has one that repeats the state of its row. Entries are
+    kept for as many months as the operator decides. Partitioned by month of `time`.
     """
 
     __tablename__ = "events"

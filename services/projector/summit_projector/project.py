@@ -29,7 +29,7 @@ EARLIEST_YEAR, LATEST_YEAR = 2000, 2100
 
 
 class Entry(NamedTuple):
-    """An event that is newer than the ones before it in its batch: a row of `events` if its row is not newer still."""
+    """An event that is newer than the ones before it in its batch: a row of `events` if it changes its row."""
 
     revision: int
     time: datetime
@@ -62,7 +62,7 @@ class Batch:
     """After this batch."""
     rows: dict[str, list[Row]] = field(default_factory=dict)
     journal: list[Entry] = field(default_factory=list)
-    """In the order of the stream. The commit leaves out the entries that the stored row is newer than."""
+    """In the order of the stream. The commit leaves out the entries that do not change the stored row."""
     dead_letters: list[DeadLetter] = field(default_factory=list)
     oldest: datetime | None = None
     """When the first of its events was observed."""

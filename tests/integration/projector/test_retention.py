@@ -1,14 +1,20 @@
-"""Months of history are dropped when the operator asks for it, and the rest still shows how everything was."""
+"""A year of history is kept unless the operator decides otherwise, and the rest still shows how everything was.
+
+Tables that only grow fill every disk: tombstones end with their history, and what repeats a state is none.
+"""
 
 from datetime import UTC, datetime, timedelta
 
+import asyncpg
 from pydantic import SecretStr
-from support.api_stack import STREAM_CREATED_AT, api_stack
+from support.api_stack import STREAM_CREATED_AT, Stack, api_stack
+from support.projecting import Readings, projector, projector_settings, publish, publisher
 from support.published import cluster_event, datacenter_event, migration_event, vm_event
 
-from summit_models.event import MigrationEventType, VmEventType
-from summit_projector.settings import TIMES
-from summit_projector.tables.partitions import drop_months, month_before
+from summit_models.event import Event, MigrationEventType, VmEventType
+from summit_projector.rebuild import rebuild
+from summit_projector.settings import TIMES, ProjectorSettings
+from summit_projector.tables.partitions import create_statement, drop_months, month_before, month_of
 from summit_projector.tables.writer import open_writer
 
 NOW = datetime.now(UTC)
@@ -69,3 +75,98 @@ async def test_what_was_carried_over_is_no_event_of_the_stream(database_url: str
         async with open_writer(SecretStr(database_url), TIMES, history_months=2) as writer:
             await writer.prepare()
             assert await writer.journal.newest(2, STREAM_CREATED_AT) is None
+
+
+def ended(name: str, time: datetime) -> list[Event]:
+    """A VM and a migration that were there for a day, until this time."""
+    begin = time - timedelta(days=1)
+    return [
+        vm_event(name, VmEventType.CREATED, time=begin),
+        vm_event(name, VmEventType.DELETED, time=time, versions=(2, 0)),
+        migration_event(name, time=begin),
+        migration_event(name, MigrationEventType.DELETED, time=time, version=2),
+    ]
+
+
+async def rows(stack: Stack, table: str, column: str = "id") -> set[str]:
+    async with stack.database() as database:
+        return {row[column] for row in await database.fetch(f"TABLE {table}")}
+
+
+async def test_tombstones_do_not_grow_for_ever(database_url: str) -> None:
+    """They end with their history, with what is kept beside them, and so do dead letters. Younger ones stay."""
+    old, new = vm_event("old").data.id, vm_event("new").data.id
+    async with api_stack(database_url) as stack:
+        stack.now = NOW
+        await stack.apply(*ended("old", LONG_AGO), *ended("new", NOW - timedelta(hours=1)), vm_event("living"))
+        async with stack.database() as database:
+            letters = [(1, LONG_AGO), (2, NOW)]
+            await database.executemany("INSERT INTO dead_letters VALUES ($1, '', '', '', $2)", letters)
+            await drop_months(database, months=2, now=NOW)
+        for table in ("vms", "vm_labels", "vm_words"):
+            assert await rows(stack, table) == {new, vm_event("living").data.id}, table
+        assert await rows(stack, "dead_letters", "revision") == {2}
+        assert [found["name"] for found in await stack.get("/api/v1/migrations")] == ["new"]
+        for path in (f"/api/v1/vms/{old}", f"/api/v1/vms/{old}/events"):
+            assert (await stack.http.get(path)).json()["type"] == "/docs#vm-not-found"
+        assert "was deleted at" in (await stack.http.get(f"/api/v1/vms/{new}")).json()["detail"]
+
+
+async def test_tombstone_stays_while_the_stream_has_its_events(database_url: str) -> None:
+    """A replay would bring the VM back without it, and report its row as missing."""
+    async with api_stack(database_url) as stack:
+        await stack.apply(*ended("old", NOW - timedelta(days=80)))
+        async with stack.database() as database:
+            assert await drop_months(database, months=1, now=NOW)
+            assert await rows(stack, "vms") == {vm_event("old").data.id}
+            await drop_months(database, months=1, now=NOW + timedelta(days=11))
+        assert await rows(stack, "vms") == set()
+
+
+async def test_unchanged_observed_events_do_not_grow_the_history(database_url: str) -> None:
+    """The row is confirmed, and `?at=` still shows the VM between the two."""
+    observed = [vm_event("a", VmEventType.OBSERVED, time=LONG_AGO + timedelta(days=days)) for days in (30, 60, 90)]
+    async with api_stack(database_url) as stack:
+        stack.now = NOW
+        await stack.apply(vm_event("a", VmEventType.CREATED, time=LONG_AGO), observed[0])
+        await stack.apply(observed[1])
+        await stack.apply(observed[2])
+        (vm,) = (await stack.get("/api/v1/vms"))["items"]
+        assert (datetime.fromisoformat(vm["observedAt"]), vm["revision"]) == (observed[2].time, 4)
+        (entry,) = (await stack.get(f"/api/v1/vms/{vm['id']}/events"))["items"]
+        assert (entry["type"], entry["revision"]) == ("summit.vm.created", 1)
+        then = await stack.get("/api/v1/vms", at=(LONG_AGO + timedelta(days=45)).isoformat())
+        assert [vm["name"] for vm in then["items"]] == ["a"]
+
+
+async def test_observed_event_is_history_where_nothing_else_is(database_url: str) -> None:
+    """It is the first that is known of a VM, the first in another stream, or the VM is there again."""
+    ends = vm_event("b", VmEventType.DELETED, versions=(2, 0))
+    async with api_stack(database_url) as stack:
+        await stack.apply(vm_event("a", VmEventType.OBSERVED), vm_event("b"), ends)
+        await stack.apply(vm_event("b", VmEventType.OBSERVED, versions=(3, 0)))
+        async with stack.database() as database:
+            await database.execute("UPDATE vms SET epoch = -1, revision = 0 WHERE name = 'a'")
+        await stack.apply(vm_event("a", VmEventType.OBSERVED), vm_event("a", VmEventType.OBSERVED))
+        assert await rows(stack, "events", "revision") == {1, 2, 3, 4, 5}
+
+
+async def test_rebuild_of_a_log_that_begins_with_a_repetition_finds_no_difference(
+    nats_url: str, database_url: str
+) -> None:
+    """The events before it have aged out of the log, and the journal has them."""
+    settings = projector_settings(nats_url, database_url)
+    async with publisher(nats_url) as client:
+        async with projector(settings):
+            await Readings(database_url).applied(await publish(client, vm_event("a", VmEventType.OBSERVED, time=NOW)))
+        connection = await asyncpg.connect(database_url)
+        await connection.execute(create_statement(month_of(LONG_AGO)))
+        await connection.execute("UPDATE events SET time = $1, revision = 7", LONG_AGO)
+        assert (await rebuild(client, settings)).found == 0
+        assert await connection.fetchval("SELECT count(*) FROM events") == 1
+        await connection.close()
+
+
+def test_a_year_of_history_is_kept_by_default() -> None:
+    """At 5 changes a second a year is 200 GB, and the years before it would be as much each."""
+    assert ProjectorSettings.model_fields["history_months"].default == 12

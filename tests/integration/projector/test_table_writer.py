@@ -70,15 +70,28 @@ async def journaled(
 
 
 async def seen(writer: TableWriter, connection: asyncpg.Connection, delivered: list[StreamMessage]) -> list[int]:
-    """The revisions that rows of empty tables have had, when the messages are applied one by one."""
+    """The revisions that rows of empty tables have had, when the messages are applied one by one.
+
+    Those of repetitions count only where there was no living row.
+    """
     await empty(connection)
     checkpoint = await writer.checkpoint(OBSERVED_AT)
-    revisions = set()
+    revisions: set[int] = set()
+    before: dict[tuple[str, str], dict[str, Any]] = {}
     for message in delivered:
         checkpoint = await writer.commit(project([message]), checkpoint)
-        for table in TABLES:
-            revisions |= {row["revision"] for row in await connection.fetch(f"SELECT revision FROM {table}")}  # noqa: S608
+        for name, row in (await rows(connection)).items():
+            known = before.get(name, {"revision": 0, "deleted_at": "never there"})
+            if row["revision"] != known["revision"] and (known.get("deleted_at") or b".observed" not in message.body):
+                revisions.add(row["revision"])
+            before[name] = row
     return sorted(revisions)
+
+
+async def rows(connection: asyncpg.Connection) -> dict[tuple[str, str], dict[str, Any]]:
+    """By table and key."""
+    found = [(table, dict(row)) for table in TABLES for row in await connection.fetch(f"TABLE {table}")]
+    return {(table, row.get("id", row["name"])): row for table, row in found}
 
 
 JOURNAL = "SELECT revision FROM events WHERE stream_created_at = $1 AND revision < $2 ORDER BY 1"

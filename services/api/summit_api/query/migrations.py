@@ -22,7 +22,7 @@ from summit_models.migration import Migration, MigrationDirection
 from summit_models.tables import migrations
 
 MAX_LIMIT = 1000
-"""Also without `limit`: history grows for ever, and 1000 migrations are 0.7 MB. `Link` leads on."""
+"""Also without `limit`: a year of history is long, and 1000 migrations are 0.7 MB. `Link` leads on."""
 
 COLUMNS = order.sortable(
     migrations,

@@ -11,8 +11,9 @@ import asyncpg
 from sqlalchemy import Table
 
 from summit_models import tables
+from summit_models.event import REPETITIONS
 from summit_models.subject import STREAM
-from summit_models.tables import DeadLetter
+from summit_models.tables import ENTRY_SHOWN_BY, DeadLetter
 from summit_projector.projections import PROJECTIONS
 from summit_projector.recovery.difference import EXAMPLES, Difference, Finding
 from summit_projector.tables.checkpoint import Checkpoint, advance, new_generation
@@ -133,8 +134,8 @@ async def merge_journal(live: asyncpg.Connection, shadow: str) -> Difference:
     Entries that the stream does not have are older than it, or of an earlier stream: they stay.
     """
     since = await live.fetchval("SELECT history_since FROM checkpoint WHERE stream = $1", STREAM)
-    kept = f"WHERE time >= '{since.isoformat()}'" if since else ""
-    replayed = f'(SELECT * FROM "{shadow}".events {kept}) AS s'  # noqa: S608  names are our own
+    kept = f"time >= '{since.isoformat()}' AND" if since else ""
+    replayed = f'(SELECT * FROM "{shadow}".events AS s WHERE {kept} NOT ({_IS_REPETITION})) AS s'  # noqa: S608  names are our own
     async with live.transaction():
         for (time,) in await live.fetch(f"SELECT DISTINCT date_trunc('month', time, 'UTC') FROM {replayed}"):  # noqa: S608
             await live.execute(create_statement(month_of(time)))
@@ -144,6 +145,13 @@ async def merge_journal(live: asyncpg.Connection, shadow: str) -> Difference:
     return Difference("events", **counts)
 
 
+# Index events_by_key. The first event that a stream still has of an object may repeat a state of before.
+_IS_REPETITION = f"""
+s.type IN ({", ".join(f"'{type_}'" for type_ in sorted(REPETITIONS))}) AND EXISTS (
+    SELECT FROM events AS before WHERE before.key = s.key AND before.collection = s.collection AND before.time < s.time
+        AND {ENTRY_SHOWN_BY.format("before.")} = {ENTRY_SHOWN_BY.format("s.")}
+)
+"""
 # By the primary key of each partition. A stream that was restored from a backup has entries of the one before it: they
 # become its own, which is no difference.
 _COMPARE_JOURNAL = """

@@ -8,14 +8,15 @@ so at that time.
 import logging
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import asyncpg
 
 from summit_models.subject import STREAM
-from summit_models.tables import ENTRY_SHOWN_BY
+from summit_models.tables import ENTRY_SHOWN_BY, DeadLetter
 from summit_projector.projections import PROJECTIONS
+from summit_runtime.nats.stream import MAX_AGE_SECONDS
 
 logger = logging.getLogger("summit.projector")
 
@@ -40,9 +41,16 @@ WHERE last.type IS DISTINCT FROM {deleted}
 ON CONFLICT DO NOTHING
 """
 
+# Readers notice by applied_at that rows have changed without an event.
 _KEPT_SINCE = """
-UPDATE checkpoint SET history_since = greatest(history_since, $2) WHERE stream = $1
+UPDATE checkpoint SET history_since = greatest(history_since, $2), applied_at = now() WHERE stream = $1
 """
+
+_ENDED = {
+    **{p.table.name: "deleted_at" for p in PROJECTIONS.values() if p.deleted},
+    str(DeadLetter.__tablename__): "dead_lettered_at",
+}
+"""The time at which a row was over, by table."""
 
 
 class Month(NamedTuple):
@@ -99,7 +107,7 @@ def create_statement(month: Month) -> str:
 async def drop_months(connection: asyncpg.Connection, *, months: int, now: datetime) -> list[Month]:
     """Drop the entries of before this month and the `months` before it, and return the months that they were of.
 
-    All or nothing. Readers of the journal wait meanwhile.
+    Tombstones and dead letters end with them. All or nothing. Readers of the journal wait meanwhile.
     """
     first = month_before(now, months)
     names = [row["relname"] for row in await connection.fetch(_PARTITIONS)]
@@ -112,7 +120,24 @@ async def drop_months(connection: asyncpg.Connection, *, months: int, now: datet
             await connection.execute(f"DROP TABLE {', '.join(month.partition for month in dropped)}")
             await connection.execute(_KEPT_SINCE, STREAM, first.begin)
         logger.info("history before %s has been dropped, %d months of it", first.begin.date(), len(dropped))
+    await _end_tombstones(connection, min(first.begin, now - timedelta(seconds=MAX_AGE_SECONDS)))
     return dropped
+
+
+async def _end_tombstones(connection: asyncpg.Connection, before: datetime) -> None:
+    """Delete what was over before a time at which neither journal nor stream have it any more.
+
+    While the stream has events of an object, a replay of them needs its tombstone, and so does an edit that is based on
+    the last one.
+    """
+    for table, over_at in _ENDED.items():
+        deleted: str = await connection.execute(
+            f"DELETE FROM {table} WHERE {over_at} < $1",  # noqa: S608  names are our own
+            before,
+            timeout=TIMEOUT_SECONDS,
+        )
+        if count := int(deleted.rsplit(maxsplit=1)[-1]):
+            logger.info("%d rows of %s that were over before %s have been deleted", count, table, before.date())
 
 
 def _carry_over(collection: str) -> str:

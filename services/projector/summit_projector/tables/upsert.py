@@ -7,6 +7,7 @@ milliseconds, which one event on a quiet day must not wait for.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import asyncpg
 
@@ -39,19 +40,24 @@ async def write(connection: asyncpg.Connection, rows_by_table: Mapping[str, list
             await connection.executemany(_UPSERTS[table], rows)
 
 
-async def stored_orders(
-    connection: asyncpg.Connection, entries: Iterable[Entry]
-) -> Mapping[tuple[str, Identity], Order]:
-    """How new the stored rows are, by collection and identity; also those of other clusters with the same key."""
+class Stored(NamedTuple):
+    """How new a row is, and whether it shows a living object that an event of this stream has confirmed."""
+
+    order: Order
+    lives: bool
+
+
+async def stored_rows(connection: asyncpg.Connection, entries: Iterable[Entry]) -> dict[tuple[str, Identity], Stored]:
+    """The rows of the entries, by collection and identity; also those of other clusters with the same key."""
     keys: defaultdict[str, set[str]] = defaultdict(set)
     for entry in entries:
         keys[entry.collection].add(entry.key)
-    orders: dict[tuple[str, Identity], Order] = {}
+    rows: dict[tuple[str, Identity], Stored] = {}
     for collection, wanted in keys.items():
         width = len(PROJECTIONS[collection].identity_columns)
-        for row in map(tuple, await connection.fetch(_ORDERS[collection], list(wanted))):
-            orders[collection, row[:width]] = row[width:]
-    return orders
+        for row in map(tuple, await connection.fetch(_STORED[collection], list(wanted))):
+            rows[collection, row[:width]] = Stored(row[width:-1], row[-1])
+    return rows
 
 
 def _upsert(projection: Projection, source: str) -> str:
@@ -74,8 +80,9 @@ _COLUMNS = {projection.table.name: projection.columns for projection in PROJECTI
 _UPSERTS = {p.table.name: _upsert(p, _values(p.columns)) for p in PROJECTIONS.values()}
 _UPSERT_STAGED_VMS = _upsert(PROJECTIONS["vms"], f"SELECT {', '.join(_COLUMNS['vms'])} FROM incoming_vms")  # noqa: S608
 # The primary key.
-_ORDERS = {
-    p.table.name: f"SELECT {columns} FROM {p.table.name} WHERE {p.key} = ANY($1)"  # noqa: S608
+_STORED = {
+    p.table.name: f"SELECT {columns}, {lives} FROM {p.table.name} WHERE {p.key} = ANY($1)"  # noqa: S608
     for p in PROJECTIONS.values()
     for columns in [", ".join((*p.identity_columns, *p.order_columns))]
+    for lives in ["revision > 0" if p.deleted is None else "revision > 0 AND deleted_at IS NULL"]
 }

@@ -9,7 +9,7 @@ import asyncpg
 from pydantic import SecretStr
 
 from summit_models.contract import Revision
-from summit_models.event import EpochStart, source_of
+from summit_models.event import REPETITIONS, EpochStart, source_of
 from summit_projector.project import Batch, Entry, Epochs
 from summit_projector.projections import PROJECTIONS, Row
 from summit_projector.settings import ProjectorTimes
@@ -43,6 +43,10 @@ _CUT_DEAD_LETTERS = "DELETE FROM dead_letters WHERE revision > $1 AND dead_lette
 
 _UNSTORABLE_CLASSES = frozenset({"22", "23", "54"})
 """SQLSTATE classes that a value causes: data exception, integrity constraint, program limit (index row too large)."""
+
+
+_NO_ROW = upsert.Stored((), lives=False)
+_ENDS = frozenset(projection.deleted for projection in PROJECTIONS.values() if projection.deleted)
 
 
 class UnstorableError(Exception):
@@ -122,9 +126,21 @@ class TableWriter:
         return after
 
     async def _applied(self, entries: Sequence[Entry]) -> Sequence[Entry]:
-        """Leave out the events that the stored row is newer than: they change nothing, now or on the way."""
-        stored = await upsert.stored_orders(self._connection, entries)
-        return [entry for entry in entries if entry.order > stored.get((entry.collection, entry.identity), ())]
+        """Leave out the events that change nothing, now or on the way.
+
+        The stored row is newer than they are, or they only repeat the state of a living object: the row is confirmed,
+        and the history, which has that state, does not grow.
+        """
+        rows = await upsert.stored_rows(self._connection, entries)
+        applied = []
+        for entry in entries:
+            identity = entry.collection, entry.identity
+            row = rows.get(identity, _NO_ROW)
+            if entry.order > row.order:
+                rows[identity] = upsert.Stored(entry.order, entry.type not in _ENDS)
+                if not (row.lives and entry.type in REPETITIONS):
+                    applied.append(entry)
+        return applied
 
     async def disown(self, before: Checkpoint, stream_created_at: datetime) -> Checkpoint:
         """Go to before the first event of another stream. Rows stay, and become older than any event."""
