@@ -1,9 +1,9 @@
 """Everything in a cluster before the first VM: namespaces, nodes, instancetypes."""
 
 from summit_simulator.objects import instancetypes
-from summit_simulator.objects.manifest import Manifest, metadata
+from summit_simulator.objects.manifest import Manifest, metadata, part
 from summit_simulator.objects.objects import Objects
-from summit_simulator.objects.resources import CLAIMS, NAMESPACES, NODES
+from summit_simulator.objects.resources import CLAIMS, KUBEVIRTS, NAMESPACES, NODES
 from summit_simulator.objects.store import Store
 
 KUBERNETES_VERSION = "v1.34.2"
@@ -18,7 +18,18 @@ def install(objects: Objects, *, cluster: str) -> None:
         objects.ensure_namespace(namespace)
     for number in range(1, NODE_COUNT + 1):
         objects.create(NODES, _node(f"worker-{number:02}.{cluster}.example.com"), manager="kubelet", part="all")
+    objects.create(KUBEVIRTS, _kubevirt(), manager="virt-operator", part="all")
     instancetypes.install(objects)
+
+
+def configuration(objects: Objects) -> Manifest:
+    """spec.configuration of the KubeVirt object, {} if there is none."""
+    return part(objects.find(KUBEVIRTS, "kubevirt", "kubevirt") or {}, "spec", "configuration")
+
+
+def has_feature_gate(objects: Objects, gate: str) -> bool:
+    """Whether the KubeVirt object lists the feature gate."""
+    return gate in (part(configuration(objects), "developerConfiguration").get("featureGates") or ())
 
 
 def create_claim(objects: Objects, namespace: str, name: str, size: str) -> None:
@@ -35,6 +46,14 @@ def change_identity(store: Store, objects: Objects) -> str:
     metadata(manifest)["uid"] = objects.new_uid()
     store.put(NAMESPACES, manifest)
     return str(metadata(manifest)["uid"])
+
+
+def _kubevirt() -> Manifest:
+    configuration: Manifest = {"developerConfiguration": {"featureGates": []}, "vmRolloutStrategy": "LiveUpdate"}
+    versions = ("observedKubeVirtVersion", "operatorVersion", "targetKubeVirtVersion")
+    status: Manifest = {"phase": "Deployed"} | dict.fromkeys(versions, KUBEVIRT_VERSION)
+    meta = {"name": "kubevirt", "namespace": "kubevirt"}
+    return {"metadata": meta, "spec": {"configuration": configuration}, "status": status}
 
 
 def _node(name: str) -> Manifest:

@@ -5,8 +5,10 @@ the event line is joined by hand. Each read decodes again, so a manifest may be 
 """
 
 import copy
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -38,6 +40,28 @@ def merge(target: Any, patch: Any) -> Any:
 def timestamp(moment: datetime) -> str:
     """Kubernetes' metav1.Time: RFC 3339 in UTC, whole seconds."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+# Without exponents and fractions of a byte: nobody sizes a guest with them.
+_QUANTITY = re.compile(r"^(?P<number>\d+(\.\d*)?|\.\d+)(?P<suffix>[KMGTPE]i|[kMGTPE]|)$")
+_SUFFIXES = {f"{letter}i": 2 ** (10 * power) for power, letter in enumerate("KMGTPE", 1)}
+_SUFFIXES |= {letter: 10 ** (3 * power) for power, letter in enumerate("kMGTPE", 1)} | {"": 1}
+
+
+def size_in_bytes(quantity: object) -> int:
+    """The bytes of "4Gi", "8G" or 1024. Raises ValueError for anything else."""
+    found = _QUANTITY.match(str(quantity))
+    if found is None or isinstance(quantity, bool):
+        raise ValueError(f"{quantity!r} is not a quantity of memory")
+    return int(Decimal(found["number"]) * _SUFFIXES[found["suffix"]])
+
+
+def from_bytes(size: int) -> str:
+    """A quantity as Kubernetes writes it: with the largest binary suffix that leaves a whole number."""
+    for suffix in ("Ei", "Pi", "Ti", "Gi", "Mi", "Ki"):
+        if size and size % _SUFFIXES[suffix] == 0:
+            return f"{size // _SUFFIXES[suffix]}{suffix}"
+    return str(size)
 
 
 def metadata(manifest: Mapping[str, Any]) -> Manifest:

@@ -18,6 +18,9 @@ from summit_simulator.objects.store import Record, Store
 
 Part = Literal["object", "status", "all"]
 
+# propagationPolicy of DELETE → the finalizer that lets the garbage collector act first (metav1, types.go).
+PROPAGATION = {"Background": None, "Foreground": "foregroundDeletion", "Orphan": "orphan"}
+
 # apimachinery, util/rand: without vowels, so that no names are offensive.
 _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 
@@ -63,11 +66,18 @@ class Objects:
             self.create(NAMESPACES, body | {"status": {"phase": "Active"}}, manager="kube-apiserver", part="all")
 
     def create(
-        self, resource: Resource, manifest: Manifest, *, manager: str = "kubectl", part: Part = "object"
+        self,
+        resource: Resource,
+        manifest: Manifest,
+        *,
+        manager: str = "kubectl",
+        part: Part = "object",
+        dry_run: bool = False,
     ) -> Record:
         """Create an object. Raises StatusError 409 if the name is taken.
 
         With part "object" its uid and creationTimestamp are dropped, and a status that has a subresource of its own.
+        A dry run checks everything, returns the object, and stores nothing.
         """
         meta = manifest.setdefault("metadata", {})
         if not meta.get("name"):
@@ -85,10 +95,16 @@ class Objects:
         meta["generation"] = 1
         meta.pop("resourceVersion", None)
         meta["managedFields"] = list(_first_managed_fields(resource, manifest, manager))
-        return self._store.put(resource, manifest)
+        return Record.of(manifest, self._store.revision) if dry_run else self._store.put(resource, manifest)
 
     def update(
-        self, resource: Resource, manifest: Manifest, *, manager: str = "kubectl", part: Part = "object"
+        self,
+        resource: Resource,
+        manifest: Manifest,
+        *,
+        manager: str = "kubectl",
+        part: Part = "object",
+        dry_run: bool = False,
     ) -> Record:
         """Replace an object, its status only, or all of it (what controllers do here in one write).
 
@@ -103,24 +119,36 @@ class Objects:
         if wanted == current:
             return record
         self._manage(wanted, manager, "status" if part == "status" else "")
+        if dry_run:
+            return Record.of(wanted, record.revision)
         if metadata(wanted).get("deletionTimestamp") and not metadata(wanted).get("finalizers"):
             return self._store.delete(resource, namespace, meta["name"])
         return self._store.put(resource, wanted)
 
     def delete(
-        self, resource: Resource, namespace: str, name: str, *, preconditions: Manifest | None = None
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        *,
+        preconditions: Manifest | None = None,
+        finalizer: str | None = None,
+        dry_run: bool = False,
     ) -> tuple[Record, bool]:
         """Delete an object, or mark it if it has finalizers; returns it and whether it is gone.
 
+        `finalizer` is the one that the propagation policy adds, see PROPAGATION.
         Raises StatusError 404, and 409 if a precondition (uid, resourceVersion) does not hold.
         """
         record = self._record(resource, namespace, name)
-        self._check_preconditions(resource, record, preconditions or {})
+        _check_preconditions_of_delete(resource, record, preconditions or {})
         manifest = record.manifest()
         meta = metadata(manifest)
+        if finalizer and not meta.get("deletionTimestamp"):
+            meta["finalizers"] = [*(meta.get("finalizers") or ()), finalizer]
         if not meta.get("finalizers"):
-            return self._store.delete(resource, record.namespace, name), True
-        if meta.get("deletionTimestamp"):
+            return (record if dry_run else self._store.delete(resource, record.namespace, name)), True
+        if meta.get("deletionTimestamp") or dry_run:
             return record, False
         meta["deletionTimestamp"] = timestamp(self._clock.now())
         meta["deletionGracePeriodSeconds"] = 0
@@ -145,6 +173,16 @@ class Objects:
         if any((entry["manager"], entry.get("subresource", "")) == (manager, subresource) for entry in held):
             return
         held.append(managed_fields(manifest, manager, timestamp(self._clock.now()), subresource))
+
+
+def _check_preconditions_of_delete(resource: Resource, record: Record, wanted: Manifest) -> None:
+    # apiserver, registry/rest/delete.go: other words than for an update, and the kind instead of the plural
+    held = {"uid": record.uid, "resourceVersion": str(record.revision)}
+    ends = {"uid": "deleted and then recreated", "resourceVersion": "modified"}
+    for member, word in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
+        if (given := wanted.get(member)) and given != held[member]:
+            why = f"the {word} in the precondition ({given}) does not match the {word} in record ({held[member]})."
+            raise status.conflict_of_kind(resource, record.name, f"{why} The object might have been {ends[member]}")
 
 
 def _merged(resource: Resource, current: Manifest, wanted: Manifest, part: Part) -> Manifest:

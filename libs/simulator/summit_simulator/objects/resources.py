@@ -21,6 +21,11 @@ class Resource:
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
+    def singular(self) -> str:
+        """`virtualmachine`, as in discovery and in the errors of virt-api."""
+        return self.kind.lower()
+
+    @property
     def qualified(self) -> str:
         """`virtualmachines.kubevirt.io`, as in error messages."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
@@ -49,6 +54,7 @@ MIGRATIONS = Resource(
     short_names=("vmim", "vmims"),
     has_status=True,
 )
+KUBEVIRTS = Resource("kubevirt.io", "v1", "kubevirts", "KubeVirt", short_names=("kv", "kvs"), has_status=True)
 INSTANCETYPES = Resource(
     "instancetype.kubevirt.io",
     "v1beta1",
@@ -78,6 +84,7 @@ RESOURCES = (
     VIRTUALMACHINES,
     VIRTUALMACHINEINSTANCES,
     MIGRATIONS,
+    KUBEVIRTS,
     INSTANCETYPES,
     CLUSTER_INSTANCETYPES,
     DATA_VOLUMES,

@@ -40,7 +40,8 @@ class StatusError(Exception):
     ) -> None:
         super().__init__(message)
         self.code = code
-        self.reason = reason or REASONS.get(code, HTTPStatus(code).phrase.replace(" ", ""))
+        # "" is a reason as well: the denials of webhooks have none
+        self.reason = REASONS.get(code, HTTPStatus(code).phrase.replace(" ", "")) if reason is None else reason
         self.details = details
         self.retry_after = retry_after
         self.continue_token = continue_token
@@ -49,7 +50,7 @@ class StatusError(Exception):
         """The Status object, members in the order the real server writes them."""
         meta = {"continue": self.continue_token} if self.continue_token else {}
         status: Manifest = {"kind": "Status", "apiVersion": "v1", "metadata": meta, "status": "Failure"}
-        status |= {"message": str(self), "reason": self.reason}
+        status |= {"message": str(self)} | ({"reason": self.reason} if self.reason else {})
         details = dict(self.details or {})
         if self.retry_after is not None:
             details["retryAfterSeconds"] = self.retry_after
@@ -84,6 +85,18 @@ def conflict(resource: Resource, name: str, why: str) -> StatusError:
     """409 with the prefix of NewConflict."""
     message = f'Operation cannot be fulfilled on {resource.qualified} "{name}": {why}'
     return StatusError(409, message, details=_about(resource, name))
+
+
+def conflict_of_kind(resource: Resource, name: str, why: str) -> StatusError:
+    """409 of a DELETE, which names the kind instead of the plural."""
+    subject = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
+    details = {"name": name, "group": resource.group, "kind": resource.kind}
+    return StatusError(409, f'Operation cannot be fulfilled on {subject} "{name}": {why}', details=details)
+
+
+def internal(why: str) -> StatusError:
+    """500 with the prefix of NewInternalError."""
+    return StatusError(500, f"Internal error occurred: {why}", details={"causes": [{"message": why}]})
 
 
 def forbidden(user: str, *, verb: str, resource: str, group: str, namespace: str, name: str) -> StatusError:
@@ -140,5 +153,19 @@ def invalid(kind: str, group: str, name: str, causes: Sequence[tuple[str, str, s
 
 
 def denied(webhook: str, why: str, *, code: int = 400) -> StatusError:
-    """The refusal of an admission webhook, as a client receives it."""
-    return StatusError(code, f'admission webhook "{webhook}" denied the request: {why}')
+    """The refusal of an admission webhook that gives nothing but a text: it has no reason (apiserver, ToStatusErr)."""
+    return StatusError(code, f'admission webhook "{webhook}" denied the request: {why}', reason="")
+
+
+def denied_by_causes(webhook: str, causes: Sequence[tuple[str, str, str]]) -> StatusError:
+    """The refusal of an admission webhook that names fields: 422; each cause is (field, reason, message)."""
+    listed = [{"reason": why, "message": message, "field": path} for path, why, message in causes]
+    text = f'admission webhook "{webhook}" denied the request: {", ".join(message for _, _, message in causes)}'
+    return StatusError(422, text, reason="Invalid", details={"causes": listed})
+
+
+def webhook_unreachable(webhook: str) -> StatusError:
+    """500 of a write whose admission webhook does not answer."""
+    call = f'Post "https://virt-api.kubevirt.svc:443/{webhook.partition(".")[0]}?timeout=10s"'
+    why = f'failed calling webhook "{webhook}": failed to call webhook: {call}: '
+    return internal(why + "dial tcp 10.96.113.7:443: connect: connection refused")
