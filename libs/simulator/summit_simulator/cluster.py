@@ -24,9 +24,10 @@ from summit_simulator.access import kubeconfig
 from summit_simulator.access.authorization import Access
 from summit_simulator.access.listener import Listener
 from summit_simulator.access.tls import CertificateAuthority, server_context
-from summit_simulator.api import actions
+from summit_simulator.api.acts import Act
 from summit_simulator.api.faults import Faults
 from summit_simulator.api.server import KEPT_REQUESTS, ApiServer, LoggedRequest
+from summit_simulator.controllers import automatic_migrations
 from summit_simulator.controllers.controllers import Controllers
 from summit_simulator.objects import infrastructure
 from summit_simulator.objects import virtual_machine_instance as instance
@@ -43,8 +44,12 @@ from summit_simulator.objects.resources import (
 )
 from summit_simulator.objects.store import Saved, Store
 from summit_simulator.objects.virtual_machine import Disks, Size, virtual_machine
+from summit_simulator.virtapi import admission
+from summit_simulator.virtapi.subresources import Handlers
 
 Object = Mapping[str, Any]
+_ACTIONS_OF_VMS = ("start", "stop", "restart", "migrate")
+REFUSED = 400  # HTTP codes from here on
 
 
 class SimulatedCluster:
@@ -75,13 +80,19 @@ class SimulatedCluster:
         self.requests: deque[LoggedRequest] = deque(maxlen=KEPT_REQUESTS)
         self.authority = CertificateAuthority(f"{name}-ca") if tls else None
         self._listener = Listener(self._handle, host=host, port=port, tls=self._tls(host))
-        self.faults = Faults(self._listener)
-        self._server = ApiServer(self.store, self.objects, self.access, self.faults, self.requests, bookmark_seconds)
-        self.controllers = Controllers(
+        self.controllers = Controllers(self.store, self.objects, self.clock)
+        self.faults = Faults(self._listener, take_course=self.controllers.migrations.take)
+        self.acts: deque[Act] = deque(maxlen=KEPT_REQUESTS)  # what clients had executed, refusals included
+        self._subresources = Handlers(self.objects, self.clock, lambda: not self.faults.virt_handler_down)
+        self._server = ApiServer(
             self.store,
             self.objects,
-            self.clock,
-            migration_failure=lambda: self.faults.fail_migrations,
+            self.access,
+            self.faults,
+            self.requests,
+            self.acts,
+            self._subresources,
+            bookmark_seconds,
         )
         self._running = contextlib.AsyncExitStack()
         infrastructure.install(self.objects, cluster=name)
@@ -95,6 +106,7 @@ class SimulatedCluster:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._running.aclose()
+        self.faults.acts.stop()
         self.faults.unfreeze()
         self.faults.close_streams()
         await self._listener.close()
@@ -230,13 +242,25 @@ class SimulatedCluster:
         await self.settle()
         return self.objects.find(MIGRATIONS, *key(migration)) or migration
 
-    def request(self, action: str, vm: Object) -> None:
-        """Ask for an action without waiting for what comes of it: start, stop, restart, pause, unpause, migrate."""
-        actions.perform(self.objects, action, key(vm), self.clock.now())
+    def request(self, action: str, vm: Object, **options: Any) -> None:
+        """Ask for an action as virtctl does, without waiting for what comes of it. Raises StatusError.
 
-    def request_migration(self, vm: Object) -> Manifest:
+        start, stop, restart, migrate, pause, unpause, softreboot, reset, freeze or unfreeze; options are its body.
+        """
+        plural = "virtualmachines" if action in _ACTIONS_OF_VMS else "virtualmachineinstances"
+        self._subresources.put(plural, action, key(vm), options)
+
+    def request_migration(self, vm: Object, **spec: Any) -> Manifest:
         """Create a VirtualMachineInstanceMigration for the VMI of a VM; it takes its course with time."""
-        return actions.migrate(self.objects, key(vm))
+        namespace, name = key(vm)
+        meta = {"generateName": f"{name}-migration-", "namespace": namespace}
+        migration: Manifest = {"metadata": meta, "spec": {"vmiName": name} | spec}
+        admission.admit_create(self.objects, MIGRATIONS, migration)
+        return self.objects.create(MIGRATIONS, migration).manifest()
+
+    def drain(self, node: str) -> None:
+        """Cordon a node and let KubeVirt migrate its VMIs away."""
+        automatic_migrations.drain(self.objects, node)
 
     def crash(self, vm: Object) -> None:
         """Let the guest fail: its VMI enters phase Failed, what follows is up to the run strategy."""
@@ -281,6 +305,17 @@ class SimulatedCluster:
         """The logged requests for a resource ("" is any) and verb, oldest first."""
         return [
             request for request in self.requests if plural in ("", request.resource) and verb in (None, request.verb)
+        ]
+
+    def acts_on(self, vm: Object, action: str | None = None) -> list[Act]:
+        """What clients had executed on a VM, oldest first; without dry runs and refusals."""
+        return [
+            act
+            for act in self.acts
+            if (act.namespace, act.name) == key(vm)
+            and action in (None, act.action)
+            and not act.dry_run
+            and act.code < REFUSED
         ]
 
     def forget_history(self) -> None:

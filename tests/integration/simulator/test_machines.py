@@ -141,7 +141,7 @@ async def test_a_failed_migration_leaves_the_instance_where_it_is(cluster: Simul
     vm = cluster.create_vm("web", namespace="prod")
     await cluster.start(vm)
     node = (cluster.vmi(vm) or {})["status"]["nodeName"]
-    cluster.faults.fail_migrations = "Connection reset by peer"
+    cluster.faults.disturb_migrations(failure="Connection reset by peer")
     final = (await cluster.migrate(vm))["status"]
     assert (final["phase"], final["migrationState"]["failureReason"]) == ("Failed", "Connection reset by peer")
     assert final["migrationState"]["completed"]

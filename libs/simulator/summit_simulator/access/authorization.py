@@ -1,9 +1,12 @@
-"""Rights: bearer tokens, client certificates, and rules that forbid.
+"""Rights: bearer tokens, client certificates, bindings of rights, and rules that forbid.
 
-Every known user may do everything until a rule forbids it: tests take rights away, the demo needs no rules.
+Every known user may do everything until rights are bound to it or a rule forbids something: tests take rights away,
+the demo needs no rules.
 """
 
 import secrets
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -46,10 +49,29 @@ class Rule:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One rule of a Role or ClusterRole, bound to a user in a namespace or (None) everywhere."""
+
+    rule: Mapping[str, Sequence[str]]  # apiGroups, resources, verbs, and resourceNames
+    namespace: str | None = None
+
+    def allows(self, wanted: Attributes) -> bool:
+        names = self.rule.get("resourceNames", ())
+        return (
+            self.namespace in (None, wanted.namespace)
+            and not {"*", wanted.verb}.isdisjoint(self.rule["verbs"])
+            and not {"*", wanted.group}.isdisjoint(self.rule.get("apiGroups", ()))
+            and not {"*", wanted.resource}.isdisjoint(self.rule.get("resources", ()))
+            and (not names or wanted.name in names)
+        )
+
+
 class Access:
     def __init__(self, admin_token: str) -> None:
         self.tokens: dict[str, str] = {admin_token: "admin"}  # token → user
         self.rules: list[Rule] = []
+        self._bound: defaultdict[str, list[Grant]] = defaultdict(list)
         self._ended: set[str] = set()  # users whose client certificates have expired
 
     def add_token(self, user: str, token: str | None = None) -> str:
@@ -82,6 +104,10 @@ class Access:
     def allow(self, rule: Rule) -> None:
         self.rules.remove(rule)
 
+    def bind(self, user: str, rules: Sequence[Mapping[str, Sequence[str]]], *, namespace: str | None = None) -> None:
+        """Let a user do what these rules of a Role say, in a namespace or everywhere; from then on nothing else."""
+        self._bound[user] += [Grant(rule, namespace) for rule in rules]
+
     def authenticate(self, authorization: str | None, certificate_user: str | None) -> str:
         """The user of a request. Raises StatusError 401 for a token that is not known, or an expired certificate."""
         scheme, _, token = (authorization or "").partition(" ")
@@ -96,6 +122,10 @@ class Access:
     def may(self, user: str, wanted: Attributes) -> bool:
         if user == ANONYMOUS:
             return wanted.path.partition("?")[0] in PUBLIC_PATHS
+        # Discovery and one's own rights are open to everybody who is known (system:discovery, system:basic-user).
+        is_limited = user in self._bound and wanted.resource and wanted.resource not in (*REVIEWS, "version")
+        if is_limited and not any(grant.allows(wanted) for grant in self._bound[user]):
+            return False
         return not any(rule.forbids(user, wanted) for rule in self.rules)
 
     def authorize(self, user: str, wanted: Attributes) -> None:
@@ -118,5 +148,7 @@ class Access:
         if resource == "selfsubjectreviews":
             return body | {"status": {"userInfo": {"username": user, "groups": ["system:authenticated"]}}}
         asked = part(body, "spec", "resourceAttributes")
-        names = ("verb", "group", "resource", "namespace", "name")
-        return body | {"status": {"allowed": self.may(user, Attributes(*(asked.get(name, "") for name in names)))}}
+        resource = "/".join(filter(None, (asked.get("resource"), asked.get("subresource"))))
+        place = asked.get("namespace", ""), asked.get("name", "")
+        is_allowed = self.may(user, Attributes(asked.get("verb", ""), asked.get("group", ""), resource, *place))
+        return body | {"status": {"allowed": is_allowed} | ({} if is_allowed else {"denied": False})}

@@ -8,13 +8,16 @@ from collections.abc import Collection, Sequence
 
 from summit_simulator.objects.infrastructure import KUBERNETES_VERSION
 from summit_simulator.objects.manifest import Manifest
-from summit_simulator.objects.resources import RESOURCES, Resource
+from summit_simulator.objects.resources import RESOURCES, SUBRESOURCES_GROUP, Resource
+from summit_simulator.virtapi import subresources
 
 
 def document(parts: Sequence[str], *, absent: Collection[str]) -> Manifest | None:
     """The document at a path that is no resource, None if there is none. `absent` groups are not installed."""
     served = [resource for resource in RESOURCES if resource.group not in absent]
-    groups = {resource.group: _group(resource) for resource in served if resource.group}
+    groups = {resource.group: _group(resource.group, resource.version) for resource in served if resource.group}
+    if SUBRESOURCES_GROUP not in absent:
+        groups[SUBRESOURCES_GROUP] = _group(SUBRESOURCES_GROUP, "v1")
     match parts:
         case ["version"]:
             return version(KUBERNETES_VERSION)
@@ -27,6 +30,8 @@ def document(parts: Sequence[str], *, absent: Collection[str]) -> Manifest | Non
         case ["api" | "apis", *rest]:
             api_version = "/".join(rest)
             listed = [_resource(resource) for resource in served if resource.api_version == api_version]
+            if rest[0] == SUBRESOURCES_GROUP and rest[0] in groups:
+                listed = [_subresource(name, verb) for name, verb in subresources.NAMES.items()]
             names = {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": api_version}
             return names | {"resources": listed} if listed else None
         case _:
@@ -39,9 +44,13 @@ def version(git_version: str) -> Manifest:
     return {"major": major, "minor": minor, "gitVersion": git_version, "platform": "linux/amd64"}
 
 
-def _group(resource: Resource) -> Manifest:
-    entry = {"groupVersion": resource.api_version, "version": resource.version}
-    return {"name": resource.group, "versions": [entry], "preferredVersion": entry}
+def _group(name: str, version: str) -> Manifest:
+    entry = {"groupVersion": f"{name}/{version}", "version": version}
+    return {"name": name, "versions": [entry], "preferredVersion": entry}
+
+
+def _subresource(name: str, verb: str) -> Manifest:
+    return {"name": name, "singularName": "", "namespaced": True, "kind": "", "verbs": [verb]}
 
 
 def _resource(resource: Resource) -> Manifest:

@@ -1,6 +1,7 @@
 """Everything that goes wrong with real clusters, as switches.
 
-Each is one method of `cluster.faults`; `clear()` makes the cluster healthy again. They exist in-process only.
+Each is one method or attribute of `cluster.faults`; `clear()` makes the cluster healthy again. They exist
+in-process only. Requests that act on VMs have switches of their own, see acts.py.
 """
 
 import asyncio
@@ -11,8 +12,10 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from summit_simulator.access.listener import Listener
+from summit_simulator.api.acts import Acts
 from summit_simulator.api.requests import RequestInfo
 from summit_simulator.api.watches import Injection, WatchStream, error_line
+from summit_simulator.controllers.migration_course import MigrationCourse
 from summit_simulator.objects.manifest import encode
 from summit_simulator.objects.status import REASONS, StatusError
 
@@ -44,8 +47,9 @@ class Answer:
 
 
 class Faults:
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: Listener, *, take_course: Callable[[MigrationCourse], None]) -> None:
         self._listener = listener
+        self._take_course = take_course
         self._answers: list[Answer] = []
         self._withheld: dict[str, asyncio.Event] = {}
         self._moving = asyncio.Event()  # cleared: half-open
@@ -58,7 +62,9 @@ class Faults:
         self.continue_tokens: Iterator[str] | None = None  # lists have no end: each page is the first, and has the next
         self.drop_bookmarks = False  # as relays between client and server do
         self.watch_ending: bytes | None = None  # each watch ends with these lines as soon as it is open
-        self.fail_migrations: str | None = None  # the failureReason of every migration from now on
+        self.acts = Acts()
+        self.virt_api_down = False  # 503 for subresources, 500 for writes of VMs and migrations; watches go on
+        self.virt_handler_down = False  # 500 for what virt-api asks of virt-handler: pause, reset, …
 
     async def clear(self) -> None:
         """Set every switch back to normal. Broken connections stay broken, new ones work."""
@@ -72,9 +78,23 @@ class Faults:
         self.continue_tokens = None
         self.drop_bookmarks = False
         self.watch_ending = None
-        self.fail_migrations = None
+        self.acts.clear()
+        self.disturb_migrations()
+        self.virt_api_down = False
+        self.virt_handler_down = False
         self.unfreeze()
         await self.accept_connections()
+
+    def disturb_migrations(
+        self,
+        *,
+        failure: str | None = None,
+        is_stalled: bool = False,
+        ignores_abort: bool = False,
+        quota: str | None = None,
+    ) -> None:
+        """Let live migrations, also those in flight, take this course; without arguments they succeed again."""
+        self._take_course(MigrationCourse(failure, is_stalled, ignores_abort, quota))
 
     # Connections
 

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from summit_simulator.access.authorization import REVIEWS, Access
 from summit_simulator.api import discovery, pages, requests, writes
+from summit_simulator.api.acts import Act, act_of
 from summit_simulator.api.faults import Faults, error_response
 from summit_simulator.api.list_options import read_watch_options
 from summit_simulator.api.requests import RequestInfo
@@ -18,9 +19,11 @@ from summit_simulator.objects import status
 from summit_simulator.objects.infrastructure import KUBEVIRT_VERSION
 from summit_simulator.objects.manifest import encode
 from summit_simulator.objects.objects import Objects
-from summit_simulator.objects.resources import SUBRESOURCES_GROUP, Resource
+from summit_simulator.objects.resources import MIGRATIONS, SUBRESOURCES_GROUP, VIRTUALMACHINES, Resource
 from summit_simulator.objects.status import StatusError
 from summit_simulator.objects.store import Store
+from summit_simulator.virtapi import vm_validator
+from summit_simulator.virtapi.subresources import Handlers, Reply
 
 # The answer of the aggregation layer for a group it does not know: plain text instead of a Status.
 PAGE_NOT_FOUND = "404 page not found\n"
@@ -37,6 +40,7 @@ class LoggedRequest(NamedTuple):
     user: str | None
     verb: str
     resource: str
+    subresource: str
 
 
 @dataclass(slots=True)
@@ -46,6 +50,8 @@ class ApiServer:
     access: Access
     faults: Faults
     requests: deque[LoggedRequest]
+    acts: deque[Act]  # what was executed, refusals included
+    subresources: Handlers
     bookmark_seconds: float = 60.0  # storage/cacher/cacher.go, defaultBookmarkFrequency
     absent_groups: frozenset[str] = frozenset()  # not installed
 
@@ -59,32 +65,72 @@ class ApiServer:
             if user is None:
                 raise status.unauthorized()
             self.access.authorize(user, info.attributes)
-            return await self._dispatch(request, info, user)
+            return await self._act(request, info, user)
         except StatusError as error:
             return error_response(error)
+        except ConnectionAbortedError:  # a fault loses the answer
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response(status=500)  # which nobody receives
+
+    async def _act(self, request: web.BaseRequest, info: RequestInfo, user: str) -> web.StreamResponse:
+        """Execute a request, unless a mishap spoils it; one that acts on a VM is noted."""
+        is_write = info.verb in ("create", "update", "patch", "delete")
+        act = act_of(info, writes.read_body(await request.read()), user) if is_write else None
+        if act is None:
+            return await self._dispatch(request, info, user)
+        mishap = self.faults.acts.mishap_of(act)
+        if mishap is None:
+            return await self._execute(act, request, info)
+        return await self.faults.acts.run(mishap, info, lambda: self._execute(act, request, info))
+
+    async def _execute(self, act: Act, request: web.BaseRequest, info: RequestInfo) -> web.StreamResponse:
+        try:
+            answer = await self._dispatch(request, info, act.user)
+        except StatusError as error:
+            self.acts.append(act._replace(code=error.code))
+            raise
+        self.acts.append(act._replace(code=answer.status))
+        return answer
 
     def _authenticate(self, request: web.BaseRequest, info: RequestInfo) -> str | None:
         user = None
         with contextlib.suppress(StatusError):
             user = self.access.authenticate(request.headers.get("Authorization"), _certificate_user(request))
-        self.requests.append(LoggedRequest(info.method, info.path, info.query, user, info.verb, info.resource_name))
+        self.requests.append(
+            LoggedRequest(info.method, info.path, info.query, user, info.verb, info.resource_name, info.subresource)
+        )
         return user
 
     async def _dispatch(self, request: web.BaseRequest, info: RequestInfo, user: str) -> web.StreamResponse:
         if not info.resource_name:
             return self._plain_path(info)
-        if info.group in self.absent_groups:
-            return web.Response(status=404, text=PAGE_NOT_FOUND)
-        if (info.group, info.resource_name) == (SUBRESOURCES_GROUP, "version"):
+        is_served = info.group not in self.absent_groups
+        if is_served and (info.group, info.resource_name) == (SUBRESOURCES_GROUP, "version"):
             return _answer(encode(discovery.version(KUBEVIRT_VERSION)))
+        if is_served and info.group == SUBRESOURCES_GROUP:
+            return await self._subresource(request, info)
         if info.method == "POST" and info.resource_name in REVIEWS:
             body = writes.read_body(await request.read()) or {}
             return _answer(encode(self.access.review(user, info.resource_name, body)), 201)
-        if info.resource is None:
+        if not is_served or info.resource is None:
             return web.Response(status=404, text=PAGE_NOT_FOUND)
-        return await self._serve(request, info, info.resource)
+        return await self._serve(request, info, info.resource, user)
 
-    async def _serve(self, request: web.BaseRequest, info: RequestInfo, resource: Resource) -> web.StreamResponse:
+    async def _subresource(self, request: web.BaseRequest, info: RequestInfo) -> web.StreamResponse:
+        if self.faults.virt_api_down:
+            return web.Response(status=503, text="service unavailable\n")  # of the aggregation layer
+        place = info.namespace, info.name
+        if info.verb == "update":
+            body = writes.read_body(await request.read())
+            return _reply(self.subresources.put(info.resource_name, info.subresource, place, body))
+        if info.verb == "get":
+            return _reply(self.subresources.get(info.resource_name, info.subresource, place))
+        raise StatusError(405, "the server does not allow this method on the requested resource")
+
+    async def _serve(
+        self, request: web.BaseRequest, info: RequestInfo, resource: Resource, user: str
+    ) -> web.StreamResponse:
         match info.verb:
             case "get":
                 return self._get(info, resource)
@@ -93,7 +139,7 @@ class ApiServer:
             case "watch":
                 return await self._watch(request, info, resource)
             case _:
-                return await self._write(request, info, resource)
+                return await self._write(request, info, resource, user)
 
     def _page(self, resource: Resource, info: RequestInfo) -> pages.Page:
         if self.faults.continue_tokens is None:
@@ -140,20 +186,25 @@ class ApiServer:
             self.faults.streams.discard(stream)
         return response
 
-    async def _write(self, request: web.BaseRequest, info: RequestInfo, resource: Resource) -> web.StreamResponse:
+    async def _write(
+        self, request: web.BaseRequest, info: RequestInfo, resource: Resource, user: str
+    ) -> web.StreamResponse:
         body = writes.read_body(await request.read())
         manager = info.query.get("fieldManager") or request.headers.get("User-Agent", "unknown").split("/")[0]
+        writer = writes.Writer(user, manager)
+        if self.faults.virt_api_down and resource in (VIRTUALMACHINES, MIGRATIONS) and info.verb != "delete":
+            raise status.webhook_unreachable(vm_validator.WEBHOOK)
         match info.verb:
             case "create":
-                return _answer(writes.create(self.objects, resource, info, body, manager), 201)
+                return _answer(writes.create(self.objects, resource, info, body, writer), 201)
             case "update":
-                written = writes.update(self.objects, resource, info, body, manager)
+                written = writes.update(self.objects, resource, info, body, writer)
             case "patch":
                 if request.content_type != writes.MERGE_PATCH:
                     # Custom resources have no merge keys for a strategic merge patch; no other format is simulated.
                     text = "the body of the request was in an unknown format - accepted media types include"
                     raise StatusError(415, f"{text}: {writes.MERGE_PATCH}")
-                written = writes.patch(self.objects, resource, info, body, manager)
+                written = writes.patch(self.objects, resource, info, body, writer)
             case "delete":
                 written = writes.delete(self.objects, resource, info, body)
             case verb:
@@ -163,6 +214,12 @@ class ApiServer:
 
 def _answer(data: bytes, code: int = 200) -> web.Response:
     return web.Response(body=data, status=code, content_type="application/json")
+
+
+def _reply(reply: Reply) -> web.Response:
+    if reply.document is not None:
+        return _answer(encode(reply.document), reply.code)
+    return web.Response(status=reply.code, text=reply.text)
 
 
 def _certificate_user(request: web.BaseRequest) -> str | None:

@@ -2,13 +2,13 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 
 from summit_simulator.controllers.machines import MachineController
 from summit_simulator.controllers.migrations import MigrationController
 from summit_simulator.objects.clock import Clock
 from summit_simulator.objects.objects import Objects
-from summit_simulator.objects.resources import MIGRATIONS, VIRTUALMACHINEINSTANCES, VIRTUALMACHINES
+from summit_simulator.objects.resources import MIGRATIONS, NODES, VIRTUALMACHINEINSTANCES, VIRTUALMACHINES
 from summit_simulator.objects.store import Event, Store
 
 # Far more steps than any seeded fleet needs: a cluster that does not settle is a defect of ours.
@@ -18,11 +18,9 @@ MAX_SETTLING_STEPS = 1_000_000
 class Controllers:
     """Looks at each object that changes, and takes its next step when it is due."""
 
-    def __init__(
-        self, store: Store, objects: Objects, clock: Clock, *, migration_failure: Callable[[], str | None]
-    ) -> None:
+    def __init__(self, store: Store, objects: Objects, clock: Clock) -> None:
         self.machines = MachineController(objects, clock)
-        self.migrations = MigrationController(objects, clock, machines=self.machines, failure=migration_failure)
+        self.migrations = MigrationController(objects, clock)
         self._clock = clock
         self._is_suspended = False
         store.listeners.append(self._consider)
@@ -71,6 +69,9 @@ class Controllers:
             self.migrations.vmi_changed(place)
         elif event.resource is MIGRATIONS:
             self.migrations.queue.add(place)
+        elif event.resource is NODES:
+            self.machines.nodes_changed()
+            self.migrations.reconsider()
 
 
 def _report(clock: asyncio.Task[None]) -> None:

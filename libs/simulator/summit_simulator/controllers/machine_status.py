@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from summit_simulator.controllers.decisions import HELD_STATUSES, phase_of, wants_instance
+from summit_simulator.controllers.decisions import HELD_STATUSES, phase_of, requested, wants_instance
 from summit_simulator.objects.manifest import (
     Manifest,
     conditions,
@@ -41,6 +41,8 @@ def _printable_status_of_live(  # noqa: PLR0911 - the order of setPrintableStatu
     found, phase = conditions(vmi), phase_of(vmi)
     if metadata(vmi).get("deletionTimestamp") or run_strategy(vm) == "Halted":
         return "Stopping"
+    if requested(vm) == "Stop":
+        return "Stopping"
     migration = part(vmi, "status", "migrationState")
     if migration.get("startTimestamp") and not migration.get("endTimestamp"):
         return "Migrating"
@@ -52,7 +54,22 @@ def _printable_status_of_live(  # noqa: PLR0911 - the order of setPrintableStatu
         return "ErrorUnschedulable"
     if (reason := found.get("Synchronized", {}).get("reason")) in ("ErrImagePull", "ImagePullBackOff"):
         return str(reason)
+    if phase == "WaitingForSync":
+        return "WaitingForReceiver" if run_strategy(vm) == "WaitAsReceiver" else "Unknown"
     return "Starting" if phase in _STARTING_PHASES else "Unknown"
+
+
+def _forget_obeyed(status: Manifest, vmi: Manifest | None) -> None:
+    """Remove what is done from the requests: the VMI to stop is gone, or one has started."""
+    requests = list(status.get("stateChangeRequests") or ())
+    if requests and requests[0]["action"] == "Stop" and (vmi is None or metadata(vmi)["uid"] != requests[0].get("uid")):
+        del requests[0]
+    if requests and requests[0]["action"] == "Start" and vmi is not None:
+        del requests[0]
+    if requests:
+        status["stateChangeRequests"] = requests
+    else:
+        status.pop("stateChangeRequests", None)
 
 
 def machine_status(vm: Manifest, vmi: Manifest | None, now: datetime) -> Manifest:
@@ -61,6 +78,7 @@ def machine_status(vm: Manifest, vmi: Manifest | None, now: datetime) -> Manifes
     generation = metadata(vm).get("generation", 1)
     if status.get("observedGeneration") != generation:
         drop_condition(updated, "Failure")  # the VM was edited: try again
+    _forget_obeyed(status, vmi)
     _copy_conditions(updated, vmi, now)
     status |= {"desiredGeneration": generation, "observedGeneration": generation}
     is_ready = bool(vmi) and conditions(updated).get("Ready", {}).get("status") == "True"

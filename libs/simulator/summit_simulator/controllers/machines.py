@@ -3,31 +3,42 @@
 from collections.abc import Callable
 from typing import Any
 
+from summit_simulator.controllers import automatic_migrations, live_update, volumes
 from summit_simulator.controllers.decisions import (
-    IMPORT_STEPS,
     Step,
     next_machine_step,
     phase_of,
+    requested,
+    shutdown_of,
     without_own_finalizers,
 )
 from summit_simulator.controllers.machine_status import machine_status, volume_snapshot_statuses
+from summit_simulator.controllers.scheduling import Unschedulable, node_for
 from summit_simulator.controllers.workqueue import WorkQueue
-from summit_simulator.objects import data_volume, instancetypes
+from summit_simulator.objects import infrastructure, instancetypes
 from summit_simulator.objects import virtual_machine_instance as instance
 from summit_simulator.objects.clock import Clock
-from summit_simulator.objects.manifest import Manifest, key, metadata, part, set_condition, timestamp
+from summit_simulator.objects.manifest import (
+    Manifest,
+    drop_condition,
+    key,
+    metadata,
+    part,
+    set_condition,
+    timestamp,
+)
 from summit_simulator.objects.objects import Objects
 from summit_simulator.objects.resources import (
     CLAIMS,
-    DATA_VOLUMES,
-    NODES,
     VIRTUALMACHINEINSTANCES,
     VIRTUALMACHINES,
     Resource,
 )
 from summit_simulator.objects.store import Key
+from summit_simulator.objects.virtual_machine import run_strategy
+from summit_simulator.objects.virtual_machine_instance import FINAL_PHASES
 
-CONTROLLER, HANDLER, IMPORTER = "virt-controller", "virt-handler", "cdi-controller"
+CONTROLLER, HANDLER = "virt-controller", "virt-handler"
 
 
 class MachineController:
@@ -37,22 +48,25 @@ class MachineController:
         self._objects = objects
         self._clock = clock
         self.queue = WorkQueue(clock, decide=self._decide, perform=self._perform)
+        self._unschedulable: set[Key] = set()
         self._steps: dict[str, Callable[[Manifest], None]] = {
+            "wait for sync": lambda vmi: instance.enter_phase(vmi, "WaitingForSync", self._clock.now()),
             "schedule": lambda vmi: instance.enter_phase(vmi, "Scheduling", self._clock.now()),
             "place": self._place,
             "boot": self._boot,
+            "become ready": lambda vmi: instance.become_ready(vmi, self._clock.now()),
             "connect agent": lambda vmi: instance.connect_agent(vmi, self._clock.now()),
-            "finish instance": lambda vmi: instance.end(vmi, "Succeeded", self._clock.now()),
+            "finish instance": self._finish_instance,
         }
 
-    def least_loaded_node(self, *, apart_from: str | None = None) -> str:
-        """The node with the fewest VMIs. Raises LookupError if there is none."""
-        load = self._objects.count_by_label(VIRTUALMACHINEINSTANCES, "kubevirt.io/nodeName")
-        nodes = [str(metadata(node)["name"]) for node in self._objects.every(NODES)]
-        candidates = [node for node in nodes if node != apart_from]
-        if not candidates:
-            raise LookupError("no node")
-        return min(candidates, key=lambda node: (load[node], node))
+    def nodes_changed(self) -> None:
+        """Try again to place what no node took."""
+        for place in sorted(self._unschedulable):
+            self._unschedulable.discard(place)
+            vmi = self._objects.find(VIRTUALMACHINEINSTANCES, *place)
+            if vmi is not None:
+                drop_condition(vmi, "PodScheduled")
+                self._objects.update(VIRTUALMACHINEINSTANCES, vmi, manager=CONTROLLER, part="all")
 
     def new_instance(self, vm: Manifest) -> Manifest:
         """The VMI of a VM. Raises KeyError if its instancetype is missing."""
@@ -89,12 +103,44 @@ class MachineController:
             if status != vm.get("status"):
                 vm = vm | {"status": status}
                 self._objects.update(VIRTUALMACHINES, vm, manager=CONTROLLER, part="status")
+            if vmi is not None and _may_be_updated(vm, vmi):
+                self._update_live(vm, vmi)
         return next_machine_step(vm, vmi)
+
+    def _update_live(self, vm: Manifest, vmi: Manifest) -> None:
+        """Bring an edit of the template to the VMI that runs, or show that it needs a restart."""
+        try:
+            wanted = part(self.new_instance(vm), "spec")
+        except KeyError:
+            return  # the instancetype is missing: at the next start that is a failure
+        stage = infrastructure.configuration(self._objects).get("vmRolloutStrategy") == "Stage"
+        update = live_update.live_update(wanted, vmi, only_at_restart=stage)
+        if message := update.restart_required:
+            since = timestamp(self._clock.now())
+            set_condition(vm, "RestartRequired", "True", message=message, lastTransitionTime=since)
+            self._objects.update(VIRTUALMACHINES, vm, manager=CONTROLLER, part="status")
+            return
+        if update.spec is not None:
+            vmi["spec"] = update.spec
+        elif update.is_done:
+            metadata(vmi)["annotations"][live_update.GENERATION] = str(metadata(vm)["generation"])
+        else:
+            return
+        if update.condition:
+            set_condition(vmi, update.condition, "True", lastTransitionTime=timestamp(self._clock.now()))
+        if update.condition == "HotMemoryChange":
+            vmi["status"]["memory"]["guestRequested"] = vmi["spec"]["domain"]["memory"]["guest"]
+        self._objects.update(VIRTUALMACHINEINSTANCES, vmi, manager=CONTROLLER, part="all")
+        if update.condition:
+            automatic_migrations.update_workload(self._objects, vmi)
 
     def _perform(self, place: Key, step: Step) -> None:
         match step.action:
             case "import volumes":
-                self._import_volumes(place)
+                if volumes.import_further(self._objects, self._clock, self._objects.read(VIRTUALMACHINES, *place)):
+                    self._update_machine_status(place, self._provision)
+            case "run always":
+                self._run_always(place)
             case "create instance":
                 self._create_instance(place)
             case "delete instance":
@@ -102,43 +148,28 @@ class MachineController:
             case "remove instance":
                 self._release(VIRTUALMACHINEINSTANCES, place)
             case "release machine":
-                self._delete_volumes(place)
+                volumes.delete_owned(self._objects, self._objects.read(VIRTUALMACHINES, *place))
+                self._release(VIRTUALMACHINES, place)
+            case "orphan instance":
+                self._orphan_instance(place)
                 self._release(VIRTUALMACHINES, place)
             case action:
                 vmi = self._objects.read(VIRTUALMACHINEINSTANCES, *place)
                 self._steps[action](vmi)
                 self._objects.update(VIRTUALMACHINEINSTANCES, vmi, manager=HANDLER, part="all")
 
-    def _import_volumes(self, place: Key) -> None:
-        """Bring the DataVolumes of a VM a step further, and let it go on when all are complete."""
-        volumes = [self._imported(volume) for volume in self._volumes(place)]
-        if all(data_volume.is_complete(volume) for volume in volumes):
-            self._update_machine_status(place, self._provision)
-
-    def _volumes(self, place: Key) -> list[Manifest]:
-        """The DataVolumes of a VM, created where they are missing."""
+    def _run_always(self, place: Key) -> None:
+        """A start request for a Halted VM: it should be paused after its start."""
         vm = self._objects.read(VIRTUALMACHINES, *place)
-        volumes = []
-        for template in part(vm, "spec").get("dataVolumeTemplates") or ():
-            where = place[0], metadata(template)["name"]
-            if self._objects.find(DATA_VOLUMES, *where) is None:
-                self._objects.create(DATA_VOLUMES, data_volume.data_volume(vm, template), manager=CONTROLLER)
-            volumes.append(self._objects.read(DATA_VOLUMES, *where))
-        return volumes
+        strategy = {"running": True} if vm["spec"].get("runStrategy") is None else {"runStrategy": "Always"}
+        self._objects.update(VIRTUALMACHINES, vm | {"spec": vm["spec"] | strategy}, manager=CONTROLLER)
 
-    def _imported(self, volume: Manifest) -> Manifest:
-        if data_volume.is_complete(volume):
-            return volume
-        data_volume.report(volume, data_volume.percent_after(volume, 100 / IMPORT_STEPS), self._clock.now())
-        self._objects.update(DATA_VOLUMES, volume, manager=IMPORTER, part="status")
-        return volume
-
-    def _delete_volumes(self, place: Key) -> None:
-        """What the garbage collector does when the owner is deleted."""
-        uid = metadata(self._objects.read(VIRTUALMACHINES, *place))["uid"]
-        owned = list(self._objects.every(DATA_VOLUMES, place[0], labels={"kubevirt.io/created-by": uid}))
-        for volume in owned:
-            self._objects.delete(DATA_VOLUMES, *key(volume))
+    def _orphan_instance(self, place: Key) -> None:
+        """What the garbage collector does for propagationPolicy Orphan."""
+        volumes.orphan_owned(self._objects, self._objects.read(VIRTUALMACHINES, *place))
+        vmi = self._objects.read(VIRTUALMACHINEINSTANCES, *place)
+        metadata(vmi).pop("ownerReferences", None)
+        self._objects.update(VIRTUALMACHINEINSTANCES, vmi, manager="kube-controller-manager", part="all")
 
     def _create_instance(self, place: Key) -> None:
         vm = self._objects.read(VIRTUALMACHINES, *place)
@@ -149,16 +180,16 @@ class MachineController:
             self._update_machine_status(place, lambda vm: _fail(vm, missing))
             return
         instance.await_boot(vmi, self._clock.now())
-        self._update_machine_status(place, _forget_requests)
+        if _asks_for_pause(vm):
+            vmi["spec"]["startStrategy"] = "Paused"
+        self._update_machine_status(place, lambda vm: drop_condition(vm, "RestartRequired"))
         self._objects.create(VIRTUALMACHINEINSTANCES, vmi, manager=CONTROLLER, part="all")
 
     def _delete_instance(self, place: Key) -> None:
         vmi = self._objects.read(VIRTUALMACHINEINSTANCES, *place)
         vm = self._objects.find(VIRTUALMACHINES, *place)
-        if vm is not None and phase_of(vmi) == "Failed":
+        if vm is not None and phase_of(vmi) == "Failed" and requested(vm) is None:
             self._update_machine_status(place, self._record_failure)
-        elif vm is not None:
-            self._update_machine_status(place, _forget_stop)
         self._objects.delete(VIRTUALMACHINEINSTANCES, *place)
 
     def _release(self, resource: Resource, place: Key) -> None:
@@ -181,25 +212,30 @@ class MachineController:
 
     def _place(self, vmi: Manifest) -> None:
         try:
-            instance.place(vmi, self.least_loaded_node(), self._clock.now())
-        except LookupError:
-            message = "0/0 nodes are available."
-            set_condition(vmi, "PodScheduled", "False", reason="Unschedulable", message=message)
+            instance.place(vmi, node_for(self._objects, vmi), self._clock.now())
+        except Unschedulable as error:
+            set_condition(vmi, "PodScheduled", "False", reason="Unschedulable", message=str(error))
+            self._unschedulable.add(key(vmi))
 
     def _boot(self, vmi: Manifest) -> None:
         vm = self._objects.find(VIRTUALMACHINES, *key(vmi))
         instance.boot(vmi, self.capacities(vm, vmi), self._clock.now())
+        if part(vmi, "spec").get("startStrategy") == "Paused":
+            instance.set_paused(vmi, self._clock.now(), paused=True)
+
+    def _finish_instance(self, vmi: Manifest) -> None:
+        _, is_killed = shutdown_of(vmi)
+        instance.end(vmi, "Failed" if is_killed else "Succeeded", self._clock.now())
 
 
-def _forget_requests(vm: Manifest) -> None:
-    vm["status"].pop("stateChangeRequests", None)
+def _may_be_updated(vm: Manifest, vmi: Manifest) -> bool:
+    is_leaving = any(metadata(one).get("deletionTimestamp") for one in (vm, vmi)) or run_strategy(vm) == "Halted"
+    return not is_leaving and phase_of(vmi) not in FINAL_PHASES and live_update.is_outdated(vm, vmi)
 
 
-def _forget_stop(vm: Manifest) -> None:
-    requests = vm["status"].get("stateChangeRequests") or []
-    vm["status"]["stateChangeRequests"] = [request for request in requests if request["action"] != "Stop"]
-    if not vm["status"]["stateChangeRequests"]:
-        del vm["status"]["stateChangeRequests"]
+def _asks_for_pause(vm: Manifest) -> bool:
+    requests = part(vm, "status").get("stateChangeRequests") or ()
+    return any(part(request, "data").get("paused") == "true" for request in requests)
 
 
 def _fail(vm: Manifest, missing: str) -> None:

@@ -4,27 +4,30 @@ While in flight the VMIM knows nothing but its source pod; where from and where 
 the VMIM only when that is final, in an event of its own (kubevirt.md 8.2).
 """
 
-from collections.abc import Callable
 from datetime import datetime
 
-from summit_simulator.controllers.decisions import (
-    NEXT_MIGRATION_PHASE,
-    Step,
+from summit_simulator.controllers.decisions import Step, phase_of, without_own_finalizers
+from summit_simulator.controllers.machines import CONTROLLER, HANDLER
+from summit_simulator.controllers.migration_course import MigrationCourse
+from summit_simulator.controllers.migration_decisions import (
+    ACTIVE_PHASES,
+    MAX_OUTBOUND,
+    MAX_PARALLEL,
+    NEXT_PHASE,
+    PROGRESS_TIMEOUT,
     next_migration_step,
-    phase_of,
-    without_own_finalizers,
 )
-from summit_simulator.controllers.machines import CONTROLLER, HANDLER, MachineController
+from summit_simulator.controllers.scheduling import Unschedulable, node_for
 from summit_simulator.controllers.workqueue import WorkQueue
 from summit_simulator.objects.clock import Clock
-from summit_simulator.objects.manifest import Manifest, metadata, part, set_condition, timestamp
+from summit_simulator.objects.manifest import Manifest, drop_condition, metadata, part, set_condition, timestamp
 from summit_simulator.objects.objects import Objects
 from summit_simulator.objects.resources import MIGRATIONS, VIRTUALMACHINEINSTANCES
 from summit_simulator.objects.store import Key
-from summit_simulator.objects.virtual_machine_instance import FINAL_PHASES, enter_phase, move_to
+from summit_simulator.objects.virtual_machine_instance import FINAL_PHASES, enter_phase, finish_hotplug, move_to
 
 KEPT_FINAL_MIGRATIONS = 5  # per VMI (MIG:garbageCollectFinalizedMigrations)
-_ACTIVE_PHASES = ("Scheduling", "Scheduled", "PreparingTarget", "TargetReady", "Running")
+OVER_QUOTA = "migrationRejectedByResourceQuota"
 # kubevirt's defaults, as the VMI carries them
 CONFIGURATION = {
     "allowAutoConverge": False,
@@ -40,14 +43,11 @@ CONFIGURATION = {
 
 
 class MigrationController:
-    def __init__(
-        self, objects: Objects, clock: Clock, *, machines: MachineController, failure: Callable[[], str | None]
-    ) -> None:
+    def __init__(self, objects: Objects, clock: Clock) -> None:
         self._objects = objects
         self._clock = clock
-        self._machines = machines
-        self._failure = failure  # the failureReason of every migration that ends now, None: it succeeds
-        self._active: set[Key] = set()
+        self._course = MigrationCourse()
+        self._active: dict[Key, str] = {}  # the source node of each
         self._pending: set[Key] = set()
         self.queue = WorkQueue(clock, decide=self._decide, perform=self._perform)
 
@@ -68,43 +68,103 @@ class MigrationController:
             else:
                 self.queue.add((meta["namespace"], meta["name"]))
 
+    def take(self, course: MigrationCourse) -> None:
+        """Let migrations take another course, also those in flight."""
+        self._course = course
+        self.reconsider()
+
+    def reconsider(self) -> None:
+        """Decide about every migration in flight again."""
+        for place in sorted({*self._active, *self._pending}):
+            self.queue.add(place)
+
     def _decide(self, place: Key) -> Step | None:
         migration = self._objects.find(MIGRATIONS, *place)
         phase = phase_of(migration or {})
-        for held, belongs in ((self._active, phase in _ACTIVE_PHASES), (self._pending, phase == "Pending")):
-            if belongs:
-                held.add(place)
-            else:
-                held.discard(place)
+        if phase == "Pending":
+            self._pending.add(place)
+        else:
+            self._pending.discard(place)
+        if phase not in ACTIVE_PHASES:
+            self._active.pop(place, None)
         if migration is None:
             return None
         vmi = self._vmi_of(migration)
-        return next_migration_step(migration, vmi, active_migrations=len(self._active))
+        if phase in ACTIVE_PHASES:
+            self._active.setdefault(place, _node_of(vmi))
+        return next_migration_step(
+            migration,
+            vmi,
+            may_begin=lambda: self._may_begin(migration, _node_of(vmi)),
+            has_target=lambda: self._target_of(migration, vmi or {}) is not None,
+            is_stalled=self._course.is_stalled,
+        )
+
+    def _may_begin(self, migration: Manifest, node: str) -> bool:
+        """Whether quota and limits let it leave Pending; only the quota shows as a condition."""
+        is_refused = OVER_QUOTA in {held["type"] for held in part(migration, "status").get("conditions") or ()}
+        if self._course.quota is not None and not is_refused:
+            set_condition(migration, OVER_QUOTA, "True", message=self._course.quota)
+            self._write(migration)
+        elif self._course.quota is None and is_refused:
+            drop_condition(migration, OVER_QUOTA)
+            self._write(migration)
+        outbound = list(self._active.values()).count(node)
+        return self._course.quota is None and len(self._active) < MAX_PARALLEL and outbound < MAX_OUTBOUND
+
+    def _target_of(self, migration: Manifest, vmi: Manifest) -> str | None:
+        selector = part(migration, "spec", "addedNodeSelector")
+        try:
+            return node_for(self._objects, vmi, apart_from=_node_of(vmi), selector=selector)
+        except Unschedulable:
+            return None
 
     def _perform(self, place: Key, step: Step) -> None:
         migration = self._objects.read(MIGRATIONS, *place)
-        if step.action == "release migration":
-            released = without_own_finalizers(migration)
-            self._objects.update(MIGRATIONS, released, manager=CONTROLLER, part="all")
-        elif step.action == "abort migration":
-            self._finish(migration, failure="Live migration aborted by user", aborted=True)
-        else:
-            self._advance(migration)
+        match step.action:
+            case "release migration":
+                released = without_own_finalizers(migration)
+                self._objects.update(MIGRATIONS, released, manager=CONTROLLER, part="all")
+            case "request abort":
+                self._request_abort(migration)
+            case "abort migration":
+                self._end_abort(migration)
+            case "give up migration":
+                why = f"Live migration stuck for {PROGRESS_TIMEOUT:.0f} sec and has been aborted"
+                self._finish(migration, failure=why, aborted=True)
+            case "fail migration":
+                self._finish(migration, failure="the migration was given up before the copy")
+            case _:
+                self._advance(migration)
 
-    def _advance(self, migration: Manifest) -> None:
-        phase = NEXT_MIGRATION_PHASE[phase_of(migration)]
-        if phase == "Succeeded":
-            self._finish(migration, failure=self._failure())
+    def _request_abort(self, migration: Manifest) -> None:
+        set_condition(migration, "migrationAbortRequested", "True")
+        self._write(migration)
+        vmi = self._vmi_of(migration) or {}
+        vmi["status"]["migrationState"] |= {"abortRequested": True, "abortStatus": "Aborting"}
+        self._write_vmi(vmi)
+
+    def _end_abort(self, migration: Manifest) -> None:
+        if not self._course.ignores_abort:
+            self._finish(migration, failure="Live migration aborted by user", aborted=True)
             return
         vmi = self._vmi_of(migration) or {}
-        source = metadata(vmi).get("name", "")
+        vmi["status"]["migrationState"]["abortStatus"] = "Failed"
+        self._write_vmi(vmi)
+
+    def _advance(self, migration: Manifest) -> None:
+        phase = NEXT_PHASE[phase_of(migration)]
+        if phase == "Succeeded":
+            self._finish(migration, failure=self._course.failure)
+            return
+        vmi = self._vmi_of(migration) or {}
         enter_phase(migration, phase, self._clock.now())
+        source = metadata(vmi).get("name", "")
         migration["status"].setdefault("migrationState", {"sourcePod": f"virt-launcher-{source}-7rj5c"})
-        if phase == "TargetReady":
-            try:
-                target = self._machines.least_loaded_node(apart_from=vmi["status"].get("nodeName"))
-            except LookupError:
-                self._finish(migration, failure="target pod is unschedulable")
+        if phase == "PreparingTarget":
+            target = self._target_of(migration, vmi)
+            if target is None:
+                self._finish(migration, failure="no node takes the target pod any more")
                 return
             self._hand_off(migration, vmi, target)
         elif phase == "Running":
@@ -132,8 +192,6 @@ class MigrationController:
         """End the migration: the VMI first, then the phase of the VMIM, then its copy of the state."""
         now, vmi = self._clock.now(), self._vmi_of(migration)
         state = self._finish_on_vmi(migration, vmi, now, failure, aborted=aborted) if vmi else None
-        if aborted and metadata(migration).get("deletionTimestamp"):
-            set_condition(migration, "migrationAbortRequested", "True")
         enter_phase(migration, "Failed" if failure else "Succeeded", now)
         self._write(migration)
         place = metadata(migration)["namespace"], metadata(migration)["name"]
@@ -158,6 +216,7 @@ class MigrationController:
         else:
             state |= {"targetNodeDomainDetected": True, "targetNodeDomainReadyTimestamp": timestamp(now)}
             move_to(vmi, state["targetNode"])
+            finish_hotplug(vmi)
         vmi["status"]["migrationState"] = state
         metadata(vmi).get("labels", {}).pop("kubevirt.io/migrationTargetNodeName", None)
         self._write_vmi(vmi)
@@ -187,3 +246,7 @@ class MigrationController:
 
     def _write_vmi(self, vmi: Manifest) -> None:
         self._objects.update(VIRTUALMACHINEINSTANCES, vmi, manager=HANDLER, part="all")
+
+
+def _node_of(vmi: Manifest | None) -> str:
+    return str(part(vmi or {}, "status").get("nodeName") or "")

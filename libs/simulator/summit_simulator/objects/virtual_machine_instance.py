@@ -5,10 +5,23 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from summit_simulator.objects.guests import guest_of
-from summit_simulator.objects.manifest import Manifest, drop_condition, metadata, part, set_condition, timestamp
+from summit_simulator.objects.manifest import (
+    Manifest,
+    conditions,
+    drop_condition,
+    from_bytes,
+    metadata,
+    part,
+    set_condition,
+    size_in_bytes,
+    timestamp,
+)
 from summit_simulator.objects.virtual_machine import FINALIZER
 
 FINAL_PHASES = ("Succeeded", "Failed")
+NOT_READY = "ContainersNotReady"  # reason of Ready while a readiness probe has not succeeded
+MAX_HOTPLUG_RATIO = 4  # maxSockets and maxGuest over the size at the start (virt-config.go)
+MIN_HOTPLUG_BYTES = 1024**3  # a smaller guest has no maxGuest
 LAUNCHER = "quay.io/kubevirt/virt-launcher@sha256:1f0a4b6d1a4c7c0fdbd4b40d1ce5f3a3b6a5d0b4dbd5c1cb6d4b0a3f2d7e6c11"
 
 
@@ -34,9 +47,20 @@ def instance_of(vm: Manifest, *, cpu: Manifest, memory: str) -> Manifest:
     }
     spec = part(template, "spec")
     domain = part(spec, "domain")
-    domain |= {"cpu": {"maxSockets": 8, "model": "host-model"} | cpu, "memory": {"guest": memory}}
+    most = {"maxSockets": MAX_HOTPLUG_RATIO * cpu.get("sockets", 1), "model": "host-model"}
+    domain |= {"cpu": most | cpu, "memory": _memory(part(domain, "memory"), memory)}
     domain["resources"] = {"requests": {"memory": memory}}
     return {"metadata": meta, "spec": spec | {"domain": domain}, "status": {"guestOSInfo": {}}}
+
+
+def _memory(given: Manifest, guest: str) -> Manifest:
+    """The guest's memory, and up to how much it may grow without a restart."""
+    memory = given | {"guest": guest}
+    try:
+        size = size_in_bytes(guest)
+    except ValueError:
+        return memory
+    return ({"maxGuest": from_bytes(MAX_HOTPLUG_RATIO * size)} if size >= MIN_HOTPLUG_BYTES else {}) | memory
 
 
 def _owner_reference(owner: Manifest) -> Manifest:
@@ -79,6 +103,7 @@ def move_to(vmi: Manifest, node: str) -> None:
     """Name the node in status, label and active pods."""
     metadata(vmi).setdefault("labels", {})["kubevirt.io/nodeName"] = node
     vmi["status"]["nodeName"] = node
+    vmi["status"].pop("evacuationNodeName", None)
     pod = _digest(metadata(vmi)["uid"], node)
     vmi["status"]["activePods"] = {f"{pod[:8]}-{pod[8:12]}-4{pod[13:16]}-8{pod[17:20]}-{pod[20:]}": node}
 
@@ -87,7 +112,11 @@ def boot(vmi: Manifest, capacities: Mapping[str, str], now: datetime) -> None:
     """Running: volumes are attached and the pod's addresses known, the agent has not reported yet."""
     enter_phase(vmi, "Running", now)
     since = timestamp(now)
-    set_condition(vmi, "Ready", "True", lastTransitionTime=since)
+    if part(vmi, "spec").get("readinessProbe"):
+        message = "containers with unready status: [compute]"
+        set_condition(vmi, "Ready", "False", reason=NOT_READY, message=message, lastTransitionTime=since)
+    else:
+        become_ready(vmi, now)
     set_condition(
         vmi, "DataVolumesReady", "True", reason="AllDVsReady", message="All of the VMI's DVs are bound and ready"
     )
@@ -103,6 +132,22 @@ def boot(vmi: Manifest, capacities: Mapping[str, str], now: datetime) -> None:
         "virtualMachineRevisionName": f"revision-start-vm-{metadata(vmi)['uid']}-1",
         "volumeStatus": _volume_status(vmi, capacities),
     }
+
+
+def become_ready(vmi: Manifest, now: datetime) -> None:
+    """The pod is ready: there is no readiness probe, or it has succeeded."""
+    set_condition(vmi, "Ready", "True", lastTransitionTime=timestamp(now))
+
+
+def finish_hotplug(vmi: Manifest) -> None:
+    """The guest has the sockets and the memory of the spec: a migration has brought it a larger pod."""
+    domain = vmi["spec"]["domain"]
+    if "HotVCPUChange" in conditions(vmi):
+        vmi["status"]["currentCPUTopology"] |= {"sockets": domain["cpu"]["sockets"]}
+        drop_condition(vmi, "HotVCPUChange")
+    if "HotMemoryChange" in conditions(vmi):
+        vmi["status"]["memory"] |= {"guestCurrent": domain["memory"]["guest"]}
+        drop_condition(vmi, "HotMemoryChange")
 
 
 def connect_agent(vmi: Manifest, now: datetime) -> None:

@@ -1,0 +1,1 @@
+"""virt-api: what KubeVirt lets people ask of VMs, its refusals, and its admission webhooks."""
