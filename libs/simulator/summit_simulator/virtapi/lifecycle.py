@@ -53,6 +53,7 @@ def stop(call: Call) -> int:
     strategy = run_strategy(vm)
     if live is not None and grace is not None:
         _set_grace_period(call, live, grace)
+        vm = call.vm()  # the controllers have seen the write
     if strategy in ("Halted", "Manual", "RerunOnFailure") and live is None:
         raise call.conflict(NOT_RUNNING)
     if strategy == "Halted" and (grace is None or (former is not None and grace >= former)):
@@ -78,10 +79,10 @@ def restart(call: Call) -> int:
     vmi = call.find_vmi()
     if vmi is None:
         raise call.conflict(f"{NOT_RUNNING}: Halted")
+    _request(call, vm, _stop(vmi), {"action": "Start"})
     if grace == 0:
         # virt-api deletes the pod with this grace period; there are no pods here, so the VMI says it.
-        _set_grace_period(call, vmi, FORCED_RESTART_SECONDS)
-    _request(call, vm, _stop(vmi), {"action": "Start"})
+        _set_grace_period(call, call.vmi(), FORCED_RESTART_SECONDS)
     return ACCEPTED
 
 
