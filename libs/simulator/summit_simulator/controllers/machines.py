@@ -116,9 +116,8 @@ class MachineController:
         stage = infrastructure.configuration(self._objects).get("vmRolloutStrategy") == "Stage"
         update = live_update.live_update(wanted, vmi, only_at_restart=stage)
         if message := update.restart_required:
-            since = timestamp(self._clock.now())
-            set_condition(vm, "RestartRequired", "True", message=message, lastTransitionTime=since)
-            self._objects.update(VIRTUALMACHINES, vm, manager=CONTROLLER, part="status")
+            fields = {"message": message, "lastTransitionTime": timestamp(self._clock.now())}
+            self._update_machine_status(key(vm), lambda vm: set_condition(vm, "RestartRequired", "True", **fields))
             return
         if update.spec is not None:
             vmi["spec"] = update.spec

@@ -6,6 +6,7 @@ the VMIM only when that is final, in an event of its own (kubevirt.md 8.2).
 
 from datetime import datetime
 
+from summit_simulator.controllers import automatic_migrations
 from summit_simulator.controllers.decisions import Step, phase_of, without_own_finalizers
 from summit_simulator.controllers.machines import CONTROLLER, HANDLER
 from summit_simulator.controllers.migration_course import MigrationCourse
@@ -20,7 +21,15 @@ from summit_simulator.controllers.migration_decisions import (
 from summit_simulator.controllers.scheduling import Unschedulable, node_for
 from summit_simulator.controllers.workqueue import WorkQueue
 from summit_simulator.objects.clock import Clock
-from summit_simulator.objects.manifest import Manifest, drop_condition, metadata, part, set_condition, timestamp
+from summit_simulator.objects.manifest import (
+    Manifest,
+    conditions,
+    drop_condition,
+    metadata,
+    part,
+    set_condition,
+    timestamp,
+)
 from summit_simulator.objects.objects import Objects
 from summit_simulator.objects.resources import MIGRATIONS, VIRTUALMACHINEINSTANCES
 from summit_simulator.objects.store import Key
@@ -200,6 +209,10 @@ class MigrationController:
             current["status"]["migrationState"] = state
             self._write(current)
         self._make_room(migration)
+        is_update = automatic_migrations.WORKLOAD_UPDATE in part(migration, "metadata", "annotations")
+        vmi = self._vmi_of(migration)
+        if vmi is not None and not is_update and {"HotVCPUChange", "HotMemoryChange"} & conditions(vmi).keys():
+            automatic_migrations.update_workload(self._objects, vmi)  # it was plugged while this one was in the way
 
     def _finish_on_vmi(
         self, migration: Manifest, vmi: Manifest, now: datetime, failure: str | None, *, aborted: bool
