@@ -84,6 +84,20 @@ class Client:
         return {"Authorization": f"Bearer {self._cluster.token}"}
 
 
+class Unanswered(aiohttp.ClientError):
+    """The connection broke before an answer."""
+
+
+async def once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Send a request once: aiohttp itself repeats a PUT or DELETE whose connection breaks, and so its effect."""
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise Unanswered from error
+
+
 @asynccontextmanager
 async def client_of(cluster: SimulatedCluster) -> AsyncIterator[Client]:
     """A client that trusts the cluster's own CA, as strictly as Python 3.13 does."""
@@ -91,5 +105,5 @@ async def client_of(cluster: SimulatedCluster) -> AsyncIterator[Client]:
     if cluster.authority is not None:
         trust = ssl.create_default_context(cadata=cluster.authority.certificate_pem.decode())
         trust.verify_flags |= ssl.VERIFY_X509_STRICT
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust)) as session:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust), middlewares=(once,)) as session:
         yield Client(cluster, session)

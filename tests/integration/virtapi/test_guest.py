@@ -1,4 +1,4 @@
-"""What virt-api asks of virt-handler: pause, unpause, softreboot, reset, freeze, guestosinfo (KubeVirt, rest/lifecycle.go)."""
+"""pause, unpause, softreboot, reset, freeze and guestosinfo: what virt-api says, and what it asks of virt-handler."""
 
 from typing import Any
 
@@ -58,8 +58,10 @@ async def test_reset_of_a_guest_that_starts_is_a_bad_request(virtctl: Virtctl) -
     virtctl.cluster.tick(25)
     assert refusal(await virtctl.ask("reset")) == (
         400,
-        "Failed to reset non-running VMI with phase Scheduling: Unable to connect to VirtualMachineInstance "
-        "because phase is Scheduling instead of Running or Scheduled",
+        (
+            "Failed to reset non-running VMI with phase Scheduling: Unable to connect to VirtualMachineInstance "
+            "because phase is Scheduling instead of Running or Scheduled"
+        ),
     )
 
 
@@ -128,7 +130,7 @@ async def test_softreboot_wants_an_agent_or_acpi(virtctl: Virtctl) -> None:
 
 
 async def test_a_frozen_guest_shows_it(virtctl: Virtctl) -> None:
-    """fsFreezeStatus is there while it is frozen."""
+    """FsFreezeStatus is there while it is frozen."""
     await virtctl.create("Always")
     assert (await virtctl.ask("freeze", {"unfreezeTimeout": "5m"})).code == 200
     assert virtctl.vmi["status"]["fsFreezeStatus"] == "frozen"

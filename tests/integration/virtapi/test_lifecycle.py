@@ -1,4 +1,4 @@
-"""start, stop and restart by run strategy: codes, words and effects of virt-api (reference: KubeVirt, rest/lifecycle.go)."""
+"""start, stop and restart by run strategy: codes, words and effects of virt-api (KubeVirt, rest/lifecycle.go)."""
 
 from typing import Any
 
@@ -234,7 +234,7 @@ async def test_restart_brings_another_instance(virtctl: Virtctl, strategy: str) 
 
 
 async def test_a_forced_restart_does_not_wait_for_the_guest(virtctl: Virtctl) -> None:
-    """gracePeriodSeconds 0 deletes the pod, with one second of grace."""
+    """GracePeriodSeconds 0 deletes the pod, with one second of grace."""
     await virtctl.create("Always")
     assert (await virtctl.ask("restart", {"gracePeriodSeconds": 0})).code == 202
     virtctl.cluster.tick(1)
@@ -291,7 +291,7 @@ async def test_there_is_no_such_vm(virtctl: Virtctl, action: str) -> None:
 async def test_a_dry_run_answers_as_if_and_changes_nothing(
     virtctl: Virtctl, cluster: SimulatedCluster, action: str, strategy: str
 ) -> None:
-    """dryRun All is in the body; refusals are the same."""
+    """DryRun All is in the body; refusals are the same."""
     await virtctl.create(strategy)
     before = cluster.store.revision
     assert (await virtctl.ask(action, {"dryRun": ["All"]})).code == 202

@@ -63,7 +63,7 @@ async def test_the_end_is_seen_before_its_state(virtctl: Virtctl) -> None:
 
 
 async def test_failure_leaves_the_instance_where_it_is(virtctl: Virtctl) -> None:
-    """completed is true as well; the reason is in both states."""
+    """Completed is true as well; the reason is in both states."""
     await _running(virtctl)
     node = virtctl.vmi["status"]["nodeName"]
     virtctl.cluster.faults.disturb_migrations(failure="Connection reset by peer")
@@ -186,7 +186,7 @@ async def test_an_abort_of_the_copy_shows_on_both(virtctl: Virtctl) -> None:
 
 
 async def test_an_abort_may_come_too_late(virtctl: Virtctl) -> None:
-    """abortStatus Failed: the instance moved all the same, and the migration is gone."""
+    """AbortStatus Failed: the instance moved all the same, and the migration is gone."""
     virtctl.cluster.faults.disturb_migrations(ignores_abort=True)
     await _running(virtctl)
     target = _state(virtctl)["targetNode"]

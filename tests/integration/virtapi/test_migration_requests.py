@@ -1,4 +1,4 @@
-"""Who may create a migration, and what the webhook says otherwise (KubeVirt, admitters/migration-create-admitter.go)."""
+"""Who may create a migration, and what the webhook says otherwise (KubeVirt, migration-create-admitter.go)."""
 
 from typing import Any
 

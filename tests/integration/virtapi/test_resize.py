@@ -1,4 +1,4 @@
-"""PATCH of a VM's sockets and memory: refused, taken over live, or at the next start (KubeVirt, hotplug and vms-admitter)."""
+"""PATCH of sockets and memory: refused, taken over live, or at the next start (KubeVirt, vm.go, vms-admitter.go)."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ async def test_sockets_are_plugged_by_a_migration(virtctl: Virtctl) -> None:
 
 
 async def test_memory_is_plugged_by_a_migration(virtctl: Virtctl) -> None:
-    """guestRequested at once, guestCurrent afterwards; guestAtBoot stays."""
+    """GuestRequested at once, guestCurrent afterwards; guestAtBoot stays."""
     await virtctl.create("Always", memory="2Gi")
     assert (await virtctl.resize(memory={"guest": "4Gi"})).code == 200
     wanted = {"guestAtBoot": "2Gi", "guestCurrent": "2Gi", "guestRequested": "4Gi"}
@@ -193,8 +193,10 @@ async def test_a_size_of_the_wrong_type_never_reaches_the_webhook(virtctl: Virtc
         ({"runStrategy": None}, "RunStrategy must be specified"),
         (
             {"runStrategy": "WaitAsReceiver"},
-            "Invalid RunStrategy (WaitAsReceiver), DecentralizedLiveMigration feature gate is not enabled "
-            "in kubevirt resource",
+            (
+                "Invalid RunStrategy (WaitAsReceiver), DecentralizedLiveMigration feature gate is not enabled "
+                "in kubevirt resource"
+            ),
         ),
     ],
 )
