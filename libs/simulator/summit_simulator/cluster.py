@@ -278,6 +278,14 @@ class SimulatedCluster:
         """Let time pass until nothing is under way any more."""
         await self.controllers.settle()
 
+    def stop_controllers(self) -> None:
+        """Let virt-controller and virt-handler be down: what is asked for is accepted, and nothing comes of it."""
+        self.controllers.stop()
+
+    def start_controllers(self) -> None:
+        """Let them be up again, and do what was asked for meanwhile."""
+        self.controllers.start()
+
     def suspended(self) -> AbstractContextManager[None]:
         """Write objects while no controller looks at them: for seeding and benchmarks."""
         return self.controllers.suspended()

@@ -111,6 +111,19 @@ async def test_disks_move_along_in_a_decentralized_migration(virtctl: Virtctl) -
     assert (await virtctl.migrate(sendTo=target)).code == 201
 
 
+@pytest.mark.parametrize(("end", "phase"), [("sendTo", "Synchronizing"), ("receive", "WaitingForSync")])
+async def test_one_end_of_a_decentralized_migration_waits_for_the_other(virtctl: Virtctl, end: str, phase: str) -> None:
+    """For ever, as the simulated clusters do not talk to each other; a DELETE ends it."""
+    _enable_decentralized(virtctl)
+    await virtctl.create("Always")
+    assert (await virtctl.migrate(**{end: {"migrationID": "a", "connectURL": "192.0.2.1:9185"}})).code == 201
+    await virtctl.cluster.settle()
+    assert virtctl.migration()["status"]["phase"] == phase
+    await virtctl.client.request("DELETE", f"{MIGRATIONS}/m")
+    await virtctl.cluster.settle()
+    assert (virtctl.migrations(), virtctl.shown) == ([], "Running")
+
+
 async def test_priority_belongs_to_virt_controller(virtctl: Virtctl) -> None:
     """422 Forbidden for everybody else."""
     await virtctl.create("Always")

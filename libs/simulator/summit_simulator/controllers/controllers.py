@@ -58,6 +58,16 @@ class Controllers:
         finally:
             self._is_suspended = before
 
+    def stop(self) -> None:
+        """virt-controller and virt-handler are down: objects change, and nothing comes of it."""
+        self.machines.queue.stop()
+        self.migrations.queue.stop()
+
+    def start(self) -> None:
+        """They are up again, and see what has changed."""
+        self.machines.queue.start()
+        self.migrations.queue.start()
+
     def _consider(self, event: Event) -> None:
         if self._is_suspended:
             return

@@ -53,6 +53,8 @@ def next_migration_step(  # noqa: PLR0911 - one return per phase
     match phase:
         case "":
             return Step("advance migration", uid=uid)
+        case "Synchronizing" | "WaitingForSync":
+            return None  # there is no other cluster that would answer
         case "Pending" if not may_begin():
             return None
         case "Scheduling" if not has_target():
@@ -63,6 +65,14 @@ def next_migration_step(  # noqa: PLR0911 - one return per phase
             return Step("advance migration", COPYING, f"{uid}/{phase}")
         case _:
             return Step("advance migration", MIGRATION_PHASE, f"{uid}/{phase}")
+
+
+def phase_after(migration: Manifest) -> str:
+    """The next phase. One end of a migration between clusters waits for the other end first."""
+    phase, spec = phase_of(migration), part(migration, "spec")
+    if not phase and ("sendTo" in spec) != ("receive" in spec):
+        return "Synchronizing" if "sendTo" in spec else "WaitingForSync"
+    return NEXT_PHASE[phase]
 
 
 def _next_abort(phase: str, vmi: Manifest, uid: str) -> Step:

@@ -14,9 +14,9 @@ from summit_simulator.controllers.migration_decisions import (
     ACTIVE_PHASES,
     MAX_OUTBOUND,
     MAX_PARALLEL,
-    NEXT_PHASE,
     PROGRESS_TIMEOUT,
     next_migration_step,
+    phase_after,
 )
 from summit_simulator.controllers.scheduling import Unschedulable, node_for
 from summit_simulator.controllers.workqueue import WorkQueue
@@ -162,7 +162,7 @@ class MigrationController:
         self._write_vmi(vmi)
 
     def _advance(self, migration: Manifest) -> None:
-        phase = NEXT_PHASE[phase_of(migration)]
+        phase = phase_after(migration)
         if phase == "Succeeded":
             self._finish(migration, failure=self._course.failure)
             return

@@ -23,12 +23,22 @@ class WorkQueue:
         self._keys: deque[Key] = deque()
         self._timers: dict[Key, tuple[Step, Timer]] = {}
         self._is_draining = False
+        self._is_stopped = False
+
+    def stop(self) -> None:
+        """Decide and perform nothing until started again; keys are kept."""
+        self._is_stopped = True
+
+    def start(self) -> None:
+        """Go on with everything that was added meanwhile."""
+        self._is_stopped = False
+        self._drain()
 
     def add(self, key: Key) -> None:
         """Decide about this key now, or right after the step that is being performed."""
         if key not in self._keys:
             self._keys.append(key)
-        if not self._is_draining:
+        if not self._is_draining and not self._is_stopped:
             self._drain()
 
     def _drain(self) -> None:
@@ -61,6 +71,6 @@ class WorkQueue:
 
     def _fire(self, key: Key, step: Step) -> None:
         self._timers.pop(key, None)
-        if self._decide(key) == step:
+        if not self._is_stopped and self._decide(key) == step:
             self._perform(key, step)
         self.add(key)
