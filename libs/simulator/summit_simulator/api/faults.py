@@ -1,7 +1,7 @@
 """Everything that goes wrong with real clusters, as switches.
 
 Each is one method or attribute of `cluster.faults`; `clear()` makes the cluster healthy again. They exist
-in-process only. Requests that act on VMs have switches of their own, see acts.py.
+in-process only. Requests that act on VMs have switches of their own, see mishaps.py.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from summit_simulator.access.listener import Listener
-from summit_simulator.api.acts import Acts
+from summit_simulator.api.mishaps import Mishaps
 from summit_simulator.api.requests import RequestInfo
 from summit_simulator.api.watches import Injection, WatchStream, error_line
 from summit_simulator.controllers.migration_course import MigrationCourse
@@ -62,7 +62,7 @@ class Faults:
         self.continue_tokens: Iterator[str] | None = None  # lists have no end: each page is the first, and has the next
         self.drop_bookmarks = False  # as relays between client and server do
         self.watch_ending: bytes | None = None  # each watch ends with these lines as soon as it is open
-        self.acts = Acts()
+        self.acts = Mishaps()
         self.virt_api_down = False  # 503 for subresources, 500 for writes of VMs and migrations; watches go on
         self.virt_handler_down = False  # 500 for what virt-api asks of virt-handler: pause, reset, …
 
