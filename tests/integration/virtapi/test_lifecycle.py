@@ -339,3 +339,12 @@ async def test_accepted_is_not_done(virtctl: Virtctl) -> None:
     virtctl.cluster.start_controllers()
     await virtctl.cluster.settle()
     assert virtctl.shown == "Running"
+
+
+@pytest.mark.parametrize("action", ["start", "stop", "restart"])
+async def test_a_vm_with_both_kinds_of_strategy_is_an_error(virtctl: Virtctl, action: str) -> None:
+    """500: no webhook would have let it through, so it is older than that."""
+    vm = await virtctl.create()
+    virtctl.cluster.patch("virtualmachines", vm, {"spec": {"running": False}})
+    why = "Internal error occurred: Running and RunStrategy are mutually exclusive"
+    assert refusal(await virtctl.ask(action)) == (500, why)

@@ -29,6 +29,7 @@ def _vmi(*conditions: str, **status: Any) -> dict[str, Any]:
         (_spec(2), _vmi(migrationState={"migrationUid": "m"}), Update()),
         (_spec(2), _vmi(migrationState={"completed": True}), Update(_spec(2), "HotVCPUChange")),
         (_spec(nodeSelector={"a": "b"}), _vmi(), Update(_spec(nodeSelector={"a": "b"}))),
+        (_spec(guest="4e9"), _vmi(), Update(restart_required=NOT_LIVE_UPDATABLE)),
         (_spec(volumes=[]), _vmi(), Update(restart_required=NOT_LIVE_UPDATABLE)),
         (_spec(terminationGracePeriodSeconds=5, startStrategy="Paused"), _vmi(), Update(is_done=True)),
     ],

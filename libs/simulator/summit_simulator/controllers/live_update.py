@@ -36,9 +36,12 @@ def live_update(wanted: Manifest, vmi: Manifest, *, only_at_restart: bool) -> Up
     current = part(vmi, "spec")
     if _without_live_updatable(wanted) != _without_live_updatable(current):
         return Update(restart_required=NOT_LIVE_UPDATABLE)
-    for change in (_sockets, _memory):
-        if update := change(wanted, current, vmi):
-            return Update(restart_required=NOT_LIVE_UPDATABLE) if only_at_restart else update
+    try:
+        update = _sockets(wanted, current, vmi) or _memory(wanted, current, vmi)
+    except (KeyError, ValueError):  # a size that no webhook would have let through
+        return Update(restart_required=NOT_LIVE_UPDATABLE)
+    if update is not None:
+        return Update(restart_required=NOT_LIVE_UPDATABLE) if only_at_restart else update
     placed = {name: wanted[name] for name in _LIVE_UPDATABLE if name in wanted}
     rest = {name: value for name, value in current.items() if name not in _LIVE_UPDATABLE}
     return Update(is_done=True) if rest | placed == current else Update(spec=rest | placed)
@@ -86,9 +89,10 @@ def _with(spec: Manifest, member: str, value: Manifest) -> Manifest:
 
 def _without_live_updatable(spec: Manifest) -> Manifest:
     rest = {name: value for name, value in spec.items() if name not in (*_LIVE_UPDATABLE, *_OWN)}
-    domain = dict(rest["domain"])
+    domain = part(rest, "domain")
     # What follows from sockets and memory is compared there.
-    domain["cpu"] = {name: value for name, value in domain["cpu"].items() if name not in ("sockets", "maxSockets")}
+    cpu = part(domain, "cpu")
+    domain["cpu"] = {name: value for name, value in cpu.items() if name not in ("sockets", "maxSockets")}
     for derived in ("memory", "resources"):
         domain.pop(derived, None)
     return rest | {"domain": domain}

@@ -30,7 +30,7 @@ def start(call: Call) -> int:
     if _holds(vm, "ManualRecoveryRequired"):
         raise call.conflict(RECOVERY_REQUIRED)
     request: Manifest = {"action": "Start"} | ({"data": {"paused": "true"}} if paused else {})
-    match run_strategy(vm):
+    match _strategy_of(vm):
         case "Halted" if paused:
             _request(call, vm, request)
         case "Halted":
@@ -50,7 +50,7 @@ def stop(call: Call) -> int:
     vm, vmi = call.vm(), call.find_vmi()
     live = vmi if vmi is not None and _phase(vmi) not in FINAL_PHASES else None
     grace, former = call.options.get("gracePeriod"), part(live or {}, "spec").get("terminationGracePeriodSeconds")
-    strategy = run_strategy(vm)
+    strategy = _strategy_of(vm)
     if live is not None and grace is not None:
         _set_grace_period(call, live, grace)
         vm = call.vm()  # the controllers have seen the write
@@ -74,7 +74,7 @@ def restart(call: Call) -> int:
     vm = call.vm()
     if _holds(vm, "VolumesChange"):
         raise call.conflict(RECOVERY_REQUIRED)
-    if (strategy := run_strategy(vm)) in ("Halted", "Once"):
+    if (strategy := _strategy_of(vm)) in ("Halted", "Once"):
         raise call.conflict(f"RunStategy {strategy} does not support manual restart requests")
     vmi = call.find_vmi()
     if vmi is None:
@@ -84,6 +84,13 @@ def restart(call: Call) -> int:
         # virt-api deletes the pod with this grace period; there are no pods here, so the VMI says it.
         _set_grace_period(call, call.vmi(), FORCED_RESTART_SECONDS)
     return ACCEPTED
+
+
+def _strategy_of(vm: Manifest) -> str:
+    spec = part(vm, "spec")
+    if spec.get("running") is not None and spec.get("runStrategy"):
+        raise status.internal("Running and RunStrategy are mutually exclusive")  # older than the webhook
+    return run_strategy(vm)
 
 
 def _phase(vmi: Manifest) -> str:
