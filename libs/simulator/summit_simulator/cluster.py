@@ -6,7 +6,7 @@
         await cluster.start(vm)
         cluster.faults.close_streams()
 
-With speed 0 nothing happens by itself: `tick` and `settle` move the clock. With speed 1 things take as long as
+With speed 0 nothing happens by itself: `clock.advance` and `settle` move the clock. With speed 1 things take as long as
 in KubeVirt, with speed 20 a twentieth of it.
 """
 

@@ -38,7 +38,7 @@ async def test_a_guest_that_starts_is_not_running(virtctl: Virtctl, action: str)
     """The VMI is there, its phase is not Running; the words differ from handler to handler."""
     vm = await virtctl.create()
     virtctl.cluster.request("start", vm)
-    virtctl.cluster.tick(25)
+    virtctl.cluster.clock.advance(25)
     assert virtctl.phase == "Scheduling"
     why = NOT_RUNNING.get(action, "VM is not running")
     assert refusal(await virtctl.ask(action)) == (409, CONFLICT + why)
@@ -55,7 +55,7 @@ async def test_reset_of_a_guest_that_starts_is_a_bad_request(virtctl: Virtctl) -
     """It has no check of its own: the way to virt-handler fails."""
     vm = await virtctl.create()
     virtctl.cluster.request("start", vm)
-    virtctl.cluster.tick(25)
+    virtctl.cluster.clock.advance(25)
     assert refusal(await virtctl.ask("reset")) == (
         400,
         (
@@ -94,7 +94,7 @@ async def test_a_vm_that_migrates_can_be_paused(virtctl: Virtctl) -> None:
     """It shows Migrating all the same."""
     await virtctl.create("Always")
     await virtctl.migrate()
-    virtctl.cluster.tick(16)
+    virtctl.cluster.clock.advance(16)
     assert (await virtctl.ask("pause")).code == 200
     assert (virtctl.shown, virtctl.condition("Paused")["status"]) == ("Migrating", "True")
 
@@ -153,7 +153,7 @@ async def test_guestosinfo_without_an_agent_is_a_plain_text(virtctl: Virtctl) ->
     vm = await virtctl.create()
     path = f"{SUBRESOURCES}/virtualmachineinstances/web/guestosinfo"
     virtctl.cluster.request("start", vm)
-    virtctl.cluster.tick(20 + 16)
+    virtctl.cluster.clock.advance(20 + 16)
     answer = await virtctl.client.get(path)
     assert (answer.code, answer.headers["Content-Type"].split(";")[0]) == (500, "text/plain")
     await virtctl.cluster.settle()

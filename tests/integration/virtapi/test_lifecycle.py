@@ -207,9 +207,9 @@ async def test_a_guest_that_ignores_acpi_is_killed_after_its_grace_period(virtct
     virtctl.cluster.patch("virtualmachines", vm, acpi)
     await virtctl.cluster.start(vm)
     await virtctl.ask("stop", {"gracePeriod": 60})
-    virtctl.cluster.tick(59)
+    virtctl.cluster.clock.advance(59)
     assert virtctl.phase == "Running"
-    virtctl.cluster.tick(1)
+    virtctl.cluster.clock.advance(1)
     assert virtctl.phase == "Failed"
     await virtctl.cluster.settle()
     assert (virtctl.vmi, virtctl.shown) == ({}, "Stopped")
@@ -224,7 +224,7 @@ async def test_restart_brings_another_instance(virtctl: Virtctl, strategy: str) 
     before = virtctl.vmi["metadata"]["uid"]
     assert (await virtctl.ask("restart")).code == 202
     assert virtctl.requested == [{"action": "Stop", "uid": before}, {"action": "Start"}]
-    virtctl.cluster.tick(4)
+    virtctl.cluster.clock.advance(4)
     assert virtctl.phase == "Succeeded"
     await virtctl.cluster.settle()
     assert (virtctl.phase, virtctl.requested, virtctl.vm["spec"]["runStrategy"]) == ("Running", [], strategy)
@@ -235,7 +235,7 @@ async def test_a_forced_restart_does_not_wait_for_the_guest(virtctl: Virtctl) ->
     """GracePeriodSeconds 0 deletes the pod, with one second of grace."""
     await virtctl.create("Always")
     assert (await virtctl.ask("restart", {"gracePeriodSeconds": 0})).code == 202
-    virtctl.cluster.tick(1)
+    virtctl.cluster.clock.advance(1)
     assert virtctl.phase == "Failed"
     await virtctl.cluster.settle()
     assert (virtctl.phase, "startFailure" in virtctl.vm["status"]) == ("Running", False)
@@ -310,7 +310,7 @@ async def test_a_vm_with_a_readiness_probe_runs_before_it_is_ready(virtctl: Virt
     probe = {"initialDelaySeconds": 30, "tcpSocket": {"port": 80}}
     virtctl.cluster.patch("virtualmachines", vm, {"spec": {"template": {"spec": {"readinessProbe": probe}}}})
     virtctl.cluster.request("start", vm)
-    virtctl.cluster.tick(20 + 16)
+    virtctl.cluster.clock.advance(20 + 16)
     assert (virtctl.phase, virtctl.shown) == ("Running", "Running")
     assert virtctl.condition("Ready")["reason"] == "ContainersNotReady"
     assert "ready" not in virtctl.vm["status"]
@@ -334,7 +334,7 @@ async def test_accepted_is_not_done(virtctl: Virtctl) -> None:
     await virtctl.create()
     virtctl.cluster.stop_controllers()
     assert (await virtctl.ask("start")).code == 202
-    virtctl.cluster.tick(600)
+    virtctl.cluster.clock.advance(600)
     assert (virtctl.phase, virtctl.shown) == ("", "Stopped")
     virtctl.cluster.start_controllers()
     await virtctl.cluster.settle()

@@ -22,7 +22,7 @@ async def _running(virtctl: Virtctl) -> None:
     """A migration in the middle of its copy."""
     await virtctl.create("Always")
     await virtctl.migrate()
-    virtctl.cluster.tick(16)
+    virtctl.cluster.clock.advance(16)
     assert _phase(virtctl) == "Running"
 
 
@@ -78,9 +78,9 @@ async def test_a_copy_without_progress_is_given_up(virtctl: Virtctl) -> None:
     """After the progress timeout of 150 s, with a reason."""
     virtctl.cluster.faults.disturb_migrations(is_stalled=True)
     await _running(virtctl)
-    virtctl.cluster.tick(148)
+    virtctl.cluster.clock.advance(148)
     assert _phase(virtctl) == "Running"
-    virtctl.cluster.tick(2)
+    virtctl.cluster.clock.advance(2)
     reason = virtctl.migration()["status"]["migrationState"]["failureReason"]
     assert (_phase(virtctl), reason) == ("Failed", "Live migration stuck for 150 sec and has been aborted")
 
@@ -89,7 +89,7 @@ async def test_a_stalled_copy_can_go_on(virtctl: Virtctl) -> None:
     """It takes its course when the stall ends."""
     virtctl.cluster.faults.disturb_migrations(is_stalled=True)
     await _running(virtctl)
-    virtctl.cluster.tick(100)
+    virtctl.cluster.clock.advance(100)
     virtctl.cluster.faults.disturb_migrations()
     await virtctl.cluster.settle()
     assert _phase(virtctl) == "Succeeded"
@@ -99,7 +99,7 @@ async def test_a_target_that_no_node_takes_fails_after_five_minutes(virtctl: Vir
     """It stays Scheduling, and was never handed off: there is no state, and so no reason."""
     await virtctl.create("Always")
     await virtctl.migrate(addedNodeSelector={"rack": "nowhere"})
-    virtctl.cluster.tick(290)
+    virtctl.cluster.clock.advance(290)
     assert (_phase(virtctl), _state(virtctl)) == ("Scheduling", {})
     await virtctl.cluster.settle()
     assert virtctl.migration()["status"]["migrationState"].keys() == {"sourcePod"}
@@ -137,7 +137,7 @@ async def test_two_migrations_leave_a_node_at_a_time(cluster: SimulatedCluster, 
     assert len(busiest) == 3
     for vm in busiest:
         cluster.request_migration(vm)
-    cluster.tick(5)
+    cluster.clock.advance(5)
     phases = sorted(migration["status"]["phase"] for migration in virtctl.migrations())
     assert phases == ["Pending", "Scheduling", "Scheduling"]
     await cluster.settle()
@@ -149,11 +149,11 @@ async def test_an_abort_before_the_hand_off_just_fails(virtctl: Virtctl, seconds
     """The target pod is deleted, the instance never knew of it, and the object goes."""
     await virtctl.create("Always")
     await virtctl.migrate()
-    virtctl.cluster.tick(seconds)
+    virtctl.cluster.clock.advance(seconds)
     assert _phase(virtctl) in ("Pending", "Scheduling", "Scheduled")
     answer = await virtctl.client.request("DELETE", f"{MIGRATIONS}/m")
     assert answer.json()["metadata"]["deletionTimestamp"]
-    virtctl.cluster.tick(1)
+    virtctl.cluster.clock.advance(1)
     assert (virtctl.migration(), _state(virtctl)) == ({}, {})
     assert virtctl.shown == "Running"
 
@@ -162,10 +162,10 @@ async def test_an_abort_between_hand_off_and_copy_waits(virtctl: Virtctl) -> Non
     """It begins with the copy."""
     await virtctl.create("Always")
     await virtctl.migrate()
-    virtctl.cluster.tick(10)
+    virtctl.cluster.clock.advance(10)
     assert _phase(virtctl) == "PreparingTarget"
     await virtctl.client.request("DELETE", f"{MIGRATIONS}/m")
-    virtctl.cluster.tick(3)
+    virtctl.cluster.clock.advance(3)
     assert (_phase(virtctl), _state(virtctl).get("abortRequested")) == ("TargetReady", None)
     await virtctl.cluster.settle()
     assert (virtctl.migration(), _state(virtctl)["abortStatus"]) == ({}, "Succeeded")

@@ -176,7 +176,7 @@ async def test_the_migrate_subresource_hides_denials_behind_500(virtctl: Virtctl
     vm = await virtctl.create()
     assert refusal(await virtctl.ask("migrate")) == (404, 'virtualmachineinstance.kubevirt.io "web" not found')
     virtctl.cluster.request("start", vm)
-    virtctl.cluster.tick(25)
+    virtctl.cluster.clock.advance(25)
     conflict = 'Operation cannot be fulfilled on virtualmachine.kubevirt.io "web": VM is not running'
     assert refusal(await virtctl.ask("migrate")) == (409, conflict)
     await virtctl.cluster.settle()

@@ -107,7 +107,7 @@ async def test_a_resize_waits_for_the_end_of_a_migration(virtctl: Virtctl) -> No
     """Then it is plugged."""
     await virtctl.create("Always")
     await virtctl.migrate()
-    virtctl.cluster.tick(16)
+    virtctl.cluster.clock.advance(16)
     await virtctl.resize(cpu={"sockets": 2})
     assert (virtctl.vmi["spec"]["domain"]["cpu"]["sockets"], virtctl.condition("HotVCPUChange")) == (1, {})
     await virtctl.cluster.settle()

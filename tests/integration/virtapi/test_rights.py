@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from support.virtctl import PLACE, SUBRESOURCES, Virtctl, refusal
 
+from summit_simulator.objects.resources import KUBEVIRT_GROUPS
+
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 GROUP = "subresources.kubevirt.io"
 OPERATOR = [
@@ -106,6 +108,6 @@ async def test_discovery_names_the_subresources(virtctl: Virtctl) -> None:
 async def test_without_kubevirt_there_are_no_subresources(virtctl: Virtctl) -> None:
     """404 in plain text."""
     await virtctl.create()
-    virtctl.cluster.uninstall_kubevirt()
+    virtctl.cluster.uninstall(KUBEVIRT_GROUPS)
     answer = await virtctl.client.request("PUT", f"{SUBRESOURCES}/virtualmachines/web/start")
     assert (answer.code, answer.body) == (404, b"404 page not found\n")
