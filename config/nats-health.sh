@@ -23,11 +23,12 @@ case $health in
 esac
 
 free=$(df -Pk "$DATA" | awk 'NR == 2 { print $4 }')
+[ -w "$DATA" ] || free=0 # read-only: a restart would not help
 now=$(date +%s)
 [ -s "$STUCK" ] || echo "$now" >"$STUCK"
 if [ "$free" -lt "$ROOM_KIB" ]; then
   rm -f "$STUCK"
-  echo "NATS does not store events: make room on its volume; until then changes wait. $health"
+  echo "NATS does not store events: its volume is full or read-only; until then changes wait. $health"
 elif [ $((now - $(cat "$STUCK"))) -lt 60 ]; then
   echo "NATS does not store events though its volume has room. $health"
 else

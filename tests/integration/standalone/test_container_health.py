@@ -47,9 +47,16 @@ class Health:
             "STUCK": str(self.stuck),
         }
 
-    def check(self) -> tuple[int, str]:
+    def check(self, **environment: str) -> tuple[int, str]:
         command = ["sh", ROOT / "config" / "nats-health.sh"]
-        done = subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False, timeout=20)
+        done = subprocess.run(
+            command,
+            env=self._environment | {n.upper(): v for n, v in environment.items()},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=20,
+        )
         return done.returncode, done.stdout
 
 
@@ -80,6 +87,16 @@ async def test_a_server_that_has_not_stored_for_a_minute_is_ended(tmp_path: Path
         code, text = health.check()
         assert (code, "it is restarted. " in text) == (1, True)
         await server.ended()
+        assert not health.stuck.exists()
+
+
+async def test_a_server_whose_volume_is_full_is_left_alone(tmp_path: Path) -> None:
+    """A restart would help nobody, and while it runs it can be read. Nothing fits into /proc."""
+    async with checked(tmp_path) as (health, server):
+        health.stuck.write_text(f"{time.time() - 61:.0f}")
+        code, text = health.check(data="/proc")
+        assert (code, "its volume is full or read-only; until then changes wait" in text) == (1, True)
+        assert server.pid
         assert not health.stuck.exists()
 
 
