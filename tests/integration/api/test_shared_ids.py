@@ -65,6 +65,23 @@ async def test_a_second_cluster_with_the_same_uids_takes_no_row_over(stack: Stac
     assert len(await stack.get("/api/v1/migrations")) == 2
 
 
+async def problems(stack: Stack, **parameters: Any) -> list[tuple[str, list[str]]]:
+    items = (await stack.get("/api/v1/vms", fields="name,cluster,problems", **parameters))["items"]
+    return [(f"{item['cluster']}/{item['name']}", item["problems"]) for item in items]
+
+
+async def test_both_say_which_cluster_shows_their_id_too(stack: Stack) -> None:
+    """As long as it does, now and in the past. Nothing was logged and nothing was shown."""
+    also = {CLONE: [f"also shown by cluster {CLUSTER}"], CLUSTER: [f"also shown by cluster {CLONE}"]}
+    both = [(f"{cluster}/{name}", also[cluster]) for name in ("c1", "c2") for cluster in (CLONE, CLUSTER)]
+    assert await problems(stack) == both
+    for cluster in (CLONE, CLUSTER):
+        assert (await stack.get(f"/api/v1/vms/{ID}", cluster=cluster))["problems"] == also[cluster]
+    await stack.apply(deletion(CLONE))
+    assert await problems(stack) == [(f"{CLUSTER}/c1", []), *both[2:]]
+    assert await problems(stack, at=OBSERVED_AT.isoformat()) == both
+
+
 async def test_pages_show_each_row_of_one_id_once(stack: Stack) -> None:
     """The order ends with the cluster, or a page that ends between two rows of an id would skip one."""
     for sort in ("name", "-name", "id", "-id", "cpu", "-createdAt"):
@@ -157,6 +174,7 @@ async def test_a_cluster_that_shows_the_id_of_a_vm_added_by_hand_leaves_it_alone
         assert await listed(stack) == [("c1", CLUSTER), ("mine", CLUSTER)]
         problem = await conflict(await stack.http.get(f"/api/v1/vms/{ID}"))
         assert problem["clusters"] == ["", CLUSTER]
-        assert (await stack.get(f"/api/v1/vms/{ID}", cluster=CLUSTER))["managed"] is True
+        watched = await stack.get(f"/api/v1/vms/{ID}", cluster=CLUSTER)
+        assert (watched["managed"], watched["problems"]) == (True, ["also added by hand under this id"])
         await stack.apply(deletion(CLUSTER))
         assert (await stack.get(f"/api/v1/vms/{ID}"))["name"] == "mine"

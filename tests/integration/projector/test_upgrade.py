@@ -17,6 +17,10 @@ from support.recorded import difference
 from summit_projector import migrate
 from summit_standalone.embedded.nats import embedded_nats
 
+IDENTIFIED = """WHERE (id, shown_by) IN (
+    SELECT id, CASE WHEN managed THEN cluster ELSE '' END FROM vms WHERE cluster IS NOT NULL OR NOT managed
+)"""
+"""Rows by the uid and the cluster that shows it; a VM that was added by hand belongs to none."""
 RECORDED = Path(__file__).parent / "recorded/data_directory_0008.tar.xz"
 SAME = ("vms", "vm_labels", "vm_words", "migrations", "clusters", "datacenters")
 HISTORY = "SELECT revision, observed_at, vm_id, type, data FROM vm_events ORDER BY revision"
@@ -47,6 +51,8 @@ async def test_no_row_and_no_history_is_lost(readings: Readings, empty_database_
     await migrate.upgrade(SecretStr(empty_database_url))
     now = {table: await readings.fetch(f"TABLE {table} ORDER BY 1") for table in SAME}
     assert difference(rows, now) is None
+    for table in ("vms", "vm_labels", "vm_words"):
+        assert len(await readings.fetch(f"SELECT FROM {table} {IDENTIFIED}")) == len(rows[table])
     assert values(await readings.fetch(JOURNAL)) == history
     assert values(await readings.fetch(DEAD_LETTERS)) == set_aside
     assert (len(rows["vms"]), len(history), len(set_aside)) == (29, 189, 1)

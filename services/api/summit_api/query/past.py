@@ -105,7 +105,7 @@ def vms_at(at: datetime | None, bind: Bind) -> str:
         return ""
     time = bind(at)
     return f"""
-        WITH vms AS (
+        WITH vms AS NOT MATERIALIZED (
             SELECT {_COLUMNS}, shown_by, observed_at, revision, NULL::timestamptz AS deleted_at
             FROM vms WHERE observed_at <= {time} AND deleted_at IS NULL
             UNION ALL

@@ -12,7 +12,7 @@ from typing import Annotated, NamedTuple
 from pydantic import AfterValidator, Field
 from sqlalchemy import Column, DateTime
 
-from summit_api.access.principal import Scope
+from summit_api.access.principal import EVERYTHING, Scope
 from summit_api.query import identity
 from summit_api.query.pages import cursor, order, paging
 from summit_api.query.pages.order import Order
@@ -126,15 +126,34 @@ def _member(column: Column[object], name: str) -> str:
     return f'vms.{column.name} AS "{name}"'
 
 
+# Index: the primary key. It is read for the rows of one page, or of a snapshot: nothing has to be kept beside the rows.
+_PROBLEMS = """vms.problems || coalesce((
+    SELECT jsonb_agg(CASE other.shown_by WHEN '' THEN 'also added by hand under this id'
+        ELSE 'also shown by cluster ' || other.shown_by END ORDER BY other.shown_by)
+    FROM vms AS other
+    WHERE other.id = vms.id AND other.shown_by <> vms.shown_by AND other.deleted_at IS NULL{visible}
+), '[]') AS problems"""
+_SURELY_VISIBLE = " AND (other.datacenter, other.namespace) IS NOT DISTINCT FROM (vms.datacenter, vms.namespace)"
+
+
 @lru_cache(maxsize=100)
-def _columns(members: Sequence[str]) -> str:
-    """The columns of VmRow, with these members of VmItem in its JSON."""
+def _columns(members: Sequence[str], scope: Scope) -> str:
+    """The columns of VmRow, with these members of VmItem in its JSON.
+
+    A reader with limits learns of another cluster's VM with the same id where it is in the same place as the VM.
+    """
     fields = VmItem.model_fields
-    chosen = ", ".join(_member(vms.c[name], fields[name].alias or name) for name in members if name in vms.c)
+    problems = _PROBLEMS.format(visible="" if scope == EVERYTHING else _SURELY_VISIBLE)
+    columns = [
+        problems if name == "problems" else _member(vms.c[name], fields[name].alias or name)
+        for name in members
+        if name in vms.c
+    ]
+    chosen = ", ".join(columns)
     return f"(SELECT row_to_json(item)::text FROM (SELECT {chosen}) AS item), datacenter, cluster, managed, created_at"  # noqa: S608
 
 
-_ALL = _columns(tuple(VmItem.model_fields))
+_ALL = tuple(VmItem.model_fields)
 
 
 async def page(transaction: ReadTransaction, query: VmPageQuery, scope: Scope) -> VmPage:
@@ -154,7 +173,7 @@ async def page(transaction: ReadTransaction, query: VmPageQuery, scope: Scope) -
 
 def page_listing(query: VmPageQuery, scope: Scope) -> Listing:
     """Indexes vms_by_… of the order or of a filter, those of vm_labels and vm_words."""
-    select = f"SELECT {paging.selected(_columns(query.members), query.order)} FROM vms"  # noqa: S608
+    select = f"SELECT {paging.selected(_columns(query.members, scope), query.order)} FROM vms"  # noqa: S608
     then = partial(vms_at, query.at) if query.at else None
     return Listing(select, lambda bind: _conditions(query, scope, bind), query.order, then)
 
@@ -187,7 +206,7 @@ async def by_id(
     arguments = Arguments()
     then = vms_at(at, arguments.bind)
     visible = where(["deleted_at IS NULL", *_same(vm_id, scope, cluster, arguments.bind)])
-    found = await transaction.fetch(f"{then} SELECT {_ALL} FROM vms {visible}", *arguments)  # noqa: S608
+    found = await transaction.fetch(f"{then} SELECT {_columns(_ALL, scope)} FROM vms {visible}", *arguments)  # noqa: S608
     rows = [VmRow(*row) for row in found]
     row = identity.only(vm_id, rows, lambda row: row.shown_by, named=bool(cluster))
     if row is None and at:
@@ -217,7 +236,7 @@ async def by_name(
     place = {"datacenter": datacenter, "cluster": cluster, "namespace": namespace, "name": name}
     equal = [f"{column} = {arguments.bind(value)}" for column, value in place.items()]
     visible = where(["deleted_at IS NULL", *equal, *scope.conditions(arguments.bind)])
-    statement = f"SELECT {_ALL} FROM vms {visible} ORDER BY revision DESC LIMIT 1"  # noqa: S608
+    statement = f"SELECT {_columns(_ALL, scope)} FROM vms {visible} ORDER BY revision DESC LIMIT 1"  # noqa: S608
     for row in await transaction.fetch(statement, *arguments):
         return VmRow(*row)
     return None
@@ -230,6 +249,6 @@ async def every(transaction: ReadTransaction, filters: VmFilters, scope: Scope) 
     """
     arguments = Arguments()
     conditions = ["deleted_at IS NULL", *filters.conditions(arguments.bind), *scope.conditions(arguments.bind)]
-    pieces = await transaction.driver.cursor(f"SELECT {_ALL} FROM vms {where(conditions)}", *arguments)  # noqa: S608
+    pieces = await transaction.driver.cursor(f"SELECT {_columns(_ALL, scope)} FROM vms {where(conditions)}", *arguments)  # noqa: S608
     while rows := await pieces.fetch(PIECE_ROWS):
         yield [VmRow(*row) for row in rows]
