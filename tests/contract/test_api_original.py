@@ -19,7 +19,7 @@ HOUR = timedelta(hours=1)
 
 ADDED = {
     "datacenters": {"revision", "asOf"},
-    "status": {"byStatus", "stale", "revision", "asOf"},
+    "status": {"byStatus", "clustersByState", "stale", "revision", "asOf"},
     "migration": {"name"},
 }
 
@@ -44,8 +44,8 @@ async def stack(database_url: str) -> AsyncIterator[Stack]:
             ),
             placed_vm("vm-002", cluster="romulus", datacenter="dc-uppsala", status=VmStatus.STOPPED, ready=False),
         )
-        stack.freshness.note(health(CLUSTER))
-        stack.freshness.note(health("romulus"))
+        stack.report(health(CLUSTER))
+        stack.report(health("romulus"))
         yield stack
 
 

@@ -83,6 +83,10 @@ class Stack:
         finally:
             await connection.close()
 
+    def report(self, health: ClusterHealth) -> None:
+        """Receive a watcher's heartbeat now."""
+        self.freshness.note(health, self.now)
+
     async def replace_stream(self) -> None:
         """Replace the stream by an empty one, whose sequences begin at 1 again."""
         self._checkpoint = await self._writer.disown(self._checkpoint, self.now)
@@ -121,6 +125,7 @@ async def api_stack(
         await writer.prepare()
         await writer.checkpoint(STREAM_CREATED_AT)
         stack = Stack(database_url, writer, http, services.freshness, app)
+        services.freshness.is_connected = lambda: True
         app.dependency_overrides[now] = lambda: stack.now
         yield stack
 

@@ -1,11 +1,13 @@
-"""How fresh the known state of each cluster is: the newest heartbeat of its watcher, kept in memory.
+"""What the watchers report of each cluster: their newest heartbeats, kept in memory.
 
 Watchers write one about every ten seconds; the tables only get changes of state. A cluster whose last contact is older
-than 90 seconds is stale, and so are its VMs. Without NATS all clusters become stale, and the api still answers.
+than 90 seconds is stale, and so are its VMs; and so is one of which no watcher has reported for that long. Without NATS
+all clusters become stale, and the api still answers.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from nats.aio.client import Client
 
@@ -18,33 +20,46 @@ from summit_runtime.nats.clock import Clock
 STALE_AFTER = timedelta(seconds=STALE_AFTER_SECONDS)
 
 
+class Report(NamedTuple):
+    """What a watcher reported last of a cluster."""
+
+    health: ClusterHealth
+    at: datetime
+    """When NATS stored it, by the clock of NATS: that of a watcher may be wrong."""
+
+
 class Freshness:
-    """The newest known health of each cluster, and the clock that its times are of."""
+    """The newest report of each cluster, and the clock that its times are of."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.clock = clock or Clock()
-        self._healths: dict[ClusterName, ClusterHealth] = {}
+        self._reports: dict[ClusterName, Report] = {}
+        self.is_connected: Callable[[], bool] = lambda: False
+        """Whether reports can arrive at all."""
 
-    def note(self, health: ClusterHealth) -> None:
-        self._healths[health.name] = health
+    def note(self, health: ClusterHealth, at: datetime) -> None:
+        self._reports[health.name] = Report(health, at)
 
-    def healths(self) -> Iterable[ClusterHealth]:
-        return self._healths.values()
+    def reports(self) -> Collection[Report]:
+        return self._reports.values()
 
     def fresh_clusters(self, now: datetime) -> frozenset[ClusterName]:
-        """Names of the clusters with a contact in the last 90 s; all others are stale."""
+        """Names of the clusters with a contact and a report in the last 90 s; all others are stale."""
         oldest = now - STALE_AFTER
         return frozenset(
-            name for name, health in self._healths.items() if health.last_contact and health.last_contact >= oldest
+            name
+            for name, (health, at) in self._reports.items()
+            if health.last_contact and min(health.last_contact, at) >= oldest
         )
 
     def moment(self, now: datetime) -> Moment:
         """The moment of an answer that is made now, by the clock of this machine."""
         shared = self.clock.shared(now)
-        return Moment(shared, self.fresh_clusters(shared))
+        return Moment(shared, self.fresh_clusters(shared), is_connected=self.is_connected())
 
 
 async def follow(client: Client, freshness: Freshness) -> None:
     """Keep `freshness` up to date for ever; wait while the connection or the bucket is away."""
-    async for heartbeat in heartbeats.follow(client):
-        freshness.note(heartbeat)
+    freshness.is_connected = lambda: client.is_connected
+    async for heartbeat, stored_at in heartbeats.follow(client):
+        freshness.note(heartbeat, stored_at)

@@ -4,12 +4,14 @@ The label of a route is its pattern, never the path of the request: ids would ma
 """
 
 import time
+from collections.abc import Mapping
 
 from fastapi.routing import APIRoute
 from prometheus_client import Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from summit_api.feed.frame import Cause, Topic
+from summit_models.cluster import ConnectionState
 
 REQUEST_SECONDS = Histogram(
     "summit_http_request_duration_seconds",
@@ -28,10 +30,24 @@ FEED_RESETS = Counter(
     "Clients that had to list again, by reason; too_slow: their network, replaced: the log or a rebuild",
     ("reason",),
 )
+CLUSTERS = Gauge(
+    "summit_clusters",
+    "Clusters by their state as GET /api/v1/clusters shows it; stale: nobody watches them, or they are silent",
+    ("state",),
+)
 for _topic in Topic:
     FEED_MESSAGES.labels(_topic)
 for _cause in Cause:
     FEED_RESETS.labels(_cause)
+
+
+def count_clusters(by_state: Mapping[ConnectionState, int]) -> None:
+    """Set the number of clusters in each state."""
+    for state in ConnectionState:
+        CLUSTERS.labels(state).set(by_state.get(state, 0))
+
+
+count_clusters({})
 
 NO_ROUTE = "none"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

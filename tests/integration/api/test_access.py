@@ -57,7 +57,7 @@ async def stack(database_url: str, policy: PolicyFile) -> AsyncIterator[Stack]:
             placed_vm("c", cluster="romulus", datacenter="dc-uppsala"),
             migration_event("b", namespace="test", vm_name="b"),
         )
-        stack.freshness.note(health("romulus", datacenter="dc-uppsala"))
+        stack.report(health("romulus", datacenter="dc-uppsala"))
         yield stack
 
 

@@ -24,7 +24,7 @@ async def stack(database_url: str) -> AsyncIterator[Stack]:
     async with api_stack(database_url) as stack:
         vms = [placed_vm(f"vm-{number:03d}", created_at=NOW) for number in range(50)]
         await stack.apply(datacenter_event(), migration_event("m"), *vms)
-        stack.freshness.note(health(CLUSTER, last_contact=NOW))
+        stack.report(health(CLUSTER, last_contact=NOW))
         yield stack
 
 

@@ -15,7 +15,7 @@ SECOND = timedelta(seconds=1)
 async def stack(database_url: str) -> AsyncIterator[Stack]:
     async with api_stack(database_url) as stack:
         await stack.apply(datacenter_event(), placed_vm("a", created_at=NOW), migration_event("m"))
-        stack.freshness.note(health(CLUSTER, last_contact=NOW))
+        stack.report(health(CLUSTER, last_contact=NOW))
         yield stack
 
 
@@ -72,7 +72,7 @@ async def test_ages_are_confirmed_for_a_minute_at_most(stack: Stack) -> None:
 async def test_a_report_of_a_cluster_changes_the_clusters(stack: Stack) -> None:
     """Their last contact is shown."""
     known = await tags(stack)
-    stack.freshness.note(health(CLUSTER, last_contact=NOW + SECOND))
+    stack.report(health(CLUSTER, last_contact=NOW + SECOND))
     assert await changed(stack, known) == {"/clusters"}
 
 

@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from support.api_stack import NOW, Stack, api_stack, health, placed_vm
 from support.projecting import publisher
-from support.published import CLUSTER, cluster_event, datacenter_event, unmanaged_event
+from support.published import CLUSTER, OBSERVED_AT, cluster_event, datacenter_event, unmanaged_event
 from support.waiting import until
 
 from summit_api.freshness import Freshness, follow
@@ -46,7 +46,7 @@ async def test_everything_is_stale_before_the_first_heartbeat(stack: Stack) -> N
 
 async def test_cluster_is_fresh_for_90_seconds_after_its_last_contact(stack: Stack) -> None:
     """In every answer alike, and of this cluster only."""
-    stack.freshness.note(health(CLUSTER, last_contact=NOW))
+    stack.report(health(CLUSTER, last_contact=NOW))
     stack.now = NOW + 90 * SECOND
     assert await stale(stack) == [False, False, False, False, 1]
     stack.now = NOW + 91 * SECOND
@@ -55,14 +55,114 @@ async def test_cluster_is_fresh_for_90_seconds_after_its_last_contact(stack: Sta
 
 async def test_heartbeat_about_a_silent_cluster_keeps_it_stale(stack: Stack) -> None:
     """The cluster's last byte counts, not the watcher's last heartbeat."""
-    stack.freshness.note(health(CLUSTER, state=ConnectionState.UNREACHABLE, last_contact=NOW - 91 * SECOND))
+    stack.report(health(CLUSTER, state=ConnectionState.UNREACHABLE, last_contact=NOW - 91 * SECOND))
     assert await stale(stack) == [True, True, True, True, 2]
+
+
+async def cluster(stack: Stack) -> dict[str, Any]:
+    """The cluster as the list shows it, and as it is shown alone."""
+    (item,) = (await stack.get("/api/v1/clusters"))["items"]
+    assert await stack.get(f"/api/v1/clusters/{CLUSTER}") == item
+    counted = (await stack.get("/api/v1/status"))["clustersByState"]
+    assert {state: count for state, count in counted.items() if count} == {item["state"]: 1}
+    for state in ConnectionState:
+        found = (await stack.get("/api/v1/clusters", state=state))["items"]
+        assert found == ([item] if state == item["state"] else [])
+    return cast(dict[str, Any], item)
+
+
+async def test_stopped_watcher_does_not_look_healthy(stack: Stack) -> None:
+    """Nobody publishes that a watcher was killed: list, filter, counts and the cluster itself say it by time alone."""
+    resource = ResourceHealth(resource="virtualmachines", state=ConnectionState.SYNCED, since=NOW, known_objects=7)
+    stack.report(health(watcher="watch-1/4711", resources=[resource]))
+    known = {"If-None-Match": (await stack.http.get("/api/v1/status")).headers["ETag"]}
+    assert (await cluster(stack))["state"] == "synced"
+    stack.now = NOW + 91 * SECOND
+    item = await cluster(stack)
+    reason = "no watcher has reported since 12:00 UTC (the last one was watch-1/4711)"
+    assert (item["state"], item["reason"], item["stale"]) == ("stale", reason, True)
+    assert (item["since"], item["reportedAt"]) == ("2026-11-23T12:02:00Z", "2026-11-23T12:00:30Z")
+    assert [(r["state"], r["reason"]) for r in item["resources"]] == [("stale", reason)]
+    assert (await stack.http.get("/api/v1/status", headers=known)).status_code == 200
+    (published,) = (await stack.get(f"/api/v1/clusters/{CLUSTER}/events"))["items"]
+    assert published["state"]["state"] == "synced", "the history has what was published"
+    stack.report(health(since=stack.now, last_contact=stack.now))
+    assert (await cluster(stack))["state"] == "synced"
+
+
+async def test_stopped_watcher_of_a_quiet_cluster_is_not_blamed_on_the_cluster(stack: Stack) -> None:
+    """A quiet cluster is heard from once a minute, so it is stale before the watcher has been silent for 90 s."""
+    stack.report(health(last_contact=NOW - 60 * SECOND))
+    stack.now = NOW + 30 * SECOND
+    assert (await cluster(stack))["state"] == "synced"
+    stack.now = NOW + 31 * SECOND
+    item = await cluster(stack)
+    assert (item["state"], item["stale"], item["reason"]) == ("stale", True, "no watcher has reported since 12:00 UTC")
+
+
+async def test_synced_cluster_that_sends_nothing_is_stale(stack: Stack) -> None:
+    """Its watcher reports, and does not know it yet."""
+    stack.report(health(last_contact=NOW - 91 * SECOND))
+    item = await cluster(stack)
+    assert (item["state"], item["since"]) == ("stale", "2026-11-23T12:00:29Z")
+    assert item["reason"] == "nothing has been received from the cluster since 11:58 UTC"
+
+
+async def test_unreachable_cluster_says_so_for_as_long_as_a_watcher_looks(stack: Stack) -> None:
+    """Afterwards nobody knows, and the reason has both. It names the day when that is another one."""
+    down = {"state": ConnectionState.UNREACHABLE, "reason": "connection refused", "since": NOW - 3600 * SECOND}
+    stack.report(health(last_contact=NOW - 3600 * SECOND, **down))
+    stack.now = NOW + 30 * SECOND
+    item = await cluster(stack)
+    assert (item["state"], item["reason"], item["stale"]) == ("unreachable", "connection refused", True)
+    stack.now = NOW + timedelta(hours=20)
+    item = await cluster(stack)
+    assert item["state"] == "stale"
+    assert item["reason"] == (
+        "no watcher has reported since 2026-11-23 12:00 UTC; until then: unreachable, connection refused"
+    )
+
+
+async def test_api_without_nats_does_not_blame_the_watchers(stack: Stack) -> None:
+    """It is the api that receives no report."""
+    stack.report(health())
+    stack.freshness.is_connected = lambda: False
+    stack.now = NOW + 91 * SECOND
+    assert (await cluster(stack))["reason"] == (
+        "this api is not connected to NATS: no report of a watcher has arrived since 12:00 UTC"
+    )
+
+
+async def test_killed_watcher_whose_clock_is_ahead_becomes_stale(stack: Stack) -> None:
+    """The time at which NATS stored its last report counts."""
+    stack.report(health(since=NOW + timedelta(days=1), last_contact=NOW + timedelta(days=1)))
+    assert await stale(stack) == [False, False, False, False, 1]
+    stack.now = NOW + 91 * SECOND
+    assert await stale(stack) == [True, True, True, True, 2]
+    assert (await cluster(stack))["state"] == "stale"
+
+
+async def test_one_cluster_that_is_not_there(stack: Stack) -> None:
+    """Unknown, or retired."""
+    assert (await stack.http.get("/api/v1/clusters/none")).json()["type"] == "/docs#cluster-not-found"
+    await stack.apply(cluster_event(state=ConnectionState.RETIRED, since=NOW))
+    assert (await stack.http.get(f"/api/v1/clusters/{CLUSTER}")).status_code == 404
+
+
+async def test_clusters_of_the_past_are_not_counted(stack: Stack) -> None:
+    """Reports are not kept, so nobody knows which of them were stale."""
+    answer = await stack.get("/api/v1/status", at=OBSERVED_AT.isoformat())
+    assert answer["clustersByState"] is None
 
 
 async def test_clusters_show_all_that_is_known_of_them(stack: Stack) -> None:
     """The newest: from the bucket while the watcher writes heartbeats, from the tables before."""
     (known,) = (await stack.get("/api/v1/clusters"))["items"]
-    assert (known["name"], known["state"], known["lastContact"]) == (CLUSTER, "synced", None)
+    assert (known["name"], known["lastContact"]) == (CLUSTER, None)
+    assert (known["state"], known["reason"]) == (
+        "stale",
+        "no watcher reports; the last change of state is of 07:00 UTC",
+    )
     vms = ResourceHealth(
         resource="virtualmachines",
         state=ConnectionState.FORBIDDEN,
@@ -73,24 +173,24 @@ async def test_clusters_show_all_that_is_known_of_them(stack: Stack) -> None:
     )
     more = {"kubevirt_version": "v1.8.0", "credentials_expire_at": NOW + 60 * SECOND, "waiting_events": 3}
     newest = health(CLUSTER, since=NOW, last_contact=NOW - 5 * SECOND, reason="forbidden", resources=[vms], **more)
-    stack.freshness.note(newest)
+    stack.report(newest)
     answer = await stack.get("/api/v1/clusters")
     (shown,) = ClusterList.model_validate(answer).items
-    assert shown == ClusterItem(**dict(newest), stale=False, lag_seconds=5)
+    assert shown == ClusterItem(**dict(newest), stale=False, lag_seconds=5, reported_at=NOW)
     assert answer["items"][0]["resources"][0]["lastEvent"] == "2026-11-23T12:00:10Z"
 
 
 async def test_change_of_state_in_the_tables_is_newer_than_an_older_heartbeat(stack: Stack) -> None:
     """The event of a change arrives before the next heartbeat."""
     before = cluster_event().data.since - SECOND
-    stack.freshness.note(health(CLUSTER, state=ConnectionState.LISTING, since=before, last_contact=NOW))
+    stack.report(health(CLUSTER, state=ConnectionState.LISTING, since=before, last_contact=NOW))
     (shown,) = (await stack.get("/api/v1/clusters"))["items"]
     assert (shown["state"], shown["lastContact"]) == ("synced", "2026-11-23T12:00:30Z")
 
 
 async def test_a_retired_cluster_is_not_shown_until_it_returns(stack: Stack) -> None:
     """Its VMs are not shown either, even if its last heartbeat is fresh; its next epoch brings both back."""
-    stack.freshness.note(health(CLUSTER, last_contact=NOW))
+    stack.report(health(CLUSTER, last_contact=NOW))
     gone = placed_vm("a", type_=VmEventType.DELETED, epoch=1)
     await stack.apply(gone, cluster_event(state=ConnectionState.RETIRED, since=NOW))
     assert (await stack.get("/api/v1/clusters"))["items"] == []
@@ -120,7 +220,7 @@ async def test_heartbeats_of_a_replaced_bucket_are_followed(nats_url: str) -> No
             await until(last_contacts, lambda found: found == [contact])
 
         async def last_contacts() -> list[datetime | None]:
-            return [health.last_contact for health in freshness.healths()]
+            return [report.health.last_contact for report in freshness.reports()]
 
         following = asyncio.create_task(follow(client, freshness))
         await is_received(NOW)

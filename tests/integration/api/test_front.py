@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from summit_api.access.policy import PolicyFile
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 CURL = {"Accept": "*/*"}
-COUNTS = "virtual machines: 3 (2 running, 1 stopped); datacenters: 1"
+COUNTS = "virtual machines: 3 (2 running, 1 stopped); datacenters: 1; clusters: 1 (1 synced)"
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ async def stack(database_url: str) -> AsyncIterator[Stack]:
 
 async def fill(stack: Stack) -> None:
     await stack.apply(datacenter_event(), placed_vm("a"), placed_vm("b"), placed_vm("c", status="stopped"))
-    stack.freshness.note(health(CLUSTER, last_contact=NOW))
+    stack.report(health(CLUSTER, last_contact=NOW))
 
 
 class _Attributes(HTMLParser):
@@ -50,6 +51,13 @@ async def test_first_link_of_the_demo_is_no_404(stack: Stack) -> None:
     links = [value for _, name, value in _Attributes(answer.text).found if name == "href"]
     assert "/docs" in links
     assert {(await stack.http.get(str(link))).status_code for link in links} == {200}
+
+
+async def test_front_shows_that_a_watcher_has_stopped(stack: Stack) -> None:
+    """The counts alone would look as on any other day."""
+    stack.now = NOW + timedelta(seconds=91)
+    answer = await stack.http.get("/", headers=CURL)
+    assert "; clusters: 1 (1 stale); stale virtual machines: 3\n" in answer.text
 
 
 async def test_terminal_gets_three_addresses(stack: Stack) -> None:

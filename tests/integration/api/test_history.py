@@ -46,7 +46,7 @@ async def stack(database_url: str) -> AsyncIterator[Stack]:
             ),
             event(3, VmEventType.DELETED, status=VmStatus.STOPPED, memory=2048, labels={"app": "db"}),
         )
-        stack.freshness.note(health(CLUSTER))
+        stack.report(health(CLUSTER))
         yield stack
 
 
@@ -227,14 +227,14 @@ async def test_window_of_a_history_is_checked(stack: Stack) -> None:
     """The sentence says what is wrong, and how to write it. A cursor belongs to its window."""
     path = f"/api/v1/vms/{ID}/events"
     sentences = {
-        "yesterday": "since: must be a time as RFC 3339 has it, with its offset: 2026-11-23T12:00:00Z",
-        "-1y": "since: a time ago is a number with s, m, h or d, as -90s, -15m, -1h or -7d, not '-1y'",
-        "2026-02-30T12:00:00Z": "since: there is no such time: day is out of range for month",
-        "0001-01-01T00:00:00+10:00": "since: in UTC this time is in no year from 1 to 9999",
+        "yesterday": "must be a time as RFC 3339 has it, with its offset: 2026-11-23T12:00:00Z",
+        "-1y": "a time ago is a number with s, m, h or d, as -90s, -15m, -1h or -7d, not '-1y'",
+        "2026-02-30T12:00:00Z": "there is no such time: day is out of range for month",
+        "0001-01-01T00:00:00+10:00": "in UTC this time is in no year from 1 to 9999",
     }
     for text, sentence in sentences.items():
         refused = await stack.http.get(path, params={"since": text})
-        assert (refused.status_code, refused.json()["detail"]) == (422, sentence)
+        assert (refused.status_code, refused.json()["errors"]) == (422, [{"field": "since", "detail": sentence}])
     refused = await stack.http.get(path, params={"since": at(2), "until": at(1)})
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (400, "since")
     first = await stack.get(path, since=at(0), limit=1)

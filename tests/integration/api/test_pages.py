@@ -144,4 +144,4 @@ async def test_cursor_with_another_sort_or_filter_is_refused(database_url: str) 
         for other in ({"sort": "memory"}, {"status": "running"}, {"q": "vm"}, {"at": "2026-11-23T08:00:00Z"}):
             answer = await stack.http.get("/api/v1/vms", params=same | other)
             assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "cursor")
-            assert "belongs to another list" in answer.json()["detail"]
+            assert "belongs to another list" in answer.json()["errors"][0]["detail"]

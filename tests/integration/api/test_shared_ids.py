@@ -23,7 +23,7 @@ async def stack(database_url: str) -> AsyncIterator[Stack]:
     """Cluster vulcan and its clone, restored from its etcd: two VMs and a migration each, with the same uids."""
     async with api_stack(database_url) as stack:
         for cluster, epoch, node in ((CLUSTER, 7, "site1-n1"), (CLONE, 3, "site2-n7")):
-            stack.freshness.note(health(cluster))
+            stack.report(health(cluster))
             for name in ("c1", "c2"):
                 labels = {"site": node[:5]}
                 created = VmEventType.CREATED

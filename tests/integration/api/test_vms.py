@@ -36,7 +36,7 @@ async def test_item_has_every_field_of_the_model(stack: Stack) -> None:
         problems=["disk 'data': claim not seen"],
     )
     await stack.apply(event)
-    stack.freshness.note(health(CLUSTER))
+    stack.report(health(CLUSTER))
     page = await stack.get("/api/v1/vms")
     (item,) = page["items"]
     assert item.keys() == {field.alias for field in VmItem.model_fields.values()}

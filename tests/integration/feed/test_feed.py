@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 from support.api_stack import placed_vm
 from support.feeding import ageless, api, feed_stack, listening
-from support.published import cluster_event, migration_event, vm_event
+from support.published import CLUSTER, DATACENTER, cluster_event, migration_event, vm_event
 from support.waiting import until
 
 from summit_api.feed.feed import Feed, FeedLimits
@@ -172,6 +172,35 @@ async def test_cluster_that_becomes_stale_is_sent(nats_url: str, database_url: s
     assert again.payloads("cluster:updated")[0]["datacenter"] == "dc-solna"
 
 
+async def test_feed_of_clusters_in_a_state_has_those_that_enter_and_leave_it(nats_url: str, database_url: str) -> None:
+    """As the list with the same filter: `retired` is false when a cluster only left it."""
+    now = datetime.now(UTC)
+    report = ClusterHealth(
+        name=CLUSTER, datacenter=DATACENTER, state=ConnectionState.SYNCED, since=now, last_contact=now
+    )
+    async with feed_stack(nats_url, database_url) as stack:
+        bucket = await stack.client.jetstream().key_value(HEALTH_BUCKET)
+        await bucket.put(f"{DATACENTER}.{CLUSTER}", report.model_dump_json().encode())
+        await stack.applied(cluster_event(since=now))
+
+        async def states() -> list[str]:
+            return [item["state"] for item in (await stack.get("/api/v1/clusters"))["items"]]
+
+        await until(states, lambda found: found == ["synced"])
+        async with listening(stack.http, state="unreachable", types="cluster") as client:
+            await client.joined()
+            for number, state in enumerate((ConnectionState.UNREACHABLE, ConnectionState.SYNCED), start=1):
+                await stack.applied(cluster_event(state=state, since=now + timedelta(milliseconds=number)))
+            await client.until(lambda: client.payloads("cluster:removed"))
+    assert [message["type"] for message in client.messages] == ["cluster:added", "cluster:removed"]
+    assert client.payloads("cluster:added")[0]["cluster"]["state"] == "unreachable"
+    assert client.payloads("cluster:removed")[0] == {
+        "datacenter": DATACENTER,
+        "clusterName": CLUSTER,
+        "retired": False,
+    }
+
+
 async def test_cluster_that_is_retired_is_removed(nats_url: str, database_url: str) -> None:
     """No list shows it any longer, and the feed says so."""
     async with feed_stack(nats_url, database_url) as stack, listening(stack.http) as client:
@@ -180,7 +209,7 @@ async def test_cluster_that_is_retired_is_removed(nats_url: str, database_url: s
         await stack.applied(cluster_event("vulcan", ConnectionState.RETIRED))
         await client.until(lambda: client.payloads("cluster:removed"))
         assert (await stack.get("/api/v1/clusters"))["items"] == []
-    assert client.payloads("cluster:removed") == [{"datacenter": "dc-solna", "clusterName": "vulcan"}]
+    assert client.payloads("cluster:removed") == [{"datacenter": "dc-solna", "clusterName": "vulcan", "retired": True}]
 
 
 async def test_end_of_a_cluster_is_sent_once(nats_url: str, database_url: str) -> None:
@@ -193,7 +222,7 @@ async def test_end_of_a_cluster_is_sent_once(nats_url: str, database_url: str) -
         await stack.applied(vm_event("b", VmEventType.CREATED))
         async with listening(stack.http, since=await stack.position(before)) as client:
             await client.until(lambda: client.payloads("vm:added"))
-    assert client.payloads("cluster:removed") == [{"datacenter": "dc-solna", "clusterName": "vulcan"}]
+    assert client.payloads("cluster:removed") == [{"datacenter": "dc-solna", "clusterName": "vulcan", "retired": True}]
     assert client.payloads("cluster:updated") == []
 
 

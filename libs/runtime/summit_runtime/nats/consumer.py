@@ -46,6 +46,8 @@ class StreamMessage(NamedTuple):
     body: bytes
     pending: int
     """How many more there were when this one was sent; 0 for the last one."""
+    stored_ns: int = 0
+    """When the server stored it, by its clock, in nanoseconds since 1970."""
 
 
 class _BrokenError(Exception):
@@ -173,11 +175,11 @@ class _ServerConsumer:
         if message.headers and "Status" in message.headers:
             self._on_status(message.headers)
         else:
-            sequence, delivered, pending = _positions(message.reply)
+            sequence, delivered, stored_ns, pending = _positions(message.reply)
             if delivered != self._delivered + 1:
                 raise _BrokenError(f"message {self._delivered + 1} of this consumer is missing")
             self._delivered = delivered
-            batch.append(StreamMessage(sequence, message.subject, message.data, pending))
+            batch.append(StreamMessage(sequence, message.subject, message.data, pending, stored_ns))
         if self._asked - self._delivered <= PULL_MESSAGES:
             await self._pull()
 
@@ -208,15 +210,16 @@ def _config(name: str, filter_subject: str, after: int | None) -> ConsumerConfig
     )
 
 
-def _positions(reply: str) -> tuple[int, int, int]:
-    """Stream sequence, consumer sequence and pending count from an ack subject.
+def _positions(reply: str) -> tuple[int, int, int, int]:
+    """Stream sequence, consumer sequence, time of storing and pending count from an ack subject.
 
     Two forms exist, `$JS.ACK.<stream>.<consumer>.<delivered>.<seq>.<consumer seq>.<time>.<pending>` and a newer one
     with `<domain>.<account hash>` after ACK and a random token at the end (ADR-15).
     """
     tokens = reply.split(".")
     offset = 0 if len(tokens) == 9 else 2
-    return int(tokens[5 + offset]), int(tokens[6 + offset]), int(tokens[8 + offset])
+    sequence, delivered, stored_ns, pending = map(int, tokens[5 + offset : 9 + offset])
+    return sequence, delivered, stored_ns, pending
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ Readers compare the times that the server gave: clocks of watchers differ.
 import contextlib
 import logging
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from nats.aio.client import Client
@@ -66,16 +66,17 @@ async def delete(client: Client, datacenter: DatacenterId, cluster: ClusterName)
         await bucket.delete(f"{datacenter}.{cluster}")
 
 
-async def follow(client: Client) -> AsyncIterator[Heartbeat]:
+async def follow(client: Client) -> AsyncIterator[tuple[Heartbeat, datetime]]:
     """Yield the newest heartbeat of each cluster, and then each one that is written, for ever.
 
-    Waits while the connection or the bucket is away.
+    Each comes with the time at which the server stored it, by the clock of the server. Waits while the connection or
+    the bucket is away.
     """
     async with consume(client, after=None, filter_subject=f"$KV.{HEALTH_BUCKET}.>", stream=STREAM) as consumer:
         while True:
             for message in await consumer.next_batch():
                 if heartbeat := _read(message.body):
-                    yield heartbeat
+                    yield heartbeat, datetime.fromtimestamp(message.stored_ns / 1e9, UTC)
 
 
 def subject(datacenter: DatacenterId, cluster: ClusterName) -> str:

@@ -111,7 +111,7 @@ class Feed:
     async def watch_clusters(self) -> None:
         """Publish which clusters become stale or fresh, for ever: also without NATS, when all become stale."""
         while True:
-            self.hub.publish(self.clusters.turned(datetime.now(UTC)))
+            self.hub.publish(self.clusters.turned(self._moment()))
             await asyncio.sleep(self._times.staleness_seconds)
 
     async def replay(self, after: Revision) -> tuple[list[Frame], Revision]:
@@ -130,6 +130,10 @@ class Feed:
                 raise TooOldError(f"{missed} events have been missed, and no more than {most} are repeated")
             return await self._frames(transaction, after, until, live=False)
 
+    def present_clusters(self) -> list[Frame]:
+        """Each cluster as it is now, for a client that begins or returns."""
+        return self.clusters.present(self._moment())
+
     async def newest(self) -> Position:
         """How far the tables are."""
         async with self._read_models.transaction() as transaction:
@@ -139,9 +143,12 @@ class Feed:
     async def snapshot(self, selection: Selection) -> AsyncIterator[Snapshot]:
         """The list of a client, read in one transaction, for a few clients at a time."""
         async with self._snapshots, self._read_models.transaction() as transaction:
-            moment = self._freshness.moment(datetime.now(UTC))
+            moment = self._moment()
             seconds = self._times.snapshot_seconds
             yield Snapshot(transaction.position, chunks(transaction, selection, moment, seconds))
+
+    def _moment(self) -> Moment:
+        return self._freshness.moment(datetime.now(UTC))
 
     async def _catch_up(self) -> None:
         """Publish all changes up to now, each piece of them from one transaction."""
@@ -178,12 +185,12 @@ class Feed:
         entries = await journal.entries(transaction, after, until=until, limit=PIECE_ENTRIES)
         if live and any(entry.collection == "clusters" for entry in entries):
             self.clusters.note(await datacenters.clusters(transaction, EVERYTHING))
-        moment, era = self._freshness.moment(datetime.now(UTC)), transaction.position.era
+        moment, era = self._moment(), transaction.position.era
         frames = [self._frame(entry, moment, Position(entry.revision, era), live=live) for entry in entries]
         reached = entries[-1].revision if len(entries) == PIECE_ENTRIES else until
         return [frame for frame in frames if frame], reached
 
     def _frame(self, entry: Entry, moment: Moment, position: Position, *, live: bool) -> Frame | None:
         if entry.collection == "clusters":
-            return self.clusters.changed(entry, moment.now, position, live=live)
+            return self.clusters.changed(entry, moment, position, live=live)
         return frame_of(entry, moment, position)

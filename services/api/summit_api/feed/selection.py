@@ -1,19 +1,22 @@
 """One client's view of the feed: the part that its principal may see and that it asked for."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from summit_api.access.principal import Scope
 from summit_api.feed.frame import Frame, Json, Topic, Verb
-from summit_api.query.selection.filters import VmFilters
+from summit_api.query.selection.filters import ClusterFilters, VmFilters
+from summit_models.cluster import ConnectionState
 
 
 @dataclass(frozen=True)
 class Selection:
-    """`topics` None is all."""
+    """`topics` None is all. `states` are those of clusters, and none is all."""
 
     scope: Scope
     filters: VmFilters
     topics: frozenset[Topic] | None = None
+    states: Sequence[ConnectionState] = ()
 
     @property
     def shows_vms(self) -> bool:
@@ -39,7 +42,7 @@ class Selection:
         return None
 
     def _shows(self, topic: Topic, state: Json | None) -> bool:
-        """Whether this client's list of such objects shows one with this state. All filters apply to VMs only."""
+        """Whether this client's list of such objects shows one with this state. Most filters apply to VMs only."""
         if state is None:
             return False
         match topic:
@@ -47,9 +50,16 @@ class Selection:
                 return self._allows(state) and self.filters.matches(state)
             case Topic.MIGRATION:
                 return self._allows(state) and self._is_in(state, namespaces=True)
-            case Topic.CLUSTER | Topic.DATACENTER:
+            case Topic.CLUSTER:
+                return self.scope.allows_datacenter(state["datacenter"]) and self._clusters(state).matches(state)
+            case Topic.DATACENTER:
                 return self.scope.allows_datacenter(state["datacenter"]) and self._is_in(state, namespaces=False)
         return False
+
+    def _clusters(self, cluster: Json) -> ClusterFilters:
+        """A cluster whose state the client may have seen is without one, and may have been in its list."""
+        states = list(self.states) if "state" in cluster else []
+        return ClusterFilters(datacenter=self.filters.datacenter, cluster=self.filters.cluster, state=states)
 
     def _allows(self, state: Json) -> bool:
         return self.scope.allows(state["datacenter"], state.get("namespace"))

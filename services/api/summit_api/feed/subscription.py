@@ -150,7 +150,7 @@ class Subscription:
                 yield self._chunk(frames)
             elif self._needs_clusters and (self._after or 0) <= self._hub.position.revision:  # a list may be ahead
                 self._needs_clusters = False
-                yield self._chunk(self._feed.clusters.present(datetime.now(UTC)))
+                yield self._chunk(self._feed.present_clusters())
             else:
                 self._after = max(self._after or ring.last, ring.last)
                 await self._hub.next()

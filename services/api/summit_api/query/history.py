@@ -71,7 +71,7 @@ def _members(model: type[Contract]) -> Mapping[str, Any]:
     return {field.alias or name: default_of(field) for name, field in model.model_fields.items()}
 
 
-_COMPARED = ("state", "reason", "serverVersion", "kubevirtVersion", "identity")
+_COMPARED = ("state", "reason", "watcher", "serverVersion", "kubevirtVersion", "identity", "duplicateOf")
 VMS = Collection(table="vms", shown_by="shown_by", members=_members(Vm))
 MIGRATIONS = Collection(table="migrations", datacenter="datacenter_id", shown_by="cluster", members=_members(Migration))
 CLUSTERS = Collection(
@@ -80,7 +80,7 @@ CLUSTERS = Collection(
     namespace=None,
     compared=_COMPARED,
     members=dict.fromkeys(("name", "datacenter", "since", *_COMPARED)),
-    of_all_namespaces=frozenset(["reason", "identity"]),
+    of_all_namespaces=frozenset(["reason", "watcher", "identity", "duplicateOf"]),
 )
 
 

@@ -15,6 +15,8 @@ class Moment:
     now: datetime
     fresh_clusters: frozenset[ClusterName] | None
     """None for a moment in the past: staleness is only about the current state."""
+    is_connected: bool = True
+    """Whether reports of watchers can arrive: this api is connected to NATS."""
 
     def age(self, created_at: datetime | None) -> str | None:
         """`12s`, `5m30s`, `45m`, `3h20m`, `30h`, `5d3h`, `40d`, `2y35d`, `9y`; None when the creation is unknown."""
@@ -23,6 +25,10 @@ class Moment:
     def seconds_since(self, contact: datetime | None) -> int | None:
         """Whole seconds; 0 for a contact that the clock of another machine puts into the future."""
         return None if contact is None else max(0, int((self.now - contact).total_seconds()))
+
+    def clock_time(self, time: datetime) -> str:
+        """A time as a log line has it: `22:27 UTC`, with the day if it is another one."""
+        return f"{time:%H:%M} UTC" if time.date() == self.now.date() else f"{time:%Y-%m-%d %H:%M} UTC"
 
     def is_stale(self, cluster: ClusterName | None, *, managed: bool = True) -> bool:
         """A VM that was added by hand has no cluster, and is never stale."""

@@ -17,6 +17,7 @@ from summit_api.shapes.original import (
     OriginalVm,
     Status,
 )
+from summit_models.cluster import ConnectionState
 from summit_models.contract import DatacenterId
 from summit_models.datacenter import Datacenter
 from summit_models.structs import encoding_struct
@@ -87,7 +88,11 @@ def _datacenter(row: DatacenterRow) -> Any:
 
 
 def status(
-    declared: Iterable[DatacenterId], counts: Sequence[Count], transaction: ReadTransaction, moment: Moment
+    declared: Iterable[DatacenterId],
+    counts: Sequence[Count],
+    clusters: Mapping[ConnectionState, int] | None,
+    transaction: ReadTransaction,
+    moment: Moment,
 ) -> bytes:
     by_status = dict.fromkeys(VmStatus, 0)
     for count in counts:
@@ -100,6 +105,7 @@ def status(
             stopped_vms=total - running,
             total_vms=total,
             by_status=by_status,
+            clusters_by_state=None if clusters is None else {s: clusters.get(s, 0) for s in ConnectionState},
             stale=sum(c.vms for c in counts if moment.is_stale(c.cluster, managed=c.managed)),
             revision=transaction.revision,
             as_of=transaction.as_of,

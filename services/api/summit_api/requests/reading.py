@@ -47,8 +47,8 @@ class Reading:
         """The part that the principal may see. Every query applies it; the rest is answered 404."""
         return self.principal.scope
 
-    def tag(self, *, ages: bool = False, staleness: bool = False, contacts: bool = False) -> str:
-        """The entity tag of an answer that shows ages, staleness, or the clusters' last contacts.
+    def tag(self, *, ages: bool = False, staleness: bool = False, contacts: bool = False, counts: object = None) -> str:
+        """The entity tag of an answer that shows ages, staleness, the clusters' last contacts, or such counts.
 
         The fingerprint is made of all that the answer depends on beside the revision. Another stream, or a restored
         one, may use the number again, so the era and the time at which it was applied are part of it. An age that a 304
@@ -61,7 +61,8 @@ class Reading:
             seconds // 60 if ages else None,
             sorted(self.moment.fresh_clusters or ()) if staleness else None,
             # A lag grows with each second, most of all while no watcher reports.
-            (seconds, *sorted(map(repr, self.freshness.healths()))) if contacts else None,
+            (seconds, *sorted(map(repr, self.freshness.reports()))) if contacts else None,
+            counts,
         )
         fingerprint = blake2b(repr(parts).encode(), digest_size=6).hexdigest()
         return f'W/"{self.transaction.revision}-{fingerprint}"'

@@ -14,7 +14,7 @@ from summit_api.feed.subscription import FeedRequest, Subscription
 from summit_api.openapi.responses import ANY, Responses, problems
 from summit_api.problems import Kind, ProblemError
 from summit_api.problems.problem import invalid_value
-from summit_api.query.selection.filters import VmFilters
+from summit_api.query.selection.filters import CLUSTER_STATES, ClusterStates, VmFilters
 from summit_api.query.transaction.position import PATTERN, Position
 from summit_api.requests.dependencies import FeedViewerDep, Now, ServicesDep, ViewerDep
 from summit_api.requests.reading import not_applied
@@ -47,6 +47,7 @@ class FeedQuery(VmFilters):
         default=None, max_length=MAX_LENGTH, description="A ticket instead of a token, for browsers"
     )
     """Named here since it would be rejected otherwise; `feed_principal` reads it."""
+    state: ClusterStates = CLUSTER_STATES
     types: list[Topic] = Field(default=[], max_length=len(Topic), description="Topics of the messages; default is all")
 
 
@@ -97,7 +98,7 @@ async def follow_events(
     times, revision = services.times, query.revision
     if revision is not None and not await services.revisions.wait_for(revision, times.applied_seconds):
         raise not_applied(revision, services.revisions.current)
-    selection = Selection(principal.scope, query, frozenset(query.types) or None)
+    selection = Selection(principal.scope, query, frozenset(query.types) or None, query.state)
     wanted = FeedRequest(selection, _after(last_event_id, query.since), query.snapshot)
     by_ticket = query.ticket is not None
     ends = partial(withdrawn, services.access, principal, request.headers, times, by_ticket=by_ticket)

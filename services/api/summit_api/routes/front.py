@@ -1,5 +1,6 @@
 """GET /: where to go from here, for people; a page for browsers, and text for a terminal."""
 
+from collections import Counter
 from collections.abc import Mapping
 from html import escape
 from typing import Any
@@ -16,6 +17,7 @@ from summit_api.query.transaction.errors import QueryError
 from summit_api.render import original
 from summit_api.render.moment import Moment
 from summit_api.requests.dependencies import MomentDep, ServicesDep, VisitorDep
+from summit_api.routes.datacenters import present_clusters
 from summit_api.services import Services
 
 router = APIRouter(include_in_schema=False)
@@ -45,17 +47,27 @@ async def _fleet(services: Services, asking: Principal | None, moment: Moment) -
         async with services.read_models.transaction() as transaction:
             declared = [row.id for row in await query.declared(transaction, asking.scope)]
             counts = await query.counts(transaction, asking.scope)
-            status = original.status(declared, counts, transaction, moment)
+            clusters = await present_clusters(transaction, asking.scope, services.freshness, moment)
+            by_state = Counter(cluster.state for cluster in clusters)
+            status = original.status(declared, counts, by_state, transaction, moment)
     except QueryError as error:
         return f"the virtual machines cannot be counted now: {error}"
     return _counted(msgspec.json.decode(status))
 
 
 def _counted(status: Mapping[str, Any]) -> str:
-    by_status = [f"{number} {name}" for name, number in status["byStatus"].items() if number]
-    shown = f" ({', '.join(by_status)})" if by_status else ""
-    stale = f"; stale, because their cluster is silent: {status['stale']}" if status["stale"] else ""
-    return f"virtual machines: {status['total_vms']}{shown}; datacenters: {status['datacenters']}{stale}"
+    """Stale virtual machines come last: the clusters say why."""
+    vms, clusters = status["byStatus"], status["clustersByState"]
+    stale = f"; stale virtual machines: {status['stale']}" if status["stale"] else ""
+    return (
+        f"virtual machines: {status['total_vms']}{_parts(vms)}; datacenters: {status['datacenters']}; "
+        f"clusters: {sum(clusters.values())}{_parts(clusters)}{stale}"
+    )
+
+
+def _parts(counts: Mapping[str, int]) -> str:
+    parts = [f"{number} {name}" for name, number in counts.items() if number]
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _links() -> str:

@@ -78,7 +78,9 @@ class History(ListAnswer):
 
 
 class ClusterItem(ClusterHealth):
-    """A cluster's connection, and whether the state of its VMs is stale.
+    """A cluster's connection as it is now, and whether the state of its VMs is stale.
+
+    `state` is `stale` when no watcher reports any longer, although its last event has another state.
 
     With a limit to namespaces, members that count or name what is in all of them are null.
     """
@@ -88,6 +90,9 @@ class ClusterItem(ClusterHealth):
     )
     stale: bool = Field(description="Its last report is older than 90 s")
     lag_seconds: int | None = Field(description="Seconds since the last contact; null before the first")
+    reported_at: AwareDatetime | None = Field(
+        description="When a watcher last reported; null if this api has received no report"
+    )
 
 
 class ClusterList(ListAnswer):

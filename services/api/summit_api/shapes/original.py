@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from summit_models.cluster import ConnectionState
 from summit_models.contract import ClusterName, DatacenterId, Revision
 from summit_models.migration import Migration, MigrationDirection, PhaseTransition
 from summit_models.vm import Vm, VmStatus
@@ -145,6 +146,9 @@ class Status(_Shape):
     stopped_vms: int = Field(alias="stopped_vms", description="All that are not running, as the original counts")
     total_vms: int = Field(alias="total_vms")
     by_status: dict[VmStatus, int] = Field(description="Each status with its count, also if it is 0")
+    clusters_by_state: dict[ConnectionState, int] | None = Field(
+        description="Each state with its number of clusters as they are now, also if it is 0; null with `at`"
+    )
     stale: int = Field(description="VMs whose cluster's last report is older than 90 s")
     revision: Revision = Field(description="Last applied stream sequence")
     as_of: datetime | None = Field(description="When that revision was applied; null before the first")

@@ -8,7 +8,7 @@ each filter.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
@@ -17,6 +17,7 @@ from summit_api.query.parameters import MAX_VALUES, Parameters, checked
 from summit_api.query.selection import search, selector
 from summit_api.query.transaction import arguments
 from summit_api.query.transaction.arguments import Bind
+from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.codec import default_of
 from summit_models.contract import ClusterName, Contract, DatacenterId
 from summit_models.vm import Vm, VmStatus
@@ -148,3 +149,17 @@ class VmFilters(Filters):
         "`10.131` in an address",
         examples=[["erp 10.131"]],
     )
+
+
+_of_cluster = partial(one_of, model=ClusterHealth)
+ClusterStates = list[ConnectionState]
+CLUSTER_STATES = several("State of the connection as it is now: `stale` if no watcher reports any longer")
+"""The parameter of the list of clusters, which a feed has beside those of VMs."""
+
+
+class ClusterFilters(Filters):
+    """Which clusters. Their states are known when an answer is made, so the list is filtered then, as the feed is."""
+
+    datacenter: Annotated[list[DatacenterId], _of_cluster("datacenter")] = several("Id of the datacenter")
+    cluster: Annotated[list[ClusterName], _of_cluster("name")] = several("Name of the cluster")
+    state: Annotated[ClusterStates, _of_cluster("state")] = CLUSTER_STATES

@@ -1,0 +1,112 @@
+"""The clusters as they are now: in the state that their watcher reported last, unless nobody reports any longer.
+
+Events and tables have what a watcher published, and a watcher that is killed publishes nothing. So a cluster of which
+no report arrives is `stale` here, whatever its last state was, and `reason` says since when. Nobody publishes that: it
+is true by time alone.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from summit_api.freshness import STALE_AFTER, Report
+from summit_api.render.moment import Moment
+from summit_api.shapes.inventory import ClusterItem
+from summit_models.cluster import ClusterHealth, ConnectionState, ResourceHealth
+from summit_models.contract import ClusterName
+
+SILENT_AFTER = timedelta(seconds=30)
+"""Three missed heartbeats, as watchers count when they take a cluster over: what nobody looks at is not the cluster's
+fault."""
+_SEEN = frozenset({ConnectionState.SYNCED, ConnectionState.LISTING, ConnectionState.STARTING})
+"""States of a list-watch that nobody is in any longer when nobody watches."""
+
+
+def cluster_items(declared: Iterable[ClusterHealth], reports: Iterable[Report], moment: Moment) -> list[ClusterItem]:
+    """Each cluster by name: the watcher's last report, or the row if it is newer, as of this moment.
+
+    Retired clusters are not shown. Their rows stay, so that an old report does not bring them back.
+    """
+    newest: dict[ClusterName, tuple[ClusterHealth, datetime | None]]
+    newest = {health.name: (health, None) for health in declared}
+    for health, reported_at in reports:
+        known, _ = newest.get(health.name, (health, None))
+        newest[health.name] = _newer(health, known), reported_at
+    return [
+        _item(health, reported_at, moment)
+        for _, (health, reported_at) in sorted(newest.items())
+        if health.state is not ConnectionState.RETIRED
+    ]
+
+
+def limited_to_namespaces(item: ClusterItem) -> ClusterItem:
+    """The item for a principal who sees only some namespaces: how the connection is.
+
+    The rest counts or names what is in all namespaces: known objects, resourceVersions, the uid of kube-system, and
+    reasons, which are any text of the cluster. A new member is hidden until it is listed below.
+    """
+    resources = [resource.model_copy(update=_HIDDEN_OF_A_RESOURCE) for resource in item.resources]
+    return item.model_copy(update={**_HIDDEN_OF_A_CLUSTER, "resources": resources})
+
+
+_HIDDEN_OF_A_CLUSTER = dict.fromkeys(
+    ClusterItem.model_fields.keys()
+    - {"name", "datacenter", "state", "since", "server_version", "kubevirt_version", "last_contact"}
+    - {"resources", "stale", "lag_seconds", "reported_at"}
+)
+_HIDDEN_OF_A_RESOURCE = dict.fromkeys(
+    ResourceHealth.model_fields.keys() - {"resource", "state", "since", "last_contact", "last_sync"}
+)
+
+
+def _newer(reported: ClusterHealth, known: ClusterHealth) -> ClusterHealth:
+    """The health with the newer state: a change of state reaches the tables before the next regular report."""
+    if reported.since >= known.since:
+        return reported
+    return known.model_copy(update={"last_contact": reported.last_contact})
+
+
+def _item(health: ClusterHealth, reported_at: datetime | None, moment: Moment) -> ClusterItem:
+    present = _present(health, reported_at, moment)
+    return ClusterItem(
+        **dict(present),
+        stale=moment.is_stale(health.name),
+        lag_seconds=moment.seconds_since(health.last_contact),
+        reported_at=reported_at,
+    )
+
+
+def _present(health: ClusterHealth, reported_at: datetime | None, moment: Moment) -> ClusterHealth:
+    """The health with the state that is true now."""
+    signs = [reported_at, health.since if health.since <= moment.now else None]
+    sign = max(filter(None, signs), default=health.since)
+    contact = health.last_contact or sign - STALE_AFTER
+    unwatched_since = min(sign + STALE_AFTER, max(sign + SILENT_AFTER, contact + STALE_AFTER))
+    if moment.now > unwatched_since:
+        stale = {
+            "state": ConnectionState.STALE,
+            "since": unwatched_since,
+            "reason": _unwatched(health, reported_at, moment),
+        }
+        resources = [r.model_copy(update=stale) if r.state in _SEEN else r for r in health.resources]
+        return health.model_copy(update={**stale, "resources": resources})
+    if health.state is ConnectionState.SYNCED and health.last_contact and moment.is_stale(health.name):
+        reason = f"nothing has been received from the cluster since {moment.clock_time(contact)}"
+        stale = {"state": ConnectionState.STALE, "since": contact + STALE_AFTER, "reason": reason}
+        return health.model_copy(update=stale)
+    return health
+
+
+def _unwatched(health: ClusterHealth, reported_at: datetime | None, moment: Moment) -> str:
+    """Why the state is not known, and what it was."""
+    if reported_at is None:
+        silent = f"no watcher reports; the last change of state is of {moment.clock_time(health.since)}"
+    elif moment.is_connected:
+        silent = f"no watcher has reported since {moment.clock_time(reported_at)}"
+        silent += f" (the last one was {health.watcher})" if health.watcher else ""
+    else:
+        silent = f"no report of a watcher has arrived since {moment.clock_time(reported_at)}"
+    if not moment.is_connected:
+        silent = f"this api is not connected to NATS: {silent}"
+    if health.state is ConnectionState.SYNCED:
+        return silent
+    return f"{silent}; until then: {health.state}" + (f", {health.reason}" if health.reason else "")
