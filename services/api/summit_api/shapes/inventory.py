@@ -59,7 +59,7 @@ class HistoryItem(Contract):
     revision: Revision = Field(description="Stream sequence of the event")
     observed_at: AwareDatetime = Field(description="When it was observed in the cluster")
     type: str = Field(
-        description="As in the event stream; 'observed': the state was the same at that time",
+        description="As in the event stream; 'observed': the state at that time, where nothing before it is kept",
         examples=["summit.vm.updated"],
     )
     cluster: str | None = Field(
