@@ -134,7 +134,7 @@ async def _until_served(instance: Instance, token: str) -> int:
 async def _served_vms(session: aiohttp.ClientSession) -> int:
     """The number of VMs; 0 while the API does not answer or a datacenter has none."""
     try:
-        async with session.get("/api/v1/datacenters") as answer:
+        async with session.get("/api/v1/datacenters", allow_redirects=False) as answer:
             if answer.status != 200:
                 return 0
             counts = [len(datacenter["vms"]) for datacenter in (await answer.json())["datacenters"]]

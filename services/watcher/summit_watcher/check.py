@@ -48,8 +48,11 @@ class ClusterReport:
     """Whether we may list and watch every resource that is needed."""
     identity: str | None = None
     """How the watcher recognizes the cluster."""
+    server_certificate_expires: datetime | None = None
+    client_certificate_expires: datetime | None = None
+    """When our own ends; None where we show none."""
     certificate_expires: datetime | None = None
-    """When the server's certificate ends, or our own if that is sooner."""
+    """The sooner one of the two."""
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -202,14 +205,15 @@ def _check_certificates(certificates: Sequence[Certificate], report: ClusterRepo
         _check_end("certificate authority of the kubeconfig", max(authorities), report, now)
     if own:
         _check_end("client certificate of the kubeconfig", min(own), report, now)
-    report.certificate_expires = min(own, default=None)
+    report.client_certificate_expires = report.certificate_expires = min(own, default=None)
 
 
 def _check_server_certificate(certificates: Sequence[Certificate], report: ClusterReport, now: datetime) -> None:
-    """Note the certificate of the server, if that ends before ours."""
+    """Note the certificate that the server shows."""
     for certificate in certificates:
         if certificate.kind == "server":
             _check_end("server's certificate", certificate.not_after, report, now)
+            report.server_certificate_expires = certificate.not_after
             report.certificate_expires = min(report.certificate_expires or certificate.not_after, certificate.not_after)
 
 

@@ -25,6 +25,7 @@ from summit_watcher.activity import ActivityLog
 from summit_watcher.cluster_log import ClusterLog
 from summit_watcher.config.datacenters import ClusterConfig
 from summit_watcher.inventory.published import Published
+from summit_watcher.kube.bounds import one_line
 from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.errors import HistoryEndedError, RegressedError
 from summit_watcher.kube.identity import Identities
@@ -186,4 +187,4 @@ def _sentence(error: BaseException) -> str:
     """The kind and the first words of an unforeseen error, or of the first one in a group."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    return " ".join(f"{type(error).__name__}: {error}".split())[:SENTENCE_CHARACTERS]
+    return one_line(f"{type(error).__name__}: {error}", SENTENCE_CHARACTERS)

@@ -1,6 +1,7 @@
 """`check` finds everything that would stop the watcher, and gives the remedy."""
 
 import base64
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,8 +16,9 @@ from summit_simulator.access import kubeconfig
 from summit_simulator.access.tls import CertificateAuthority, server_context
 from summit_simulator.cluster import SimulatedCluster
 from summit_simulator.objects.resources import KUBEVIRT_GROUPS
+from summit_standalone.commands.checking import Findings, as_text
 from summit_watcher.check import check_cluster, check_clusters
-from summit_watcher.config.datacenters import ClusterConfig
+from summit_watcher.config.datacenters import ClusterConfig, Configuration
 
 
 @pytest.fixture
@@ -186,8 +188,11 @@ async def test_a_client_certificate_that_ends_first_is_shown(cluster: SimulatedC
     edit(path, "user", "client-key-data", base64.b64encode(pair.key_pem).decode())
     report = await check_cluster(ClusterConfig("vulcan", "dc-solna", path))
     assert report.problems == []
-    assert report.certificate_expires
-    assert timedelta(days=29) < report.certificate_expires - datetime.now(UTC) < timedelta(days=31)
+    assert report.certificate_expires == report.client_certificate_expires
+    assert report.client_certificate_expires
+    assert timedelta(days=29) < report.client_certificate_expires - datetime.now(UTC) < timedelta(days=31)
+    table = as_text(Findings(path, Configuration(), [report]), datetime.now(UTC))
+    assert re.search(r"server \d+d, client 29d", table)
 
 
 async def test_one_cluster_under_two_names_is_a_problem_that_names_both(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from summit_watcher.kube.bounds import LABEL_BYTES, LIST_OBJECTS, LIST_PAGES, MESSAGE_CHARACTERS, one_line
+from summit_watcher.kube.bounds import LABELS, LIST_OBJECTS, LIST_PAGES, MESSAGE_CHARACTERS, one_line
 from summit_watcher.kube.errors import OversizedError, UndecodableLine
 from summit_watcher.kube.failure import classify
 from summit_watcher.kube.list_size import ListSize
@@ -28,6 +28,7 @@ def line(obj: Any) -> bytes:
 VALUES = [
     pytest.param("labels", {f"l{n}": "x" * 63 for n in range(20_000)}, id="a megabyte of labels"),
     pytest.param("labels", {"l": "x" * 2**20}, id="one label of a megabyte"),
+    pytest.param("labels", {"l" * 2**20: "x"}, id="the key of a label of a megabyte"),
     pytest.param("name", "a name with *", id="a name with blanks and a star"),
     pytest.param("name", "n" * 2**20, id="a name of a megabyte"),
     pytest.param("namespace", "a\nb", id="a namespace of two lines"),
@@ -53,7 +54,7 @@ def test_a_value_beyond_its_bound_is_left_out_with_a_problem(member: str, value:
 
 def test_labels_below_the_bound_are_kept() -> None:
     """The bound is far above what people write."""
-    labels = {f"l{n}": "x" * 63 for n in range(LABEL_BYTES // 80)}
+    labels = {f"l{n}": "x" * 63 for n in range(LABELS)}
     (found,) = VIRTUAL_MACHINES.decode_page(page(vm("a", labels=labels))).items
     assert found.metadata.labels == labels
 

@@ -73,14 +73,17 @@ def as_text(findings: Findings, now: datetime) -> str:
 def _row(report: ClusterReport, now: datetime) -> tuple[object, ...]:
     status = "failed" if report.problems else "warning" if report.warnings else "ok"
     access = {None: None, True: "list,watch", False: "denied"}[report.allowed]
-    expires = _in_days(report.certificate_expires, now)
-    found = (report.server_version, report.user, report.kubevirt, access, expires)
+    found = (report.server_version, report.user, report.kubevirt, access, _certificates(report, now))
     return (report.name, report.datacenter, status, *found)
 
 
-def _in_days(moment: datetime | None, now: datetime) -> str | None:
-    if moment is None:
-        return None
+def _certificates(report: ClusterReport, now: datetime) -> str | None:
+    """When the server's and the client's certificate end, such as "server 364d, client 29d"."""
+    ends = {"server": report.server_certificate_expires, "client": report.client_certificate_expires}
+    return ", ".join(f"{whose} {_in_days(end, now)}" for whose, end in ends.items() if end) or None
+
+
+def _in_days(moment: datetime, now: datetime) -> str:
     return f"{(moment - now).days}d" if moment > now else "expired"
 
 

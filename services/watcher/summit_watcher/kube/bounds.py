@@ -47,8 +47,13 @@ NAME_CHARACTERS = 253
 """A DNS-1123 subdomain. Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/names/"""
 RESOURCE_VERSION_CHARACTERS = 64
 """etcd's revisions have at most 19 digits. Python refuses to read numbers of more than 4 300."""
-LABEL_BYTES = 64 * KIB
-"""The labels of one object. Kubernetes only bounds the object, at 1.5 MiB, and NATS takes events of 1 MiB."""
+LABELS = 500
+"""Labels of one object. Kubernetes does not bound their number, and NATS takes events of 1 MiB: 500 have 190 KB."""
+LABEL_KEY_CHARACTERS = 317
+LABEL_VALUE_CHARACTERS = 63
+"""Kubernetes' own. Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/"""
+QUANTITY_CHARACTERS = 128
+"""A quantity has at most 20 digits and a suffix."""
 TEXT_CHARACTERS = 4096
 """Any other text in a manifest; `normalize` keeps 253 characters of it."""
 MESSAGE_CHARACTERS = 32_768
@@ -59,6 +64,10 @@ Name = Annotated[str, Meta(max_length=NAME_CHARACTERS, pattern=r"\A[A-Za-z0-9._-
 """Blanks, `*` and `>` would not be one token of a NATS subject."""
 ResourceVersion = Annotated[str, Meta(max_length=RESOURCE_VERSION_CHARACTERS)]
 ContinueToken = Annotated[str, Meta(max_length=CONTINUE_CHARACTERS)]
+LabelKey = Annotated[str, Meta(max_length=LABEL_KEY_CHARACTERS)]
+LabelValue = Annotated[str, Meta(max_length=LABEL_VALUE_CHARACTERS)]
+Labels = Annotated[dict[LabelKey, LabelValue | None], Meta(max_length=LABELS)]
+QuantityText = Annotated[str, Meta(max_length=QUANTITY_CHARACTERS)]
 Text = Annotated[str, Meta(max_length=TEXT_CHARACTERS)]
 Message = Annotated[str, Meta(max_length=MESSAGE_CHARACTERS)]
 

@@ -17,7 +17,7 @@ T = TypeVar("T", bound=Manifest)
 MAX_REMOVED = 20
 """Beyond it only the metadata is kept: an object with more wrong members is not of its kind."""
 
-_ERROR = re.compile(r"(?P<error>.*) - at `\$(?P<path>.*)`", re.DOTALL)
+_ERROR = re.compile(r"(?P<error>.*) - at (?:`key` in )?`\$(?P<path>.*)`", re.DOTALL)
 
 
 class _OnlyMetadata(Part):
@@ -58,9 +58,10 @@ def _read(document: Any, kind: type[T]) -> tuple[T | None, tuple[str, ...]]:
             return msgspec.convert(document, kind), tuple(problems)
         except msgspec.ValidationError as error:
             found = _ERROR.fullmatch(str(error))
-            if not found or not _remove(document, found["path"]):
+            path = _removed(document, found["path"]) if found else None
+            if not found or path is None:
                 break
-            problems.append(f"{found['path'].lstrip('.')}: {_plain(found['error'])}")
+            problems.append(f"{path.lstrip('.')}: {_plain(found['error'])}")
     return None, tuple(problems)
 
 
@@ -68,6 +69,14 @@ def _plain(error: str) -> str:
     """Msgspec's message, such as `Expected `object | null`, got `array``, for readers of `problems`."""
     plain = error.replace(" | null", "").replace("`", "")
     return plain[:1].lower() + plain[1:]
+
+
+def _removed(document: Any, path: str) -> str | None:
+    """The path of what was removed; a map whose values have the right type, but not the right length, goes whole."""
+    for candidate in dict.fromkeys((path, path.removesuffix("[...]"))):
+        if _remove(document, candidate):
+            return candidate
+    return None
 
 
 def _remove(document: Any, path: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Generic, Literal, TypeVar, cast
 import msgspec
 
 from summit_models.cluster import ConnectionState
-from summit_watcher.kube.bounds import LABEL_BYTES, ContinueToken, ResourceVersion, one_line
+from summit_watcher.kube.bounds import ContinueToken, ResourceVersion, one_line
 from summit_watcher.kube.errors import UNREADABLE, UndecodableLine
 from summit_watcher.kube.failure import status_error
 from summit_watcher.kube.lenient_decode import decode_leniently
@@ -128,8 +128,6 @@ class Resource(Generic[T]):
             or not all(item.metadata.uid for item in found)
         ):
             return self._decode_items(body)
-        for item in found if len(body) > LABEL_BYTES else ():
-            _bound_labels(item)
         return Page(found, page.metadata.resource_version, page.metadata.continue_ or None)
 
     def _decode_items(self, body: bytes) -> Page[T]:
@@ -147,8 +145,6 @@ class Resource(Generic[T]):
             raise UndecodableLine(f"a page of {self.plural} has no metadata.resourceVersion", body)
         read = [decode_leniently(bytes(raw), self.manifest) for raw in page.items]
         found = [item for item in read if item is not None and item.metadata.uid]
-        for item in found:
-            _bound_labels(item)
         undecodable = len(read) - len(found)
         return Page(found, page.metadata.resource_version, page.metadata.continue_ or None, undecodable)
 
@@ -168,8 +164,6 @@ class Resource(Generic[T]):
             raise UndecodableLine(f"a watch line is not JSON: {error}", line) from None
         if event.type == "ERROR":
             raise status_error(bytes(_raw_event.decode(line).object))
-        if len(line) > LABEL_BYTES:
-            _bound_labels(event.object)
         return _watch_event(event, line)
 
     def _decode_leniently(self, line: bytes) -> _Event[T]:
@@ -183,14 +177,6 @@ class Resource(Generic[T]):
         if manifest is None:
             raise UndecodableLine("the object of a watch line is unreadable", line)
         return _Event(raw.type, manifest)
-
-
-def _bound_labels(manifest: Manifest) -> None:
-    """Leave out labels that are too large for an event, and name the problem."""
-    labels = manifest.metadata.labels
-    if labels and sum(len(key) + len(value or "") for key, value in labels.items()) > LABEL_BYTES:
-        manifest.metadata.labels = None
-        manifest.decode_problems += (f"metadata.labels: more than {LABEL_BYTES // 1024} KiB",)
 
 
 def _watch_event(event: _Event[T], line: bytes) -> WatchEvent[T]:

@@ -1,9 +1,9 @@
 """The guest, as the template of a VirtualMachine and a VirtualMachineInstance describe it."""
 
-from summit_watcher.kube.bounds import Message, Text
+from summit_watcher.kube.bounds import Message, QuantityText, Text
 from summit_watcher.kube.manifests.metadata import Part, Present
 
-Quantity = str | int | float | None
+Quantity = QuantityText | int | float | None
 """A Kubernetes quantity as written. The CRDs say `x-kubernetes-int-or-string`, so numbers are legal."""
 
 
@@ -39,7 +39,7 @@ class DiskDevice(Part):
 
 
 class Filesystem(Part):
-    name: str | None = None
+    name: Text | None = None
 
 
 class Devices(Part):

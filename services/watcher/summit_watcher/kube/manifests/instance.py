@@ -17,7 +17,7 @@ class GuestOSInfo(Part):
 class Interface(Part):
     name: Text | None = None
     ip_address: Text | None = None
-    ip_addresses: list[str | None] | None = None
+    ip_addresses: list[Text | None] | None = None
 
 
 class MemoryStatus(Part):
@@ -25,7 +25,7 @@ class MemoryStatus(Part):
 
 
 class ClaimInfo(Part):
-    volume_mode: str | None = None
+    volume_mode: Text | None = None
     capacity: ResourceList | None = None
     requests: ResourceList | None = None
 

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from summit_watcher.kube.bounds import Name, ResourceVersion, Text, Uid
+from summit_watcher.kube.bounds import Labels, Name, ResourceVersion, Text, Uid
 
 
 class Part(msgspec.Struct, rename="camel", gc=False):
@@ -38,7 +38,7 @@ class Metadata(Part):
     generation: int | None = None
     creation_timestamp: Text | None = None
     deletion_timestamp: Text | None = None
-    labels: dict[str, str | None] | None = None
+    labels: Labels | None = None
     annotations: Annotations | None = None
     owner_references: list[OwnerReference | None] | None = None
 
