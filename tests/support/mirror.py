@@ -38,6 +38,8 @@ class Mirror(ClusterStatus):
     def __init__(self, connection: ClusterConnection, resource: Resource[Any]) -> None:
         super().__init__(connection.name, [resource], Clock().now)
         self.objects: dict[str, str] = {}
+        self.also_known = 0
+        """Objects that a test takes for known."""
         self.received: list[Any] = []
         self.deletes: list[str] = []
         self.states: list[ConnectionState] = []
@@ -100,6 +102,7 @@ async def mirrored(
         sink=mirror,
         page_slots=PageSlots(times.slow_page_seconds),
         deletions=mirror.deletions,
+        known=lambda: len(mirror.objects) + mirror.also_known,
         status=mirror[resource],
         times=times,
     )

@@ -132,6 +132,7 @@ class Session:
             sink=partial(self._queue.put, resource),
             page_slots=self.page_slots,
             deletions=partial(self._diff.deletions, resource),
+            known=lambda: len(self._diff.cache.store_of(resource).items),
             status=status,
             times=self.times,
         )

@@ -21,6 +21,7 @@ from summit_models.contract import ClusterName
 from summit_simulator.cluster import SimulatedCluster
 from summit_simulator.objects.resources import named
 from summit_simulator.objects.store import event_line
+from summit_watcher.kube.bounds import LIST_OBJECTS
 from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.errors import RegressedError
 from summit_watcher.kube.resources import MIGRATIONS
@@ -160,6 +161,21 @@ async def test_a_list_without_an_end_is_an_error_and_deletes_nothing(
         cluster.forget_history()
         cluster.faults.close_streams(abort=True)
         await until(lambda: mirror.state is State.BACKOFF and "the list of virtualmachines" in (mirror.reason or ""))
+        assert len(mirror.objects) == 8
+    assert mirror.deletes == []
+
+
+async def test_a_watch_that_adds_objects_without_end_is_given_up(
+    cluster: SimulatedCluster, connection: ClusterConnection
+) -> None:
+    """A list has a bound, and what came after it had none."""
+    async with mirrored(connection, QUICK) as mirror:
+        await synced(mirror, cluster)
+        mirror.also_known = LIST_OBJECTS
+        cluster.create_vm("one-more")
+        await until(
+            lambda: mirror.state is State.BACKOFF and "more than 150000 virtualmachines" in (mirror.reason or "")
+        )
         assert len(mirror.objects) == 8
     assert mirror.deletes == []
 

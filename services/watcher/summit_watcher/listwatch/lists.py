@@ -148,7 +148,9 @@ async def _finish(watched: WatchedResource, listing: Listing, done: InitDone) ->
     """Use a complete list; one that would delete most of what is known only when a second one agrees."""
     watched.check_version(listing.seen, done.resource_version)
     known, deleted = watched.deletions()
-    if not done.undecodable:
+    if done.undecodable:
+        watched.check_room()  # its objects come on top of the known ones, as none is deleted
+    else:
         if needs_confirmation(known, deleted) and listing.reason is not ListReason.CONFIRMATION:
             return Next(Listing(ListReason.CONFIRMATION, seen=done.resource_version))
         watched.status.metrics.synthetic_deletes.inc(deleted)

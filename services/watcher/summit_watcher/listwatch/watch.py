@@ -8,12 +8,13 @@ from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from summit_watcher.kube.bounds import LINE_BYTES
+from summit_watcher.kube.bounds import LINE_BYTES, LIST_OBJECTS
 from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.errors import (
     ErrorEvent,
     HistoryEndedError,
     LostError,
+    OversizedError,
     RegressedError,
     StatusError,
     UndecodableLine,
@@ -46,8 +47,17 @@ class WatchedResource:
     page_slots: PageSlots
     deletions: Callable[[], tuple[int, int]]
     """How many objects are known, and how many of these the present list has not contained."""
+    known: Callable[[], int]
+    """How many objects are known."""
     status: ListWatchStatus
     times: WatcherTimes
+
+    def check_room(self) -> None:
+        """Raise OversizedError when there are more objects than one cluster has: without it, a watch could bring more
+        and more of them, and so could lists that are never complete.
+        """
+        if self.known() > LIST_OBJECTS:
+            raise OversizedError(f"there are more than {LIST_OBJECTS} {self.resource.plural}")
 
     def check_version(self, seen: str, resource_version: str) -> None:
         """Raise RegressedError when the server was further before."""
@@ -134,6 +144,8 @@ async def _pass_on(watched: WatchedResource, batch: Sequence[WatchEvent[Any]], p
             seen = event.resource_version
         else:
             has_changes = True
+            if event.type == "ADDED":
+                watched.check_room()
     await watched.sink([event_of(event) for event in batch])
     progress.resource_version = batch[-1].resource_version
     if has_changes:
