@@ -68,6 +68,7 @@ def create_app(services: Services, *, origins: Sequence[str] = (ANY,), limits: R
         docs_url=None,  # both pages load their scripts from a CDN
         redoc_url=None,
         openapi_url=None,  # routes.docs answers it
+        redirect_slashes=False,  # Leniency has taken them away; what is left is part of a name
         default_response_class=Json,
         openapi_tags=[{"name": name, "description": description} for name, description in _TAGS],
         generate_unique_id_function=lambda route: route.name,

@@ -146,6 +146,7 @@ async def test_large_list_is_small_as_gzip(http: httpx2.AsyncClient) -> None:
         ("*;q=0", False),
         ("identity;q=1, gzip;q=0.5", False),
         ("gzip;q=much", False),
+        ("gzip;q=nan", False),
         ("notgzip", False),
         (",;=,", False),
     ],

@@ -230,6 +230,15 @@ async def test_addresses_and_versions(port: int, request_: bytes, expected: int)
     assert statuses(await exchange(port, request_)) == [expected]
 
 
+@pytest.mark.parametrize(
+    "begin", [b"BREW / HTTP/1.1\r\nHost: a\r\n\r\n", b"get / HTTP/1.1\r\n", b"\x16\x03\x01\x02\x00\x01"]
+)
+async def test_unknown_method_and_tls_are_named(port: int, begin: bytes) -> None:
+    """They were called invalid HTTP/1.1, which a person cannot mend."""
+    ((status, _, body),) = await exchange(port, begin)
+    assert (status, b"a method of HTTP, such as GET" in body, b"without TLS" in body) == (400, True, True)
+
+
 async def test_fields_after_the_body_are_no_headers(port: int) -> None:
     """A proxy has not seen them when it checked who asks."""
     body = b"3;a=b\r\nabc\r\n0\r\nAuthorization: Bearer x\r\n\r\n"

@@ -62,7 +62,13 @@ async def test_front_shows_that_a_watcher_has_stopped(stack: Stack) -> None:
 
 async def test_terminal_gets_three_addresses(stack: Stack) -> None:
     """Curl asks for anything, other programs for nothing: both get text."""
-    for headers in (CURL, {"Accept": "text/html;q=0"}, {"Accept": "application/json"}, {"Accept": ""}):
+    for headers in (
+        CURL,
+        {"Accept": "text/html;q=0"},
+        {"Accept": "text/html;q=nan"},
+        {"Accept": "application/json"},
+        {"Accept": ""},
+    ):
         answer = await stack.http.get("/", headers=headers)
         assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
         assert answer.text.startswith(f"summit-connect: {COUNTS}\n")

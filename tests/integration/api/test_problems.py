@@ -104,6 +104,43 @@ async def test_rejected_method_gets_the_allowed_ones(http: httpx2.AsyncClient) -
         assert refused.json()["detail"] == f"{path} does not answer {method}; it answers {allowed}"
 
 
+async def test_edit_on_a_condition_is_not_done_regardless(http: httpx2.AsyncClient) -> None:
+    """If-Match and If-Unmodified-Since were ignored: the edit could undo another one. Reads have If-None-Match."""
+    for method, path in (
+        ("PATCH", "/admin/datacenters/x"),
+        ("POST", "/admin/datacenters/x/vms"),
+        ("PATCH", "/admin/datacenters/x/vms/y"),
+        ("DELETE", "/admin/datacenters/x/vms/y"),
+        ("POST", "/migrate"),
+    ):
+        for condition in ({"If-Match": '"1"'}, {"If-Unmodified-Since": "Sun, 29 Nov 2026 00:00:00 GMT"}):
+            refused = await http.request(method, f"/api/v1{path}", headers=condition, json={"name": "a"})
+            assert (refused.status_code, refused.json()["title"]) == (412, "Precondition not checked")
+        unconditional = await http.request(method, f"/api/v1{path}", headers={"If-Match": "*"}, json={"name": "a"})
+        assert unconditional.status_code in (400, 404)
+
+
+async def test_instance_is_an_address(http: httpx2.AsyncClient) -> None:
+    """A name in it is encoded as it was in the request: control characters and tags came out as they are."""
+    for name in ("%20", "%0D%0Ab", "%3Cb%3E", "%C3%A5", "a:b", "%7F"):
+        answer = await http.get(f"/api/v1/vms/{name}")
+        assert (answer.status_code, answer.json()["instance"]) == (404, f"/api/v1/vms/{name}")
+
+
+async def test_slash_in_a_name_is_not_a_trailing_slash(http: httpx2.AsyncClient) -> None:
+    """A VM with the id `%2F` was answered with the list of all VMs."""
+    assert (await http.get("/api/v1/vms/%2F")).status_code == 404
+    assert (await http.get("/api/v1/vms/")).status_code == 200
+    assert (await http.get("/api/v1/vms//")).status_code == 200
+
+
+async def test_thousand_wrong_parameters_are_counted(http: httpx2.AsyncClient) -> None:
+    """The sentence names five of them."""
+    answer = await http.get("/api/v1/vms?" + "&".join(f"x{number}=1" for number in range(1000)))
+    assert answer.json()["detail"] == "x0, x1, x2, x3, x4 and 995 more are not valid: `errors` says why"
+    assert len(answer.json()["errors"]) == 1000
+
+
 async def test_name_that_postgres_cannot_store(http: httpx2.AsyncClient) -> None:
     """NUL is in no name: the client's mistake, not ours."""
     for path, status in (("vms/a%00b", 400), ("migrations/vm/%00", 422), ("migrations/datacenter/%00", 422)):

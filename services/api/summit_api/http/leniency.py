@@ -13,11 +13,17 @@ class Leniency:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"].rstrip("/") or "/"
+        path = _without_trailing_slashes(scope["path"], scope["raw_path"]) or "/"
         if scope["method"] == "HEAD":
             await self._app({**scope, "path": path, "method": "GET", HEAD_ONLY: True}, receive, _without_body(send))
         else:
             await self._app({**scope, "path": path}, receive, send)
+
+
+def _without_trailing_slashes(path: str, raw: bytes) -> str:
+    """A slash that the client has encoded as %2F belongs to a name, and stays."""
+    slashes = len(raw) - len(raw.rstrip(b"/"))
+    return path[:-slashes] if slashes else path
 
 
 def _without_body(send: Send) -> Send:

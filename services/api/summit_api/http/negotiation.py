@@ -17,8 +17,9 @@ def _weighted(item: str) -> tuple[str, float]:
 
 
 def _number(text: str) -> float:
-    """A weight that is no number counts as none: nobody depends on what an unclear wish gets."""
+    """A weight that is no number from 0 to 1 counts as 0: nobody depends on what an unclear wish gets."""
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
         return 0.0
+    return number if 0 <= number <= 1 else 0.0

@@ -68,10 +68,8 @@ class LimitedProtocol(HttpToolsProtocol):
         try:
             self._parse(data)
         except httptools.HttpParserError as error:
-            cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else None
-            why = str(cause) if isinstance(cause, framing.InvalidRequestError) else "the request is not valid HTTP/1.1"
             if not self._refusal:
-                self._refuse(ProblemError(Kind.BAD_REQUEST, why))
+                self._refuse(ProblemError(Kind.BAD_REQUEST, _reason(error)))
         self._check_head(self._unused_bytes)
 
     def _parse(self, data: bytes) -> None:
@@ -247,6 +245,15 @@ def _ending_unread(cycle: RequestResponseCycle, app: ASGIApp) -> ASGIApp:
         await app(scope, receive, begin)
 
     return answer
+
+
+def _reason(error: httptools.HttpParserError) -> str:
+    match error:
+        case httptools.HttpParserCallbackError(__context__=framing.InvalidRequestError() as ambiguous):
+            return str(ambiguous)
+        case httptools.HttpParserInvalidMethodError():
+            return "the request does not begin with a method of HTTP, such as GET; the api speaks HTTP/1.1 without TLS"
+    return "the request is not valid HTTP/1.1"
 
 
 def _cancel(timer: TimerHandle | None) -> None:

@@ -48,7 +48,7 @@ def edits(*kinds: Kind) -> Responses:
     not_yet = "The log has the edit, but the tables did not have it within five seconds. Reads will show it"
     return {
         202: {"description": not_yet},
-        **problems(*ANY, *TABLES, Kind.CHANGED_MEANWHILE, Kind.LOG_UNAVAILABLE, *kinds),
+        **problems(*ANY, *TABLES, Kind.PRECONDITION, Kind.CHANGED_MEANWHILE, Kind.LOG_UNAVAILABLE, *kinds),
     }
 
 

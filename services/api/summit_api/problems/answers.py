@@ -72,7 +72,7 @@ async def _on_invalid_request(request: Request, error: RequestValidationError) -
 
 async def _on_http_error(request: Request, error: HTTPException) -> Response:
     """Answer for the router: there is no such path, or it does not answer this method."""
-    path = request.url.path
+    path = request.scope["path"]
     match error.status_code:
         case 404:
             detail = f"there is no path {path}; /openapi.json lists the paths"
@@ -106,4 +106,4 @@ async def _on_unforeseen(request: Request, _: Exception) -> Response:
 
 
 def _answer(request: Request, error: ProblemError) -> Response:
-    return response(request.url.path, error)
+    return response(request.scope["path"], error)

@@ -37,6 +37,11 @@ class Kind(Enum):
     AMBIGUOUS_ID = 409, "Ambiguous id", "Several clusters show this id; name one of them with `?cluster=`."
     MANAGED_VM = 409, "Managed VM", "The VM belongs to its cluster; change it there."
     HISTORY_NOT_KEPT = 410, "History not kept", "History does not reach back to this time; ask for a later time."
+    PRECONDITION = (
+        412,
+        "Precondition not checked",
+        "The edit depends on a tag or a time, which the API cannot compare; nothing was done.",
+    )
     CONTENT_TOO_LARGE = 413, "Content Too Large", "The body is larger than the limit."
     URI_TOO_LONG = 414, "URI Too Long", "The address is longer than the limit."
     MISDIRECTED = (

@@ -7,6 +7,7 @@ API's endpoints have it once more, where clients of the original look for it.
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
+from urllib.parse import quote
 
 import msgspec
 from fastapi import Response
@@ -19,6 +20,8 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 2
 """A 503 here ends when Postgres is back or the projector has migrated: seconds, not minutes."""
 
+_OF_ADDRESSES = "/%:@!$&'()*+,;=~"
+"""Characters of a path that need no encoding (RFC 3986 section 3.3); % is in those that are encoded already."""
 _MIGRATE = "/api/v1/migrate"
 _ORIGINALS = re.compile(
     r"/api/v1/(datacenters|status|events|admin/.+|migrations(/[^/]+|/(datacenter|vm|direction)/[^/]+)?)"
@@ -89,7 +92,7 @@ def body(path: str, error: ProblemError) -> bytes:
         title=error.kind.title,
         status=error.status,
         detail=error.detail,
-        instance=path,
+        instance=quote(path, safe=_OF_ADDRESSES),
         errors=list(error.fields) or None,
         **_original_members(path, error.detail),
     )

@@ -11,6 +11,9 @@ from pydantic import BaseModel, Field
 LONGEST_SHOWN = 60
 """Characters of a wrong value, enough to find it."""
 
+MOST_NAMED = 5
+"""Wrong fields that a sentence names. A client can send thousands."""
+
 _NUMBER = "must be a whole number, not {value}"
 _TRUTH = "must be true or false, not {value}"
 
@@ -70,6 +73,8 @@ def place(location: Sequence[int | str]) -> str:
 def sentence(fields: Iterable[FieldError]) -> str:
     """Names the wrong fields. What is wrong with each is in `errors`, and nowhere else."""
     names = list(dict.fromkeys(wrong.field for wrong in fields))
+    if len(names) > MOST_NAMED:
+        names[MOST_NAMED:] = [f"{len(names) - MOST_NAMED} more"]
     listed = ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else names[0]
     return f"{listed} {'are' if len(names) > 1 else 'is'} not valid: `errors` says why"
 

@@ -124,6 +124,16 @@ async def refuse_repeated(request: Request) -> None:
             raise wrong_fields(Kind.INVALID_PARAMETER, fields)
 
 
+async def refuse_preconditions(request: Request) -> None:
+    """Raises ProblemError 412 for an edit that depends on a tag or a time: tags here are weak, and none is exact enough
+    for `If-Match` (RFC 9110 section 13.1.1). Doing it anyway could undo what somebody else has done meanwhile.
+    """
+    headers = request.headers
+    if request.method != "GET" and ("if-unmodified-since" in headers or headers.get("if-match", "*").strip() != "*"):
+        detail = "an edit takes neither If-Match nor If-Unmodified-Since, and nothing was done: send it without"
+        raise ProblemError(Kind.PRECONDITION, detail)
+
+
 @cache
 def single_valued() -> frozenset[str]:
     """Every parameter of any route that is not a list. A list can be repeated, which means or."""

@@ -3,7 +3,7 @@
 import logging
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from summit_api.access.principal import Scope
 from summit_api.edits import datacenter as datacenters
@@ -16,7 +16,7 @@ from summit_api.query import datacenters as fleets
 from summit_api.query.parameters import WhichCluster
 from summit_api.render import original
 from summit_api.requests import edit
-from summit_api.requests.dependencies import AdminDep, MomentDep, ServicesDep
+from summit_api.requests.dependencies import AdminDep, MomentDep, ServicesDep, refuse_preconditions
 from summit_api.requests.reading import ReadingDep
 from summit_api.routes.datacenters import list_datacenters
 from summit_api.shapes.original import Datacenters, OriginalDatacenter, OriginalVm, SentEvent
@@ -25,7 +25,7 @@ from summit_models.vm import Vm
 
 logger = logging.getLogger("summit.api")
 
-router = APIRouter(prefix="/admin", tags=["admin"])
+router = APIRouter(prefix="/admin", tags=["admin"], dependencies=[Depends(refuse_preconditions)])
 
 DatacenterPath = Annotated[DatacenterId, Path(description="Id of the datacenter", examples=["dc-solna"])]
 ClusterDep = Annotated[WhichCluster | None, Query()]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field
 
 from summit_api.access.principal import Principal, Scope
@@ -26,7 +26,7 @@ from summit_api.query import datacenters as fleets
 from summit_api.query.parameters import OnlyThese, WhichCluster
 from summit_api.render import original
 from summit_api.requests import edit
-from summit_api.requests.dependencies import MomentDep, OperatorDep, ServicesDep
+from summit_api.requests.dependencies import MomentDep, OperatorDep, ServicesDep, refuse_preconditions
 from summit_api.services import Services
 from summit_api.shapes.original import AutomaticMigration, MigrateAnswer
 from summit_models.contract import ClusterName, DatacenterId
@@ -34,7 +34,7 @@ from summit_models.vm import Vm
 
 logger = logging.getLogger("summit.api")
 
-router = APIRouter(prefix="/migrate", tags=["migrations"])
+router = APIRouter(prefix="/migrate", tags=["migrations"], dependencies=[Depends(refuse_preconditions)])
 
 
 class WhichOnly(OnlyThese):
