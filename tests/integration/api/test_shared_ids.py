@@ -1,15 +1,22 @@
 """Two clusters that show one uid: the second is restored from a copy of the first, is its new name, or means harm."""
 
+import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
 import httpx2
 import pytest
+from pydantic import SecretStr
 from support.api_stack import Stack, api_stack, health
 from support.builders import uid_of
 from support.published import CLUSTER, DATACENTER, OBSERVED_AT, migration_event, unmanaged_event, vm_event
 
+from summit_api.access.principal import Scope
+from summit_api.query import vms
+from summit_api.query.transaction.read_transaction import ReadModels
+from summit_api.query.vms import VmPageQuery
+from summit_models.contract import DatacenterId
 from summit_models.event import MigrationEventType, VmEventType
 from summit_models.vm import VmStatus
 
@@ -80,6 +87,21 @@ async def test_both_say_which_cluster_shows_their_id_too(stack: Stack) -> None:
     await stack.apply(deletion(CLONE))
     assert await problems(stack) == [(f"{CLUSTER}/c1", []), *both[2:]]
     assert await problems(stack, at=OBSERVED_AT.isoformat()) == both
+
+
+@pytest.mark.parametrize(("elsewhere", "also"), [(DATACENTER, [f"also shown by cluster {CLONE}"]), ("dc-uppsala", [])])
+async def test_a_reader_with_limits_learns_of_no_cluster_that_it_may_not_see(
+    database_url: str, elsewhere: str, also: list[str]
+) -> None:
+    """The name of a cluster in another datacenter is none of its business."""
+    query, scope = VmPageQuery(fields=["problems"]), Scope(datacenters=frozenset([DatacenterId(DATACENTER)]))
+    read_models = ReadModels(SecretStr(database_url))
+    async with api_stack(database_url) as stack:
+        await stack.apply(vm_event("c1"), vm_event("c1", cluster=CLONE, datacenter=elsewhere))
+        async with read_models.transaction() as transaction:
+            rows = (await vms.page(transaction, query, scope)).rows
+        await read_models.close()
+    assert {row.cluster: json.loads(row.json)["problems"] for row in rows}[CLUSTER] == also
 
 
 async def test_pages_show_each_row_of_one_id_once(stack: Stack) -> None:
