@@ -27,7 +27,7 @@ from summit_watcher.config.datacenters import ClusterConfig
 from summit_watcher.inventory.published import Published
 from summit_watcher.kube.bounds import one_line
 from summit_watcher.kube.connection import ClusterConnection
-from summit_watcher.kube.errors import HistoryEndedError, RegressedError
+from summit_watcher.kube.errors import HistoryEndedError, RegressedError, WatcherError
 from summit_watcher.kube.identity import Identities
 from summit_watcher.kube.resources import WATCHED
 from summit_watcher.listwatch.page_slots import PageSlots
@@ -74,7 +74,6 @@ class ClusterWatcher:
 
     async def run(self) -> None:
         cluster = self.cluster
-        logger.info("Starting watcher for cluster %s (datacenter: %s)", cluster.name, cluster.datacenter)
         ended: HistoryEndedError | None = None
         backoff = Backoff()  # or two servers behind one address, one of which lags, would be listed without end
         while True:
@@ -95,10 +94,11 @@ class ClusterWatcher:
             await asyncio.sleep(backoff.next_seconds())
 
     async def failed(self, error: Exception, retry_in: float) -> None:
-        """Make an unforeseen failure of `run` the state of the cluster. The others go on."""
-        reason = f"unforeseen, please report it: {_sentence(error)}"
+        """Make what has ended `run` the state of the cluster. The others go on."""
+        first = _first_of(error)
+        reason = str(first) if isinstance(first, WatcherError) else f"unforeseen, please report it: {_sentence(first)}"
         if self._log.last is None or self._log.last.reason != reason:
-            logger.debug("cluster %s: an unforeseen failure", self.cluster.name, exc_info=error)
+            logger.debug("cluster %s: its watcher failed", self.cluster.name, exc_info=error)
         health = self._log.failed(reason, retry_in)
         if self._events is None:
             return
@@ -183,8 +183,13 @@ def _first(errors: BaseExceptionGroup[EndT]) -> EndT:
     return error.with_traceback(None)
 
 
-def _sentence(error: BaseException) -> str:
-    """The kind and the first words of an unforeseen error, or of the first one in a group."""
+def _first_of(error: BaseException) -> BaseException:
+    """The error, or the first one in a group."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
+    return error
+
+
+def _sentence(error: BaseException) -> str:
+    """The kind and the first words of an unforeseen error."""
     return one_line(f"{type(error).__name__}: {error}", SENTENCE_CHARACTERS)

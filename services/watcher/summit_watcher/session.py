@@ -30,6 +30,7 @@ from summit_watcher.inventory.kinds import VM_KIND
 from summit_watcher.inventory.lost_addresses import LostAddresses
 from summit_watcher.inventory.published import Published
 from summit_watcher.kube.connection import ClusterConnection
+from summit_watcher.kube.errors import DroppedError
 from summit_watcher.kube.identity import Identities, Identity
 from summit_watcher.kube.resources import WATCHED, Resource
 from summit_watcher.listwatch.events import InitDone
@@ -219,6 +220,8 @@ class Session:
             await asyncio.sleep(self.times.checkpoint_seconds)
             known, has_stale_events = self._checkpoint.stored.keys(), self.published.has_stale_events
             await self._checkpoint.advance(self._cluster_queue)
+            if dropped := self._cluster_queue.dropped:
+                raise DroppedError(len(dropped), self.published.event_bytes)
             if not has_stale_events:
                 self.events.drop_earlier_starts()
             if self._checkpoint.stored.keys() != known:  # a first one is published at once

@@ -147,7 +147,9 @@ class Supervisor:
         """Watch a cluster for ever, once an earlier one of that name is retired."""
         if retiring:
             await asyncio.wait({retiring})
-        what = f"watcher of cluster {watcher.cluster.name}"
+        cluster = watcher.cluster
+        logger.info("Starting watcher for cluster %s (datacenter: %s)", cluster.name, cluster.datacenter)
+        what = f"watcher of cluster {cluster.name}"
         await supervised(what, watcher.run, retry=Backoff(), failed=watcher.failed)
 
     async def _end(self, names: Sequence[ClusterName]) -> None:

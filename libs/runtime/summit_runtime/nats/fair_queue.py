@@ -35,6 +35,8 @@ class ClusterQueue:
         self.waiting: deque[Entry] = deque()
         self._unsettled: deque[Entry] = deque()
         """All events that have not left, in order; one that was overtaken leaves when it is the oldest."""
+        self.dropped: list[str] = []
+        """Ids of events that can never be stored, since the last look at them."""
         self._flushes: deque[tuple[Entry, asyncio.Future[None]]] = deque()
         """Each is done when its event, and all before it, are settled."""
 

@@ -227,6 +227,7 @@ class Publisher:
         entry = self._queue[index]
         logger.error("event %s cannot be stored and is dropped: %s", entry.message.id, reason)
         metrics.DROPPED.inc()
+        entry.queue.dropped.append(entry.message.id)
         del self._queue[index]
         self._fair_queue.settle(entry)
 

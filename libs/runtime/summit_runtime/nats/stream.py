@@ -24,6 +24,8 @@ MAX_AGE_SECONDS = 90 * 24 * 3600
 DUPLICATE_WINDOW_SECONDS = 60.0
 """Long enough for a resend after a reconnect; the server holds ~280 bytes per id, so not longer than needed."""
 MAX_EVENT_BYTES = 256 * 1024
+HEADER_BYTES = 1024
+"""More than the headers of an event have; they count as well."""
 RESTARTS = "the process restarts and publishes what is missing"
 
 
@@ -47,6 +49,12 @@ async def stream_state(client: Client) -> StreamState:
         first_sequence=info.state.first_seq,
         last_sequence=info.state.last_seq,
     )
+
+
+async def largest_event(client: Client) -> int:
+    """How many bytes the JSON of an event may have. Raises what nats-py raises when NATS is away."""
+    of_stream = (await client.jetstream().stream_info(STREAM)).config.max_msg_size or -1
+    return min(size for size in (of_stream, client.max_payload) if size > 0) - HEADER_BYTES
 
 
 async def watch_stream(client: EventClient) -> None:

@@ -14,6 +14,7 @@ A state is encoded once: to compare it, to keep it, and as the greater part of t
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from summit_models.contract import Uid
 from summit_models.event import source_of
 from summit_models.subject import UNMANAGED
 from summit_watcher.inventory.cluster_cache import ClusterCache
+from summit_watcher.inventory.fitting import fitting
 from summit_watcher.inventory.kinds import KINDS, VM_KIND, Joined, Kind, Model
 from summit_watcher.inventory.lost_addresses import LostAddresses
 from summit_watcher.inventory.published import Published, PublishedState
@@ -171,7 +173,7 @@ def changed(published: Published, kind: Kind[Any], joined: Joined[Model], now: d
     An unchanged state whose last event is of a stale epoch is published again.
     """
     model, versions = joined
-    states, state = published.of(kind.collection), kind.codec.encode(model)
+    states, (model, state) = published.of(kind.collection), _fitting(published, kind, model)
     last = states.get(model.id)
     if last is not None and last.is_last and last.state == state:
         return None
@@ -193,18 +195,24 @@ def deleted(
     last = published.of(kind.collection).pop(uid, None)
     if last is None:
         return None
-    model = kind.when_gone(kind.codec.decode(last.state), not by_comparison)
+    model, state = _fitting(published, kind, kind.when_gone(kind.codec.decode(last.state), not by_comparison))
     own = kind.resources.index(kind.resource_of(last.state))
     versions = tuple(max(v, version) if i == own else v for i, v in enumerate(last.versions))
-    final = PublishedState(kind.codec.encode(model), versions, now)
+    final = PublishedState(state, versions, now)
     return _event(published, kind, "DELETED", model, final, final_state_unknown=by_comparison)
 
 
 def observed(published: Published, kind: Kind[Any], uid: Uid, now: datetime) -> Outgoing:
     """Repeat an unchanged state, so that the last event of a living object never ages out of the log."""
     states = published.of(kind.collection)
-    states[uid] = repeated = states[uid]._replace(at=now)
-    return _event(published, kind, "OBSERVED", kind.codec.decode(repeated.state), repeated)
+    model, state = _fitting(published, kind, kind.codec.decode(states[uid].state))
+    states[uid] = repeated = states[uid]._replace(state=state, at=now)
+    return _event(published, kind, "OBSERVED", model, repeated)
+
+
+def _fitting(published: Published, kind: Kind[Any], model: Model) -> tuple[Model, bytes]:
+    """The model and its JSON, as far as they fit into an event with the old values beside them."""
+    return fitting(kind.codec, model, published.event_bytes // 2)
 
 
 def _event(
@@ -227,9 +235,9 @@ def _event(
         **kind.versions_field(present.versions),
         "final_state_unknown": final_state_unknown,
     }
-    body = kind.codec.encode_event(
+    encode = partial(
+        kind.codec.encode_event,
         present.state,
-        about,
         id=event_id,
         source=source_of(published.datacenter, published.cluster),
         subject=f"{namespace}/{model.name}",
@@ -237,5 +245,8 @@ def _event(
         epoch=published.epoch,
         type=type_,
     )
+    body = encode(about)
+    if len(body) > published.event_bytes:  # the old values are of a time when events could be larger
+        body = encode({**about, "changes": {}})
     subject = kind.subject(published.datacenter, published.cluster, namespace, model.name)
     return Outgoing(type_, subject, event_id, body, model, changes or {})

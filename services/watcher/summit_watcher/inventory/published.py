@@ -15,6 +15,7 @@ from summit_models.contract import ClusterName, DatacenterId, Uid
 from summit_models.event import EpochStart, MigrationEvent, VmEvent
 from summit_models.migration import Migration
 from summit_models.vm import Vm
+from summit_runtime.nats.stream import MAX_EVENT_BYTES
 
 VM_CODEC = StateCodec(Vm, VmEvent)
 MIGRATION_CODEC = StateCodec(Migration, MigrationEvent)
@@ -52,6 +53,8 @@ class Published:
     """They show which events are of a stale epoch."""
     newest_epoch: int = 0
     """The newest epoch of the events that were read back, whether it had begun or not."""
+    event_bytes: int = MAX_EVENT_BYTES
+    """How large an event may be for NATS."""
     reached: dict[str, int] = field(default_factory=dict)
     """By resource the newest resourceVersion of this history that the log shows."""
     _states: defaultdict[str, dict[Uid, PublishedState]] = field(default_factory=lambda: defaultdict(dict))

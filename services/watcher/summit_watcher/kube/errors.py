@@ -137,6 +137,16 @@ class DuplicateError(WatcherError):
         )
 
 
+class DroppedError(WatcherError):
+    """NATS has refused events for good, so the log lacks them. What it has is read back."""
+
+    def __init__(self, events: int, most_bytes: int) -> None:
+        super().__init__(
+            f"NATS refuses {events} events as too large; it takes {most_bytes} bytes: has somebody lowered its "
+            "max_payload, or max_msg_size of the stream?"
+        )
+
+
 class HistoryEndedError(WatcherError):
     """The known state of the cluster belongs to a history that has ended."""
 

@@ -1,7 +1,10 @@
 """Reading back what readers of the log know of a cluster, when an epoch begins."""
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
+
+from nats.errors import Error as NatsError
 
 from summit_models.codec import Decoded
 from summit_models.contract import ClusterName, DatacenterId, Uid
@@ -9,6 +12,7 @@ from summit_models.event import has_begun, is_possible_epoch, is_stale_epoch
 from summit_runtime.nats.bus import EventClient
 from summit_runtime.nats.consumer import StreamMessage, last_per_subject, replay
 from summit_runtime.nats.publisher import Publisher
+from summit_runtime.nats.stream import largest_event
 from summit_watcher.inventory.kinds import KINDS, Kind
 from summit_watcher.inventory.published import Published, PublishedState
 from summit_watcher.kube.errors import HistoryEndedError
@@ -27,11 +31,15 @@ async def begin(
 ) -> tuple[Epoch, Published]:
     """Begin an epoch, and read back the log: all that the earlier ones have published is in it."""
     # Else what an earlier run has left in the queue would come after our claim.
-    await publisher.cluster_queue(datacenter, cluster).flush()
+    queue = publisher.cluster_queue(datacenter, cluster)
+    await queue.flush()
+    queue.dropped.clear()
     above = 0
     while True:
         epoch = await claim(client, datacenter, cluster, above=above, ended=ended)
         published = Published(datacenter, cluster, epoch=epoch.number, history=epoch.history, epoch_starts=epoch.starts)
+        with contextlib.suppress(NatsError, TimeoutError):
+            published.event_bytes = await largest_event(client)
         await read_back(published, client)
         if published.newest_epoch < epoch.number:
             return epoch, published
