@@ -152,7 +152,7 @@ class WatcherTimes:
     silent_seconds: float = 30.0
     """After three missing heartbeats no watcher has the cluster."""
     listen_seconds: float = 2.0
-    """How often the log is asked whether the other watcher of a cluster is silent."""
+    """How soon the log is asked again whether the other watcher of a cluster is silent, if NATS has not answered."""
 
     def retry_of(self, state: ConnectionState) -> Retry:
         """How soon to try again after a failure that leads to this state."""

@@ -80,3 +80,21 @@ async def test_what_nats_has_refused_does_not_count_as_published(
         await until(lambda: healths.state("vulcan") == State.SYNCED)
         cluster.delete(VMS, WEB)
         await until(lambda: verbs(log)[-1] == "deleted")
+
+
+async def test_two_megabytes_of_version_or_message_blind_no_state_of_a_cluster(nats_url: str, tmp_path: Path) -> None:
+    """The state is an event and a heartbeat, which have a largest size as well."""
+    huge = "v" * 2_000_000
+    async with SimulatedCluster("vulcan") as cluster:
+        cluster.create_vm("web", namespace="prod")
+        cluster.faults.answer({"gitVersion": huge}, "/version")
+        cluster.faults.respond(403, "virtualmachineinstancemigrations", message=huge)
+        config = configure(tmp_path, {"vulcan": cluster.write_kubeconfig(tmp_path / "vulcan")})
+        async with observing(nats_url) as (log, healths), watching(nats_url, config, QUICK):
+            await log.lives(cluster)
+            await until(lambda: healths.state("vulcan") == State.DEGRADED and healths.newest["vulcan"].server_version)
+        shown = healths.newest["vulcan"]
+        assert len(shown.model_dump_json()) < 10_000
+        assert "virtualmachineinstancemigrations" in (shown.reason or "")
+        states = [json.loads(m.body)["data"]["state"] for m in log.messages if ".clusters." in m.subject]
+        assert State.DEGRADED in states

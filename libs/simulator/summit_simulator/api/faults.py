@@ -16,7 +16,7 @@ from summit_simulator.api.mishaps import Mishaps
 from summit_simulator.api.requests import RequestInfo
 from summit_simulator.api.watches import Injection, WatchStream, error_line
 from summit_simulator.controllers.migration_course import MigrationCourse
-from summit_simulator.objects.manifest import encode
+from summit_simulator.objects.manifest import Manifest, encode
 from summit_simulator.objects.status import REASONS, StatusError
 
 HTML = b"<!DOCTYPE html>\n<html><body><h1>Sign in to the network</h1></body></html>\n"
@@ -149,6 +149,14 @@ class Faults:
     def respond_html(self, path: str = "") -> Answer:
         """Answer with a page, as captive portals and broken proxies do."""
         answer = Answer(lambda: web.Response(body=HTML, content_type="text/html"), path, None, None, None)
+        self._answers.append(answer)
+        return answer
+
+    def answer(self, body: Manifest, path: str) -> Answer:
+        """Answer 200 with this object."""
+        answer = Answer(
+            lambda: web.Response(body=encode(body), content_type="application/json"), path, None, None, None
+        )
         self._answers.append(answer)
         return answer
 

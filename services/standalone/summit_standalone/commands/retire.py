@@ -17,7 +17,7 @@ from summit_standalone.commands.subscribe import connect
 from summit_standalone.errors import StandaloneError
 from summit_watcher.config.entries import IDENTIFIER_RULE, is_identifier
 from summit_watcher.log import retirement
-from summit_watcher.log.liveness import silent_in
+from summit_watcher.log.liveness import is_silent
 from summit_watcher.settings import TIMES, WatcherTimes
 
 
@@ -54,7 +54,7 @@ async def _chosen(
             f"(it has: {', '.join(known) or 'none'})"
         )
     for name in chosen:
-        if await silent_in(client, datacenter, name, times):
+        if not await is_silent(client, datacenter, name, times):
             raise StandaloneError(
                 f"a watcher has reported cluster {name!r} within the last half minute: remove it from that watcher's "
                 "datacenters.yaml, or stop the watcher and try again"

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import math
 import time
 from datetime import datetime
 
@@ -16,47 +15,42 @@ from summit_runtime.nats.bus import EventClient
 from summit_watcher.settings import WatcherTimes
 
 
-async def silent_in(client: EventClient, datacenter: DatacenterId, cluster: ClusterName, times: WatcherTimes) -> float:
-    """In how many seconds the cluster is silent if no watcher publishes anything of it; 0 when it is.
-
-    If NATS does not answer, that is asked again in some seconds.
-    """
+async def is_silent(client: EventClient, datacenter: DatacenterId, cluster: ClusterName, times: WatcherTimes) -> bool:
+    """Whether no watcher has published anything of the cluster for a while. False if NATS does not answer."""
     try:
-        signs = await _newest_signs(client, datacenter, cluster)
+        return await _quiet_seconds(client, datacenter, cluster) >= times.silent_seconds
     except (NatsError, TimeoutError):
-        return times.listen_seconds
-    now = client.clock.now()
-    quiet_seconds = min(((now - stored_at).total_seconds() for _, stored_at in signs if stored_at), default=math.inf)
-    return max(0.0, times.silent_seconds - quiet_seconds)
+        return False
 
 
 async def until_silent(
     client: EventClient, datacenter: DatacenterId, cluster: ClusterName, times: WatcherTimes
 ) -> None:
-    """Wait until no watcher has published anything of the cluster for a while.
+    """Wait until no watcher has published anything of the cluster for a while, and no longer.
 
-    Our own clock measures the time, as the server's may differ. The wait begins again when NATS does not answer.
+    Time in which NATS does not answer does not count, because a watcher could not publish then.
     """
-    last: list[int] | None = None
-    changed_at = time.monotonic()
-    while time.monotonic() < changed_at + times.silent_seconds:
+    answers_since = float("-inf")
+    while True:
         try:
-            newest = [sequence for sequence, _ in await _newest_signs(client, datacenter, cluster)]
+            quiet_seconds = await _quiet_seconds(client, datacenter, cluster)
         except (NatsError, TimeoutError):
-            newest = None
-        if newest != last or newest is None:
-            last, changed_at = newest, time.monotonic()
-        await asyncio.sleep(times.listen_seconds)
+            await asyncio.sleep(times.listen_seconds)
+            answers_since = time.monotonic()
+            continue
+        seconds = times.silent_seconds - min(quiet_seconds, time.monotonic() - answers_since)
+        if seconds <= 0:
+            return
+        await asyncio.sleep(seconds)
 
 
-async def _newest_signs(
-    client: EventClient, datacenter: DatacenterId, cluster: ClusterName
-) -> list[tuple[int, datetime | None]]:
-    """Sequence and time of the cluster's newest event and of its newest heartbeat, as far as there are any."""
-    signs: list[tuple[int, datetime | None]] = []
+async def _quiet_seconds(client: EventClient, datacenter: DatacenterId, cluster: ClusterName) -> float:
+    """How long ago the newest event and the newest heartbeat of a cluster were stored; infinite if there is none."""
+    stored_at: list[datetime | None] = []
     with contextlib.suppress(NotFoundError):
         event = await client.jetstream().get_last_msg(STREAM, cluster_subject(datacenter, cluster), direct=True)
-        signs.append((event.seq or 0, event.time))
+        stored_at.append(event.time)
     if heartbeat := await heartbeats.last(client, datacenter, cluster):
-        signs.append((heartbeat.sequence, heartbeat.stored_at))
-    return signs
+        stored_at.append(heartbeat.stored_at)
+    now = client.clock.now()
+    return min(((now - (at or now)).total_seconds() for at in stored_at), default=float("inf"))

@@ -32,7 +32,7 @@ from summit_watcher.log.epoch import (
     SupersededError,
     newest_events,
 )
-from summit_watcher.log.liveness import silent_in
+from summit_watcher.log.liveness import is_silent, until_silent
 from summit_watcher.log.recovery import begin, read_back
 from summit_watcher.settings import WatcherTimes
 
@@ -72,13 +72,11 @@ async def retire_undeclared(
 
 async def _silent(client: EventClient, place: _Place, times: WatcherTimes) -> None:
     """Wait until no watcher has the cluster, and log once that one has it."""
-    is_logged = False
-    while seconds := await silent_in(client, place.datacenter, place.cluster, times):
-        if not is_logged:
-            context = {"cluster": place.cluster, "datacenter": place.datacenter}
-            logger.warning(_STILL_WATCHED, place.cluster, place.datacenter, extra=context)
-        is_logged = True
-        await asyncio.sleep(seconds)
+    if await is_silent(client, place.datacenter, place.cluster, times):
+        return
+    context = {"cluster": place.cluster, "datacenter": place.datacenter}
+    logger.warning(_STILL_WATCHED, place.cluster, place.datacenter, extra=context)
+    await until_silent(client, place.datacenter, place.cluster, times)
 
 
 async def _undeclared(client: EventClient, datacenters: Sequence[DatacenterConfig]) -> list[_Place]:
