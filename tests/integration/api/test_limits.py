@@ -88,7 +88,7 @@ def problem(answer: bytes) -> tuple[int, str]:
         (b"GET /livez HTTP/1.1\r\n" + b"X: a\r\n" * 1000 + b"\r\n", 431, "at most 4096 bytes"),
         (b"GET /livez HTTP/1.1\r\nX: " + b"a" * 5000, 431, "at most 4096 bytes"),
         (b"GET /livez?" + b"a" * 5000, 414, "an address can have at most 2048 bytes"),
-        (b"\x16\x03\x01\x02\x00\x01\x00", 400, "is not valid HTTP"),
+        (b"\x16\x03\x01\x02\x00\x01\x00", 400, "speaks HTTP/1.1 without TLS"),
         (b"GET /livez HTTP/1.1\r\nContent-Length: x\r\n\r\n", 400, "is not valid HTTP"),
         (b"GET /livez HTTP/1.1\r\nHost: a\r\n", 408, "did not arrive within 0.3 s"),
     ],
