@@ -1,7 +1,8 @@
 """One HTTP client, made from one kubeconfig and one set of credentials. A new one replaces it when either changes.
 
-What it presents - token, certificates, proxy - belongs to the configured address and to no other. So it follows no
-redirect, and reads neither `.netrc` nor the proxies of the environment by itself.
+The official async ApiClient sends the requests. What it presents - token, certificates, proxy - belongs to the
+configured address and to no other, so its session follows no redirect, and reads neither `.netrc` nor the proxies of
+the environment by itself.
 """
 
 import socket
@@ -11,6 +12,7 @@ from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import aiohttp
+from kubernetes.aio.client import ApiClient, Configuration
 
 from summit_watcher.kube.access.certificates import Certificate, certificates, described, server_certificate
 from summit_watcher.kube.access.credentials import Credentials
@@ -61,7 +63,7 @@ class Connecting(NamedTuple):
     source: Source
     credentials: Credentials
     tls: ClientContext
-    proxy: str | None
+    client: ApiClient
 
 
 def prepare(source: Source, credentials: Credentials) -> Connecting:
@@ -74,26 +76,31 @@ def prepare(source: Source, credentials: Credentials) -> Connecting:
         key=credentials.key_pem,
         insecure=kubeconfig.cluster.insecure_skip_tls_verify,
     )
-    return Connecting(source, credentials, tls, kubeconfig.cluster.proxy_url or proxy_of(kubeconfig.url))
+    configuration = Configuration(host=kubeconfig.url, proxy=kubeconfig.cluster.proxy_url or proxy_of(kubeconfig.url))
+    configuration.tls_server_name = kubeconfig.cluster.tls_server_name
+    client = ApiClient(configuration)
+    client.user_agent = USER_AGENT
+    return Connecting(source, credentials, tls, client)
 
 
 class Transport:
     """An HTTP client. After `retire` it closes when its last request is over."""
 
     def __init__(self, connecting: Connecting) -> None:
-        self.source, self.credentials, self._tls, self._proxy = connecting
+        self.source, self.credentials, self._tls, self._client = connecting
         self.kubeconfig = self.source.kubeconfig
         self.certificates: list[Certificate] = certificates(self.source.authority_pem, self.credentials.certificate_pem)
         ends = (self.credentials.ends_at, *(c.not_after for c in self.certificates if c.kind == "client"))
         self.credentials_expire_at = min((end for end in ends if end), default=None)
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self._tls, socket_factory=keepalive_socket),
-            headers=_headers(self.credentials),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,  # nothing compressed is asked for
-            read_bufsize=READ_BUFFER_BYTES,
-            trust_env=False,
-        )
+        self._connector = aiohttp.TCPConnector(ssl=self._tls, socket_factory=keepalive_socket)
+        self._client.configuration.client_session_kwargs = {
+            "connector": self._connector,
+            "cookie_jar": aiohttp.DummyCookieJar(),
+            "auto_decompress": False,  # nothing compressed is asked for
+            "read_bufsize": READ_BUFFER_BYTES,
+            "trust_env": False,
+            "middlewares": (refuse_redirect,),
+        }
         self._users = 0
         self._open: set[aiohttp.ClientResponse] = set()
         self._retired = False
@@ -145,31 +152,32 @@ class Transport:
         """Close at once. Readers of an answer get a LostError; closing the session alone would leave them waiting."""
         for response in self._open:
             response.close()
-        await self._session.close()
+        await self._client.close()  # type: ignore[no-untyped-call]  # the official client has no types
+        await self._connector.close()
 
     async def _send(self, request: Request, connect_seconds: float) -> aiohttp.ClientResponse:
         timeout = aiohttp.ClientTimeout(
             total=request.timeouts.total_seconds, sock_connect=connect_seconds, sock_read=request.timeouts.idle_seconds
         )
+        serialized = await self._client.param_serialize(
+            request.method,
+            request.path,
+            query_params=dict(request.params),
+            header_params=_headers(self.credentials),
+            body=request.body,
+        )
         try:
             with transport_errors(self.kubeconfig.endpoint):
-                return await self._session.request(
-                    request.method,
-                    self.kubeconfig.url + request.path,
-                    params=dict(request.params),
-                    json=request.body,
-                    timeout=timeout,
-                    proxy=self._proxy,
-                    server_hostname=self.kubeconfig.cluster.tls_server_name or None,
-                    allow_redirects=False,
-                )
+                rest = await self._client.call_api(*serialized, _request_timeout=timeout)
         except CertificateError as error:
-            seen = None if self._proxy else await described(self.kubeconfig, connect_seconds)
+            seen = None if self._client.configuration.proxy else await described(self.kubeconfig, connect_seconds)
             raise CertificateError(f"{error}; {seen}") if seen else error from error
+        response: aiohttp.ClientResponse = rest.response
+        return response
 
     async def _accepted(self, response: aiohttp.ClientResponse) -> Reply:
         reply = Reply(response, self.kubeconfig.endpoint)
-        if not 200 <= response.status < 300:  # `ok` of aiohttp includes redirects
+        if not response.ok:
             raise http_error(response.status, response.headers, await reply.beginning())
         reply.check_content()
         return reply
@@ -179,8 +187,17 @@ class Transport:
             await self.close()
 
 
+async def refuse_redirect(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Raise StatusError for a redirect: where it leads gets neither the request nor what it presents."""
+    response = await send(request)
+    if 300 <= response.status < 400:
+        response.close()
+        raise http_error(response.status, response.headers, b"")
+    return response
+
+
 def _headers(credentials: Credentials) -> dict[str, str]:
-    headers = {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "identity"}
+    headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
     if credentials.authorization:
         headers["Authorization"] = credentials.authorization
     return headers
