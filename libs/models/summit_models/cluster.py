@@ -1,5 +1,6 @@
 """The state of a cluster's connection: of each watched resource, and when the cluster last answered."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 from pydantic import AwareDatetime, Field
@@ -32,6 +33,14 @@ class ConnectionState(StrEnum):
     """Only for a cluster: some resources are synced, others are not."""
     RETIRED = "retired"
     """Only for a cluster: the configuration no longer declares it, and no list shows it."""
+
+
+def is_about_declarations(states: Iterable[str]) -> bool:
+    """Whether reasons of a cluster in these states, its own and those of its resources, are about datacenters.yaml.
+
+    They may name clusters of other datacenters.
+    """
+    return ConnectionState.CONFIG_ERROR in states
 
 
 class ResourceHealth(Contract):

@@ -33,10 +33,11 @@ from summit_models.cluster import ClusterHealth, ConnectionState, Heartbeat, Res
 from summit_models.event import Event, VmEventType, source_of
 from summit_runtime.nats import heartbeats
 
-EVERYTHING, LIMITED = tokens.new_token(), tokens.new_token()
+EVERYTHING, LIMITED, LIMITED_TO_DATACENTERS = (tokens.new_token() for _ in range(3))
 ACCESS = f"""tokens:
 - {{name: all, role: admin, sha256: {tokens.digest(EVERYTHING)}}}
 - {{name: limited, role: admin, datacenters: [dc-solna], namespaces: [prod], sha256: {tokens.digest(LIMITED)}}}
+- {{name: there, role: viewer, datacenters: [dc-solna], sha256: {tokens.digest(LIMITED_TO_DATACENTERS)}}}
 """
 LATER = OBSERVED_AT + timedelta(hours=1)
 ELSEWHERE = {"datacenter": "dc-hidden", "cluster": "hidden-cluster"}
@@ -227,6 +228,33 @@ async def test_limited_reader_finds_nothing_of_the_rest_in_the_feed(stack: FeedS
             await client.until(lambda client=client: client.payloads("cluster:updated"))
             sent = "\n".join(f"{event.event} {event.id} {event.data}" for event in client.events)
             assert not found(sent.encode(), ""), sent
+
+
+@pytest.mark.parametrize("others", ["duplicate", "first-removed", "one-resource"])
+async def test_reader_limited_to_datacenters_finds_no_cluster_of_another_one_that_is_the_same(
+    stack: FeedStack, others: str
+) -> None:
+    """In the list, in the histories and in the feed. What else there is of its own cluster it sees."""
+    stack.http.headers["Authorization"] = f"Bearer {LIMITED_TO_DATACENTERS}"
+    twice = {"reason": "it is the same cluster as 'hidden-cluster'", "state": ConnectionState.CONFIG_ERROR}
+    health = cluster_health("vulcan", **twice)
+    if others == "one-resource":
+        degraded = {"state": ConnectionState.DEGRADED, "reason": "virtualmachines: as 'hidden-cluster'"}
+        health = health.model_copy(update=degraded)
+    if others != "first-removed":
+        health = health.model_copy(update={"duplicate_of": "hidden-cluster"})
+    after = cluster_health("vulcan", reason="Forbidden of its own", state=ConnectionState.FORBIDDEN)
+    async with listening(stack.http, token=LIMITED_TO_DATACENTERS) as client:
+        await client.joined()
+        for published, state in ((health, health.state), (after, "forbidden")):
+            later = published.model_copy(update={"since": LATER, "last_contact": LATER})
+            await applied(stack, connection(later))
+            answers = [await stack.http.get(f"/api/v1/clusters{path}") for path in ("", "/vulcan", "/vulcan/events")]
+            assert not [answer.text for answer in answers if "hidden-cluster" in answer.text]
+            assert state in answers[2].text
+            await client.until(lambda state=state: any(state in sent.data for sent in client.events))
+        assert not [sent.data for sent in client.events if "hidden-cluster" in sent.data]
+    assert "Forbidden of its own" in answers[1].text
 
 
 async def test_limited_reader_still_sees_how_each_connection_is(stack: FeedStack) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import IntEnum
+from enum import Enum, IntEnum
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
@@ -13,6 +13,14 @@ from summit_runtime.printable import printable
 
 LONGEST_NAME = 200
 """Characters. An issuer may put any text into the claim with the name, and a file any text behind `name:`."""
+
+
+class Limit(Enum):
+    """What a scope that is not everything leaves out of an object that is about more than one part of the fleet."""
+
+    DATACENTERS = "datacenters"
+    NAMESPACES = "namespaces"
+    """And perhaps datacenters: it leaves out what DATACENTERS does, and more."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +40,12 @@ class Scope:
 
     def allows_datacenter(self, datacenter: DatacenterId) -> bool:
         return self.datacenters is None or datacenter in self.datacenters
+
+    @property
+    def limit(self) -> Limit | None:
+        if self.namespaces is not None:
+            return Limit.NAMESPACES
+        return None if self.datacenters is None else Limit.DATACENTERS
 
     def conditions(
         self, bind: Bind, *, datacenter: str = "datacenter", namespace: str | None = "namespace"

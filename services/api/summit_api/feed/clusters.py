@@ -9,12 +9,13 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from summit_api.access.principal import Limit
 from summit_api.feed.frame import Frame, Json, Topic, frame
 from summit_api.freshness import Freshness
 from summit_api.metrics import count_clusters
 from summit_api.query.journal import Entry
 from summit_api.query.transaction.position import Position
-from summit_api.render.clusters import cluster_items, limited_to_namespaces
+from summit_api.render.clusters import cluster_items, shown_within
 from summit_api.render.moment import Moment
 from summit_api.shapes.inventory import ClusterItem
 from summit_models.cluster import ClusterHealth, ConnectionState
@@ -94,9 +95,9 @@ def _state(item: ClusterItem) -> Json:
 
 
 def _frame(item: ClusterItem, now: datetime, position: Position | None = None, *, before: Json) -> Frame:
-    payload, limited = (
-        {"datacenter": item.datacenter, "cluster": shown.model_dump(mode="json")}
-        for shown in (item, limited_to_namespaces(item))
+    payload, *limited = (
+        {"datacenter": item.datacenter, "cluster": shown_within(limit, item).model_dump(mode="json")}
+        for limit in (None, *Limit)
     )
     gone = {"datacenter": item.datacenter, "clusterName": item.name, "retired": False}
     return frame(
@@ -108,5 +109,5 @@ def _frame(item: ClusterItem, now: datetime, position: Position | None = None, *
         before=before,
         after=_state(item),
         gone=gone,
-        limited=limited,
+        limited=dict(zip(Limit, limited, strict=True)),
     )

@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
+from summit_api.access.principal import Limit
 from summit_api.query.transaction.position import Position
 from summit_models.contract import Revision
 
@@ -49,16 +51,17 @@ class Frame:
     head: bytes
     present: bytes
     """The payload with the state, without its closing brace."""
-    limited: bytes
-    """The same for clients that are limited to namespaces."""
+    limited: Mapping[Limit, bytes]
+    """The same for clients with a limit, where that hides something."""
     changes: bytes
     """One more member, with old values; not for clients that did not see them."""
     gone: bytes
     """The payload about the end, without its closing brace."""
     tail: bytes
 
-    def message(self, verb: Verb, *, limited: bool = False) -> bytes:
-        body = self.gone if verb is Verb.REMOVED else self.limited if limited else self.present
+    def message(self, verb: Verb, limit: Limit | None = None) -> bytes:
+        present = self.present if limit is None else self.limited.get(limit, self.present)
+        body = self.gone if verb is Verb.REMOVED else present
         changes = self.changes if verb is Verb.UPDATED else b""
         return b"".join((self.head, body, changes, self.tail, _ENDS[verb]))
 
@@ -78,11 +81,11 @@ def frame(
     after: Json | None,
     changes: Json | None = None,
     gone: Json | None = None,
-    limited: Json | None = None,
+    limited: Mapping[Limit, Json] = MappingProxyType({}),
 ) -> Frame:
     """A frame whose messages are of the types `kind:added` and so on.
 
-    `gone` and `limited` are `present` unless they are given.
+    `gone`, and what clients with a limit get, are `present` unless they are given.
     """
     encoded = _encode(present)[:-1]
     return Frame(
@@ -94,7 +97,7 @@ def frame(
         present=encoded,
         changes=b"" if changes is None else b',"changes":' + _encode(changes),
         gone=encoded if gone is None else _encode(gone)[:-1],
-        limited=encoded if limited is None else _encode(limited)[:-1],
+        limited={limit: _encode(payload)[:-1] for limit, payload in limited.items()},
         tail=_tail(time, f"{kind}:"),
     )
 

@@ -25,7 +25,7 @@ class Selection:
     def message(self, frame: Frame) -> bytes | None:
         """The frame's message as this client's list shows the change; None when the list does not change."""
         verb = self.verb(frame)
-        return None if verb is None else frame.message(verb, limited=self.scope.namespaces is not None)
+        return None if verb is None else frame.message(verb, self.scope.limit)
 
     def verb(self, frame: Frame) -> Verb | None:
         if self.topics is not None and frame.topic not in self.topics:

@@ -1,6 +1,7 @@
 """The history of one object, newest first: each of its events that was applied, also after its end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -8,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 from pydantic.alias_generators import to_camel
 
-from summit_api.access.principal import Scope
+from summit_api.access.principal import Limit, Scope
 from summit_api.query import identity
 from summit_api.query.pages import paging
 from summit_api.query.pages.order import Column, Order, parse
@@ -17,6 +18,7 @@ from summit_api.query.parameters import HistoryQuery
 from summit_api.query.times import ALWAYS, Window
 from summit_api.query.transaction.arguments import Arguments, Bind, where
 from summit_api.query.transaction.read_transaction import ReadTransaction
+from summit_models.cluster import is_about_declarations
 from summit_models.codec import default_of
 from summit_models.contract import ClusterName, Contract, Revision
 from summit_models.migration import Migration
@@ -51,8 +53,8 @@ class Collection:
     """Members to compare with the state before, where events carry no `changes`."""
     members: Mapping[str, Any]
     """The members of its state that the first event shows, with their defaults."""
-    of_all_namespaces: frozenset[str] = frozenset()
-    """Members that a principal with a limit to namespaces may not see."""
+    hidden: Callable[[Limit, Sequence[Mapping[str, Any]]], AbstractSet[str]] = lambda _limit, _states: frozenset()
+    """Members that a principal with this limit may not see, in an event with these states after and before it."""
 
     def visible_events(self, scope: Scope, bind: Bind) -> list[str]:
         """An object that was moved is visible for as long as it was in the scope."""
@@ -71,6 +73,13 @@ def _members(model: type[Contract]) -> Mapping[str, Any]:
     return {field.alias or name: default_of(field) for name, field in model.model_fields.items()}
 
 
+def _hidden_of_a_cluster(limit: Limit, states: Sequence[Mapping[str, Any]]) -> AbstractSet[str]:
+    if limit is Limit.NAMESPACES:
+        return {"reason", "watcher", "identity", "duplicateOf"}
+    connections = [part["state"] for state in states for part in (state, *state.get("resources", ()))]
+    return {"reason", "duplicateOf"} if is_about_declarations(connections) else {"duplicateOf"}
+
+
 _COMPARED = ("state", "reason", "watcher", "serverVersion", "kubevirtVersion", "identity", "duplicateOf")
 VMS = Collection(table="vms", shown_by="shown_by", members=_members(Vm))
 MIGRATIONS = Collection(table="migrations", datacenter="datacenter_id", shown_by="cluster", members=_members(Migration))
@@ -80,7 +89,7 @@ CLUSTERS = Collection(
     namespace=None,
     compared=_COMPARED,
     members=dict.fromkeys(("name", "datacenter", "since", *_COMPARED)),
-    of_all_namespaces=frozenset(["reason", "watcher", "identity", "duplicateOf"]),
+    hidden=_hidden_of_a_cluster,
 )
 
 
@@ -154,12 +163,12 @@ def _event(collection: Collection, row: Sequence[Any], scope: Scope, *, is_first
     revision, time, type_, data, before = row
     state = msgspec.json.decode(data)
     old = state.get("changes") or {}
-    if before is not None:
-        known = msgspec.json.decode(before)
+    known = {} if before is None else msgspec.json.decode(before)
+    if known:
         old = {name: known.get(name) for name in collection.compared if known.get(name) != state.get(name)}
     if not collection.shows({**state, **old}, scope):  # it came from where the principal sees nothing
         old = {}
-    hidden = frozenset[str]() if scope.namespaces is None else collection.of_all_namespaces
+    hidden = collection.hidden(scope.limit, [s for s in (state, known) if s]) if scope.limit else frozenset[str]()
     changes = [{"field": n, "from": value, "to": state.get(n)} for n, value in sorted(old.items()) if n not in hidden]
     begins = is_first or type_.endswith(".created")
     members = {name: state.get(name, default) for name, default in collection.members.items() if name not in hidden}

@@ -8,10 +8,11 @@ is true by time alone.
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from summit_api.access.principal import Limit
 from summit_api.freshness import STALE_AFTER, Report
 from summit_api.render.moment import Moment
 from summit_api.shapes.inventory import ClusterItem
-from summit_models.cluster import ClusterHealth, ConnectionState, ResourceHealth
+from summit_models.cluster import ClusterHealth, ConnectionState, ResourceHealth, is_about_declarations
 from summit_models.contract import ClusterName
 
 SILENT_AFTER = timedelta(seconds=30)
@@ -38,8 +39,29 @@ def cluster_items(declared: Iterable[ClusterHealth], reports: Iterable[Report], 
     ]
 
 
-def limited_to_namespaces(item: ClusterItem) -> ClusterItem:
-    """The item for a principal who sees only some namespaces: how the connection is.
+def shown_within(limit: Limit | None, item: ClusterItem) -> ClusterItem:
+    """The item as a principal with this limit sees it."""
+    match limit:
+        case Limit.NAMESPACES:
+            return _limited_to_namespaces(item)
+        case Limit.DATACENTERS:
+            return _limited_to_datacenters(item)
+    return item
+
+
+def _limited_to_datacenters(item: ClusterItem) -> ClusterItem:
+    """Everything but which other cluster is the same one: that may be in another datacenter."""
+    if not is_about_declarations([item.state, *(resource.state for resource in item.resources)]):
+        return item.model_copy(update={"duplicate_of": None})
+    resources = [
+        resource.model_copy(update={"reason": None}) if is_about_declarations([resource.state]) else resource
+        for resource in item.resources
+    ]
+    return item.model_copy(update={"duplicate_of": None, "reason": None, "resources": resources})
+
+
+def _limited_to_namespaces(item: ClusterItem) -> ClusterItem:
+    """How the connection is.
 
     The rest counts or names what is in all namespaces: known objects, resourceVersions, the uid of kube-system, and
     reasons, which are any text of the cluster. A new member is hidden until it is listed below.

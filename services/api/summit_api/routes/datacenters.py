@@ -14,7 +14,7 @@ from summit_api.query.parameters import MomentQuery, Parameters
 from summit_api.query.selection.filters import ClusterFilters
 from summit_api.query.transaction.read_transaction import ReadTransaction
 from summit_api.render import inventory, original
-from summit_api.render.clusters import cluster_items, limited_to_namespaces
+from summit_api.render.clusters import cluster_items, shown_within
 from summit_api.render.moment import Moment
 from summit_api.requests.reading import Reading, ReadingDep
 from summit_api.shapes.inventory import ClusterItem, ClusterList
@@ -83,4 +83,4 @@ async def present_clusters(
     """The clusters as they are now, as far as the scope shows them."""
     reports = [report for report in freshness.reports() if scope.allows_datacenter(report.health.datacenter)]
     items = cluster_items(await query.clusters(transaction, scope), reports, moment)
-    return items if scope.namespaces is None else list(map(limited_to_namespaces, items))
+    return [shown_within(scope.limit, item) for item in items]

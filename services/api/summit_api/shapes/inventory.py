@@ -82,7 +82,8 @@ class ClusterItem(ClusterHealth):
 
     `state` is `stale` when no watcher reports any longer, although its last event has another state.
 
-    With a limit to namespaces, members that count or name what is in all of them are null.
+    With a limit to namespaces, members that count or name what is in all of them are null. With a limit to datacenters,
+    `duplicateOf` and the reason of a `config_error` are null: they may name a cluster elsewhere.
     """
 
     waiting_events: int | None = Field(  # type: ignore[assignment]  # a watcher always knows it
