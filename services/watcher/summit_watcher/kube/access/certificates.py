@@ -13,6 +13,9 @@ from summit_watcher.kube.bounds import MESSAGE_SHOWN, one_line
 
 WARN_BEFORE = timedelta(days=7)
 """A person who has to request a new certificate needs some days."""
+_ODD = (ValueError, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+"""Errors of a certificate that OpenSSL may accept: its parts are read when they are asked for, and not all are
+ValueErrors."""
 NAMES_SHOWN = 6
 """API servers have a dozen; the first ones show whose certificate it is."""
 
@@ -29,29 +32,29 @@ class Certificate(NamedTuple):
 def certificates(authority_pem: bytes | None, client_pem: bytes | None) -> list[Certificate]:
     """Every certificate of the authority, and our own. Unreadable ones are left out: the TLS handshake reports them."""
     pems: tuple[tuple[Literal["ca", "client"], bytes | None], ...] = (("ca", authority_pem), ("client", client_pem))
-    return [
-        Certificate(kind, certificate.subject.rfc4514_string(), certificate.not_valid_after_utc)
-        for kind, pem in pems
-        for certificate in _read(pem)
-    ]
+    return [found for kind, pem in pems for one in _read(pem) if (found := _certificate(kind, one))]
 
 
 def _read(pem: bytes | None) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(pem) if pem else []
-    except ValueError:
+    except _ODD:
         return []
+
+
+def _certificate(kind: Literal["ca", "client", "server"], certificate: x509.Certificate) -> Certificate | None:
+    try:
+        return Certificate(kind, certificate.subject.rfc4514_string(), certificate.not_valid_after_utc)
+    except _ODD:
+        return None
 
 
 def server_certificate(der: bytes | None) -> Certificate | None:
     """That of a server, as it was shown in a handshake."""
     try:
-        certificate = x509.load_der_x509_certificate(der) if der else None
-    except ValueError:
+        return _certificate("server", x509.load_der_x509_certificate(der)) if der else None
+    except _ODD:
         return None
-    if certificate is None:
-        return None
-    return Certificate("server", certificate.subject.rfc4514_string(), certificate.not_valid_after_utc)
 
 
 async def described(kubeconfig: Kubeconfig, timeout_seconds: float) -> str | None:
@@ -63,8 +66,16 @@ async def described(kubeconfig: Kubeconfig, timeout_seconds: float) -> str | Non
     """
     with contextlib.suppress(OSError, TimeoutError, ValueError):
         async with asyncio.timeout(timeout_seconds):
-            return one_line(in_words(x509.load_der_x509_certificate(await _shown(kubeconfig))), MESSAGE_SHOWN)
+            return described_der(await _shown(kubeconfig))
     return None
+
+
+def described_der(der: bytes) -> str | None:
+    """A certificate in words; None if it cannot be read."""
+    try:
+        return one_line(in_words(x509.load_der_x509_certificate(der)), MESSAGE_SHOWN)
+    except _ODD:
+        return None
 
 
 async def _shown(kubeconfig: Kubeconfig) -> bytes:
