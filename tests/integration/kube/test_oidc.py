@@ -201,3 +201,15 @@ async def test_a_provider_without_what_a_refresh_needs_is_a_reason(cluster: Simu
     """A person must log in again."""
     reason = await failure(write(tmp_path / "kc", cluster, "https://127.0.0.1:1", **{"refresh-token": ""}))
     assert "log in again" in reason
+
+
+@pytest.mark.parametrize("address", ["https://[", "https://[::1/token", "https://issuer:99999/token", "https:///token"])
+async def test_an_address_that_is_none_is_a_reason(
+    cluster: SimulatedCluster, issuer: Issuer, tmp_path: Path, address: str
+) -> None:
+    """The exception of the library ended the cluster's task, and came with each attempt."""
+    issuer.discovery = {"token_endpoint": address}
+    for url in (issuer.url, address):
+        assert "got no other id-token" in await failure(write(tmp_path / "kc", cluster, url))
+    reason = await failure(write(tmp_path / "kc", cluster, issuer.url, **{"idp-certificate-authority-data": "é"}))
+    assert "is not base64" in reason

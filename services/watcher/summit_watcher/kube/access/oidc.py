@@ -7,7 +7,6 @@ Sources: client-go plugin/pkg/client/auth/oidc; RFC 6749 §5.2, §6; OpenID Conn
 """
 
 from base64 import b64decode, b64encode
-from binascii import Error as Base64Error
 from typing import Any, TypeVar
 from urllib.parse import quote_plus, urlsplit
 
@@ -72,12 +71,14 @@ async def refreshed(kubeconfig: Kubeconfig, config: OidcConfig, timeout_seconds:
         raise AuthError(f"{where}: no other id-token within {timeout_seconds:g} s") from None
     except WatcherError as error:
         raise AuthError(f"{where} got no other id-token: {error}") from error
+    except ValueError:  # not with its text, which quotes what the issuer has sent
+        raise AuthError(f"{where} got no other id-token: the address of its issuer or token endpoint is none") from None
 
 
 def _authority(kubeconfig: Kubeconfig, config: OidcConfig) -> bytes | None:
     try:
         data = b64decode(config.idp_certificate_authority_data)
-    except Base64Error:
+    except ValueError:
         raise AuthError("idp-certificate-authority-data is not base64") from None
     if data or not config.idp_certificate_authority:
         return data or None

@@ -32,7 +32,7 @@ def proxy_of(url: str, environment: Mapping[str, str] = os.environ) -> str | Non
     parts = urlsplit(url)
     name = f"{parts.scheme}_proxy"
     proxy = environment.get(name.upper()) or environment.get(name)
-    if not proxy or not parts.hostname:
+    if not proxy or not parts.hostname or parts.scheme not in _SCHEMES:
         return None
     target = _Target(parts.hostname, str(parts.port or _PORTS[parts.scheme]), _address(parts.hostname))
     if _is_excepted(target, environment.get("NO_PROXY") or environment.get("no_proxy") or ""):
