@@ -19,8 +19,10 @@ from summit_models.contract import ClusterName
 from summit_simulator.access import kubeconfig
 from summit_watcher.kube.bounds import ANSWER_BYTES, MIB
 from summit_watcher.kube.connection import ClusterConnection
-from summit_watcher.kube.errors import OversizedError, StatusError, UnreachableError, WatcherError
+from summit_watcher.kube.errors import IdleError, OversizedError, StatusError, UnreachableError, WatcherError
 from summit_watcher.kube.failure import classify
+from summit_watcher.kube.transport import Timeouts
+from summit_watcher.settings import TIMES, WatcherTimes
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 JSON = {"Content-Type": "application/json"}
@@ -37,9 +39,9 @@ async def served(handler: Handler) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-def connect(path: Path, server: str) -> ClusterConnection:
+def connect(path: Path, server: str, times: WatcherTimes = TIMES) -> ClusterConnection:
     config = kubeconfig.render(name="c", server=server, user={"token": "t"}, ca_pem=None)
-    return ClusterConnection(kubeconfig.write(path, config), name=ClusterName("c"))
+    return ClusterConnection(kubeconfig.write(path, config), name=ClusterName("c"), times=times)
 
 
 def answering(body: bytes, status: int = 200, **headers: str) -> Handler:
@@ -195,3 +197,33 @@ async def test_what_speaks_no_http_is_not_quoted(tmp_path: Path) -> None:
         with pytest.raises(WatcherError) as raised:
             await connection.server_version()
     assert "s3cret" not in str(raised.value)
+
+
+BEGINNINGS = [
+    pytest.param(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n", id="1xx answers without end"),
+    pytest.param(b"HTTP/1.1 200 OK\r\n", b"X-Header: a\r\n", id="headers that drip"),
+    pytest.param(b"HTTP/1.1 200 ", b"O", id="a status line that drips"),
+]
+
+
+@pytest.mark.parametrize(("first", "part"), BEGINNINGS)
+async def test_a_watch_that_is_never_accepted_is_given_up(tmp_path: Path, first: bytes, part: bytes) -> None:
+    """Some byte always comes, so it is never idle: the cluster was synced and had no watch."""
+    closed = asyncio.Event()
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(first)
+        while not reader.at_eof() and not writer.is_closing():
+            writer.write(part)
+            await asyncio.sleep(0.05)
+        writer.close()
+        closed.set()
+
+    server = await asyncio.start_server(drip, "127.0.0.1", 0)
+    address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    times = WatcherTimes(connect_seconds=0.5)
+    async with server, connect(tmp_path / "kc", address, times) as connection, asyncio.timeout(20):
+        with pytest.raises(IdleError, match="stopped sending"):
+            async with connection.get("/watch", timeouts=Timeouts(idle_seconds=0.5)):
+                pass
+        await closed.wait()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from summit_watcher.kube.bounds import LINE_BYTES
+from summit_watcher.kube.bounds import LINE_BYTES, LINE_SECONDS
 from summit_watcher.kube.errors import ErrorEvent, UndecodableLine
 from summit_watcher.kube.resources import VIRTUAL_MACHINES
 from summit_watcher.listwatch.watch import BATCH_EVENTS, LineBuffer, decoded
@@ -43,6 +43,20 @@ def test_a_line_that_does_not_end_is_no_object() -> None:
     """Memory is bounded: objects are at most 1.5 MiB."""
     buffer = LineBuffer()
     buffer.feed(b"x" * LINE_BYTES)
+    with pytest.raises(UndecodableLine, match="does not end"):
+        buffer.feed(b"x")
+
+
+def test_a_line_that_drips_without_end_is_no_object() -> None:
+    """Each byte looks like a sign of life, so the cluster would be synced for ever."""
+    now = 0.0
+    buffer = LineBuffer(lambda: now)
+    buffer.feed(b"x")
+    now = LINE_SECONDS - 1
+    assert buffer.feed(b"x\nx") == [b"xx\n"]
+    now = 2 * LINE_SECONDS - 2
+    assert buffer.feed(b"x") == []
+    now = 2 * LINE_SECONDS
     with pytest.raises(UndecodableLine, match="does not end"):
         buffer.feed(b"x")
 

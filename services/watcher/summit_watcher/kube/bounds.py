@@ -24,6 +24,9 @@ LINE_BYTES = 8 * MIB
 """One line of a watch. etcd takes objects of 1.5 MiB; operators may raise that, and nobody raises it further."""
 ERROR_BYTES = 64 * KIB
 """The first part of a failed answer: a Status has less than one KiB, and the body of a watch may never end."""
+LINE_SECONDS = 120.0
+"""The longest time that one line may take: 8 MiB over a slow link of a Mbit/s take one minute, and a line that drips
+without end looks like a watch that works."""
 ERROR_SECONDS = 5.0
 """How long to wait for that part."""
 ISSUER_BYTES = MIB

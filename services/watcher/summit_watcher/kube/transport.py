@@ -5,6 +5,7 @@ configured address and to no other, so its session follows no redirect, and read
 the environment by itself.
 """
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -39,6 +40,10 @@ class Timeouts(NamedTuple):
 
     idle_seconds: float
     total_seconds: float | None = None
+
+    def begin_seconds(self, connect_seconds: float) -> float | None:
+        """How long an answer may take to begin. Headers that drip, and 1xx answers without end, are never idle."""
+        return connect_seconds + self.idle_seconds if self.total_seconds is None else None
 
 
 class Request(NamedTuple):
@@ -168,7 +173,8 @@ class Transport:
         )
         try:
             with transport_errors(self.kubeconfig.endpoint):
-                rest = await self._client.call_api(*serialized, _request_timeout=timeout)
+                async with asyncio.timeout(request.timeouts.begin_seconds(connect_seconds)):
+                    rest = await self._client.call_api(*serialized, _request_timeout=timeout)
         except CertificateError as error:
             seen = None if self._client.configuration.proxy else await described(self.kubeconfig, connect_seconds)
             raise CertificateError(f"{error}; {seen}") if seen else error from error

@@ -8,7 +8,7 @@ from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from summit_watcher.kube.bounds import LINE_BYTES, LIST_OBJECTS
+from summit_watcher.kube.bounds import LINE_BYTES, LINE_SECONDS, LIST_OBJECTS
 from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.errors import (
     ErrorEvent,
@@ -174,9 +174,12 @@ def decoded(resource: Resource[Any], lines: Sequence[bytes]) -> Iterator[Sequenc
 class LineBuffer:
     r"""Cuts a stream of bytes at "\n"; the beginning of a line waits for its end."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._parts: list[bytes] = []
         self._length = 0
+        self._since = 0.0
+        """When the line began that waits for its end."""
 
     @property
     def has_rest(self) -> bool:
@@ -191,8 +194,10 @@ class LineBuffer:
             self._parts.clear()
             self._length = 0
         if end < len(chunk):
+            if not self._parts:
+                self._since = self._clock()
             self._parts.append(chunk[end:])
             self._length += len(chunk) - end
-        if self._length > LINE_BYTES:
+        if self._length > LINE_BYTES or (self._parts and self._clock() > self._since + LINE_SECONDS):
             raise UndecodableLine("a watch line does not end", b"".join(self._parts))
         return lines
