@@ -1,11 +1,20 @@
 """What exceeds a bound costs that value, that object or that list, and never the neighbours."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
 
-from summit_watcher.kube.bounds import LABELS, LIST_OBJECTS, LIST_PAGES, MESSAGE_CHARACTERS, one_line
+from summit_watcher.kube.bounds import (
+    LABELS,
+    LIST_OBJECTS,
+    LIST_PAGES,
+    MESSAGE_CHARACTERS,
+    MIB,
+    PAGE_VALUES,
+    one_line,
+)
 from summit_watcher.kube.errors import OversizedError, UndecodableLine
 from summit_watcher.kube.failure import classify
 from summit_watcher.kube.list_size import ListSize
@@ -142,3 +151,43 @@ def test_a_text_from_outside_is_one_printable_line(text: str) -> None:
     assert one_line(text).isprintable()
     assert one_line(text).encode()
     assert one_line("x" * 2**20) == "x" * 99 + "…"
+
+
+@pytest.mark.parametrize("item", [b"{}", b"null", b'{"metadata":{"uid":"a"}}', b'{"spec":7}'])
+def test_a_page_of_a_million_small_objects_does_not_fill_the_memory(item: bytes) -> None:
+    """128 MiB of empty objects took 12 GB, and a minute in which no other cluster was watched."""
+    before, after = page().split(b"[]")
+    body = before + b"[" + b",".join([item] * 1_000_000) + b"]" + after
+    tracemalloc.start()
+    with pytest.raises(OversizedError, match=f"has more than {LIST_OBJECTS} objects"):
+        VIRTUAL_MACHINES.decode_page(body)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 128 * MIB
+
+
+def test_a_page_with_more_values_than_any_is_not_read_object_by_object() -> None:
+    """Its pieces alone would fill the memory."""
+    before, after = page().split(b"[]")
+    with pytest.raises(OversizedError, match=f"has more than {PAGE_VALUES} values"):
+        VIRTUAL_MACHINES.decode_page(before + b"[0" + b",0" * PAGE_VALUES + b"]" + after)
+
+
+def test_a_page_after_one_beyond_the_bound_is_read() -> None:
+    """The count begins with each page."""
+    for _ in range(2):
+        assert (
+            len(MIGRATIONS.decode_page(page(vm("a"), vm("b"), kind="VirtualMachineInstanceMigrationList")).items) == 2
+        )
+    small = [{"metadata": {"uid": "a"}}] * (LIST_OBJECTS // 2 + 1)
+    for _ in range(2):
+        assert len(VIRTUAL_MACHINES.decode_page(page(*small)).items) == len(small)
+
+
+def test_a_page_of_objects_that_are_all_wrong_stops_the_process_for_a_moment_only() -> None:
+    """128 MiB of them took 48 seconds, in which no other cluster was watched. Those that are right are all read."""
+    wrong = {"spec": {"running": 1, "runStrategy": 2, "template": [], "instancetype": 3}, "status": 4}
+    wrong |= {"metadata": vm("x")["metadata"] | {"generation": "x", "labels": 5, "annotations": 6}}
+    read = VIRTUAL_MACHINES.decode_page(page(*[wrong] * 60_000, vm("last")))
+    assert read.items[-1].metadata.uid == "last"
+    assert 0 < read.undecodable < 60_000

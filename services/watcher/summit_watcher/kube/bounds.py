@@ -39,6 +39,12 @@ LIST_OBJECTS = 150_000
 Source: https://kubernetes.io/docs/setup/best-practices/cluster-large/"""
 LIST_PAGES = 3000
 """Pages of one list: ten times as many as LIST_OBJECTS fill, since a server may give less than was asked for."""
+PAGE_VALUES = 5_000_000
+"""Values in one page that is read object by object, counted by their commas: ANSWER_BYTES of real objects have about
+four million, and as many empty objects would fill the memory."""
+UNREADABLE_SECONDS = 1.0
+"""How long the objects of one page are read that have a member of the wrong type: the other clusters wait meanwhile.
+A page in which each object has some takes a tenth of it."""
 CONTINUE_CHARACTERS = 4096
 """A `continue` token is a resourceVersion and a key of etcd in base64. It goes into the next request's address."""
 

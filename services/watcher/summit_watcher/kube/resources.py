@@ -4,14 +4,23 @@ The fast path decodes a whole page or line into types at once. If that fails, ea
 leniently, so that a bad object costs its neighbours nothing. What is not an object raises an error of `errors`.
 """
 
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar, cast
 
 import msgspec
 
 from summit_models.cluster import ConnectionState
-from summit_watcher.kube.bounds import ContinueToken, ResourceVersion, one_line
-from summit_watcher.kube.errors import UNREADABLE, UndecodableLine
+from summit_watcher.kube.bounds import (
+    LIST_OBJECTS,
+    PAGE_VALUES,
+    UNREADABLE_SECONDS,
+    ContinueToken,
+    ResourceVersion,
+    one_line,
+)
+from summit_watcher.kube.errors import UNREADABLE, OversizedError, UndecodableLine
 from summit_watcher.kube.failure import status_error
 from summit_watcher.kube.lenient_decode import decode_leniently
 from summit_watcher.kube.manifests.datavolume import DataVolume
@@ -44,6 +53,22 @@ class WatchEvent(msgspec.Struct, Generic[T], frozen=True, gc=False):
     resource_version: str
     initial_events_end: bool = False
     """The bookmark that ends the initial events of a streaming list (`sendInitialEvents=true`)."""
+
+
+class _Count:
+    """Counts the objects of one page while it is decoded: bytes that fit a page may be millions of empty objects."""
+
+    def __init__(self, plural: str) -> None:
+        self.plural = plural
+        self.objects = 0
+
+    def add(self, item: Manifest) -> None:
+        """Raises OversizedError beyond LIST_OBJECTS, and ValueError for an object without a uid."""
+        self.objects += 1
+        if self.objects > LIST_OBJECTS:
+            raise OversizedError(f"a page of {self.plural} has more than {LIST_OBJECTS} objects")
+        if not item.metadata.uid:
+            raise ValueError("it has no uid")
 
 
 class _ListMetadata(Part):
@@ -86,12 +111,21 @@ class Resource(Generic[T]):
     manifest: type[T]
     optional_in: frozenset[ConnectionState] = frozenset()
     """States of its list-watch that are no defect: the cluster is synced without it, and the log does not complain."""
+    _count: _Count = field(init=False, repr=False, compare=False)
     _pages: msgspec.json.Decoder[_List[T]] = field(init=False, repr=False, compare=False)
+    _items: msgspec.json.Decoder[T] = field(init=False, repr=False, compare=False)
     _events: msgspec.json.Decoder[_Event[T]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        page, event = _List[self.manifest], _Event[self.manifest]  # type: ignore[name-defined]
+        count = _Count(self.plural)
+        # Decoding is where they must be counted: afterwards they fill the memory.
+        counted = msgspec.defstruct(
+            self.kind, (), bases=(self.manifest,), namespace={"__post_init__": count.add}, gc=False
+        )
+        page, event = _List[counted], _Event[self.manifest]  # type: ignore[valid-type,name-defined]
+        object.__setattr__(self, "_count", count)
         object.__setattr__(self, "_pages", msgspec.json.Decoder(page))
+        object.__setattr__(self, "_items", msgspec.json.Decoder(self.manifest))
         object.__setattr__(self, "_events", msgspec.json.Decoder(event))
 
     @property
@@ -112,8 +146,9 @@ class Resource(Generic[T]):
 
         Leaves out an item without a readable uid, and counts it. Raises StatusError if the body is a Status, and
         UndecodableLine if it is not a list of this kind with its items, or has no resourceVersion: an answer without
-        items would delete everything.
+        items would delete everything. Raises OversizedError if it has more objects than any cluster.
         """
+        self._count.objects = 0
         try:
             page = self._pages.decode(body)
         except (msgspec.ValidationError, UnicodeDecodeError):
@@ -121,16 +156,13 @@ class Resource(Generic[T]):
         except UNREADABLE as error:
             raise UndecodableLine(f"a page of {self.plural} is not JSON: {error}", body) from None
         found = page.items
-        if (
-            page.kind != self._list_kind
-            or page.metadata.resource_version is None
-            or found is None
-            or not all(item.metadata.uid for item in found)
-        ):
+        if page.kind != self._list_kind or page.metadata.resource_version is None or found is None:
             return self._decode_items(body)
         return Page(found, page.metadata.resource_version, page.metadata.continue_ or None)
 
     def _decode_items(self, body: bytes) -> Page[T]:
+        if body.count(b",") > PAGE_VALUES:
+            raise OversizedError(f"a page of {self.plural} has more than {PAGE_VALUES} values, some of them unreadable")
         try:
             page = _raw_list.decode(body)
         except UNREADABLE as error:
@@ -143,10 +175,24 @@ class Resource(Generic[T]):
             raise UndecodableLine(f"a page of {self.plural} has no items", body)
         if page.metadata.resource_version is None:
             raise UndecodableLine(f"a page of {self.plural} has no metadata.resourceVersion", body)
-        read = [decode_leniently(bytes(raw), self.manifest) for raw in page.items]
-        found = [item for item in read if item is not None and item.metadata.uid]
-        undecodable = len(read) - len(found)
+        if len(page.items) > LIST_OBJECTS:
+            raise OversizedError(f"a page of {self.plural} has more than {LIST_OBJECTS} objects")
+        found = self._readable(page.items)
+        undecodable = len(page.items) - len(found)
         return Page(found, page.metadata.resource_version, page.metadata.continue_ or None, undecodable)
+
+    def _readable(self, items: Sequence[msgspec.Raw]) -> list[T]:
+        """The objects with a uid. Those with wrong members are left out once they have taken UNREADABLE_SECONDS."""
+        found, give_up_at = list[T](), time.monotonic() + UNREADABLE_SECONDS
+        for raw in items:
+            try:
+                item: T | None = self._items.decode(raw)
+            except UNREADABLE:
+                is_late = time.monotonic() > give_up_at
+                item = None if is_late else decode_leniently(bytes(raw), self.manifest)
+            if item is not None and item.metadata.uid:
+                found.append(item)
+        return found
 
     def decode_event(self, line: bytes) -> WatchEvent[T]:
         r"""Decode one line of a watch, which ends with "\n".
