@@ -140,7 +140,7 @@ def _vm_place_by_names(
 
 def _migration_place(migration: Any) -> Place:
     datacenter, cluster = migration.datacenter_id, migration.cluster
-    subject = migration_subject(datacenter, cluster, migration.namespace, migration.name)
+    subject = migration_subject(datacenter, cluster, migration.namespace or UNMANAGED, migration.name)
     return Place(subject, source_of(datacenter, cluster))
 
 

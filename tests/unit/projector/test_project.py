@@ -19,7 +19,9 @@ from support.published import (
 )
 
 from summit_models.cluster import ConnectionState
+from summit_models.codec import encode
 from summit_models.event import EPOCHS_OF_LOST_LOGS, MigrationEventType, VmEvent, VmEventType
+from summit_models.subject import UNMANAGED, migration_subject
 from summit_models.vm import VmStatus
 from summit_projector.project import Batch, project
 from summit_projector.projections import PROJECTIONS
@@ -178,6 +180,16 @@ def test_migration_that_kubevirt_removed_stays_with_its_outcome() -> None:
     )
     (row,) = rows_of(batch, "migrations")
     assert (row["phase"], row["completed"], row["deleted_at"]) == ("Succeeded", True, OBSERVED_AT)
+
+
+def test_a_migration_without_a_namespace_is_a_row() -> None:
+    """The watcher publishes it as it publishes such a VM; each of its changes was a dead letter."""
+    event = migration_event("m", namespace="")
+    subject = migration_subject(event.data.datacenter_id, event.data.cluster, UNMANAGED, "m")
+    sent = message(migration_event("m"))._replace(subject=subject, body=encode(event))
+    batch = project([sent])
+    assert batch.dead_letters == []
+    assert [row["name"] for row in rows_of(batch, "migrations")] == ["m"]
 
 
 def test_clusters_and_datacenters_become_rows() -> None:
