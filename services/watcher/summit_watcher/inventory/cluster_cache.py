@@ -7,6 +7,7 @@ later, once.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
@@ -34,6 +35,9 @@ from summit_watcher.normalize.virtualmachine import VmFacts, vm_facts
 
 Name = tuple[str, str]
 """Namespace and name."""
+RELATED = 100
+"""Instances or migrations of one VM that are looked at, those that changed last: a VM has one or two instances, and
+KubeVirt keeps five ended migrations of it. A cluster that shows 100 000 must not hold up the others."""
 End = Change[VmFacts] | Change[VmiFacts] | Change[MigrationFacts]
 """The change that removed an object."""
 
@@ -69,8 +73,9 @@ class ClusterCache:
 
         self._vm_by_name: dict[Name, Uid] = {}
         self._vmi_by_name: dict[Name, Uid] = {}
-        self._vmis_of: dict[Uid, tuple[Uid, ...]] = {}
-        self._migrations_of: defaultdict[Name, set[Uid]] = defaultdict(set)
+        self._vmis_of: dict[Uid, dict[Uid, None]] = {}
+        """In the order of their last changes, as are the migrations."""
+        self._migrations_of: defaultdict[Name, dict[Uid, None]] = defaultdict(dict)
         self._instancetype_by_key: dict[InstancetypeKey, InstancetypeFacts] = {}
         self._importing: dict[Name, DataVolumeFacts] = {}
         """The DataVolumes that have a progress, and no others: most are complete."""
@@ -122,10 +127,10 @@ class ClusterCache:
 
     def instance_of(self, vm: Uid) -> VmiFacts | None:
         """The instance of a VM, or the one that is this VM; of several a live one, then the newest."""
-        uids = self._vmis_of.get(vm, (vm,))
-        if len(uids) == 1:
-            return self.vmis.get(uids[0])
-        instances = [vmi for uid in uids if (vmi := self.vmis.get(uid))]
+        uids = self._vmis_of.get(vm)
+        if uids is None:
+            return self.vmis.get(vm)
+        instances = [vmi for uid in islice(reversed(uids), RELATED) if (vmi := self.vmis.get(uid))]
         return max(instances, key=lambda vmi: (not vmi.is_final, vmi.resource_version), default=None)
 
     def instancetype_of(self, vm: VmFacts | None) -> InstancetypeFacts | None:
@@ -239,24 +244,25 @@ class ClusterCache:
             self._ends[change.uid] = change
         self._touch(VIRTUAL_MACHINES, [owner or change.uid])
         if migrations := self._migrations_of.get(_name(facts)):
-            self._touch(MIGRATIONS, migrations)
+            self._touch(MIGRATIONS, islice(reversed(migrations), RELATED))
 
     def _leave_owner(self, vmi: VmiFacts) -> None:
         """An instance was adopted or released: its former owner, or itself as a VM of its own, has changed."""
         owner, uid = Uid(vmi.owner_uid or vmi.uid), Uid(vmi.uid)
         self._touch(VIRTUAL_MACHINES, [owner])
-        others = tuple(other for other in self._vmis_of.pop(owner, ()) if other != uid)
-        if others:
-            self._vmis_of[owner] = others
+        instances = self._vmis_of.get(owner, {})
+        instances.pop(uid, None)
+        if not instances:
+            self._vmis_of.pop(owner, None)
 
     def _set_instance(self, owner: Uid, change: Change[VmiFacts]) -> None:
-        others = tuple(uid for uid in self._vmis_of.get(owner, ()) if uid != change.uid)
-        instances = (*others, change.uid) if change.facts else others
+        instances = self._vmis_of.setdefault(owner, {})
+        instances.pop(change.uid, None)
+        if change.facts:
+            instances[change.uid] = None
         self._vmi_versions[owner] = max(self._vmi_versions.get(owner, 0), change.version)
-        if instances:
-            self._vmis_of[owner] = instances
-        else:
-            self._vmis_of.pop(owner, None)
+        if not instances:
+            del self._vmis_of[owner]
             self._last_disks[owner] = change.latest.disks or ()
 
     def _migration_changed(self, change: Change[MigrationFacts]) -> None:
@@ -264,10 +270,11 @@ class ClusterCache:
         facts = change.latest
         of = facts.namespace, facts.vmi_name
         if change.facts is not None:
-            self._migrations_of[of].add(change.uid)
+            self._migrations_of[of].pop(change.uid, None)
+            self._migrations_of[of][change.uid] = None
             return
         self._ends[change.uid] = change
-        self._migrations_of[of].discard(change.uid)
+        self._migrations_of[of].pop(change.uid, None)
         if not self._migrations_of[of]:
             del self._migrations_of[of]
 
