@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+import socket
+import struct
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
 from fastapi import FastAPI, Request
+from fastapi.responses import StreamingResponse
 from support.api_stack import served
 from support.waiting import until
 
@@ -34,6 +37,24 @@ def app_that_echoes() -> FastAPI:
     async def slow() -> str:
         await asyncio.sleep(0.3)  # work that is under way while the client sends on
         return "slow"
+
+    ended: list[bool] = []
+
+    async def pieces() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield b"x"
+                await asyncio.sleep(0.01)
+        finally:
+            ended.append(True)
+
+    @app.get("/feed")
+    async def feed() -> StreamingResponse:
+        return StreamingResponse(pieces())
+
+    @app.get("/ended")
+    async def how_many_ended() -> int:
+        return len(ended)
 
     @app.post("/unread")
     async def unread() -> str:
@@ -178,6 +199,29 @@ async def test_client_that_leaves_in_the_middle_of_a_body_is_no_failure(
         await writer.wait_closed()
     await exchange(port, b"GET /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("first", [b"/livez", b"/slow", b"/feed"])
+async def test_client_that_leaves_before_the_answers_to_several_requests_is_no_failure(
+    port: int, caplog: pytest.LogCaptureFixture, first: bytes
+) -> None:
+    """The first one's work ended with a traceback: only the last one learnt that the connection was lost."""
+    for _ in range(5):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(SLOW.replace(b"/slow", first) + GOOD * 50)
+        if first != b"/slow":
+            await reader.read(1)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.close()
+    await exchange(port, b"GET /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    if first == b"/feed":
+        await until(lambda: _ended(port), lambda ended: ended == b"5")
+    assert caplog.records == []
+
+
+async def _ended(port: int) -> bytes:
+    ((_, _, body),) = await exchange(port, b"GET /ended HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    return body.strip()
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,8 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         for timer in (self._head_timer, self._stall_timer, self._linger_timer):
             _cancel(timer)
+        if (running := self._running) and not running.response_complete:
+            self._end(running)  # uvicorn ends `cycle`, which is another one if the client has sent further requests
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -182,10 +184,15 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _give_up(self, broken: RequestResponseCycle) -> None:
         """The body of this request ends in rubbish: its work ends, or does not begin."""
-        broken.disconnected = True
-        broken.message_event.set()
+        self._end(broken)
         if self.pipeline and self.pipeline[0][0] is broken:
             self.pipeline.popleft()
+
+    @staticmethod
+    def _end(cycle: RequestResponseCycle) -> None:
+        """The work for this request learns that nobody waits for its answer."""
+        cycle.disconnected = True
+        cycle.message_event.set()
 
     def _send_refusal(self) -> None:
         error, running = self._refusal, self._running
@@ -212,7 +219,10 @@ class LimitedProtocol(HttpToolsProtocol):
 
 
 class _Transport:
-    """uvicorn's transport. The first `close` is ours."""
+    """uvicorn's transport. The first `close` is ours, and a write to a lost connection is none.
+
+    uvloop raises for it, before it calls `connection_lost`; asyncio does not.
+    """
 
     def __init__(self, transport: Any, close: Callable[[Any], None]) -> None:
         self._transport = transport
@@ -225,6 +235,10 @@ class _Transport:
         else:
             self._closed = True
             self._close(self._transport)
+
+    def write(self, data: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(data)
 
     def is_closing(self) -> bool:
         return self._closed or bool(self._transport.is_closing())
