@@ -171,8 +171,8 @@ def check(*, config: ConfigOption = DEFAULT_CONFIG, output: OutputOption = Outpu
 def status(*, output: OutputOption = Output.TEXT, data_dir: DataDirOption = None) -> None:
     """Print the clusters, addresses, processes and tables of what runs here.
 
-    The exit code is 1 if nothing runs, a process does not run, or a cluster is not well: not synced, or its VMs are
-    stale.
+    The exit code is 1 if nothing runs, a process does not run, a cluster is not well (not synced, or its VMs are
+    stale), NATS does not answer, or events wait for more than 30 seconds.
     """
     import asyncio
 

@@ -3,11 +3,12 @@
 import json
 
 import asyncpg
-from support.projecting import Readings, projector, projector_settings, publisher
+from support.projecting import Readings, projector, projector_settings, publish, publisher
 from support.published import vm_event
 
 from summit_models.subject import ingest, subject_of
-from summit_standalone.commands.status import as_text, read_applied
+from summit_standalone.commands.status import as_text, is_well, read_applied
+from summit_standalone.commands.waiting_events import read_waiting
 
 STATE = {"api": "http://127.0.0.1:3001", "dataDir": "/data", "processes": []}
 
@@ -25,6 +26,32 @@ async def test_a_dead_letter_is_shown_with_its_reason(nats_url: str, database_ur
     text = as_text({**STATE, "applied": applied})
     assert subject in text
     assert event["reason"].split()[0] in text.splitlines()[-1]
+
+
+async def test_events_that_no_projector_applies_are_a_line_and_not_well(nats_url: str, database_url: str) -> None:
+    """A projector that hangs runs, its clusters are synced, and the lists do not change."""
+    async with publisher(nats_url) as client:
+        await publish(client, vm_event("erp"), vm_event("web"))
+    waiting = await read_waiting(nats_url, 0)
+    assert waiting["events"] == 2
+    assert (await read_waiting(nats_url, 2)) == {"events": 0, "since": None}
+    applied = {"revision": 0, "appliedAt": None, "setAside": {"count": 0, "newest": []}}
+    state = {**STATE, "clusters": {"items": []}, "applied": {**applied, "waiting": waiting}}
+    assert is_well(state)
+    assert "events wait" not in as_text(state)
+    long_ago = waiting | {"since": "2026-01-01T00:00:00+00:00"}
+    late = {**state, "applied": {**applied, "waiting": long_ago}}
+    assert not is_well(late)
+    assert "2 events wait since 2026-01-01T00:00:00+00:00; lists show the states before" in as_text(late)
+
+
+async def test_log_that_cannot_be_read_is_a_line_and_not_well() -> None:
+    """The rest is printed all the same, within seconds."""
+    waiting = await read_waiting("nats://127.0.0.1:1", 0)
+    applied = {"revision": 0, "appliedAt": None, "setAside": {"count": 0, "newest": []}, "waiting": waiting}
+    state = {**STATE, "clusters": {"items": []}, "applied": applied}
+    assert not is_well(state)
+    assert as_text(state).splitlines()[-1] == "log: NATS does not answer"
 
 
 async def test_tables_of_a_newer_version_are_one_line(database_url: str) -> None:

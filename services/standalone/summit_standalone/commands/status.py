@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from summit_models.tables import newer_schema
 from summit_runtime import database
 from summit_runtime.settings import public_address
-from summit_standalone.commands import clusters
+from summit_standalone.commands import clusters, waiting_events
 from summit_standalone.commands.clusters import ANSWER_SECONDS
 from summit_standalone.commands.table import render
 from summit_standalone.embedded.child import ChildState
@@ -46,6 +46,8 @@ async def read(state: dict[str, Any], token: str | None) -> dict[str, Any]:
     if "databaseUrl" not in state:  # its servers start
         return state
     found, applied = await asyncio.gather(clusters.read_clusters(state, token), read_applied(state["databaseUrl"]))
+    if "revision" in applied:
+        applied = {**applied, "waiting": await waiting_events.read_waiting(state["natsUrl"], applied["revision"])}
     return {"clusters": found, **state, "applied": applied}
 
 
@@ -77,9 +79,11 @@ async def _read(url: str) -> Mapping[str, Any]:
 
 
 def is_well(state: Mapping[str, Any]) -> bool:
-    """Whether all processes run, and all clusters are watched and fresh."""
+    """Whether all processes run, all clusters are watched and fresh, and the tables follow the log."""
     running = all(process["state"] == ChildState.RUNNING for process in state["processes"])
-    return running and "clusters" in state and clusters.are_well(state["clusters"])
+    waiting = state.get("applied", {}).get("waiting", {})
+    applied = "error" not in waiting and not waiting_events.is_late(waiting, datetime.now(UTC))
+    return running and applied and "clusters" in state and clusters.are_well(state["clusters"])
 
 
 def _utc(moment: datetime) -> str:
@@ -113,5 +117,6 @@ def _applied(applied: Mapping[str, Any]) -> list[str]:
         (event["revision"], event["subject"], textwrap.shorten(event["reason"], REASON_LENGTH, placeholder=" …"))
         for event in letters["newest"]
     ]
-    shown = [render(("APPLIED REVISION", "AT", "DEAD LETTERS"), [row])]
+    late = waiting_events.as_text(applied.get("waiting", {}), datetime.now(UTC))
+    shown = [render(("APPLIED REVISION", "AT", "DEAD LETTERS"), [row]), *late]
     return shown + ([render(("DEAD LETTER", "SUBJECT", "REASON"), events)] if events else [])
