@@ -54,7 +54,6 @@ def run(options: Options, work: Callable[[Instance, Options], Coroutine[Any, Any
     data_dir = prepare_directory(options.data_dir)
     with single_instance(data_dir):
         instance = Instance(data_dir, api=address(options.host, options.port))
-        instance.write()
         try:
             asyncio.run(_until_signal(work(instance, options), instance))
         except OSError as error:  # of a file: a full disk, a directory of another user
@@ -82,6 +81,7 @@ async def _until_signal(work: Coroutine[Any, Any, None], instance: Instance) -> 
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
+    instance.write()  # who sees it may send a signal
     try:
         await task
     except asyncio.CancelledError:

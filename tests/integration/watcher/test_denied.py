@@ -40,7 +40,7 @@ async def test_a_cluster_that_may_not_be_published_holds_up_no_other_and_heals(
             await until(lambda: healths.position("romulus", VMS))
             vulcan.create_vm("db", namespace="prod")
             await until(lambda: healths.newest["vulcan"].waiting_events)
-            assert healths.state("vulcan") == State.SYNCED
+            await until(lambda: healths.state("vulcan") == State.SYNCED)
             assert healths.position("vulcan", VMS) is None
             file = tmp_path / "nats" / "nats.conf"
             file.write_text(file.read_text().replace(rights, USERS.format(denied="")))

@@ -53,7 +53,7 @@ async def test_what_ends_the_task_of_a_cluster_becomes_its_state_and_ends_no_oth
         assert "unforeseen, please report it: ValueError" in (healths.newest["vulcan"].reason or "")
         healthy.create_vm("later", namespace="prod")
         await log.agrees(healthy)
-        assert healths.state("romulus") == "synced"
+        await until(lambda: healths.state("romulus") == "synced")
         await supervisor.end()
     lines = [r for r in caplog.records if "unforeseen" in r.getMessage() and r.levelno > logging.DEBUG]
     assert [line.getMessage().partition(" (")[0] for line in lines] == ["cluster vulcan is failing"]
