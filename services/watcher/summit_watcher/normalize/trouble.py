@@ -32,9 +32,15 @@ def without_secrets(message: str) -> str:
 
 
 def trouble_of(conditions: Sequence[Condition | None] | None, saying: Mapping[str, str]) -> tuple[str, ...]:
-    """The sentences of the conditions that say why a VM is not well, for its `problems`."""
-    found = [c for c in conditions or () if c and c.type and c.status and c.status == saying.get(c.type)]
-    return tuple(sentence for condition in found if (sentence := _sentence(condition))) if found else ()
+    """The sentences of the conditions that say why a VM is not well, for its `problems`.
+
+    One of each type, as the type is their key in Kubernetes: thousands of one type would take seconds to compare.
+    """
+    found: dict[str, Condition] = {}
+    for c in conditions or ():
+        if c and c.type and c.status and c.status == saying.get(c.type):
+            found.setdefault(c.type, c)
+    return tuple(sentence for condition in found.values() if (sentence := _sentence(condition)))
 
 
 def _sentence(condition: Condition) -> str | None:
