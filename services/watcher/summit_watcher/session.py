@@ -48,7 +48,7 @@ from summit_watcher.settings import WatcherTimes
 logger = logging.getLogger("summit.watcher")
 
 EVENTS_A_TURN = 64
-"""To publish so many takes about 5 ms; then the events of other clusters follow."""
+"""To look at and publish so many takes about 5 ms; then the events of other clusters follow."""
 
 _UNAVAILABLE = frozenset({ConnectionState.FORBIDDEN, ConnectionState.CRD_MISSING})
 """A person must act before such a resource can be read: the others do not wait for it. For sizes and progress, which
@@ -187,12 +187,14 @@ class Session:
             async with self._in_turn:
                 await self._publish(self._diff.take_lost_addresses())
 
-    async def _publish(self, events: Iterable[Outgoing]) -> int:
+    async def _publish(self, events: Iterable[Outgoing | None]) -> int:
         """Hand the events over to the publisher, and return how many they were."""
         published, is_first_list = Counter[str](), not self._queue.is_open_for_watches
         for number, event in enumerate(events, start=1):
             if number % EVENTS_A_TURN == 0:
                 await asyncio.sleep(0)
+            if event is None:
+                continue
             self.activity.log(event, is_first_list=is_first_list)
             await self.publisher.publish(event.subject, event.body, event.id)
             published[event.type] += 1

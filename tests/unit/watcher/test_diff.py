@@ -61,10 +61,10 @@ class Cluster:
 
     def burst(self, resource: Resource[Any], *received: Apply | Delete) -> list[VmEvent | MigrationEvent]:
         """Give these events in one batch, and return what follows."""
-        return [read(event) for event in self.diff.follow(resource, received)]
+        return [read(event) for event in self.diff.follow(resource, received) if event]
 
     def events(self) -> list[VmEvent | MigrationEvent]:
-        return [read(event) for event in self.diff.take_events()]
+        return [read(event) for event in self.diff.take_events() if event]
 
     def restarted(self, events: Sequence[VmEvent | MigrationEvent]) -> "Cluster":
         """A watcher that starts and reads these events back from the stream."""
@@ -149,6 +149,19 @@ def test_an_instance_that_no_vm_owns_is_a_vm_of_its_own() -> None:
     assert created.data.kind == "VirtualMachineInstance"
     deleted = only(cluster.delete(VIRTUAL_MACHINE_INSTANCES, vmi("alone", owner=None, version=5)))
     assert deleted.type is VmEventType.DELETED
+
+
+def test_an_edited_instancetype_that_changes_no_vm_leaves_others_their_turn() -> None:
+    """10 000 VMs of one instancetype are looked at, none has an event, and the reader sees each of them."""
+    cluster = Cluster()
+    running = [vm(name, instancetype="u1.large") for name in ("a", "b", "c")]
+    cluster.list_all(
+        virtualmachines=running,
+        virtualmachineinstances=[vmi(name) for name in ("a", "b", "c")],
+        virtualmachineclusterinstancetypes=[instancetype("u1.large", cpu=2)],
+    )
+    edited = decoded(CLUSTER_INSTANCETYPES, instancetype("u1.large", cpu=2, version=2))
+    assert list(cluster.diff.follow(CLUSTER_INSTANCETYPES, [Apply(edited)])) == [None, None, None]
 
 
 def test_an_edited_instancetype_changes_the_stopped_vms_that_name_it() -> None:

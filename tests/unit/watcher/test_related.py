@@ -32,7 +32,7 @@ def read(resource: Resource[Any], uid: str, version: int, *, spec: Any = None, p
 
 
 def listed(diff: Diff, resource: Resource[Any], objects: Sequence[Any]) -> list[Outgoing]:
-    return list(diff.follow(resource, [Init(), *map(InitApply, objects), InitDone("9")]))
+    return [e for e in diff.follow(resource, [Init(), *map(InitApply, objects), InitDone("9")]) if e]
 
 
 def known() -> Diff:
@@ -51,7 +51,7 @@ def test_thousands_of_instances_of_one_vm_do_not_hold_up_the_other_clusters() ->
     assert len(listed(diff, instances, many)) == 1
     for version in range(11, 111):
         changed = read(instances, "i7", version, phase="Running" if version % 2 else "Pending", ownerReferences=OWNER)
-        (event,) = diff.follow(instances, [Apply(changed)])
+        (event,) = filter(None, diff.follow(instances, [Apply(changed)]))
         assert (event.type, getattr(event.model, "phase")) == (VmEventType.UPDATED, changed.status.phase)  # noqa: B009
     assert time.process_time() - began < MOST_SECONDS
 
@@ -65,5 +65,5 @@ def test_thousands_of_migrations_of_one_vm_do_not_hold_up_the_other_clusters() -
     assert len(listed(diff, MIGRATIONS, many)) == MANY
     for version in range(11, 61):
         changed = read(instances, "vm", version, phase="Running" if version % 2 else "Pending")
-        assert len(list(diff.follow(instances, [Apply(changed)]))) == 1
+        assert len(list(filter(None, diff.follow(instances, [Apply(changed)])))) == 1
     assert time.process_time() - began < MOST_SECONDS

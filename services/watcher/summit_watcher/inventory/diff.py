@@ -59,7 +59,7 @@ class Diff:
         self._compared: dict[Kind[Any], tuple[bool, ...]] = {}
         """By kind, which lists were complete when all its published objects were last compared."""
 
-    def follow(self, resource: Resource[Any], received: Sequence[ListWatchEvent]) -> Iterator[Outgoing]:
+    def follow(self, resource: Resource[Any], received: Sequence[ListWatchEvent]) -> Iterator[Outgoing | None]:
         """Take in events of the list-watch of a resource, and make the events that follow from them; take all of these.
 
         Each step of an object is published, however quickly they came: create and delete in one burst are two events,
@@ -92,15 +92,19 @@ class Diff:
         first, *others = (self.cache.store_of(resource) for resource in VM_KIND.resources)
         return first.listed and all(store.settled for store in others)
 
-    def take_events(self) -> Iterator[Outgoing]:
-        """The events that bring readers up to date. Each is in `published` as soon as it is taken, so take all."""
+    def take_events(self) -> Iterator[Outgoing | None]:
+        """The events that bring readers up to date. Each is in `published` as soon as it is taken, so take all.
+
+        None for each object that was looked at and has not changed, so that others have a turn meanwhile: an edited
+        instancetype touches each VM that has it.
+        """
         if not self.complete:
             return
         for kind in KINDS:
             if self._is_ready(kind):
                 yield from self._events_of(kind)
 
-    def take_lost_addresses(self) -> Iterator[Outgoing]:
+    def take_lost_addresses(self) -> Iterator[Outgoing | None]:
         """The events of the VMs whose addresses have been lost for long enough to count."""
         due = self.cache.touch_lost_addresses()
         yield from self.take_events()
@@ -120,7 +124,7 @@ class Diff:
         first, *others = self._stores[kind]
         return first.listed and all(store.settled for store in others)
 
-    def _events_of(self, kind: Kind[Any]) -> Iterator[Outgoing]:
+    def _events_of(self, kind: Kind[Any]) -> Iterator[Outgoing | None]:
         """Deletes come first, since a name may have returned."""
         touched = self.cache.take_touched(kind.resources[0])
         complete = tuple([store.complete for store in self._stores[kind]])
@@ -129,12 +133,10 @@ class Diff:
             touched |= dict.fromkeys(self.published.of(kind.collection))
         gone = {uid for uid in touched if not kind.exists(self.cache, uid)}
         for uid in gone:
-            if event := self._deleted(kind, uid):
-                yield event
+            yield self._deleted(kind, uid)
         for uid in touched.keys() - gone:
             joined = kind.join(self.cache, self.published, uid)
-            if event := changed(self.published, kind, joined, self._clock()):
-                yield event
+            yield changed(self.published, kind, joined, self._clock())
 
     def _deleted(self, kind: Kind[Any], uid: Uid) -> Outgoing | None:
         """The delete of an object that is not there.
