@@ -115,6 +115,7 @@ async def test_an_api_server_that_restarts_and_has_forgotten_costs_one_list_for_
     async with watched(nats_url, tmp_path, cluster, replace(QUICK, log_state_seconds=0.5)) as scene:
         cluster.faults.refuse_connections()
         await scene.becomes(State.UNREACHABLE)
+        await until(warnings)
         await change(cluster)
         cluster.forget_history()
         cluster.create_vm("last", namespace="prod")

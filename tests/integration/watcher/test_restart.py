@@ -142,9 +142,10 @@ async def test_a_watcher_that_stops_stores_its_last_positions_though_nats_answer
 ) -> None:
     """It takes the second that it has: the next watcher then continues there."""
     only_at_the_end = WatcherTimes(checkpoint_seconds=600, heartbeat_seconds=600)
+    newest = max(int(vm["metadata"]["resourceVersion"]) for vm in cluster.truth(VMS)[VMS].values())
     async with tcp_proxy(nats_url) as proxy, observing(nats_url) as (log, healths):
         async with watching(proxy.url, config, only_at_the_end):
             await log.agrees(cluster)
             assert healths.position(cluster.name, VMS) is None
             proxy.slow_seconds = 0.5
-        await stored(healths, cluster)
+        await until(lambda: int(healths.position(cluster.name, VMS) or 0) >= newest)
