@@ -101,6 +101,11 @@ an index of its own, since two clusters seldom show one id, and a year of histor
 `{0}` is the alias of the entry with its dot."""
 
 
+def shown_by(vm: Any) -> str:
+    """The same of a state, a `Vm` or a struct with its fields."""
+    return (vm.cluster or "") if vm.managed else ""
+
+
 def _shown_by() -> Column[Any]:
     return Column("shown_by", Text, Computed(SHOWN_BY, persisted=True), primary_key=True)
 

@@ -15,6 +15,7 @@ from summit_api.query.transaction.read_transaction import ReadModels, ReadTransa
 from summit_models.contract import ClusterName, DatacenterId, Revision, Uid
 from summit_models.datacenter import Datacenter
 from summit_models.subject import datacenter_subject, unmanaged_vm_subjects
+from summit_models.tables import shown_by
 from summit_models.vm import Vm
 from summit_runtime.nats.append import Basis
 
@@ -93,11 +94,7 @@ async def find_vm(
     named = identity.in_cluster(cluster, arguments.bind)
     visible = where([*conditions, *named, *scope.conditions(arguments.bind)])
     found = await _vms(transaction, visible, *arguments)
-    return identity.only(uid, found, lambda vm: _shown_by(vm.state), named=bool(named))
-
-
-def _shown_by(vm: Vm) -> str:
-    return (vm.cluster or "") if vm.managed else ""
+    return identity.only(uid, found, lambda vm: shown_by(vm.state), named=bool(named))
 
 
 async def first_to_migrate(transaction: ReadTransaction, scope: Scope) -> Editable[Vm] | None:

@@ -25,7 +25,7 @@ from summit_api.query.transaction.arguments import Arguments, Bind, where
 from summit_api.query.transaction.read_transaction import ReadTransaction
 from summit_api.shapes.inventory import VmItem
 from summit_models.contract import ClusterName, DatacenterId
-from summit_models.tables import vms
+from summit_models.tables import shown_by, vms
 
 COLUMNS = order.sortable(
     vms,
@@ -96,11 +96,6 @@ class VmRow(NamedTuple):
     cluster: ClusterName | None
     managed: bool
     created_at: datetime | None
-
-    @property
-    def shown_by(self) -> str:
-        """As in `tables.SHOWN_BY`."""
-        return (self.cluster or "") if self.managed else ""
 
 
 PIECE_ROWS = 50
@@ -208,7 +203,7 @@ async def by_id(
     visible = where(["deleted_at IS NULL", *_same(vm_id, scope, cluster, arguments.bind)])
     found = await transaction.fetch(f"{then} SELECT {_columns(_ALL, scope)} FROM vms {visible}", *arguments)  # noqa: S608
     rows = [VmRow(*row) for row in found]
-    row = identity.only(vm_id, rows, lambda row: row.shown_by, named=bool(cluster))
+    row = identity.only(vm_id, rows, shown_by, named=bool(cluster))
     if row is None and at:
         await check_known(transaction, at, scope, cluster=list(filter(None, cluster)))
     return row if row or at else await _deleted(transaction, vm_id, scope, cluster)
