@@ -6,6 +6,7 @@ from enum import StrEnum
 from pydantic import AwareDatetime, Field
 
 from summit_models.contract import ClusterName, Contract, DatacenterId
+from summit_models.operation import Action
 
 STALE_AFTER_SECONDS = 90
 """A cluster without contact for so long is stale, and so are its VMs. Nine missed heartbeats: longer than a watcher
@@ -90,6 +91,11 @@ class ClusterHealth(Contract):
     )
     credentials_expire_at: AwareDatetime | None = Field(
         default=None, description="When the token or client certificate in use expires, where that is known"
+    )
+    may: list[Action] | None = Field(
+        default=None,
+        description="Actions on VMs that the credentials allow, by SelfSubjectAccessReview; null where that is unknown",
+        examples=[[Action.START, Action.STOP]],
     )
     waiting_events: int = Field(
         default=0, description="Number of changes that were read and that NATS has not confirmed yet"

@@ -11,9 +11,10 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, Field, JsonValue
 
 from summit_models.cluster import ClusterHealth, ConnectionState
-from summit_models.contract import ClusterName, Contract, DatacenterId
+from summit_models.contract import ClusterName, Contract, DatacenterId, Revision
 from summit_models.datacenter import Datacenter
 from summit_models.migration import Migration
+from summit_models.operation import Operation
 from summit_models.vm import Vm
 
 EPOCHS_OF_LOST_LOGS = 1_000_000
@@ -157,7 +158,14 @@ class DatacenterEvent(CloudEvent):
     data: Datacenter
 
 
-Event = VmEvent | MigrationEvent | ClusterEvent | DatacenterEvent
+class OperationEvent(CloudEvent):
+    """A step of an operation. Steps have no epoch: each is stored only onto the one that it was made from."""
+
+    type: str = Field(pattern=r"^summit\.operation\.[a-z]+$")
+    data: Operation
+
+
+Event = VmEvent | MigrationEvent | ClusterEvent | DatacenterEvent | OperationEvent
 
 
 def cluster_event_type(state: ConnectionState) -> str:
@@ -172,6 +180,22 @@ def datacenter_event(datacenter: Datacenter, *, version: str, time: datetime) ->
         subject=datacenter.id,
         time=time,
         data=datacenter,
+    )
+
+
+def operation_event(operation: Operation, basis: Revision, *, writer: str, time: datetime) -> OperationEvent:
+    """The event that publishes a step, which was made from the step with the revision `basis`.
+
+    Its id has the writer, which is unique: two that make the same step at once would otherwise both be told that theirs
+    is stored, since NATS takes the second for a repetition of the first.
+    """
+    return OperationEvent(
+        id=f"{operation.id}/{basis}/{operation.state}/{writer}",
+        source=source_of(operation.datacenter, operation.cluster),
+        subject=f"{operation.namespace}/{operation.vm_name}",
+        time=time,
+        type=f"summit.operation.{operation.state}",
+        data=operation,
     )
 
 

@@ -8,7 +8,7 @@ Specification: CloudEvents 1.0.2, NATS protocol binding.
 import re
 
 from summit_models.contract import ClusterName, DatacenterId, Uid
-from summit_models.event import ClusterEvent, DatacenterEvent, Event, MigrationEvent, VmEvent
+from summit_models.event import ClusterEvent, DatacenterEvent, Event, MigrationEvent, OperationEvent, VmEvent
 
 STREAM = "SUMMIT"
 HEALTH_BUCKET = "summit-clusters"
@@ -52,6 +52,11 @@ def migration_subject(datacenter: DatacenterId, cluster: ClusterName, namespace:
     return _subject("migrations", datacenter, cluster, namespace, name)
 
 
+def operation_subject(datacenter: DatacenterId, cluster: ClusterName, id_: Uid) -> str:
+    """Each operation has a subject of its own, so that each of its steps can be made from the one before."""
+    return _subject("operations", datacenter, cluster, id_)
+
+
 def cluster_subject(datacenter: DatacenterId, cluster: ClusterName) -> str:
     return _subject("clusters", datacenter, cluster)
 
@@ -69,6 +74,8 @@ def subject_of(event: Event) -> str:
             return vm_subject(vm.datacenter, vm.cluster or UNMANAGED, vm.namespace or UNMANAGED, vm.name)
         case MigrationEvent(data=migration):
             return migration_subject(migration.datacenter_id, migration.cluster, migration.namespace, migration.name)
+        case OperationEvent(data=operation):
+            return operation_subject(operation.datacenter, operation.cluster, operation.id)
         case ClusterEvent(data=cluster):
             return cluster_subject(cluster.datacenter, cluster.name)
         case DatacenterEvent(data=datacenter):
@@ -78,6 +85,11 @@ def subject_of(event: Event) -> str:
 def ingest(subject: str) -> str:
     """The subject to publish on so that the stream stores the event as `subject`."""
     return f"{INGEST_ROOT}{subject.removeprefix(PUBLIC_ROOT)}"
+
+
+def operations_subject(datacenter: DatacenterId, cluster: str) -> str:
+    """Filter of all operations of a cluster."""
+    return operation_subject(datacenter, ClusterName(cluster), Uid("-")).removesuffix("-") + "*"
 
 
 def _subject(*tokens: str) -> str:

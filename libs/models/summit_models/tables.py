@@ -23,11 +23,12 @@ from summit_models.cluster import ClusterHealth
 from summit_models.contract import Contract
 from summit_models.datacenter import Datacenter
 from summit_models.migration import Migration
+from summit_models.operation import Operation
 from summit_models.vm import Vm
 
 metadata = SQLModel.metadata
 
-SCHEMA_REVISION = "0012"
+SCHEMA_REVISION = "0013"
 """alembic's newest revision of these tables. The api is ready when the database has it."""
 
 
@@ -175,6 +176,23 @@ migrations = Table(
     Index("migrations_by_start", text("start_time DESC")),
     Index("migrations_by_end", text("end_time DESC")),
     Index("migrations_active", text("created_at DESC"), postgresql_where=text("NOT completed")),
+)
+
+operations = Table(
+    "operations",
+    metadata,
+    *_columns(Operation, "id"),
+    *_provenance(),
+    Index("operations_by_age", text("requested_at DESC"), "id"),
+    Index("operations_by_vm", "vm_id", text("requested_at DESC")),
+    Index("operations_by_datacenter", "datacenter", text("requested_at DESC")),
+    Index("operations_by_cluster", "cluster", text("requested_at DESC")),
+    Index("operations_by_namespace", "namespace", text("requested_at DESC")),
+    Index("operations_by_action", "action", text("requested_at DESC")),
+    Index("operations_by_state", "state", text("requested_at DESC")),
+    Index("operations_by_caller", "by", text("requested_at DESC")),
+    Index("operations_by_parent", "parent", text("requested_at DESC")),
+    Index("operations_active", "cluster", "vm_id", postgresql_where=text("ended_at IS NULL")),
 )
 
 clusters = Table("clusters", metadata, *_columns(ClusterHealth, "name"), *_provenance())

@@ -88,6 +88,11 @@ class Vm(Contract):
         default={}, description="metadata.labels of the VirtualMachine", examples=[{"app": "erp"}]
     )
     live_migratable: bool | None = Field(default=None, description="Condition LiveMigratable of a live instance")
+    live_migratable_reason: str | None = Field(
+        default=None,
+        description="Why KubeVirt cannot migrate it live, by the reason and the message of that condition",
+        examples=["DisksNotLiveMigratable: cannot migrate VMI: PVC erp-data is not shared"],
+    )
     agent_connected: bool | None = Field(default=None, description="Condition AgentConnected of a live instance")
 
     migration_status: str | None = Field(default=None, description="'migrating' while a migration runs")

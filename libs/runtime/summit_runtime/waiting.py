@@ -41,6 +41,20 @@ async def run_until(stop: asyncio.Event, work: Coroutine[Any, Any, None], grace_
         task.result()
 
 
+async def completed(work: Coroutine[Any, Any, None], grace_seconds: float) -> None:
+    """Run `work`. When the caller is cancelled, give it so many seconds to end before it is cancelled as well."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task}, timeout=grace_seconds)
+        raise
+    finally:
+        await end(task)
+        if not task.cancelled():
+            task.exception()  # the caller has it, unless it was cancelled itself
+
+
 async def uncancelled(work: Awaitable[None]) -> None:
     """Run `work`. A CancelledError that nobody asked for raises RuntimeError.
 

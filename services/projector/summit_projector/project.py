@@ -142,6 +142,10 @@ def _accept(message: StreamMessage, projection: Projection) -> Decoded:
 
 def _is_stale(event: Decoded, revision: int, collection: str, epochs: Epochs) -> bool:
     """Whether to ignore the event. Raises _RejectedError if its epoch has not begun: else none of a true one counts."""
+    if not PROJECTIONS[collection].has_epochs:
+        if event.epoch:
+            raise _RejectedError(f"its epoch is {event.epoch}, but such an event has none")
+        return False
     newest = epochs.get(event.source)
     if newest is None or event.epoch == newest.epoch:
         return False

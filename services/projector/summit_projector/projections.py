@@ -24,17 +24,20 @@ from summit_models.event import (
     DatacenterEvent,
     MigrationEvent,
     MigrationEventType,
+    OperationEvent,
     VmEvent,
     VmEventType,
     source_of,
 )
 from summit_models.migration import Migration
+from summit_models.operation import Operation
 from summit_models.structs import to_json
 from summit_models.subject import (
     UNMANAGED,
     cluster_subject,
     datacenter_subject,
     migration_subject,
+    operation_subject,
     unmanaged_vm_subject,
     vm_subject,
 )
@@ -79,6 +82,8 @@ class Projection:
     versions: Callable[[Any], tuple[int, ...]] = lambda _: ()
     deleted: str | None = None
     """Type of the event that sets `deleted_at`, for tables that keep tombstones."""
+    has_epochs: bool = True
+    """Whether the watch of its cluster publishes its events. Without epochs the stream alone orders them."""
     observed: str | None = None
     """Type of the event that repeats an unchanged state."""
     outlives_log: str = "FALSE"
@@ -144,6 +149,11 @@ def _migration_place(migration: Any) -> Place:
     return Place(subject, source_of(datacenter, cluster))
 
 
+def _operation_place(operation: Any) -> Place:
+    subject = operation_subject(operation.datacenter, operation.cluster, operation.id)
+    return Place(subject, source_of(operation.datacenter, operation.cluster))
+
+
 def _cluster_place(cluster: ClusterHealth) -> Place:
     return Place(cluster_subject(cluster.datacenter, cluster.name), source_of(cluster.datacenter, cluster.name))
 
@@ -178,6 +188,15 @@ PROJECTIONS: Mapping[str, Projection] = {
         deleted=MigrationEventType.DELETED,
         observed=MigrationEventType.OBSERVED,
         outlives_log="{row}.completed",  # they are history, which is older than the stream
+    ),
+    "operations": Projection(
+        table=tables.operations,
+        decode=decoder(OperationEvent),
+        place=_operation_place,
+        fields=_fields_of(Operation),
+        key="id",
+        has_epochs=False,  # a step is stored only onto the one before, by the api or by a watcher
+        outlives_log="{row}.ended_at IS NOT NULL",  # they are history, which is older than the stream
     ),
     "clusters": Projection(
         table=tables.clusters,

@@ -36,6 +36,7 @@ from summit_watcher.log.epoch import WATCHER, ClusterEvents, Epoch, EpochLostErr
 from summit_watcher.log.liveness import until_silent
 from summit_watcher.log.positions import Start, last_heartbeat, start
 from summit_watcher.log.recovery import begin
+from summit_watcher.operations.feed import OperationFeed
 from summit_watcher.session import Session
 from summit_watcher.settings import WatcherTimes
 
@@ -57,6 +58,7 @@ class ClusterWatcher:
     times: WatcherTimes
     page_slots: PageSlots
     identities: Identities
+    operations: OperationFeed
 
     def __post_init__(self) -> None:
         self._activity = ActivityLog(self.cluster)
@@ -131,6 +133,7 @@ class ClusterWatcher:
                 times=self.times,
                 page_slots=self.page_slots,
                 identities=self.identities,
+                operations=self.operations,
                 events=self._events,
                 published=published,
                 starts=starts,

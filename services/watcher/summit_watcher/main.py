@@ -26,6 +26,8 @@ from summit_watcher.listwatch.page_slots import PageSlots
 from summit_watcher.log.datacenters import declare
 from summit_watcher.log.epoch import NO_EVENT, newest_events
 from summit_watcher.log.retirement import retire, retire_empty, retire_undeclared
+from summit_watcher.operations.feed import OperationFeed
+from summit_watcher.operations.overdue import Overdue
 from summit_watcher.settings import TIMES, WatcherSettings, WatcherTimes
 from summit_watcher.supervisor import Supervisor, chosen, configurations
 
@@ -61,11 +63,12 @@ class _Watcher:
 
     async def run(self, checks: dict[str, Check], stop: asyncio.Event) -> None:
         page_slots, identities = PageSlots(self.times.slow_page_seconds), Identities()
+        operations = OperationFeed(self.client)
         async with asyncio.TaskGroup() as tasks:
             supervisor = Supervisor(
                 tasks,
                 lambda cluster: ClusterWatcher(
-                    cluster, self.client, self.publisher, self.times, page_slots, identities
+                    cluster, self.client, self.publisher, self.times, page_slots, identities, operations
                 ),
                 self._retire,
                 self.times,
@@ -77,6 +80,8 @@ class _Watcher:
                 tasks.create_task(self.client.clock.follow(self.client, self.times.nats.ping_seconds)),
                 tasks.create_task(watch_stream(self.client)),
                 tasks.create_task(self._follow_configuration(supervisor, identities)),
+                tasks.create_task(operations.run()),
+                tasks.create_task(Overdue(self.client, operations, self.settings.datacenters, self.times).run()),
             ]
             await stop.wait()
             await asyncio.gather(*map(end, background))

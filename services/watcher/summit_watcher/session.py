@@ -43,6 +43,8 @@ from summit_watcher.log.epoch import ClusterEvents, EpochLostError, SupersededEr
 from summit_watcher.log.health import HealthReporter
 from summit_watcher.log.positions import Checkpoint, Start
 from summit_watcher.metrics import EVENTS_PUBLISHED
+from summit_watcher.operations.executor import Executor
+from summit_watcher.operations.feed import OperationFeed
 from summit_watcher.settings import WatcherTimes
 
 logger = logging.getLogger("summit.watcher")
@@ -68,6 +70,7 @@ class Session:
     times: WatcherTimes
     page_slots: PageSlots
     identities: Identities
+    operations: OperationFeed
     events: ClusterEvents
     published: Published
     starts: Mapping[str, Start]
@@ -89,6 +92,16 @@ class Session:
             self.events.epoch.identity,
             self.cluster.identity,
             self.times.other_identities_seconds,
+        )
+        self._executor = Executor(
+            datacenter=self.cluster.datacenter,
+            cluster=self.cluster.name,
+            client=self.client,
+            feed=self.operations,
+            connection=self.connection,
+            cache=self._diff.cache,
+            is_known=self._shows_outcomes,
+            times=self.times,
         )
         self._health = HealthReporter(
             clock=self.client.clock,
@@ -116,6 +129,7 @@ class Session:
                     self._health.run(self.client),
                     self._health.follow_versions(),
                     self._log_state(),
+                    self._executor.run(),
                     *(self._list_watch(resource) for resource in WATCHED),
                 ):
                     tasks.create_task(uncancelled(work))
@@ -148,7 +162,12 @@ class Session:
                 async with self._in_turn:
                     count = await self._publish(self._diff.follow(part.resource, part.events))
                     self._checkpoint.reached(part.resource.plural, self._diff.cache.store_of(part.resource).version)
+                self._executor.notice()
                 self._after(part, count)
+
+    def _shows_outcomes(self) -> bool:
+        """Whether the first lists of all that operations change are read, or cannot be had."""
+        return self._diff.is_known and self._diff.cache.migrations.settled
 
     def _after(self, part: Part, published: int) -> None:
         last = part.events[-1]

@@ -46,6 +46,8 @@ class Retry(NamedTuple):
 
 
 RETRY = Retry(INITIAL_SECONDS, MAX_SECONDS)
+ASK_AGAIN = Retry(0.2, 5)
+"""Of a request for an operation, for which somebody waits. Ten a minute do not hurt a sick API server."""
 RETRIES: Mapping[ConnectionState, Retry] = MappingProxyType(
     {
         ConnectionState.AUTH_FAILED: Retry(5, 60),  # each attempt may run a credential plugin
@@ -153,6 +155,28 @@ class WatcherTimes:
     """After three missing heartbeats no watcher has the cluster."""
     listen_seconds: float = 2.0
     """How soon the log is asked again whether the other watcher of a cluster is silent, if NATS has not answered."""
+
+    # Operations
+
+    claim_seconds: float = 5.0
+    """A request goes out within this time of a stored step of its watcher, or another step is stored first. Another
+    watcher takes over what is not accepted after this time: until then the request may still go out."""
+    take_over_seconds: float = 15.0
+    """How long a watcher that appears beside us keeps an operation without a step. Above the time in which one that has
+    lost the cluster learns it, with its next heartbeat."""
+    leave_seconds: float = 0.5
+    """How long a watcher that is told to stop waits for the answer to a request, or nobody would know what it was.
+    Together with `last_checkpoint_seconds` below `end_seconds`."""
+    progress_seconds: float = 1.0
+    """Progress is published at most this often: people read it, and each is an event of a year."""
+    ask_again: Retry = ASK_AGAIN
+    migration_end_seconds: float = 2.0
+    """How long the reason and the nodes of a migration are waited for after its final phase."""
+    unseen_seconds: float = 5.0
+    """How often the API server is asked for a migration that it has accepted, and no watch shows."""
+    overdue_seconds: float = 30.0
+    """How long after its deadline an operation is ended by any watcher: its own has not done so, and may be gone."""
+    overdue_check_seconds: float = 2.0
 
     def retry_of(self, state: ConnectionState) -> Retry:
         """How soon to try again after a failure that leads to this state."""

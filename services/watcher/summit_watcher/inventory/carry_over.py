@@ -16,6 +16,7 @@ _NEVER_MIGRATED = b'"_lastMigratedAt":null'
 
 _SHOWN_BY_INSTANCE = (
     "phase", "ip", "ips", "node_name", "guest_os", "machine_type", "firmware_uuid", "live_migratable",
+    "live_migratable_reason",
     "agent_connected", "migration_source", "migration_target", "last_migrated_at", "started_at",
     "cpu", "memory", "memory_bytes", "disk", "disk_bytes", "problems",
 )  # fmt: skip

@@ -168,6 +168,11 @@ class ClusterCache:
         vmi = self.vmis.get(self._vmi_by_name.get(name))
         return vmi, (Uid(vmi.owner_uid or vmi.uid) if vmi else self._vm_by_name.get(name))
 
+    def migration_named(self, namespace: str, vmi_name: str, name: str) -> MigrationFacts | None:
+        """The migration object of this name, among those of an instance."""
+        found = (self.migrations.get(uid) for uid in self._migrations_of.get((namespace, vmi_name), ()))
+        return next((migration for migration in found if migration and migration.name == name), None)
+
     # What has changed
 
     def take_touched(self, resource: Resource[Any]) -> dict[Uid, None]:

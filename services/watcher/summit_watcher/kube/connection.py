@@ -17,7 +17,7 @@ from summit_watcher.kube.current_transport import CurrentTransport
 from summit_watcher.kube.errors import UNREADABLE, StatusError, UnreachableError, WatcherError
 from summit_watcher.kube.failure import Failure
 from summit_watcher.kube.reply import Reply
-from summit_watcher.kube.transport import Request, Timeouts
+from summit_watcher.kube.transport import Change, Request, Timeouts
 from summit_watcher.settings import TIMES, WatcherTimes
 
 logger = logging.getLogger("summit.watcher")
@@ -59,6 +59,18 @@ class ClusterConnection:
     async def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Create an object, such as a SelfSubjectAccessReview, and return the server's answer."""
         return await self._object(Request("POST", path, SHORT, body=body))
+
+    async def change(self, change: Change) -> None:
+        """Send a request that changes the cluster, once; its answer is its code.
+
+        It was not executed after NotConnectedError, KubeconfigError, AuthError or StatusError (but see the code: a
+        proxy may answer so, too). After any other error it may have been.
+        """
+        request = Request(
+            change.method, change.path, SHORT, change.params, change.body, change.content_type, reads_answer=False
+        )
+        async with self._request(request):
+            pass
 
     async def follow_files(self) -> None:
         """Look at the kubeconfig and the files that it names, for ever, and use what has changed."""

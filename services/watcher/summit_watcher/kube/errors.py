@@ -96,6 +96,10 @@ class UnreachableError(WatcherError):
     ends_watch = "unreachable"
 
 
+class NotConnectedError(UnreachableError):
+    """There was no connection, so the request was not sent."""
+
+
 class LostError(WatcherError):
     """A connection broke in the middle of an answer."""
 

@@ -16,6 +16,7 @@ from summit_watcher.kube.errors import (
     CertificateError,
     IdleError,
     LostError,
+    NotConnectedError,
     OversizedError,
     TlsError,
     UnreachableError,
@@ -98,7 +99,7 @@ def translated(error: Exception, endpoint: str) -> WatcherError:
         case aiohttp.ClientSSLError() | ssl.SSLError():
             return _tls_error(error, endpoint)
         case aiohttp.ClientConnectorError() | aiohttp.ClientHttpProxyError() | aiohttp.ConnectionTimeoutError():
-            return UnreachableError(_connect_reason(error, endpoint))
+            return NotConnectedError(_connect_reason(error, endpoint))
         case aiohttp.SocketTimeoutError() | TimeoutError():
             return IdleError(f"{endpoint} stopped sending")
         case aiohttp.ClientConnectionError() | aiohttp.ClientPayloadError() | OSError():

@@ -2,7 +2,7 @@
 
 The official async ApiClient sends the requests. What it presents - token, certificates, proxy - belongs to the
 configured address and to no other, so its session follows no redirect, and reads neither `.netrc` nor the proxies of
-the environment by itself.
+the environment by itself. It sends what changes a cluster once.
 """
 
 import asyncio
@@ -52,6 +52,20 @@ class Request(NamedTuple):
     timeouts: Timeouts
     params: Mapping[str, str | int] = {}
     body: Mapping[str, Any] | None = None
+    content_type: str = "application/json"
+    """Of the body."""
+    reads_answer: bool = True
+    """False: the code says all, and the answer may have no content."""
+
+
+class Change(NamedTuple):
+    """A request that changes a cluster."""
+
+    method: str
+    path: str
+    body: Mapping[str, Any] | None = None
+    params: Mapping[str, str | int] = {}
+    content_type: str = "application/json"
 
 
 class Source(NamedTuple):
@@ -104,7 +118,7 @@ class Transport:
             "auto_decompress": False,  # nothing compressed is asked for
             "read_bufsize": READ_BUFFER_BYTES,
             "trust_env": False,
-            "middlewares": (refuse_redirect,),
+            "middlewares": (refuse_redirect, once),
         }
         self._users = 0
         self._open: set[aiohttp.ClientResponse] = set()
@@ -140,7 +154,7 @@ class Transport:
             response = await self._send(request, connect_seconds)
             self._open.add(response)
             try:
-                yield await self._accepted(response)
+                yield await self._accepted(response, request)
             finally:
                 self._open.discard(response)
                 response.close()
@@ -168,7 +182,7 @@ class Transport:
             request.method,
             request.path,
             query_params=dict(request.params),
-            header_params=_headers(self.credentials),
+            header_params=_headers(self.credentials) | {"Content-Type": request.content_type},
             body=request.body,
         )
         try:
@@ -181,11 +195,12 @@ class Transport:
         response: aiohttp.ClientResponse = rest.response
         return response
 
-    async def _accepted(self, response: aiohttp.ClientResponse) -> Reply:
+    async def _accepted(self, response: aiohttp.ClientResponse, request: Request) -> Reply:
         reply = Reply(response, self.kubeconfig.endpoint)
         if not response.ok:
             raise http_error(response.status, response.headers, await reply.beginning())
-        reply.check_content()
+        if request.reads_answer:
+            reply.check_content()
         return reply
 
     async def _close_if_unused(self) -> None:
@@ -200,6 +215,26 @@ async def refuse_redirect(request: aiohttp.ClientRequest, send: aiohttp.ClientHa
         response.close()
         raise http_error(response.status, response.headers, b"")
     return response
+
+
+class UnansweredError(aiohttp.ClientConnectionError):
+    """The connection broke after a request, and before its answer: the server may have executed it."""
+
+
+async def once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Send what changes a cluster once. A GET may be repeated, since it changes nothing.
+
+    aiohttp (3.14) sends a PUT or DELETE again whose connection breaks before the answer, for it takes them for
+    idempotent. For KubeVirt two PUTs of `restart` are two restarts.
+    """
+    if request.method == "GET":
+        return await send(request)
+    try:
+        return await send(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise UnansweredError from error
 
 
 def _headers(credentials: Credentials) -> dict[str, str]:

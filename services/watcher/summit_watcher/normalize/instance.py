@@ -28,7 +28,7 @@ from summit_watcher.normalize.guest import (
 )
 from summit_watcher.normalize.network import addresses
 from summit_watcher.normalize.quantity import Figure
-from summit_watcher.normalize.trouble import OF_INSTANCE, trouble_of
+from summit_watcher.normalize.trouble import OF_INSTANCE, trouble_of, why_not
 
 FINAL = frozenset({"Succeeded", "Failed"})
 
@@ -76,6 +76,7 @@ class VmiFacts(Facts, frozen=True, gc=False, kw_only=True):
     paused: bool = False
     ready: bool | None = None
     live_migratable: bool | None = None
+    live_migratable_reason: str | None = None
     agent_connected: bool = False
 
     cpu: Figure
@@ -125,6 +126,7 @@ def vmi_facts(vmi: VirtualMachineInstance) -> VmiFacts:
         paused=conditions.get("Paused", False),
         ready=conditions.get("Ready"),
         live_migratable=conditions.get("LiveMigratable"),
+        live_migratable_reason=why_not(status.conditions, "LiveMigratable"),
         agent_connected=conditions.get("AgentConnected", False),
         cpu=instance_vcpus(vmi),
         memory=instance_memory(vmi),

@@ -43,12 +43,22 @@ def trouble_of(conditions: Sequence[Condition | None] | None, saying: Mapping[st
     return tuple(sentence for condition in found.values() if (sentence := _sentence(condition)))
 
 
+def why_not(conditions: Sequence[Condition | None] | None, type_: str) -> str | None:
+    """What the cluster says of a condition that is False: its reason and its message."""
+    for condition in conditions or ():
+        if condition and condition.type == type_ and condition.status == "False":
+            return text(_said(condition), MAX_TROUBLE)
+    return None
+
+
 def _sentence(condition: Condition) -> str | None:
-    if condition.reason in _WELL:
-        return None
-    message = without_secrets((condition.message or "")[: 4 * MAX_TROUBLE])
-    said = ": ".join(part for part in (condition.reason, message) if part)
+    said = None if condition.reason in _WELL else _said(condition)
     return text(PREFIX + said, MAX_TROUBLE) if said else None
+
+
+def _said(condition: Condition) -> str | None:
+    message = without_secrets((condition.message or "")[: 4 * MAX_TROUBLE])
+    return ": ".join(part for part in (condition.reason, message) if part) or None
 
 
 def steady(problems: Sequence[str], before: Sequence[str]) -> list[str]:

@@ -7,7 +7,7 @@ from summit_watcher.normalize.facts import Facts, conditions_of, head_of, labels
 from summit_watcher.normalize.guest import declared_os, firmware_uuid, machine_type, template_memory, template_vcpus
 from summit_watcher.normalize.instancetype import InstancetypeKey, lookup, pin_of
 from summit_watcher.normalize.quantity import Figure, unknown
-from summit_watcher.normalize.trouble import OF_VM, trouble_of
+from summit_watcher.normalize.trouble import OF_VM, trouble_of, why_not
 
 _WAITS_FOR_VOLUMES = frozenset({"Provisioning", "DataVolumeError"})
 _TEMPLATE = "spec.template.spec.domain"
@@ -20,8 +20,11 @@ class VmFacts(Facts, frozen=True, gc=False, kw_only=True):
     run_strategy: str | None = None
     failing: bool = False
     """Condition Failure: the controller cannot make the instance."""
+    restart_required: bool = False
+    """Its template has changes that hold from the next restart on."""
     ready: bool | None = None
     live_migratable: bool | None = None
+    live_migratable_reason: str | None = None
     agent_connected: bool | None = None
 
     cpu: Figure
@@ -67,8 +70,10 @@ def vm_facts(vm: VirtualMachine) -> VmFacts:
         status_unreadable=bool(vm.decode_problems) and unreadable(vm.decode_problems, "status.printableStatus"),
         run_strategy=strategy,
         failing=conditions.get("Failure", False),
+        restart_required=conditions.get("RestartRequired", False) and created,
         ready=conditions.get("Ready", (status.ready or None) if status else None),
         live_migratable=conditions.get("LiveMigratable") if created else None,
+        live_migratable_reason=why_not(status.conditions, "LiveMigratable") if status and created else None,
         agent_connected=conditions.get("AgentConnected", False) if created else None,
         cpu=cpu,
         memory=memory,

@@ -71,6 +71,7 @@ def join_vm(
 def _joined(subject: VmFacts | VmiFacts, parts: _Parts, cluster: ClusterName, datacenter: DatacenterId) -> Vm:
     vm, vmi, live, answering, status, cpu, memory, disk, provisioning, problems = parts
     migration = live.migration if live and live.is_migrating else None
+    conditions = _with_conditions(vm, vmi)
     printable = vm.printable_status if vm else None
     return _make_vm(
         id=Uid(subject.uid),
@@ -98,8 +99,9 @@ def _joined(subject: VmFacts | VmiFacts, parts: _Parts, cluster: ClusterName, da
         machine_type=(live.machine_type if live else None) or subject.machine_type,
         firmware_uuid=(live.firmware_uuid if live else None) or subject.firmware_uuid,
         labels=subject.labels,
-        live_migratable=_live_migratable(vm, vmi, answering),
-        agent_connected=_agent_connected(vm, vmi, answering),
+        live_migratable=conditions.live_migratable if conditions else None,
+        live_migratable_reason=conditions.live_migratable_reason if conditions else None,
+        agent_connected=conditions.agent_connected if conditions else None,
         migration_status="migrating" if status in _MIGRATING else None,
         migration_source=migration.source_node if migration else None,
         migration_target=migration.target_node if migration else None,
@@ -162,17 +164,11 @@ def _guest_os(vm: VmFacts | None, live: VmiFacts | None) -> str | None:
     return vm.declared_os if vm else None
 
 
-def _live_migratable(vm: VmFacts | None, vmi: VmiFacts | None, answering: VmiFacts | None) -> bool | None:
-    """The instance's condition; the VirtualMachine's copy only if the instance cannot be seen at all."""
-    if answering:
-        return answering.live_migratable
-    return vm.live_migratable if vm and not vmi else None
-
-
-def _agent_connected(vm: VmFacts | None, vmi: VmiFacts | None, answering: VmiFacts | None) -> bool | None:
-    if answering:
-        return answering.agent_connected
-    return vm.agent_connected if vm and not vmi else None
+def _with_conditions(vm: VmFacts | None, vmi: VmiFacts | None) -> VmFacts | VmiFacts | None:
+    """Whose conditions hold: the instance's; the VirtualMachine's copies only if the instance cannot be seen at all."""
+    if vmi:
+        return vmi if vmi.is_answering else None
+    return vm
 
 
 def _half_up(number: int | None, power: int) -> int | None:

@@ -1,0 +1,172 @@
+"""Asks Kubernetes to do an operation, and says what is known after the answer, or without one."""
+
+from enum import Enum
+from typing import Any, NamedTuple
+
+from summit_models.operation import Action, Operation
+from summit_watcher.kube.connection import ClusterConnection
+from summit_watcher.kube.errors import AuthError, KubeconfigError, NotConnectedError, StatusError, WatcherError
+from summit_watcher.kube.transport import Change
+from summit_watcher.operations.requests import (
+    OF_INSTANCES,
+    WITHOUT_DRY_RUN,
+    NotPossibleError,
+    abort_request,
+    migration_path,
+    request_for,
+    target_path,
+)
+
+_NOT_FOUND, _CONFLICT = 404, 409
+_INTERNAL_ERROR = 500
+"""What virt-api wraps the refusals of webhooks in: a refusal."""
+_MAY_BE_DONE = frozenset({502, 503, 504})
+"""Codes of what stands before virt-api: the aggregation layer answers 503 also when the connection to virt-api breaks
+after the request."""
+_TOO_MANY = 429
+"""The API server has put the request off, and has not executed it."""
+
+
+_HAS_CHANGED = "the object has been modified"
+"""The API server's `OptimisticLockErrorMsg`: the VM has changed since it was read."""
+_ANOTHER_UID = "UID in precondition"
+"""Its words for a name that another object has by now."""
+
+
+class Reaction(Enum):
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    NOT_DONE = "not done"
+    """The request was not executed, and another attempt may succeed."""
+    UNKNOWN = "unknown"
+    """The request went out, and its answer was lost: it may have been done."""
+
+
+class Answer(NamedTuple):
+    reaction: Reaction
+    message: str
+    is_conflict: bool = False
+    """The refusal depends on the state of the VM, which an earlier request of ours may have changed."""
+
+
+ACCEPTED = Answer(Reaction.ACCEPTED, "the cluster has accepted it")
+
+
+class Asking:
+    """The questions to one cluster. None of them raises."""
+
+    def __init__(self, connection: ClusterConnection) -> None:
+        self._connection = connection
+
+    async def prepare(self, operation: Operation, *, may_be_done: bool) -> Change | Answer:
+        """The request to send, or the answer that is known without it. Nothing is changed by this.
+
+        It reads the VM: another one may have its name by now. It also makes the connection, so that the request goes
+        out at once when it is sent. `may_be_done`: an earlier request may have been executed.
+        """
+        try:
+            target = await self._connection.get_object(target_path(operation))
+            if may_be_done and await self._is_begun(operation, target):
+                return ACCEPTED
+        except StatusError as error:
+            return _gone(operation, _words(error)) if error.code == _NOT_FOUND else _not_done(error)
+        except WatcherError as error:
+            return _not_done(error)
+        return _request(operation, target)
+
+    async def _is_begun(self, operation: Operation, target: dict[str, Any]) -> bool:
+        """Whether an earlier request is seen to have been executed."""
+        if operation.action is Action.MIGRATE:
+            return not await self.has_no_migration(operation)
+        is_target = _is_target(operation, target)
+        return operation.action is Action.DELETE and is_target and "deletionTimestamp" in target["metadata"]
+
+    async def send(self, operation: Operation, change: Change) -> Answer:
+        try:
+            await self._connection.change(change)
+        except StatusError as error:
+            return _refused(operation, error)
+        except (NotConnectedError, AuthError, KubeconfigError) as error:
+            return _not_done(error)
+        except WatcherError as error:
+            return Answer(Reaction.UNKNOWN, str(error))
+        return ACCEPTED
+
+    async def abort(self, operation: Operation) -> Answer:
+        """Abort a migration: its object is deleted."""
+        try:
+            await self._connection.change(abort_request(operation))
+        except StatusError as error:
+            if error.code == _NOT_FOUND:
+                return Answer(Reaction.REFUSED, "there is no migration")
+            return Answer(Reaction.NOT_DONE, f"it cannot be aborted: {_words(error)}")
+        except WatcherError as error:
+            return Answer(Reaction.NOT_DONE, f"it cannot be aborted: {error}")
+        return Answer(Reaction.ACCEPTED, "the cluster aborts it")
+
+    async def has_no_migration(self, operation: Operation) -> bool:
+        """Whether the cluster has no migration of this operation. Raises WatcherErrors."""
+        try:
+            await self._connection.get_object(migration_path(operation))
+        except StatusError as error:
+            if error.code == _NOT_FOUND:
+                return True
+            raise
+        return False
+
+    async def surely_has_no_migration(self, operation: Operation) -> bool:
+        """The same; False while the cluster does not answer."""
+        try:
+            return await self.has_no_migration(operation)
+        except WatcherError:
+            return False
+
+
+def _request(operation: Operation, target: dict[str, Any]) -> Change | Answer:
+    if not _is_target(operation, target):
+        return _gone(operation, f"another VM has the name {operation.vm_name} now")
+    if operation.dry_run and operation.action in WITHOUT_DRY_RUN:
+        return ACCEPTED._replace(message=f"KubeVirt has no dry run of a {operation.action}")
+    try:
+        return request_for(operation, target)
+    except NotPossibleError as error:
+        return Answer(Reaction.REFUSED, str(error))
+
+
+def _is_target(operation: Operation, target: dict[str, Any]) -> bool:
+    metadata = target.get("metadata")
+    if not isinstance(metadata, dict):
+        return False
+    owners = metadata.get("ownerReferences") if operation.action in OF_INSTANCES else None
+    uids = [metadata.get("uid"), *(owner.get("uid") for owner in owners or () if isinstance(owner, dict))]
+    return operation.vm_id in uids
+
+
+def _gone(operation: Operation, words: str) -> Answer:
+    if operation.action is Action.DELETE:
+        return Answer(Reaction.ACCEPTED, "the VM is gone")
+    return Answer(Reaction.REFUSED, words, is_conflict=True)
+
+
+def _refused(operation: Operation, error: StatusError) -> Answer:
+    words, action = _words(error), operation.action
+    if error.code == _TOO_MANY:
+        return _not_done(error)
+    if error.code in _MAY_BE_DONE:
+        return Answer(Reaction.UNKNOWN, words)
+    if action is Action.MIGRATE and error.reason == "AlreadyExists":
+        return ACCEPTED
+    if action is Action.RESIZE and _HAS_CHANGED in words:
+        return _not_done(error)  # it is read again
+    if action is Action.DELETE and (error.code == _NOT_FOUND or _ANOTHER_UID in words):
+        return _gone(operation, words)
+    return Answer(Reaction.REFUSED, words, is_conflict=error.code in (_NOT_FOUND, _CONFLICT, _INTERNAL_ERROR))
+
+
+def _not_done(error: WatcherError) -> Answer:
+    return Answer(Reaction.NOT_DONE, _words(error) if isinstance(error, StatusError) else str(error))
+
+
+def _words(error: StatusError) -> str:
+    """The cluster's own sentence."""
+    return error.message or f"the cluster answered {error.code} {error.reason or ''}".strip()

@@ -1,0 +1,239 @@
+"""Does one operation: decide, act, and again, until it has ended. The decisions are in `course`, pure.
+
+A request goes out only while the claim is young: within `claim_seconds` of a stored step of ours. A watcher that was
+suspended meanwhile stores another step first, and learns so whether it has been replaced.
+"""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import NamedTuple
+
+from summit_models.contract import Uid
+from summit_models.operation import (
+    NEVER_REPEATED,
+    Action,
+    Operation,
+    OperationState,
+    accepted,
+    claimed,
+    ended,
+    progressed,
+)
+from summit_runtime.backoff import Backoff
+from summit_runtime.waiting import completed, wait
+from summit_watcher.inventory.cluster_cache import ClusterCache
+from summit_watcher.kube.transport import Change
+from summit_watcher.operations.asking import Answer, Asking, Reaction
+from summit_watcher.operations.course import Act, next_act
+from summit_watcher.operations.newest import Newest
+from summit_watcher.operations.outcome import Observed, Outcome, seen
+from summit_watcher.operations.requests import migration_name
+from summit_watcher.operations.seen_migration import SeenMigration
+from summit_watcher.operations.steps import LostOperationError, Make, Step, Steps
+from summit_watcher.settings import WatcherTimes
+
+logger = logging.getLogger("summit.watcher")
+
+_STEADY_CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""It goes on while the machine is suspended, where the system has such a clock."""
+
+
+def _steady() -> float:
+    return time.clock_gettime(_STEADY_CLOCK)
+
+
+class Means(NamedTuple):
+    """What the operations of one cluster share."""
+
+    steps: Steps
+    asking: Asking
+    cache: ClusterCache
+    newest: Newest
+    times: WatcherTimes
+
+
+class Execution:
+    """One operation, from the moment when this watcher begins it or takes it over."""
+
+    def __init__(self, step: Step, means: Means) -> None:
+        self._step = step
+        self._steps, self._asking, self._cache, self._newest, self._times = means
+        self._may_be_done = step.operation.state is not OperationState.PENDING
+        self._is_answered = False
+        """The cluster has refused a second request because of what the first may have done: look, and ask no more."""
+        self._words = ""
+        """What the cluster has said last."""
+        self._stored_at = float("-inf")
+        """When the last step that was stored was sent, at the earliest."""
+        self._progress_at = float("-inf")
+        self._again = Backoff(**means.times.ask_again._asdict())
+        self._migration = SeenMigration()
+
+    @property
+    def operation(self) -> Operation:
+        return self._step.operation
+
+    async def run(self) -> None:
+        """Do it to its end. Raises LostOperationError when somebody else has made the next step."""
+        acts: Mapping[Act, Callable[[], Awaitable[None]]] = {
+            Act.CLAIM: self._claim,
+            Act.ASK: self._ask,
+            Act.OBSERVE: self._observe,
+            Act.EXPIRE: partial(self._end, OperationState.EXPIRED, "no watcher began it in time"),
+            Act.CANCEL: partial(self._end, OperationState.CANCELED, "canceled before the cluster was asked"),
+            Act.GIVE_UP: self._give_up,
+        }
+        while (act := self._next_act()) is not Act.NONE:
+            await acts[act]()
+
+    def _next_act(self) -> Act:
+        newest = self._newest[self.operation.id]
+        if newest.revision > self._step.revision:
+            if newest.operation.has_ended or newest.operation.executor != self._steps.writer:
+                raise LostOperationError(self.operation.id)
+            self._step = newest  # the api wants it canceled
+        act = next_act(self.operation, self._steps.writer, self._steps.now(), may_be_done=self._may_be_done)
+        return Act.OBSERVE if act is Act.ASK and self._is_answered else act
+
+    # Claim
+
+    async def _claim(self) -> None:
+        vmi = self._cache.instance_of(self.operation.vm_id)
+        instance = Uid(vmi.uid) if vmi else None
+        await self._append(lambda o, now: claimed(o, self._steps.writer, instance, now))
+        o, verb = self.operation, "taken over" if self._may_be_done else "begun"
+        logger.info("operation %s (%s of VM %s/%s) is %s", o.id, o.action, o.namespace, o.vm_name, verb)
+
+    # Ask
+
+    async def _ask(self) -> None:
+        changed = self._newest.changed
+        if self._may_be_done and await self._has_succeeded():
+            return
+        prepared = await self._asking.prepare(self.operation, may_be_done=self._may_be_done)
+        if isinstance(prepared, Answer):
+            await self._react(prepared)
+        elif await self._has_young_claim():
+            await completed(self._send(prepared), self._times.leave_seconds)
+        if self._next_act() is Act.ASK:
+            await wait(changed, self._again.next_seconds())
+
+    async def _has_young_claim(self) -> bool:
+        """Make sure that the operation is still ours; False if it is to be canceled. Raises LostOperationError."""
+        if _steady() - self._stored_at > self._times.claim_seconds:
+            await self._append(lambda o, _: progressed(o, o.progress or "asking the cluster"))
+        return self._next_act() is Act.ASK
+
+    async def _send(self, change: Change) -> None:
+        """Send the request. While it is out, whether it is done is not known."""
+        could_be_done, self._may_be_done = self._may_be_done, True
+        answer = await self._asking.send(self.operation, change)
+        if answer.reaction is Reaction.NOT_DONE:
+            self._may_be_done = could_be_done
+        elif answer.reaction is Reaction.REFUSED and could_be_done and answer.is_conflict:
+            self._is_answered = True
+        await self._react(answer)
+
+    async def _react(self, answer: Answer) -> None:
+        self._words = answer.message
+        match answer.reaction:
+            case Reaction.ACCEPTED if self.operation.dry_run:
+                await self._end(OperationState.SUCCEEDED, f"it would be done: {answer.message}")
+            case Reaction.ACCEPTED:
+                await self._append(lambda o, _: accepted(o, answer.message))
+            case Reaction.REFUSED if not self._is_answered:
+                await self._end(OperationState.FAILED, answer.message)
+            case Reaction.REFUSED:
+                pass
+            case Reaction.NOT_DONE | Reaction.UNKNOWN:
+                what = "asking again" if self._next_act() is Act.ASK else "the answer was lost"
+                await self._show(f"{what}: {answer.message}")
+
+    async def _has_succeeded(self) -> bool:
+        """End it if its goal is reached: an earlier request was executed, or somebody else has done it."""
+        found = seen(self.operation, self._look())
+        if isinstance(found, Outcome) and found.state is OperationState.SUCCEEDED and not self.operation.dry_run:
+            await self._end(found.state, found.message)
+            return True
+        return False
+
+    async def _give_up(self) -> None:
+        why = f": {self._words}" if self._words else ""
+        await self._end(OperationState.FAILED, f"its time was over before the cluster could be asked{why}")
+
+    # Observe
+
+    async def _observe(self) -> None:
+        changed = self._newest.changed
+        if self.operation.state is OperationState.CANCELING and self.operation.action is Action.MIGRATE:
+            await self._abort()
+        found = seen(self.operation, self._look())
+        if isinstance(found, Outcome):
+            await self._end(found.state, self._with_words(found))
+        elif self.operation.deadline <= self._steps.now():
+            await self._end(OperationState.FAILED, self._too_late(found.text))
+        else:
+            await self._show(found.text)
+            await self._confirm_migration()
+            await wait(changed, self._times.progress_seconds)
+
+    async def _abort(self) -> None:
+        """Delete the migration, until the cluster has taken it. One that succeeds all the same has succeeded."""
+        if not self._migration.is_abort_due:
+            return
+        answer = await self._asking.abort(self.operation)
+        self._words = answer.message
+        if answer.reaction is Reaction.ACCEPTED:
+            self._migration.abort_accepted()
+        else:
+            is_absent = answer.reaction is Reaction.REFUSED
+            self._migration.abort_failed(self._times.unseen_seconds, is_absent=is_absent)
+
+    async def _confirm_migration(self) -> None:
+        """Ask for a migration that no watch shows: it may have come and gone in between."""
+        if self.operation.action is Action.MIGRATE and self._migration.is_unseen(self._times.unseen_seconds):
+            self._migration.is_gone = await self._asking.surely_has_no_migration(self.operation)
+
+    def _look(self) -> Observed:
+        operation = self.operation
+        vm, vmi = self._cache.vms.get(operation.vm_id), self._cache.instance_of(operation.vm_id)
+        if operation.action is not Action.MIGRATE:
+            return Observed(vm, vmi)
+        name = migration_name(operation)
+        migration = self._migration
+        migration.look(self._cache.migration_named(operation.namespace, operation.vm_name, name))
+        is_settled = migration.has_ended_for(self._times.migration_end_seconds)
+        return Observed(vm, vmi, migration.last, is_migration_gone=migration.is_gone, is_settled=is_settled)
+
+    def _with_words(self, found: Outcome) -> str:
+        """A refusal of a second request explains a failure that is only observed."""
+        has_refusal = found.state is OperationState.FAILED and self._words and not self.operation.accepted
+        return f"{found.message} ({self._words})" if has_refusal else found.message
+
+    def _too_late(self, where: str) -> str:
+        if self.operation.accepted:
+            return f"it has not ended in time: {where}"
+        words = f" ({self._words})" if self._words else ""
+        if self.operation.action in NEVER_REPEATED:
+            return f"whether the cluster was asked is not known{words}, and it does not show the effect: {where}"
+        return f"it has not ended in time{words}: {where}"
+
+    # Steps
+
+    async def _show(self, progress: str) -> None:
+        now = _steady()
+        if progress != self.operation.progress and now >= self._progress_at + self._times.progress_seconds:
+            self._progress_at = now
+            await self._append(lambda o, _: progressed(o, progress))
+
+    async def _end(self, state: OperationState, message: str) -> None:
+        await self._append(lambda o, now: ended(o, state, message, now))
+        logger.info("operation %s: %s: %s", self.operation.id, state, message)
+
+    async def _append(self, make: Make) -> None:
+        sent_at = _steady()
+        self._step = await self._steps.append(self._step, make)
+        self._stored_at = sent_at
+        self._newest.note(self._step)

@@ -1,0 +1,162 @@
+"""The one request to Kubernetes that does an operation. Pure.
+
+Most actions are subresources, which need the least rights. A migration is named after its operation, a delete has the
+uid of its VM, and a resize its resourceVersion: Kubernetes itself makes a second request harmless.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from summit_models.operation import Action, Operation
+from summit_watcher.kube.transport import Change
+
+_SUBRESOURCES = "/apis/subresources.kubevirt.io/v1"
+_KUBEVIRT = "/apis/kubevirt.io/v1"
+_MERGE_PATCH = "application/merge-patch+json"
+
+OF_INSTANCES = frozenset({Action.PAUSE, Action.UNPAUSE, Action.SOFTREBOOT, Action.RESET, Action.MIGRATE})
+"""They act on the instance, which may have no VirtualMachine."""
+WITHOUT_DRY_RUN = frozenset({Action.SOFTREBOOT, Action.RESET})
+"""KubeVirt takes no options for them, so a dry run would be done (virt-api, `SoftRebootVMIRequestHandler`)."""
+
+Object = Mapping[str, Any]
+
+
+class NotPossibleError(Exception):
+    """The VM, as it is, does not allow what was asked for. The sentence says why."""
+
+
+def request_for(operation: Operation, target: Object) -> Change:
+    """The request of an operation on an object, as the API server has it now. Raises NotPossibleError."""
+    if operation.action is Action.RESIZE:
+        return _resize(operation, target)
+    return _REQUESTS[operation.action](operation)
+
+
+def migration_name(operation: Operation) -> str:
+    return f"summit-{operation.id}"
+
+
+def target_path(operation: Operation) -> str:
+    """The VM or instance that the request is about."""
+    plural = "virtualmachineinstances" if operation.action in OF_INSTANCES else "virtualmachines"
+    return f"{_place(operation)}/{plural}/{_quoted(operation.vm_name)}"
+
+
+def migration_path(operation: Operation) -> str:
+    return f"{_place(operation)}/virtualmachineinstancemigrations/{_quoted(migration_name(operation))}"
+
+
+def abort_request(operation: Operation) -> Change:
+    return Change("DELETE", migration_path(operation))
+
+
+def _place(operation: Operation, group: str = _KUBEVIRT) -> str:
+    return f"{group}/namespaces/{_quoted(operation.namespace)}"
+
+
+def _quoted(name: str) -> str:
+    return quote(name, safe="")
+
+
+def _subresource(operation: Operation, **body: Any) -> Change:
+    """PUT of the subresource that is named like the action, with the options that are set."""
+    plural = "virtualmachineinstances" if operation.action in OF_INSTANCES else "virtualmachines"
+    path = f"{_place(operation, _SUBRESOURCES)}/{plural}/{_quoted(operation.vm_name)}/{operation.action}"
+    options = {name: value for name, value in body.items() if value is not None}
+    return Change("PUT", path, {**options, **_dry_run(operation)})
+
+
+def _start(operation: Operation) -> Change:
+    return _subresource(operation, paused=operation.parameters.get("paused"))
+
+
+def _stop(operation: Operation) -> Change:
+    return _subresource(operation, gracePeriod=_grace_seconds(operation))
+
+
+def _restart(operation: Operation) -> Change:
+    return _subresource(operation, gracePeriodSeconds=_grace_seconds(operation))
+
+
+def _grace_seconds(operation: Operation) -> Any:
+    """`force` is a grace period of 0."""
+    return 0 if operation.parameters.get("force") else operation.parameters.get("gracePeriodSeconds")
+
+
+def _migrate(operation: Operation) -> Change:
+    selector = operation.parameters.get("nodeSelector")
+    body = {
+        "apiVersion": "kubevirt.io/v1",
+        "kind": "VirtualMachineInstanceMigration",
+        "metadata": {"name": migration_name(operation), "namespace": operation.namespace},
+        "spec": {"vmiName": operation.vm_name} | ({"addedNodeSelector": selector} if selector else {}),
+    }
+    path = f"{_place(operation)}/virtualmachineinstancemigrations"
+    return Change("POST", path, body, _dry_run_query(operation))
+
+
+def _delete(operation: Operation) -> Change:
+    """Only the object with this uid: another VM may have the name by then."""
+    grace = _grace_seconds(operation)
+    options = {
+        "apiVersion": "v1",
+        "kind": "DeleteOptions",
+        "preconditions": {"uid": operation.vm_id},
+        **({} if grace is None else {"gracePeriodSeconds": grace}),
+        **_dry_run(operation),
+    }
+    return Change("DELETE", target_path(operation), options)
+
+
+_REQUESTS: Mapping[Action, Callable[[Operation], Change]] = {
+    Action.START: _start,
+    Action.STOP: _stop,
+    Action.RESTART: _restart,
+    Action.PAUSE: _subresource,
+    Action.UNPAUSE: _subresource,
+    Action.SOFTREBOOT: _subresource,
+    Action.RESET: _subresource,
+    Action.MIGRATE: _migrate,
+    Action.DELETE: _delete,
+}
+
+
+def _resize(operation: Operation, vm: Object) -> Change:
+    """A patch of sockets and guest memory, which KubeVirt applies while the VM runs where it can.
+
+    It holds for the VirtualMachine that was read: the sockets follow from its cores and threads.
+    """
+    if (_member(vm, "spec", "instancetype") or {}).get("name"):
+        raise NotPossibleError("its size is that of its instancetype: choose another instancetype in the cluster")
+    cpu, memory = operation.parameters.get("cpu"), operation.parameters.get("memory")
+    domain: dict[str, Any] = {} if cpu is None else {"cpu": {"sockets": _sockets(cpu, vm)}}
+    domain |= {} if memory is None else {"memory": {"guest": f"{memory}Mi"}}
+    body = {
+        "metadata": {name: _member(vm, "metadata", name) for name in ("uid", "resourceVersion")},
+        "spec": {"template": {"spec": {"domain": domain}}},
+    }
+    return Change("PATCH", target_path(operation), body, _dry_run_query(operation), _MERGE_PATCH)
+
+
+def _sockets(vcpus: Any, vm: Object) -> int:
+    cpu = _member(vm, "spec", "template", "spec", "domain", "cpu") or {}
+    cores, threads = cpu.get("cores") or 1, cpu.get("threads") or 1
+    if vcpus % (cores * threads):
+        raise NotPossibleError(f"{vcpus} vCPUs are no whole number of sockets of {cores} cores with {threads} threads")
+    return int(vcpus // (cores * threads))
+
+
+def _member(obj: Any, *names: str) -> Any:
+    for name in names:
+        obj = obj.get(name) if isinstance(obj, Mapping) else None
+    return obj
+
+
+def _dry_run(operation: Operation) -> dict[str, Any]:
+    return {"dryRun": ["All"]} if operation.dry_run else {}
+
+
+def _dry_run_query(operation: Operation) -> dict[str, str | int]:
+    return {"dryRun": "All"} if operation.dry_run else {}

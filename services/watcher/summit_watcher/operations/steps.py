@@ -1,0 +1,130 @@
+"""The steps of one operation, as its watcher makes them: each is stored only onto the one before it.
+
+So of two watchers that do the same operation at most one goes on: the step of the other is refused, and it stops.
+"""
+
+import asyncio
+import contextlib
+import logging
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import NamedTuple
+
+from nats.errors import Error as NatsError
+from nats.js.errors import NotFoundError
+
+from summit_models.contract import Revision
+from summit_models.event import OperationEvent, operation_event
+from summit_models.operation import Operation
+from summit_models.subject import STREAM, operation_subject
+from summit_runtime.backoff import Backoff
+from summit_runtime.condition import Condition
+from summit_runtime.nats.append import Basis, ConflictError, NotStoredError, append
+from summit_runtime.nats.bus import EventClient
+from summit_runtime.nats.consumer import StreamMessage
+
+logger = logging.getLogger("summit.watcher")
+
+_NAME = re.compile(r"[a-z0-9](?:[-.a-z0-9]*[a-z0-9])?")
+"""A name in Kubernetes is a DNS subdomain (RFC 1123)."""
+
+Make = Callable[[Operation, datetime], Operation]
+"""Makes the next step of an operation at a time. Called again if somebody else has made a step in between."""
+
+
+class LostOperationError(Exception):
+    """Somebody else has made the next step: another watcher, or the api that canceled it before it began."""
+
+
+class Step(NamedTuple):
+    operation: Operation
+    revision: Revision
+    event_id: str
+
+
+def read(subject: str, body: bytes, revision: int) -> Step | None:
+    """The step in an event; None for what this version cannot read, and for what nobody may have written.
+
+    Its names become parts of paths: `..` would lead elsewhere.
+    """
+    with contextlib.suppress(ValueError):
+        event = OperationEvent.model_validate_json(body, by_alias=True, by_name=False)
+        names = (event.data.namespace, event.data.vm_name, event.data.id)
+        if subject_of(event.data) == subject and all(map(_NAME.fullmatch, names)):
+            return Step(event.data, Revision(revision), event.id)
+    return None
+
+
+def read_message(message: StreamMessage) -> Step | None:
+    return read(message.subject, message.body, message.sequence)
+
+
+def subject_of(operation: Operation) -> str:
+    return operation_subject(operation.datacenter, operation.cluster, operation.id)
+
+
+class Steps:
+    """Appends steps in the name of one watcher."""
+
+    def __init__(self, client: EventClient, writer: str) -> None:
+        self._client = client
+        self.writer = writer
+
+    def now(self) -> datetime:
+        return self._client.clock.now()
+
+    async def append(self, before: Step, make: Make) -> Step:
+        """Store the step that `make` makes, however long NATS is away. Raises LostOperationError.
+
+        A step that somebody else has stored onto ours (the api's `canceling`) is taken for ours, and `make` runs again.
+        """
+        backoff, waiting = Backoff(initial_seconds=0.1, max_seconds=5.0), Condition(logger)
+        name = f"the next step of operation {before.operation.id}"
+        while True:
+            now = self.now()
+            event = operation_event(make(before.operation, now), before.revision, writer=self.writer, time=now)
+            basis = Basis(subject_of(before.operation), before.revision)
+            try:
+                step = Step(
+                    event.data,
+                    await append(self._client, [event], basis, answer_seconds=self._client.times.answer_seconds),
+                    event.id,
+                )
+                break
+            except ConflictError:
+                newest = await self._newest(before, backoff)
+                if newest.event_id == event.id:  # it was stored, and the answer was lost
+                    step = newest
+                    break
+                before = self._basis(before, newest)
+            except NotStoredError as error:
+                waiting.holds("%s is not stored yet (%s): trying again until it is", name, error)
+            await asyncio.sleep(backoff.next_seconds())
+        waiting.ends("%s is stored", name)
+        return step
+
+    def _basis(self, known: Step, newest: Step) -> Step:
+        """The step to make the next one from, after one was refused. Raises LostOperationError."""
+        if newest.revision <= known.revision:
+            # Of replicas that have not agreed yet; or the log has lost our last steps, and what we know is newer.
+            return known._replace(revision=newest.revision)
+        if newest.operation.executor == self.writer and not newest.operation.has_ended:
+            return newest
+        raise LostOperationError(known.operation.id)
+
+    async def _newest(self, known: Step, backoff: Backoff) -> Step:
+        """The newest step in the log; the known one with revision 0 if the log has none. Raises LostOperationError."""
+        subject = subject_of(known.operation)
+        while True:
+            try:
+                message = await self._client.jetstream().get_last_msg(STREAM, subject)  # by the leader
+            except NotFoundError:
+                return known._replace(revision=Revision(0), event_id="")
+            except (NatsError, TimeoutError):
+                await asyncio.sleep(backoff.next_seconds())
+                continue
+            step = read(subject, message.data or b"", message.seq or 0)
+            if step is None:
+                raise LostOperationError(known.operation.id)
+            return step
