@@ -91,7 +91,7 @@ def test_kinds_of_problems_are_those_of_the_operation(rendered: dict[str, Any]) 
         ("post", "/api/v1/admin/datacenters/{datacenter}/vms", 404): {"Datacenter not found"},
         ("post", "/api/v1/admin/datacenters/{datacenter}/vms", 409): {"Changed meanwhile", "Id in use"},
         ("delete", "/api/v1/admin/datacenters/{datacenter}/vms/{vm_id}", 409): {
-            *("Changed meanwhile", "Ambiguous id", "Managed VM")
+            *("Changed meanwhile", "Ambiguous id", "Operation refused", "Idempotency-Key reused")
         },
         ("post", "/api/v1/tickets", 503): {"Busy", "Timeout", "Identity provider unavailable"},
     }

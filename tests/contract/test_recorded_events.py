@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from support.recorded import difference
 
-from summit_models.event import ClusterEvent, DatacenterEvent, Event, MigrationEvent, VmEvent
+from summit_models.event import ClusterEvent, DatacenterEvent, Event, MigrationEvent, OperationEvent, VmEvent
 from summit_models.subject import subject_of
 from summit_projector.project import project
 from summit_runtime.nats.consumer import StreamMessage
@@ -25,6 +25,7 @@ MODELS: dict[str, type[Event]] = {
     "migrations": MigrationEvent,
     "clusters": ClusterEvent,
     "datacenters": DatacenterEvent,
+    "operations": OperationEvent,
 }
 
 
@@ -43,7 +44,7 @@ def test_each_type_is_recorded() -> None:
     }
 
 
-@pytest.mark.parametrize("model", [VmEvent, MigrationEvent, ClusterEvent, DatacenterEvent])
+@pytest.mark.parametrize("model", list(MODELS.values()))
 def test_each_member_is_recorded(model: type[Event]) -> None:
     """This finds a member that was added to the contract without a recorded event."""
     recorded = {name for one in RECORDED.values() if MODELS[collection(one)] is model for name in one["event"]["data"]}

@@ -1,11 +1,12 @@
 """Events as a watcher would publish them, and as the stream hands them on."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from support.builders import uid_of
 
 from summit_models.cluster import ClusterHealth, ConnectionState
+from summit_models.contract import Revision
 from summit_models.datacenter import Datacenter
 from summit_models.event import (
     ClusterEvent,
@@ -14,13 +15,16 @@ from summit_models.event import (
     MigrationEvent,
     MigrationEventData,
     MigrationEventType,
+    OperationEvent,
     ResourceVersions,
     VmEvent,
     VmEventData,
     VmEventType,
     cluster_event_type,
+    operation_event,
     source_of,
 )
+from summit_models.operation import Action, Operation, OperationState, claimed, ended
 from summit_models.subject import subject_of
 from summit_models.vm import VmStatus
 from summit_runtime.nats.consumer import StreamMessage
@@ -102,6 +106,31 @@ def datacenter_event(**state: Any) -> DatacenterEvent:
         "source": source_of(data.id)
     }
     return DatacenterEvent(**envelope, data=data)
+
+
+def operation_steps(
+    namespace: str = "prod", name: str = "erp", *, by: str = "token:night-shift", ended_too: bool = True
+) -> list[OperationEvent]:
+    """A stop that is asked for, claimed and, unless it still runs, done."""
+    first = Operation(
+        id=uid_of("operation", namespace, name),
+        action=Action.STOP,
+        vm_id=uid_of(namespace, name),
+        vm_name=name,
+        namespace=namespace,
+        cluster=CLUSTER,
+        datacenter=DATACENTER,
+        by=by,
+        requested_at=OBSERVED_AT,
+        deadline=OBSERVED_AT + timedelta(minutes=5),
+    )
+    second = claimed(first, "watch-1/4711", None, OBSERVED_AT)
+    steps = [
+        first,
+        second,
+        *([ended(second, OperationState.SUCCEEDED, "it is gone", OBSERVED_AT)] if ended_too else []),
+    ]
+    return [operation_event(step, Revision(n), writer="w", time=OBSERVED_AT) for n, step in enumerate(steps)]
 
 
 def message(event: Event, sequence: int = 1) -> StreamMessage:

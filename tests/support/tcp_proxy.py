@@ -15,12 +15,14 @@ COMMIT = b"COMMIT;"
 class Proxy:
     """`swallows`: it takes bytes of both directions and passes none on, and the connections stand: they are half-open.
 
-    `lose` is what happens to the next COMMIT to Postgres: "it" never arrives, or its "answer" does not.
+    `lose` is what happens to the next request that contains `marker`, a COMMIT to Postgres unless another is given:
+    "it" never arrives, or its "answer" does not.
     """
 
     host: str
     port: int
     url: str = ""
+    marker: bytes = COMMIT
     swallows: bool = False
     connections: int = 0
     lose: Literal["it", "answer"] | None = None
@@ -34,7 +36,7 @@ class Proxy:
         answers = asyncio.create_task(self._answer(upstream_reader, writer))
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(65536):
-                if COMMIT in data and self.lose:
+                if self.marker in data and self.lose:
                     await self._lose(data, upstream_reader, upstream, answers)
                     break
                 if not self.swallows:

@@ -13,6 +13,7 @@ from summit_api.edits.repeat import keep_repeating
 from summit_api.http.protocol import ConnectionLimits
 from summit_api.http.server import listen, serve
 from summit_api.limits.requests import RequestLimits
+from summit_api.operations.expiry import keep_expiring
 from summit_api.services import Services
 from summit_api.settings import Settings
 from summit_runtime.backoff import Backoff
@@ -96,6 +97,7 @@ async def _use_nats(settings: Settings, services: Services) -> None:
                 tasks.create_task(bus.watch_connection(client))
                 tasks.create_task(client.clock.follow(client, client.times.ping_seconds))
                 tasks.create_task(keep_repeating(client, services.read_models, services.times))
+                tasks.create_task(keep_expiring(client, services.read_models, services.times))
                 await freshness.follow(client, services.freshness)
         finally:
             services.log.client = None

@@ -18,6 +18,7 @@ from summit_api.openapi.description import describe, roles
 from summit_api.problems.answers import install
 from summit_api.requests.dependencies import refuse_repeated
 from summit_api.routes import (
+    actions,
     admin,
     datacenters,
     docs,
@@ -26,6 +27,7 @@ from summit_api.routes import (
     history,
     migrate,
     migrations,
+    operations,
     probes,
     vms,
 )
@@ -42,6 +44,8 @@ _TAGS = (
     ("vms", "The inventory: all members of each virtual machine, now and in the past"),
     ("clusters", "Connection and freshness of each cluster"),
     ("migrations", "Live migrations, and the original's migrate"),
+    ("actions", "Acting on virtual machines"),
+    ("operations", "What was asked to be done to virtual machines, and how it ended"),
     ("events", "The live feed: changes as they happen"),
     ("admin", "Edits by hand: datacenters, and virtual machines that are in no cluster"),
     ("health", "For people, load balancers and Kubernetes; open to everybody"),
@@ -78,7 +82,7 @@ def create_app(services: Services, *, origins: Sequence[str] = (ANY,), limits: R
                 allow_origins=list(origins),
                 allow_methods=_METHODS,
                 allow_headers=["*"],
-                expose_headers=["ETag", "Link", "Retry-After", "Summit-Position", "Summit-Revision"],
+                expose_headers=["ETag", "Link", "Location", "Retry-After", "Summit-Position", "Summit-Revision"],
             ),
             Middleware(Leniency),
             Middleware(Timing),
@@ -88,7 +92,7 @@ def create_app(services: Services, *, origins: Sequence[str] = (ANY,), limits: R
     )
     app.state.services = services
     api = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_repeated)])
-    for module in (datacenters, vms, migrations, history, migrate, admin, events):
+    for module in (datacenters, vms, actions, migrations, operations, history, migrate, admin, events):
         api.include_router(module.router)
     app.include_router(api)
     app.include_router(probes.router)

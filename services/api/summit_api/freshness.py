@@ -43,6 +43,10 @@ class Freshness:
     def reports(self) -> Collection[Report]:
         return self._reports.values()
 
+    def health(self, name: ClusterName) -> ClusterHealth | None:
+        report = self._reports.get(name)
+        return report and report.health
+
     def fresh_clusters(self, now: datetime) -> frozenset[ClusterName]:
         """Names of the clusters with a contact and a report in the last 90 s; all others are stale."""
         oldest = now - STALE_AFTER

@@ -13,6 +13,7 @@ from summit_api.edits.event_log import EventLog
 from summit_api.feed.feed import Feed, FeedLimits
 from summit_api.freshness import Freshness
 from summit_api.limits.clients import Clients
+from summit_api.operations.asking import Operations
 from summit_api.query.transaction.read_transaction import ReadModels
 from summit_api.revisions import Revisions
 from summit_api.settings import ApiTimes, Settings
@@ -27,6 +28,7 @@ class Services:
     freshness: Freshness
     revisions: Revisions
     log: EventLog
+    operations: Operations
     feed: Feed
     access: Access
     clients: Clients
@@ -47,7 +49,9 @@ class Services:
         freshness, revisions = Freshness(), Revisions()
         feed = Feed(read_models, freshness, revisions, times=times, limits=feed_limits or FeedLimits())
         log = EventLog(revisions, times)
-        return cls(read_models, freshness, revisions, log, feed, access or Access(), clients or Clients(), times)
+        operations = Operations(log, read_models, freshness, revisions, times)
+        access, clients = access or Access(), clients or Clients()
+        return cls(read_models, freshness, revisions, log, operations, feed, access, clients, times)
 
     @classmethod
     def configured(cls, settings: Settings) -> Self:

@@ -40,6 +40,13 @@ class ApiTimes:
     """Age at which an edit is published again, before it ages out of the log; watchers do the same."""
     repeat_check_seconds: float = 60.0
     """Pause between two looks for such edits: each reads a small index, and a lost log is filled soon."""
+    expiry_seconds: float = 5.0
+    """Pause between two looks for operations that are overdue: each reads a small index."""
+    abandoned_seconds: float = 900.0
+    """How long after its deadline an operation that runs is given up. Its watcher ends it at the deadline, so nobody
+    has it; but a watcher without NATS may come back, and knows more."""
+    dry_run_seconds: float = 25.0
+    """How long a dry run is waited for: less than the 30 s that a request may take."""
     nats: NatsTimes = NATS_TIMES
 
 

@@ -2,15 +2,17 @@
 
 import re
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import asyncpg
 import pytest
 from pydantic import SecretStr
 
 from summit_api.access.principal import EVERYTHING, Scope
-from summit_api.query import history, journal, migrations, vms
+from summit_api.query import history, journal, migrations, operations, vms
 from summit_api.query.migrations import MigrationPageQuery
+from summit_api.query.operations import OperationFilters, OperationPageQuery
 from summit_api.query.pages.order import Value
 from summit_api.query.pages.paging import Listing
 from summit_api.query.selection.filters import VmFilters
@@ -36,6 +38,12 @@ SELECT md5(n::text), 'm-' || n, 'ns-' || n % 200, 'cluster-' || n % 50, 'dc-' ||
     n % 900 > 0, now() - n * interval '1 minute', now() - n * interval '1 minute', now() - n * interval '1 minute',
     now(), 1, 1, n
 FROM generate_series(1, {ROWS}) AS n;
+INSERT INTO operations (id, action, vm_id, vm_name, namespace, cluster, datacenter, parameters, dry_run, by, parent,
+    state, accepted, message, requested_at, deadline, ended_at, observed_at, epoch, revision)
+SELECT md5(n::text), 'action-' || n % 90, md5((n % 5000)::text), 'vm-' || n % 5000, 'ns-' || n % 200,
+    'cluster-' || n % 50, 'dc-' || n % 50, '{{}}', false, 'token:' || n % 90, 'p-' || n % 300, 'state-' || n % 90,
+    true, '', now() - n * interval '1 minute', now(), CASE WHEN n % 900 > 0 THEN now() END, now(), 0, n
+FROM generate_series(1, {ROWS}) AS n;
 """  # noqa: S608
 
 
@@ -48,7 +56,7 @@ async def database(postgres: str) -> AsyncIterator[asyncpg.Connection]:
     await migrate.upgrade(SecretStr(url))
     database = await asyncpg.connect(url)
     await database.execute(SEED)
-    await database.execute("VACUUM ANALYZE vms, vm_labels, vm_words, migrations")
+    await database.execute("VACUUM ANALYZE vms, vm_labels, vm_words, migrations, operations")
     yield database
     await database.close()
     await admin.execute("DROP SCHEMA plans CASCADE")
@@ -155,6 +163,36 @@ async def test_filter_and_order_of_migrations_has_its_index(database: asyncpg.Co
     assert index in await indexes(database, migrations.listing(query, query.order, EVERYTHING), None)
 
 
+OPERATIONS: dict[str, tuple[dict[str, Any], str]] = {
+    "datacenter": ({"datacenter": ["dc-1"]}, "operations_by_datacenter"),
+    "cluster": ({"cluster": ["cluster-1"]}, "operations_by_cluster"),
+    "namespace": ({"namespace": ["ns-1"]}, "operations_by_namespace"),
+    "vm": ({"vm": ["1"]}, "operations_by_vm"),
+    "by": ({"by": ["token:1"]}, "operations_by_caller"),
+    "parent": ({"parent": ["p-1"]}, "operations_by_parent"),
+    "state": ({"state": ["failed"]}, "operations_by_state"),
+    "action": ({"action": ["stop"]}, "operations_by_action"),
+    "ended": ({"ended": False}, "operations_active"),
+    "since": ({"since": datetime.now(UTC) - timedelta(hours=1)}, "operations_by_age"),
+    "-requestedAt": ({"sort": "-requestedAt"}, "operations_by_age"),
+    "requestedAt": ({"sort": "requestedAt"}, "operations_by_age"),
+}
+
+
+def test_every_filter_of_operations_is_here() -> None:
+    """As for VMs."""
+    declared = {OperationFilters.model_fields[name].alias or name for name in OperationFilters.declared()}
+    assert {parameter for parameters, _ in OPERATIONS.values() for parameter in parameters} - {"sort"} == declared
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+async def test_filter_and_order_of_operations_has_its_index(database: asyncpg.Connection, name: str) -> None:
+    """As in the list of VMs."""
+    parameters, index = OPERATIONS[name]
+    query = OperationPageQuery.model_validate({"limit": 100, **parameters})
+    assert index in await indexes(database, operations.listing(query, EVERYTHING), None)
+
+
 @pytest.fixture(scope="module")
 async def journal_database(database: asyncpg.Connection) -> asyncpg.Connection:
     """The same, with a journal of this month and the one before."""
@@ -175,13 +213,22 @@ async def journal_database(database: asyncpg.Connection) -> asyncpg.Connection:
     return database
 
 
-@pytest.mark.parametrize("collection", [history.VMS, history.MIGRATIONS, history.CLUSTERS], ids=lambda c: c.table)
+@pytest.mark.parametrize(
+    "collection", [history.VMS, history.MIGRATIONS, history.OPERATIONS, history.CLUSTERS], ids=lambda c: c.table
+)
 async def test_history_of_an_object_has_its_index(
     journal_database: asyncpg.Connection, collection: history.Collection
 ) -> None:
     """Each page reads the partitions by it, and so does the look for the state before."""
     read = await indexes(journal_database, history.listing(collection, "key", EVERYTHING), None)
     assert all(name.endswith("_revision_idx") for name in read), read
+
+
+async def test_history_of_a_vm_finds_its_operations_by_index(journal_database: asyncpg.Connection) -> None:
+    """The operations of the VM, and of each its events."""
+    read = await indexes(journal_database, history.operations_on("key", EVERYTHING), None)
+    assert "operations_by_vm" in read
+    assert all(name.endswith("_revision_idx") for name in read - {"operations_by_vm"}), read
 
 
 async def test_feed_reads_the_journal_by_revision(journal_database: asyncpg.Connection) -> None:

@@ -152,7 +152,7 @@ async def test_an_edit_by_an_ambiguous_id_is_refused(stack: Stack) -> None:
     await conflict(await stack.http.patch(path, json={"cpu": 4}))
     move = {"vmId": ID, "fromDC": DATACENTER, "toDC": "dc-uppsala"}
     await conflict(await stack.http.post("/api/v1/migrate", json=move))
-    answer = await stack.http.delete(path, params={"cluster": CLONE})
+    answer = await stack.http.patch(path, params={"cluster": CLONE}, json={"name": "other"})
     assert (answer.status_code, answer.json()["title"]) == (409, "Managed VM")
     assert CLONE in answer.json()["detail"]
 

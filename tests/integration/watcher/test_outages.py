@@ -28,6 +28,7 @@ from summit_watcher.config.datacenters import ClusterConfig
 from summit_watcher.kube.identity import Identities
 from summit_watcher.kube.resources import WATCHED
 from summit_watcher.listwatch.page_slots import PageSlots
+from summit_watcher.operations.feed import OperationFeed
 from summit_watcher.settings import WatcherTimes
 
 VMS = "virtualmachines"
@@ -68,7 +69,9 @@ async def watched(
     client = await bus.connect(SecretStr(nats_url), name="watcher")
     async with observing(nats_url) as (log, healths), publishing(client) as publisher, asyncio.TaskGroup() as tasks:
         slots = PageSlots(times.slow_page_seconds)
-        watcher = tasks.create_task(ClusterWatcher(config, client, publisher, times, slots, Identities()).run())
+        watcher = tasks.create_task(
+            ClusterWatcher(config, client, publisher, times, slots, Identities(), OperationFeed(client)).run()
+        )
         scene = Scene(cluster, log, healths, 0)
         await scene.recovers()
         scene.known = len(scene.published())

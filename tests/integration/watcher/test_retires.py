@@ -29,6 +29,7 @@ from summit_watcher.config.datacenters import ClusterConfig, load
 from summit_watcher.kube.identity import Identities
 from summit_watcher.listwatch.page_slots import PageSlots
 from summit_watcher.log import retirement
+from summit_watcher.operations.feed import OperationFeed
 from summit_watcher.settings import WatcherTimes
 from summit_watcher.supervisor import Supervisor
 
@@ -257,7 +258,7 @@ class Fleet:
                 await retirement.retire(client, publisher, cluster.datacenter, cluster.name)
 
             def watcher(cluster: ClusterConfig) -> ClusterWatcher:
-                return ClusterWatcher(cluster, client, publisher, TIMES, slots, identities)
+                return ClusterWatcher(cluster, client, publisher, TIMES, slots, identities, OperationFeed(client))
 
             self._supervisor = Supervisor(tasks, watcher, slowly, TIMES)
             yield

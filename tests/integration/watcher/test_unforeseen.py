@@ -16,6 +16,7 @@ from summit_watcher.cluster import ClusterWatcher
 from summit_watcher.config.datacenters import ClusterConfig, load
 from summit_watcher.kube.identity import Identities
 from summit_watcher.listwatch.page_slots import PageSlots
+from summit_watcher.operations.feed import OperationFeed
 from summit_watcher.settings import WatcherTimes
 from summit_watcher.supervisor import Supervisor
 
@@ -41,7 +42,15 @@ async def test_what_ends_the_task_of_a_cluster_becomes_its_state_and_ends_no_oth
 
         def watcher(cluster: ClusterConfig) -> ClusterWatcher:
             times = IMPOSSIBLE if cluster.name == "vulcan" else QUICK
-            return ClusterWatcher(cluster, client, publisher, times, PageSlots(times.slow_page_seconds), Identities())
+            return ClusterWatcher(
+                cluster,
+                client,
+                publisher,
+                times,
+                PageSlots(times.slow_page_seconds),
+                Identities(),
+                OperationFeed(client),
+            )
 
         async def retire(_: ClusterConfig) -> None: ...
 

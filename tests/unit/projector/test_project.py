@@ -14,6 +14,7 @@ from support.published import (
     message,
     messages,
     migration_event,
+    operation_steps,
     unmanaged_event,
     vm_event,
 )
@@ -204,9 +205,18 @@ def test_clusters_and_datacenters_become_rows() -> None:
     assert datacenter["coordinates"] == "[59.36,18.0]"
 
 
+def test_steps_of_operations_have_no_epoch() -> None:
+    """The api makes them, too: those of a cluster whose watchers have begun epochs count all the same."""
+    steps = operation_steps()
+    batch = project(messages(cluster_event(epoch=3), *steps))
+    assert (batch.stale, batch.dead_letters, len(batch.journal)) == (0, [], 1 + len(steps))
+    (dead,) = project(messages(cluster_event(epoch=3), steps[0].model_copy(update={"epoch": 3}))).dead_letters
+    assert "has none" in dead.reason
+
+
 def test_collection_of_a_later_version_is_ignored() -> None:
     """Changes are additive: what this version does not know is neither a row nor a mistake."""
-    batch = project([StreamMessage(5, "summit.operations.dc.vulcan.1", b'{"id": "x"}', 0)])
+    batch = project([StreamMessage(5, "summit.moves.dc.vulcan.1", b'{"id": "x"}', 0)])
     assert (batch.rows, batch.dead_letters, batch.revision, batch.event_id) == ({}, [], 5, "x")
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from summit_runtime.waiting import done_or_set, end, run_until, uncancelled, wait
+from summit_runtime.waiting import completed, done_or_set, end, run_until, uncancelled, wait
 
 
 async def test_waiting_returns_whether_the_event_is_set() -> None:
@@ -98,3 +98,31 @@ async def test_a_cancellation_that_nobody_asked_for_is_a_failure() -> None:
     await asyncio.sleep(0)
     await end(task)
     assert task.cancelled()
+
+
+@pytest.mark.parametrize("seconds", [0.01, 60])
+async def test_work_under_way_may_be_completed_by_a_caller_that_is_cancelled(seconds: float) -> None:
+    """In its time; the caller is cancelled all the same."""
+    begun, done = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+        await asyncio.sleep(seconds)
+        done.set()
+
+    caller = asyncio.create_task(completed(work(), 0.5))
+    await begun.wait()
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    assert done.is_set() is (seconds < 1)
+
+
+async def test_what_completed_work_raises_reaches_its_caller() -> None:
+    """As if it had been awaited."""
+
+    async def work() -> None:
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        await completed(work(), 1)

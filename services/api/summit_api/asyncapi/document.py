@@ -16,7 +16,7 @@ from pydantic.json_schema import models_json_schema
 from summit_api.asyncapi.examples import EXAMPLES
 from summit_models.cluster import Heartbeat
 from summit_models.contract import Contract
-from summit_models.event import ClusterEvent, DatacenterEvent, MigrationEvent, VmEvent
+from summit_models.event import ClusterEvent, DatacenterEvent, MigrationEvent, OperationEvent, VmEvent
 from summit_models.subject import HEALTH_BUCKET
 
 CLOUD_EVENT = "application/cloudevents+json"
@@ -58,6 +58,11 @@ CHANNELS: Mapping[str, Channel] = {
         MigrationEvent,
         "A live migration was created, progressed or ended, or its object was deleted.",
     ),
+    "operations": Channel(
+        "summit.operations.{datacenter}.{cluster}.{operation}",
+        OperationEvent,
+        "Somebody asked for something to be done to a VM, or this has come a step further or has ended.",
+    ),
     "clusters": Channel(
         "summit.clusters.{datacenter}.{cluster}", ClusterEvent, "The state of a cluster's connection changed."
     ),
@@ -78,6 +83,7 @@ _PARAMETERS: Mapping[str, dict[str, Any]] = {
     "cluster": {"description": "Name of the cluster", "examples": ["vulcan"]},
     "namespace": {"description": "Namespace of the object", "examples": ["prod-finance"]},
     "name": {"description": "Name of the object, with `_` for each dot", "examples": ["erp-db-01"]},
+    "operation": {"description": "Id of the operation", "examples": ["0f8fad5b-d9cb-569f-a165-70867728950e"]},
     "id": {"description": "Id of the VM", "examples": ["5f0c7c9e-3b0a-4f6e-9a51-6d1b0d2c7e11"]},
 }
 

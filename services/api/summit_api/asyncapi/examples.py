@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from summit_models.cluster import ClusterHealth, ConnectionState, Heartbeat, ResourceHealth
-from summit_models.contract import Contract
+from summit_models.contract import Contract, Revision
 from summit_models.datacenter import Datacenter, DatacenterValues
 from summit_models.event import (
     ClusterEvent,
@@ -18,8 +18,10 @@ from summit_models.event import (
     VmEventData,
     VmEventType,
     cluster_event_type,
+    operation_event,
 )
 from summit_models.migration import PhaseTransition
+from summit_models.operation import Action, Operation, OperationState
 from summit_models.vm import VmStatus
 
 ContractT = TypeVar("ContractT", bound=Contract)
@@ -109,6 +111,22 @@ EXAMPLES: Mapping[str, Contract] = {
             changes={"phase": "TargetReady"},
             resource_version=884213390,
         ),
+    ),
+    "an operation runs": operation_event(
+        example(
+            Operation,
+            action=Action.MIGRATE,
+            state=OperationState.RUNNING,
+            accepted=True,
+            by="anna",
+            executor="watcher-7f9c/1",
+            requested_at=AT - timedelta(seconds=2),
+            started_at=AT - timedelta(seconds=2),
+            deadline=AT + timedelta(minutes=15),
+        ),
+        Revision(48121),
+        writer="watcher-7f9c/1",
+        time=AT,
     ),
     "a cluster may not list its migrations": example(
         ClusterEvent,

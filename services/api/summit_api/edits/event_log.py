@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js.errors import NotFoundError
 
 from summit_api.revisions import Revisions
 from summit_api.settings import ApiTimes
 from summit_models.contract import Revision
 from summit_models.event import Event
+from summit_models.subject import STREAM
 from summit_runtime.nats.append import Basis, ConflictError, NotStoredError, append
 
 _CHANGED = "it has changed since it was read; nothing was done, read it and try again"
@@ -61,6 +64,21 @@ class EventLog:
         except NotStoredError as error:
             raise _unavailable(error) from error
         return Stored(revision, await self._revisions.wait_for(revision, self._applied_seconds))
+
+    async def newest(self, subject: str) -> Revision:
+        """The newest revision under a subject, which may have wildcards; 0: there is none.
+
+        Raises LogUnavailableError without NATS.
+        """
+        if self.client is None:
+            raise _unavailable(NotStoredError("not connected to NATS"))
+        try:
+            message = await self.client.jetstream(timeout=self._answer_seconds).get_last_msg(STREAM, subject)
+        except NotFoundError:
+            return Revision(0)
+        except (NatsError, TimeoutError) as error:
+            raise _unavailable(NotStoredError(str(error) or "no answer from NATS")) from error
+        return Revision(message.seq or 0)
 
 
 def _unavailable(error: NotStoredError) -> LogUnavailableError:

@@ -3,7 +3,7 @@
 Functions that open a transaction close it, too: none is held while an event is on its way.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 from summit_api.access.principal import Scope
@@ -97,12 +97,61 @@ async def find_vm(
     return identity.only(uid, found, lambda vm: shown_by(vm.state), named=bool(named))
 
 
-async def first_to_migrate(transaction: ReadTransaction, scope: Scope) -> Editable[Vm] | None:
-    """The first running VM by datacenter and name, else the first VM. One scan, since this is a rare request."""
+async def acted_on(
+    transaction: ReadTransaction, scope: Scope, uid: Uid, cluster: Sequence[ClusterName] = ()
+) -> Editable[Vm]:
+    """The living VM with this id, wherever it is, by the primary key.
+
+    Raises VmNotFoundError, and AmbiguousIdError when several clusters show the id and none of them is named.
+    """
     arguments = Arguments()
-    visible = where(["deleted_at IS NULL", *scope.conditions(arguments.bind)])
-    first = f"{visible} ORDER BY (status = 'running') DESC, datacenter, name, id, shown_by LIMIT 1"
+    named = identity.in_cluster(cluster, arguments.bind)
+    conditions = [f"id = {arguments.bind(uid)}", "deleted_at IS NULL", *named, *scope.conditions(arguments.bind)]
+    found = await _vms(transaction, where(conditions), *arguments)
+    known = identity.only(uid, found, lambda vm: shown_by(vm.state), named=bool(named))
+    if known is None:
+        raise VmNotFoundError(f"there is no VM with the id {uid!r}")
+    return known
+
+
+async def acted_on_by_name(transaction: ReadTransaction, scope: Scope, place: Mapping[str, str]) -> Editable[Vm]:
+    """The newest living VM with these values in its columns. Index vms_by_name. Raises VmNotFoundError."""
+    arguments = Arguments()
+    equal = [f"{column} = {arguments.bind(value)}" for column, value in place.items()]
+    visible = where(["deleted_at IS NULL", *equal, *scope.conditions(arguments.bind)])
+    for known in await _vms(transaction, f"{visible} ORDER BY revision DESC LIMIT 1", *arguments):
+        return known
+    raise VmNotFoundError("there is no VM {namespace}/{name} in cluster {cluster!r}".format_map(place))
+
+
+_MIGRATABLE = """(NOT managed OR status = 'running' AND live_migratable AND migration_status IS NULL
+    AND cluster = ANY({fresh}) AND NOT EXISTS (
+        SELECT FROM operations WHERE vm_id = vms.id AND cluster = vms.cluster AND ended_at IS NULL AND NOT dry_run
+    ))"""
+
+
+async def to_migrate(
+    transaction: ReadTransaction, scope: Scope, fresh: frozenset[ClusterName], seed: str | None
+) -> Editable[Vm] | None:
+    """The first running VM by datacenter and name that can be migrated, else the first that was added by hand.
+
+    With a seed any of them, the same one each time. One scan, since this is a rare request.
+    """
+    arguments = Arguments()
+    migratable = _MIGRATABLE.format(fresh=arguments.bind(sorted(fresh)))
+    visible = where(["deleted_at IS NULL", migratable, *scope.conditions(arguments.bind)])
+    chance = "" if seed is None else f"md5({arguments.bind(seed)} || id), "
+    first = f"{visible} ORDER BY (status = 'running') DESC, {chance}datacenter, name, id, shown_by LIMIT 1"
     return next(iter(await _vms(transaction, first, *arguments)), None)
+
+
+async def clusters_with(
+    transaction: ReadTransaction, datacenter: DatacenterId, namespace: str | None, name: str
+) -> list[ClusterName]:
+    """Clusters of a datacenter that have a watched VM of this name. Index vms_by_name."""
+    statement = """SELECT cluster FROM vms WHERE deleted_at IS NULL AND managed
+        AND datacenter = $1 AND namespace = $2 AND name = $3 ORDER BY cluster"""
+    return [cluster for (cluster,) in await transaction.fetch(statement, datacenter, namespace, name)]
 
 
 _SILENT = "(observed_at < now() - make_interval(secs => $1) OR revision = 0)"

@@ -25,6 +25,7 @@ class Topic(StrEnum):
 
     VM = "vm"
     MIGRATION = "migration"
+    OPERATION = "operation"
     CLUSTER = "cluster"
     DATACENTER = "datacenter"
     TEST = "test"

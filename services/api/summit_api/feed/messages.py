@@ -17,6 +17,7 @@ from summit_api.render import original
 from summit_api.render.moment import Moment
 from summit_models.codec import default_of
 from summit_models.event import REPETITIONS, MigrationEventType, VmEventType
+from summit_models.operation import OperationState
 from summit_models.vm import Vm
 
 
@@ -85,6 +86,22 @@ def _migration(entry: Entry, _: Moment, position: Position) -> Frame:
     )
 
 
+def _operation(entry: Entry, _: Moment, position: Position) -> Frame:
+    state = entry.data
+    place = {name: state[name] for name in ("datacenter", "cluster", "namespace")}
+    is_new = state["state"] == OperationState.PENDING
+    shown = {**state, "observedAt": entry.time, "revision": entry.revision}
+    return frame(
+        Topic.OPERATION,
+        "operation",
+        {"datacenter": state["datacenter"], "operation": shown},
+        time=entry.time,
+        position=position,
+        before=None if is_new else place,
+        after=place,
+    )
+
+
 def _datacenter(entry: Entry, _: Moment, position: Position) -> Frame:
     state, place = entry.data, {"datacenter": entry.key}
     payload = {**place, **{name: state.get(name) for name in _DATACENTER_MEMBERS}}
@@ -98,6 +115,7 @@ def _datacenter(entry: Entry, _: Moment, position: Position) -> Frame:
 _FRAMES: Mapping[str, Callable[[Entry, Moment, Position], Frame]] = {
     "vms": _vm,
     "migrations": _migration,
+    "operations": _operation,
     "datacenters": _datacenter,
 }
 _VM_MEMBERS = {field.alias or name: default_of(field) for name, field in Vm.model_fields.items()}

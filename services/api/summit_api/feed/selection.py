@@ -48,7 +48,7 @@ class Selection:
         match topic:
             case Topic.VM:
                 return self._allows(state) and self.filters.matches(state)
-            case Topic.MIGRATION:
+            case Topic.MIGRATION | Topic.OPERATION:
                 return self._allows(state) and self._is_in(state, namespaces=True)
             case Topic.CLUSTER:
                 return self.scope.allows_datacenter(state["datacenter"]) and self._clusters(state).matches(state)

@@ -52,6 +52,22 @@ def edits(*kinds: Kind) -> Responses:
     }
 
 
+def asks(*kinds: Kind) -> Responses:
+    """Responses of a request for an operation, which is answered before it is done."""
+    location = {"Location": {"description": "Address of the operation", "schema": _TEXT}}
+    return {
+        202: {
+            "description": "The operation is stored, and the watcher of the cluster carries it out",
+            "headers": location,
+        },
+        **problems(
+            *(*ANY, *TABLES, *BODY, Kind.PRECONDITION, *kinds),
+            *(Kind.CHANGED_MEANWHILE, Kind.LOG_UNAVAILABLE, Kind.OPERATION_REFUSED, Kind.KEY_REUSED),
+            *(Kind.CLUSTER_UNAVAILABLE, Kind.TABLES_BEHIND),
+        ),
+    }
+
+
 def problems(*kinds: Kind) -> Responses:
     """Responses that are problems, by status."""
     by_status = groupby(sorted(set(kinds), key=list(Kind).index), lambda kind: kind.status)

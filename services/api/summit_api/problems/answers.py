@@ -12,6 +12,7 @@ from starlette.routing import Match
 from starlette.types import ExceptionHandler
 
 from summit_api.edits import event_log, target
+from summit_api.operations import errors as operations
 from summit_api.problems.kinds import Kind
 from summit_api.problems.problem import ProblemError, invalid_value, response, wrong_fields
 from summit_api.problems.validation import field_errors
@@ -28,11 +29,17 @@ _KINDS: Mapping[type[Exception], Kind] = {
     target.DatacenterNotFoundError: Kind.DATACENTER_NOT_FOUND,
     target.VmNotFoundError: Kind.VM_NOT_FOUND,
     target.IdInUseError: Kind.ID_IN_USE,
+    operations.RefusedError: Kind.OPERATION_REFUSED,
+    operations.ClusterUnavailableError: Kind.CLUSTER_UNAVAILABLE,
+    operations.KeyReusedError: Kind.KEY_REUSED,
+    operations.OperationNotFoundError: Kind.OPERATION_NOT_FOUND,
+    operations.OperationEndedError: Kind.OPERATION_ENDED,
+    operations.TablesBehindError: Kind.TABLES_BEHIND,
     event_log.ChangedMeanwhileError: Kind.CHANGED_MEANWHILE,
     event_log.LogUnavailableError: Kind.LOG_UNAVAILABLE,
 }
 
-EXPECTED = (ProblemError, query.QueryError, event_log.EditError)
+EXPECTED = (ProblemError, query.QueryError, event_log.EditError, operations.OperationError)
 """Errors that are answers: `problem_of` knows them."""
 
 
@@ -45,6 +52,8 @@ def problem_of(error: Exception) -> ProblemError:
             return invalid_value(parameter, str(error))
         case query.AmbiguousIdError(clusters=clusters):
             return ProblemError(Kind.AMBIGUOUS_ID, str(error), members={"clusters": clusters})
+        case operations.OperationError(members=members):
+            return ProblemError(_KINDS[type(error)], str(error), members=members)
     return ProblemError(_KINDS[type(error)], str(error))
 
 

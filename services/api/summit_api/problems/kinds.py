@@ -20,6 +20,7 @@ class Kind(Enum):
     DATACENTER_NOT_FOUND = 404, "Datacenter not found", "There is no such datacenter, or you may not see it."
     VM_NOT_FOUND = 404, "VM not found", "There is no such VM any more, or you may not see it."
     MIGRATION_NOT_FOUND = 404, "Migration not found", "There is no such migration, or you may not see it."
+    OPERATION_NOT_FOUND = 404, "Operation not found", "There is no such operation, or you may not see it."
     CLUSTER_NOT_FOUND = 404, "Cluster not found", "There is no such cluster, or you may not see it."
     METHOD_NOT_ALLOWED = 405, "Method Not Allowed", "The path does not answer this method; `Allow` lists its methods."
     REQUEST_TIMEOUT = 408, "Request Timeout", "The request did not arrive completely in time."
@@ -36,6 +37,17 @@ class Kind(Enum):
     ID_IN_USE = 409, "Id in use", "Another VM has this id; choose another one."
     AMBIGUOUS_ID = 409, "Ambiguous id", "Several clusters show this id; name one of them with `?cluster=`."
     MANAGED_VM = 409, "Managed VM", "The VM belongs to its cluster; change it there."
+    OPERATION_REFUSED = (
+        409,
+        "Operation refused",
+        "The VM, as it is, or its cluster does not allow it, and nothing was stored; `reason` says why, for machines.",
+    )
+    OPERATION_ENDED = 409, "Operation ended", "The operation has ended: it cannot be canceled."
+    KEY_REUSED = (
+        409,
+        "Idempotency-Key reused",
+        "The same caller has used this Idempotency-Key for another request, which is `operation`.",
+    )
     HISTORY_NOT_KEPT = 410, "History not kept", "History does not reach back to this time; ask for a later time."
     PRECONDITION = (
         412,
@@ -53,6 +65,11 @@ class Kind(Enum):
         422,
         "Invalid request",
         "A parameter is wrong; `errors` names each one and says what is allowed.",
+    )
+    PRECONDITIONS = (
+        422,
+        "Preconditions not met",
+        "A watched VM cannot go to another datacenter; `preconditions` lists what is met, unmet and unknown.",
     )
     TOO_MANY_REQUESTS = (
         429,
@@ -77,6 +94,12 @@ class Kind(Enum):
         "A newer version has made the tables, and this one does not keep them up to date.",
     )
     LOG_UNAVAILABLE = 503, "Log unavailable", "The API cannot write to NATS; try again shortly."
+    CLUSTER_UNAVAILABLE = (
+        503,
+        "Cluster not watched",
+        "No watcher has been in contact with the cluster for 90 s, so nobody could do it; nothing was stored.",
+    )
+    TABLES_BEHIND = 503, "Tables behind", "The tables do not show the newest operations yet; try again shortly."
     ISSUER_UNAVAILABLE = (
         503,
         "Identity provider unavailable",

@@ -22,6 +22,7 @@ from summit_models.cluster import is_about_declarations
 from summit_models.codec import default_of
 from summit_models.contract import ClusterName, Contract, Revision
 from summit_models.migration import Migration
+from summit_models.operation import Operation
 from summit_models.tables import ENTRY_SHOWN_BY
 from summit_models.vm import Vm
 
@@ -47,8 +48,8 @@ class Collection:
     datacenter: str = "datacenter"
     """A column; its member in events is the same in camelCase."""
     namespace: str | None = "namespace"
-    shown_by: str = "''"
-    """The column with the cluster that shows the object."""
+    shown_by: str | None = None
+    """The column with the cluster that shows the object, if several may show one id."""
     compared: Sequence[str] = ()
     """Members to compare with the state before, where events carry no `changes`."""
     members: Mapping[str, Any]
@@ -83,6 +84,11 @@ def _hidden_of_a_cluster(limit: Limit, states: Sequence[Mapping[str, Any]]) -> A
 _COMPARED = ("state", "reason", "watcher", "serverVersion", "kubevirtVersion", "identity", "duplicateOf")
 VMS = Collection(table="vms", shown_by="shown_by", members=_members(Vm))
 MIGRATIONS = Collection(table="migrations", datacenter="datacenter_id", shown_by="cluster", members=_members(Migration))
+OPERATIONS = Collection(
+    table="operations",
+    compared=("state", "progress", "message", "accepted", "executor"),
+    members=_members(Operation),
+)
 CLUSTERS = Collection(
     table="clusters",
     key="name",
@@ -128,14 +134,52 @@ async def page(
     shown_by = await _shown_by(transaction, collection, key, scope, cluster)
     window = query.window(now)
     wanted = listing(collection, key, scope, shown_by, window)
-    rows, following = await paging.read(transaction, wanted, query.cursor, query.limit, belongs=belongs)
+    listings = [wanted, *([operations_on(key, scope, shown_by, window)] if collection is VMS else [])]
+    rows, following = await paging.read_newest(transaction, listings, query.cursor, query.limit, belongs=belongs)
     earlier = listing(collection, key, scope, shown_by, Window(None, window.since))
     has_earlier = following or (window.since and await _has_events(transaction, earlier))
     if not (rows or has_earlier or query.cursor) and not await _is_known(transaction, collection, key, scope, shown_by):
         return None
-    oldest = len(rows) - 1 if not has_earlier else None
-    events = [_event(collection, row, scope, is_first=number == oldest) for number, row in enumerate(rows)]
+    own = [number for number, row in enumerate(rows) if not _is_step(row, collection)]
+    oldest = own[-1] if own and not has_earlier else None
+    events = [
+        _step(row) if _is_step(row, collection) else _event(collection, row, scope, is_first=number == oldest)
+        for number, row in enumerate(rows)
+    ]
     return HistoryPage(events, following)
+
+
+_STEP = "summit.operation."
+# Where it is, and that Kubernetes has accepted it, is in the operation's own history.
+_TURNS = f"(type <> '{_STEP}running' OR data ->> 'accepted' = 'false' AND data ->> 'progress' IS NULL)"
+
+
+def operations_on(key: str, scope: Scope, shown_by: Sequence[str] = (), window: Window = ALWAYS) -> Listing:
+    """What was done to a VM: the steps at which an operation got another state. A dry run does nothing.
+
+    Indexes operations_by_vm and events_by_key.
+    """
+    selected = paging.selected("revision, time, type, data::text, NULL", _NEWEST_FIRST)
+
+    def conditions(bind: Bind) -> list[str]:
+        acted = where([f"vm_id = {bind(key)}", "NOT dry_run", *(f"cluster = {bind(name)}" for name in shown_by)])
+        of_them = f"key IN (SELECT id FROM operations {acted})"  # noqa: S608  names are our own
+        visible = OPERATIONS.visible_events(scope, bind)
+        return [of_them, "collection = 'operations'", _TURNS, *window.conditions(bind), *visible]
+
+    return Listing(f"SELECT {selected} FROM events", conditions, _NEWEST_FIRST)  # noqa: S608  names are our own
+
+
+def _is_step(row: Sequence[Any], collection: Collection) -> bool:
+    return collection is not OPERATIONS and str(row[2]).startswith(_STEP)
+
+
+def _step(row: Sequence[Any]) -> HistoryEvent:
+    """A step with the whole operation: who, what, and how it goes."""
+    revision, time, type_, data, _ = row
+    state = msgspec.json.decode(data)
+    members = {name: state.get(name, default) for name, default in OPERATIONS.members.items()}
+    return HistoryEvent(revision, time, type_, state["cluster"], [], members)
 
 
 def listing(
@@ -179,7 +223,7 @@ async def _shown_by(
     transaction: ReadTransaction, collection: Collection, key: str, scope: Scope, cluster: Sequence[ClusterName]
 ) -> list[str]:
     """The cluster whose events are wanted; none for those of all clusters."""
-    if collection is CLUSTERS:
+    if collection.shown_by is None:
         return []
     arguments = Arguments()
     conditions = [

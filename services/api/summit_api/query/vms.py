@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import cached_property, lru_cache, partial
 from typing import Annotated, NamedTuple
 
+import msgspec
 from pydantic import AfterValidator, Field
 from sqlalchemy import Column, DateTime
 
@@ -24,7 +25,7 @@ from summit_api.query.times import Past
 from summit_api.query.transaction.arguments import Arguments, Bind, where
 from summit_api.query.transaction.read_transaction import ReadTransaction
 from summit_api.shapes.inventory import VmItem
-from summit_models.contract import ClusterName, DatacenterId
+from summit_models.contract import ClusterName, DatacenterId, Uid
 from summit_models.tables import shown_by, vms
 
 COLUMNS = order.sortable(
@@ -88,6 +89,10 @@ class VmPageQuery(VmFilters):
         return tuple(name for name in MEMBERS.values() if not wanted or name in wanted or name == "id")
 
 
+class _Identity(msgspec.Struct):
+    id: Uid
+
+
 class VmRow(NamedTuple):
     """An item as Postgres made it, and the columns that age and staleness are computed from."""
 
@@ -96,6 +101,10 @@ class VmRow(NamedTuple):
     cluster: ClusterName | None
     managed: bool
     created_at: datetime | None
+
+    @property
+    def id(self) -> Uid:
+        return msgspec.json.decode(self.json, type=_Identity).id
 
 
 PIECE_ROWS = 50

@@ -73,7 +73,7 @@ def _limited_to_namespaces(item: ClusterItem) -> ClusterItem:
 _HIDDEN_OF_A_CLUSTER = dict.fromkeys(
     ClusterItem.model_fields.keys()
     - {"name", "datacenter", "state", "since", "server_version", "kubevirt_version", "last_contact"}
-    - {"resources", "stale", "lag_seconds", "reported_at"}
+    - {"resources", "may", "stale", "lag_seconds", "reported_at"}
 )
 _HIDDEN_OF_A_RESOURCE = dict.fromkeys(
     ResourceHealth.model_fields.keys() - {"resource", "state", "since", "last_contact", "last_sync"}

@@ -5,10 +5,11 @@ from collections.abc import Collection, Iterable
 import msgspec
 
 from summit_api.query.history import HistoryPage
+from summit_api.query.operations import OperationPage, Step
 from summit_api.query.transaction.read_transaction import ReadTransaction
 from summit_api.query.vms import VmPage, VmRow
 from summit_api.render.moment import Moment
-from summit_api.shapes.inventory import ClusterItem, VmItem
+from summit_api.shapes.inventory import ClusterItem, OperationItem, VmItem
 
 
 def vm_item(row: VmRow, moment: Moment, members: Collection[str] = VmItem.model_fields) -> str:
@@ -21,9 +22,24 @@ def vm_item(row: VmRow, moment: Moment, members: Collection[str] = VmItem.model_
     return f"{row.json[:-1]},{_encode(wanted).decode()[1:]}" if wanted else row.json
 
 
+def vm_answer(row: VmRow, moment: Moment, operation: str | None) -> bytes:
+    """One VM, with the operation on it, which is a JSON object already."""
+    return f'{vm_item(row, moment)[:-1]},"operation":{operation or "null"}}}'.encode()
+
+
+def step(step: Step) -> bytes:
+    """An operation as GET /api/v1/operations/{id} shows it."""
+    item = OperationItem(**dict(step.operation), observed_at=step.observed_at, revision=step.revision)
+    return item.model_dump_json().encode()
+
+
 def vm_page(page: VmPage, transaction: ReadTransaction, moment: Moment, members: Collection[str]) -> bytes:
     items = ",".join(vm_item(row, moment, members) for row in page.rows)
     return _list(items, transaction, next=page.next, **({} if page.total is None else {"count": page.total}))
+
+
+def operation_page(page: OperationPage, transaction: ReadTransaction) -> bytes:
+    return _list(",".join(page.rows), transaction, next=page.next)
 
 
 def history(page: HistoryPage, transaction: ReadTransaction) -> bytes:

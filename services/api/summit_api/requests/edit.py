@@ -18,12 +18,19 @@ FORM = "application/x-www-form-urlencoded"
 PayloadT = TypeVar("PayloadT", bound=BaseModel)
 
 
-async def read(request: Request, model: type[PayloadT], kind: Kind = Kind.INVALID_PAYLOAD, **original: str) -> PayloadT:
+async def read(
+    request: Request,
+    model: type[PayloadT],
+    kind: Kind = Kind.INVALID_PAYLOAD,
+    *,
+    if_empty: bytes = b"",
+    **original: str,
+) -> PayloadT:
     """The body. Raises ProblemError of this kind, with the original's members beside our sentence.
 
-    JSON has types (`"4"` is not a number); a form has only texts.
+    JSON has types (`"4"` is not a number); a form has only texts. `if_empty` is read in place of an empty body.
     """
-    body = await request.body()
+    body = await request.body() or if_empty
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
         if media_type == FORM:
@@ -59,12 +66,12 @@ def answer(state: Any, stored: Stored | None) -> Response:
     return Json(msgspec.json.encode(state), status_code=status, headers=headers)
 
 
-def documented(model: type[BaseModel]) -> dict[str, Any]:
+def documented(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
     """Such a body in OpenAPI. The schemas it refers to are those of the answers."""
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
     schema.pop("$defs", None)
     content = {media_type: {"schema": schema} for media_type in (JSON, FORM)}
-    return {"requestBody": {"required": True, "content": content}}
+    return {"requestBody": {"required": required, "content": content}}
 
 
 def _members(form: bytes) -> dict[str, str | list[str]]:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Response
 from summit_api.openapi.responses import problems, reads
 from summit_api.problems import Kind, ProblemError
 from summit_api.query import history
-from summit_api.query.history import CLUSTERS, MIGRATIONS, VMS, Collection
+from summit_api.query.history import CLUSTERS, MIGRATIONS, OPERATIONS, VMS, Collection
 from summit_api.query.parameters import HistoryQuery, ObjectHistoryQuery
 from summit_api.render import inventory
 from summit_api.requests.reading import Reading, ReadingDep
@@ -41,6 +41,18 @@ async def list_migration_events(reading: ReadingDep, migration_id: str, paramete
     """What happened to a live migration, newest first: each phase, and when."""
     missing = ProblemError(Kind.MIGRATION_NOT_FOUND, f"there is no migration with the id {migration_id!r}")
     return await _answer(reading, MIGRATIONS, migration_id, parameters, missing)
+
+
+@router.get(
+    "/operations/{operation_id}/events",
+    tags=["operations"],
+    response_model=History,
+    responses=problems(Kind.OPERATION_NOT_FOUND),
+)
+async def list_operation_events(reading: ReadingDep, operation_id: str, parameters: PageDep) -> Response:
+    """The steps of an operation, newest first: when each was made, and by which watcher."""
+    missing = ProblemError(Kind.OPERATION_NOT_FOUND, f"there is no operation with the id {operation_id!r}")
+    return await _answer(reading, OPERATIONS, operation_id, parameters, missing)
 
 
 @router.get(

@@ -7,12 +7,15 @@ from fastapi import APIRouter, Query, Response
 
 from summit_api.openapi.responses import problems, reads
 from summit_api.problems import Kind, ProblemError
+from summit_api.query import operations
 from summit_api.query import vms as query
 from summit_api.query.parameters import Parameters, VmQuery
 from summit_api.query.vms import DeletedVm, VmPageQuery, VmRow
 from summit_api.render import inventory
+from summit_api.render.moment import Moment
 from summit_api.requests.reading import Reading, ReadingDep
-from summit_api.shapes.inventory import PartialVmPage, VmItem, VmPage
+from summit_api.shapes.inventory import PartialVmPage, VmAnswer, VmPage
+from summit_models.contract import Uid
 
 router = APIRouter(tags=["vms"], responses=reads())
 
@@ -34,7 +37,7 @@ async def list_vms(reading: ReadingDep, parameters: Annotated[VmPageQuery, Query
 
 @router.get(
     "/vms/{vm_id}",
-    response_model=VmItem,
+    response_model=VmAnswer,
     responses=problems(Kind.VM_NOT_FOUND, Kind.REVISION_NOT_APPLIED, Kind.AMBIGUOUS_ID, Kind.HISTORY_NOT_KEPT),
 )
 async def get_vm(reading: ReadingDep, vm_id: str, parameters: Annotated[VmQuery, Query()]) -> Response:
@@ -44,12 +47,12 @@ async def get_vm(reading: ReadingDep, vm_id: str, parameters: Annotated[VmQuery,
     vm = await query.by_id(reading.transaction, vm_id, reading.scope, cluster=parameters.cluster, at=at)
     if not isinstance(vm, VmRow):
         raise _no_vm(vm_id, vm, at)
-    return reading.answer(inventory.vm_item(vm, moment).encode(), _tag(reading, at))
+    return reading.answer(await _with_operation(reading, vm_id, vm, moment), _tag(reading, at))
 
 
 @router.get(
     "/datacenters/{datacenter}/clusters/{cluster}/namespaces/{namespace}/vms/{name}",
-    response_model=VmItem,
+    response_model=VmAnswer,
     responses=problems(Kind.VM_NOT_FOUND),
 )
 async def get_vm_by_name(
@@ -68,7 +71,14 @@ async def get_vm_by_name(
         raise ProblemError(
             Kind.VM_NOT_FOUND, f"there is no VM {namespace}/{name} in cluster {cluster!r} of datacenter {datacenter!r}"
         )
-    return reading.answer(inventory.vm_item(vm, reading.moment).encode(), _tag(reading, None))
+    return reading.answer(await _with_operation(reading, vm.id, vm, reading.moment), _tag(reading, None))
+
+
+async def _with_operation(reading: Reading, vm_id: str, vm: VmRow, moment: Moment) -> bytes:
+    """Whoever may see the VM may see the operation on it. None acts on a state in the past."""
+    is_now = moment is reading.moment
+    running = await operations.active_on(reading.transaction, Uid(vm_id), vm.cluster) if is_now and vm.managed else None
+    return inventory.vm_answer(vm, moment, running)
 
 
 def _tag(reading: Reading, at: datetime | None) -> str:

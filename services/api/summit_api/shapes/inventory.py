@@ -4,6 +4,7 @@ from pydantic import AwareDatetime, ConfigDict, Field, JsonValue
 
 from summit_models.cluster import ClusterHealth
 from summit_models.contract import Contract, Revision
+from summit_models.operation import Operation
 from summit_models.vm import Vm
 
 
@@ -14,6 +15,19 @@ class VmItem(Vm):
     revision: Revision = Field(description="Stream sequence of the event this state is from")
     age: str | None = Field(description="Time since its creation, as in kubectl", examples=["5d3h"])
     stale: bool = Field(description="Its cluster's last report is older than 90 s")
+
+
+class OperationItem(Operation):
+    observed_at: AwareDatetime = Field(description="When this step was made")
+    revision: Revision = Field(description="Stream sequence of the step")
+
+
+class VmAnswer(VmItem):
+    """One VM, with what is being done to it."""
+
+    operation: OperationItem | None = Field(
+        default=None, description="The operation on it that has not ended; null in the past"
+    )
 
 
 class ListAnswer(Contract):
@@ -68,13 +82,19 @@ class HistoryItem(Contract):
     changes: list[Change] = Field(description="Empty for the first event and for the last one")
     state: dict[str, JsonValue] | None = Field(
         description="The state that the history begins with, in the members of the events: in the first event that is "
-        "known, and in each that creates the object. Null in all others"
+        "known, and in each that creates the object. An operation on a VM is there with each of its states. Null in "
+        "all others"
     )
 
 
 class History(ListAnswer):
     items: list[HistoryItem] = Field(description="Newest first")
     next: str | None = Field(description="`cursor` of the next page; null on the last page")
+
+
+class OperationPage(ListAnswer):
+    items: list[OperationItem] = Field(description="In the order of `sort`")
+    next: str | None = Field(description="`cursor` of the next page; null on the last")
 
 
 class ClusterItem(ClusterHealth):

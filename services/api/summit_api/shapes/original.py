@@ -90,6 +90,7 @@ class AutomaticMigration(_Shape):
     vm_id: str | None = Field(default=None, description="Left out when no VM was chosen")
     from_: DatacenterId | None = Field(default=None, alias="from", examples=["dc-solna"])
     to: DatacenterId | None = Field(default=None, examples=["dc-uppsala"])
+    operation: str | None = Field(default=None, description="Id of the operation that migrates a watched VM live")
     reason: str = Field(description="What happened, in words")
 
 

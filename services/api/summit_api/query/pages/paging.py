@@ -55,17 +55,42 @@ async def read(
     transaction: ReadTransaction, listing: Listing, after: str | None, limit: int, *, belongs: Sequence[object]
 ) -> Page:
     """The first `limit` rows after a cursor. It belongs to a list: to what that depends on beside its rows."""
+    return await read_newest(transaction, [listing], after, limit, belongs=belongs)
+
+
+async def read_newest(
+    transaction: ReadTransaction,
+    listings: Sequence[Listing],
+    after: str | None,
+    limit: int,
+    *,
+    belongs: Sequence[object],
+) -> Page:
+    """The same of several listings together, all in one order, which is descending and without nulls.
+
+    One statement for each, since over all of them together no index could be read along the order.
+    """
+    order = listings[0].order
     list_digest = cursor.digest(*belongs)
-    place = None if after is None else cursor.decode(after, list_digest, listing.order.columns)
-    rows: list[Sequence[Any]] = []
-    for conditions, order_by in listing.after(place):
-        statement = listing.statement(conditions, order_by, limit + 1 - len(rows))
-        rows += await transaction.fetch(statement.sql, *statement.arguments)
-        if len(rows) > limit:
-            break
-    width = len(listing.order.columns)
+    place = None if after is None else cursor.decode(after, list_digest, order.columns)
+    width = len(order.columns)
+    rows = [row for listing in listings for row in await _read(transaction, listing, place, limit + 1)]
+    if len(listings) > 1:
+        rows.sort(key=lambda row: tuple(row[-width:]), reverse=True)
     last = rows[limit - 1][-width:] if len(rows) > limit else None
     return Page([row[:-width] for row in rows[:limit]], None if last is None else cursor.encode(list_digest, last))
+
+
+async def _read(
+    transaction: ReadTransaction, listing: Listing, place: Sequence[Value] | None, limit: int
+) -> list[Sequence[Any]]:
+    rows: list[Sequence[Any]] = []
+    for conditions, order_by in listing.after(place):
+        statement = listing.statement(conditions, order_by, limit - len(rows))
+        rows += await transaction.fetch(statement.sql, *statement.arguments)
+        if len(rows) >= limit:
+            break
+    return rows
 
 
 async def read_all(transaction: ReadTransaction, listing: Listing) -> list[Sequence[Any]]:

@@ -1,0 +1,227 @@
+"""Ask for an operation: what is known beforehand is checked, then the operation is appended to the log as `pending`.
+
+At most one operation acts on a VM at a time, whichever api was asked. So the check and the append are one step: the
+operation is stored only if the newest step of any operation of the cluster is one that the check has seen
+(`Nats-Expected-Last-Subject-Sequence` over the subjects of all operations of the cluster). If there is a newer one,
+everything is read and checked again.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4, uuid5
+
+from pydantic import JsonValue
+
+from summit_api.access.principal import Scope
+from summit_api.edits.event_log import ChangedMeanwhileError, EventLog
+from summit_api.edits.target import Editable
+from summit_api.freshness import Freshness
+from summit_api.operations.errors import (
+    ClusterUnavailableError,
+    KeyReusedError,
+    OperationEndedError,
+    OperationNotFoundError,
+    RefusedError,
+    TablesBehindError,
+)
+from summit_api.operations.refusals import refusal
+from summit_api.query import operations as query
+from summit_api.query.operations import Step
+from summit_api.query.transaction.read_transaction import ReadModels, ReadTransaction
+from summit_api.revisions import Revisions
+from summit_api.settings import ApiTimes
+from summit_models.contract import Revision, Uid
+from summit_models.event import operation_event
+from summit_models.operation import Action, Operation, OperationState, canceling, ended
+from summit_models.subject import operation_subject, operations_subject
+from summit_models.vm import Vm
+from summit_runtime.nats.append import Basis
+from summit_runtime.waiting import wait
+
+FindVm = Callable[[ReadTransaction], Awaitable[Editable[Vm]]]
+
+_KEYS = UUID("6f2d1c3e-5f0b-5c7e-9d0a-3a0f7a7c9b11")
+"""Namespace of the ids that are made of a caller and their key. Any UUID, but for ever this one."""
+_ATTEMPTS = 20
+"""A step of another operation between check and append costs an attempt, about 10 ms. A cluster that is so busy for so
+long is answered with "try again"."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What somebody asks for."""
+
+    action: Action
+    parameters: dict[str, JsonValue]
+    timeout_seconds: int
+    dry_run: bool
+    caller: str
+    by: str | None
+    """The caller's name as everybody may read it; None for anonymous ones."""
+    key: str | None = None
+    """The Idempotency-Key."""
+
+
+class Operations:
+    """Operations as the api makes, cancels and awaits them."""
+
+    def __init__(
+        self, log: EventLog, read_models: ReadModels, freshness: Freshness, revisions: Revisions, times: ApiTimes
+    ) -> None:
+        self._log = log
+        self._read_models = read_models
+        self._freshness = freshness
+        self._revisions = revisions
+        self._times = times
+
+    async def ask(self, wanted: Wanted, find: FindVm, now: datetime) -> Step:
+        """Store the operation, or find the one that the same request has made before.
+
+        Raises an OperationError that says why it is refused, and what `find` and EventLog.append raise.
+        """
+        for _ in range(_ATTEMPTS):
+            async with self._read_models.transaction() as transaction:
+                vm = (await find(transaction)).state
+                if wanted.key and (known := await self._same(transaction, wanted, vm)):
+                    return known
+                await self._check(transaction, wanted, vm, now)
+                read = transaction.revision
+            subject = operations_subject(vm.datacenter, vm.cluster or "")
+            newest = await self._log.newest(subject)
+            if newest > read:
+                await self._wait_for(newest)
+                continue
+            operation = _pending(wanted, vm, now)
+            event = operation_event(operation, Revision(0), writer=f"api-{uuid4().hex}", time=now)
+            try:
+                stored = await self._log.append([event], Basis(subject, newest))
+            except ChangedMeanwhileError:
+                continue
+            return Step(operation, now, stored.revision)
+        raise ChangedMeanwhileError(
+            "other operations in the cluster were stored at the same time, again and again; nothing was done, try again"
+        )
+
+    async def check(self, wanted: Wanted, find: FindVm, now: datetime) -> Vm:
+        """The VM, if nothing is known against the operation. Raises as `ask`, and stores nothing."""
+        async with self._read_models.transaction() as transaction:
+            vm = (await find(transaction)).state
+            await self._check(transaction, wanted, vm, now)
+        return vm
+
+    async def cancel(self, operation_id: str, scope: Scope, by: str, now: datetime) -> Step:
+        """Cancel an operation that is pending, or ask its watcher to stop it.
+
+        Raises OperationNotFoundError, OperationEndedError, and what EventLog.append raises.
+        """
+        while True:
+            async with self._read_models.transaction() as transaction:
+                step = await _found(transaction, operation_id, scope)
+            operation = step.operation
+            if operation.has_ended:
+                raise OperationEndedError(f"operation {operation.id} has ended: it is {operation.state}")
+            if operation.state is OperationState.CANCELING:
+                return step
+            if operation.state is OperationState.PENDING:
+                after = ended(operation, OperationState.CANCELED, f"{by} has canceled it", now)
+            else:
+                after = canceling(operation, f"{by} wants it canceled")
+            try:
+                return Step(after, now, await self._append(after, step, now))
+            except ChangedMeanwhileError:
+                continue
+
+    async def _append(self, after: Operation, before: Step, now: datetime) -> Revision:
+        event = operation_event(after, before.revision, writer=f"api-{uuid4().hex}", time=now)
+        return (await self._log.append([event], Basis(subject_of_operation(after), before.revision))).revision
+
+    async def outcome(self, operation_id: str, scope: Scope, within: timedelta) -> Step:
+        """The operation when it has ended, or as it is after this time. Raises OperationNotFoundError."""
+        deadline = datetime.now().astimezone() + within
+        while True:
+            changed = self._revisions.next()
+            async with self._read_models.transaction() as transaction:
+                step = await _found(transaction, operation_id, scope)
+            left = (deadline - datetime.now().astimezone()).total_seconds()
+            if step.operation.has_ended or left <= 0:
+                return step
+            await wait(changed, left)
+
+    async def _same(self, transaction: ReadTransaction, wanted: Wanted, vm: Vm) -> Step | None:
+        """The operation that the caller has made with this key. Raises KeyReusedError if it was another request."""
+        known = await query.step_of(transaction, _id_of(wanted))
+        if known is None:
+            return None
+        operation = known.operation
+        was = (operation.action, operation.vm_id, operation.cluster, operation.parameters, operation.dry_run)
+        if was != (wanted.action, vm.id, vm.cluster, wanted.parameters, wanted.dry_run):
+            detail = f"this Idempotency-Key was used for another request, operation {operation.id}: use a new key"
+            raise KeyReusedError(detail, operation=operation.id)
+        return known
+
+    async def _check(self, transaction: ReadTransaction, wanted: Wanted, vm: Vm, now: datetime) -> None:
+        """Raises RefusedError or ClusterUnavailableError for what is known to be in the way."""
+        if found := refusal(wanted.action, vm, wanted.parameters):
+            raise RefusedError(found.detail, reason=found.reason)
+        self._check_cluster(wanted.action, vm, now)
+        for id_, action in await query.active(transaction, vm):
+            detail = f"VM {vm.name} has a {action} under way, operation {id_}: wait, or cancel it"
+            raise RefusedError(detail, reason="operationActive", operation=id_)
+        if wanted.action in (Action.MIGRATE, Action.RESIZE):
+            for (name,) in await query.active_migrations(transaction, vm):
+                detail = f"VM {vm.name} is being migrated already, by {name}"
+                raise RefusedError(detail, reason="migrationActive")
+
+    def _check_cluster(self, action: Action, vm: Vm, now: datetime) -> None:
+        cluster = vm.cluster
+        if cluster is None or cluster not in self._freshness.fresh_clusters(now):
+            raise ClusterUnavailableError(
+                f"cluster {cluster} is not watched at the moment, so nobody could do it; nothing was stored, try again"
+            )
+        health = self._freshness.health(cluster)
+        if health is not None and health.may is not None and action not in health.may:
+            raise RefusedError(
+                f"the credentials of cluster {cluster} do not allow a {action}: let an administrator of the cluster "
+                "apply config/rbac/operator.yaml",
+                reason="notAllowed",
+            )
+
+    async def _wait_for(self, revision: Revision) -> None:
+        if not await self._revisions.wait_for(revision, self._times.applied_seconds):
+            raise TablesBehindError(
+                f"the tables do not have revision {revision}, the newest step of an operation in this cluster; "
+                "nothing was done, try again"
+            )
+
+
+async def _found(transaction: ReadTransaction, operation_id: str, scope: Scope) -> Step:
+    known = await query.step_of(transaction, operation_id, scope)
+    if known is None:
+        raise OperationNotFoundError(f"there is no operation with the id {operation_id!r}")
+    return known
+
+
+def subject_of_operation(operation: Operation) -> str:
+    return operation_subject(operation.datacenter, operation.cluster, operation.id)
+
+
+def _pending(wanted: Wanted, vm: Vm, now: datetime) -> Operation:
+    return Operation(
+        id=_id_of(wanted),
+        action=wanted.action,
+        vm_id=vm.id,
+        vm_name=vm.name,
+        namespace=vm.namespace or "",
+        cluster=vm.cluster or "",
+        datacenter=vm.datacenter,
+        parameters=wanted.parameters,
+        dry_run=wanted.dry_run,
+        by=wanted.by,
+        requested_at=now,
+        deadline=now + timedelta(seconds=wanted.timeout_seconds),
+    )
+
+
+def _id_of(wanted: Wanted) -> Uid:
+    return Uid(str(uuid4() if wanted.key is None else uuid5(_KEYS, f"{wanted.caller}\n{wanted.key}")))

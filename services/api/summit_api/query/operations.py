@@ -1,0 +1,164 @@
+"""Operations, newest first by default: those that run, and all that have ended."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cached_property, partial
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import AwareDatetime, Field
+from sqlalchemy import DateTime
+
+from summit_api.access.principal import EVERYTHING, Scope
+from summit_api.query.pages import cursor, order, paging
+from summit_api.query.pages.order import Order
+from summit_api.query.pages.paging import Listing
+from summit_api.query.parameters import checked
+from summit_api.query.selection.filters import Filter, Filters, is_so, one_of, several
+from summit_api.query.transaction.arguments import Arguments, where
+from summit_api.query.transaction.read_transaction import ReadTransaction
+from summit_api.shapes.inventory import OperationItem
+from summit_models.contract import ClusterName, DatacenterId, Revision, Uid
+from summit_models.operation import Action, Operation, OperationState
+from summit_models.tables import operations
+from summit_models.vm import Vm
+
+MAX_LIMIT = 1000
+
+COLUMNS = order.sortable(operations, "requested_at")
+"""Every filter has an index in this order."""
+_IDENTITY = (order.ID,)
+
+_REQUESTED = "requestedAt"
+
+_SINCE = Filter(
+    condition=lambda since, bind: f"requested_at >= {bind(since)}",
+    matches=lambda since, state: datetime.fromisoformat(state[_REQUESTED]) >= since,
+)
+_of = partial(one_of, model=Operation)
+
+
+class OperationFilters(Filters):
+    """Which operations."""
+
+    datacenter: Annotated[list[DatacenterId], _of("datacenter")] = several("Id of the datacenter")
+    cluster: Annotated[list[ClusterName], _of("cluster")] = several("Name of the cluster")
+    namespace: Annotated[list[str], _of("namespace")] = several("Namespace")
+    vm: Annotated[list[Uid], _of("vm_id")] = several("Id of the VM")
+    action: Annotated[list[Action], _of("action")] = several("What was asked for")
+    state: Annotated[list[OperationState], _of("state")] = several("State of the operation")
+    by: Annotated[list[str], _of("by")] = several("Who asked")
+    parent: Annotated[list[Uid], _of("parent")] = several("The operation on many VMs that it is a part of")
+    ended: Annotated[bool | None, is_so("ended_at", "ended_at IS NOT NULL", "ended_at IS NULL", model=Operation)] = (
+        Field(default=None, description="true: operations that have ended, well or not; false: those that have not")
+    )
+    since: Annotated[AwareDatetime | None, _SINCE] = Field(
+        default=None, description="Only operations that were asked for at or after this time"
+    )
+
+
+class OperationPageQuery(OperationFilters):
+    """Which operations, and which page of them."""
+
+    sort: Annotated[str, checked(lambda text: order.parse(text, COLUMNS, tie=_IDENTITY))] = Field(
+        default="-requestedAt",
+        max_length=100,
+        description=f"Members to sort by: {', '.join(COLUMNS)}. `-` before a member sorts it in descending order",
+    )
+    limit: int = Field(default=100, ge=1, le=MAX_LIMIT, description="Maximum number of operations in one answer")
+    cursor: str | None = Field(default=None, max_length=cursor.MAX_LENGTH, description="`next` of the page before")
+
+    @cached_property
+    def order(self) -> Order:
+        return order.parse(self.sort or "-requestedAt", COLUMNS, tie=_IDENTITY)
+
+
+class OperationPage(NamedTuple):
+    rows: list[str]
+    """JSON objects."""
+    next: str | None
+
+
+def _member(name: str) -> str:
+    """A column for JSON. Times are in UTC with a `Z`, whatever the session's time zone is."""
+    if isinstance(operations.c[name].type, DateTime):
+        return f"(to_json({name} AT TIME ZONE 'UTC') #>> '{{}}') || 'Z'"
+    return name
+
+
+_MEMBERS = {field.alias or name: name for name, field in OperationItem.model_fields.items()}
+_PAIRS = ", ".join(f"'{alias}', {_member(name)}" for alias, name in _MEMBERS.items())
+_JSON = f"json_build_object({_PAIRS})::text"
+_STEP = f"{_JSON}, observed_at, revision"
+
+
+async def page(transaction: ReadTransaction, query: OperationPageQuery, scope: Scope) -> OperationPage:
+    """One page of the operations."""
+    belongs = ("operations", str(query.order), query.fingerprint())
+    found = listing(query, scope)
+    rows, following = await paging.read(transaction, found, query.cursor, query.limit, belongs=belongs)
+    return OperationPage([text for (text,) in rows], following)
+
+
+def listing(query: OperationPageQuery, scope: Scope) -> Listing:
+    """Indexes operations_by_… of the filter or of the order, operations_active."""
+    select = f"SELECT {paging.selected(_JSON, query.order)} FROM operations"  # noqa: S608  names are our own
+    return Listing(select, lambda bind: [*query.conditions(bind), *scope.conditions(bind)], query.order)
+
+
+async def by_id(transaction: ReadTransaction, operation_id: str, scope: Scope) -> str | None:
+    """The operation as a JSON object. Index: the primary key."""
+    arguments = Arguments()
+    visible = where([f"id = {arguments.bind(operation_id)}", *scope.conditions(arguments.bind)])
+    for (text,) in await transaction.fetch(f"SELECT {_JSON} FROM operations {visible}", *arguments):  # noqa: S608
+        return str(text)
+    return None
+
+
+class Step(NamedTuple):
+    """The newest step of an operation."""
+
+    operation: Operation
+    observed_at: datetime
+    revision: Revision
+
+
+async def step_of(transaction: ReadTransaction, operation_id: str, scope: Scope = EVERYTHING) -> Step | None:
+    """Index: the primary key."""
+    arguments = Arguments()
+    visible = where([f"id = {arguments.bind(operation_id)}", *scope.conditions(arguments.bind)])
+    return next(iter(await _steps(transaction, visible, *arguments)), None)
+
+
+async def overdue(transaction: ReadTransaction, now: datetime) -> list[Step]:
+    """Operations that have not ended at their deadline. Index operations_active, which has few entries."""
+    return await _steps(transaction, "WHERE ended_at IS NULL AND deadline <= $1", now)
+
+
+async def _steps(transaction: ReadTransaction, clause: str, *arguments: object) -> list[Step]:
+    rows = await transaction.fetch(f"SELECT {_STEP} FROM operations {clause}", *arguments)  # noqa: S608
+    return [Step(Operation.model_validate_json(text), observed_at, revision) for text, observed_at, revision in rows]
+
+
+async def active_on(transaction: ReadTransaction, vm: Uid, cluster: ClusterName | None) -> str | None:
+    """The operation on a VM that has not ended, as a JSON object. Index operations_active."""
+    statement = f"SELECT {_JSON} FROM operations {_ACTIVE} ORDER BY requested_at DESC LIMIT 1"  # noqa: S608
+    for (text,) in await transaction.fetch(statement, vm, cluster):
+        return str(text)
+    return None
+
+
+async def active(transaction: ReadTransaction, vm: Vm) -> Sequence[Sequence[Any]]:
+    """Id and action of the operation on a VM that has not ended. Index operations_active."""
+    return await transaction.fetch(f"SELECT id, action FROM operations {_ACTIVE}", vm.id, vm.cluster)  # noqa: S608
+
+
+_ACTIVE = "WHERE vm_id = $1 AND cluster = $2 AND ended_at IS NULL AND NOT dry_run"
+
+
+async def active_migrations(transaction: ReadTransaction, vm: Vm) -> Sequence[Sequence[Any]]:
+    """Names of the migrations of a VM that have not ended, whoever began them. Index migrations_active."""
+    statement = """
+        SELECT name FROM migrations WHERE NOT completed AND deleted_at IS NULL
+        AND cluster = $1 AND namespace = $2 AND vm_name = $3
+    """
+    return await transaction.fetch(statement, vm.cluster, vm.namespace, vm.name)

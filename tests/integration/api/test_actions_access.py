@@ -1,0 +1,101 @@
+"""Who may act: operators, in what they may see; admins delete. An operation of others does not exist for them."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from support.acting import ERP, PLACE, WEB, Operating, operating
+from support.editing import SOLNA
+
+from summit_api.access import tokens
+from summit_api.access.identify import Access
+from summit_api.access.policy import PolicyFile
+
+CALLERS = {
+    "viewer": "role: viewer",
+    "operator": "role: operator",
+    "admin": "role: admin",
+    "prod": "role: operator, namespaces: [prod]",
+    "dev": "role: operator, namespaces: [dev]",
+    "uppsala": "role: operator, datacenters: [dc-uppsala]",
+}
+TOKENS = {name: tokens.new_token() for name in CALLERS}
+STRANGERS = ("dev", "uppsala")
+
+
+@pytest.fixture
+async def api(nats_url: str, database_url: str, tmp_path: Path) -> AsyncIterator[Operating]:
+    lines = [f"- {{name: {name}, {may}, sha256: {tokens.digest(TOKENS[name])}}}" for name, may in CALLERS.items()]
+    path = tmp_path / "access.yaml"
+    path.write_text("\n".join(["tokens:", *lines]))
+    async with operating(nats_url, database_url, Access(policy=PolicyFile(path))) as api:
+        yield api
+
+
+async def ask(api: Operating, caller: str, method: str, path: str, **more: Any) -> httpx2.Response:
+    headers = {"Authorization": f"Bearer {TOKENS[caller]}"} | more.pop("headers", {})
+    return await api.http.request(method, f"/api/v1{path}", headers=headers, **more)
+
+
+ACTS = [
+    ("POST", f"/vms/{WEB}/start"),
+    ("POST", f"{PLACE}/web/start"),
+    ("POST", f"/vms/{ERP}/stop?dryRun=true"),
+    ("DELETE", f"/vms/{ERP}?name=erp"),
+    ("DELETE", f"{PLACE}/erp"),
+]
+
+
+async def test_viewers_do_nothing(api: Operating) -> None:
+    """Nor do clients without a token, and neither cancels."""
+    for method, path in [*ACTS, ("DELETE", "/operations/none")]:
+        assert (await ask(api, "viewer", method, path)).status_code == 403
+        assert (await api.http.request(method, f"/api/v1{path}")).status_code == 401
+    assert await api.steps() == []
+
+
+async def test_operators_act_and_admins_delete(api: Operating) -> None:
+    """The operation has the name of the token."""
+    started = await ask(api, "operator", "POST", f"/vms/{WEB}/start")
+    assert (started.status_code, started.json()["by"]) == (202, "token:operator")
+    for path in (f"/vms/{ERP}?name=erp", f"{PLACE}/erp"):
+        assert (await ask(api, "operator", "DELETE", path)).status_code == 403
+    assert (await ask(api, "admin", "DELETE", f"/vms/{ERP}?name=erp")).status_code == 202
+    by = [item["id"] for item in (await ask(api, "viewer", "GET", "/operations?by=token:operator")).json()["items"]]
+    assert by == [started.json()["id"]]
+
+
+async def test_limited_operators_act_only_where_they_see(api: Operating) -> None:
+    """Elsewhere the VM does not exist, by id and by name, also for the original's endpoints."""
+    move = {"vmId": ERP, "fromDC": SOLNA, "toDC": SOLNA}
+    for caller in STRANGERS:
+        for path in (f"/vms/{WEB}/start", f"{PLACE}/web/start", f"/vms/{ERP}/stop?dryRun=true"):
+            assert (await ask(api, caller, "POST", path)).status_code == 404
+        assert (await ask(api, caller, "POST", "/migrate", json=move)).status_code == 400
+        assert (await ask(api, caller, "GET", "/migrate")).json()["migrated"] is False
+    assert await api.steps() == []
+    assert (await ask(api, "prod", "POST", f"/vms/{WEB}/start")).status_code == 202
+
+
+async def test_operations_of_others_do_not_exist(api: Operating) -> None:
+    """In the list, by id, with their steps, and to be canceled; those who see the VM see them."""
+    id_ = (await ask(api, "operator", "POST", f"/vms/{WEB}/start")).json()["id"]
+    for caller in STRANGERS:
+        assert (await ask(api, caller, "GET", "/operations")).json()["items"] == []
+        for method, path in (("GET", ""), ("GET", "/events"), ("DELETE", "")):
+            assert (await ask(api, caller, method, f"/operations/{id_}{path}")).status_code == 404
+    for caller in ("viewer", "prod"):
+        assert [item["id"] for item in (await ask(api, caller, "GET", "/operations")).json()["items"]] == [id_]
+        assert (await ask(api, caller, "GET", f"/operations/{id_}/events")).status_code == 200
+    assert (await ask(api, "prod", "DELETE", f"/operations/{id_}")).json()["state"] == "canceled"
+
+
+async def test_key_belongs_to_its_caller(api: Operating) -> None:
+    """Two callers may choose the same one."""
+    headers = {"Idempotency-Key": "k1"}
+    first = await ask(api, "operator", "POST", f"/vms/{WEB}/start", headers=headers)
+    second = await ask(api, "prod", "POST", f"/vms/{ERP}/stop", headers=headers)
+    assert (first.status_code, second.status_code) == (202, 202)
+    assert first.json()["id"] != second.json()["id"]
