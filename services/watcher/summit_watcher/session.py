@@ -147,8 +147,16 @@ class Session:
             async with self._queue.take() as part:
                 async with self._in_turn:
                     count = await self._publish(self._diff.follow(part.resource, part.events))
-                    self._checkpoint.reached(part.resource.plural, self._diff.cache.store_of(part.resource).version)
+                    self._note_reached(part.resource)
                 self._after(part, count)
+
+    def _note_reached(self, *resources: Resource[Any]) -> None:
+        """Note that the publisher has all events of these resources: not before the first lists of all are complete,
+        since no event is made until then.
+        """
+        if self._diff.complete:
+            for resource in resources:
+                self._checkpoint.reached(resource.plural, self._diff.cache.store_of(resource).version)
 
     def _after(self, part: Part, published: int) -> None:
         last = part.events[-1]
@@ -201,7 +209,8 @@ class Session:
         for kind, count in published.items():
             EVENTS_PUBLISHED.labels(self.cluster.name, kind).inc(count)
         self._checkpoint.handed_over(published.total())
-        if self._diff.complete:
+        if is_first_list and self._diff.complete:
+            self._note_reached(*(status.resource for status in self.status))
             self._queue.open_for_watches()
         return published.total()
 
