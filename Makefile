@@ -45,9 +45,12 @@ fix: $(STAMP) ## Format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix-only $(CODE)
 	$(BIN)/ruff format $(CODE)
 
-# One worker takes a whole file, since its tests may share what is slow to start. The longest files come first.
+# One worker takes a whole file, since its tests may share what is slow to start. The longest files come first. Tests
+# wait for servers most of the time, so three workers fit on two cores; and they start hundreds of processes, each of
+# which would compile every module again where Python is forbidden to write bytecode.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(STAMP) ## Run all tests on embedded servers
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 # The same SEED gives the same schedule of faults and the same changes in the clusters.
 MINUTES ?= 10

@@ -14,7 +14,7 @@ from support.api_stack import served
 from support.projecting import projector, projector_settings, publish, publisher
 from support.waiting import until
 
-from summit_api import freshness, revisions
+from summit_api import freshness, lag, revisions
 from summit_api.access.identify import Access
 from summit_api.access.principal import Role
 from summit_api.app import create_app
@@ -204,6 +204,7 @@ async def api(
                 feed.watch_clusters(),
                 revisions.follow(SecretStr(database_url), applied, services.times),
                 freshness.follow(client, services.freshness),
+                lag.follow(client, read_models, services.freshness.lag, services.times),
             )
         ]
         try:

@@ -16,6 +16,7 @@ from summit_models.subject import ingest, subject_of
 from summit_projector.projector import serve
 from summit_projector.settings import TIMES, ProjectorSettings, ProjectorTimes
 from summit_runtime.nats import bus
+from summit_runtime.nats.clock import Clock
 from summit_runtime.nats.stream import ensure_stream
 
 
@@ -49,10 +50,12 @@ def projector_settings(nats_url: str, database_url: str, **more: Any) -> Project
 
 
 @asynccontextmanager
-async def projector(settings: ProjectorSettings, times: ProjectorTimes = TIMES) -> AsyncIterator[asyncio.Task[None]]:
+async def projector(
+    settings: ProjectorSettings, times: ProjectorTimes = TIMES, clock: Clock | None = None
+) -> AsyncIterator[asyncio.Task[None]]:
     """Run a projector for the length of the block, and stop it as SIGTERM would."""
     stop = asyncio.Event()
-    task = asyncio.create_task(serve(settings, stop, times))
+    task = asyncio.create_task(serve(settings, stop, times, clock))
     try:
         yield task
     finally:

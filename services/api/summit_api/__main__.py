@@ -6,7 +6,7 @@ import logging
 
 import uvloop
 
-from summit_api import freshness, revisions
+from summit_api import freshness, lag, revisions
 from summit_api.access.identify import Access
 from summit_api.app import create_app
 from summit_api.edits.repeat import keep_repeating
@@ -97,7 +97,11 @@ async def _use_nats(settings: Settings, services: Services) -> None:
                 tasks.create_task(bus.watch_connection(client))
                 tasks.create_task(client.clock.follow(client, client.times.ping_seconds))
                 tasks.create_task(keep_repeating(client, services.read_models, services.times))
+<<<<<<< HEAD
                 tasks.create_task(keep_expiring(client, services.read_models, services.times))
+=======
+                tasks.create_task(lag.follow(client, services.read_models, services.freshness.lag, services.times))
+>>>>>>> main
                 await freshness.follow(client, services.freshness)
         finally:
             services.log.client = None

@@ -2,7 +2,7 @@
 
 Watchers write one about every ten seconds; the tables only get changes of state. A cluster whose last contact is older
 than 90 seconds is stale, and so are its VMs; and so is one of which no watcher has reported for that long. Without NATS
-all clusters become stale, and the api still answers.
+all clusters become stale, and the api still answers. They are stale, too, while the tables do not follow the log.
 """
 
 from collections.abc import Callable, Collection
@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from nats.aio.client import Client
 
+from summit_api.lag import Lag
 from summit_api.render.moment import Moment
 from summit_models.cluster import STALE_AFTER_SECONDS, ClusterHealth
 from summit_models.contract import ClusterName
@@ -33,6 +34,7 @@ class Freshness:
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.clock = clock or Clock()
+        self.lag = Lag()
         self._reports: dict[ClusterName, Report] = {}
         self.is_connected: Callable[[], bool] = lambda: False
         """Whether reports can arrive at all."""
@@ -58,8 +60,9 @@ class Freshness:
 
     def moment(self, now: datetime) -> Moment:
         """The moment of an answer that is made now, by the clock of this machine."""
-        shared = self.clock.shared(now)
-        return Moment(shared, self.fresh_clusters(shared), is_connected=self.is_connected())
+        shared, behind = self.clock.shared(now), self.lag.behind
+        fresh = frozenset() if behind else self.fresh_clusters(shared)
+        return Moment(shared, fresh, is_connected=self.is_connected(), behind=behind)
 
 
 async def follow(client: Client, freshness: Freshness) -> None:

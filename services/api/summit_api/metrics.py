@@ -32,8 +32,13 @@ FEED_RESETS = Counter(
 )
 CLUSTERS = Gauge(
     "summit_clusters",
-    "Clusters by their state as GET /api/v1/clusters shows it; stale: nobody watches them, or they are silent",
+    "Clusters by their state as GET /api/v1/clusters shows it; stale: nobody watches them, they are silent, or the "
+    "tables do not follow the log",
     ("state",),
+)
+TABLES_BEHIND = Gauge(
+    "summit_tables_behind_seconds",
+    "Age of the oldest event that the tables do not have; above 30: the projector hangs, is away, or catches up",
 )
 for _topic in Topic:
     FEED_MESSAGES.labels(_topic)

@@ -13,6 +13,7 @@ from summit_api.access.pages import ANY, is_loopback
 from summit_runtime.nats.bus import TIMES as NATS_TIMES
 from summit_runtime.nats.bus import NatsTimes
 from summit_runtime.nats.stream import MAX_AGE_SECONDS
+from summit_runtime.nats.unapplied import LATE_SECONDS
 from summit_runtime.settings import DatabaseSettings
 
 
@@ -36,6 +37,10 @@ class ApiTimes:
     """For the list that a feed begins with. 100 000 VMs are 120 MB; a slower client reads lists page by page."""
     staleness_seconds: float = 1.0
     """How often the feed looks for clusters that have become stale, which takes 90 s."""
+    lag_look_seconds: float = 10.0
+    """How often the api compares the tables with the end of the log, as often as watchers report."""
+    late_seconds: float = LATE_SECONDS
+    """Age at which an event that the tables do not have shows that the projector does not follow."""
     repeat_after_seconds: float = MAX_AGE_SECONDS / 3
     """Age at which an edit is published again, before it ages out of the log; watchers do the same."""
     repeat_check_seconds: float = 60.0

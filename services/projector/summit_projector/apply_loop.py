@@ -10,9 +10,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
-from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from summit_projector import metrics
@@ -20,7 +18,9 @@ from summit_projector.progress import Progress
 from summit_projector.project import Batch, DeadLetter
 from summit_projector.recovery.stream_identity import StreamReplacedError, mismatch
 from summit_projector.settings import ProjectorTimes
+from summit_projector.tables.retention import Retention
 from summit_runtime.condition import Condition
+from summit_runtime.nats.bus import EventClient
 from summit_runtime.nats.consumer import Consumer, StreamMessage
 from summit_runtime.waiting import end, wait
 
@@ -49,8 +49,9 @@ class Health:
 class ApplyLoop:
     """`stream_end` is the last revision when the loop began: from there on, the tables are complete."""
 
-    client: Client
+    client: EventClient
     progress: Progress
+    retention: Retention
     consumer: Consumer
     times: ProjectorTimes
     stream_end: int
@@ -79,6 +80,7 @@ class ApplyLoop:
                 await asyncio.wait({reading, stopped}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
                 if time.monotonic() >= check_at:
                     await self._check()
+                    await self.retention.look(self.client.clock.earlier())
                     check_at = time.monotonic() + self.times.check_seconds
                 if reading.done():
                     messages = reading.result()
@@ -113,8 +115,8 @@ class ApplyLoop:
     def _report(self, batch: Batch) -> None:
         metrics.REVISION.set(batch.revision)
         if batch.oldest and not self.replaying:
-            age_seconds = (datetime.now(UTC) - batch.oldest).total_seconds()
-            metrics.EVENT_TO_ROW_SECONDS.observe(max(age_seconds, 0))  # below 0: the watcher has another clock
+            age_seconds = (self.client.clock.now() - batch.oldest).total_seconds()
+            metrics.EVENT_TO_ROW_SECONDS.observe(max(age_seconds, 0))
         _report_dead_letters(batch.dead_letters)
         if batch.stale:
             self.stale_at = time.monotonic()

@@ -9,7 +9,6 @@ import asyncio
 import gc
 import logging
 
-from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -22,11 +21,14 @@ from summit_projector.recovery.epochs import newest_epochs
 from summit_projector.recovery.stream_identity import StreamReplacedError, mismatch
 from summit_projector.settings import TIMES, ProjectorSettings, ProjectorTimes
 from summit_projector.tables.checkpoint import Checkpoint, CheckpointMovedError
+from summit_projector.tables.retention import Retention
 from summit_projector.tables.writer import TableWriter, open_writer
 from summit_runtime import database
 from summit_runtime.backoff import Backoff
 from summit_runtime.condition import Condition
 from summit_runtime.nats import bus
+from summit_runtime.nats.bus import EventClient
+from summit_runtime.nats.clock import Clock
 from summit_runtime.nats.consumer import consume
 from summit_runtime.nats.stream import ensure_stream, stream_state
 from summit_runtime.probes import serve_probes
@@ -38,16 +40,21 @@ _OUTAGE = (*database.OUTAGE, SQLAlchemyError, NatsError)
 """Postgres, the way of the migrations to it, or NATS is away; each passes without our doing."""
 
 
-async def serve(settings: ProjectorSettings, stop: asyncio.Event, times: ProjectorTimes = TIMES) -> None:
+async def serve(
+    settings: ProjectorSettings, stop: asyncio.Event, times: ProjectorTimes = TIMES, clock: Clock | None = None
+) -> None:
     """Apply events until `stop`; then finish the batch under way, for `stop_seconds` at most, and return."""
     _collect_garbage_rarely()
     health = Health()
     # Without a session there is no batch to finish, but maybe a server to wait for.
-    await run_until(stop, _serve(settings, stop, times, health), lambda: 0 if health.trouble else times.stop_seconds)
+    work = _serve(settings, stop, times, health, clock)
+    await run_until(stop, work, lambda: 0 if health.trouble else times.stop_seconds)
 
 
-async def _serve(settings: ProjectorSettings, stop: asyncio.Event, times: ProjectorTimes, health: Health) -> None:
-    async with bus.connected(settings.nats_url, name="projector") as client:
+async def _serve(
+    settings: ProjectorSettings, stop: asyncio.Event, times: ProjectorTimes, health: Health, clock: Clock | None
+) -> None:
+    async with bus.connected(settings.nats_url, name="projector", clock=clock) as client:
         await ensure_stream(client)
         checks = {
             "nats": lambda: None if client.is_connected else "not connected",
@@ -55,13 +62,17 @@ async def _serve(settings: ProjectorSettings, stop: asyncio.Event, times: Projec
             "lag": health.lag,
         }
         async with serve_probes(settings.probe_host, settings.probe_port, checks), asyncio.TaskGroup() as tasks:
-            watch = tasks.create_task(bus.watch_connection(client))
+            background = [
+                tasks.create_task(bus.watch_connection(client)),
+                tasks.create_task(client.clock.follow(client, client.times.ping_seconds)),
+            ]
             await Projector(settings, times, client, health).run(stop)
-            watch.cancel()
+            for task in background:
+                task.cancel()
 
 
 class Projector:
-    def __init__(self, settings: ProjectorSettings, times: ProjectorTimes, client: Client, health: Health) -> None:
+    def __init__(self, settings: ProjectorSettings, times: ProjectorTimes, client: EventClient, health: Health) -> None:
         self._settings = settings
         self._times = times
         self._client = client
@@ -107,6 +118,7 @@ class Projector:
                 loop = ApplyLoop(
                     client=self._client,
                     progress=Progress(writer, checkpoint, epochs),
+                    retention=Retention(writer.journal, self._times),
                     consumer=consumer,
                     times=self._times,
                     stream_end=stream_end,

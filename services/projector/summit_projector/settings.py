@@ -40,6 +40,9 @@ class ProjectorTimes:
     a line in any log."""
     check_seconds: float = 5.0
     """How often the projector looks whether the stream still is the same and Postgres answers, when nothing happens."""
+    retention_seconds: float = 600.0
+    """How long after its start the projector drops the months that are too old, and how soon it tries again while a
+    backup reads them. What is dropped is gone: a machine that was switched on with a wrong clock has set it by then."""
     stale_quiet_seconds: float = 120.0
     """When no event of a stale epoch has come for so long, the log says that it is over: a watcher that was cut off
     publishes at its next heartbeat or change, and a begin and an end for each of these would fill the log."""

@@ -161,9 +161,17 @@ class Session:
             async with self._queue.take() as part:
                 async with self._in_turn:
                     count = await self._publish(self._diff.follow(part.resource, part.events))
-                    self._checkpoint.reached(part.resource.plural, self._diff.cache.store_of(part.resource).version)
+                    self._note_reached(part.resource)
                 self._executor.notice()
                 self._after(part, count)
+
+    def _note_reached(self, *resources: Resource[Any]) -> None:
+        """Note that the publisher has all events of these resources: not before the first lists of all are complete,
+        since no event is made until then.
+        """
+        if self._diff.complete:
+            for resource in resources:
+                self._checkpoint.reached(resource.plural, self._diff.cache.store_of(resource).version)
 
     def _shows_outcomes(self) -> bool:
         """Whether the first lists of all that operations change are read, or cannot be had."""
@@ -220,7 +228,8 @@ class Session:
         for kind, count in published.items():
             EVENTS_PUBLISHED.labels(self.cluster.name, kind).inc(count)
         self._checkpoint.handed_over(published.total())
-        if self._diff.complete:
+        if is_first_list and self._diff.complete:
+            self._note_reached(*(status.resource for status in self.status))
             self._queue.open_for_watches()
         return published.total()
 

@@ -1,6 +1,7 @@
 """Edits are published again before they age out of the log, and when the log was lost."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from support.editing import SOLNA, Editing, editing
@@ -13,6 +14,7 @@ from summit_api.settings import ApiTimes
 from summit_models.event import VmEventType
 from summit_models.subject import STREAM
 from summit_projector.settings import ProjectorTimes
+from summit_runtime.nats.clock import Clock
 from summit_runtime.nats.stream import ensure_stream, stream_state
 
 SUBJECT = f"summit.vms.{SOLNA}.-.-.vm-001"
@@ -50,6 +52,17 @@ async def test_silent_vm_is_repeated_once(api: Editing) -> None:
     assert (said["type"], said["data"]["cpu"]) == (VmEventType.OBSERVED, 4)
     (vm,) = await api.readings.fetch("SELECT observed_at > now() - INTERVAL '1 day' AS seen FROM vms WHERE NOT managed")
     assert vm["seen"]
+
+
+async def test_clock_of_postgres_does_not_decide_what_is_repeated(api: Editing) -> None:
+    """With one that was a month ahead of that of NATS, each edit was published again every minute."""
+    ago = timedelta(days=40)
+    await api.readings.fetch("UPDATE vms SET observed_at = now() - INTERVAL '40 days'")
+    await api.readings.fetch("UPDATE datacenters SET observed_at = now() - INTERVAL '40 days'")
+    api.client.clock = Clock(lambda: datetime.now(UTC) - ago)
+    before = await stream_state(api.client)
+    await repeat(api.client, api.services.read_models, AFTER_SECONDS)
+    assert await stream_state(api.client) == before
 
 
 async def test_vm_outlives_the_log_that_had_it(api: Editing) -> None:

@@ -1,5 +1,6 @@
 """Access to the feed: it shows what lists show to the same caller, and ends with the token of its client."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -129,3 +130,20 @@ async def test_feed_opened_by_a_ticket_ends_after_an_hour(nats_url: str, databas
                 await client.until(lambda client=client, ends=ends: client.ended if ends else client.events)
                 assert client.failure is None
                 assert client.ended is ends
+
+
+async def test_a_caller_who_does_not_read_snapshots_keeps_nobody_elses_waiting(stack: FeedStack) -> None:
+    """Two feeds that nobody read took all the places, each for half a minute, and a hundred may be open."""
+    port = int(stack.http.base_url.port or 0)
+    labels = {"note": "x" * 200_000}
+    for n in range(0, 80, 8):  # 16 MB: more than the kernel keeps for a connection
+        await stack.applied(*(placed_vm(f"vm-{n + i}", type_=VmEventType.CREATED, labels=labels) for i in range(8)))
+    head = f"GET /api/v1/events?snapshot=true HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKENS['all']}\r\n\r\n"
+    unread = [await asyncio.open_connection("127.0.0.1", port, limit=1 << 16) for _ in range(4)]
+    for reader, writer in unread:
+        writer.write(head.encode())
+        await reader.readuntil(b"hello")
+    async with listening(stack.http, token=TOKENS["test"], snapshot="true") as client:
+        await client.until(lambda: client.payloads("snapshot:done"))
+    for _, writer in unread:
+        writer.close()

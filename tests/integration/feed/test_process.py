@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -11,6 +10,7 @@ from pathlib import Path
 import httpx2
 from support.feeding import Listener, ageless, listening
 from support.pipeline import free_port
+from support.program import program
 from support.projecting import projector, projector_settings, publish, publisher
 from support.published import vm_event
 from support.storm import Fleet
@@ -21,28 +21,6 @@ from summit_runtime.waiting import end
 
 SERVICES = ("summit_projector", "summit_api")
 CLIENTS = 1000
-
-
-@asynccontextmanager
-async def program(module: str, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A service, killed at the end unless it has ended."""
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", module, env=os.environ | environment, stderr=asyncio.subprocess.PIPE
-    )
-    reading = asyncio.create_task(_drain(child))
-    try:
-        yield child
-    finally:
-        if child.returncode is None:
-            child.kill()
-        await child.wait()
-        await reading
-
-
-async def _drain(child: asyncio.subprocess.Process) -> None:
-    assert child.stderr
-    while await child.stderr.readline():
-        pass
 
 
 def environment(nats_url: str, database_url: str, port: int) -> dict[str, str]:

@@ -11,6 +11,7 @@ from support.published import vm_event
 from support.waiting import until
 
 from summit_api.feed.feed import FeedLimits
+from summit_api.settings import ApiTimes
 from summit_models.event import VmEvent, VmEventType
 from summit_models.subject import STREAM
 from summit_projector.settings import ProjectorTimes
@@ -171,9 +172,9 @@ async def test_client_that_missed_too_much_is_reset(nats_url: str, database_url:
 async def test_client_that_comes_before_the_tables_is_reset_when_they_are_there(
     nats_url: str, database_url: str
 ) -> None:
-    """It receives `hello` and waits. Then it lists again, unless it begins with a snapshot."""
+    """It receives `hello` and waits for the projector's notification. Then it lists again, unless it has a snapshot."""
     async with (
-        api(nats_url, database_url) as (http, _),
+        api(nats_url, database_url, times=ApiTimes(look_seconds=3600)) as (http, _),
         listening(http) as live,
         listening(http, snapshot="true") as whole,
     ):

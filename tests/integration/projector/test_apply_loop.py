@@ -13,6 +13,7 @@ from summit_models.cluster import ConnectionState
 from summit_projector.apply_loop import ApplyLoop, Health
 from summit_projector.progress import Progress
 from summit_projector.settings import TIMES
+from summit_projector.tables.retention import Retention
 from summit_projector.tables.writer import open_writer
 from summit_runtime.nats import bus
 from summit_runtime.nats.consumer import consume
@@ -30,7 +31,13 @@ async def test_messages_of_a_new_connection_wait_until_somebody_has_looked_at_th
             checkpoint = await writer.checkpoint((await stream_state(client)).created_at)
             progress = Progress(writer, checkpoint, {})
             loop = ApplyLoop(
-                client=client, progress=progress, consumer=consumer, times=TIMES, stream_end=0, health=Health()
+                client=client,
+                progress=progress,
+                retention=Retention(writer.journal, TIMES),
+                consumer=consumer,
+                times=TIMES,
+                stream_end=0,
+                health=Health(),
             )
             await client.close()
             with pytest.raises(NatsError, match="before the stream could be compared"):

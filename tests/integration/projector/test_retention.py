@@ -3,23 +3,29 @@
 Tables that only grow fill every disk: tombstones end with their history, and what repeats a state is none.
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import asyncpg
+import pytest
 from pydantic import SecretStr
 from support.api_stack import STREAM_CREATED_AT, Stack, api_stack
 from support.projecting import Readings, projector, projector_settings, publish, publisher
 from support.published import cluster_event, datacenter_event, migration_event, vm_event
+from support.waiting import until
 
 from summit_models.event import Event, MigrationEventType, VmEventType
 from summit_projector.rebuild import rebuild
 from summit_projector.settings import TIMES, ProjectorSettings
-from summit_projector.tables.partitions import create_statement, drop_months, month_before, month_of
+from summit_projector.tables.partitions import Month, create_statement, drop_months, month_before, month_in, month_of
 from summit_projector.tables.writer import open_writer
+from summit_runtime.nats.clock import Clock
 
 NOW = datetime.now(UTC)
 LONG_AGO, SINCE = NOW - timedelta(days=200), month_before(NOW, 2).begin
 """The months of the two are apart, whatever the day."""
+PARTITIONS = "SELECT relname FROM pg_inherits JOIN pg_class ON oid = inhrelid WHERE inhparent = 'events'::regclass"
 
 
 async def test_states_at_the_end_of_the_dropped_months_are_carried_over(database_url: str) -> None:
@@ -74,7 +80,48 @@ async def test_what_was_carried_over_is_no_event_of_the_stream(database_url: str
         await stack.apply(vm_event("a", time=LONG_AGO), vm_event("b", time=LONG_AGO))
         async with open_writer(SecretStr(database_url), TIMES, history_months=2) as writer:
             await writer.prepare()
+            await writer.journal.drop_old_months(NOW)
             assert await writer.journal.newest(2, STREAM_CREATED_AT) is None
+
+
+def parts(rows: list[dict[str, Any]]) -> set[Month]:
+    return {month for row in rows if (month := month_in(row["relname"]))}
+
+
+async def test_a_projector_whose_clock_is_ahead_drops_no_history_that_is_to_be_kept(
+    nats_url: str, database_url: str
+) -> None:
+    """A machine whose clock was two years ahead for a moment dropped all history at its start, for good."""
+    settings, readings = projector_settings(nats_url, database_url, history_months=2), Readings(database_url)
+    times = replace(TIMES, check_seconds=0.05, retention_seconds=0)
+    ahead = Clock(lambda: datetime.now(UTC) + timedelta(days=800))
+    events = [vm_event("old", time=LONG_AGO), vm_event("new", time=NOW)]
+    async with publisher(nats_url) as client, projector(settings, times, ahead):
+        await readings.applied(await publish(client, *events))
+        kept = await until(lambda: readings.fetch(PARTITIONS), lambda rows: month_of(LONG_AGO) not in parts(rows))
+        assert month_of(NOW) in parts(kept)
+        assert [row["time"] for row in await readings.fetch("SELECT time FROM events ORDER BY time")] == [SINCE, NOW]
+
+
+async def test_a_backup_that_reads_the_journal_when_a_month_begins_holds_up_no_event(
+    nats_url: str, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No event was applied for as long as it took: a partition was to be made and another one to be dropped."""
+    settings, readings = projector_settings(nats_url, database_url, history_months=2), Readings(database_url)
+    async with publisher(nats_url) as client:
+        async with projector(settings):
+            await readings.applied(await publish(client, vm_event("old", time=LONG_AGO)))
+        backup = await asyncpg.connect(database_url)
+        await backup.execute(f"DROP TABLE {month_of(NOW).next.partition}")
+        await backup.execute("BEGIN; LOCK TABLE events IN ACCESS SHARE MODE")
+        times = replace(TIMES, check_seconds=0.05, retention_seconds=0.5)
+        async with projector(settings, times):
+            await readings.applied(await publish(client, vm_event("new", time=NOW)))
+            await until(lambda: any("is not dropped yet" in line for line in caplog.messages))
+            await readings.applied(await publish(client, vm_event("newer", time=NOW)))
+            assert {month_of(LONG_AGO), month_of(NOW).next} <= parts(await readings.fetch(PARTITIONS))
+            await backup.close()
+            await until(lambda: readings.fetch(PARTITIONS), lambda rows: month_of(LONG_AGO) not in parts(rows))
 
 
 def ended(name: str, time: datetime) -> list[Event]:

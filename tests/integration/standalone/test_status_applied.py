@@ -6,8 +6,9 @@ import asyncpg
 from support.projecting import Readings, projector, projector_settings, publish, publisher
 from support.published import vm_event
 
-from summit_models.subject import ingest, subject_of
-from summit_standalone.commands.status import as_text, is_well, read_applied
+from summit_models.subject import STREAM, ingest, subject_of
+from summit_runtime.nats.stream import ensure_stream, stream_state
+from summit_standalone.commands.status import as_text, is_well, read, read_applied
 from summit_standalone.commands.waiting_events import read_waiting
 
 STATE = {"api": "http://127.0.0.1:3001", "dataDir": "/data", "processes": []}
@@ -32,9 +33,10 @@ async def test_events_that_no_projector_applies_are_a_line_and_not_well(nats_url
     """A projector that hangs runs, its clusters are synced, and the lists do not change."""
     async with publisher(nats_url) as client:
         await publish(client, vm_event("erp"), vm_event("web"))
-    waiting = await read_waiting(nats_url, 0)
+        created_at = (await stream_state(client)).created_at
+    waiting = await read_waiting(nats_url, 0, created_at)
     assert waiting["events"] == 2
-    assert (await read_waiting(nats_url, 2)) == {"events": 0, "since": None}
+    assert (await read_waiting(nats_url, 2, created_at)) == {"events": 0, "since": None}
     applied = {"revision": 0, "appliedAt": None, "setAside": {"count": 0, "newest": []}}
     state = {**STATE, "clusters": {"items": []}, "applied": {**applied, "waiting": waiting}}
     assert is_well(state)
@@ -45,9 +47,23 @@ async def test_events_that_no_projector_applies_are_a_line_and_not_well(nats_url
     assert "2 events wait since 2026-01-01T00:00:00+00:00; lists show the states before" in as_text(late)
 
 
+async def test_events_of_a_stream_that_replaced_the_applied_one_wait(nats_url: str, database_url: str) -> None:
+    """The applied revision is one of the old stream, and beyond the end of the new one."""
+    async with publisher(nats_url) as client, projector(projector_settings(nats_url, database_url)):
+        await publish(client, vm_event("erp"))
+        await Readings(database_url).applied(await publish(client, vm_event("web")))
+    applied = await read_applied(database_url)
+    async with publisher(nats_url) as client:
+        await client.jetstream().delete_stream(STREAM)
+        await ensure_stream(client)
+        await publish(client, vm_event("erp"))
+    state = await read({"databaseUrl": database_url, "natsUrl": nats_url, **STATE}, None)
+    assert (state["applied"]["revision"], state["applied"]["waiting"]["events"]) == (applied["revision"], 1)
+
+
 async def test_log_that_cannot_be_read_is_a_line_and_not_well() -> None:
     """The rest is printed all the same, within seconds."""
-    waiting = await read_waiting("nats://127.0.0.1:1", 0)
+    waiting = await read_waiting("nats://127.0.0.1:1", 0, None)
     applied = {"revision": 0, "appliedAt": None, "setAside": {"count": 0, "newest": []}, "waiting": waiting}
     state = {**STATE, "clusters": {"items": []}, "applied": applied}
     assert not is_well(state)

@@ -9,7 +9,7 @@ from support.watched import QUICK, configure, observing, watching
 
 from summit_models.cluster import ConnectionState as State
 from summit_simulator.cluster import SimulatedCluster
-from summit_watcher.kube.resources import DATA_VOLUMES, MIGRATIONS
+from summit_watcher.kube.resources import DATA_VOLUMES, MIGRATIONS, VIRTUAL_MACHINE_INSTANCES
 
 VMS = "virtualmachines"
 
@@ -46,3 +46,21 @@ async def test_vms_are_published_while_a_slow_list_of_migrations_goes_on(nats_ur
         async with observing(nats_url) as (log, healths), watching(nats_url, config):
             await log.lives(cluster)
             assert healths.state("vulcan", MIGRATIONS.plural) != State.SYNCED
+
+
+async def test_no_position_is_stored_before_the_events_that_lead_there(nats_url: str, tmp_path: Path) -> None:
+    """No VM is published before the instances are known, so the log is not complete up to the list of VMs."""
+    async with SimulatedCluster("vulcan") as cluster:
+        cluster.create_vm("web", namespace="prod")
+        cluster.faults.withhold(VIRTUAL_MACHINE_INSTANCES.plural)
+        config = configure(tmp_path, {"vulcan": cluster.write_kubeconfig(tmp_path / "vulcan.yaml")})
+        times = replace(QUICK, checkpoint_seconds=0.02, heartbeat_seconds=0.1, page_idle_seconds=60)
+        async with observing(nats_url) as (log, healths), watching(nats_url, config, times):
+            await until(lambda: healths.state("vulcan", VMS) == State.SYNCED)
+            for _ in range(3):
+                seen = healths.newest["vulcan"]
+                await until(lambda seen=seen: healths.newest["vulcan"] is not seen)
+            assert healths.position("vulcan", VMS) is None
+            await cluster.faults.clear()
+            await until(lambda: healths.position("vulcan", VMS))
+            await until(lambda: log.newest("web"))

@@ -22,10 +22,8 @@ def test_this_month_and_the_next_are_always_needed() -> None:
 
 def test_partition_ends_where_the_next_begins() -> None:
     """Its bounds are the first instants of two months, in UTC whatever the server's time zone."""
-    assert create_statement(Month(2026, 9)) == (
-        "CREATE TABLE IF NOT EXISTS events_2026_09 PARTITION OF events "
-        "FOR VALUES FROM ('2026-09-01 00:00:00+00:00') TO ('2026-10-01 00:00:00+00:00')"
-    )
+    bounds = "FOR VALUES FROM ('2026-09-01 00:00:00+00:00') TO ('2026-10-01 00:00:00+00:00')"
+    assert bounds in create_statement(Month(2026, 9))
 
 
 @pytest.mark.parametrize(("month", "before", "expected"), [(3, 2, (2026, 1)), (3, 3, (2025, 12)), (3, 15, (2024, 12))])

@@ -57,3 +57,13 @@ def test_the_time_does_not_tremble_with_the_network() -> None:
     assert machine.clock.now() == NOON + 10 * SECOND
     machine.clock.note(NOON + 20 * SECOND, 1010.0, 1010.0)
     assert machine.clock.now() == NOON + 20 * SECOND
+
+
+def test_what_cannot_be_undone_waits_for_both_clocks() -> None:
+    """Either may be ahead; nobody knows before the server has answered."""
+    machine = Machine()
+    assert machine.clock.earlier() is None
+    machine.clock.note(NOON + timedelta(days=1), 1000.0, 1000.0)
+    assert machine.clock.earlier() == NOON
+    machine.time += timedelta(days=400)
+    assert machine.clock.earlier() == NOON + timedelta(days=1)

@@ -53,6 +53,12 @@ class Clock:
         """The server's time at a moment that the clock of this machine has given."""
         return own - self._ahead
 
+    def earlier(self) -> datetime | None:
+        """The time by the clock that is behind, for what cannot be undone: this machine's clock may be wrong, and the
+        server's too. None until the server has answered.
+        """
+        return min(self.now(), self._own_time()) if self._server else None
+
     @property
     def offset_seconds(self) -> int | None:
         """How far the clock of this machine is ahead, negative behind; None within two seconds."""

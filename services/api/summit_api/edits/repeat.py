@@ -7,6 +7,7 @@ repetition is based on the revision of its row, so that it is stored once and ne
 import asyncio
 import contextlib
 import logging
+from datetime import timedelta
 
 from summit_api.edits import datacenter as datacenters
 from summit_api.edits import target
@@ -31,10 +32,11 @@ async def keep_repeating(client: EventClient, read_models: ReadModels, times: Ap
 
 async def repeat(client: EventClient, read_models: ReadModels, after_seconds: float) -> None:
     """Repeat once. Raises QueryError without Postgres, NotStoredError without NATS."""
-    async with read_models.transaction() as transaction:
-        silent_vms = await target.silent_vms(transaction, after_seconds)
-        silent_datacenters = await target.silent_datacenters(transaction, after_seconds)
     now = client.clock.now()
+    since = now - timedelta(seconds=after_seconds)  # not by the clock of Postgres: the times in rows are of NATS
+    async with read_models.transaction() as transaction:
+        silent_vms = await target.silent_vms(transaction, since)
+        silent_datacenters = await target.silent_datacenters(transaction, since)
     repetitions: list[tuple[Event, Basis]] = [
         *((vms.observed(state, basis.revision, now), basis) for state, basis in silent_vms),
         *((datacenters.edited(state, basis.revision, now), basis) for state, basis in silent_datacenters),

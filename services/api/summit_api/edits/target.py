@@ -3,7 +3,12 @@
 Functions that open a transaction close it, too: none is held while an event is on its way.
 """
 
+<<<<<<< HEAD
 from collections.abc import Mapping, Sequence
+=======
+from collections.abc import Sequence
+from datetime import datetime
+>>>>>>> main
 from typing import Generic, NamedTuple, TypeVar
 
 from summit_api.access.principal import Scope
@@ -145,6 +150,7 @@ async def to_migrate(
     return next(iter(await _vms(transaction, first, *arguments)), None)
 
 
+<<<<<<< HEAD
 async def clusters_with(
     transaction: ReadTransaction, datacenter: DatacenterId, namespace: str | None, name: str
 ) -> list[ClusterName]:
@@ -155,17 +161,20 @@ async def clusters_with(
 
 
 _SILENT = "(observed_at < now() - make_interval(secs => $1) OR revision = 0)"
+=======
+_SILENT = "(observed_at < $1 OR revision = 0)"
+>>>>>>> main
 """Revision 0: the stream was replaced, and the new one does not have it."""
 
 
-async def silent_vms(transaction: ReadTransaction, seconds: float) -> list[Editable[Vm]]:
+async def silent_vms(transaction: ReadTransaction, since: datetime) -> list[Editable[Vm]]:
     """VMs added by hand whose last event is older than this, or may not be in the log. Index vms_unmanaged."""
-    return await _vms(transaction, f"WHERE NOT managed AND deleted_at IS NULL AND {_SILENT}", seconds)
+    return await _vms(transaction, f"WHERE NOT managed AND deleted_at IS NULL AND {_SILENT}", since)
 
 
-async def silent_datacenters(transaction: ReadTransaction, seconds: float) -> list[Editable[Datacenter]]:
+async def silent_datacenters(transaction: ReadTransaction, since: datetime) -> list[Editable[Datacenter]]:
     """The same for datacenters. There are few of them."""
-    return await _datacenters(transaction, f"WHERE {_SILENT}", seconds)
+    return await _datacenters(transaction, f"WHERE {_SILENT}", since)
 
 
 async def _vms(transaction: ReadTransaction, clauses: str, *arguments: object) -> list[Editable[Vm]]:

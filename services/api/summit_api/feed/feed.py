@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from weakref import WeakValueDictionary
 
 from summit_api.access.principal import EVERYTHING
 from summit_api.feed.clusters import Clusters
@@ -89,6 +90,8 @@ class Feed:
         self._limits = limits
         self._replays = asyncio.Semaphore(limits.replays_at_once)
         self._snapshots = asyncio.Semaphore(limits.snapshots_at_once)
+        self._turns = WeakValueDictionary[str, asyncio.Lock]()
+        """Of the clients that have or want a snapshot now."""
 
     async def follow(self) -> None:
         """Publish each change of the tables, for ever; wait while Postgres is away."""
@@ -140,9 +143,13 @@ class Feed:
             return transaction.position
 
     @asynccontextmanager
-    async def snapshot(self, selection: Selection) -> AsyncIterator[Snapshot]:
-        """The list of a client, read in one transaction, for a few clients at a time."""
-        async with self._snapshots, self._read_models.transaction() as transaction:
+    async def snapshot(self, selection: Selection, client: str) -> AsyncIterator[Snapshot]:
+        """The list of a client, read in one transaction, for a few clients at a time, and one of each.
+
+        A client that opens many feeds and does not read them takes no turn of another.
+        """
+        turn = self._turns.setdefault(client, asyncio.Lock())
+        async with turn, self._snapshots, self._read_models.transaction() as transaction:
             moment = self._moment()
             seconds = self._times.snapshot_seconds
             yield Snapshot(transaction.position, chunks(transaction, selection, moment, seconds))

@@ -37,6 +37,7 @@ class ResetError(Exception):
 class FeedRequest:
     """The request of a client. With `after` None the feed begins now, or with a snapshot."""
 
+    client: str
     selection: Selection
     after: Position | None = None
     snapshot: bool = False
@@ -84,7 +85,7 @@ class Subscription:
         """The feed until something interrupts it."""
         await self._first_turn()
         if self._after is None and self._request.snapshot:
-            async with self._feed.snapshot(self._request.selection) as snapshot:
+            async with self._feed.snapshot(self._request.selection, self._request.client) as snapshot:
                 async for chunk in snapshot.chunks:
                     yield chunk
             self._after, self._era = snapshot.position

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from summit_models.contract import ClusterName
+from summit_runtime.nats.unapplied import Unapplied
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,8 @@ class Moment:
     """None for a moment in the past: staleness is only about the current state."""
     is_connected: bool = True
     """Whether reports of watchers can arrive: this api is connected to NATS."""
+    behind: Unapplied | None = None
+    """What the tables lack, when the projector does not follow: then no cluster is fresh."""
 
     def age(self, created_at: datetime | None) -> str | None:
         """`12s`, `5m30s`, `45m`, `3h20m`, `30h`, `5d3h`, `40d`, `2y35d`, `9y`; None when the creation is unknown."""
@@ -27,12 +30,16 @@ class Moment:
         return None if contact is None else max(0, int((self.now - contact).total_seconds()))
 
     def clock_time(self, time: datetime) -> str:
-        """A time as a log line has it: `22:27 UTC`, with the day if it is another one."""
-        return f"{time:%H:%M} UTC" if time.date() == self.now.date() else f"{time:%Y-%m-%d %H:%M} UTC"
+        return clock_time(time, self.now)
 
     def is_stale(self, cluster: ClusterName | None, *, managed: bool = True) -> bool:
         """A VM that was added by hand has no cluster, and is never stale."""
         return managed and self.fresh_clusters is not None and cluster not in self.fresh_clusters
+
+
+def clock_time(time: datetime, now: datetime) -> str:
+    """A time as a log line has it: `22:27 UTC`, with the day if it is another one."""
+    return f"{time:%H:%M} UTC" if time.date() == now.date() else f"{time:%Y-%m-%d %H:%M} UTC"
 
 
 def human_duration(duration: timedelta) -> str:  # noqa: PLR0911  one line per line of the rule

@@ -42,7 +42,7 @@ MomentDep = Annotated[Moment, Depends(moment)]
 async def principal(request: Request, services: ServicesDep, now: Now) -> AsyncIterator[Principal]:
     """The sender, by the Authorization header. The request counts for its client while it is under way."""
     asking = await _identified(request, services, now)
-    with services.clients.request(client_of(asking, _host(request))):
+    with services.clients.request(client_of(asking, host_of(request))):
         yield asking
 
 
@@ -52,7 +52,7 @@ async def visitor(request: Request, services: ServicesDep, now: Now) -> AsyncIte
         yield None
         return
     asking = await _identified(request, services, now)
-    with services.clients.request(client_of(asking, _host(request))):
+    with services.clients.request(client_of(asking, host_of(request))):
         yield asking
 
 
@@ -64,7 +64,7 @@ async def feed_principal(
 ) -> AsyncIterator[Principal]:
     """The sender, also by a ticket, since a browser cannot send headers there. A feed counts while it is open."""
     asking = await _identified(request, services, now, ticket)
-    with services.clients.feed(client_of(asking, _host(request))):
+    with services.clients.feed(client_of(asking, host_of(request))):
         yield asking
 
 
@@ -73,11 +73,12 @@ async def _identified(request: Request, services: Services, now: datetime, ticke
     try:
         return await services.access.identify(request.headers, now, ticket=ticket)
     except ProblemError:
-        services.clients.count(client_of(None, _host(request)))
+        services.clients.count(client_of(None, host_of(request)))
         raise
 
 
-def _host(request: Request) -> str | None:
+def host_of(request: Request) -> str | None:
+    """The address of the sender."""
     return request.client.host if request.client else None
 
 

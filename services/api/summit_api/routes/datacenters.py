@@ -52,8 +52,9 @@ async def get_status(reading: ReadingDep, parameters: Annotated[MomentQuery, Que
 async def list_clusters(reading: ReadingDep, filters: Annotated[ClusterFilters, Query()]) -> Response:
     """Connection health and freshness of clusters, by name: the state that is true now.
 
-    A cluster is `stale` when no watcher reports any longer, whatever its last event says. Repeat a filter for "or". Who
-    is limited to namespaces sees how the connection of each cluster is, but no number of objects and no reason.
+    A cluster is `stale` when no watcher reports any longer, whatever its last event says, and while events wait to be
+    applied. Repeat a filter for "or". Who is limited to namespaces sees how the connection of each cluster is, but no
+    number of objects and no reason.
     """
     tag = reading.tag(staleness=True, contacts=True)
     if unchanged := reading.unchanged(tag):

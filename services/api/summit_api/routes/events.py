@@ -11,12 +11,13 @@ from summit_api.feed.frame import Topic
 from summit_api.feed.response import EventStream, withdrawn
 from summit_api.feed.selection import Selection
 from summit_api.feed.subscription import FeedRequest, Subscription
+from summit_api.limits.clients import client_of
 from summit_api.openapi.responses import ANY, Responses, problems
 from summit_api.problems import Kind, ProblemError
 from summit_api.problems.problem import invalid_value
 from summit_api.query.selection.filters import CLUSTER_STATES, ClusterStates, VmFilters
 from summit_api.query.transaction.position import PATTERN, Position
-from summit_api.requests.dependencies import FeedViewerDep, Now, ServicesDep, ViewerDep
+from summit_api.requests.dependencies import FeedViewerDep, Now, ServicesDep, ViewerDep, host_of
 from summit_api.requests.reading import not_applied
 from summit_api.shapes.inventory import Ticket
 
@@ -99,7 +100,8 @@ async def follow_events(
     if revision is not None and not await services.revisions.wait_for(revision, times.applied_seconds):
         raise not_applied(revision, services.revisions.current)
     selection = Selection(principal.scope, query, frozenset(query.types) or None, query.state)
-    wanted = FeedRequest(selection, _after(last_event_id, query.since), query.snapshot)
+    client = client_of(principal, host_of(request))
+    wanted = FeedRequest(client, selection, _after(last_event_id, query.since), query.snapshot)
     by_ticket = query.ticket is not None
     ends = partial(withdrawn, services.access, principal, request.headers, times, by_ticket=by_ticket)
     return EventStream(Subscription(wanted, services.feed), ends, times.heartbeat_seconds)

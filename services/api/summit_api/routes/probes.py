@@ -1,14 +1,17 @@
 """Health for people, load balancers and Kubernetes, and metrics.
 
-Liveness depends on nothing else; readiness checks Postgres.
+Liveness depends on nothing else; readiness checks Postgres. An api that can only answer an old state stays ready, since
+another one would answer the same, and says so.
 """
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
+from summit_api import lag
 from summit_api.query.transaction.errors import DatabaseUnavailableError, QueryError
 from summit_api.query.transaction.read_transaction import ReadModels
-from summit_api.requests.dependencies import ServicesDep
+from summit_api.render.moment import Moment
+from summit_api.requests.dependencies import MomentDep, ServicesDep
 from summit_api.shapes.original import Health
 from summit_models.tables import SCHEMA_REVISION, newer_schema
 from summit_runtime import metrics
@@ -30,15 +33,28 @@ async def livez() -> str:
 
 
 @router.get("/readyz", response_class=PlainTextResponse, responses={503: {"description": "A check has failed"}})
-async def readyz(request: Request, services: ServicesDep) -> PlainTextResponse:
-    """Whether requests can be answered: Postgres is available and migrated. `?verbose` lists each check."""
-    checks = await _checks(services.read_models)
+async def readyz(request: Request, services: ServicesDep, moment: MomentDep) -> PlainTextResponse:
+    """Whether requests can be answered: Postgres is available and migrated. `?verbose` lists each check.
+
+    A line that begins with `[!]` says why answers show an old state, or why edits are refused.
+    """
+    checks, notices = await _checks(services.read_models), _notices(moment)
     ready = not any(checks.values())
-    if ready and "verbose" not in request.query_params:
-        return PlainTextResponse("ok\n")
-    lines = [f"[-]{name} failed: {why}" if why else f"[+]{name} ok" for name, why in checks.items()]
-    lines.append(f"readyz check {'passed' if ready else 'failed'}")
-    return PlainTextResponse("\n".join(lines) + "\n", status_code=200 if ready else 503)
+    lines = ["ok"]
+    if not ready or "verbose" in request.query_params:
+        lines = [f"[-]{name} failed: {why}" if why else f"[+]{name} ok" for name, why in checks.items()]
+        notices.append(f"readyz check {'passed' if ready else 'failed'}")
+    return PlainTextResponse("\n".join((*lines, *notices)) + "\n", status_code=200 if ready else 503)
+
+
+def _notices(moment: Moment) -> list[str]:
+    """What is wrong although requests are answered."""
+    notices = []
+    if not moment.is_connected:
+        notices.append("[!]nats: not connected: clusters become stale, and edits are answered 503")
+    if moment.behind:
+        notices.append(f"[!]tables: {lag.sentence(moment.behind, moment.now)}")
+    return notices
 
 
 async def _checks(read_models: ReadModels) -> dict[str, str | None]:

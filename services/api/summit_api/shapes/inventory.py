@@ -14,7 +14,9 @@ class VmItem(Vm):
     observed_at: AwareDatetime = Field(description="When this state was observed in its cluster")
     revision: Revision = Field(description="Stream sequence of the event this state is from")
     age: str | None = Field(description="Time since its creation, as in kubectl", examples=["5d3h"])
-    stale: bool = Field(description="Its cluster's last report is older than 90 s")
+    stale: bool = Field(
+        description="Its state may be old: its cluster's last report is older than 90 s, or events wait to be applied"
+    )
 
 
 class OperationItem(Operation):
@@ -100,7 +102,8 @@ class OperationPage(ListAnswer):
 class ClusterItem(ClusterHealth):
     """A cluster's connection as it is now, and whether the state of its VMs is stale.
 
-    `state` is `stale` when no watcher reports any longer, although its last event has another state.
+    `state` is `stale` when no watcher reports any longer, although its last event has another state, and while events
+    of all clusters wait to be applied.
 
     With a limit to namespaces, members that count or name what is in all of them are null. With a limit to datacenters,
     `duplicateOf` and the reason of a `config_error` are null: they may name a cluster elsewhere.
@@ -109,7 +112,7 @@ class ClusterItem(ClusterHealth):
     waiting_events: int | None = Field(  # type: ignore[assignment]  # a watcher always knows it
         default=0, description="Number of changes that were read and that NATS has not confirmed yet"
     )
-    stale: bool = Field(description="Its last report is older than 90 s")
+    stale: bool = Field(description="The states of its VMs may be old; `reason` says why")
     lag_seconds: int | None = Field(description="Seconds since the last contact; null before the first")
     reported_at: AwareDatetime | None = Field(
         description="When a watcher last reported; null if this api has received no report"

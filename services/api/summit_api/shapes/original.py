@@ -53,7 +53,8 @@ class OriginalVm(_Shape):
     ready: Literal[True] | None = Field(default=None, description="Condition Ready; left out unless true")
     age: str | None = Field(default=None, description="Time since its creation, as in kubectl", examples=["5d3h"])
     stale: Literal[True] | None = Field(
-        default=None, description="Its cluster's last report is older than 90 s; left out unless true"
+        default=None,
+        description="Its cluster's last report is older than 90 s, or events wait to be applied; left out unless true",
     )
 
 
@@ -150,6 +151,6 @@ class Status(_Shape):
     clusters_by_state: dict[ConnectionState, int] | None = Field(
         description="Each state with its number of clusters as they are now, also if it is 0; null with `at`"
     )
-    stale: int = Field(description="VMs whose cluster's last report is older than 90 s")
+    stale: int = Field(description="VMs whose state may be old: see `/api/v1/clusters`")
     revision: Revision = Field(description="Last applied stream sequence")
     as_of: datetime | None = Field(description="When that revision was applied; null before the first")

@@ -13,8 +13,12 @@ from summit_models.subject import STREAM
 from summit_runtime import database
 
 _CREATE = """
-INSERT INTO checkpoint (stream, revision, generation, stream_created_at, event_id, applied_at)
-VALUES ($1, 0, 0, $2, NULL, now()) ON CONFLICT (stream) DO NOTHING
+WITH begun AS (
+    INSERT INTO checkpoint (stream, revision, generation, stream_created_at, event_id, applied_at)
+    VALUES ($1, 0, 0, $2, NULL, now()) ON CONFLICT (stream) DO NOTHING
+    RETURNING revision
+)
+SELECT pg_notify($3, revision::text) FROM begun
 """
 _READ = "SELECT stream_created_at, revision, event_id, generation FROM checkpoint WHERE stream = $1"
 _ADVANCE = """
@@ -48,8 +52,11 @@ class CheckpointMovedError(Exception):
 
 
 async def begin(connection: asyncpg.Connection, stream_created_at: datetime) -> tuple[Checkpoint, int]:
-    """The checkpoint and the generation of the tables; at the very first start nothing of this stream is applied."""
-    await connection.execute(_CREATE, STREAM, stream_created_at)
+    """The checkpoint and the generation of the tables; at the very first start nothing of this stream is applied.
+
+    Readers that wait for the first start are notified.
+    """
+    await connection.execute(_CREATE, STREAM, stream_created_at, database.REVISION_CHANNEL)
     return _parts(await connection.fetchrow(_READ, STREAM))
 
 

@@ -14,7 +14,7 @@ from summit_models.contract import Revision
 from summit_projector.project import Entry
 from summit_projector.tables import upsert
 from summit_projector.tables.checkpoint import Checkpoint
-from summit_projector.tables.partitions import Month, create_statement, drop_months, needed_months
+from summit_projector.tables.partitions import Month, create_statement, drop_months, month_before, needed_months
 
 _COLUMNS = (*Entry._fields[:-2], "stream_created_at")
 # An entry that is there already is the same, or is from an earlier stream.
@@ -47,11 +47,12 @@ class Journal:
         self._connection = connection
         self._kept_months = kept_months
         self._months: set[Month] = set()
+        self._kept_since: Month | None = None
+        """The first month that is kept, when that was last seen to."""
 
     async def prepare(self) -> None:
-        """Make this month's partitions, and drop the months that are too old."""
+        """Make this month's partitions."""
         self._months |= await self.make_partitions([])
-        await self._drop_old_months()
 
     async def make_partitions(self, times: Iterable[datetime]) -> set[Month]:
         """Make the partitions that are needed and not known. `committed` notes them when the transaction has ended."""
@@ -68,11 +69,9 @@ class Journal:
         elif rows:
             await self._connection.executemany(_INSERT, rows)
 
-    async def committed(self, months: set[Month]) -> None:
-        """Note what the transaction that has ended has made. When a month has begun, drop the months too old by now."""
+    def committed(self, months: set[Month]) -> None:
+        """Note what the transaction that has ended has made."""
         self._months |= months
-        if any(month.begin > datetime.now(UTC) for month in months):  # the next one: this one has just begun
-            await self._drop_old_months()
 
     async def cut(self, checkpoint: Checkpoint) -> None:
         """Delete the entries of this stream after the checkpoint, and none of an earlier stream."""
@@ -83,10 +82,12 @@ class Journal:
         row = await self._connection.fetchrow(_NEWEST, at_most, stream_created_at)
         return AppliedEvent(*row) if row else None
 
-    async def _drop_old_months(self) -> None:
-        if self._kept_months:
-            dropped = await drop_months(self._connection, months=self._kept_months, now=datetime.now(UTC))
-            self._months -= set(dropped)
+    async def drop_old_months(self, now: datetime) -> None:
+        """Drop the months that are too old, once in each month. Raises what `drop_months` raises."""
+        first = month_before(now, self._kept_months)
+        if self._kept_months and first != self._kept_since:
+            self._months -= set(await drop_months(self._connection, months=self._kept_months, now=now))
+            self._kept_since = first
 
 
 def _are_new(entries: Sequence[Entry], revision: Revision) -> bool:

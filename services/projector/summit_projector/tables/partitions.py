@@ -23,6 +23,9 @@ logger = logging.getLogger("summit.projector")
 TIMEOUT_SECONDS = 600.0
 """One look into the index for each object: seconds with 100 000 of them, and no reason to give up on a busy machine."""
 
+DROP_WAITS_SECONDS = 1
+"""Readers of the journal that come later wait as long."""
+
 _PARTITIONS = """
 SELECT child.relname FROM pg_inherits JOIN pg_class AS child ON child.oid = inhrelid
 WHERE inhparent = 'events'::regclass
@@ -97,17 +100,26 @@ def needed_months(times: Iterable[datetime], now: datetime) -> set[Month]:
 
 
 def create_statement(month: Month) -> str:
-    """SQL that makes the month's partition if it is not there."""
-    return (
-        f"CREATE TABLE IF NOT EXISTS {month.partition} PARTITION OF events "
-        f"FOR VALUES FROM ('{month.begin}') TO ('{month.next.begin}')"
-    )
+    """SQL that makes the month's partition if it is not there.
+
+    It waits for no reader: `CREATE TABLE … PARTITION OF` would wait for a backup, and all events with it.
+    """
+    return f"""
+DO $$ BEGIN
+    IF to_regclass(format('%I.{month.partition}', current_schema())) IS NULL THEN
+        CREATE TABLE {month.partition} (LIKE events INCLUDING ALL);
+        ALTER TABLE events ATTACH PARTITION {month.partition}
+            FOR VALUES FROM ('{month.begin}') TO ('{month.next.begin}');
+    END IF;
+END $$
+"""
 
 
 async def drop_months(connection: asyncpg.Connection, *, months: int, now: datetime) -> list[Month]:
     """Drop the entries of before this month and the `months` before it, and return the months that they were of.
 
-    Tombstones and dead letters end with them. All or nothing. Readers of the journal wait meanwhile.
+    Tombstones and dead letters end with them. All or nothing. Raises LockNotAvailableError when a reader holds the
+    journal for long, as a backup does: others would wait behind us.
     """
     first = month_before(now, months)
     names = [row["relname"] for row in await connection.fetch(_PARTITIONS)]
@@ -117,6 +129,7 @@ async def drop_months(connection: asyncpg.Connection, *, months: int, now: datet
             await connection.execute(create_statement(first))
             for collection in PROJECTIONS:
                 await connection.execute(_carry_over(collection), first.begin, timeout=TIMEOUT_SECONDS)
+            await connection.execute(f"SET LOCAL lock_timeout = '{DROP_WAITS_SECONDS}s'")
             await connection.execute(f"DROP TABLE {', '.join(month.partition for month in dropped)}")
             await connection.execute(_KEPT_SINCE, STREAM, first.begin)
         logger.info("history before %s has been dropped, %d months of it", first.begin.date(), len(dropped))

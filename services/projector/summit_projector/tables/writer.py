@@ -122,7 +122,7 @@ class TableWriter:
             raise
         except (ValueError, OverflowError, TypeError) as error:  # asyncpg cannot encode a value
             raise UnstorableError(f"it has a value that Postgres cannot store: {error}") from error
-        await self.journal.committed(months)
+        self.journal.committed(months)
         return after
 
     async def _applied(self, entries: Sequence[Entry]) -> Sequence[Entry]:

@@ -23,7 +23,7 @@ REASON_LENGTH = 100
 """A line of a terminal; the whole sentence is in the JSON and in the table `dead_letters`."""
 
 _SCHEMA = "SELECT version_num FROM alembic_version"
-_CHECKPOINT = "SELECT revision, applied_at FROM checkpoint"
+_CHECKPOINT = "SELECT revision, applied_at, stream_created_at FROM checkpoint"
 _COUNT = "SELECT count(*) FROM dead_letters"
 _NEWEST = (  # by its key
     "SELECT revision, subject, reason, dead_lettered_at FROM dead_letters ORDER BY revision DESC LIMIT $1"
@@ -47,7 +47,9 @@ async def read(state: dict[str, Any], token: str | None) -> dict[str, Any]:
         return state
     found, applied = await asyncio.gather(clusters.read_clusters(state, token), read_applied(state["databaseUrl"]))
     if "revision" in applied:
-        applied = {**applied, "waiting": await waiting_events.read_waiting(state["natsUrl"], applied["revision"])}
+        created_at = applied["streamCreatedAt"] and datetime.fromisoformat(applied["streamCreatedAt"])
+        waiting = await waiting_events.read_waiting(state["natsUrl"], applied["revision"], created_at)
+        applied = {**applied, "waiting": waiting}
     return {"clusters": found, **state, "applied": applied}
 
 
@@ -61,6 +63,7 @@ async def _read(url: str) -> Mapping[str, Any]:
         return {
             "revision": checkpoint["revision"] if checkpoint else 0,
             "appliedAt": _utc(checkpoint["applied_at"]) if checkpoint else None,
+            "streamCreatedAt": checkpoint["stream_created_at"].isoformat() if checkpoint else None,
             "setAside": {
                 "count": await connection.fetchval(_COUNT),
                 "newest": [

@@ -1,0 +1,67 @@
+"""Whether the tables follow the log. If they do not, every cluster is stale, whatever its watcher reports.
+
+A projector that hangs, or that is not there, publishes nothing about it. So this process asks NATS every few seconds
+for the oldest event that the tables do not have. Its age is by the clock of NATS at both ends.
+"""
+
+import asyncio
+import contextlib
+import logging
+from datetime import datetime, timedelta
+
+from nats.errors import Error as NatsError
+
+from summit_api.metrics import TABLES_BEHIND
+from summit_api.query.transaction.errors import QueryError
+from summit_api.query.transaction.read_transaction import ReadModels
+from summit_api.render.moment import clock_time
+from summit_api.settings import ApiTimes
+from summit_runtime.condition import Condition
+from summit_runtime.nats.bus import EventClient
+from summit_runtime.nats.unapplied import Unapplied, unapplied
+
+logger = logging.getLogger("summit.api")
+
+
+class Lag:
+    """What the last looks have found. It stays while nobody can look: without NATS, reports end too."""
+
+    def __init__(self) -> None:
+        self.behind: Unapplied | None = None
+        """What the tables lack, when the projector does not follow."""
+        self._was_late = False
+        self._not_following = Condition(logger)
+
+    def note(self, found: Unapplied, now: datetime, late_after: timedelta) -> None:
+        """Note what the tables lack at this moment of the clock of NATS.
+
+        It counts when it is late at two looks in a row: at the start of all processes the projector has what the last
+        evening left to do, and a clock may just have been set.
+        """
+        is_late = found.age(now) > late_after
+        self.behind = found if is_late and self._was_late else None
+        self._was_late = is_late
+        TABLES_BEHIND.set(max(0.0, found.age(now).total_seconds()))
+        if self.behind:
+            self._not_following.holds("%s; all clusters and their VMs are shown as stale", sentence(self.behind, now))
+        else:
+            self._not_following.ends("the tables follow the log again")
+
+
+def sentence(behind: Unapplied, now: datetime) -> str:
+    """What is wrong with the tables, for people."""
+    then = clock_time(behind.since or now, now)
+    events = "1 event" if behind.events == 1 else f"{behind.events} events"
+    return f"the tables show the state of {then}: the projector has not applied {events} since"
+
+
+async def follow(client: EventClient, read_models: ReadModels, lag: Lag, times: ApiTimes) -> None:
+    """Look for ever; while NATS or Postgres does not answer, nothing is known, and nothing changes."""
+    late_after = timedelta(seconds=times.late_seconds)
+    while True:
+        with contextlib.suppress(NatsError, TimeoutError, QueryError):
+            async with read_models.transaction() as transaction:
+                revision, created_at = transaction.revision, transaction.stream_created_at
+            found = await unapplied(client, revision, created_at)
+            lag.note(found, client.clock.now(), late_after)
+        await asyncio.sleep(times.lag_look_seconds)
