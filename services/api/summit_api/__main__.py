@@ -97,11 +97,8 @@ async def _use_nats(settings: Settings, services: Services) -> None:
                 tasks.create_task(bus.watch_connection(client))
                 tasks.create_task(client.clock.follow(client, client.times.ping_seconds))
                 tasks.create_task(keep_repeating(client, services.read_models, services.times))
-<<<<<<< HEAD
                 tasks.create_task(keep_expiring(client, services.read_models, services.times))
-=======
                 tasks.create_task(lag.follow(client, services.read_models, services.freshness.lag, services.times))
->>>>>>> main
                 await freshness.follow(client, services.freshness)
         finally:
             services.log.client = None

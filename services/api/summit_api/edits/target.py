@@ -3,12 +3,8 @@
 Functions that open a transaction close it, too: none is held while an event is on its way.
 """
 
-<<<<<<< HEAD
 from collections.abc import Mapping, Sequence
-=======
-from collections.abc import Sequence
 from datetime import datetime
->>>>>>> main
 from typing import Generic, NamedTuple, TypeVar
 
 from summit_api.access.principal import Scope
@@ -150,7 +146,6 @@ async def to_migrate(
     return next(iter(await _vms(transaction, first, *arguments)), None)
 
 
-<<<<<<< HEAD
 async def clusters_with(
     transaction: ReadTransaction, datacenter: DatacenterId, namespace: str | None, name: str
 ) -> list[ClusterName]:
@@ -160,10 +155,7 @@ async def clusters_with(
     return [cluster for (cluster,) in await transaction.fetch(statement, datacenter, namespace, name)]
 
 
-_SILENT = "(observed_at < now() - make_interval(secs => $1) OR revision = 0)"
-=======
 _SILENT = "(observed_at < $1 OR revision = 0)"
->>>>>>> main
 """Revision 0: the stream was replaced, and the new one does not have it."""
 
 
