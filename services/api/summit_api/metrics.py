@@ -10,7 +10,6 @@ from fastapi.routing import APIRoute
 from prometheus_client import Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from summit_api.feed.frame import Cause, Topic
 from summit_models.cluster import ConnectionState
 
 REQUEST_SECONDS = Histogram(
@@ -40,10 +39,6 @@ TABLES_BEHIND = Gauge(
     "summit_tables_behind_seconds",
     "Age of the oldest event that the tables do not have; above 30: the projector hangs, is away, or catches up",
 )
-for _topic in Topic:
-    FEED_MESSAGES.labels(_topic)
-for _cause in Cause:
-    FEED_RESETS.labels(_cause)
 
 
 def count_clusters(by_state: Mapping[ConnectionState, int]) -> None:

@@ -12,9 +12,14 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from summit_api.feed.frame import Cause, Frame, Topic, frame
-from summit_api.metrics import FEED_MESSAGES
+from summit_api.metrics import FEED_MESSAGES, FEED_RESETS
 from summit_api.query.transaction.position import Position
 from summit_models.contract import Revision
+
+for _topic in Topic:
+    FEED_MESSAGES.labels(_topic)  # so that a series is there before its first message
+for _cause in Cause:
+    FEED_RESETS.labels(_cause)
 
 CHUNK_BYTES = 64 * 1024
 """Sent to a client at once: as much as the server buffers for one connection before it waits for the client."""
