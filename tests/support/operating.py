@@ -9,8 +9,9 @@ from uuid import uuid4
 
 from support.virtctl import PLACE
 from support.waiting import until
-from support.watched import DATACENTER, QUICK, Log, configure
+from support.watched import DATACENTER, QUICK, Healths, Log, configure
 
+from summit_models.cluster import ConnectionState
 from summit_models.contract import ClusterName, DatacenterId, Revision, Uid
 from summit_models.event import OperationEvent, operation_event
 from summit_models.operation import Action, Operation, OperationState, canceling, ended
@@ -40,10 +41,15 @@ TIMES = WatcherTimes(
 class Operating:
     """Asks for operations, and reads their steps."""
 
-    def __init__(self, client: EventClient, log: Log, cluster: SimulatedCluster) -> None:
+    def __init__(self, client: EventClient, log: Log, healths: Healths, cluster: SimulatedCluster) -> None:
         self.client = client
         self.log = log
+        self.healths = healths
         self.cluster = cluster
+
+    async def watched(self) -> None:
+        """Wait until a watcher has read the cluster: from now on a short deadline is for the operation alone."""
+        await until(lambda: self.healths.state(self.cluster.name) == ConnectionState.SYNCED)
 
     async def ask(
         self, action: str, *, seconds: float = 30, dry_run: bool = False, vm_id: str = "", **parameters: Any

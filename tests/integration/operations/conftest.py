@@ -31,8 +31,8 @@ async def virtctl(cluster: SimulatedCluster) -> AsyncIterator[Virtctl]:
 @pytest.fixture
 async def operating(nats_url: str, cluster: SimulatedCluster) -> AsyncIterator[Operating]:
     """Asks for operations; no watcher runs."""
-    async with publisher(nats_url) as client, observing(nats_url) as (log, _):
-        yield Operating(client, log, cluster)
+    async with publisher(nats_url) as client, observing(nats_url) as (log, healths):
+        yield Operating(client, log, healths, cluster)
 
 
 @pytest.fixture
@@ -43,6 +43,7 @@ def config(tmp_path: Path, cluster: SimulatedCluster) -> Path:
 
 @pytest.fixture
 async def watched(nats_url: str, config: Path, operating: Operating) -> AsyncIterator[Operating]:
-    """The same, with a watcher."""
+    """The same, with a watcher that has begun."""
     async with watching(nats_url, config, TIMES):
+        await operating.watched()
         yield operating

@@ -105,7 +105,7 @@ async def test_progress_says_what_the_cluster_says(watched: Operating, virtctl: 
     await virtctl.create()
     for node in virtctl.cluster.truth("nodes")["nodes"].values():
         virtctl.cluster.patch("nodes", node, {"spec": {"unschedulable": True}})
-    end = await watched.end(await watched.ask("start", seconds=2))
+    end = await watched.end(await watched.ask("start", seconds=4))
     assert end.state == S.FAILED
     assert end.message.startswith("it has not ended in time: Scheduling: Unschedulable: 0/")
     assert watched.effects("start") == 1

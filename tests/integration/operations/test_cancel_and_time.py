@@ -160,7 +160,8 @@ async def test_one_whose_watcher_is_gone_is_ended_after_its_deadline(
     await virtctl.create()
     virtctl.cluster.stop_controllers()
     async with watching(nats_url, config, TIMES):
-        id_ = await operating.ask("start", seconds=1)
+        await operating.watched()
+        id_ = await operating.ask("start", seconds=2)
         await operating.reaches(id_, "running", accepted=True)
     watch_another(config)
     async with watching(nats_url, config, TIMES):

@@ -52,7 +52,7 @@ async def test_a_restart_that_is_lost_fails_at_its_deadline(watched: Operating, 
     """It says that it is not known, and what the cluster shows."""
     await virtctl.create("Always")
     mishap = virtctl.cluster.faults.acts.lose_request("restart")
-    end = await watched.end(await watched.ask("restart", seconds=1))
+    end = await watched.end(await watched.ask("restart", seconds=3))
     assert end.state == S.FAILED
     assert end.message.startswith("whether the cluster was asked is not known (the connection to ")
     assert end.message.endswith("and it does not show the effect: Running on " + virtctl.vmi["status"]["nodeName"])
@@ -91,7 +91,7 @@ async def test_a_cluster_that_is_away_until_the_deadline_was_never_asked(watched
     await virtctl.create("Always")
     await until(lambda: watched.log.newest("web"))
     virtctl.cluster.faults.refuse_connections()
-    end = await watched.end(await watched.ask("restart", seconds=1))
+    end = await watched.end(await watched.ask("restart", seconds=3))
     assert end.state == S.FAILED
     assert end.message.startswith("its time was over before the cluster could be asked: connection refused by ")
 
