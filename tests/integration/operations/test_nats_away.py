@@ -91,8 +91,8 @@ async def test_nats_restarts_while_the_cluster_is_asked(
     async with second, first:
         address, _ = await first.enter_async_context(nats_server(tmp_path / "log"))
         url = f"nats://{address}"
-        async with publisher(url) as client, observing(url) as (log, _), watching(url, config, TIMES):
-            operating = Operating(client, log, cluster)
+        async with publisher(url) as client, observing(url) as (log, healths), watching(url, config, TIMES):
+            operating = Operating(client, log, healths, cluster)
             id_ = await operating.ask("restart")
             await until(lambda: mishap.met)
             await first.aclose()
