@@ -50,12 +50,15 @@ class Freshness:
         return report and report.health
 
     def fresh_clusters(self, now: datetime) -> frozenset[ClusterName]:
-        """Names of the clusters with a contact and a report in the last 90 s; all others are stale."""
-        oldest = now - STALE_AFTER
+        """Names of the clusters with a contact and a report in the last 90 s; all others are stale.
+
+        A report of the future is from before the clock of NATS was set back: nobody knows how old it is.
+        """
+        oldest, latest = now - STALE_AFTER, now + STALE_AFTER
         return frozenset(
             name
             for name, (health, at) in self._reports.items()
-            if health.last_contact and min(health.last_contact, at) >= oldest
+            if health.last_contact and min(health.last_contact, at) >= oldest and at <= latest
         )
 
     def moment(self, now: datetime) -> Moment:

@@ -133,6 +133,16 @@ async def test_api_without_nats_does_not_blame_the_watchers(stack: Stack) -> Non
     )
 
 
+async def test_killed_watcher_becomes_stale_though_the_clock_of_nats_was_ahead(stack: Stack) -> None:
+    """It was set back by an hour after the last report, and the cluster looked fresh for as long."""
+    stack.now = NOW + timedelta(hours=1)
+    stack.report(health(last_contact=stack.now))
+    assert await stale(stack) == [False, False, False, False, 1]
+    stack.now = NOW
+    assert await stale(stack) == [True, True, True, True, 2]
+    assert (await cluster(stack))["state"] == "stale"
+
+
 async def test_killed_watcher_whose_clock_is_ahead_becomes_stale(stack: Stack) -> None:
     """The time at which NATS stored its last report counts."""
     stack.report(health(since=NOW + timedelta(days=1), last_contact=NOW + timedelta(days=1)))

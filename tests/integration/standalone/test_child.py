@@ -39,6 +39,17 @@ async def test_a_child_that_fails_at_once_is_tried_again_with_pauses(caplog: pyt
     assert "sample ended with exit code 3; it starts again in" in caplog.text
 
 
+async def test_the_line_about_a_server_that_ended_has_the_last_line_of_its_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The line with the exit code came again and again, and the taken port stood in a file."""
+    code = "import sys; print('starting'); print('bind: address already in use', flush=True); sys.exit(1)"
+    server = Program("sample", (sys.executable, "-c", code), log=tmp_path / "sample.log")
+    async with kept_running(server) as child:
+        await until(lambda: child.state is ChildState.BACKOFF)
+    assert "sample ended with exit code 1 (bind: address already in use); it starts again in" in caplog.text
+
+
 async def test_stopping_lets_a_child_finish() -> None:
     """It gets SIGTERM and ends by itself."""
     code = "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\ntime.sleep(60)"

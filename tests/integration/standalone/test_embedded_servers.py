@@ -11,12 +11,14 @@ import nats
 import pytest
 from support.nats_server import nats_server
 from support.pipeline import free_port
+from support.waiting import until
 
+from summit_runtime.waiting import end
 from summit_standalone.commands.subscribe import connect
 from summit_standalone.embedded.child import ignore
 from summit_standalone.embedded.nats import embedded_nats, nats_program
 from summit_standalone.embedded.postgres import embedded_postgres
-from summit_standalone.embedded.server_process import ServerError, choose_port, running
+from summit_standalone.embedded.server_process import ServerError, choose_port, keep_short, running
 from summit_standalone.errors import StandaloneError
 
 
@@ -154,3 +156,25 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+async def test_a_program_that_cannot_log_in_does_not_fill_the_disk(tmp_path: Path) -> None:
+    """NATS logs each attempt: any program of the machine could write 13 GB a day into its log."""
+    log = tmp_path / "nats.log"
+
+    async with embedded_nats(tmp_path) as url:
+        port = urlsplit(url).port
+
+        async def log_in() -> bool:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b'CONNECT {"user":"summit","pass":"guess"}\r\nPING\r\n')
+            assert b"Authorization Violation" in await reader.read()
+            writer.close()
+            return "Server is ready" not in log.read_text()
+
+        shortening = asyncio.create_task(keep_short(log, 3000, 0.01))
+        await until(log_in)
+        await log_in()
+        await until(lambda: "authentication error" in log.read_text())
+        assert log.stat().st_size < 4000
+        await end(shortening)

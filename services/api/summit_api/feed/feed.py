@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from weakref import WeakValueDictionary
 
 from summit_api.access.principal import EVERYTHING
 from summit_api.feed.clusters import Clusters
@@ -24,6 +23,7 @@ from summit_api.feed.messages import frame_of
 from summit_api.feed.selection import Selection
 from summit_api.feed.snapshot import Snapshot, chunks
 from summit_api.freshness import Freshness
+from summit_api.limits.turns import Turns
 from summit_api.query import datacenters, journal
 from summit_api.query.journal import Entry
 from summit_api.query.transaction.errors import QueryError, SchemaNewerError
@@ -88,10 +88,8 @@ class Feed:
         self._revisions = revisions
         self._times = times
         self._limits = limits
-        self._replays = asyncio.Semaphore(limits.replays_at_once)
-        self._snapshots = asyncio.Semaphore(limits.snapshots_at_once)
-        self._turns = WeakValueDictionary[str, asyncio.Lock]()
-        """Of the clients that have or want a snapshot now."""
+        self._replays = Turns(limits.replays_at_once)
+        self._snapshots = Turns(limits.snapshots_at_once)
 
     async def follow(self) -> None:
         """Publish each change of the tables, for ever; wait while Postgres is away."""
@@ -117,13 +115,13 @@ class Feed:
             self.hub.publish(self.clusters.turned(self._moment()))
             await asyncio.sleep(self._times.staleness_seconds)
 
-    async def replay(self, after: Revision) -> tuple[list[Frame], Revision]:
+    async def replay(self, after: Revision, client: str) -> tuple[list[Frame], Revision]:
         """Read the journal again after `after`: one piece, not beyond where the ring begins.
 
         Gives the frames, and up to where they reach. Raises TooOldError when the changes can no longer be sent,
         OtherEraError when the tables have changed otherwise, QueryError when they cannot be read.
         """
-        async with self._replays, self._read_models.transaction() as transaction:
+        async with self._replays.take(client), self._read_models.transaction() as transaction:
             if transaction.position.era != self.hub.position.era:
                 raise OtherEraError
             until = self.hub.ring.since
@@ -144,12 +142,8 @@ class Feed:
 
     @asynccontextmanager
     async def snapshot(self, selection: Selection, client: str) -> AsyncIterator[Snapshot]:
-        """The list of a client, read in one transaction, for a few clients at a time, and one of each.
-
-        A client that opens many feeds and does not read them takes no turn of another.
-        """
-        turn = self._turns.setdefault(client, asyncio.Lock())
-        async with turn, self._snapshots, self._read_models.transaction() as transaction:
+        """The list of a client, read in one transaction."""
+        async with self._snapshots.take(client), self._read_models.transaction() as transaction:
             moment = self._moment()
             seconds = self._times.snapshot_seconds
             yield Snapshot(transaction.position, chunks(transaction, selection, moment, seconds))

@@ -124,7 +124,7 @@ class Subscription:
     async def _replayed(self, after: Revision) -> bytes:
         """A piece of what the ring has dropped."""
         try:
-            frames, reached = await self._feed.replay(after)
+            frames, reached = await self._feed.replay(after, self._request.client)
         except TooOldError as error:
             raise ResetError(Cause.TOO_OLD, f"the changes after revision {after} are not kept: {error}") from error
         except OtherEraError:

@@ -101,7 +101,8 @@ def _item(health: ClusterHealth, reported_at: datetime | None, moment: Moment) -
 
 def _present(health: ClusterHealth, reported_at: datetime | None, moment: Moment) -> ClusterHealth:
     """The health with the state that is true now."""
-    signs = [reported_at, health.since if health.since <= moment.now else None]
+    is_possible = reported_at is not None and reported_at <= moment.now + STALE_AFTER  # see `fresh_clusters`
+    signs = [reported_at if is_possible else None, health.since if health.since <= moment.now else None]
     sign = max(filter(None, signs), default=health.since)
     contact = health.last_contact or sign - STALE_AFTER
     unwatched_since = min(sign + STALE_AFTER, max(sign + SILENT_AFTER, contact + STALE_AFTER))

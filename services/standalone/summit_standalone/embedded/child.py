@@ -15,6 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from summit_runtime.backoff import Backoff
+from summit_runtime.printable import printable
 from summit_runtime.waiting import wait
 from summit_standalone.embedded.before_exec import before_exec
 
@@ -25,6 +26,7 @@ LAST_LINES_SECONDS = 1.0
 CHUNK_BYTES = 64 * 1024
 LONGEST_LINE_BYTES = 1024 * 1024
 """A longer line is cut: a child must not fill our memory by never ending one."""
+LAST_WORDS_CHARACTERS = 300
 NAME_WIDTH = 9
 """The length of `simulator` and `projector`, so that the lines of all children are aligned."""
 
@@ -111,7 +113,8 @@ class Child:
             if self._stop.is_set():
                 return
             delay = backoff.next_seconds()
-            logger.error("%s %s; it starts again in %.1f s", self.program.name, self.describe_end(), delay)
+            end = self.describe_end() + self._last_words()
+            logger.error("%s %s; it starts again in %.1f s", self.program.name, end, delay)
             self._change(ChildState.BACKOFF)
             if await wait(self._stop, delay):
                 return
@@ -159,6 +162,16 @@ class Child:
         if code is None:
             return "is not running"
         return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+
+    def _last_words(self) -> str:
+        """Why it ended by itself, if its output is in a file that nobody sees."""
+        if self.program.log is None or (self.exit_code or 0) < 0:
+            return ""
+        with suppress(OSError), self.program.log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - CHUNK_BYTES))
+            if lines := file.read().decode(errors="replace").split("\n")[-2:-1]:
+                return f" ({printable(lines[0].strip(), LAST_WORDS_CHARACTERS)})"
+        return ""
 
     async def ended(self) -> None:
         """Wait for its end and its last lines."""

@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from summit_runtime.condition import duration
+from summit_runtime.condition import Condition, duration
 from summit_runtime.waiting import end
 from summit_standalone.directory import holder, open_lock, sign, try_lock
 from summit_standalone.embedded.child import Child, ChildState, Program, Report, kept_running
@@ -37,7 +37,9 @@ START_BYTES = 1024 * 1024
 LEFTOVER_SECONDS = 8.0
 LOG_TAIL_BYTES = 1500
 LOG_MAX_BYTES = 10 * 1024 * 1024
-"""The next start empties a longer log; the servers write a few lines a day."""
+"""A longer log is emptied. The servers write a few lines a day, and one for each login that fails."""
+LOG_LOOK_SECONDS = 10.0
+"""Within it, a program of this machine that cannot log in writes 60 MB at most (measured)."""
 
 
 class ServerError(StandaloneError):
@@ -82,7 +84,23 @@ async def running(
         await _until_ready(child, ready_line, log, log_start)
 
     async with kept_running(replace(server, log=log, inherits=(lock,)), on_change, until_ready) as child:
-        yield child
+        shortening = asyncio.create_task(keep_short(log, LOG_MAX_BYTES, LOG_LOOK_SECONDS))
+        try:
+            yield child
+        finally:
+            await end(shortening)
+
+
+async def keep_short(log: Path, most_bytes: int, look_seconds: float) -> None:
+    """Empty the log of a running server whenever it is longer, for ever. The server appends, so it goes on in it."""
+    emptied = Condition(logger)
+    while True:
+        await asyncio.sleep(look_seconds)
+        with contextlib.suppress(OSError):
+            if _empty_if_longer(log, most_bytes):
+                emptied.holds(
+                    "%s was emptied, as it grew beyond %d bytes: does a program fail to log in?", log, most_bytes
+                )
 
 
 async def poll(question: Callable[[], Awaitable[int]], seconds: float) -> int:
@@ -149,11 +167,16 @@ async def _stop_leftover(directory: Path, lock: int, stop_signal: signal.Signals
 
 def _begin_log(log: Path) -> int:
     """The offset at which the lines of the coming start begin."""
-    size = log.stat().st_size if log.exists() else 0
-    if size <= LOG_MAX_BYTES:
-        return size
+    if not log.exists() or _empty_if_longer(log, LOG_MAX_BYTES):
+        return 0
+    return log.stat().st_size
+
+
+def _empty_if_longer(log: Path, most_bytes: int) -> bool:
+    if log.stat().st_size <= most_bytes:
+        return False
     os.truncate(log, 0)
-    return 0
+    return True
 
 
 async def _until_ready(child: Child, ready_line: bytes, log: Path, log_start: int) -> None:

@@ -18,7 +18,7 @@ from summit_watcher.settings import WatcherTimes
 async def is_silent(client: EventClient, datacenter: DatacenterId, cluster: ClusterName, times: WatcherTimes) -> bool:
     """Whether no watcher has published anything of the cluster for a while. False if NATS does not answer."""
     try:
-        return await _quiet_seconds(client, datacenter, cluster) >= times.silent_seconds
+        return _since(client, await _newest(client, datacenter, cluster)) >= times.silent_seconds
     except (NatsError, TimeoutError):
         return False
 
@@ -28,29 +28,37 @@ async def until_silent(
 ) -> None:
     """Wait until no watcher has published anything of the cluster for a while, and no longer.
 
-    Time in which NATS does not answer does not count, because a watcher could not publish then.
+    Time in which NATS does not answer does not count, because a watcher could not publish then. A report of the future,
+    from before the clock of NATS was set back, counts from when it was first seen.
     """
-    answers_since = float("-inf")
+    answers_since, newest, seen_at = float("-inf"), None, time.monotonic()
     while True:
         try:
-            quiet_seconds = await _quiet_seconds(client, datacenter, cluster)
+            before, newest = newest, await _newest(client, datacenter, cluster)
         except (NatsError, TimeoutError):
             await asyncio.sleep(times.listen_seconds)
             answers_since = time.monotonic()
             continue
-        seconds = times.silent_seconds - min(quiet_seconds, time.monotonic() - answers_since)
+        now = time.monotonic()
+        seen_at = seen_at if newest == before else now
+        quiet_seconds = max(_since(client, newest), now - seen_at)
+        seconds = times.silent_seconds - min(quiet_seconds, now - answers_since)
         if seconds <= 0:
             return
         await asyncio.sleep(seconds)
 
 
-async def _quiet_seconds(client: EventClient, datacenter: DatacenterId, cluster: ClusterName) -> float:
-    """How long ago the newest event and the newest heartbeat of a cluster were stored; infinite if there is none."""
+async def _newest(client: EventClient, datacenter: DatacenterId, cluster: ClusterName) -> datetime | None:
+    """When the newest event or heartbeat of a cluster was stored; None if there is none."""
     stored_at: list[datetime | None] = []
     with contextlib.suppress(NotFoundError):
         event = await client.jetstream().get_last_msg(STREAM, cluster_subject(datacenter, cluster), direct=True)
         stored_at.append(event.time)
     if heartbeat := await heartbeats.last(client, datacenter, cluster):
         stored_at.append(heartbeat.stored_at)
-    now = client.clock.now()
-    return min(((now - (at or now)).total_seconds() for at in stored_at), default=float("inf"))
+    return max((at or client.clock.now() for at in stored_at), default=None)
+
+
+def _since(client: EventClient, stored_at: datetime | None) -> float:
+    """Seconds since then by the clock of NATS; infinite if there was nothing."""
+    return (client.clock.now() - stored_at).total_seconds() if stored_at else float("inf")
