@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -29,10 +29,21 @@ class Proxy:
     lost: int = 0
     slow_seconds: float = 0.0
     """How long each part of an answer takes."""
+    _clients: set[asyncio.StreamWriter] = field(default_factory=set)
+
+    def break_all(self) -> None:
+        """End every connection."""
+        for client in self._clients:
+            client.close()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        upstream_reader, upstream = await asyncio.open_connection(self.host, self.port)
+        self._clients.add(writer)
+        try:
+            upstream_reader, upstream = await asyncio.open_connection(self.host, self.port)
+        except ConnectionRefusedError:
+            writer.close()
+            return
         answers = asyncio.create_task(self._answer(upstream_reader, writer))
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(65536):
@@ -45,6 +56,7 @@ class Proxy:
         answers.cancel()
         for end in (upstream, writer):
             end.close()
+        self._clients.discard(writer)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):

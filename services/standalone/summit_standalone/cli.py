@@ -13,6 +13,9 @@ import typer
 import typer.core
 
 from summit_standalone.errors import StandaloneError
+from summit_standalone.operating import commands as act_commands
+from summit_standalone.operations import commands as operations_commands
+from summit_standalone.options import DataDirOption, Output, OutputOption
 
 DEFAULT_CONFIG = Path("config/datacenters.yaml")
 DEFAULT_PORT = 3001
@@ -40,6 +43,8 @@ token_app = typer.Typer(no_args_is_help=True, help="Manage who may use the API."
 serve_app = typer.Typer(no_args_is_help=True, help="Run the product on this machine.")
 app.add_typer(serve_app, name="serve")
 app.add_typer(token_app, name="token")
+app.add_typer(act_commands.app)
+app.add_typer(operations_commands.app, name="operations", rich_help_panel=act_commands.PANEL)
 
 
 class RoleOption(StrEnum):
@@ -48,24 +53,10 @@ class RoleOption(StrEnum):
     ADMIN = "admin"
 
 
-class Output(StrEnum):
-    TEXT = "text"
-    JSON = "json"
-
-
 ConfigOption = Annotated[
     Path,
     typer.Option(
         "-c", "--config", envvar="WATCHER_CONFIG", help="datacenters.yaml, or its directory.", show_default=True
-    ),
-]
-DataDirOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--data-dir",
-        help="Where NATS and Postgres keep their data. "
-        "Default: ~/.local/state/summit-connect, for root /var/lib/summit-connect.",
-        show_default=False,
     ),
 ]
 HostOption = Annotated[str, typer.Option("--host", envvar="API_HOST", help="Address the API listens on.")]
@@ -76,7 +67,6 @@ ServerOption = Annotated[
     str | None,
     typer.Option("-s", "--server", envvar="NATS_URL", help="NATS server. Default: the one that runs here."),
 ]
-OutputOption = Annotated[Output, typer.Option("-o", "--output", help="Format of the output.")]
 
 
 def _version(wanted: bool) -> None:

@@ -1,0 +1,1 @@
+"""Acting on VMs from the command line."""

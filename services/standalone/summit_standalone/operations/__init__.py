@@ -1,0 +1,1 @@
+"""`summit-connect operations`: what was asked to be done to VMs, and how it ended."""
