@@ -12,6 +12,7 @@ from support.published import CLUSTER, migration_event, unmanaged_event, vm_even
 from support.waiting import until
 
 from summit_api.shapes.inventory import OperationItem
+from summit_models.event import VmEventType
 from summit_models.operation import Action, OperationState
 from summit_models.vm import VmStatus
 
@@ -197,6 +198,22 @@ async def test_key_of_another_request_is_refused(api: Operating) -> None:
         answer = await api.http.post(f"/api/v1{path}", json=body, headers={"Idempotency-Key": "k1"})
         assert (answer.status_code, answer.json()["title"]) == (409, "Idempotency-Key reused")
         assert answer.json()["operation"] == first["id"]
+
+
+async def test_repeated_delete_is_answered_with_its_operation(api: Operating) -> None:
+    """The answer to the first was lost, and the VM has gone since: it was answered 404, as if it had not been done."""
+    headers = {"Idempotency-Key": "k1"}
+    paths = (f"/api/v1/vms/{WEB}?name=web", f"/api/v1{PLACE}/web")
+    first = await api.http.delete(paths[0], headers=headers)
+    await api.claim(first.json()["id"])
+    await api.end(first.json()["id"], message="the VM is gone")
+    await api.publish(vm_event("web", VmEventType.DELETED, versions=(2, 0)))
+    for path in paths:
+        again = await api.http.delete(path, headers=headers)
+        assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
+        assert again.json()["state"] == "succeeded"
+    for path, key in ((paths[0], "k2"), (f"/api/v1/vms/{WEB[:-1]}0?name=web", "k1")):
+        assert (await api.http.delete(path, headers={"Idempotency-Key": key})).status_code == 404
 
 
 async def test_same_request_many_times_at_once_is_one_operation(api: Operating) -> None:

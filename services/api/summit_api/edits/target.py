@@ -33,7 +33,11 @@ class DatacenterNotFoundError(EditError):
 
 
 class VmNotFoundError(EditError):
-    """There is no such VM, as far as the principal may see."""
+    """There is no such VM, as far as the principal may see. `sought`: members that an operation on it has, if known."""
+
+    def __init__(self, detail: str, **sought: str) -> None:
+        super().__init__(detail)
+        self.sought = sought
 
 
 class IdInUseError(EditError):
@@ -111,7 +115,7 @@ async def acted_on(
     found = await _vms(transaction, where(conditions), *arguments)
     known = identity.only(uid, found, lambda vm: shown_by(vm.state), named=bool(named))
     if known is None:
-        raise VmNotFoundError(f"there is no VM with the id {uid!r}")
+        raise VmNotFoundError(f"there is no VM with the id {uid!r}", vm_id=uid)
     return known
 
 
@@ -122,7 +126,10 @@ async def acted_on_by_name(transaction: ReadTransaction, scope: Scope, place: Ma
     visible = where(["deleted_at IS NULL", *equal, *scope.conditions(arguments.bind)])
     for known in await _vms(transaction, f"{visible} ORDER BY revision DESC LIMIT 1", *arguments):
         return known
-    raise VmNotFoundError("there is no VM {namespace}/{name} in cluster {cluster!r}".format_map(place))
+    detail = "there is no VM {namespace}/{name} in cluster {cluster!r}".format_map(place)
+    raise VmNotFoundError(
+        detail, **{"vm_name" if column == "name" else column: value for column, value in place.items()}
+    )
 
 
 _MIGRATABLE = """(NOT managed OR status = 'running' AND live_migratable AND migration_status IS NULL

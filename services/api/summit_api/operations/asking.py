@@ -15,7 +15,7 @@ from pydantic import JsonValue
 
 from summit_api.access.principal import Scope
 from summit_api.edits.event_log import ChangedMeanwhileError, EventLog
-from summit_api.edits.target import Editable
+from summit_api.edits.target import Editable, VmNotFoundError
 from summit_api.freshness import Freshness
 from summit_api.operations.errors import (
     ClusterUnavailableError,
@@ -82,7 +82,12 @@ class Operations:
         """
         for _ in range(_ATTEMPTS):
             async with self._read_models.transaction() as transaction:
-                vm = (await find(transaction)).state
+                try:
+                    vm = (await find(transaction)).state
+                except VmNotFoundError as error:
+                    if done := await _done(transaction, wanted, error):
+                        return done
+                    raise
                 if wanted.key and (known := await self._same(transaction, wanted, vm)):
                     return known
                 await self._check(transaction, wanted, vm, now)
@@ -193,6 +198,16 @@ class Operations:
                 f"the tables do not have revision {revision}, the newest step of an operation in this cluster; "
                 "nothing was done, try again"
             )
+
+
+async def _done(transaction: ReadTransaction, wanted: Wanted, error: VmNotFoundError) -> Step | None:
+    """The operation that the same request has made before, on a VM that has gone since: such as its deletion."""
+    known = await query.step_of(transaction, _id_of(wanted)) if wanted.key and error.sought else None
+    if known is None:
+        return None
+    operation = known.operation
+    same = (operation.action, operation.parameters) == (wanted.action, wanted.parameters)
+    return known if same and all(getattr(operation, name) == value for name, value in error.sought.items()) else None
 
 
 async def _found(transaction: ReadTransaction, operation_id: str, scope: Scope) -> Step:
