@@ -94,7 +94,8 @@ class ClusterHealth(Contract):
     )
     may: list[Action] | None = Field(
         default=None,
-        description="Actions on VMs that the credentials allow, by SelfSubjectAccessReview; null where that is unknown",
+        description="Actions on VMs that the credentials allow in at least one namespace with VMs, by the "
+        "cluster's own answers; null where that is not known. What is not in it is refused beforehand",
         examples=[[Action.START, Action.STOP]],
     )
     waiting_events: int = Field(

@@ -32,6 +32,29 @@ NEVER_REPEATED = frozenset({Action.RESTART, Action.SOFTREBOOT, Action.RESET})
 by a name or a uid, so that Kubernetes itself makes a second request harmless."""
 
 
+ROLES: Mapping[Action, str] = {
+    Action.START: "operator-power",
+    Action.STOP: "operator-power",
+    Action.RESTART: "operator-power",
+    Action.PAUSE: "operator-guests",
+    Action.UNPAUSE: "operator-guests",
+    Action.SOFTREBOOT: "operator-guests",
+    Action.RESET: "operator-guests",
+    Action.MIGRATE: "operator-migrations",
+    Action.RESIZE: "operator-sizes",
+    Action.DELETE: "operator-deletes",
+}
+"""The ClusterRole of config/rbac/operator.yaml that allows each action to a watcher, without `summit-connect:`."""
+
+
+def remedy(action: Action) -> str:
+    """What to do where a watcher's credentials do not allow an action."""
+    return (
+        "let an administrator of the cluster apply the part "
+        f"summit-connect:{ROLES[action]} of config/rbac/operator.yaml"
+    )
+
+
 class OperationState(StrEnum):
     PENDING = "pending"
     RUNNING = "running"

@@ -9,10 +9,10 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 from summit_models.cluster import ConnectionState
 from summit_models.contract import ClusterName, DatacenterId
+from summit_models.operation import ROLES, Action
 from summit_watcher.config.datacenters import ClusterConfig
 from summit_watcher.kube.access.certificates import WARN_BEFORE, Certificate
 from summit_watcher.kube.access.kubeconfig import ADDRESS_IDENTITY
@@ -20,7 +20,8 @@ from summit_watcher.kube.bounds import one_line
 from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.errors import StatusError, WatcherError
 from summit_watcher.kube.failure import classify
-from summit_watcher.kube.resources import WATCHED, Resource
+from summit_watcher.kube.resources import WATCHED
+from summit_watcher.kube.rights.reviews import CANCEL_MIGRATION, NEEDED, Right, is_allowed, who_am_i
 
 logger = logging.getLogger("summit.watcher")
 
@@ -29,8 +30,9 @@ CHECK_SECONDS = 15.0
 CLUSTERS_AT_ONCE = 20
 
 _VERBS = ("list", "watch")
-_WHO_AM_I = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
-_MAY_I = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+_OPERATOR = "config/rbac/operator.yaml"
+_ACTIONS = frozenset(map(str, Action))
+_CANCEL = ("cancel a migration", CANCEL_MIGRATION, ROLES[Action.MIGRATE])
 
 
 @dataclass
@@ -46,6 +48,10 @@ class ClusterReport:
     """Served versions of the API group kubevirt.io, for example "v1,v1alpha3"."""
     allowed: bool | None = None
     """Whether we may list and watch every resource that is needed."""
+    may: list[Action] | None = None
+    """Actions on VMs that are allowed in all namespaces."""
+    missing_roles: list[str] = field(default_factory=list)
+    """ClusterRoles of config/rbac/operator.yaml that would allow the others. Watching needs none of them."""
     identity: str | None = None
     """How the watcher recognizes the cluster."""
     server_certificate_expires: datetime | None = None
@@ -55,6 +61,8 @@ class ClusterReport:
     """The sooner one of the two."""
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What may be as it is."""
 
     @property
     def who(self) -> str:
@@ -115,7 +123,7 @@ async def _ask(connection: ClusterConnection, report: ClusterReport) -> None:
     report.server_version = await connection.server_version()
     report.reachable = True
     _check_server_certificate(await connection.certificates(), report, datetime.now(UTC))
-    report.user = await _who_am_i(connection)
+    report.user = await who_am_i(connection)
     report.identity = await connection.identity()
     report.kubevirt = await _kubevirt_versions(connection)
     if report.kubevirt is None:
@@ -127,6 +135,7 @@ async def _ask(connection: ClusterConnection, report: ClusterReport) -> None:
         report.problems.append(f"{report.who} may not {'; '.join(needed)}: {grant}")
     if optional:
         report.warnings.append(f"{report.who} may not {'; '.join(optional)}, which is optional: {grant}")
+    await _check_actions(connection, report)
 
 
 def _check_identity(report: ClusterReport, cluster: ClusterConfig) -> None:
@@ -143,20 +152,6 @@ def _check_identity(report: ClusterReport, cluster: ClusterConfig) -> None:
         )
 
 
-async def _who_am_i(connection: ClusterConnection) -> str | None:
-    """The user's name; None where the server does not know it (Kubernetes has SelfSubjectReview since 1.28)."""
-    try:
-        review = await connection.post(
-            _WHO_AM_I, {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
-        )
-    except StatusError as error:
-        if error.code in (403, 404, 405):
-            return None
-        raise
-    name = _member(review, "status", "userInfo", "username")
-    return one_line(name) if isinstance(name, str) else None
-
-
 async def _kubevirt_versions(connection: ClusterConnection) -> str | None:
     try:
         group = await connection.get_object("/apis/kubevirt.io")
@@ -165,13 +160,18 @@ async def _kubevirt_versions(connection: ClusterConnection) -> str | None:
             return None
         raise
     versions = group.get("versions")
-    names = [_member(version, "version") for version in versions] if isinstance(versions, list) else []
+    names = (
+        [version.get("version") for version in versions if isinstance(version, dict)]
+        if isinstance(versions, list)
+        else []
+    )
     return one_line(",".join(name for name in names if isinstance(name, str))) or None
 
 
 async def _denied(connection: ClusterConnection) -> tuple[list[str], list[str]]:
     """What we may not do, such as "list and watch virtualmachines.kubevirt.io": first the needed, then the optional."""
-    answers = iter(await asyncio.gather(*(_may_i(connection, verb, r) for r in WATCHED for verb in _VERBS)))
+    wanted = [Right(verb, resource.group, resource.plural) for resource in WATCHED for verb in _VERBS]
+    answers = iter(await asyncio.gather(*(is_allowed(connection, right) for right in wanted)))
     denied = [(resource, [verb for verb in _VERBS if not next(answers)]) for resource in WATCHED]
     needed, optional = list[str](), list[str]()
     for resource, verbs in denied:
@@ -181,20 +181,20 @@ async def _denied(connection: ClusterConnection) -> tuple[list[str], list[str]]:
     return needed, optional
 
 
-async def _may_i(connection: ClusterConnection, verb: str, resource: Resource[Any]) -> bool:
-    body = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": {"verb": verb, "group": resource.group, "resource": resource.plural}},
-    }
-    return _member(await connection.post(_MAY_I, body), "status", "allowed") is True
-
-
-def _member(document: Any, *keys: str) -> Any:
-    """A nested member; None where one is missing, since servers of all versions answer here."""
-    for key in keys:
-        document = document.get(key) if isinstance(document, dict) else None
-    return document
+async def _check_actions(connection: ClusterConnection, report: ClusterReport) -> None:
+    """Note which actions are allowed in all namespaces, and what to apply for the others: to watch needs none."""
+    wanted = [*((str(a), right, ROLES[a]) for a, right in NEEDED.items()), _CANCEL]
+    answers = await asyncio.gather(*(is_allowed(connection, right) for _, right, _ in wanted))
+    report.may = [Action(name) for (name, *_), yes in zip(wanted, answers, strict=True) if yes and name in _ACTIONS]
+    missing = [(name, role) for (name, _, role), yes in zip(wanted, answers, strict=True) if not yes]
+    report.missing_roles = list(dict.fromkeys(f"summit-connect:{role}" for _, role in missing))
+    if missing:
+        is_all = len(report.missing_roles) == len(set(ROLES.values()))
+        parts = _OPERATOR if is_all else f"{', '.join(report.missing_roles)} of {_OPERATOR}"
+        report.notes.append(
+            f"{report.who} may not {', '.join(name for name, _ in missing)} in all namespaces, which watching does not "
+            f"need: to allow it, apply {parts}"
+        )
 
 
 def _check_certificates(certificates: Sequence[Certificate], report: ClusterReport, now: datetime) -> None:

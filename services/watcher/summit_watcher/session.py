@@ -33,6 +33,7 @@ from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.errors import DroppedError
 from summit_watcher.kube.identity import Identities, Identity
 from summit_watcher.kube.resources import WATCHED, Resource
+from summit_watcher.kube.rights.known_rights import KnownRights
 from summit_watcher.listwatch.events import InitDone
 from summit_watcher.listwatch.listwatch import ListWatch
 from summit_watcher.listwatch.page_slots import PageSlots
@@ -93,6 +94,7 @@ class Session:
             self.cluster.identity,
             self.times.other_identities_seconds,
         )
+        self._rights = KnownRights(self.connection, self._namespaces, self.times, self.status.notify)
         self._executor = Executor(
             datacenter=self.cluster.datacenter,
             cluster=self.cluster.name,
@@ -101,6 +103,7 @@ class Session:
             connection=self.connection,
             cache=self._diff.cache,
             is_known=self._shows_outcomes,
+            forbidden=self._rights.review_again,
             times=self.times,
         )
         self._health = HealthReporter(
@@ -112,6 +115,7 @@ class Session:
             checkpoint=self._checkpoint,
             connection=self.connection,
             identity=self._identity,
+            may=lambda: self._rights.may,
             times=self.times,
         )
 
@@ -129,6 +133,7 @@ class Session:
                     self._health.run(self.client),
                     self._health.follow_versions(),
                     self._log_state(),
+                    self._rights.follow(),
                     self._executor.run(),
                     *(self._list_watch(resource) for resource in WATCHED),
                 ):
@@ -176,6 +181,13 @@ class Session:
     def _shows_outcomes(self) -> bool:
         """Whether the first lists of all that operations change are read, or cannot be had."""
         return self._diff.is_known and self._diff.cache.migrations.settled
+
+    def _namespaces(self) -> list[str] | None:
+        """Those with VMs; None before the first lists are known."""
+        if not self._diff.is_known:
+            return None
+        cache = self._diff.cache
+        return sorted({facts.namespace for store in (cache.vms, cache.vmis) for facts in store.items.values()})
 
     def _after(self, part: Part, published: int) -> None:
         last = part.events[-1]

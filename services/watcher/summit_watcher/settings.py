@@ -156,6 +156,16 @@ class WatcherTimes:
     listen_seconds: float = 2.0
     """How soon the log is asked again whether the other watcher of a cluster is silent, if NATS has not answered."""
 
+    # Rights
+
+    review_seconds: float = 600.0
+    """How often it is reviewed what the credentials allow: rights are taken away seldom, and the cluster says so itself
+    when something is asked for."""
+    granted_seconds: float = 60.0
+    """How soon it is noticed that a missing right was granted: somebody has just applied it and tries again."""
+    review_pause_seconds: float = 0.1
+    """Between two namespaces: hundreds of questions at once would be in the way of the watches."""
+
     # Operations
 
     claim_seconds: float = 5.0

@@ -175,7 +175,7 @@ async def test_credentials_that_do_not_allow_it(api: Operating) -> None:
     api.heartbeat(may=["start"])
     answer = await api.ask("POST", f"/vms/{ERP}/stop")
     assert (answer.status_code, answer.json()["reason"]) == (409, "notAllowed")
-    assert "config/rbac/operator.yaml" in answer.json()["detail"]
+    assert "the part summit-connect:operator-power of config/rbac/operator.yaml" in answer.json()["detail"]
     await ask(api, f"/vms/{WEB}/start")
 
 

@@ -11,7 +11,9 @@ import pytest
 import yaml
 from aiohttp import web
 from cryptography import x509
+from support.rights import rules
 
+from summit_models.operation import Action
 from summit_simulator.access import kubeconfig
 from summit_simulator.access.tls import CertificateAuthority, server_context
 from summit_simulator.cluster import SimulatedCluster
@@ -119,6 +121,38 @@ async def test_a_missing_right_to_datavolumes_is_a_warning(cluster: SimulatedClu
         "user 'admin' may not list datavolumes.cdi.kubevirt.io, which is optional: "
         "grant it by applying config/rbac/watcher.yaml"
     )
+
+
+async def test_actions_that_are_not_allowed_are_a_note_that_says_what_to_apply(
+    cluster: SimulatedCluster, config: ClusterConfig
+) -> None:
+    """Watching needs none of them, so this is neither a problem nor a warning."""
+    report = await check_cluster(config)
+    assert (report.may, report.missing_roles, report.notes) == (list(Action), [], [])
+    cluster.access.forbid("update", "virtualmachines/restart")
+    cluster.access.forbid("patch", "virtualmachines")
+    report = await check_cluster(config)
+    assert (report.problems, report.warnings) == ([], [])
+    assert set(Action) - set(report.may or ()) == {Action.RESTART, Action.RESIZE}
+    (note,) = report.notes
+    assert note == (
+        "user 'admin' may not restart, resize in all namespaces, which watching does not need: to allow it, apply "
+        "summit-connect:operator-power, summit-connect:operator-sizes of config/rbac/operator.yaml"
+    )
+    assert (as_text(Findings(Path(), Configuration(), [report]), datetime.now(UTC))).endswith(note)
+
+
+async def test_who_may_watch_only_is_shown_to_act_on_nothing(cluster: SimulatedCluster, tmp_path: Path) -> None:
+    """All of operator.yaml is missing, also the right to cancel a migration."""
+    cluster.access.add_token("watcher")
+    cluster.access.bind("watcher", rules()[""])
+    path = cluster.write_kubeconfig(tmp_path / "kc", user="watcher")
+    report = await check_cluster(ClusterConfig("vulcan", "dc-solna", path))
+    assert (report.problems, report.warnings, report.may) == ([], [], [])
+    (note,) = report.notes
+    assert "delete, cancel a migration in all namespaces" in note
+    assert note.endswith("to allow it, apply config/rbac/operator.yaml")
+    assert " none " in as_text(Findings(Path(), Configuration(), [report]), datetime.now(UTC))
 
 
 async def test_a_cluster_without_kubevirt_is_a_problem(cluster: SimulatedCluster, config: ClusterConfig) -> None:

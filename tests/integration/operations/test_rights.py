@@ -1,43 +1,28 @@
 """config/rbac/operator.yaml: each part allows its actions and no others; the cluster names what is missing."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from support.operating import TIMES, Operating, config_of
-from support.paths import ROOT
+from support.rights import documents, rules
 from support.virtctl import Virtctl
 from support.watched import watching
 
 from summit_models.operation import OperationState as S
 
 ACTIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "start": ("power", "Halted", {}),
-    "stop": ("power", "Always", {}),
-    "restart": ("power", "Always", {}),
-    "pause": ("guests", "Always", {}),
-    "unpause": ("guests", "Always", {}),
-    "softreboot": ("guests", "Always", {}),
-    "reset": ("guests", "Always", {}),
-    "migrate": ("migrations", "Always", {}),
-    "resize": ("sizes", "Always", {"cpu": 2}),
-    "delete": ("deletes", "Always", {}),
+    "start": ("operator-power", "Halted", {}),
+    "stop": ("operator-power", "Always", {}),
+    "restart": ("operator-power", "Always", {}),
+    "pause": ("operator-guests", "Always", {}),
+    "unpause": ("operator-guests", "Always", {}),
+    "softreboot": ("operator-guests", "Always", {}),
+    "reset": ("operator-guests", "Always", {}),
+    "migrate": ("operator-migrations", "Always", {}),
+    "resize": ("operator-sizes", "Always", {"cpu": 2}),
+    "delete": ("operator-deletes", "Always", {}),
 }
-
-
-def documents(name: str) -> list[Mapping[str, Any]]:
-    """The objects in a file of config/rbac."""
-    return list(yaml.safe_load_all((ROOT / "config" / "rbac" / name).read_text()))
-
-
-def rules() -> dict[str, list[Mapping[str, Any]]]:
-    """The rules of each part, "" for those of the watcher."""
-    roles = [
-        one for name in ("watcher.yaml", "operator.yaml") for one in documents(name) if one["kind"] == "ClusterRole"
-    ]
-    return {role["metadata"]["name"].partition("operator-")[2]: role["rules"] for role in roles}
 
 
 @pytest.mark.parametrize("action", ACTIONS)
@@ -70,7 +55,8 @@ async def test_all_other_parts_are_not(
         end = await operating.end(await operating.ask(action, **parameters))
     assert (end.state, operating.effects(action)) == (S.FAILED, 0)
     assert 'is forbidden: User "watcher" cannot ' in end.message
-    assert end.message.endswith('in the namespace "prod"')
+    assert 'in the namespace "prod": let an administrator' in end.message
+    assert end.message.endswith(f"apply the part summit-connect:{part} of config/rbac/operator.yaml")
 
 
 async def test_a_part_may_be_for_one_namespace(
@@ -81,10 +67,10 @@ async def test_a_part_may_be_for_one_namespace(
     access = virtctl.cluster.access
     access.add_token("watcher")
     access.bind("watcher", rules()[""])
-    access.bind("watcher", rules()["power"], namespace="dev")
+    access.bind("watcher", rules()["operator-power"], namespace="dev")
     async with watching(nats_url, config_of(tmp_path, virtctl.cluster, user="watcher"), TIMES):
         assert (await operating.end(await operating.ask("start"))).state == S.FAILED
-        access.bind("watcher", rules()["power"], namespace="prod")
+        access.bind("watcher", rules()["operator-power"], namespace="prod")
         assert (await operating.end(await operating.ask("start"))).state == S.SUCCEEDED
 
 

@@ -8,6 +8,7 @@ from support.virtctl import PLACE, SUBRESOURCES, Virtctl, refusal
 from summit_simulator.objects.resources import KUBEVIRT_GROUPS
 
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+RULES_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
 GROUP = "subresources.kubevirt.io"
 OPERATOR = [
     {"apiGroups": ["kubevirt.io"], "resources": ["virtualmachines"], "verbs": ["get", "list", "watch"]},
@@ -44,6 +45,36 @@ async def test_a_forbidden_subresource_is_forbidden_alone(virtctl: Virtctl) -> N
     assert await _may(virtctl, "update", "virtualmachines/start", group=GROUP) is False
     assert await _may(virtctl, "update", "virtualmachines/stop", group=GROUP) is True
     assert virtctl.cluster.acts_on(PLACE) == []
+
+
+async def _rules(virtctl: Virtctl, token: str, namespace: str) -> Any:
+    body = {
+        "kind": "SelfSubjectRulesReview",
+        "apiVersion": "authorization.k8s.io/v1",
+        "spec": {"namespace": namespace},
+    }
+    headers = {"Authorization": f"Bearer {token}"}
+    answer = await virtctl.client.request("POST", RULES_REVIEWS, body, headers=headers)
+    assert (answer.code, answer.json()["kind"]) == (201, "SelfSubjectRulesReview")
+    return answer.json()["status"]
+
+
+async def test_a_rules_review_lists_the_rules_of_a_namespace(virtctl: Virtctl) -> None:
+    """Those that are bound there and everywhere; who has no bindings may do everything."""
+    access = virtctl.cluster.access
+    token = access.add_token("operator")
+    everything = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
+    assert (await _rules(virtctl, token, "prod"))["resourceRules"] == [everything]
+    access.bind("operator", OPERATOR[:1])
+    access.bind("operator", OPERATOR[1:], namespace="prod")
+    assert await _rules(virtctl, token, "prod") == {
+        "resourceRules": OPERATOR,
+        "nonResourceRules": [],
+        "incomplete": False,
+    }
+    assert (await _rules(virtctl, token, "dev"))["resourceRules"] == OPERATOR[:1]
+    access.has_webhook = True
+    assert (await _rules(virtctl, token, "prod"))["incomplete"] is True
 
 
 async def test_a_user_with_a_role_may_do_what_it_says_and_nothing_else(virtctl: Virtctl) -> None:

@@ -44,7 +44,7 @@ def test_check_names_the_cluster_and_the_problem(config: Path) -> None:
     assert result.exit_code == 1
     header, line, empty, sentence = result.output.splitlines()
     assert header.split() == [
-        *("CLUSTER", "DATACENTER", "STATUS", "VERSION", "USER", "KUBEVIRT", "ACCESS", "CERTIFICATE"),
+        *("CLUSTER", "DATACENTER", "STATUS", "VERSION", "USER", "KUBEVIRT", "ACCESS", "ACTIONS", "CERTIFICATE"),
     ]
     assert line.split()[:3] == ["vulcan", "dc-solna", "failed"]
     assert empty == ""

@@ -17,7 +17,8 @@ ANONYMOUS = "system:anonymous"
 # The cluster role system:public-info-viewer gives these to everybody.
 PUBLIC_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/version"})
 # Resources of authorization.k8s.io and authentication.k8s.io that a client posts to.
-REVIEWS = ("selfsubjectaccessreviews", "selfsubjectreviews")
+REVIEWS = ("selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews")
+EVERYTHING = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
 
 
 class Attributes(NamedTuple):
@@ -71,6 +72,7 @@ class Access:
     def __init__(self, admin_token: str) -> None:
         self.tokens: dict[str, str] = {admin_token: "admin"}  # token → user
         self.rules: list[Rule] = []
+        self.has_webhook = False  # an authorizer that decides and lists no rules, as in GKE and EKS
         self._bound: defaultdict[str, list[Grant]] = defaultdict(list)
         self._ended: set[str] = set()  # users whose client certificates have expired
 
@@ -107,6 +109,10 @@ class Access:
     def bind(self, user: str, rules: Sequence[Mapping[str, Sequence[str]]], *, namespace: str | None = None) -> None:
         """Let a user do what these rules of a Role say, in a namespace or everywhere; from then on nothing else."""
         self._bound[user] += [Grant(rule, namespace) for rule in rules]
+
+    def unbind(self, user: str) -> None:
+        """Take away from a user whatever was bound to it."""
+        self._bound[user] = []
 
     def authenticate(self, authorization: str | None, certificate_user: str | None) -> str:
         """The user of a request. Raises StatusError 401 for a token that is not known, or an expired certificate."""
@@ -147,8 +153,23 @@ class Access:
         """The answer to one of REVIEWS: which user asks, or what it may do."""
         if resource == "selfsubjectreviews":
             return body | {"status": {"userInfo": {"username": user, "groups": ["system:authenticated"]}}}
+        if resource == "selfsubjectrulesreviews":
+            return body | {"status": self._rules_of(user, part(body, "spec").get("namespace", ""))}
         asked = part(body, "spec", "resourceAttributes")
         resource = "/".join(filter(None, (asked.get("resource"), asked.get("subresource"))))
         place = asked.get("namespace", ""), asked.get("name", "")
         is_allowed = self.may(user, Attributes(asked.get("verb", ""), asked.get("group", ""), resource, *place))
         return body | {"status": {"allowed": is_allowed} | ({} if is_allowed else {"denied": False})}
+
+    def _rules_of(self, user: str, namespace: str) -> Manifest:
+        """The rules of a user in a namespace, as RBAC lists them. Rules that forbid do not exist there: incomplete."""
+        grants = self._bound[user] if user in self._bound else [Grant(EVERYTHING)]
+        rules = [dict(grant.rule) for grant in grants if grant.namespace in (None, namespace)]
+        is_incomplete = self.has_webhook or bool(self.rules)
+        text = "webhook authorizer does not support user rule resolution"
+        return {
+            "resourceRules": [] if is_incomplete else rules,
+            "nonResourceRules": [],
+            "incomplete": is_incomplete,
+            **({"evaluationError": text} if is_incomplete else {}),
+        }

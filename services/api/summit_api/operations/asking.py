@@ -33,7 +33,7 @@ from summit_api.revisions import Revisions
 from summit_api.settings import ApiTimes
 from summit_models.contract import Revision, Uid
 from summit_models.event import operation_event
-from summit_models.operation import Action, Operation, OperationState, canceling, ended
+from summit_models.operation import Action, Operation, OperationState, canceling, ended, remedy
 from summit_models.subject import operation_subject, operations_subject
 from summit_models.vm import Vm
 from summit_runtime.nats.append import Basis
@@ -187,8 +187,8 @@ class Operations:
         health = self._freshness.health(cluster)
         if health is not None and health.may is not None and action not in health.may:
             raise RefusedError(
-                f"the credentials of cluster {cluster} do not allow a {action}: let an administrator of the cluster "
-                "apply config/rbac/operator.yaml",
+                f"the credentials of the watcher of cluster {cluster} do not allow to {action} VMs: {remedy(action)}, "
+                "which the watcher notices within a minute",
                 reason="notAllowed",
             )
 

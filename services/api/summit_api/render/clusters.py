@@ -63,7 +63,7 @@ def _limited_to_datacenters(item: ClusterItem) -> ClusterItem:
 
 
 def _limited_to_namespaces(item: ClusterItem) -> ClusterItem:
-    """How the connection is.
+    """How the connection is, and which actions it allows: that names nothing of any namespace.
 
     The rest counts or names what is in all namespaces: known objects, resourceVersions, the uid of kube-system, and
     reasons, which are any text of the cluster. A new member is hidden until it is listed below.

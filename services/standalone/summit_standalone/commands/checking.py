@@ -11,12 +11,13 @@ from pathlib import Path
 
 from pydantic.alias_generators import to_camel
 
+from summit_models.operation import Action
 from summit_standalone.commands.table import render
 from summit_watcher.check import ClusterReport, check_clusters
 from summit_watcher.config.datacenters import Configuration, load
 from summit_watcher.config.entries import EXAMPLE
 
-_HEADER = ("CLUSTER", "DATACENTER", "STATUS", "VERSION", "USER", "KUBEVIRT", "ACCESS", "CERTIFICATE")
+_HEADER = ("CLUSTER", "DATACENTER", "STATUS", "VERSION", "USER", "KUBEVIRT", "ACCESS", "ACTIONS", "CERTIFICATE")
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def as_json(findings: Findings) -> str:
 
 
 def as_text(findings: Findings, now: datetime) -> str:
-    """The table of clusters, and below it every mistake, problem and warning as a sentence of its own."""
+    """The table of clusters, and below it every mistake, problem, warning and note as a sentence of its own."""
     parts = []
     if findings.reports:
         parts.append(render(_HEADER, [_row(report, now) for report in findings.reports]))
@@ -73,8 +74,15 @@ def as_text(findings: Findings, now: datetime) -> str:
 def _row(report: ClusterReport, now: datetime) -> tuple[object, ...]:
     status = "failed" if report.problems else "warning" if report.warnings else "ok"
     access = {None: None, True: "list,watch", False: "denied"}[report.allowed]
-    found = (report.server_version, report.user, report.kubevirt, access, _certificates(report, now))
+    found = (report.server_version, report.user, report.kubevirt, access, _actions(report), _certificates(report, now))
     return (report.name, report.datacenter, status, *found)
+
+
+def _actions(report: ClusterReport) -> str | None:
+    """The actions on VMs that are allowed in all namespaces."""
+    if report.may is None:
+        return None
+    return "all" if len(report.may) == len(Action) else ",".join(report.may) or "none"
 
 
 def _certificates(report: ClusterReport, now: datetime) -> str | None:
@@ -92,6 +100,7 @@ def _sentences(findings: Findings) -> list[str]:
         *(f"error: {mistake}" for mistake in findings.configuration.mistakes),
         *(f"error: cluster {report.name}: {text}" for report in findings.reports for text in report.problems),
         *(f"warning: cluster {report.name}: {text}" for report in findings.reports for text in report.warnings),
+        *(f"note: cluster {report.name}: {text}" for report in findings.reports for text in report.notes),
     ]
 
 

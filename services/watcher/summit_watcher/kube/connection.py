@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -75,6 +75,10 @@ class ClusterConnection:
     async def follow_files(self) -> None:
         """Look at the kubeconfig and the files that it names, for ever, and use what has changed."""
         await self._current.follow_files()
+
+    def when_renewed(self, renewed: Callable[[], None]) -> None:
+        """Call this whenever other credentials, or another server, are in use from now on."""
+        self._current.renewed = renewed
 
     async def pause(self, seconds: float) -> None:
         """Wait before another attempt, but no longer than until files have changed."""

@@ -40,6 +40,8 @@ class CurrentTransport:
         self.trouble: Failure | None = None
         """The defect of new files or credentials while the earlier ones are still in use."""
         self.transport: Transport | None = None
+        self.renewed: Callable[[], None] = lambda: None
+        """Called when another transport replaces one."""
         self.path = kubeconfig
         self._context = context
         self._name = name
@@ -162,6 +164,7 @@ class CurrentTransport:
                 logger.warning("cluster %s: %s", self._name, warning, extra={"cluster": self._name})
         if earlier is None:
             return
+        self.renewed()
         if earlier.kubeconfig.url == made.kubeconfig.url:
             await earlier.retire()
         else:

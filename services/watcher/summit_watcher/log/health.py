@@ -6,7 +6,7 @@ keeps the changes of state, so that one can read later when a cluster was away a
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
@@ -15,6 +15,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from summit_models.cluster import ClusterHealth, ConnectionState, Heartbeat, ResourceHealth
+from summit_models.operation import Action
 from summit_runtime.backoff import Backoff
 from summit_runtime.nats import heartbeats
 from summit_runtime.nats.append import NotStoredError
@@ -68,6 +69,8 @@ class HealthReporter:
     checkpoint: Checkpoint
     connection: ClusterConnection
     identity: Identity
+    may: Callable[[], frozenset[Action] | None]
+    """The actions that the credentials allow."""
     times: WatcherTimes
 
     def __post_init__(self) -> None:
@@ -93,6 +96,7 @@ class HealthReporter:
             watcher=WATCHER,
             clock_offset_seconds=self.clock.offset_seconds,
             kubevirt_version=self._kubevirt_version,
+            may=None if (may := self.may()) is None else [action for action in Action if action in may],
             credentials_expire_at=self.connection.credentials_expire_at,
             waiting_events=self.queue.waiting + self.checkpoint.waiting,
             # The watch of VMs alone counts: while only instances are reported, the VMs may be out of date.
@@ -169,7 +173,7 @@ class HealthReporter:
         await heartbeats.write(client, Heartbeat(**dict(self.read()), epoch=self.events.epoch.number))
 
 
-_compared = attrgetter("state", "since", "reason", "server_version", "kubevirt_version", "identity")
+_compared = attrgetter("state", "since", "reason", "server_version", "kubevirt_version", "identity", "may")
 
 
 def _comparable(health: ClusterHealth) -> tuple[object, ...]:

@@ -1,9 +1,11 @@
 """Asks Kubernetes to do an operation, and says what is known after the answer, or without one."""
 
+import re
+from collections.abc import Callable
 from enum import Enum
 from typing import Any, NamedTuple
 
-from summit_models.operation import Action, Operation
+from summit_models.operation import Action, Operation, remedy
 from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.errors import AuthError, KubeconfigError, NotConnectedError, StatusError, WatcherError
 from summit_watcher.kube.transport import Change
@@ -17,7 +19,7 @@ from summit_watcher.operations.requests import (
     target_path,
 )
 
-_NOT_FOUND, _CONFLICT = 404, 409
+_FORBIDDEN, _NOT_FOUND, _CONFLICT = 403, 404, 409
 _INTERNAL_ERROR = 500
 """What virt-api wraps the refusals of webhooks in: a refusal."""
 _MAY_BE_DONE = frozenset({502, 503, 504})
@@ -27,6 +29,8 @@ _TOO_MANY = 429
 """The API server has put the request off, and has not executed it."""
 
 
+_MISSING_RIGHT = re.compile(r"is forbidden: User .+ cannot \w+ ")
+"""The API server's sentence for a missing right. Webhooks, and virt-api itself, answer 403 for other reasons too."""
 _HAS_CHANGED = "the object has been modified"
 """The API server's `OptimisticLockErrorMsg`: the VM has changed since it was read."""
 _ANOTHER_UID = "UID in precondition"
@@ -55,8 +59,10 @@ ACCEPTED = Answer(Reaction.ACCEPTED, "the cluster has accepted it")
 class Asking:
     """The questions to one cluster. None of them raises."""
 
-    def __init__(self, connection: ClusterConnection) -> None:
+    def __init__(self, connection: ClusterConnection, forbidden: Callable[[], None]) -> None:
+        """`forbidden` is called when the cluster answers 403."""
         self._connection = connection
+        self._forbidden = forbidden
 
     async def prepare(self, operation: Operation, *, may_be_done: bool) -> Change | Answer:
         """The request to send, or the answer that is known without it. Nothing is changed by this.
@@ -85,6 +91,8 @@ class Asking:
         try:
             await self._connection.change(change)
         except StatusError as error:
+            if error.code == _FORBIDDEN:
+                self._forbidden()
             return _refused(operation, error)
         except (NotConnectedError, AuthError, KubeconfigError) as error:
             return _not_done(error)
@@ -160,6 +168,8 @@ def _refused(operation: Operation, error: StatusError) -> Answer:
         return _not_done(error)  # it is read again
     if action is Action.DELETE and (error.code == _NOT_FOUND or _ANOTHER_UID in words):
         return _gone(operation, words)
+    if error.code == _FORBIDDEN and _MISSING_RIGHT.search(words):
+        words = f"{words}: {remedy(action)}"
     return Answer(Reaction.REFUSED, words, is_conflict=error.code in (_NOT_FOUND, _CONFLICT, _INTERNAL_ERROR))
 
 

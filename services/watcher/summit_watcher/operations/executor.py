@@ -45,6 +45,8 @@ class Executor:
     cache: ClusterCache
     is_known: Callable[[], bool]
     """Whether the first lists of all that shows outcomes are read."""
+    forbidden: Callable[[], None]
+    """Called when the cluster has answered a request with 403."""
     times: WatcherTimes
     writer: str = field(default_factory=lambda: f"{WATCHER}/{uuid4().hex[:8]}")
     """Unique: what an earlier session of this process has begun is not begun by us."""
@@ -55,7 +57,11 @@ class Executor:
         self._has_begun = False
         """The operations of before are read: what another watcher begins from now on, it may be doing."""
         self._means = Means(
-            Steps(self.client, self.writer), Asking(self.connection), self.cache, self._newest, self.times
+            Steps(self.client, self.writer),
+            Asking(self.connection, self.forbidden),
+            self.cache,
+            self._newest,
+            self.times,
         )
 
     def notice(self) -> None:
