@@ -116,6 +116,11 @@ class Operation(Contract):
     def has_ended(self) -> bool:
         return not NEXT[self.state]
 
+    @property
+    def cannot_be_taken_back(self) -> bool:
+        """Kubernetes has accepted it, and only a migration can be aborted then."""
+        return self.accepted and self.action is not Action.MIGRATE
+
 
 def claimed(operation: Operation, executor: str, instance: Uid | None, now: datetime) -> Operation:
     """A watcher takes it: a pending one to begin it, one that runs to finish what another watcher began.

@@ -132,6 +132,41 @@ async def test_operation_that_runs_is_asked_to_stop(api: Operating) -> None:
     assert (await api.ask("DELETE", "/operations/none")).status_code == 404
 
 
+async def test_operation_that_the_cluster_has_accepted_cannot_be_canceled(api: Operating) -> None:
+    """KubeVirt cannot take it back: to say `canceling` would be a promise that nobody keeps. It goes on."""
+    id_ = await asked(api, f"/vms/{ERP}/stop")
+    await api.claim(id_)
+    await api.accept(id_)
+    answer = await api.ask("DELETE", f"/operations/{id_}")
+    assert (answer.status_code, answer.json()["title"]) == (409, "Operation accepted")
+    assert answer.json()["detail"] == (
+        "the cluster has accepted the stop of VM erp, and KubeVirt cannot take it back: the operation goes on and "
+        "reports its outcome"
+    )
+    refused = (await api.ask("POST", f"/vms/{ERP}/restart")).json()
+    assert (refused["reason"], refused["detail"].endswith(f"operation {id_}: wait")) == ("operationActive", True)
+    await api.end(id_)
+
+
+async def test_migration_that_the_cluster_has_accepted_can_be_canceled(api: Operating) -> None:
+    """Its object is deleted."""
+    id_ = await asked(api, f"/vms/{ERP}/migrate")
+    await api.claim(id_)
+    await api.accept(id_)
+    answer = await api.ask("DELETE", f"/operations/{id_}")
+    assert (answer.status_code, answer.json()["state"]) == (202, "canceling")
+
+
+async def test_stop_that_does_not_end_can_be_forced(api: Operating) -> None:
+    """The guest ignores its power button. Any other action waits, as does a second stop of the same kind."""
+    id_ = await asked(api, f"/vms/{ERP}/stop")
+    await api.claim(id_)
+    assert (await api.ask("POST", f"/vms/{ERP}/stop", {"force": True})).json()["reason"] == "operationActive"
+    await api.accept(id_)
+    assert (await api.ask("POST", f"/vms/{ERP}/stop")).json()["reason"] == "operationActive"
+    assert (await api.ask("POST", f"/vms/{ERP}/stop", {"force": True})).status_code == 202
+
+
 async def test_cancel_and_claim_at_once_have_one_winner(api: Operating) -> None:
     """Either nobody begins it, or its watcher gets to know that it should stop."""
     ids = [await asked(api, f"/vms/{WEB}/start")]

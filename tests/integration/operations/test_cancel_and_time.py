@@ -74,6 +74,23 @@ async def test_a_migration_that_succeeds_all_the_same_has_succeeded(watched: Ope
     assert (end.state, end.message) == (S.SUCCEEDED, "it runs on " + virtctl.vmi["status"]["nodeName"])
 
 
+async def test_a_migration_that_may_not_be_aborted_says_so(watched: Operating, virtctl: Virtctl) -> None:
+    """While it goes on and when it has ended: who canceled it wants to know why it was done."""
+    await virtctl.create("Always")
+    virtctl.cluster.clock.speed = 0
+    virtctl.cluster.access.forbid("delete", "virtualmachineinstancemigrations")
+    id_ = await watched.ask("migrate")
+    await watched.reaches(id_, "running", accepted=True)
+    await watched.cancel(id_)
+    await until(lambda: watched.newest(id_).operation.progress, lambda text: "cannot be aborted" in (text or ""))
+    virtctl.cluster.clock.advance(60)
+    await virtctl.cluster.settle()
+    end = await watched.end(id_)
+    assert end.state == S.SUCCEEDED, end.message
+    assert "; it cannot be aborted: " in end.message
+    assert end.message.endswith("apply the part summit-connect:operator-migrations of config/rbac/operator.yaml")
+
+
 async def test_an_abort_that_is_lost_is_sent_again(watched: Operating, virtctl: Virtctl) -> None:
     """Until the cluster has taken it."""
     await virtctl.create("Always")

@@ -20,6 +20,7 @@ from summit_api.freshness import Freshness
 from summit_api.operations.errors import (
     ClusterUnavailableError,
     KeyReusedError,
+    OperationAcceptedError,
     OperationEndedError,
     OperationNotFoundError,
     RefusedError,
@@ -116,9 +117,9 @@ class Operations:
         return vm
 
     async def cancel(self, operation_id: str, scope: Scope, by: str, now: datetime) -> Step:
-        """Cancel an operation that is pending, or ask its watcher to stop it.
+        """Cancel an operation that is pending, or ask its watcher to stop it while it can be stopped.
 
-        Raises OperationNotFoundError, OperationEndedError, and what EventLog.append raises.
+        Raises OperationNotFoundError, OperationEndedError, OperationAcceptedError, and what EventLog.append raises.
         """
         while True:
             async with self._read_models.transaction() as transaction:
@@ -128,6 +129,11 @@ class Operations:
                 raise OperationEndedError(f"operation {operation.id} has ended: it is {operation.state}")
             if operation.state is OperationState.CANCELING:
                 return step
+            if operation.cannot_be_taken_back:
+                raise OperationAcceptedError(
+                    f"the cluster has accepted the {operation.action} of VM {operation.vm_name}, and KubeVirt cannot "
+                    "take it back: the operation goes on and reports its outcome"
+                )
             if operation.state is OperationState.PENDING:
                 after = ended(operation, OperationState.CANCELED, f"{by} has canceled it", now)
             else:
@@ -170,8 +176,11 @@ class Operations:
         if found := refusal(wanted.action, vm, wanted.parameters):
             raise RefusedError(found.detail, reason=found.reason)
         self._check_cluster(wanted.action, vm, now)
-        for id_, action in await query.active(transaction, vm):
-            detail = f"VM {vm.name} has a {action} under way, operation {id_}: wait, or cancel it"
+        for id_, action, accepted in await query.active(transaction, vm):
+            if accepted and action == Action.STOP and _is_shorter_stop(wanted):
+                continue  # its guest does not shut down, and nothing else would help
+            what_to_do = "wait" if accepted and action != Action.MIGRATE else "wait, or cancel it"
+            detail = f"VM {vm.name} has a {action} under way, operation {id_}: {what_to_do}"
             raise RefusedError(detail, reason="operationActive", operation=id_)
         if wanted.action in (Action.MIGRATE, Action.RESIZE):
             for (name,) in await query.active_migrations(transaction, vm):
@@ -219,6 +228,11 @@ async def _found(transaction: ReadTransaction, operation_id: str, scope: Scope) 
 
 def subject_of_operation(operation: Operation) -> str:
     return operation_subject(operation.datacenter, operation.cluster, operation.id)
+
+
+def _is_shorter_stop(wanted: Wanted) -> bool:
+    is_shorter = wanted.parameters.get("force") or "gracePeriodSeconds" in wanted.parameters
+    return wanted.action is Action.STOP and bool(is_shorter)
 
 
 def _pending(wanted: Wanted, vm: Vm, now: datetime) -> Operation:

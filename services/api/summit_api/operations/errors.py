@@ -29,5 +29,9 @@ class OperationEndedError(OperationError):
     """It cannot be canceled any more."""
 
 
+class OperationAcceptedError(OperationError):
+    """The cluster has accepted it, and it cannot be taken back."""
+
+
 class TablesBehindError(OperationError):
     """The tables do not show the newest operations yet, so what is known beforehand is not known."""

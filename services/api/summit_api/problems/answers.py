@@ -34,6 +34,7 @@ _KINDS: Mapping[type[Exception], Kind] = {
     operations.KeyReusedError: Kind.KEY_REUSED,
     operations.OperationNotFoundError: Kind.OPERATION_NOT_FOUND,
     operations.OperationEndedError: Kind.OPERATION_ENDED,
+    operations.OperationAcceptedError: Kind.OPERATION_ACCEPTED,
     operations.TablesBehindError: Kind.TABLES_BEHIND,
     event_log.ChangedMeanwhileError: Kind.CHANGED_MEANWHILE,
     event_log.LogUnavailableError: Kind.LOG_UNAVAILABLE,

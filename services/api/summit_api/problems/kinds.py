@@ -43,6 +43,11 @@ class Kind(Enum):
         "The VM, as it is, or its cluster does not allow it, and nothing was stored; `reason` says why, for machines.",
     )
     OPERATION_ENDED = 409, "Operation ended", "The operation has ended: it cannot be canceled."
+    OPERATION_ACCEPTED = (
+        409,
+        "Operation accepted",
+        "The cluster has accepted the request, which cannot be taken back; the operation goes on to its outcome.",
+    )
     KEY_REUSED = (
         409,
         "Idempotency-Key reused",

@@ -148,8 +148,8 @@ async def active_on(transaction: ReadTransaction, vm: Uid, cluster: ClusterName 
 
 
 async def active(transaction: ReadTransaction, vm: Vm) -> Sequence[Sequence[Any]]:
-    """Id and action of the operation on a VM that has not ended. Index operations_active."""
-    return await transaction.fetch(f"SELECT id, action FROM operations {_ACTIVE}", vm.id, vm.cluster)  # noqa: S608
+    """Id, action and `accepted` of the operation on a VM that has not ended. Index operations_active."""
+    return await transaction.fetch(f"SELECT id, action, accepted FROM operations {_ACTIVE}", vm.id, vm.cluster)  # noqa: S608
 
 
 _ACTIVE = "WHERE vm_id = $1 AND cluster = $2 AND ended_at IS NULL AND NOT dry_run"

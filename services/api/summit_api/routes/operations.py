@@ -53,6 +53,7 @@ async def get_operation(reading: ReadingDep, operation_id: str) -> Response:
         202: {"description": "Its watcher has it, and reports whether it could still be stopped"},
         **problems(
             *(*ANY, *TABLES, Kind.PRECONDITION, Kind.OPERATION_NOT_FOUND, Kind.OPERATION_ENDED),
+            Kind.OPERATION_ACCEPTED,
             *(Kind.CHANGED_MEANWHILE, Kind.LOG_UNAVAILABLE),
         ),
     },
@@ -60,8 +61,9 @@ async def get_operation(reading: ReadingDep, operation_id: str) -> Response:
 async def cancel_operation(
     services: ServicesDep, principal: OperatorDep, moment: MomentDep, operation_id: str
 ) -> Response:
-    """Cancel an operation. A migration in flight is aborted, unless it succeeds first; other requests that the cluster
-    has accepted cannot be taken back, and their outcome is reported as it is.
+    """Cancel an operation: a pending one at once, and a migration in flight unless it succeeds first.
+
+    Any other request that the cluster has accepted cannot be taken back: 409, and the operation goes on.
     """
     step = await services.operations.cancel(operation_id, principal.scope, principal.name, moment.now)
     logger.info("%s cancels operation %s: it is %s", principal.name, operation_id, step.operation.state)

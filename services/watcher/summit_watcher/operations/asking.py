@@ -107,7 +107,7 @@ class Asking:
         except StatusError as error:
             if error.code == _NOT_FOUND:
                 return Answer(Reaction.REFUSED, "there is no migration")
-            return Answer(Reaction.NOT_DONE, f"it cannot be aborted: {_words(error)}")
+            return Answer(Reaction.NOT_DONE, f"it cannot be aborted: {_with_remedy(operation, error)}")
         except WatcherError as error:
             return Answer(Reaction.NOT_DONE, f"it cannot be aborted: {error}")
         return Answer(Reaction.ACCEPTED, "the cluster aborts it")
@@ -168,13 +168,19 @@ def _refused(operation: Operation, error: StatusError) -> Answer:
         return _not_done(error)  # it is read again
     if action is Action.DELETE and (error.code == _NOT_FOUND or _ANOTHER_UID in words):
         return _gone(operation, words)
-    if error.code == _FORBIDDEN and _MISSING_RIGHT.search(words):
-        words = f"{words}: {remedy(action)}"
+    words = _with_remedy(operation, error)
     return Answer(Reaction.REFUSED, words, is_conflict=error.code in (_NOT_FOUND, _CONFLICT, _INTERNAL_ERROR))
 
 
 def _not_done(error: WatcherError) -> Answer:
     return Answer(Reaction.NOT_DONE, _words(error) if isinstance(error, StatusError) else str(error))
+
+
+def _with_remedy(operation: Operation, error: StatusError) -> str:
+    """The cluster's own sentence, and what to do where a right is missing."""
+    words = _words(error)
+    is_right = error.code == _FORBIDDEN and _MISSING_RIGHT.search(words)
+    return f"{words}: {remedy(operation.action)}" if is_right else words
 
 
 def _words(error: StatusError) -> str:

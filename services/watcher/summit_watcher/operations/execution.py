@@ -65,6 +65,8 @@ class Execution:
         """The cluster has refused a second request because of what the first may have done: look, and ask no more."""
         self._words = ""
         """What the cluster has said last."""
+        self._not_aborted = ""
+        """Why a migration that is to be canceled is not aborted yet."""
         self._stored_at = float("-inf")
         """When the last step that was stored was sent, at the earliest."""
         self._progress_at = float("-inf")
@@ -175,7 +177,7 @@ class Execution:
         elif self.operation.deadline <= self._steps.now():
             await self._end(OperationState.FAILED, self._too_late(found.text))
         else:
-            await self._show(found.text)
+            await self._show(f"{found.text}: {self._not_aborted}" if self._not_aborted else found.text)
             await self._confirm_migration()
             await wait(changed, self._times.progress_seconds)
 
@@ -185,9 +187,11 @@ class Execution:
             return
         answer = await self._asking.abort(self.operation)
         self._words = answer.message
+        self._not_aborted = ""
         if answer.reaction is Reaction.ACCEPTED:
             self._migration.abort_accepted()
         else:
+            self._not_aborted = answer.message
             is_absent = answer.reaction is Reaction.REFUSED
             self._migration.abort_failed(self._times.unseen_seconds, is_absent=is_absent)
 
@@ -208,7 +212,9 @@ class Execution:
         return Observed(vm, vmi, migration.last, is_migration_gone=migration.is_gone, is_settled=is_settled)
 
     def _with_words(self, found: Outcome) -> str:
-        """A refusal of a second request explains a failure that is only observed."""
+        """A refusal of a second request explains a failure that is only observed, and one of an abort a success."""
+        if self._not_aborted and found.state is not OperationState.CANCELED:
+            return f"{found.message}; {self._not_aborted}"
         has_refusal = found.state is OperationState.FAILED and self._words and not self.operation.accepted
         return f"{found.message} ({self._words})" if has_refusal else found.message
 
