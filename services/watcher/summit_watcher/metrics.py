@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import get_args
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter, Gauge, Histogram
 
 from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.contract import ClusterName
@@ -88,6 +88,12 @@ REGRESSIONS = Counter(
     "summit_resource_version_regressions",
     "Times that a cluster's resourceVersion went backwards; above 0: etcd was restored, or another cluster answers",
     labelnames=_STREAM,
+)
+
+CLAIM_TO_REQUEST_SECONDS = Histogram(
+    "summit_operation_claim_to_request_seconds",
+    "From an operation's claim by this watcher to its request to Kubernetes; rising: the cluster is slow or away",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5, 10, 60),
 )
 
 _EVENT_TYPES = ("ADDED", "MODIFIED", "DELETED", "BOOKMARK")

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 from support.acting import DB, ERP, PLACE, WEB, Operating, operating
 from support.editing import SOLNA
 from support.published import CLUSTER, migration_event, unmanaged_event, vm_event
@@ -263,3 +264,19 @@ async def test_without_nats_nothing_is_stored(api: Operating) -> None:
     answer = await api.ask("POST", f"/vms/{WEB}/start")
     assert (answer.status_code, answer.json()["title"]) == (503, "Log unavailable")
     assert "nothing was done" in answer.json()["detail"]
+
+
+async def test_refusals_are_counted_by_their_reason(api: Operating) -> None:
+    """An alert on `notAllowed`, or a dashboard of what people try in vain."""
+
+    def counts() -> list[float]:
+        of = ("notRunning", "notWatched", "keyReused")
+        return [REGISTRY.get_sample_value("summit_operations_refused_total", {"reason": r}) or 0.0 for r in of]
+
+    before = counts()
+    await refused(api, f"/vms/{WEB}/stop")
+    await ask(api, f"/vms/{WEB}/start", key="k1")
+    await api.http.post(f"/api/v1/vms/{ERP}/stop", headers={"Idempotency-Key": "k1"})
+    api.heartbeat(last_contact=datetime.now(UTC) - timedelta(seconds=91))
+    await api.ask("POST", f"/vms/{ERP}/stop")
+    assert [new - old for new, old in zip(counts(), before, strict=True)] == [1, 1, 1]

@@ -1,9 +1,11 @@
 """Each action on a VM: it is done, and its end is what the cluster shows, not what it has answered."""
 
 import pytest
+from prometheus_client import REGISTRY
 from support import builders
 from support.operating import Operating
 from support.virtctl import PLACE, Virtctl
+from support.waiting import until
 
 from summit_models.operation import OperationState as S
 
@@ -45,6 +47,19 @@ async def test_an_action_is_done_once_and_succeeds(watched: Operating, virtctl: 
     assert end.ended_at
     assert end.requested_at <= end.started_at <= end.ended_at
     assert watched.effects(action) == 1
+
+
+async def test_each_step_of_an_operation_is_measured(watched: Operating, virtctl: Virtctl) -> None:
+    """Its end once, and how soon after its claim the cluster was asked."""
+
+    def counts() -> list[float]:
+        ended = REGISTRY.get_sample_value("summit_operations_ended_total", {"action": "stop", "state": "succeeded"})
+        return [ended or 0.0, REGISTRY.get_sample_value("summit_operation_claim_to_request_seconds_count") or 0.0]
+
+    await virtctl.create("Always")
+    before = counts()
+    await watched.end(await watched.ask("stop"))
+    await until(counts, lambda now: [new - old for new, old in zip(now, before, strict=True)] == [1, 1])
 
 
 async def test_a_start_may_leave_the_guest_paused(watched: Operating, virtctl: Virtctl) -> None:

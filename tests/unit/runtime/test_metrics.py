@@ -1,7 +1,7 @@
 """Metrics: one name and one help text for each thing, series from the start, and none left behind."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,12 +10,16 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.paths import ROOT
 
 import summit_api.metrics
+import summit_api.operations.metrics
 import summit_projector.metrics
 import summit_watcher.metrics
 from summit_api.feed.frame import Cause
+from summit_api.operations.metrics import count_operations
 from summit_models.cluster import ClusterHealth, ConnectionState
-from summit_models.contract import ClusterName, DatacenterId
+from summit_models.contract import ClusterName, DatacenterId, Uid
+from summit_models.operation import Action, Operation, OperationState
 from summit_runtime import metrics
+from summit_runtime.operation_metrics import count_end
 from summit_watcher.kube.errors import (
     ErrorEvent,
     IdleError,
@@ -29,7 +33,7 @@ from summit_watcher.metrics import StreamMetrics, forget_cluster, set_cluster, w
 
 OPERATIONS = ROOT / "docs" / "operations.md"
 ALERTS = ROOT / "config" / "prometheus" / "alerts.yaml"
-SERVICES = (summit_api.metrics, summit_projector.metrics, summit_watcher.metrics)
+SERVICES = (summit_api.metrics, summit_api.operations.metrics, summit_projector.metrics, summit_watcher.metrics)
 
 
 def health(name: str) -> ClusterHealth:
@@ -61,7 +65,19 @@ def test_labels_are_clusters_resources_and_small_enums() -> None:
     """A label with the name of a VM would make a series for each of a hundred thousand."""
     StreamMetrics("labels", "virtualmachines")
     labels = {name for _, pairs in samples() for name, _ in pairs} - {"le"}
-    assert labels <= {"cluster", "resource", "state", "type", "reason", "method", "route", "code", "version", "kind"}
+    assert labels <= {
+        "cluster",
+        "resource",
+        "state",
+        "type",
+        "reason",
+        "method",
+        "route",
+        "code",
+        "version",
+        "kind",
+        "action",
+    }
 
 
 def test_series_of_a_cluster_exist_with_0_from_the_start() -> None:
@@ -141,6 +157,34 @@ def test_each_alert_of_the_documentation_is_a_rule() -> None:
     """The table explains the alerts that the file defines."""
     assert all(rule["annotations"]["summary"] for rule in rules())
     assert named(metrics_section()) - {"summit_stream_state"} == named(" ".join(rule["expr"] for rule in rules()))
+
+
+def operation(**more: Any) -> Operation:
+    asked = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    fixed = {"vm_id": "vm", "vm_name": "web", "namespace": "prod", "cluster": "vulcan", "datacenter": "dc"}
+    times = {"requested_at": asked, "started_at": asked, "ended_at": asked + timedelta(seconds=7), "deadline": asked}
+    return Operation(id=Uid("op"), **{**fixed, **times, "action": Action.SOFTREBOOT, **more})  # type: ignore[arg-type]
+
+
+def test_end_of_an_operation_is_counted_by_action_and_state() -> None:
+    """With how long it took from the request on; a dry run, and a step that is no end, do not count."""
+    failed = ("summit_operations_ended_total", frozenset({("action", "softreboot"), ("state", "failed")}))
+    took = ("summit_operation_duration_seconds_sum", frozenset({("action", "softreboot")}))
+    before = samples()
+    count_end(operation(state=OperationState.FAILED))
+    count_end(operation(state=OperationState.FAILED, dry_run=True))
+    count_end(operation(state=OperationState.CANCELING, ended_at=None))
+    after = samples()
+    assert (after[failed] - before[failed], after[took] - before[took]) == (1, 7)
+
+
+def test_operations_that_have_not_ended_are_counted_by_state() -> None:
+    """A state that none is in has 0, or an alert on it would never end."""
+    count_operations({OperationState.PENDING: 2})
+    count_operations({OperationState.RUNNING: 1})
+    found = {dict(labels)["state"]: value for (series, labels), value in samples().items()
+             if series == "summit_operations"}  # fmt: skip
+    assert found == {"pending": 0, "running": 1, "canceling": 0}
 
 
 def test_causes_of_resets_are_there_before_the_first() -> None:

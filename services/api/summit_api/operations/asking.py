@@ -22,10 +22,12 @@ from summit_api.operations.errors import (
     KeyReusedError,
     OperationAcceptedError,
     OperationEndedError,
+    OperationError,
     OperationNotFoundError,
     RefusedError,
     TablesBehindError,
 )
+from summit_api.operations.metrics import REFUSED
 from summit_api.operations.refusals import refusal
 from summit_api.query import operations as query
 from summit_api.query.operations import Step
@@ -38,6 +40,7 @@ from summit_models.operation import Action, Operation, OperationState, canceling
 from summit_models.subject import operation_subject, operations_subject
 from summit_models.vm import Vm
 from summit_runtime.nats.append import Basis
+from summit_runtime.operation_metrics import count_end
 from summit_runtime.waiting import wait
 
 FindVm = Callable[[ReadTransaction], Awaitable[Editable[Vm]]]
@@ -81,6 +84,13 @@ class Operations:
 
         Raises an OperationError that says why it is refused, and what `find` and EventLog.append raise.
         """
+        try:
+            return await self._ask(wanted, find, now)
+        except OperationError as error:
+            REFUSED.labels(error.counted).inc()
+            raise
+
+    async def _ask(self, wanted: Wanted, find: FindVm, now: datetime) -> Step:
         for _ in range(_ATTEMPTS):
             async with self._read_models.transaction() as transaction:
                 try:
@@ -139,9 +149,11 @@ class Operations:
             else:
                 after = canceling(operation, f"{by} wants it canceled")
             try:
-                return Step(after, now, await self._append(after, step, now))
+                revision = await self._append(after, step, now)
             except ChangedMeanwhileError:
                 continue
+            count_end(after)
+            return Step(after, now, revision)
 
     async def _append(self, after: Operation, before: Step, now: datetime) -> Revision:
         event = operation_event(after, before.revision, writer=f"api-{uuid4().hex}", time=now)

@@ -1,12 +1,30 @@
 """Why an operation is not stored, or not canceled. `problems` maps each error to an HTTP answer."""
 
+from typing import ClassVar, Literal, get_args
+
+Reason = Literal[
+    "alreadyPaused", "alreadyRunning", "alreadyStarting", "alreadyStopping", "instancetype", "migrationActive",
+    "noVirtualMachine", "notAllowed", "notLiveMigratable", "notPaused", "notRunning", "operationActive", "paused",
+    "runStrategy", "sameSize", "stopping", "terminating", "unmanaged", "waitsAsReceiver",
+]  # fmt: skip
+"""Why an operation is refused, for machines."""
+COUNTED: tuple[str, ...] = (*get_args(Reason), "notWatched", "keyReused", "tablesBehind", "other")
+"""What refusals are counted by."""
+
 
 class OperationError(Exception):
     """Nothing was stored. The message says why; `members` says it for machines."""
 
+    counted_as: ClassVar[str] = "other"
+
     def __init__(self, detail: str, **members: object) -> None:
         super().__init__(detail)
         self.members = members
+
+    @property
+    def counted(self) -> str:
+        """One of COUNTED."""
+        return str(self.members.get("reason", self.counted_as))
 
 
 class RefusedError(OperationError):
@@ -16,9 +34,13 @@ class RefusedError(OperationError):
 class ClusterUnavailableError(OperationError):
     """No watcher has the cluster, so nobody could do it."""
 
+    counted_as = "notWatched"
+
 
 class KeyReusedError(OperationError):
     """The caller has used the Idempotency-Key for another request."""
+
+    counted_as = "keyReused"
 
 
 class OperationNotFoundError(OperationError):
@@ -35,3 +57,5 @@ class OperationAcceptedError(OperationError):
 
 class TablesBehindError(OperationError):
     """The tables do not show the newest operations yet, so what is known beforehand is not known."""
+
+    counted_as = "tablesBehind"

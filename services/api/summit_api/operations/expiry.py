@@ -13,6 +13,7 @@ from uuid import uuid4
 from nats.aio.client import Client
 
 from summit_api.operations.asking import subject_of_operation
+from summit_api.operations.metrics import count_operations
 from summit_api.query import operations as query
 from summit_api.query.transaction.errors import QueryError
 from summit_api.query.transaction.read_transaction import ReadModels
@@ -21,6 +22,7 @@ from summit_models.event import operation_event
 from summit_models.operation import overdue
 from summit_runtime.nats.append import Basis, ConflictError, NotStoredError, append
 from summit_runtime.nats.bus import EventClient
+from summit_runtime.operation_metrics import count_end
 
 logger = logging.getLogger("summit.api")
 
@@ -36,6 +38,7 @@ async def keep_expiring(client: EventClient, read_models: ReadModels, times: Api
 async def expire(client: Client, read_models: ReadModels, now: datetime, abandoned_seconds: float) -> None:
     """End what is overdue at this moment. Raises QueryError without Postgres, NotStoredError without NATS."""
     async with read_models.transaction() as transaction:
+        count_operations(await query.under_way(transaction))
         steps = await query.overdue(transaction, now)
     for step in steps:
         after = overdue(step.operation, now, timedelta(seconds=abandoned_seconds))
@@ -44,4 +47,5 @@ async def expire(client: Client, read_models: ReadModels, now: datetime, abandon
         event = operation_event(after, step.revision, writer=f"api-{uuid4().hex}", time=now)
         with contextlib.suppress(ConflictError):  # a watcher or another api was faster
             await append(client, [event], Basis(subject_of_operation(after), step.revision))
+            count_end(after)
             logger.info("operation %s is %s: %s", after.id, after.state, after.message)

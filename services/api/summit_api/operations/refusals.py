@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 from pydantic import JsonValue
 
+from summit_api.operations.errors import Reason
 from summit_models.operation import Action
 from summit_models.vm import Vm, VmStatus
 
 
 class Refusal(NamedTuple):
-    reason: str
+    reason: Reason
     """For machines."""
     detail: str
     """For people: why, and what to do."""

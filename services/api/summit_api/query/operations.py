@@ -1,6 +1,6 @@
 """Operations, newest first by default: those that run, and all that have ended."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cached_property, partial
 from typing import Annotated, Any, NamedTuple
@@ -132,6 +132,12 @@ async def step_of(transaction: ReadTransaction, operation_id: str, scope: Scope 
 async def overdue(transaction: ReadTransaction, now: datetime) -> list[Step]:
     """Operations that have not ended at their deadline. Index operations_active, which has few entries."""
     return await _steps(transaction, "WHERE ended_at IS NULL AND deadline <= $1", now)
+
+
+async def under_way(transaction: ReadTransaction) -> Mapping[OperationState, int]:
+    """The number of operations in each state that is no end. Index operations_active, which has few entries."""
+    rows = await transaction.fetch("SELECT state, count(*) FROM operations WHERE ended_at IS NULL GROUP BY state")
+    return {OperationState(state): count for state, count in rows}
 
 
 async def _steps(transaction: ReadTransaction, clause: str, *arguments: object) -> list[Step]:

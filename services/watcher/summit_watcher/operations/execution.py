@@ -22,9 +22,11 @@ from summit_models.operation import (
     progressed,
 )
 from summit_runtime.backoff import Backoff
+from summit_runtime.operation_metrics import count_end
 from summit_runtime.waiting import completed, wait
 from summit_watcher.inventory.cluster_cache import ClusterCache
 from summit_watcher.kube.transport import Change
+from summit_watcher.metrics import CLAIM_TO_REQUEST_SECONDS
 from summit_watcher.operations.asking import Answer, Asking, Reaction
 from summit_watcher.operations.course import Act, next_act
 from summit_watcher.operations.newest import Newest
@@ -70,6 +72,8 @@ class Execution:
         self._stored_at = float("-inf")
         """When the last step that was stored was sent, at the earliest."""
         self._progress_at = float("-inf")
+        self._begun_at: float | None = None
+        """When it was begun here, until its request goes out."""
         self._again = Backoff(**means.times.ask_again._asdict())
         self._migration = SeenMigration()
 
@@ -105,6 +109,7 @@ class Execution:
         vmi = self._cache.instance_of(self.operation.vm_id)
         instance = Uid(vmi.uid) if vmi else None
         await self._append(lambda o, now: claimed(o, self._steps.writer, instance, now))
+        self._begun_at = None if self._may_be_done else _steady()
         o, verb = self.operation, "taken over" if self._may_be_done else "begun"
         logger.info("operation %s (%s of VM %s/%s) is %s", o.id, o.action, o.namespace, o.vm_name, verb)
 
@@ -130,6 +135,9 @@ class Execution:
 
     async def _send(self, change: Change) -> None:
         """Send the request. While it is out, whether it is done is not known."""
+        if self._begun_at is not None:
+            CLAIM_TO_REQUEST_SECONDS.observe(_steady() - self._begun_at)
+            self._begun_at = None
         could_be_done, self._may_be_done = self._may_be_done, True
         answer = await self._asking.send(self.operation, change)
         if answer.reaction is Reaction.NOT_DONE:
@@ -236,6 +244,7 @@ class Execution:
 
     async def _end(self, state: OperationState, message: str) -> None:
         await self._append(lambda o, now: ended(o, state, message, now))
+        count_end(self.operation)
         logger.info("operation %s: %s: %s", self.operation.id, state, message)
 
     async def _append(self, make: Make) -> None:

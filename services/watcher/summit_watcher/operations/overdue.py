@@ -13,6 +13,7 @@ from summit_models.event import operation_event
 from summit_models.operation import overdue
 from summit_runtime.nats.append import Basis, ConflictError, NotStoredError, append
 from summit_runtime.nats.bus import EventClient
+from summit_runtime.operation_metrics import count_end
 from summit_watcher.log.epoch import WATCHER
 from summit_watcher.operations.feed import OperationFeed
 from summit_watcher.operations.steps import Step, subject_of
@@ -51,4 +52,5 @@ class Overdue:
         except NotStoredError as error:
             logger.debug("operation %s is overdue, and its end is not stored yet: %s", end.id, error)
             return
+        count_end(end)
         logger.info("operation %s: %s: %s", end.id, end.state, end.message)
