@@ -16,6 +16,21 @@ class MigrationDirection(StrEnum):
     """Neither: the migration is between two nodes of the same cluster."""
 
 
+class MigrationInitiator(StrEnum):
+    """Who began it, as far as its object shows that: KubeVirt annotates what it begins by itself."""
+
+    OPERATION = "operation"
+    """Somebody here: `operation` is the id."""
+    EVACUATION = "evacuation"
+    """A drain of the node, or another eviction."""
+    WORKLOAD_UPDATE = "workloadUpdate"
+    """An update of KubeVirt, or a change of the VM that is applied live."""
+    VOLUME_UPDATE = "volumeUpdate"
+    """The disks of the VM move."""
+    USER = "user"
+    """A person or a tool, through the API of the cluster. Kubernetes does not show which."""
+
+
 class PhaseTransition(Contract):
     phase: str
     timestamp: AwareDatetime | None = None
@@ -48,6 +63,17 @@ class Migration(Contract):
     target_node: str | None = None
     source_pod: str | None = None
     target_pod: str | None = None
+
+    initiator: MigrationInitiator | None = Field(
+        default=None, description="Who began it; null in events from before this member", examples=["evacuation"]
+    )
+    operation: Uid | None = Field(default=None, description="The operation that it belongs to")
+    stuck: str | None = Field(
+        default=None,
+        description="Why it makes no progress, once nothing of it has changed for ten minutes, in a copy for longer; "
+        "null while it does, and when it has ended",
+        examples=["Pending for more than 10 min: migrationRejectedByResourceQuota: exceeded quota: compute"],
+    )
 
     start_time: AwareDatetime | None = None
     end_time: AwareDatetime | None = None

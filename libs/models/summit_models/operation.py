@@ -32,6 +32,9 @@ NEVER_REPEATED = frozenset({Action.RESTART, Action.SOFTREBOOT, Action.RESET})
 by a name or a uid, so that Kubernetes itself makes a second request harmless."""
 
 
+MIGRATION_PREFIX = "summit-"
+"""With the id of its operation it is the name of a VirtualMachineInstanceMigration."""
+
 ROLES: Mapping[Action, str] = {
     Action.START: "operator-power",
     Action.STOP: "operator-power",

@@ -28,7 +28,7 @@ from summit_models.vm import Vm
 
 metadata = SQLModel.metadata
 
-SCHEMA_REVISION = "0013"
+SCHEMA_REVISION = "0014"
 """alembic's newest revision of these tables. The api is ready when the database has it."""
 
 
@@ -175,6 +175,7 @@ migrations = Table(
     Index("migrations_by_direction", "direction", text("created_at DESC")),
     Index("migrations_by_start", text("start_time DESC")),
     Index("migrations_by_end", text("end_time DESC")),
+    Index("migrations_stuck", text("created_at DESC"), postgresql_where=text("stuck IS NOT NULL")),
     Index("migrations_active", text("created_at DESC"), postgresql_where=text("NOT completed")),
 )
 

@@ -33,6 +33,11 @@ WAITING_EVENTS = Gauge(
     "Changes that were read and may not be in the log yet; growing: NATS is slower than the cluster, or away",
     labelnames=("cluster",),
 )
+MIGRATIONS_STUCK = Gauge(
+    "summit_migrations_stuck",
+    "Migrations under way that make no progress; /api/v1/migrations?stuck=true says why",
+    labelnames=("cluster",),
+)
 STANDING_BACK = Gauge(
     "summit_cluster_standing_back",
     "1 while another watcher has the cluster and this one waits; for minutes: two watchers have the same configuration",
@@ -99,13 +104,14 @@ CLAIM_TO_REQUEST_SECONDS = Histogram(
 _EVENT_TYPES = ("ADDED", "MODIFIED", "DELETED", "BOOKMARK")
 _STATES = tuple(set(ConnectionState) - {ConnectionState.DEGRADED, ConnectionState.RETIRED})  # those are a cluster's
 _OF_A_CLUSTER = (
-    CLUSTER_SYNCED, CLUSTER_LAST_CONTACT, CREDENTIALS_EXPIRE, WAITING_EVENTS, STANDING_BACK, EVENTS_PUBLISHED,
-    STREAM_STATE, STREAM_LAST_CONTACT, WATCH_EVENTS, WATCH_RESTARTS, LISTS, SYNTHETIC_DELETES, RELIST_DRIFT,
-    DECODE_ERRORS, REGRESSIONS,
+    CLUSTER_SYNCED, CLUSTER_LAST_CONTACT, CREDENTIALS_EXPIRE, WAITING_EVENTS, MIGRATIONS_STUCK, STANDING_BACK,
+    EVENTS_PUBLISHED, STREAM_STATE, STREAM_LAST_CONTACT, WATCH_EVENTS, WATCH_RESTARTS, LISTS, SYNTHETIC_DELETES,
+    RELIST_DRIFT, DECODE_ERRORS, REGRESSIONS,
 )  # fmt: skip
 
 
-def set_cluster(health: ClusterHealth) -> None:
+def set_cluster(health: ClusterHealth, *, stuck_migrations: int = 0) -> None:
+    MIGRATIONS_STUCK.labels(health.name).set(stuck_migrations)
     CLUSTER_SYNCED.labels(health.name).set(health.state is ConnectionState.SYNCED)
     CLUSTER_LAST_CONTACT.labels(health.name).set(_timestamp(health.last_contact))
     CREDENTIALS_EXPIRE.labels(health.name).set(_timestamp(health.credentials_expire_at))

@@ -29,6 +29,7 @@ from summit_watcher.inventory.diff import Diff, Outgoing
 from summit_watcher.inventory.kinds import VM_KIND
 from summit_watcher.inventory.lost_addresses import LostAddresses
 from summit_watcher.inventory.published import Published
+from summit_watcher.inventory.stuck_migrations import StuckMigrations
 from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.errors import DroppedError
 from summit_watcher.kube.identity import Identities, Identity
@@ -80,7 +81,8 @@ class Session:
     def __post_init__(self) -> None:
         self.status = ClusterStatus(self.cluster.name, WATCHED, self.client.clock.now)
         self._lost_addresses = LostAddresses(self.times.lost_address_seconds)
-        self._diff = Diff(self.published, self._lost_addresses, self.client.clock.now)
+        self._stuck = StuckMigrations(self.times.stuck_seconds)
+        self._diff = Diff(self.published, self._lost_addresses, self._stuck, self.client.clock.now)
         self._in_turn = asyncio.Lock()
         """Held while events are made from the diff and handed over, as their order counts."""
         self._queue = EventQueue(self.times.patience_seconds)
@@ -129,6 +131,7 @@ class Session:
                     self._publish_what_waited(),
                     self._repeat_unchanged(),
                     self._publish_lost_addresses(),
+                    self._publish_stuck_migrations(),
                     self._store_positions(),
                     self._health.run(self.client),
                     self._health.follow_versions(),
@@ -225,6 +228,14 @@ class Session:
             await asyncio.sleep(self.times.lost_address_seconds / 2)
             async with self._in_turn:
                 await self._publish(self._diff.take_lost_addresses())
+
+    async def _publish_stuck_migrations(self) -> None:
+        """Publish which migrations make no progress, for ever: one look at all of them while there are any."""
+        while True:
+            await self._stuck.some.wait()
+            await asyncio.sleep(self.times.stuck_check_seconds)
+            async with self._in_turn:
+                await self._publish(self._diff.take_stuck_migrations())
 
     async def _publish(self, events: Iterable[Outgoing | None]) -> int:
         """Hand the events over to the publisher, and return how many they were."""

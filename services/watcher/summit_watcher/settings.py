@@ -146,6 +146,10 @@ class WatcherTimes:
     lost_address_seconds: float = 10.0
     """An address that a running VM has lost counts after so long, and half as long again at most: a guest agent that
     restarts, or a migration, hides it for some seconds."""
+    stuck_seconds: float = 600.0
+    """A migration that has stood still for so long is stuck: twice the time that KubeVirt gives a target pod that no
+    node takes. A copy has longer, by its memory."""
+    stuck_check_seconds: float = 15.0
     observed_after: timedelta = timedelta(seconds=MAX_AGE_SECONDS / 3)
     """A state that the log has not repeated for so long is published again, well before it ages out."""
     observed_check_seconds: float = 3600.0

@@ -28,7 +28,7 @@ async def stack(database_url: str) -> AsyncIterator[Stack]:
             migration("m2", 2, vm_name="b", phase="Failed", completed=True, direction=MigrationDirection.INCOMING),
             migration("m3", 3, vm_name="a", phase="Succeeded", completed=True, start_time=NOW - HOUR),
             migration("m4", 4, vm_name="b", phase="Running", type_=MigrationEventType.DELETED),
-            migration("m5", None, vm_name="c", phase="Pending"),
+            migration("m5", None, vm_name="c", phase="Pending", stuck="Pending for more than 10 min: quota"),
         )
         yield stack
 
@@ -49,12 +49,16 @@ async def test_filters_and_orders(stack: Stack) -> None:
         "phase=Running&completed=false": ["m1"],
         "completed=true": ["m2", "m3", "m4"],
         "direction=incoming": ["m2"],
+        "stuck=true": ["m5"],
+        "stuck=false": ["m1", "m2", "m3", "m4"],
         "datacenter=dc-solna&cluster=vulcan&namespace=prod&limit=1": ["m1"],
         "namespace=elsewhere": [],
     }
     assert {query: await names(stack, query) for query in expected} == expected
     ended = [item["completed"] for item in await stack.get("/api/v1/migrations")]
     assert ended == [False, True, True, True, False]  # the fourth has lost its object
+    (stuck,) = await stack.get("/api/v1/migrations?stuck=true")
+    assert stuck["stuck"] == "Pending for more than 10 min: quota"
 
 
 @pytest.mark.parametrize("sort", ["", "createdAt", "-startTime", "vmName,-phase"])

@@ -138,6 +138,7 @@ MIGRATIONS = {
     "phase": ({"phase": ["Failed"]}, "migrations_by_phase"),
     "direction": ({"direction": "incoming"}, "migrations_by_direction"),
     "completed": ({"completed": False}, "migrations_active"),
+    "stuck": ({"stuck": True}, "migrations_stuck"),
     **{
         f"{sign}{name}": ({"sort": f"{sign}{name}"}, f"migrations_by_{index}")
         for sign in ("", "-")

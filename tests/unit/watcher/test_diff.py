@@ -18,6 +18,7 @@ from summit_watcher.inventory.diff import Diff, Outgoing
 from summit_watcher.inventory.kinds import VM_KIND
 from summit_watcher.inventory.lost_addresses import LostAddresses
 from summit_watcher.inventory.published import Published
+from summit_watcher.inventory.stuck_migrations import StuckMigrations
 from summit_watcher.kube.resources import (
     CLUSTER_INSTANCETYPES,
     DATA_VOLUMES,
@@ -40,7 +41,7 @@ class Cluster:
     def __init__(self, published: Published | None = None) -> None:
         self.now = NOW
         self.published = published or Published(DatacenterId("dc-solna"), ClusterName("vulcan"))
-        self.diff = Diff(self.published, LostAddresses(10.0), clock=lambda: self.now)
+        self.diff = Diff(self.published, LostAddresses(10.0), StuckMigrations(600), clock=lambda: self.now)
 
     def relist(self, resource: Resource[Any], *manifests: dict[str, Any], version: int = 100) -> None:
         applied = [InitApply(decoded(resource, m)) for m in manifests]

@@ -11,6 +11,7 @@ from summit_models.event import VmEventType
 from summit_watcher.inventory.diff import Diff, Outgoing
 from summit_watcher.inventory.lost_addresses import LostAddresses
 from summit_watcher.inventory.published import Published
+from summit_watcher.inventory.stuck_migrations import StuckMigrations
 from summit_watcher.kube.resources import (
     MIGRATIONS,
     VIRTUAL_MACHINE_INSTANCES,
@@ -36,7 +37,7 @@ def listed(diff: Diff, resource: Resource[Any], objects: Sequence[Any]) -> list[
 
 
 def known() -> Diff:
-    diff = Diff(Published(DatacenterId("dc"), ClusterName("c"), epoch=1), LostAddresses(5))
+    diff = Diff(Published(DatacenterId("dc"), ClusterName("c"), epoch=1), LostAddresses(5), StuckMigrations(600))
     for resource in WATCHED:
         listed(diff, resource, [])
     return diff

@@ -14,6 +14,7 @@ from summit_watcher.inventory.diff import Diff
 from summit_watcher.inventory.kinds import MIGRATION_KIND, VM_KIND
 from summit_watcher.inventory.lost_addresses import LostAddresses
 from summit_watcher.inventory.published import MIGRATION_CODEC, VM_CODEC, Published
+from summit_watcher.inventory.stuck_migrations import StuckMigrations
 from summit_watcher.kube.resources import WATCHED, Resource
 from summit_watcher.listwatch.events import Apply, Delete, Init, InitApply, InitDone
 
@@ -28,7 +29,7 @@ class Cluster:
         self.published = published or Published(DatacenterId("dc-solna"), ClusterName("vulcan"))
         self.now = 0.0
         """Seconds."""
-        self.diff = Diff(self.published, LostAddresses(10.0, clock=lambda: self.now))
+        self.diff = Diff(self.published, LostAddresses(10.0, clock=lambda: self.now), StuckMigrations(600))
         self.version = 100
         for resource in WATCHED:
             listed = [InitApply(self.read(m)) for m in manifests if m["kind"] == resource.kind]

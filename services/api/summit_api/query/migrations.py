@@ -72,6 +72,9 @@ class MigrationFilters(Filters):
     completed: Annotated[bool | None, is_so("completed", _ENDED, _UNDER_WAY, model=Migration)] = Field(
         default=None, description="true: migrations that have ended, well or not; false: those under way"
     )
+    stuck: Annotated[bool | None, is_so("stuck", "stuck IS NOT NULL", "stuck IS NULL", model=Migration)] = Field(
+        default=None, description="true: only migrations that make no progress; false: all others"
+    )
 
 
 class MigrationPageQuery(MigrationFilters):

@@ -8,7 +8,7 @@ from pydantic.alias_generators import to_camel
 
 from summit_models.cluster import ConnectionState
 from summit_models.contract import ClusterName, DatacenterId, Revision
-from summit_models.migration import Migration, MigrationDirection, PhaseTransition
+from summit_models.migration import Migration, MigrationDirection, MigrationInitiator, PhaseTransition
 from summit_models.vm import Vm, VmStatus
 
 
@@ -130,6 +130,9 @@ class OriginalMigration(_Shape):
     migration_id: str | None = _like(Migration, "migration_id", default=None)
     mode: str | None = _like(Migration, "mode", default=None)
     failure_reason: str | None = None
+    initiator: MigrationInitiator | None = _like(Migration, "initiator", default=None)
+    operation: str | None = _like(Migration, "operation", default=None)
+    stuck: str | None = _like(Migration, "stuck", default=None)
 
 
 EMPTY_IF_UNKNOWN = [

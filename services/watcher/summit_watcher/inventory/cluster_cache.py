@@ -15,6 +15,7 @@ import msgspec
 from summit_models.contract import Uid
 from summit_watcher.inventory.lost_addresses import LostAddresses
 from summit_watcher.inventory.store import Change, Store
+from summit_watcher.inventory.stuck_migrations import StuckMigrations
 from summit_watcher.kube.resources import (
     CLUSTER_INSTANCETYPES,
     DATA_VOLUMES,
@@ -52,8 +53,9 @@ class _Intake(NamedTuple):
 
 
 class ClusterCache:
-    def __init__(self, lost_addresses: LostAddresses) -> None:
+    def __init__(self, lost_addresses: LostAddresses, stuck: StuckMigrations) -> None:
         self.lost_addresses = lost_addresses
+        self.stuck = stuck
         self.vms = Store[VmFacts]()
         self.vmis = Store[VmiFacts]()
         self.migrations = Store[MigrationFacts]()
@@ -187,6 +189,11 @@ class ClusterCache:
         due = self.lost_addresses.due()
         self._touch(VIRTUAL_MACHINES, due)
         return due
+
+    def touch_stuck_migrations(self) -> None:
+        """Mark the migrations that have stood still for too long."""
+        self.stuck.keep(self.migrations.items)
+        self._touch(MIGRATIONS, self.stuck.due())
 
     def take_end(self, uid: Uid) -> End | None:
         """The change that removed an object; None when none was reported."""

@@ -28,6 +28,7 @@ from summit_watcher.inventory.fitting import fitting
 from summit_watcher.inventory.kinds import KINDS, VM_KIND, Joined, Kind, Model
 from summit_watcher.inventory.lost_addresses import LostAddresses
 from summit_watcher.inventory.published import Published, PublishedState
+from summit_watcher.inventory.stuck_migrations import StuckMigrations
 from summit_watcher.kube.resources import VIRTUAL_MACHINES, Resource
 from summit_watcher.listwatch.events import Apply, Delete, ListWatchEvent
 
@@ -50,10 +51,11 @@ class Diff:
         self,
         published: Published,
         lost_addresses: LostAddresses,
+        stuck: StuckMigrations,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.published = published
-        self.cache = ClusterCache(lost_addresses)
+        self.cache = ClusterCache(lost_addresses, stuck)
         self._clock = clock
         self._stores = {kind: [self.cache.store_of(r) for r in (*kind.resources, *kind.joined_with)] for kind in KINDS}
         self._compared: dict[Kind[Any], tuple[bool, ...]] = {}
@@ -109,6 +111,11 @@ class Diff:
         due = self.cache.touch_lost_addresses()
         yield from self.take_events()
         self.cache.lost_addresses.forget(due)
+
+    def take_stuck_migrations(self) -> Iterator[Outgoing | None]:
+        """The events of the migrations that have stood still for too long."""
+        self.cache.touch_stuck_migrations()
+        yield from self.take_events()
 
     def observed(self, older_than: timedelta) -> Iterator[Outgoing]:
         """Repeat the state of each object that has had no event for so long, unless it cannot change any more."""

@@ -127,6 +127,8 @@ def _join_migration(cache: ClusterCache, published: Published, uid: Uid) -> Join
     last = published.of(MIGRATION_KIND.collection).get(uid)
     if last is not None:
         migration = carry_over_migration(migration, last.state)
+    memory_bytes = vmi.memory.value if vmi else None
+    migration = cache.stuck.judged(migration, last.state if last else None, facts.blocked, memory_bytes)
     return Joined(migration, (facts.resource_version,))
 
 

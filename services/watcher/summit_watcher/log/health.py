@@ -103,7 +103,7 @@ class HealthReporter:
             last_contact=self.status[VIRTUAL_MACHINES].last_contact,
             resources=resources,
         )
-        metrics.set_cluster(health)
+        metrics.set_cluster(health, stuck_migrations=len(self.cache.stuck))
         return health
 
     def _resource(self, status: ListWatchStatus) -> ResourceHealth:

@@ -4,15 +4,25 @@ While a migration runs, only the instance has its nodes and times. The migration
 phase, and never if it failed early.
 """
 
+import re
 from datetime import datetime
 
 from summit_models.contract import ClusterName, DatacenterId, Uid
-from summit_models.migration import Migration, MigrationDirection, PhaseTransition
+from summit_models.migration import Migration, MigrationDirection, MigrationInitiator, PhaseTransition
+from summit_models.operation import MIGRATION_PREFIX
+from summit_watcher.kube.manifests.metadata import Annotations, Metadata
 from summit_watcher.kube.manifests.migration import MigrationSpec, VirtualMachineInstanceMigration
 from summit_watcher.normalize.facts import Facts, conditions_of, head_of, labels_of, text, timestamp
 from summit_watcher.normalize.instance import FINAL, MigrationStateFacts, VmiFacts, migration_state_facts
+from summit_watcher.normalize.trouble import why
 
 _NOTHING = MigrationStateFacts()
+_OPERATION = re.compile(rf"{MIGRATION_PREFIX}([0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}})")
+_BLOCKED = frozenset({
+    "migrationRejectedByResourceQuota", "migrationBlockedByUtilityVolumes", "migrationBlockedByBackup",
+    "decentralizedMigrationBlocked",
+})  # fmt: skip
+"""Conditions of a migration that say why it does not go on (`api/core/v1/types.go`)."""
 
 END_NOT_SEEN = "the migration object disappeared before its end was seen"
 SEE_TARGET = "whether the VM arrived shows in the target cluster"
@@ -25,6 +35,10 @@ class MigrationFacts(Facts, frozen=True, gc=False, kw_only=True):
     phase: str = ""
     abort_requested: bool = False
     phase_transitions: tuple[tuple[str, datetime | None], ...] = ()
+    initiator: MigrationInitiator
+    operation: str | None = None
+    blocked: str | None = None
+    """Why it cannot go on, as a condition says."""
     state: MigrationStateFacts | None = None
     send_to_url: str | None = None
     receive_from_id: str | None = None
@@ -53,6 +67,9 @@ def migration_facts(vmim: VirtualMachineInstanceMigration) -> MigrationFacts:
             for one in transitions
             if one is not None and (phase := text(one.phase))
         ),
+        initiator=_initiator(metadata),
+        operation=_operation(metadata),
+        blocked=why(status.conditions, _BLOCKED) if status else None,
         state=migration_state_facts(status.migration_state if status else None),
         send_to_url=text(sends.connect_url) if sends else None,
         receive_from_id=text(receives.migration_id) if receives else None,
@@ -66,6 +83,24 @@ def _direction(spec: MigrationSpec) -> MigrationDirection:
     if (spec.send_to is None) == (spec.receive is None):
         return MigrationDirection.UNKNOWN
     return MigrationDirection.OUTGOING if spec.send_to else MigrationDirection.INCOMING
+
+
+def _initiator(metadata: Metadata) -> MigrationInitiator:
+    """KubeVirt annotates and names what it begins (`pkg/virt-controller/watch/{drain,workload-updater}`)."""
+    annotations, name = metadata.annotations or Annotations(), metadata.name or ""
+    if annotations.evacuation is not None or name.startswith("kubevirt-evacuation-"):
+        return MigrationInitiator.EVACUATION
+    if annotations.volume_update is not None:
+        return MigrationInitiator.VOLUME_UPDATE
+    if annotations.workload_update is not None or name.startswith("kubevirt-workload-update-"):
+        return MigrationInitiator.WORKLOAD_UPDATE
+    return MigrationInitiator.OPERATION if _operation(metadata) else MigrationInitiator.USER
+
+
+def _operation(metadata: Metadata) -> str | None:
+    """The id of the operation that the object is named after."""
+    found = _OPERATION.fullmatch(metadata.name or "")
+    return found[1] if found else None
 
 
 def join_migration(
@@ -98,6 +133,8 @@ def join_migration(
         target_node=own.target_node or seen.target_node,
         source_pod=own.source_pod or seen.source_pod,
         target_pod=own.target_pod or seen.target_pod,
+        initiator=migration.initiator,
+        operation=Uid(migration.operation) if migration.operation else None,
         start_time=own.started_at or seen.started_at,
         end_time=own.ended_at or seen.ended_at,
         phase_transitions=[PhaseTransition(phase=phase, timestamp=at) for phase, at in migration.phase_transitions],
@@ -127,6 +164,7 @@ def ended_migration(last: Migration, *, was_seen: bool) -> Migration:
     """
     if last.completed:
         return last
+    last = last.model_copy(update={"stuck": None})
     if last.direction is MigrationDirection.OUTGOING:
         reason = f"{END_NOT_SEEN}; {SEE_TARGET}"
         return last.model_copy(update={"phase": "Unknown", "completed": True, "failure_reason": reason})

@@ -5,7 +5,7 @@ another pod), so two sentences that differ in nothing else are the same trouble.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from summit_watcher.kube.manifests.guest import Condition
 from summit_watcher.normalize.facts import text
@@ -49,6 +49,19 @@ def why_not(conditions: Sequence[Condition | None] | None, type_: str) -> str | 
         if condition and condition.type == type_ and condition.status == "False":
             return text(_said(condition), MAX_TROUBLE)
     return None
+
+
+def why(conditions: Sequence[Condition | None] | None, types: Collection[str]) -> str | None:
+    """What the cluster says of the first of these conditions that is True: its type, its reason and its message."""
+    for condition in conditions or ():
+        if condition and condition.type in types and condition.status == "True":
+            return text(": ".join(filter(None, (condition.type, _said(condition)))), MAX_TROUBLE)
+    return None
+
+
+def are_same(sentence: str, other: str) -> bool:
+    """Whether two sentences of the cluster differ in counters and names only."""
+    return _VARYING.sub("#", sentence) == _VARYING.sub("#", other)
 
 
 def _sentence(condition: Condition) -> str | None:

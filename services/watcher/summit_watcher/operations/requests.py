@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from summit_models.operation import Action, Operation
+from summit_models.operation import MIGRATION_PREFIX, Action, Operation
 from summit_watcher.kube.transport import Change
 
 _SUBRESOURCES = "/apis/subresources.kubevirt.io/v1"
@@ -35,7 +35,7 @@ def request_for(operation: Operation, target: Object) -> Change:
 
 
 def migration_name(operation: Operation) -> str:
-    return f"summit-{operation.id}"
+    return f"{MIGRATION_PREFIX}{operation.id}"
 
 
 def target_path(operation: Operation) -> str:

@@ -27,6 +27,9 @@ class Annotations(Part):
     instancetype: Text | None = msgspec.field(default=None, name="kubevirt.io/instancetype-name")
     cluster_preference: Text | None = msgspec.field(default=None, name="kubevirt.io/cluster-preference-name")
     preference: Text | None = msgspec.field(default=None, name="kubevirt.io/preference-name")
+    evacuation: Text | None = msgspec.field(default=None, name="kubevirt.io/evacuationMigration")
+    workload_update: Text | None = msgspec.field(default=None, name="kubevirt.io/workloadUpdateMigration")
+    volume_update: Text | None = msgspec.field(default=None, name="kubevirt.io/volume-update-migration")
     os: Text | None = msgspec.field(default=None, name="vm.kubevirt.io/os")
 
 
