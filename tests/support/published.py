@@ -7,10 +7,10 @@ from support.builders import uid_of
 
 from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.contract import Revision
-from summit_models.datacenter import Datacenter
 from summit_models.event import (
     ClusterEvent,
     DatacenterEvent,
+    DatacenterEventData,
     Event,
     MigrationEvent,
     MigrationEventData,
@@ -101,7 +101,7 @@ def cluster_event(
 
 
 def datacenter_event(**state: Any) -> DatacenterEvent:
-    data = Datacenter(**{"id": DATACENTER, "name": "Solna"} | state)
+    data = DatacenterEventData(**{"id": DATACENTER, "name": "Solna"} | state)
     envelope = _envelope(f"{data.id}/{data.name}/{data.retired}", data.id, OBSERVED_AT, 0) | {
         "source": source_of(data.id)
     }

@@ -60,6 +60,12 @@ _FINAL_STATE_UNKNOWN = Field(
     "have been another",
 )
 
+_BY: Any = Field(
+    default=None,
+    description="Who made the change: the name of the token or person for an edit by hand; for a watched VM whom the "
+    "cluster itself names (annotation `kubevirt.io/last-modified-by`). Null where that is not known",
+)
+
 
 class VmEventData(Vm):
     """The whole state, its changes, and its resourceVersions. A deleted event carries the last state."""
@@ -67,12 +73,17 @@ class VmEventData(Vm):
     changes: dict[str, JsonValue] = _CHANGES
     resource_versions: ResourceVersions = ResourceVersions()
     final_state_unknown: bool = _FINAL_STATE_UNKNOWN
+    by: str | None = _BY
 
 
 class MigrationEventData(Migration):
     changes: dict[str, JsonValue] = _CHANGES
     resource_version: int = 0
     final_state_unknown: bool = _FINAL_STATE_UNKNOWN
+
+
+class DatacenterEventData(Datacenter):
+    by: str | None = _BY
 
 
 class EpochStart(Contract):
@@ -155,7 +166,7 @@ class ClusterEvent(CloudEvent):
 
 class DatacenterEvent(CloudEvent):
     type: Literal["summit.datacenter.updated"] = "summit.datacenter.updated"
-    data: Datacenter
+    data: DatacenterEventData
 
 
 class OperationEvent(CloudEvent):
@@ -172,14 +183,14 @@ def cluster_event_type(state: ConnectionState) -> str:
     return f"summit.cluster.{state}"
 
 
-def datacenter_event(datacenter: Datacenter, *, version: str, time: datetime) -> DatacenterEvent:
-    """The event that publishes the state of a datacenter. `version` makes its id unique."""
+def datacenter_event(datacenter: Datacenter, *, version: str, time: datetime, by: str | None = None) -> DatacenterEvent:
+    """The event that publishes the state of a datacenter. `version` makes its id unique; `by` is who edited it."""
     return DatacenterEvent(
         id=f"{datacenter.id}/{version}",
         source=source_of(datacenter.id),
         subject=datacenter.id,
         time=time,
-        data=datacenter,
+        data=DatacenterEventData(**{**dict(datacenter), "by": by}),
     )
 
 

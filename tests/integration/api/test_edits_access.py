@@ -74,3 +74,14 @@ async def test_admin_of_a_namespace_adds_only_there(api: Editing) -> None:
     """Its sender could not see a VM without a namespace."""
     inside = ("POST", ADD[1], {"name": "new", "namespace": "prod"})
     assert await statuses(api, "prod", ADD, EDIT, inside) == [403, 404, 200]
+
+
+async def test_each_edit_names_who_made_it(api: Editing) -> None:
+    """In the event, so in the history as well."""
+    rename = ("PATCH", f"/admin/datacenters/{SOLNA}", {"name": "Solna North"})
+    assert await statuses(api, "solna", EDIT, rename) == [200, 200]
+    assert await statuses(api, "admin", MOVE, REMOVE) == [200, 204]
+    history = (await api.ask("GET", "/vms/vm-001/events", token=admin())).json()["items"]
+    assert [line["by"] for line in history] == [*["token:admin"] * 3, "token:solna", "token:admin"]
+    data = (await api.newest("summit.datacenters.>"))[f"summit.datacenters.{SOLNA}"]["data"]
+    assert (data["name"], data["by"]) == ("Solna North", "token:solna")

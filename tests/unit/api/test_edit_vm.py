@@ -15,6 +15,7 @@ from summit_models.vm import Vm, VmStatus
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 SOLNA, UPPSALA = DatacenterId("dc-solna"), DatacenterId("dc-uppsala")
 SEVEN = Revision(7)
+BY = "oidc:alice"
 
 
 def by_hand(**members: Any) -> Vm:
@@ -49,7 +50,7 @@ def test_rounded_size_that_stays_keeps_its_bytes() -> None:
 def test_move_is_an_end_there_and_a_beginning_here() -> None:
     """Each has the source of its datacenter; the second has the old datacenter in its changes."""
     vm = by_hand()
-    ends, begins = vms.changed(vm, vms.moved(vm, UPPSALA, NOW), SEVEN, NOW)
+    ends, begins = vms.changed(vm, vms.moved(vm, UPPSALA, NOW), SEVEN, NOW, BY)
     assert (ends.type, ends.source, ends.data.datacenter) == (VmEventType.DELETED, "/datacenters/dc-solna", SOLNA)
     assert (begins.type, begins.source, begins.data.datacenter) == (
         VmEventType.CREATED, "/datacenters/dc-uppsala", UPPSALA,
@@ -61,8 +62,18 @@ def test_move_is_an_end_there_and_a_beginning_here() -> None:
 def test_end_by_a_move_is_not_the_end_by_a_removal() -> None:
     """Made from one revision the two would have one id, and the log would take the second for a repetition."""
     vm = by_hand()
-    moves = [vms.changed(vm, vms.moved(vm, to, NOW), SEVEN, NOW)[0] for to in (UPPSALA, DatacenterId("dc-kista"))]
-    assert len({event.id for event in (*moves, *vms.removed(vm, SEVEN, NOW))}) == 3
+    moves = [vms.changed(vm, vms.moved(vm, to, NOW), SEVEN, NOW, BY)[0] for to in (UPPSALA, DatacenterId("dc-kista"))]
+    assert len({event.id for event in (*moves, *vms.removed(vm, SEVEN, NOW, BY))}) == 3
+
+
+def test_each_event_of_an_edit_says_who_made_it() -> None:
+    """Both of a move; nobody is named where everybody may edit."""
+    vm = by_hand()
+    moves = vms.changed(vm, vms.moved(vm, UPPSALA, NOW), SEVEN, NOW, BY)
+    edits = [*vms.added(vm, SEVEN, NOW, BY), *moves, *vms.removed(vm, SEVEN, NOW, BY)]
+    assert [event.data.by for event in edits] == [BY] * 4
+    assert [event.data.by for event in vms.removed(vm, SEVEN, NOW, None)] == [None]
+    assert vms.observed(vm, SEVEN, NOW).data.by is None  # who repeats a state has not made it
 
 
 patches = st.builds(
@@ -80,7 +91,7 @@ def test_old_values_in_the_event_lead_back(first: VmPatch, second: VmPatch) -> N
     """The state with its `changes` undone is the state before, so history can be read in both directions."""
     before = vms.patched(by_hand(cpu=2), first)
     after = vms.patched(before, second)
-    (event,) = vms.changed(before, after, SEVEN, NOW)
+    (event,) = vms.changed(before, after, SEVEN, NOW, BY)
     assert Vm.model_validate(after.model_dump(mode="json") | event.data.changes) == before
 
 
@@ -88,5 +99,5 @@ def test_old_values_in_the_event_lead_back(first: VmPatch, second: VmPatch) -> N
 def test_same_id_means_same_state(first: VmPatch, second: VmPatch) -> None:
     """Two edits made from one revision are one event only if their new state is the same, or one would be lost."""
     vm = by_hand(cpu=2)
-    one, other = (vms.changed(vm, vms.patched(vm, patch), SEVEN, NOW)[0] for patch in (first, second))
+    one, other = (vms.changed(vm, vms.patched(vm, patch), SEVEN, NOW, BY)[0] for patch in (first, second))
     assert (one.id == other.id) == (one.data == other.data)

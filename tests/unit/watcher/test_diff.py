@@ -576,3 +576,21 @@ def test_a_resource_that_fails_later_holds_back_no_vm() -> None:
     assert cluster.events() == []
     cluster.diff.cache.store_of(VM_KIND.joined_with[0]).unavailable = False
     assert len(cluster.apply(VIRTUAL_MACHINES, vm("web"))) == 1
+
+
+def modified(by: str | None, *, generation: int, version: int, **more: Any) -> dict[str, Any]:
+    """The VM web, whose spec somebody has changed."""
+    manifest = vm("web", version=version, **more)
+    annotations = {"kubevirt.io/last-modified-by": by} if by else {}
+    return manifest | {"metadata": manifest["metadata"] | {"generation": generation, "annotations": annotations}}
+
+
+def test_who_changed_a_vm_is_named_where_the_cluster_names_it() -> None:
+    """By the annotation, in the event of the change of the spec and in no other: it stays on the object."""
+    cluster = Cluster()
+    (created,) = cluster.list_all(virtualmachines=[modified("alice", generation=1, version=10)])
+    labels = [{"labels": {"n": str(number)}} for number in range(4)]
+    edited = cluster.apply(VIRTUAL_MACHINES, modified("bob", generation=2, version=11, **labels[0]))
+    moved = cluster.apply(VIRTUAL_MACHINES, modified("bob", generation=2, version=12, **labels[1]))
+    unnamed = cluster.apply(VIRTUAL_MACHINES, modified(None, generation=3, version=13, **labels[2]))
+    assert [only(events).data.by for events in ([created], edited, moved, unnamed)] == [None, "bob", None, None]

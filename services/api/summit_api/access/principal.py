@@ -111,5 +111,10 @@ class Principal:
         """The name goes into the log, into answers and tickets."""
         object.__setattr__(self, "name", printable(self.name, LONGEST_NAME))
 
+    @property
+    def by(self) -> str | None:
+        """The name as everybody may read it in what the principal does; None for anonymous ones."""
+        return None if self.name == ANONYMOUS else self.name
+
 
 ANONYMOUS = "anonymous"

@@ -6,10 +6,11 @@ from typing import Any, TypeVar
 
 from summit_models.cluster import ClusterHealth, ConnectionState, Heartbeat, ResourceHealth
 from summit_models.contract import Contract, Revision
-from summit_models.datacenter import Datacenter, DatacenterValues
+from summit_models.datacenter import DatacenterValues
 from summit_models.event import (
     ClusterEvent,
     DatacenterEvent,
+    DatacenterEventData,
     EpochStart,
     MigrationEvent,
     MigrationEventData,
@@ -89,6 +90,7 @@ EXAMPLES: Mapping[str, Contract] = {
             "memory": 8192,
             "last_migrated_at": AT,
             "changes": {"datacenter": "dc-solna", "_lastMigratedAt": None},
+            "by": "oidc:alice",
         },
     ),
     "a migration runs": example(
@@ -146,7 +148,13 @@ EXAMPLES: Mapping[str, Contract] = {
         source="/datacenters/dc-solna",
         subject="dc-solna",
         time=AT,
-        data=example(Datacenter, name="Solna North", clusters=["vulcan"], declared=example(DatacenterValues)),
+        data=example(
+            DatacenterEventData,
+            name="Solna North",
+            clusters=["vulcan"],
+            declared=example(DatacenterValues),
+            by="oidc:alice",
+        ),
     ),
     "a heartbeat of a cluster": Heartbeat(**dict(_health), epoch=3),
 }

@@ -15,6 +15,6 @@ def patched(datacenter: Datacenter, patch: DatacenterPatch) -> Datacenter:
     return datacenter.with_values(datacenter.values.model_copy(update=patch.given()), declared=declared)
 
 
-def edited(datacenter: Datacenter, basis: Revision, now: datetime) -> DatacenterEvent:
+def edited(datacenter: Datacenter, basis: Revision, now: datetime, by: str | None) -> DatacenterEvent:
     """Its id has the basis and the new state: if two people make the same edit at once, it is published once."""
-    return datacenter_event(datacenter, version=f"{basis}/{digest(datacenter)}", time=now)
+    return datacenter_event(datacenter, version=f"{basis}/{digest(datacenter)}", time=now, by=by)

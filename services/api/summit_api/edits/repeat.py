@@ -39,7 +39,7 @@ async def repeat(client: EventClient, read_models: ReadModels, after_seconds: fl
         silent_datacenters = await target.silent_datacenters(transaction, since)
     repetitions: list[tuple[Event, Basis]] = [
         *((vms.observed(state, basis.revision, now), basis) for state, basis in silent_vms),
-        *((datacenters.edited(state, basis.revision, now), basis) for state, basis in silent_datacenters),
+        *((datacenters.edited(state, basis.revision, now, by=None), basis) for state, basis in silent_datacenters),
     ]
     for event, basis in repetitions:
         with contextlib.suppress(ConflictError):  # the log has something newer

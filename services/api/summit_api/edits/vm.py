@@ -48,21 +48,21 @@ def _exact(values: Mapping[str, Any]) -> dict[str, int]:
     return {f"{name}_bytes": values[name] * unit for name, unit in _BYTES.items() if name in values}
 
 
-def added(vm: Vm, basis: Revision, now: datetime) -> list[VmEvent]:
-    return [_event(VmEventType.CREATED, vm, basis, now)]
+def added(vm: Vm, basis: Revision, now: datetime, by: str | None) -> list[VmEvent]:
+    return [_event(VmEventType.CREATED, vm, basis, now, by=by)]
 
 
-def changed(before: Vm, after: Vm, basis: Revision, now: datetime) -> list[VmEvent]:
+def changed(before: Vm, after: Vm, basis: Revision, now: datetime, by: str | None) -> list[VmEvent]:
     """One event; two when the VM moves to another datacenter: it ends in one and begins in the other."""
     changes = _changes(before, after)
     if after.datacenter == before.datacenter:
-        return [_event(VmEventType.UPDATED, after, basis, now, changes=changes)]
-    ends = _event(VmEventType.DELETED, before, basis, now, outcome=after)
-    return [ends, _event(VmEventType.CREATED, after, basis, now, changes=changes)]
+        return [_event(VmEventType.UPDATED, after, basis, now, changes=changes, by=by)]
+    ends = _event(VmEventType.DELETED, before, basis, now, outcome=after, by=by)
+    return [ends, _event(VmEventType.CREATED, after, basis, now, changes=changes, by=by)]
 
 
-def removed(vm: Vm, basis: Revision, now: datetime) -> list[VmEvent]:
-    return [_event(VmEventType.DELETED, vm, basis, now)]
+def removed(vm: Vm, basis: Revision, now: datetime, by: str | None) -> list[VmEvent]:
+    return [_event(VmEventType.DELETED, vm, basis, now, by=by)]
 
 
 def observed(vm: Vm, basis: Revision, now: datetime) -> VmEvent:
@@ -77,6 +77,7 @@ def _event(
     *,
     changes: dict[str, JsonValue] | None = None,
     outcome: Vm | None = None,
+    by: str | None = None,
 ) -> VmEvent:
     """Its id has the basis and the new state: if two people make the same edit at once, it is published once.
 
@@ -89,7 +90,7 @@ def _event(
         subject=f"{vm.namespace or UNMANAGED}/{vm.name}",
         time=now,
         type=kind,
-        data=VmEventData(**dict(vm), changes=changes or {}),
+        data=VmEventData(**dict(vm), changes=changes or {}, by=by),
     )
 
 

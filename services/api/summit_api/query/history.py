@@ -106,6 +106,7 @@ class HistoryEvent(msgspec.Struct, rename="camel"):
     observed_at: datetime
     type: str
     cluster: str | None
+    by: str | None
     changes: list[dict[str, Any]]
     state: dict[str, Any] | None
 
@@ -179,7 +180,7 @@ def _step(row: Sequence[Any]) -> HistoryEvent:
     revision, time, type_, data, _ = row
     state = msgspec.json.decode(data)
     members = {name: state.get(name, default) for name, default in OPERATIONS.members.items()}
-    return HistoryEvent(revision, time, type_, state["cluster"], [], members)
+    return HistoryEvent(revision, time, type_, state["cluster"], state.get("by"), [], members)
 
 
 def listing(
@@ -216,7 +217,9 @@ def _event(collection: Collection, row: Sequence[Any], scope: Scope, *, is_first
     changes = [{"field": n, "from": value, "to": state.get(n)} for n, value in sorted(old.items()) if n not in hidden]
     begins = is_first or type_.endswith(".created")
     members = {name: state.get(name, default) for name, default in collection.members.items() if name not in hidden}
-    return HistoryEvent(revision, time, type_, state.get("cluster"), changes, members if begins else None)
+    return HistoryEvent(
+        revision, time, type_, state.get("cluster"), state.get("by"), changes, members if begins else None
+    )
 
 
 async def _shown_by(

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import Depends, Header, Request, Response
 
-from summit_api.access.principal import ANONYMOUS, Principal, Scope
+from summit_api.access.principal import Principal, Scope
 from summit_api.http.answer import Json
 from summit_api.operations.asking import FindVm, Wanted
 from summit_api.operations.payloads import BODIES, Options, timeout_seconds
@@ -73,7 +73,7 @@ class Asking:
             timeout_seconds=timeout_seconds(action, options, dry_run=dry_run),
             dry_run=dry_run,
             caller=self.principal.name,
-            by=None if self.principal.name == ANONYMOUS else self.principal.name,
+            by=self.principal.by,
             key=self.key,
         )
 

@@ -67,7 +67,7 @@ async def edit_datacenter(
     known = await target.datacenter(services.read_models, principal.scope, datacenter)
     edited, stored = datacenters.patched(known.state, patch), None
     if edited != known.state:
-        event = datacenters.edited(edited, known.basis.revision, moment.now)
+        event = datacenters.edited(edited, known.basis.revision, moment.now, principal.by)
         stored = await services.log.append([event], known.basis)
         logger.info("%s edited datacenter %s", principal.name, datacenter)
     async with services.read_models.transaction() as transaction:
@@ -91,7 +91,7 @@ async def add_vm(
     if not principal.scope.allows(datacenter, vm.namespace):
         raise ProblemError(Kind.FORBIDDEN, f"{principal.name} may not add a VM to the namespace {vm.namespace!r}")
     basis = await target.unused_id(services.read_models, vm.id)
-    stored = await services.log.append(vms.added(vm, basis.revision, moment.now), basis)
+    stored = await services.log.append(vms.added(vm, basis.revision, moment.now, principal.by), basis)
     logger.info("%s added VM %s (%s) to %s", principal.name, vm.id, vm.name, datacenter)
     return edit.answer(original.vm(vm, moment), stored)
 
@@ -126,7 +126,7 @@ async def edit_vm(
             action, options = _operation(known.state, patch, differing)
             step = await asking.ask(action, options, _found_again(asking, datacenter, vm_id, cluster))
             return acting.answer_beside(original.vm(known.state, moment), step)
-        events = vms.changed(known.state, edited, known.basis.revision, moment.now)
+        events = vms.changed(known.state, edited, known.basis.revision, moment.now, principal.by)
         stored = await services.log.append(events, known.basis)
         logger.info("%s changed %s of VM %s", principal.name, ", ".join(differing), vm_id)
     return edit.answer(original.vm(edited, moment), stored)
@@ -157,7 +157,8 @@ async def remove_vm(
         acting.confirm(known.state, name or ())
         found = _found_again(asking, datacenter, vm_id, cluster)
         return acting.answer(await asking.ask(Action.DELETE, Options(), found))
-    stored = await services.log.append(vms.removed(known.state, known.basis.revision, moment.now), known.basis)
+    events = vms.removed(known.state, known.basis.revision, moment.now, principal.by)
+    stored = await services.log.append(events, known.basis)
     logger.info("%s removed VM %s (%s) from %s", principal.name, vm_id, known.state.name, datacenter)
     return edit.answer(None, stored)
 

@@ -203,7 +203,7 @@ async def _move(
     services: Services, principal: Principal, known: Editable[Vm], to: DatacenterId, now: datetime
 ) -> tuple[Vm, Stored]:
     moved = vms.moved(known.state, to, now)
-    events = vms.changed(known.state, moved, known.basis.revision, now)
+    events = vms.changed(known.state, moved, known.basis.revision, now, principal.by)
     stored = await services.log.append(events, known.basis)
     logger.info("%s moved VM %s from %s to %s", principal.name, moved.id, known.state.datacenter, to)
     return moved, stored

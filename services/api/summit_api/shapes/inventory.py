@@ -81,6 +81,11 @@ class HistoryItem(Contract):
     cluster: str | None = Field(
         description="Cluster that showed it then; null for a cluster's own events", examples=["vulcan"]
     )
+    by: str | None = Field(
+        description="Who made the change, or asked for the operation; for a watched VM whom its cluster names. Null "
+        "where that is not known",
+        examples=["oidc:alice"],
+    )
     changes: list[Change] = Field(description="Empty for the first event and for the last one")
     state: dict[str, JsonValue] | None = Field(
         description="The state that the history begins with, in the members of the events: in the first event that is "

@@ -73,6 +73,7 @@ class ClusterCache:
             DATA_VOLUMES.plural: _Intake(data_volume_facts, self.data_volumes, self._data_volume_changed),
         }
 
+        self._actors: dict[Uid, str] = {}
         self._vm_by_name: dict[Name, Uid] = {}
         self._vmi_by_name: dict[Name, Uid] = {}
         self._vmis_of: dict[Uid, dict[Uid, None]] = {}
@@ -200,6 +201,10 @@ class ClusterCache:
         self._vmi_versions.pop(uid, None)
         return self._ends.pop(uid, None)
 
+    def take_actor(self, vm: Uid) -> str | None:
+        """Who made the change of the VM's spec that was reported since the last call, where the cluster says so."""
+        return self._actors.pop(vm, None)
+
     def take_vmi_version(self, vm: Uid) -> int:
         """The newest resourceVersion of the VM's instances that was reported since the last call."""
         return self._vmi_versions.pop(vm, 0)
@@ -217,8 +222,11 @@ class ClusterCache:
             _remove_name(self._vm_by_name, change)
             self._last_disks.pop(change.uid, None)
             self.note_known(change.uid, disk=True, sizes=True)
+            self._actors.pop(change.uid, None)
             return
         if change.before is not None:
+            if change.facts.last_modified_by and change.before.generation != change.facts.generation:
+                self._actors[change.uid] = change.facts.last_modified_by
             if change.before.disks != change.facts.disks:
                 self._changed_disks.add(change.uid)
             if change.before.pinned != change.facts.pinned:

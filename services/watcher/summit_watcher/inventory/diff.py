@@ -181,7 +181,7 @@ def changed(published: Published, kind: Kind[Any], joined: Joined[Model], now: d
 
     An unchanged state whose last event is of a stale epoch is published again.
     """
-    model, versions = joined
+    model, versions, by = joined
     states, (model, state) = published.of(kind.collection), _fitting(published, kind, model)
     last = states.get(model.id)
     if last is not None and last.is_last and last.state == state:
@@ -191,7 +191,7 @@ def changed(published: Published, kind: Kind[Any], joined: Joined[Model], now: d
         return _event(published, kind, "CREATED", model, present)
     if last.state == state:
         return _event(published, kind, "OBSERVED", model, present)
-    return _event(published, kind, "UPDATED", model, present, changes=kind.codec.changes(last.state, model))
+    return _event(published, kind, "UPDATED", model, present, changes=kind.codec.changes(last.state, model), by=by)
 
 
 def deleted(
@@ -232,6 +232,7 @@ def _event(
     present: PublishedState,
     *,
     changes: Mapping[str, JsonValue] | None = None,
+    by: str | None = None,
     final_state_unknown: bool = False,
 ) -> Outgoing:
     type_ = kind.types[type_name]
@@ -243,6 +244,7 @@ def _event(
         "changes": changes or {},
         **kind.versions_field(present.versions),
         "final_state_unknown": final_state_unknown,
+        **({"by": by} if by else {}),
     }
     encode = partial(
         kind.codec.encode_event,

@@ -40,6 +40,8 @@ class Joined(NamedTuple, Generic[ModelT]):
 
     model: ModelT
     versions: Versions
+    by: str | None = None
+    """Who made the change that led to it, where the cluster says so."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -107,7 +109,7 @@ def _join_vm(cache: ClusterCache, published: Published, uid: Uid) -> Joined[Vm]:
         max(vmi_versions),  # never lower than before: a VM that stops has no instance, but is newer than one that ran
         instancetype.resource_version if instancetype else 0,
     )
-    return Joined(vm, versions)
+    return Joined(vm, versions, cache.take_actor(uid))
 
 
 def _resource_of_vm(state: bytes) -> Resource[Any]:

@@ -20,6 +20,10 @@ class VmFacts(Facts, frozen=True, gc=False, kw_only=True):
     run_strategy: str | None = None
     failing: bool = False
     """Condition Failure: the controller cannot make the instance."""
+    generation: int = 0
+    """It rises with each change of the spec, and with no other."""
+    last_modified_by: str | None = None
+    """Who made that change, where KubeVirt says so: alpha, from 1.10 on (VEP 373)."""
     restart_required: bool = False
     """Its template has changes that hold from the next restart on."""
     ready: bool | None = None
@@ -66,6 +70,8 @@ def vm_facts(vm: VirtualMachine) -> VmFacts:
     return VmFacts(
         **head_of(metadata),
         labels=labels_of(metadata),
+        generation=metadata.generation or 0,
+        last_modified_by=text(metadata.annotations.last_modified_by) if metadata.annotations else None,
         printable_status=shared_text(status.printable_status) if status else None,
         status_unreadable=bool(vm.decode_problems) and unreadable(vm.decode_problems, "status.printableStatus"),
         run_strategy=strategy,

@@ -30,6 +30,7 @@ class Annotations(Part):
     evacuation: Text | None = msgspec.field(default=None, name="kubevirt.io/evacuationMigration")
     workload_update: Text | None = msgspec.field(default=None, name="kubevirt.io/workloadUpdateMigration")
     volume_update: Text | None = msgspec.field(default=None, name="kubevirt.io/volume-update-migration")
+    last_modified_by: Text | None = msgspec.field(default=None, name="kubevirt.io/last-modified-by")
     os: Text | None = msgspec.field(default=None, name="vm.kubevirt.io/os")
 
 
