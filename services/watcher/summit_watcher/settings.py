@@ -165,6 +165,8 @@ class WatcherTimes:
     review_seconds: float = 600.0
     """How often it is reviewed what the credentials allow: rights are taken away seldom, and the cluster says so itself
     when something is asked for."""
+    review_rest_seconds: float = 2.0
+    """Between two reviews at least: a hundred operations that are refused are one reason to look, not a hundred."""
     granted_seconds: float = 60.0
     """How soon it is noticed that a missing right was granted: somebody has just applied it and tries again."""
     review_pause_seconds: float = 0.1

@@ -18,8 +18,8 @@ from summit_simulator import SimulatedCluster
 from summit_watcher.kube.rights.reviews import NEEDED
 
 POWER = ["start", "stop", "restart"]
-SELDOM = replace(TIMES, granted_seconds=3600.0)
-SOON = replace(TIMES, granted_seconds=0.1)
+SELDOM = replace(TIMES, granted_seconds=3600.0, review_rest_seconds=0.05)
+SOON = replace(SELDOM, granted_seconds=0.1)
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ import pytest
 from support.operating import TIMES, Operating, config_of
 from support.rights import documents, rules
 from support.virtctl import Virtctl
+from support.waiting import until
 from support.watched import watching
 
 from summit_models.operation import OperationState as S
@@ -72,6 +73,16 @@ async def test_a_part_may_be_for_one_namespace(
         assert (await operating.end(await operating.ask("start"))).state == S.FAILED
         access.bind("watcher", rules()["operator-power"], namespace="prod")
         assert (await operating.end(await operating.ask("start"))).state == S.SUCCEEDED
+
+
+async def test_a_vm_that_may_not_be_read_is_not_acted_on(watched: Operating, virtctl: Virtctl) -> None:
+    """It fails at once, with what is missing, and not at its deadline."""
+    await virtctl.create()
+    await until(lambda: watched.log.newest("web"))
+    virtctl.cluster.access.forbid("get", "virtualmachines")
+    end = await watched.end(await watched.ask("start", seconds=600))
+    assert (end.state, watched.effects("start")) == (S.FAILED, 0)
+    assert 'cannot get resource "virtualmachines"' in end.message
 
 
 def test_each_role_is_bound_to_the_account_of_the_watcher() -> None:

@@ -123,3 +123,11 @@ def test_a_restart_needs_another_instance() -> None:
     assert isinstance(seen(same, Observed(vm(), before)), Progress)
     other = operation(Action.RESTART, instance=Uid("another"))
     assert seen(other, Observed(vm(), before)) == Outcome(S.SUCCEEDED, "another instance runs on node-1")
+
+
+def test_what_blocks_a_migration_is_its_progress() -> None:
+    """In the cluster's own words; at the deadline they are the last ones."""
+    quota = {"type": "migrationRejectedByResourceQuota", "status": "True", "message": "exceeded quota: compute"}
+    expected = "Pending: migrationRejectedByResourceQuota: exceeded quota: compute"
+    assert migrate(vmim("Pending", conditions=[quota]), vmi()) == Progress(expected)
+    assert migrate(vmim("Pending", conditions=[{**quota, "status": "False"}]), vmi()) == Progress("Pending")

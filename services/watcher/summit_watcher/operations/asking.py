@@ -75,10 +75,19 @@ class Asking:
             if may_be_done and await self._is_begun(operation, target):
                 return ACCEPTED
         except StatusError as error:
-            return _gone(operation, _words(error)) if error.code == _NOT_FOUND else _not_done(error)
+            return self._unread(operation, error, may_be_done=may_be_done)
         except WatcherError as error:
             return _not_done(error)
         return _request(operation, target)
+
+    def _unread(self, operation: Operation, error: StatusError, *, may_be_done: bool) -> Answer:
+        """What the refusal to show the VM means: without the right to read it nothing will be done."""
+        if error.code == _NOT_FOUND:
+            return _gone(operation, _words(error))
+        if error.code == _FORBIDDEN and not may_be_done:
+            self._forbidden()
+            return Answer(Reaction.REFUSED, _words(error))
+        return _not_done(error)
 
     async def _is_begun(self, operation: Operation, target: dict[str, Any]) -> bool:
         """Whether an earlier request is seen to have been executed."""

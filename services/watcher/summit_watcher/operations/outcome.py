@@ -130,7 +130,8 @@ def _migrate(operation: Operation, observed: Observed) -> Seen:
         return _not_arrived(operation, observed, course)
     to = f" to {course.target_node}" if course and course.target_node else ""
     aborting = ", to be aborted" if operation.state is OperationState.CANCELING else ""
-    return Progress(f"{migration.phase or 'Pending'}{to}{aborting}")
+    blocked = f": {migration.blocked}" if migration.blocked else ""
+    return Progress(f"{migration.phase or 'Pending'}{to}{aborting}{blocked}")
 
 
 def _course(migration: MigrationFacts, vmi: VmiFacts | None) -> MigrationStateFacts | None:

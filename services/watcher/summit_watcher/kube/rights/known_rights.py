@@ -86,8 +86,12 @@ class KnownRights:
         return found if len(namespaces) <= NAMESPACES else None
 
     async def _until_due(self) -> None:
-        """Wait until the next review. Meanwhile look whether what is missing was granted, a namespace at a time."""
+        """Wait until the next review, for a moment at least.
+
+        Meanwhile look whether what is missing was granted, a namespace at a time.
+        """
         due_at = time.monotonic() + self._times.review_seconds
+        await asyncio.sleep(self._times.review_rest_seconds)
         while (rest := due_at - time.monotonic()) > 0:
             may = self.may
             missing = Actions() if may is None else _ALL - may
