@@ -16,6 +16,9 @@ from summit_runtime.nats.stream import MAX_AGE_SECONDS
 from summit_runtime.nats.unapplied import LATE_SECONDS
 from summit_runtime.settings import DatabaseSettings
 
+Seconds = Annotated[float, Field(ge=0.001, le=86_400, allow_inf_nan=False)]
+"""Postgres takes whole milliseconds, of which 0 would be no limit, and none beyond 24 days."""
+
 
 @dataclass(frozen=True)
 class ApiTimes:
@@ -84,18 +87,18 @@ class Settings(DatabaseSettings):
 
     body_bytes: int = Field(default=1_000_000, gt=0, description="Maximum size of a request's body")
     head_bytes: int = Field(default=65_536, ge=1024, description="Maximum size of a request's address and headers")
-    head_seconds: float = Field(default=10, gt=0, description="Time for a client to send the head of a request")
-    stalled_seconds: float = Field(
-        default=30, gt=0, description="Time after which a client that does not read its answer is disconnected"
+    head_seconds: Seconds = Field(default=10, description="Time for a client to send the head of a request")
+    stalled_seconds: Seconds = Field(
+        default=30, description="Time after which a client that does not read its answer is disconnected"
     )
-    request_seconds: float = Field(default=30, gt=0, description="Time until an answer begins")
-    query_seconds: float = Field(default=10, gt=0, description="Time for one query")
+    request_seconds: Seconds = Field(default=30, description="Time until an answer begins")
+    query_seconds: Seconds = Field(default=10, description="Time for one query")
     concurrent_requests: int = Field(
         default=500, gt=0, description="Maximum number of requests under way, for all clients together"
     )
 
     client_requests_per_second: float = Field(
-        default=100, ge=0, description="Average rate of one client; 0 is no limit"
+        default=100, ge=0, allow_inf_nan=False, description="Average rate of one client; 0 is no limit"
     )
     client_burst: int = Field(default=500, gt=0, description="Number of requests that one client may send at once")
     client_requests: int = Field(

@@ -101,3 +101,10 @@ def test_file_that_cannot_be_read_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "access.yaml").write_bytes(b"\xff\xfe\xfa")
     with pytest.raises(PolicyError, match=r"access.yaml: it is not text"):
         PolicyFile(tmp_path / "access.yaml")
+
+
+def test_one_token_is_not_called_tokens(tmp_path: Path) -> None:
+    """In the line of the log that counts what the file has."""
+    path = tmp_path / "access.yaml"
+    path.write_text(f"tokens: [{{name: ci, role: viewer, sha256: {A}}}]")
+    assert PolicyFile(path).summary() == "1 token, 0 groups"

@@ -28,3 +28,13 @@ def test_wrong_access_settings_stop_the_start(
         monkeypatch.setenv(name, value)
     with pytest.raises((SettingsError, FatalError), match=re.escape(words)):
         configured_access(Settings.from_environment())
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "1e300", "3000000", "0.0000001", "0"])
+@pytest.mark.parametrize("name", ["QUERY", "REQUEST", "HEAD", "STALLED"])
+def test_time_that_cannot_be_kept_stops_the_start(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    """A query time of a month made each request fail, and an endless one the start, "unforeseen"."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql://")
+    monkeypatch.setenv(f"API_{name}_SECONDS", value)
+    with pytest.raises(SettingsError, match=f"API_{name}_SECONDS"):
+        Settings.from_environment()

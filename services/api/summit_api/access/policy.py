@@ -142,7 +142,8 @@ class PolicyFile:
             logger.info("access file %s has changed: %s", self._path, self.summary())
 
     def summary(self) -> str:
-        return f"{len(self._policy.tokens)} tokens, {len(self._policy.groups)} groups"
+        counts = {"token": len(self._policy.tokens), "group": len(self._policy.groups)}
+        return ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for noun, count in counts.items())
 
     def _signature(self) -> tuple[int, ...] | None:
         """Changes with the file, also when another file replaces it, as Kubernetes does with a mounted secret."""
