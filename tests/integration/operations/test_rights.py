@@ -10,6 +10,7 @@ from support.virtctl import Virtctl
 from support.waiting import until
 from support.watched import watching
 
+from summit_models.operation import Action
 from summit_models.operation import OperationState as S
 
 ACTIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
@@ -83,6 +84,33 @@ async def test_a_vm_that_may_not_be_read_is_not_acted_on(watched: Operating, vir
     end = await watched.end(await watched.ask("start", seconds=600))
     assert (end.state, watched.effects("start")) == (S.FAILED, 0)
     assert 'cannot get resource "virtualmachines"' in end.message
+
+
+@pytest.mark.parametrize("action", ["stop", "pause", "resize"])
+async def test_an_outcome_that_instances_would_show_is_not_made_up_without_them(
+    nats_url: str, config: Path, operating: Operating, virtctl: Virtctl, action: str
+) -> None:
+    """A watcher that may not list them sees none: a VM that runs is neither stopped nor "does not run any more"."""
+    _, strategy, parameters = ACTIONS[action]
+    await virtctl.create(strategy)
+    forbidden = [virtctl.cluster.access.forbid(verb, "virtualmachineinstances") for verb in ("list", "watch")]
+    virtctl.cluster.stop_controllers()
+    async with watching(nats_url, config, TIMES):
+        id_ = await operating.ask(action, **parameters)
+        progress = await until(
+            lambda: [step.progress for step in operating.steps(id_)], lambda texts: texts and texts[-1]
+        )
+        assert not operating.newest(id_).operation.has_ended
+        for rule in forbidden:
+            virtctl.cluster.access.allow(rule)
+        virtctl.cluster.start_controllers()
+        assert (await operating.end(id_)).state == S.SUCCEEDED
+    assert progress[-1] == "the watcher cannot read the instances of the cluster, which would show it"
+
+
+def test_each_action_has_its_part() -> None:
+    """So each is tried above, with its part alone and without it."""
+    assert ACTIONS.keys() == set(Action)
 
 
 def test_each_role_is_bound_to_the_account_of_the_watcher() -> None:

@@ -28,6 +28,8 @@ class Observed:
     is_migration_gone: bool = False
     is_settled: bool = False
     """What completes the last state of a migration has had time to arrive: it comes after the final phase."""
+    shows_instances: bool = True
+    """False: instances cannot be read in this cluster, so one may run though `vmi` is None."""
 
 
 class Outcome(NamedTuple):
@@ -44,9 +46,14 @@ Seen = Outcome | Progress
 
 def seen(operation: Operation, observed: Observed) -> Seen:
     """Whether the operation has ended, or where it is."""
+    if not observed.shows_instances and operation.action in _SHOWN_BY_INSTANCES:
+        return Progress("the watcher cannot read the instances of the cluster, which would show it")
     if observed.vm is None and observed.vmi is None and operation.action is not Action.DELETE:
         return _failed("the VM has been deleted meanwhile")
     return _OF[operation.action](operation, observed)
+
+
+_SHOWN_BY_INSTANCES = frozenset(Action) - {Action.SOFTREBOOT, Action.RESET, Action.DELETE}
 
 
 def _succeeded(message: str) -> Outcome:
