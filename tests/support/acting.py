@@ -1,8 +1,10 @@
 """The api with all that an operation goes through, and what a watcher appends in its course."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 
 from support.builders import uid_of
@@ -45,6 +47,17 @@ class Operating(Editing):
 
     async def progress(self, id_: str, text: str) -> None:
         await self._step(id_, lambda o: progressed(o, text))
+
+    async def progress_without_end(self, id_: str, *, seconds: float) -> None:
+        """Append one step after another, with so long in between, whatever the tables have."""
+        subject = operation_subject(SOLNA, CLUSTER, id_)
+        message = await self.client.jetstream().get_last_msg(STREAM, subject)
+        operation, basis = OperationEvent.model_validate_json(message.data or b"").data, Revision(message.seq or 0)
+        for number in count():
+            now = datetime.now(UTC)
+            event = operation_event(progressed(operation, str(number)), basis, writer=WATCHER, time=now)
+            basis = await append(self.client, [event], Basis(subject, basis))
+            await asyncio.sleep(seconds)
 
     async def end(self, id_: str, state: OperationState = OperationState.SUCCEEDED, message: str = "done") -> None:
         await self._step(id_, lambda o: ended(o, state, message, datetime.now(UTC)))

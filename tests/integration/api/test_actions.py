@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 from prometheus_client import REGISTRY
 from support.acting import DB, ERP, PLACE, WEB, Operating, operating
@@ -12,6 +13,7 @@ from support.editing import SOLNA
 from support.published import CLUSTER, migration_event, unmanaged_event, vm_event
 from support.waiting import until
 
+from summit_api.settings import ApiTimes
 from summit_api.shapes.inventory import OperationItem
 from summit_models.event import VmEventType
 from summit_models.operation import Action, OperationState
@@ -192,6 +194,33 @@ async def test_same_key_is_the_same_operation(api: Operating) -> None:
     assert await api.steps() == ["succeeded"]
 
 
+async def test_same_key_is_the_same_operation_when_its_vm_is_gone(api: Operating) -> None:
+    """Whose answer to a delete was lost asks again, and the VM may be deleted by then."""
+    path, headers = f"/api/v1/vms/{WEB}", {"Idempotency-Key": "k1"}
+    first = await api.http.delete(path, params={"name": "web"}, headers=headers)
+    await api.claim(first.json()["id"])
+    await api.publish(vm_event("web", VmEventType.DELETED, versions=(2, 0)))
+    await api.end(first.json()["id"])
+    again = await api.http.delete(path, params={"name": "web"}, headers=headers)
+    assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
+    assert (await api.http.post(f"{path}/start", headers=headers)).json()["title"] == "Idempotency-Key reused"
+    assert (await api.http.delete(path, params={"name": "web"})).status_code == 404
+
+
+async def test_request_that_is_stored_already_is_not_refused(nats_url: str, database_url: str) -> None:
+    """The tables did not have the operation yet, and something is in the way by now: "nothing was stored" was false."""
+    async with operating(nats_url, database_url, times=ApiTimes(applied_seconds=2.0)) as api:
+        locking = await asyncpg.connect(database_url)
+        await locking.execute("BEGIN; LOCK TABLE operations IN SHARE MODE")
+        first = await ask(api, f"/vms/{WEB}/start", key="k1")
+        assert await locking.fetchval("SELECT count(*) FROM operations") == 0
+        api.heartbeat(may=[])
+        again = asyncio.create_task(ask(api, f"/vms/{WEB}/start", key="k1"))
+        await locking.close()
+        assert (await again)["id"] == first["id"]
+        assert (await api.ask("POST", f"/vms/{WEB}/start")).json()["reason"] == "notAllowed"
+
+
 async def test_key_of_another_request_is_refused(api: Operating) -> None:
     """Another body, another action or another VM."""
     first = await ask(api, f"/vms/{WEB}/start", key="k1")
@@ -242,6 +271,22 @@ async def test_requests_for_many_vms_at_once_are_all_stored(api: Operating) -> N
     answers = await asyncio.gather(*(api.ask("POST", f"{PLACE}/{name}/start") for name in names))
     assert {answer.status_code for answer in answers} == {202}
     assert await api.steps() == ["pending"] * 12
+
+
+async def test_requests_are_stored_while_other_operations_of_the_cluster_have_a_step_every_few_milliseconds(
+    api: Operating,
+) -> None:
+    """The tables are never at the newest step then: "stored at the same time, again and again" was the answer."""
+    names = [f"vm-{n}" for n in range(20)]
+    await api.publish(*(vm_event(name, status=VmStatus.STOPPED, run_strategy="Halted") for name in names))
+    busy = (await ask(api, f"/vms/{ERP}/stop"))["id"]
+    await api.claim(busy)
+    async with asyncio.TaskGroup() as tasks:
+        steps = tasks.create_task(api.progress_without_end(busy, seconds=0.003))
+        answers = [await api.ask("POST", f"{PLACE}/{name}/start") for name in names]
+        steps.cancel()
+    assert [answer.status_code for answer in answers] == [202] * 20
+    assert (await api.ask("POST", f"/vms/{ERP}/stop")).json()["reason"] == "operationActive"
 
 
 async def test_dry_run_is_answered_with_its_outcome(api: Operating) -> None:

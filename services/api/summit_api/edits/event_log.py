@@ -4,7 +4,7 @@ The api writes no rows. An edit is an event like any other; the projector makes 
 Without NATS edits are rejected and reads continue.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
 from nats.aio.client import Client
@@ -48,8 +48,10 @@ class EventLog:
         self._applied_seconds = times.applied_seconds
         self._answer_seconds = times.nats.answer_seconds
 
-    async def append(self, events: Sequence[Event], basis: Basis) -> Stored:
+    async def append(self, events: Sequence[Event], basis: Basis, *, catches_up: bool = True) -> Stored:
         """Store all of the events or none, and wait until the tables have them, for a few seconds at most.
+
+        `catches_up`: after a conflict, wait until the tables have what is newer.
 
         Raises ChangedMeanwhileError when `basis` is not the newest any more, LogUnavailableError without NATS.
         """
@@ -58,7 +60,7 @@ class EventLog:
         try:
             revision = await append(self.client, events, basis, answer_seconds=self._answer_seconds)
         except ConflictError as error:
-            if error.newest is not None:  # so that the next read shows it
+            if catches_up and error.newest is not None:  # so that the next read shows it
                 await self._revisions.wait_for(error.newest, self._applied_seconds)
             raise ChangedMeanwhileError(_CHANGED) from error
         except NotStoredError as error:
@@ -79,6 +81,21 @@ class EventLog:
         except (NatsError, TimeoutError) as error:
             raise _unavailable(NotStoredError(str(error) or "no answer from NATS")) from error
         return Revision(message.seq or 0)
+
+    async def bodies(self, subject: str, after: Revision, until: Revision) -> AsyncIterator[bytes]:
+        """The events under a subject between two revisions, one request for each. Raises LogUnavailableError."""
+        if self.client is None:
+            raise _unavailable(NotStoredError("not connected to NATS"))
+        stream, revision = self.client.jetstream(timeout=self._answer_seconds), after
+        while revision < until:
+            try:
+                message = await stream.get_msg(STREAM, seq=revision + 1, subject=subject, next=True)
+            except NotFoundError:
+                return
+            except (NatsError, TimeoutError) as error:
+                raise _unavailable(NotStoredError(str(error) or "no answer from NATS")) from error
+            yield message.data or b""
+            revision = Revision(message.seq or until)
 
 
 def _unavailable(error: NotStoredError) -> LogUnavailableError:

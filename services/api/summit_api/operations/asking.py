@@ -2,11 +2,13 @@
 
 At most one operation acts on a VM at a time, whichever api was asked. So the check and the append are one step: the
 operation is stored only if the newest step of any operation of the cluster is one that the check has seen
-(`Nats-Expected-Last-Subject-Sequence` over the subjects of all operations of the cluster). If there is a newer one,
-everything is read and checked again.
+(`Nats-Expected-Last-Subject-Sequence` over the subjects of all operations of the cluster). Steps that the tables do not
+have yet are read from the log: a cluster with a hundred operations has a step every few milliseconds, so the tables are
+never at its newest one. If one of them is about the VM, everything is read and checked again.
 """
 
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4, uuid5
@@ -35,7 +37,7 @@ from summit_api.query.transaction.read_transaction import ReadModels, ReadTransa
 from summit_api.revisions import Revisions
 from summit_api.settings import ApiTimes
 from summit_models.contract import Revision, Uid
-from summit_models.event import operation_event
+from summit_models.event import OperationEvent, operation_event
 from summit_models.operation import Action, Operation, OperationState, canceling, ended, remedy
 from summit_models.subject import operation_subject, operations_subject
 from summit_models.vm import Vm
@@ -48,8 +50,10 @@ FindVm = Callable[[ReadTransaction], Awaitable[Editable[Vm]]]
 _KEYS = UUID("6f2d1c3e-5f0b-5c7e-9d0a-3a0f7a7c9b11")
 """Namespace of the ids that are made of a caller and their key. Any UUID, but for ever this one."""
 _ATTEMPTS = 20
-"""A step of another operation between check and append costs an attempt, about 10 ms. A cluster that is so busy for so
-long is answered with "try again"."""
+"""A step of another operation on the VM between check and append costs an attempt, about 10 ms."""
+_PATIENCE_SECONDS = 10.0
+"""A step of any operation in the cluster between the look at the log and the append costs an attempt, about 2 ms on a
+machine that is not busy. A cluster that is so busy for so long is answered with "try again"."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,31 +97,48 @@ class Operations:
     async def _ask(self, wanted: Wanted, find: FindVm, now: datetime) -> Step:
         for _ in range(_ATTEMPTS):
             async with self._read_models.transaction() as transaction:
-                try:
-                    vm = (await find(transaction)).state
-                except VmNotFoundError as error:
-                    if done := await _done(transaction, wanted, error):
-                        return done
-                    raise
-                if wanted.key and (known := await self._same(transaction, wanted, vm)):
+                if known := await self._same(transaction, wanted, find):
                     return known
-                await self._check(transaction, wanted, vm, now)
+                vm = (await find(transaction)).state
+                refused = await self._refused(transaction, wanted, vm, now)
                 read = transaction.revision
+            if refused and not wanted.key:
+                raise refused
             subject = operations_subject(vm.datacenter, vm.cluster or "")
-            newest = await self._log.newest(subject)
-            if newest > read:
-                await self._wait_for(newest)
-                continue
             operation = _pending(wanted, vm, now)
-            event = operation_event(operation, Revision(0), writer=f"api-{uuid4().hex}", time=now)
+            if not refused:
+                if stored := await self._store(operation, subject, read):
+                    return stored
+            elif await self._newest(operation, subject, read) is not None:
+                raise refused  # and the log has no operation of this key that the tables lack
+        raise _busy()
+
+    async def _store(self, operation: Operation, subject: str, read: Revision) -> Step | None:
+        """Store it onto the newest step in the cluster. None as `_newest`; raises as that and EventLog.append."""
+        event = operation_event(operation, Revision(0), writer=f"api-{uuid4().hex}", time=operation.requested_at)
+        seen, until = read, time.monotonic() + _PATIENCE_SECONDS
+        while time.monotonic() < until:
+            newest = await self._newest(operation, subject, seen)
+            if newest is None:
+                return None
             try:
-                stored = await self._log.append([event], Basis(subject, newest))
+                stored = await self._log.append([event], Basis(subject, newest), catches_up=False)
             except ChangedMeanwhileError:
-                continue
-            return Step(operation, now, stored.revision)
-        raise ChangedMeanwhileError(
-            "other operations in the cluster were stored at the same time, again and again; nothing was done, try again"
-        )
+                seen = max(seen, newest)
+            else:
+                return Step(operation, operation.requested_at, stored.revision)
+        raise _busy()
+
+    async def _newest(self, operation: Operation, subject: str, seen: Revision) -> Revision | None:
+        """The newest step in the cluster, unless one since `seen` concerns the operation: None, and the tables have it.
+
+        Raises TablesBehindError.
+        """
+        newest = await self._log.newest(subject)
+        if newest > seen and await _concern(self._log.bodies(subject, seen, newest), operation):
+            await self._wait_for(newest)
+            return None
+        return newest
 
     async def check(self, wanted: Wanted, find: FindVm, now: datetime) -> Vm:
         """The VM, if nothing is known against the operation. Raises as `ask`, and stores nothing."""
@@ -171,17 +192,36 @@ class Operations:
                 return step
             await wait(changed, left)
 
-    async def _same(self, transaction: ReadTransaction, wanted: Wanted, vm: Vm) -> Step | None:
-        """The operation that the caller has made with this key. Raises KeyReusedError if it was another request."""
-        known = await query.step_of(transaction, _id_of(wanted))
+    async def _same(self, transaction: ReadTransaction, wanted: Wanted, find: FindVm) -> Step | None:
+        """The operation that the same request has made before. Raises KeyReusedError if it was another request.
+
+        Its VM may be gone by now, perhaps by this operation.
+        """
+        known = await query.step_of(transaction, _id_of(wanted)) if wanted.key else None
         if known is None:
             return None
         operation = known.operation
-        was = (operation.action, operation.vm_id, operation.cluster, operation.parameters, operation.dry_run)
-        if was != (wanted.action, vm.id, vm.cluster, wanted.parameters, wanted.dry_run):
-            detail = f"this Idempotency-Key was used for another request, operation {operation.id}: use a new key"
-            raise KeyReusedError(detail, operation=operation.id)
+        try:
+            vm = (await find(transaction)).state
+            is_same_vm = (vm.id, vm.cluster) == (operation.vm_id, operation.cluster)
+        except VmNotFoundError as error:
+            is_same_vm = all(getattr(operation, name) == value for name, value in error.sought.items())
+            if not (is_same_vm and error.sought):
+                raise
+        if not is_same_vm or not _is_same(wanted, operation):
+            id_ = known.operation.id
+            detail = f"this Idempotency-Key was used for another request, operation {id_}: use a new key"
+            raise KeyReusedError(detail, operation=id_)
         return known
+
+    async def _refused(
+        self, transaction: ReadTransaction, wanted: Wanted, vm: Vm, now: datetime
+    ) -> OperationError | None:
+        try:
+            await self._check(transaction, wanted, vm, now)
+        except OperationError as error:
+            return error
+        return None
 
     async def _check(self, transaction: ReadTransaction, wanted: Wanted, vm: Vm, now: datetime) -> None:
         """Raises RefusedError or ClusterUnavailableError for what is known to be in the way."""
@@ -221,14 +261,22 @@ class Operations:
             )
 
 
-async def _done(transaction: ReadTransaction, wanted: Wanted, error: VmNotFoundError) -> Step | None:
-    """The operation that the same request has made before, on a VM that has gone since: such as its deletion."""
-    known = await query.step_of(transaction, _id_of(wanted)) if wanted.key and error.sought else None
-    if known is None:
-        return None
-    operation = known.operation
-    same = (operation.action, operation.parameters) == (wanted.action, wanted.parameters)
-    return known if same and all(getattr(operation, name) == value for name, value in error.sought.items()) else None
+async def _concern(steps: AsyncIterator[bytes], operation: Operation) -> bool:
+    """Whether one of the steps is of this operation or of another one on its VM, or cannot be read."""
+    async for body in steps:
+        try:
+            other = OperationEvent.model_validate_json(body, by_alias=True, by_name=False).data
+        except ValueError:
+            return True
+        if other.id == operation.id or other.vm_id == operation.vm_id:
+            return True
+    return False
+
+
+def _busy() -> ChangedMeanwhileError:
+    return ChangedMeanwhileError(
+        "other operations in the cluster were stored at the same time, again and again; nothing was done, try again"
+    )
 
 
 async def _found(transaction: ReadTransaction, operation_id: str, scope: Scope) -> Step:
@@ -245,6 +293,12 @@ def subject_of_operation(operation: Operation) -> str:
 def _is_shorter_stop(wanted: Wanted) -> bool:
     is_shorter = wanted.parameters.get("force") or "gracePeriodSeconds" in wanted.parameters
     return wanted.action is Action.STOP and bool(is_shorter)
+
+
+def _is_same(wanted: Wanted, operation: Operation) -> bool:
+    """Whether the same request has made the operation, VM apart."""
+    was = (operation.action, operation.parameters, operation.dry_run)
+    return was == (wanted.action, wanted.parameters, wanted.dry_run)
 
 
 def _pending(wanted: Wanted, vm: Vm, now: datetime) -> Operation:
