@@ -92,3 +92,14 @@ def test_one_that_was_lost_begins_again_by_a_later_step() -> None:
 def test_one_that_has_ended_never_begins() -> None:
     """As most of what the log has."""
     assert not Newest().begins(step(9, ENDED))
+
+
+def test_a_step_wakes_its_own_operation_only() -> None:
+    """Of a thousand that are under way; each has a step every second."""
+    newest = Newest()
+    assert newest.begins(step(1))
+    mine, others = newest.changed(Uid("op")), newest.changed(Uid("other"))
+    newest.note(step(2, RUNNING))
+    assert mine.is_set()
+    assert not others.is_set()
+    assert newest.changed(Uid("op")) is not mine

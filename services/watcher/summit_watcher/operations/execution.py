@@ -110,13 +110,13 @@ class Execution:
         instance = Uid(vmi.uid) if vmi else None
         await self._append(lambda o, now: claimed(o, self._steps.writer, instance, now))
         self._begun_at = None if self._may_be_done else _steady()
-        o, verb = self.operation, "taken over" if self._may_be_done else "begun"
-        logger.info("operation %s (%s of VM %s/%s) is %s", o.id, o.action, o.namespace, o.vm_name, verb)
+        o, verb = self.operation, "is taken over" if self._may_be_done else "is begun"
+        logger.info("operation %s (%s of VM %s/%s) %s", o.id, o.action, o.namespace, o.vm_name, verb)
 
     # Ask
 
     async def _ask(self) -> None:
-        changed = self._newest.changed
+        changed = self._newest.changed(self.operation.id)
         if self._may_be_done and await self._has_succeeded():
             return
         prepared = await self._asking.prepare(self.operation, may_be_done=self._may_be_done)
@@ -128,8 +128,11 @@ class Execution:
             await wait(changed, self._again.next_seconds())
 
     async def _has_young_claim(self) -> bool:
-        """Make sure that the operation is still ours; False if it is to be canceled. Raises LostOperationError."""
-        if _steady() - self._stored_at > self._times.claim_seconds:
+        """Make sure that the operation is still ours; False if it is to be canceled. Raises LostOperationError.
+
+        Each step that is stored was sent a while ago: a watcher that was suspended in between stores one more.
+        """
+        while _steady() - self._stored_at > self._times.claim_seconds:
             await self._append(lambda o, _: progressed(o, o.progress or "asking the cluster"))
         return self._next_act() is Act.ASK
 
@@ -176,7 +179,7 @@ class Execution:
     # Observe
 
     async def _observe(self) -> None:
-        changed = self._newest.changed
+        changed = self._newest.changed(self.operation.id)
         if self.operation.state is OperationState.CANCELING and self.operation.action is Action.MIGRATE:
             await self._abort()
         found = seen(self.operation, self._look())
@@ -211,13 +214,21 @@ class Execution:
     def _look(self) -> Observed:
         operation = self.operation
         vm, vmi = self._cache.vms.get(operation.vm_id), self._cache.instance_of(operation.vm_id)
+        shows_instances = not self._cache.vmis.unavailable
         if operation.action is not Action.MIGRATE:
-            return Observed(vm, vmi)
+            return Observed(vm, vmi, shows_instances=shows_instances)
         name = migration_name(operation)
         migration = self._migration
         migration.look(self._cache.migration_named(operation.namespace, operation.vm_name, name))
         is_settled = migration.has_ended_for(self._times.migration_end_seconds)
-        return Observed(vm, vmi, migration.last, is_migration_gone=migration.is_gone, is_settled=is_settled)
+        return Observed(
+            vm,
+            vmi,
+            migration.last,
+            is_migration_gone=migration.is_gone,
+            is_settled=is_settled,
+            shows_instances=shows_instances,
+        )
 
     def _with_words(self, found: Outcome) -> str:
         """A refusal of a second request explains a failure that is only observed, and one of an abort a success."""

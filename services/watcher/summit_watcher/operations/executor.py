@@ -8,13 +8,13 @@ a cluster over sends the request again only where Kubernetes itself makes a seco
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from uuid import uuid4
 
 from summit_models.contract import ClusterName, DatacenterId, Uid
-from summit_models.operation import Operation, OperationState
+from summit_models.operation import Action, Operation, OperationState
 from summit_runtime.backoff import Backoff
 from summit_runtime.nats.bus import EventClient
 from summit_runtime.process import supervised
@@ -26,13 +26,14 @@ from summit_watcher.operations.asking import Asking
 from summit_watcher.operations.execution import Execution, Means
 from summit_watcher.operations.feed import OperationFeed
 from summit_watcher.operations.newest import Newest
+from summit_watcher.operations.requests import migration_name
 from summit_watcher.operations.steps import LostOperationError, Steps
 from summit_watcher.settings import WatcherTimes
 
 logger = logging.getLogger("summit.watcher")
 
 REST_SECONDS = 0.05
-"""A cluster that starts a hundred VMs has changes all the time: the operations look at most this often."""
+"""A cluster that starts a hundred VMs has changes all the time: what they change is looked for at most this often."""
 
 
 @dataclass(kw_only=True)
@@ -89,12 +90,27 @@ class Executor:
         tasks.create_task(supervised(f"operation {operation.id}", work, retry=Backoff()))
 
     async def _look_again(self) -> None:
-        """Let the operations look at the cluster cache when it has changed, for ever."""
+        """Let an operation look at the cluster cache when its part of it has changed, for ever."""
+        before: dict[Uid, Sequence[object]] = {}
         while True:
             await self._has_changed.wait()
             self._has_changed.clear()
-            self._newest.notify()
+            now = {operation.id: self._shown(operation) for operation in self._newest.operations()}
+            for id_, shown in now.items():
+                if id_ not in before or any(new is not old for new, old in zip(shown, before[id_], strict=True)):
+                    self._newest.notify(id_)
+            before = now
             await asyncio.sleep(REST_SECONDS)
+
+    def _shown(self, operation: Operation) -> Sequence[object]:
+        """What the cluster shows of an operation: each change of one of these is another object."""
+        id_, cache = operation.vm_id, self.cache
+        migration = (
+            cache.migration_named(operation.namespace, operation.vm_name, migration_name(operation))
+            if operation.action is Action.MIGRATE
+            else None
+        )
+        return cache.vms.get(id_), cache.instance_of(id_), migration
 
     def _patience(self, operation: Operation) -> float:
         """How long another watcher may still be doing it."""
@@ -121,7 +137,7 @@ class Executor:
         """Wait until the operation has had no new step for so long. Raises LostOperationError when it has ended."""
         ends_at, seen = time.monotonic() + seconds, self._newest[id_]
         while (rest := ends_at - time.monotonic()) > 0:
-            await wait(self._newest.changed, rest)
+            await wait(self._newest.changed(id_), rest)
             newest = self._newest[id_]
             if newest.operation.has_ended:
                 raise LostOperationError(id_)

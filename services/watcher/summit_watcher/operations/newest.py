@@ -7,6 +7,7 @@ ended here must not begin again by one of its earlier steps.
 import asyncio
 
 from summit_models.contract import Revision, Uid
+from summit_models.operation import Operation
 from summit_watcher.operations.steps import Step
 
 
@@ -15,8 +16,18 @@ class Newest:
         self._steps: dict[Uid, Step] = {}
         self._left: dict[Uid, Revision] = {}
         """Up to which revision an operation that was done here is known, until the log has shown as much."""
-        self.changed = asyncio.Event()
-        """Set at the next change of a step or of what the cluster shows. Take it, then read, then wait for it."""
+        self._changed: dict[Uid, asyncio.Event] = {}
+
+    def changed(self, id_: Uid) -> asyncio.Event:
+        """It is set at the next step of an operation, and when the cluster shows its VM otherwise.
+
+        Take it, then read, then wait for it.
+        """
+        return self._changed.setdefault(id_, asyncio.Event())
+
+    def operations(self) -> list[Operation]:
+        """Those that are done here."""
+        return [step.operation for step in self._steps.values()]
 
     def __getitem__(self, id_: Uid) -> Step:
         return self._steps[id_]
@@ -43,12 +54,13 @@ class Newest:
         id_ = step.operation.id
         if step.revision > self._steps[id_].revision:
             self._steps[id_] = step
-            self.notify()
+            self.notify(id_)
 
     def leave(self, id_: Uid) -> None:
         """The operation is not done here any more: it has ended, or another watcher has it."""
         self._left[id_] = self._steps.pop(id_).revision
+        self._changed.pop(id_, None)
 
-    def notify(self) -> None:
-        self.changed.set()
-        self.changed = asyncio.Event()
+    def notify(self, id_: Uid) -> None:
+        if changed := self._changed.pop(id_, None):
+            changed.set()
