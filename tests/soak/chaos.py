@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from soak import acts
+from soak.operations import mishaps
 from soak.part import Part
 from soak.report import show
 from soak.schedule import Act, Planned, Range
@@ -63,6 +64,14 @@ ACTS: Mapping[str, Act] = {
     "token rotated": Act(acts.rotate_token, SHORT, SELDOM, heals_seconds=20),
     "slow answers": Act(acts.slow, SHORT),
     "configuration edited": Act(acts.edit_config, Range(0, 7), SELDOM),
+    **{name: Act(partial(mishaps.spoil, how), SHORT, SELDOM) for name, how in mishaps.SPOILS.items()},
+    "virt-api is down": Act(mishaps.without_virt_api, SHORT, SELDOM),
+    "virt-controller is down": Act(mishaps.without_controllers, SHORT, SELDOM),
+    "migrations stall": Act(mishaps.stall_migrations, LONG, SELDOM),
+    "migrations fail": Act(mishaps.fail_migrations, LONG, SELDOM),
+    "another watcher takes over from a frozen one": Act(
+        mishaps.become_zombie, LONG, SELDOM, part="watcher", heals_seconds=60
+    ),
 }
 SPARING_SERVICES = {name: act for name, act in ACTS.items() if not act.ends_service}
 

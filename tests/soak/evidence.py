@@ -45,6 +45,7 @@ class Evidence:
     datacenters: Json
     status: Json
     listed_migrations: Sequence[Json]
+    listed_operations: Sequence[Json]
 
     def news(self) -> list[int]:
         """Revisions of the VM events that the feed sends."""
@@ -74,6 +75,7 @@ async def gather(world: World) -> Evidence:
             datacenters=await world.get("/api/v1/datacenters"),
             status=await world.get("/api/v1/status"),
             listed_migrations=await world.migrations(),
+            listed_operations=await world.operations(),
         )
     finally:
         await connection.close()

@@ -41,6 +41,8 @@ class Part:
         self.starts = 0
         self.complaints: list[str] = []
         """Ends that nobody asked for, and ends that were asked for and went wrong."""
+        self.spare: Part | None = None
+        """Another process of its kind, which does not run but to take over from this one."""
         self._log = log
         self._child = Child(replace(program, log=log), ignore)
         self._wanted = asyncio.Event()

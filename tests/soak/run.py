@@ -6,12 +6,15 @@ from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx2
 from soak import chaos, evidence, verdict
 from soak.evidence import Evidence
 from soak.follower import Follower
+from soak.operations import judging
+from soak.operations.asking import People
+from soak.operations.recorder import Recorder
 from soak.part import Size
 from soak.population import Population
 from soak.report import acts_table, findings_list, show, sizes_table
@@ -35,6 +38,8 @@ class Plan:
     clusters: int = 5
     vms: int = 40
     """VMs of each cluster at the beginning."""
+    operation_seconds: int = 40
+    """The longest deadline of an operation. One whose watcher is gone ends half a minute later."""
     heal_seconds: float = 60.0
     """How long after the last act things may need to heal: the longest is the look for a KubeVirt that was absent."""
     patience_seconds: float = 90.0
@@ -58,14 +63,23 @@ async def soak(plan: Plan, directory: Path) -> Outcome:
     show(f"soak of {plan.seconds:.0f} s, SEED={plan.seed}, {plan.clusters} clusters of {plan.vms} VMs, in {directory}")
     async with living_world(directory, clusters=plan.clusters, vms=plan.vms, seed=plan.seed) as world:
         witness, follower, done = Witness(world), Follower(world), Counter[str]()
+        recorders = {site.name: Recorder(site.cluster.store) for site in world.sites}
+        people = People(world, plan.seed, plan.operation_seconds)
         trouble = []
         async with _background(witness.watch()), _background(follower.follow()):
-            trouble += await _round(1, plan, world, chaos.ACTS, done)
+            trouble += await _round(Round(1, chaos.ACTS), plan, world, people, done)
             before = sizes(world)
-            trouble += await _round(2, plan, world, chaos.SPARING_SERVICES, done)
+            trouble += await _round(Round(2, chaos.SPARING_SERVICES), plan, world, people, done)
             await witness.look()
             seen, after = await evidence.gather(world), sizes(world)
             await _until_received(follower, seen)
+        courses = judging.Courses(
+            people.asked,
+            judging.steps_of(seen.messages),
+            {site.name: list(site.cluster.acts) for site in world.sites},
+            recorders,
+            seen.listed_operations,
+        )
         findings = {
             "all was well in time": trouble,
             "the API never showed an existing VM as gone": witness.false_deletes,
@@ -74,27 +88,38 @@ async def soak(plan: Plan, directory: Path) -> Outcome:
             ),
             "processes end only when they are ended, and in order": world.complaints(),
             "nothing failed in a way that nobody foresaw": [
-                line for part in world.parts.values() for line in part.unforeseen()
+                line for part in world.all_parts() for line in part.unforeseen()
             ],
             "memory and open files are flat": verdict.growth(before, after, world),
             **verdict.judge(seen, world),
+            **judging.judge(courses),
         }
         report = [
             *_figures(world, witness, follower, seen, done),
+            *judging.figures(courses, people.cancels),
             *_sizes(world, before, after),
             *findings_list(findings),
         ]
         return Outcome(findings, report + verdict.first_difference(seen))
 
 
-async def _round(number: int, plan: Plan, world: World, kinds: Mapping[str, Act], done: Counter[str]) -> list[str]:
+class Round(NamedTuple):
+    """One half of a soak."""
+
+    number: int
+    kinds: Mapping[str, Act]
+
+
+async def _round(this: Round, plan: Plan, world: World, people: People, done: Counter[str]) -> list[str]:
     """Chaos among living fleets for half the time, then rest; what is not well in time."""
+    number, kinds = this
     seed = 2 * plan.seed + number
     unseen = kinds.keys() - done.keys()
     planned = schedule(kinds, seed=seed, seconds=plan.seconds / 2, heal_seconds=plan.heal_seconds, first=unseen)
     show(f"round {number} of chaos: {len(planned)} acts")
     async with asyncio.TaskGroup() as tasks:
         lives = [tasks.create_task(Population(site, seed).run()) for site in world.sites]
+        lives.append(tasks.create_task(people.run()))
         await chaos.unleash(world, planned, done)
         await chaos.heal(world)
         for life in lives:
@@ -140,6 +165,8 @@ async def _trouble(world: World) -> list[str]:
         clusters = (await world.get("/api/v1/clusters"))["items"]
         if sick := [f"{c['name']} is {c['state']}: {c['reason']}" for c in clusters if c["state"] != "synced"]:
             return sick
+        if under_way := (await world.get("/api/v1/operations", ended="false"))["items"]:
+            return [f"{len(under_way)} operations have not ended, for example {under_way[0]}"]
         return await _untrue(world)
     except httpx2.HTTPError as error:
         return [f"the API does not answer: {type(error).__name__}"]

@@ -26,6 +26,8 @@ from summit_standalone.embedded.postgres import postgres_program, postgres_url
 
 NAMES = ("vulcan", "romulus", "andoria", "betazed", "qonos", "risa", "trill")
 DATACENTERS = ("dc-solna", "dc-uppsala")
+OPEN = {"API_ANONYMOUS_ROLE": "admin", "API_CLIENT_REQUESTS_PER_SECOND": "0", "API_CLIENT_REQUESTS": "0"}
+"""All people of a soak come from one address, and in an outage all of them repeat their requests."""
 SPEED = 10.0
 """A boot that takes KubeVirt 16 s is done in 1.6: many states in little time."""
 BOOKMARK_SECONDS = 10.0
@@ -122,18 +124,29 @@ class World:
 
     def complaints(self) -> list[str]:
         """The failures of all parts."""
-        return [complaint for part in self.parts.values() for complaint in part.complaints]
+        return [complaint for part in self.all_parts() for complaint in part.complaints]
+
+    def all_parts(self) -> list[Part]:
+        """The parts, and their spare ones that have run."""
+        return [one for part in self.parts.values() for one in (part, part.spare) if one and one.starts]
 
     async def vms(self) -> list[Json]:
         """All VMs that the API lists, page by page. Raises httpx2.HTTPError."""
+        return await self._items("/api/v1/vms", limit="100")
+
+    async def _items(self, path: str, **parameters: str) -> list[Json]:
         items: list[Json] = []
         cursor: str | None = None
         while True:
-            page = await self.get("/api/v1/vms", limit="100", **({"cursor": cursor} if cursor else {}))
+            page = await self.get(path, **parameters, **({"cursor": cursor} if cursor else {}))
             items += page["items"]
             cursor = page["next"]
             if cursor is None:
                 return items
+
+    async def operations(self) -> list[Json]:
+        """All operations that the API lists, page by page. Raises httpx2.HTTPError."""
+        return await self._items("/api/v1/operations", limit="1000")
 
     async def migrations(self) -> list[Json]:
         """All migrations that the API lists, from one `Link` to the next. Raises httpx2.HTTPError."""
@@ -198,7 +211,7 @@ async def _site(config: ConfigFile, number: int, vms: int, seed: int) -> AsyncIt
 
 
 async def _composed(directory: Path, config: ConfigFile, http: httpx2.AsyncClient) -> World:
-    nats_port, postgres_port, api_port, watcher_port, projector_port = (free_port() for _ in range(5))
+    nats_port, postgres_port, api_port, watcher_port, projector_port, spare_port = (free_port() for _ in range(6))
     nats_dir, postgres_dir = prepare_directory(directory / "nats"), prepare_directory(directory / "postgres")
     nats_url = embedded_nats_url(nats_dir, nats_port)
     servers = {
@@ -207,17 +220,15 @@ async def _composed(directory: Path, config: ConfigFile, http: httpx2.AsyncClien
     }
     database_url = postgres_url(postgres_dir, postgres_port)
     nats = {"NATS_URL": nats_url, "HOME": str(directory)}
-    database = nats | {"DATABASE_URL": database_url}
+    database, watching = nats | {"DATABASE_URL": database_url}, nats | {"WATCHER_CONFIG": str(config.path)}
     services = {
         "projector": service("projector", database | {"PROJECTOR_PROBE_PORT": str(projector_port)}),
-        "api": service(
-            "api", database | {"API_PORT": str(api_port), "API_ANONYMOUS_ROLE": "viewer", "API_FEED_BUFFER_MIB": "4"}
-        ),
-        "watcher": service(
-            "watcher",
-            nats | {"WATCHER_CONFIG": str(config.path), "WATCHER_PROBE_PORT": str(watcher_port)},
-        ),
+        "api": service("api", database | {"API_PORT": str(api_port), "API_FEED_BUFFER_MIB": "4", **OPEN}),
+        "watcher": service("watcher", watching | {"WATCHER_PROBE_PORT": str(watcher_port)}),
     }
+    parts = {name: Part(program, directory / f"{name}.log") for name, program in (servers | services).items()}
+    spare = service("watcher", watching | {"WATCHER_PROBE_PORT": str(spare_port)})
+    parts["watcher"].spare = Part(spare, directory / "spare-watcher.log")
     http.base_url = httpx2.URL(f"http://127.0.0.1:{api_port}")
     ports = {"projector": projector_port, "api": api_port, "watcher": watcher_port}
     return World(
@@ -225,7 +236,7 @@ async def _composed(directory: Path, config: ConfigFile, http: httpx2.AsyncClien
         nats_url,
         database_url,
         http,
-        parts={name: Part(program, directory / f"{name}.log") for name, program in (servers | services).items()},
+        parts=parts,
         probes={name: f"http://127.0.0.1:{port}/readyz" for name, port in ports.items()},
     )
 

@@ -75,6 +75,7 @@ def seen() -> Evidence:
         datacenters={"datacenters": [{"vms": [vm]}]},
         status={"total_vms": 1, "byStatus": {"running": 1, "stopped": 0}},
         listed_migrations=[{"id": MIGRATION, "phase": phase}],
+        listed_operations=[],
     )
 
 

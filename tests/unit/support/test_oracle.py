@@ -51,6 +51,16 @@ def test_a_vm_that_returns_is_listed_apart() -> None:
     assert "created at revision 3" in result.returned[0]
 
 
+def test_an_end_may_be_repeated_after_an_event_that_does_not_count() -> None:
+    """Or the last event of its subject would be the one of a watcher that woke up after another had taken over."""
+    begun = vm_event("web", VmEventType.CREATED, epoch=2)
+    end = vm_event("web", VmEventType.DELETED, versions=(2, 0), epoch=2)
+    zombie = vm_event("web", versions=(2, 0), epoch=1)
+    again = vm_event("web", VmEventType.DELETED, versions=(2, 0), epoch=3)
+    assert replay(messages(begun, end, zombie, again)).violations == []
+    assert replay(messages(begun, end, again)).violations
+
+
 def test_events_of_an_older_epoch_do_not_count() -> None:
     """Their watcher has lost its cluster to another one."""
     again = vm_event("web", versions=(1, 7), epoch=2, node_name="worker-2", changes={"nodeName": None})
