@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
+from feed import UNLIMITED
 from fleet_rows import seed
 from http_client import Connection, connections, evenly
 from measure import Measure, p99, spread
@@ -32,7 +33,6 @@ SECONDS = 15
 _GZIP = {"Accept_Encoding": "gzip"}
 CONNECTIONS = 16
 REPEATS = 15
-_UNLIMITED = {"API_ANONYMOUS_ROLE": "viewer", "API_CLIENT_REQUESTS_PER_SECOND": "0", "API_CLIENT_REQUESTS": "0"}
 
 
 async def measure_api(directory: Path) -> list[Measure]:
@@ -132,7 +132,7 @@ async def _api(directory: Path, nats_url: str, database_url: str) -> AsyncIterat
     """The api while the block runs; gives its port."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    environment = os.environ | {"NATS_URL": nats_url, "DATABASE_URL": database_url, "API_PORT": str(port), **_UNLIMITED}
+    environment = os.environ | {"NATS_URL": nats_url, "DATABASE_URL": database_url, "API_PORT": str(port), **UNLIMITED}
     with (directory / "api.log").open("ab") as log:
         child = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "summit_api", env=environment, stdout=log, stderr=log

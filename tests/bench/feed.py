@@ -11,20 +11,28 @@ from support.waiting import until
 
 from summit_simulator.fleet.blast import LABEL, Blast
 
+UNLIMITED = {"API_ANONYMOUS_ROLE": "admin", "API_CLIENT_REQUESTS_PER_SECOND": "0", "API_CLIENT_REQUESTS": "0"}
+
 
 @asynccontextmanager
-async def following(running: Stack) -> AsyncIterator[aiohttp.StreamReader]:
-    """Run an api while the block runs, and follow its feed as a browser does; gives the lines of the feed."""
+async def serving(running: Stack) -> AsyncIterator[aiohttp.ClientSession]:
+    """Run an api while the block runs; gives a client of it that may do everything."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     async with (
-        running.service("api", API_PORT=str(port), API_ANONYMOUS_ROLE="viewer"),
+        running.service("api", API_PORT=str(port), **UNLIMITED),
         aiohttp.ClientSession(f"http://127.0.0.1:{port}", timeout=aiohttp.ClientTimeout(total=None)) as session,
     ):
         await until(lambda: _readiness(session), lambda status: status == 200, seconds=DEADLINE_SECONDS)
-        async with session.get("/api/v1/events") as answer:
-            await _line_with(answer.content, "event: bookmark")
-            yield answer.content
+        yield session
+
+
+@asynccontextmanager
+async def follow(session: aiohttp.ClientSession, **selection: str) -> AsyncIterator[aiohttp.StreamReader]:
+    """Follow the feed as a browser does; gives its lines."""
+    async with session.get("/api/v1/events", params=selection) as answer:
+        await _line_with(answer.content, "event: bookmark")
+        yield answer.content
 
 
 async def feed_latencies(lines: aiohttp.StreamReader, blast: Blast, probes: int) -> list[float]:

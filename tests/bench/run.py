@@ -13,9 +13,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from api import measure_api
-from feed import feed_latencies, following
+from feed import feed_latencies, follow, serving
 from floor import bare_copy, bare_download
 from measure import Measure, p99, spread
+from operations import measure_operations
 from soak.part import resident_bytes
 from stack import DEADLINE_SECONDS, Stack, stack
 from support.waiting import until
@@ -49,7 +50,8 @@ WHERE inhparent = 'events'::regclass
 async def measure(directory: Path) -> list[Measure]:
     async with SimulatedCluster("bench", history_events=500_000) as cluster:
         seed_fleet(cluster, vms=VMS)
-        async with stack(directory, cluster) as running, running.service("projector"):
+        kubeconfig = cluster.write_kubeconfig(directory / "kubeconfig.yaml")
+        async with stack(directory, {cluster.name: kubeconfig}) as running, running.service("projector"):
             await running.until_schema()
             return [
                 *await first_sync(running, cluster),
@@ -124,7 +126,7 @@ async def latency(running: Stack, cluster: SimulatedCluster) -> list[Measure]:
 
 async def feed(running: Stack, cluster: SimulatedCluster) -> list[Measure]:
     """Watch line to a client of the feed, one change at a time."""
-    async with _synced_watcher(running, cluster), following(running) as lines:
+    async with _synced_watcher(running, cluster), serving(running) as session, follow(session) as lines:
         idle = await feed_latencies(lines, Blast(cluster), IDLE_PROBES)
     return [Measure("latency, watch line to feed client, idle, p99", p99(idle), "ms", 40.0, remark=spread(idle))]
 
@@ -198,7 +200,7 @@ def _expected(cluster: SimulatedCluster) -> set[str]:
 
 
 def main() -> int:
-    """`run.py api` measures the api alone, `run.py pipeline` the rest; without an argument both."""
+    """`run.py api` measures the api alone, `operations` acting on VMs, `pipeline` the rest; without an argument all."""
     logging.disable(logging.INFO)
     wanted = sys.argv[1:] or list(PARTS)
     measures: list[Measure] = []
@@ -211,7 +213,7 @@ def main() -> int:
     return 0 if all(measured.met for measured in measures) else 1
 
 
-PARTS = {"pipeline": measure, "api": measure_api}
+PARTS = {"pipeline": measure, "api": measure_api, "operations": measure_operations}
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""The measured stack: real processes on embedded servers, beside one simulated cluster of ten thousand VMs."""
+"""The measured stack: real processes on embedded servers, beside simulated clusters."""
 
 import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,6 @@ from support.waiting import until
 from support.watched import configure
 
 from summit_runtime.database import REVISION_CHANNEL
-from summit_simulator.cluster import SimulatedCluster
 from summit_standalone.embedded.nats import embedded_nats
 from summit_standalone.embedded.postgres import embedded_postgres
 
@@ -57,8 +56,9 @@ class Stack:
 
 
 @asynccontextmanager
-async def stack(directory: Path, cluster: SimulatedCluster) -> AsyncIterator[Stack]:
-    config = configure(directory, {cluster.name: cluster.write_kubeconfig(directory / "kubeconfig.yaml")})
+async def stack(directory: Path, kubeconfigs: Mapping[str, Path]) -> AsyncIterator[Stack]:
+    """`kubeconfigs`: of the clusters to watch, by name."""
+    config = configure(directory, kubeconfigs)
     async with embedded_nats(directory / "nats") as nats_url, embedded_postgres(directory / "postgres") as database_url:
         environment = os.environ | {
             "NATS_URL": nats_url,

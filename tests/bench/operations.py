@@ -1,0 +1,132 @@
+"""Acting on VMs: from a request to the moment when Kubernetes is asked, and many at once beside a quiet cluster.
+
+The ten busy clusters are a process of their own, as the quiet one and the reader of the feed must not wait for them.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+from feed import feed_latencies, follow, serving
+from measure import Measure, p99, spread
+from stack import DEADLINE_SECONDS, Stack, stack
+from support.waiting import until
+
+from summit_simulator.cluster import SimulatedCluster
+from summit_simulator.fleet.blast import Blast
+from summit_simulator.fleet.seed import seed_fleet
+from summit_simulator.objects.resources import VIRTUALMACHINES
+
+QUIET, QUIET_VMS = "quiet", 1000
+BUSY, BUSY_VMS = 10, 900
+"""More than a hundred VMs of each are stopped and may be started."""
+PROBES = 200
+STARTS = 1000
+CONNECTIONS = 10
+"""People or scripts at once."""
+
+_VMS = "SELECT count(*) FROM vms WHERE deleted_at IS NULL"
+_STOPPED = """
+SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY cluster ORDER BY name) AS place FROM vms
+    WHERE status = 'stopped' AND run_strategy = 'Halted' AND cluster <> $1) AS stopped
+ORDER BY place, id LIMIT $2
+"""
+_ENDED = "SELECT count(*) FROM operations WHERE ended_at IS NOT NULL AND action = 'start'"
+_SUCCEEDED = "SELECT count(*) FROM operations WHERE state = 'succeeded' AND action = 'start'"
+
+
+async def measure_operations(directory: Path) -> list[Measure]:
+    async with SimulatedCluster(QUIET) as quiet, _busy_clusters(directory) as kubeconfigs:
+        seed_fleet(quiet, vms=QUIET_VMS)
+        kubeconfigs[QUIET] = quiet.write_kubeconfig(directory / f"{QUIET}.kubeconfig")
+        async with stack(directory, kubeconfigs) as running, running.service("projector"):
+            await running.until_schema()
+            async with running.service("watcher"), serving(running) as session:
+                await running.committed_at(_VMS, QUIET_VMS + BUSY * BUSY_VMS)
+                return [*await _asked(session, quiet), *await _many(running, session, quiet)]
+
+
+async def _asked(session: aiohttp.ClientSession, quiet: SimulatedCluster) -> list[Measure]:
+    """One request at a time, each for another VM."""
+    running = [vm for vm in quiet.store.records(VIRTUALMACHINES) if b'"printableStatus":"Running"' in vm.data]
+    taken: list[float] = []
+    for vm in running[:PROBES]:
+        before, sent = len(quiet.acts), time.time()
+        await _act(session, f"/api/v1/vms/{vm.uid}/reset")
+        await until(lambda before=before: len(quiet.acts) > before, seconds=DEADLINE_SECONDS)
+        taken.append(quiet.acts[-1].arrived_at - sent)
+    return [Measure("operation, request to Kubernetes asked, idle, p99", p99(taken), "ms", 50.0, remark=spread(taken))]
+
+
+async def _many(running: Stack, session: aiohttp.ClientSession, quiet: SimulatedCluster) -> list[Measure]:
+    """A thousand VMs start in ten clusters; meanwhile, changes of the quiet cluster go to a client of the feed."""
+    vms = [row["id"] for row in await running.database.fetch(_STOPPED, QUIET, STARTS)]
+    async with follow(session, cluster=QUIET) as lines:
+        blast = Blast(quiet)
+        idle = await feed_latencies(lines, blast, PROBES)
+        started = asyncio.get_running_loop().time()
+        starting = asyncio.create_task(_start(running, session, vms))
+        busy: list[float] = []
+        while not starting.done():
+            busy += await feed_latencies(lines, blast, 1)
+    ended = await starting
+    succeeded = await running.database.fetchval(_SUCCEEDED)
+    remark = f"{spread(busy)}; idle: p99 {p99(idle):.1f}, {spread(idle)}"
+    return [
+        Measure("1 000 VMs in ten clusters, first request to last end", ended - started, "s", 60.0),
+        Measure("  of them succeeded", succeeded, "VMs", len(vms), at_least=True),
+        Measure("  meanwhile, watch line to feed of a quiet one, p99", p99(busy), "ms", 100.0, remark=remark),
+    ]
+
+
+async def _start(running: Stack, session: aiohttp.ClientSession, vms: Sequence[str]) -> float:
+    """Ask for all of them, some at once; the time when the last has ended."""
+    left = list(vms)
+
+    async def person() -> None:
+        while left:
+            await _act(session, f"/api/v1/vms/{left.pop()}/start")
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(CONNECTIONS):
+            tasks.create_task(person())
+    return await running.committed_at(_ENDED, len(vms))
+
+
+async def _act(session: aiohttp.ClientSession, path: str) -> None:
+    while True:
+        async with session.post(path) as answer:
+            if answer.status == 202:
+                return
+            text = await answer.text()
+        if "Changed meanwhile" not in text:  # "try again"
+            raise AssertionError(text)
+
+
+@asynccontextmanager
+async def _busy_clusters(directory: Path) -> AsyncIterator[dict[str, Path]]:
+    """Clusters in which nothing happens by itself, and a minute takes six seconds; the kubeconfig of each by name."""
+    names = [f"busy-{number}" for number in range(BUSY)]
+    kubeconfigs = {name: directory / "busy" / f"{name}.kubeconfig" for name in names}
+    environment = os.environ | {
+        "SIMULATOR_CLUSTERS": ",".join(f"{name}:{BUSY_VMS}" for name in names),
+        "SIMULATOR_KUBECONFIG_DIR": str(directory / "busy"),
+        "SIMULATOR_RATE": "0",
+        "SIMULATOR_SPEED": "10",
+    }
+    with (directory / "simulator.log").open("ab") as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "summit_simulator", env=environment, stdout=log, stderr=log
+        )
+    try:
+        await until(lambda: all(path.exists() for path in kubeconfigs.values()), seconds=DEADLINE_SECONDS)
+        yield kubeconfigs
+    finally:
+        process.send_signal(signal.SIGTERM)
+        await process.wait()
