@@ -165,6 +165,9 @@ async def _trouble(world: World) -> list[str]:
         clusters = (await world.get("/api/v1/clusters"))["items"]
         if sick := [f"{c['name']} is {c['state']}: {c['reason']}" for c in clusters if c["state"] != "synced"]:
             return sick
+        size = world.parts["watcher"].size()
+        if size and (left := [c["name"] for c in clusters if not str(c["watcher"]).endswith(f"/{size.pid}")]):
+            return [f"the watcher that has taken over from a frozen one is dead, and still shown for {left}"]
         if under_way := (await world.get("/api/v1/operations", ended="false"))["items"]:
             return [f"{len(under_way)} operations have not ended, for example {under_way[0]}"]
         return await _untrue(world)
