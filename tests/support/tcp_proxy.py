@@ -14,6 +14,7 @@ COMMIT = b"COMMIT;"
 @dataclass
 class Proxy:
     """`swallows`: it takes bytes of both directions and passes none on, and the connections stand: they are half-open.
+    `swallows_first` does that to the first so many connections: their server has moved, and others find the new one.
 
     `lose` is what happens to the next request that contains `marker`, a COMMIT to Postgres unless another is given:
     "it" never arrives, or its "answer" does not.
@@ -24,6 +25,7 @@ class Proxy:
     url: str = ""
     marker: bytes = COMMIT
     swallows: bool = False
+    swallows_first: int = 0
     connections: int = 0
     lose: Literal["it", "answer"] | None = None
     lost: int = 0
@@ -38,19 +40,20 @@ class Proxy:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        number = self.connections
         self._clients.add(writer)
         try:
             upstream_reader, upstream = await asyncio.open_connection(self.host, self.port)
         except ConnectionRefusedError:
             writer.close()
             return
-        answers = asyncio.create_task(self._answer(upstream_reader, writer))
+        answers = asyncio.create_task(self._answer(number, upstream_reader, writer))
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(65536):
                 if self.marker in data and self.lose:
                     await self._lose(data, upstream_reader, upstream, answers)
                     break
-                if not self.swallows:
+                if not self._is_half_open(number):
                     upstream.write(data)
                     await upstream.drain()
         answers.cancel()
@@ -58,14 +61,17 @@ class Proxy:
             end.close()
         self._clients.discard(writer)
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _is_half_open(self, connection: int) -> bool:
+        return self.swallows or connection <= self.swallows_first
+
+    async def _answer(self, connection: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(65536):
                 await asyncio.sleep(self.slow_seconds)
-                if not self.swallows:
+                if not self._is_half_open(connection):
                     writer.write(data)
                     await writer.drain()
-        if not self.swallows:
+        if not self._is_half_open(connection):
             writer.close()
 
     async def _lose(

@@ -59,20 +59,25 @@ def in_schema(url: SecretStr, schema: str) -> SecretStr:
     return SecretStr(parts._replace(query=urlencode(query)).geturl())
 
 
-async def connect(url: SecretStr, *, application: str, **settings: str) -> asyncpg.Connection:
+async def connect(
+    url: SecretStr, *, application: str, command_seconds: float = COMMAND_TIMEOUT_SECONDS, **settings: str
+) -> asyncpg.Connection:
     """Open one connection, with settings of the server as `statement_timeout`.
 
-    Raises OSError or asyncpg.PostgresError when it cannot connect.
+    A command without an answer for `command_seconds` raises TimeoutError. Raises OSError or asyncpg.PostgresError when
+    it cannot connect.
     """
     return await asyncpg.connect(
         url.get_secret_value(),
         timeout=CONNECT_TIMEOUT_SECONDS,
-        command_timeout=COMMAND_TIMEOUT_SECONDS,
+        command_timeout=command_seconds,
         server_settings={"application_name": application, **settings},
     )
 
 
-def engine(url: SecretStr, *, application: str, **settings: str) -> AsyncEngine:
+def engine(
+    url: SecretStr, *, application: str, command_seconds: float = COMMAND_TIMEOUT_SECONDS, **settings: str
+) -> AsyncEngine:
     """A pool of connections for SQLAlchemy; nothing is opened until first use.
 
     Queries beyond `POOL_SIZE` wait their turn: SQLAlchemy's overflow would open a connection for each and close it
@@ -80,7 +85,7 @@ def engine(url: SecretStr, *, application: str, **settings: str) -> AsyncEngine:
     """
     pool = create_async_engine(
         "postgresql+asyncpg://",
-        async_creator=lambda: connect(url, application=application, **settings),
+        async_creator=lambda: connect(url, application=application, command_seconds=command_seconds, **settings),
         pool_size=POOL_SIZE,
         max_overflow=0,
     )

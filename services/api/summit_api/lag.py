@@ -14,7 +14,7 @@ from nats.errors import Error as NatsError
 from summit_api.metrics import TABLES_BEHIND
 from summit_api.query.transaction.errors import QueryError
 from summit_api.query.transaction.read_transaction import ReadModels
-from summit_api.render.moment import clock_time
+from summit_api.render.moment import Behind, clock_time
 from summit_api.settings import ApiTimes
 from summit_runtime.condition import Condition
 from summit_runtime.nats.bus import EventClient
@@ -24,12 +24,12 @@ logger = logging.getLogger("summit.api")
 
 
 class Lag:
-    """What the last looks have found. It stays while nobody can look: without NATS, reports end too."""
+    """What the last looks have found. It stays while NATS does not answer: then reports end too."""
 
     def __init__(self) -> None:
-        self.behind: Unapplied | None = None
-        """What the tables lack, when the projector does not follow."""
+        self.behind: Behind | None = None
         self._was_late = False
+        self._unreadable_since: datetime | None = None
         self._not_following = Condition(logger)
 
     def note(self, found: Unapplied, now: datetime, late_after: timedelta) -> None:
@@ -38,30 +38,40 @@ class Lag:
         It counts when it is late at two looks in a row: at the start of all processes the projector has what the last
         evening left to do, and a clock may just have been set.
         """
+        self._unreadable_since = None
         is_late = found.age(now) > late_after
-        self.behind = found if is_late and self._was_late else None
+        self.behind = _behind(found, now) if is_late and self._was_late else None
         self._was_late = is_late
         TABLES_BEHIND.set(max(0.0, found.age(now).total_seconds()))
         if self.behind:
-            self._not_following.holds("%s; all clusters and their VMs are shown as stale", sentence(self.behind, now))
+            self._not_following.holds("%s; all clusters and their VMs are shown as stale", self.behind.reason)
         else:
             self._not_following.ends("the tables follow the log again")
 
+    def unreadable(self, now: datetime, late_after: timedelta) -> None:
+        """Note that the tables cannot be read: requests are refused, but open feeds would show the state before."""
+        since = self._unreadable_since = self._unreadable_since or now
+        if now - since > late_after:
+            self.behind = Behind(since, f"this api has not been able to read the tables since {clock_time(since, now)}")
 
-def sentence(behind: Unapplied, now: datetime) -> str:
-    """What is wrong with the tables, for people."""
-    then = clock_time(behind.since or now, now)
-    events = "1 event" if behind.events == 1 else f"{behind.events} events"
-    return f"the tables show the state of {then}: the projector has not applied {events} since"
+
+def _behind(found: Unapplied, now: datetime) -> Behind:
+    since = found.since or now
+    events = "1 event" if found.events == 1 else f"{found.events} events"
+    then = clock_time(since, now)
+    return Behind(since, f"the tables show the state of {then}: the projector has not applied {events} since")
 
 
 async def follow(client: EventClient, read_models: ReadModels, lag: Lag, times: ApiTimes) -> None:
-    """Look for ever; while NATS or Postgres does not answer, nothing is known, and nothing changes."""
+    """Look for ever; while NATS does not answer, nothing is known, and nothing changes."""
     late_after = timedelta(seconds=times.late_seconds)
     while True:
-        with contextlib.suppress(NatsError, TimeoutError, QueryError):
+        try:
             async with read_models.transaction() as transaction:
                 revision, created_at = transaction.revision, transaction.stream_created_at
-            found = await unapplied(client, revision, created_at)
-            lag.note(found, client.clock.now(), late_after)
+        except QueryError:
+            lag.unreadable(client.clock.now(), late_after)
+        else:
+            with contextlib.suppress(NatsError, TimeoutError):
+                lag.note(await unapplied(client, revision, created_at), client.clock.now(), late_after)
         await asyncio.sleep(times.lag_look_seconds)

@@ -66,7 +66,8 @@ async def _listen(url: SecretStr, revisions: Revisions, look_seconds: float) -> 
         await connection.add_listener(database.REVISION_CHANNEL, lambda *_: hint.set())
         while True:
             hint.clear()  # before the look: a commit after it sets it again
-            revisions.note(await connection.fetchval(_REVISION, STREAM) or Revision(0))
+            # A notification that is lost with the other end of the connection is missed for one look, not for a minute.
+            revisions.note(await connection.fetchval(_REVISION, STREAM, timeout=look_seconds) or Revision(0))
             await wait(hint, look_seconds)
     finally:
         connection.terminate()

@@ -1,4 +1,4 @@
-"""Reads that are broken off while Postgres stands still: who reads next sees the tables as they are."""
+"""Reads that are broken off while Postgres stands still, or is gone without a sign: who reads next sees the tables."""
 
 import asyncio
 import os
@@ -9,7 +9,9 @@ import pytest
 from pydantic import SecretStr
 from support.api_stack import Stack, api_stack
 from support.published import vm_event
+from support.tcp_proxy import tcp_proxy
 
+from summit_api.query.transaction.errors import DatabaseUnavailableError
 from summit_api.query.transaction.read_transaction import ReadModels
 from summit_runtime.waiting import end
 
@@ -54,3 +56,24 @@ async def test_a_read_that_is_broken_off_leaves_no_old_picture_in_the_pool(
     for _ in range(10):  # whichever connection of the pool
         async with read_models.transaction() as transaction:
             assert transaction.revision == 2
+
+
+async def test_pool_whose_server_is_gone_without_a_sign_costs_one_read(stack: Stack, database_url: str) -> None:
+    """Each of its connections took half a minute from a request, and a minute each from the feed."""
+    await stack.apply(vm_event("a"))
+    async with tcp_proxy(database_url) as proxy:
+        read_models = ReadModels(SecretStr(proxy.url), query_seconds=0.5)
+
+        async def read() -> int:
+            async with read_models.transaction() as transaction:
+                ((slept,),) = await transaction.fetch("SELECT 1 FROM pg_sleep(0.1)")
+                return int(slept)
+
+        await asyncio.gather(*(read() for _ in range(10)))
+        assert proxy.connections == 10
+        proxy.swallows_first = proxy.connections
+        with pytest.raises(DatabaseUnavailableError):
+            await read()
+        for _ in range(10):
+            await read()
+        await read_models.close()

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from summit_api.lag import Lag, sentence
+from summit_api.lag import Lag
 from summit_api.metrics import TABLES_BEHIND
 from summit_runtime.nats.unapplied import Unapplied
 
@@ -29,7 +29,8 @@ def test_event_that_waits_for_half_a_minute_is_late_at_the_second_look() -> None
     lag = Lag()
     assert not looked(lag, (WAITING, 20), (WAITING, 31))
     assert looked(lag, (WAITING, 41))
-    assert lag.behind == WAITING
+    assert lag.behind
+    assert lag.behind.since == NOW
 
 
 def test_events_of_the_last_evening_are_not_late_at_the_start_of_all() -> None:
@@ -71,6 +72,22 @@ def test_begin_and_end_are_a_line_each(caplog: pytest.LogCaptureFixture) -> None
 
 def test_another_day_is_named() -> None:
     """The time alone would be taken for one of today."""
-    assert sentence(Unapplied(1, NOW), NOW + timedelta(days=1)) == (
+    lag, day = Lag(), 86_400
+    assert looked(lag, (Unapplied(1, NOW), day), (Unapplied(1, NOW), day + 10))
+    assert lag.behind
+    assert lag.behind.reason == (
         "the tables show the state of 2026-11-23 10:32 UTC: the projector has not applied 1 event since"
     )
+
+
+def test_tables_that_cannot_be_read_for_half_a_minute_are_behind() -> None:
+    """Requests are refused; an open feed would go on to show the state before."""
+    lag = Lag()
+    for seconds in (0, 30):
+        lag.unreadable(NOW + seconds * SECOND, LATE)
+        assert lag.behind is None
+    lag.unreadable(NOW + 31 * SECOND, LATE)
+    assert lag.behind == (NOW, "this api has not been able to read the tables since 10:32 UTC")
+    assert not looked(lag, (Unapplied(), 40))
+    lag.unreadable(NOW + 50 * SECOND, LATE)
+    assert lag.behind is None, "the time counts from here"

@@ -8,14 +8,12 @@ is true by time alone. A cluster that is well is `stale`, too, while the tables 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from summit_api import lag
 from summit_api.access.principal import Limit
 from summit_api.freshness import STALE_AFTER, Report
-from summit_api.render.moment import Moment
+from summit_api.render.moment import Behind, Moment
 from summit_api.shapes.inventory import ClusterItem
 from summit_models.cluster import ClusterHealth, ConnectionState, ResourceHealth, is_about_declarations
 from summit_models.contract import ClusterName
-from summit_runtime.nats.unapplied import Unapplied
 
 SILENT_AFTER = timedelta(seconds=30)
 """Three missed heartbeats, as watchers count when they take a cluster over: what nobody looks at is not the cluster's
@@ -115,7 +113,7 @@ def _present(health: ClusterHealth, reported_at: datetime | None, moment: Moment
         resources = [r.model_copy(update=stale) if r.state in _SEEN else r for r in health.resources]
         return health.model_copy(update={**stale, "resources": resources})
     if moment.behind:
-        return _behind(health, moment.behind, moment.now)
+        return _behind(health, moment.behind)
     if health.state is ConnectionState.SYNCED and health.last_contact and moment.is_stale(health.name):
         reason = f"nothing has been received from the cluster since {moment.clock_time(contact)}"
         stale = {"state": ConnectionState.STALE, "since": contact + STALE_AFTER, "reason": reason}
@@ -123,13 +121,13 @@ def _present(health: ClusterHealth, reported_at: datetime | None, moment: Moment
     return health
 
 
-def _behind(health: ClusterHealth, behind: Unapplied, now: datetime) -> ClusterHealth:
+def _behind(health: ClusterHealth, behind: Behind) -> ClusterHealth:
     """The health while the tables do not follow: a cluster that is not well keeps its own state and reason."""
-    reason = lag.sentence(behind, now)
+    since, reason = behind
     if health.state is not ConnectionState.SYNCED:
         return health.model_copy(update={"reason": f"{health.reason}; {reason}" if health.reason else reason})
-    since = max(behind.since or now, health.since)
-    return health.model_copy(update={"state": ConnectionState.STALE, "since": since, "reason": reason})
+    stale = {"state": ConnectionState.STALE, "since": max(since, health.since), "reason": reason}
+    return health.model_copy(update=stale)
 
 
 def _unwatched(health: ClusterHealth, reported_at: datetime | None, moment: Moment) -> str:

@@ -6,9 +6,16 @@ util/duration, HumanDuration.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from summit_models.contract import ClusterName
-from summit_runtime.nats.unapplied import Unapplied
+
+
+class Behind(NamedTuple):
+    """Since when answers do not show the present, and why, as a sentence."""
+
+    since: datetime
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -18,8 +25,8 @@ class Moment:
     """None for a moment in the past: staleness is only about the current state."""
     is_connected: bool = True
     """Whether reports of watchers can arrive: this api is connected to NATS."""
-    behind: Unapplied | None = None
-    """What the tables lack, when the projector does not follow: then no cluster is fresh."""
+    behind: Behind | None = None
+    """When the tables do not follow the log, or cannot be read: then no cluster is fresh."""
 
     def age(self, created_at: datetime | None) -> str | None:
         """`12s`, `5m30s`, `45m`, `3h20m`, `30h`, `5d3h`, `40d`, `2y35d`, `9y`; None when the creation is unknown."""

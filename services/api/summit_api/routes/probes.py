@@ -7,7 +7,6 @@ another one would answer the same, and says so.
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
-from summit_api import lag
 from summit_api.query.transaction.errors import DatabaseUnavailableError, QueryError
 from summit_api.query.transaction.read_transaction import ReadModels
 from summit_api.render.moment import Moment
@@ -53,7 +52,7 @@ def _notices(moment: Moment) -> list[str]:
     if not moment.is_connected:
         notices.append("[!]nats: not connected: clusters become stale, and edits are answered 503")
     if moment.behind:
-        notices.append(f"[!]tables: {lag.sentence(moment.behind, moment.now)}")
+        notices.append(f"[!]tables: {moment.behind.reason}")
     return notices
 
 

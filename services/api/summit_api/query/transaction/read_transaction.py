@@ -1,7 +1,8 @@
 """One consistent view of the tables: all queries of a request see the same revision.
 
 A read-only REPEATABLE READ transaction whose first statement reads the checkpoint. Errors of Postgres become a
-QueryError here. The pool recovers by itself, because it tests each connection before use.
+QueryError here. The pool recovers by itself, because it tests each connection before use. A connection whose other end
+is gone without a sign looks well: when one does not answer, all are replaced, or each would cost a request.
 """
 
 import logging
@@ -37,6 +38,9 @@ logger = logging.getLogger("summit.api")
 
 QUERY_SECONDS = 10.0
 """For one query: a longer one keeps others waiting, and its client has given up."""
+NO_ANSWER_FACTOR = 1.5
+"""Postgres itself ends a query that takes too long, and says so. Without a sign for this many times as long, nobody is
+at the other end of the connection."""
 
 _CHECKPOINT = """
 SELECT version_num, revision, applied_at, generation, stream_created_at, history_since
@@ -93,8 +97,10 @@ class ReadModels:
     """The tables, as the api reads them."""
 
     def __init__(self, url: SecretStr, *, query_seconds: float = QUERY_SECONDS) -> None:
-        milliseconds = str(int(query_seconds * 1000))
-        engine = database.engine(url, application="summit-api", statement_timeout=milliseconds)
+        limits = {"statement_timeout": str(int(query_seconds * 1000))}
+        engine = database.engine(
+            url, application="summit-api", command_seconds=query_seconds * NO_ANSWER_FACTOR, **limits
+        )
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")  # the driver begins and ends
         self._unreachable = Condition(logger)
 
@@ -119,6 +125,9 @@ class ReadModels:
             if known := self._known(error):
                 raise known from error
             raise
+        except TimeoutError as error:
+            await self._engine.dispose()
+            raise self._unavailable(error) from error
         except (*database.OUTAGE, PoolTimeoutError) as error:
             raise self._unavailable(error) from error
 
