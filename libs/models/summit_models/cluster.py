@@ -101,7 +101,10 @@ class ClusterHealth(Contract):
     waiting_events: int = Field(
         default=0, description="Number of changes that were read and that NATS has not confirmed yet"
     )
-    last_contact: AwareDatetime | None = None
+    last_contact: AwareDatetime | None = Field(
+        default=None,
+        description="Up to when its VMs are known: last byte of their watch, or before, while changes wait for NATS",
+    )
     resources: list[ResourceHealth] = Field(default=[])
 
 

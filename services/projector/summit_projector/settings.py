@@ -43,6 +43,8 @@ class ProjectorTimes:
     retention_seconds: float = 600.0
     """How long after its start the projector drops the months that are too old, and how soon it tries again while a
     backup reads them. What is dropped is gone: a machine that was switched on with a wrong clock has set it by then."""
+    idle_seconds: float = 30.0
+    """A projector that applies events and asks Postgres nothing for so long, six looks, stands still."""
     stale_quiet_seconds: float = 120.0
     """When no event of a stale epoch has come for so long, the log says that it is over: a watcher that was cut off
     publishes at its next heartbeat or change, and a begin and an end for each of these would fill the log."""

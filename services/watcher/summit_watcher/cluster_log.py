@@ -111,7 +111,8 @@ class ClusterLog:
 
 def _only_waits_for_files(health: ClusterHealth) -> bool:
     """Whether new files cannot be used, and the earlier connection works: the connection logs that itself."""
-    return bool(health.resources) and not unwell(health.resources)
+    is_held_back = health.state is ConnectionState.BACKPRESSURE
+    return bool(health.resources) and not unwell(health.resources) and not is_held_back
 
 
 def _effect(health: ClusterHealth, vms: int, now: datetime) -> str:

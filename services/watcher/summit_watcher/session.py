@@ -114,6 +114,7 @@ class Session:
             status=self.status,
             cache=self._diff.cache,
             queue=self._queue,
+            cluster_queue=self._cluster_queue,
             checkpoint=self._checkpoint,
             connection=self.connection,
             identity=self._identity,

@@ -18,6 +18,7 @@ from summit_runtime.backoff import INITIAL_SECONDS, MAX_SECONDS
 from summit_runtime.nats.bus import TIMES as NATS_TIMES
 from summit_runtime.nats.bus import NatsTimes
 from summit_runtime.nats.stream import MAX_AGE_SECONDS
+from summit_runtime.nats.unapplied import LATE_SECONDS
 from summit_runtime.settings import ProcessSettings
 from summit_runtime.watched_files import FileTimes
 
@@ -134,6 +135,8 @@ class WatcherTimes:
     heartbeat_seconds: float = 10.0
     retry_health_seconds: float = 1.0
     """How soon the health is published again that NATS has not taken."""
+    late_seconds: float = LATE_SECONDS
+    """A change that NATS has not stored for so long holds its cluster back: people do not see it."""
     settle_states_seconds: float = 0.25
     """Five list-watches change state within moments of each other: one event for all."""
     checkpoint_seconds: float = 1.0

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import asyncpg
+from support.program import frozen
 from support.projecting import Readings, projector, projector_settings, publish, publisher
 from support.published import vm_event
 from support.waiting import until
@@ -14,6 +15,14 @@ from support.waiting import until
 from summit_standalone.embedded.child import Child
 from summit_standalone.embedded.postgres import embedded_postgres
 
+SOON_IDLE = """
+from summit_projector.projector import serve
+from summit_projector.settings import ProjectorSettings, ProjectorTimes
+from summit_runtime.process import main
+times = ProjectorTimes(check_seconds=0.2, idle_seconds=1)
+main("projector", ProjectorSettings, lambda settings, stop: serve(settings, stop, times))
+"""
+"""A projector that Postgres soon takes for one that stands still."""
 NAMES = "SELECT name FROM vms WHERE deleted_at IS NULL ORDER BY name"
 
 
@@ -77,6 +86,22 @@ async def test_only_one_projector_is_active_and_the_other_takes_over(nats_url: s
     assert await names(readings) == ["a", "b"]
 
 
+async def test_projector_that_stands_still_leaves_its_place_to_another(nats_url: str, database_url: str) -> None:
+    """It held the lock for as long as its machine answered for it. When it goes on, it stands by."""
+    readings = Readings(database_url)
+    settings = projector_settings(nats_url, database_url)
+    async with publisher(nats_url) as client:
+        first = await start_process(nats_url, database_url, code=SOON_IDLE)
+        await readings.applied(await publish(client, vm_event("a")))
+        with frozen([first.pid]):
+            async with projector(settings):
+                await readings.applied(await publish(client, vm_event("b")))
+        await readings.applied(await publish(client, vm_event("c")))
+        first.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(first.wait(), 5) == 0
+    assert await names(readings) == ["a", "b", "c"]
+
+
 async def test_killed_process_leaves_nothing_half_done(nats_url: str, database_url: str) -> None:
     """`python -m summit_projector`, killed with SIGKILL in the middle and started again: each event once."""
     readings = Readings(database_url)
@@ -116,11 +141,13 @@ async def test_checkpoint_that_another_moved_stops_the_commit(nats_url: str, dat
     assert await names(readings) == ["a", "b", "c"]
 
 
-async def start_process(nats_url: str, database_url: str, **variables: str) -> asyncio.subprocess.Process:
+async def start_process(
+    nats_url: str, database_url: str, code: str = "", **variables: str
+) -> asyncio.subprocess.Process:
+    """A projector of its own, or other code."""
     return await asyncio.create_subprocess_exec(
         sys.executable,
-        "-m",
-        "summit_projector",
+        *(("-c", code) if code else ("-m", "summit_projector")),
         env={"PATH": os.environ["PATH"], "HOME": "/", "NATS_URL": nats_url, "DATABASE_URL": database_url} | variables,
         stderr=asyncio.subprocess.PIPE,
     )

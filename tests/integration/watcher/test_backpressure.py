@@ -2,19 +2,27 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from nats.aio.client import Client
+from nats.js.api import DiscardPolicy
 from support.oracle import events_of
+from support.projecting import publisher
 from support.waiting import until
 from support.watched import configure, lists, observing, watching
 
+from summit_models.cluster import ClusterHealth
 from summit_models.cluster import ConnectionState as State
+from summit_models.subject import STREAM
 from summit_runtime.nats.fair_queue import WINDOW_EVENTS
 from summit_simulator.cluster import SimulatedCluster, simulated_clusters
 from summit_simulator.objects.manifest import Manifest
 from summit_standalone.embedded.nats import embedded_nats
 from summit_watcher.listwatch.queue import QUEUE_EVENTS
+from summit_watcher.settings import WatcherTimes
 
 VMS = "virtualmachines"
 
@@ -68,3 +76,54 @@ async def test_a_watcher_that_starts_without_nats_begins_when_it_is_there(tmp_pa
         async with embedded_nats(tmp_path / "nats", port), observing(url) as (log, _):
             await log.agrees(cluster)
             await watcher.aclose()
+
+
+async def refuse_events(client: Client, *, refused: bool = True) -> None:
+    """Let the stream take no event more than it has, as an operator's limit would, or any number."""
+    info = await client.jetstream().stream_info(STREAM)
+    limit = {"max_msgs": info.state.messages, "discard": DiscardPolicy.NEW} if refused else {"max_msgs": -1}
+    await client.jetstream().update_stream(replace(info.config, **limit))
+
+
+def contact(health: ClusterHealth) -> datetime:
+    """Up to when readers may know its VMs."""
+    assert health.last_contact
+    return health.last_contact
+
+
+def contact_of_the_watch(health: ClusterHealth) -> datetime:
+    """When the watch of VMs received its last byte."""
+    (vms,) = [resource for resource in health.resources if resource.resource == VMS]
+    assert vms.last_contact
+    return vms.last_contact
+
+
+async def test_cluster_whose_changes_are_not_stored_does_not_look_synced(tmp_path: Path, nats_url: str) -> None:
+    """NATS took its heartbeats, which said so, and none of its changes: its VMs looked fresh for ever."""
+    times = WatcherTimes(late_seconds=1, heartbeat_seconds=0.1)
+    async with (
+        SimulatedCluster("vulcan") as cluster,
+        publisher(nats_url) as client,
+        observing(nats_url) as (log, healths),
+    ):
+        config = configure(tmp_path, {"vulcan": cluster.write_kubeconfig(tmp_path / "vulcan")})
+        cluster.create_vm("web")
+
+        def vulcan() -> ClusterHealth:
+            return healths.newest["vulcan"]
+
+        async with watching(nats_url, config, times):
+            await log.agrees(cluster)
+            await until(lambda: healths.state("vulcan") == State.SYNCED)
+            await refuse_events(client)
+            cluster.create_vm("db")
+            await until(lambda: healths.state("vulcan") == State.BACKPRESSURE)
+            held_back = vulcan()
+            assert held_back.reason == "NATS has not stored its changes for 1 s and more"
+            cluster.create_vm("later")
+            await until(lambda: contact_of_the_watch(vulcan()) > contact(vulcan()) + timedelta(seconds=0.5))
+            assert contact(vulcan()) - contact(held_back) < timedelta(seconds=0.5), "it becomes stale by that"
+            await refuse_events(client, refused=False)
+            await log.agrees(cluster)
+            await until(lambda: healths.state("vulcan") == State.SYNCED)
+            assert contact(vulcan()) == contact_of_the_watch(vulcan())

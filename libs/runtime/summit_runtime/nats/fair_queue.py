@@ -40,6 +40,11 @@ class ClusterQueue:
         self._flushes: deque[tuple[Entry, asyncio.Future[None]]] = deque()
         """Each is done when its event, and all before it, are settled."""
 
+    @property
+    def waited_seconds(self) -> float:
+        """How long the oldest event has waited to be stored; 0 when none waits."""
+        return time.monotonic() - self._unsettled[0].queued_at if self._unsettled else 0.0
+
     async def add(self, message: Message) -> Entry:
         await self._room.acquire()
         entry = Entry(message, self)

@@ -202,6 +202,13 @@ class TableWriter:
     async def count_dead_letters(self) -> int:
         return int(await self._connection.fetchval("SELECT count(*) FROM dead_letters"))
 
+    async def end_when_idle(self, seconds: float) -> None:
+        """Let Postgres end this session, and with it the lock, once nothing has been asked for so long.
+
+        A process that stands still keeps its connection, and another projector would wait for the lock for ever.
+        """
+        await self._connection.execute(f"SET idle_session_timeout = '{seconds * 1000:.0f}ms'")
+
     async def ping(self) -> None:
         await self._connection.execute("SELECT 1")
 

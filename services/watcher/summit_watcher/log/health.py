@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from operator import attrgetter
 
 from nats.aio.client import Client
@@ -20,6 +20,7 @@ from summit_runtime.backoff import Backoff
 from summit_runtime.nats import heartbeats
 from summit_runtime.nats.append import NotStoredError
 from summit_runtime.nats.clock import Clock
+from summit_runtime.nats.fair_queue import ClusterQueue
 from summit_runtime.waiting import wait
 from summit_watcher import metrics
 from summit_watcher.inventory.cluster_cache import ClusterCache
@@ -40,7 +41,7 @@ _OPTIONAL_IN = {resource.plural: resource.optional_in for resource in WATCHED}
 def overall(resources: Sequence[ResourceHealth], trouble: Failure | None = None) -> tuple[ConnectionState, str | None]:
     """The state of a cluster by those of its list-watches, and the reason of the one that explains it.
 
-    `trouble` with new files or credentials is the state while all list-watches still work.
+    `trouble` with NATS, or with new files or credentials, is the state while all list-watches still work.
     """
     if not (wrong := unwell(resources)):
         return (trouble.state, trouble.reason) if trouble else (ConnectionState.SYNCED, None)
@@ -66,6 +67,7 @@ class HealthReporter:
     status: ClusterStatus
     cache: ClusterCache
     queue: EventQueue
+    cluster_queue: ClusterQueue
     checkpoint: Checkpoint
     connection: ClusterConnection
     identity: Identity
@@ -81,7 +83,8 @@ class HealthReporter:
     def read(self) -> ClusterHealth:
         """The health now."""
         resources = [self._resource(status) for status in self.status]
-        state, reason = overall(resources, self.connection.trouble)
+        held_back = self._held_back()
+        state, reason = overall(resources, held_back or self.connection.trouble)
         if state is not self._state:
             self._state, self._since = state, self.clock.now()
         health = ClusterHealth(
@@ -99,12 +102,32 @@ class HealthReporter:
             may=None if (may := self.may()) is None else [action for action in Action if action in may],
             credentials_expire_at=self.connection.credentials_expire_at,
             waiting_events=self.queue.waiting + self.checkpoint.waiting,
-            # The watch of VMs alone counts: while only instances are reported, the VMs may be out of date.
-            last_contact=self.status[VIRTUAL_MACHINES].last_contact,
+            last_contact=self._last_contact(is_held_back=held_back is not None),
             resources=resources,
         )
         metrics.set_cluster(health, stuck_migrations=len(self.cache.stuck))
         return health
+
+    def _held_back(self) -> Failure | None:
+        """The trouble of a cluster whose changes NATS does not store, while it may well take heartbeats.
+
+        Its reason stays the same, since each other one would be an event.
+        """
+        late_seconds = self.times.late_seconds
+        if self.cluster_queue.waited_seconds <= late_seconds:
+            return None
+        return Failure(ConnectionState.BACKPRESSURE, f"NATS has not stored its changes for {late_seconds:g} s and more")
+
+    def _last_contact(self, *, is_held_back: bool) -> datetime | None:
+        """Up to when readers may know the VMs: what they are shown becomes stale by it.
+
+        The watch of VMs alone counts: while only instances are reported, the VMs may be out of date. So they are while
+        their changes wait for NATS.
+        """
+        contact = self.status[VIRTUAL_MACHINES].last_contact
+        if contact is None or not is_held_back:
+            return contact
+        return min(contact, self.clock.now() - timedelta(seconds=self.cluster_queue.waited_seconds))
 
     def _resource(self, status: ListWatchStatus) -> ResourceHealth:
         store = self.cache.store_of(status.resource)
