@@ -27,10 +27,16 @@ class Lag:
     """What the last looks have found. It stays while NATS does not answer: then reports end too."""
 
     def __init__(self) -> None:
-        self.behind: Behind | None = None
+        self._late: Behind | None = None
         self._was_late = False
+        self._unreadable: Behind | None = None
         self._unreadable_since: datetime | None = None
         self._not_following = Condition(logger)
+
+    @property
+    def behind(self) -> Behind | None:
+        """Why the tables do not show the present; None while they do, or nobody knows."""
+        return self._unreadable or self._late
 
     def note(self, found: Unapplied, now: datetime, late_after: timedelta) -> None:
         """Note what the tables lack at this moment of the clock of NATS.
@@ -38,13 +44,12 @@ class Lag:
         It counts when it is late at two looks in a row: at the start of all processes the projector has what the last
         evening left to do, and a clock may just have been set.
         """
-        self._unreadable_since = None
         is_late = found.age(now) > late_after
-        self.behind = _behind(found, now) if is_late and self._was_late else None
+        self._late = _behind(found, now) if is_late and self._was_late else None
         self._was_late = is_late
         TABLES_BEHIND.set(max(0.0, found.age(now).total_seconds()))
-        if self.behind:
-            self._not_following.holds("%s; all clusters and their VMs are shown as stale", self.behind.reason)
+        if self._late:
+            self._not_following.holds("%s; all clusters and their VMs are shown as stale", self._late.reason)
         else:
             self._not_following.ends("the tables follow the log again")
 
@@ -52,7 +57,12 @@ class Lag:
         """Note that the tables cannot be read: requests are refused, but open feeds would show the state before."""
         since = self._unreadable_since = self._unreadable_since or now
         if now - since > late_after:
-            self.behind = Behind(since, f"this api has not been able to read the tables since {clock_time(since, now)}")
+            reason = f"this api has not been able to read the tables since {clock_time(since, now)}"
+            self._unreadable = Behind(since, reason)
+
+    def readable(self) -> None:
+        """Note that the tables can be read."""
+        self._unreadable = self._unreadable_since = None
 
 
 def _behind(found: Unapplied, now: datetime) -> Behind:
@@ -72,6 +82,7 @@ async def follow(client: EventClient, read_models: ReadModels, lag: Lag, times: 
         except QueryError:
             lag.unreadable(client.clock.now(), late_after)
         else:
+            lag.readable()
             with contextlib.suppress(NatsError, TimeoutError):
                 lag.note(await unapplied(client, revision, created_at), client.clock.now(), late_after)
         await asyncio.sleep(times.lag_look_seconds)
