@@ -20,14 +20,15 @@ def migration(direction: MigrationDirection, phase: str = "Running", *, complete
     )
 
 
+DELETED = "its object was deleted before it had ended: somebody has canceled it, or its instance has ended"
 MISSED = "the migration object disappeared before its end was seen"
 
 
 @pytest.mark.parametrize(
     ("direction", "was_seen", "phase", "reason"),
     [
-        (MigrationDirection.UNKNOWN, True, "Aborted", None),
-        (MigrationDirection.INCOMING, True, "Aborted", None),
+        (MigrationDirection.UNKNOWN, True, "Aborted", DELETED),
+        (MigrationDirection.INCOMING, True, "Aborted", DELETED),
         (MigrationDirection.UNKNOWN, False, "Unknown", MISSED),
         (MigrationDirection.OUTGOING, True, "Unknown", f"{MISSED}; whether the VM arrived shows in the target cluster"),
     ],

@@ -25,6 +25,7 @@ _BLOCKED = frozenset({
 """Conditions of a migration that say why it does not go on (`api/core/v1/types.go`)."""
 
 END_NOT_SEEN = "the migration object disappeared before its end was seen"
+DELETED = "its object was deleted before it had ended: somebody has canceled it, or its instance has ended"
 SEE_TARGET = "whether the VM arrived shows in the target cluster"
 
 
@@ -160,7 +161,8 @@ def ended_migration(last: Migration, *, was_seen: bool) -> Migration:
 
     KubeVirt deletes migrations with their instance. A source's instance ends when the VM has arrived elsewhere, so its
     migration usually disappears on success, and only the target cluster shows that. Any other migration whose delete a
-    watch reported was canceled. One that was only found missing may have ended in any way, since KubeVirt keeps five.
+    watch reported was canceled, or its instance was stopped or has crashed. One that was only found missing may have
+    ended in any way, since KubeVirt keeps five.
     """
     if last.completed:
         return last
@@ -170,4 +172,5 @@ def ended_migration(last: Migration, *, was_seen: bool) -> Migration:
         return last.model_copy(update={"phase": "Unknown", "completed": True, "failure_reason": reason})
     if not was_seen:
         return last.model_copy(update={"phase": "Unknown", "completed": True, "failure_reason": END_NOT_SEEN})
-    return last.model_copy(update={"phase": "Aborted", "completed": True})
+    reason = last.failure_reason or DELETED
+    return last.model_copy(update={"phase": "Aborted", "completed": True, "failure_reason": reason})
