@@ -11,7 +11,15 @@ from typing import Any
 import pytest
 from support.recorded import difference
 
-from summit_models.event import ClusterEvent, DatacenterEvent, Event, MigrationEvent, OperationEvent, VmEvent
+from summit_models.event import (
+    BulkOperationEvent,
+    ClusterEvent,
+    DatacenterEvent,
+    Event,
+    MigrationEvent,
+    OperationEvent,
+    VmEvent,
+)
 from summit_models.subject import subject_of
 from summit_projector.project import project
 from summit_runtime.nats.consumer import StreamMessage
@@ -26,6 +34,7 @@ MODELS: dict[str, type[Event]] = {
     "clusters": ClusterEvent,
     "datacenters": DatacenterEvent,
     "operations": OperationEvent,
+    "bulk_operations": BulkOperationEvent,
 }
 
 

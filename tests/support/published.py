@@ -5,9 +5,12 @@ from typing import Any
 
 from support.builders import uid_of
 
+from summit_models import bulk_operation
+from summit_models.bulk_operation import BulkOperation, BulkState, ClusterTargets
 from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.contract import Revision
 from summit_models.event import (
+    BulkOperationEvent,
     ClusterEvent,
     DatacenterEvent,
     DatacenterEventData,
@@ -20,6 +23,7 @@ from summit_models.event import (
     VmEvent,
     VmEventData,
     VmEventType,
+    bulk_operation_event,
     cluster_event_type,
     operation_event,
     source_of,
@@ -131,6 +135,31 @@ def operation_steps(
         *([ended(second, OperationState.SUCCEEDED, "it is gone", OBSERVED_AT)] if ended_too else []),
     ]
     return [operation_event(step, Revision(n), writer="w", time=OBSERVED_AT) for n, step in enumerate(steps)]
+
+
+def bulk_steps(*namespaces: str, by: str = "token:night-shift", ended_too: bool = True) -> list[BulkOperationEvent]:
+    """A stop of the VM `erp` in each of these namespaces that is confirmed and, unless it still runs, done."""
+    first = BulkOperation(
+        id=uid_of("bulk", *namespaces),
+        action=Action.STOP,
+        by=by,
+        timeout_seconds=300,
+        max_parallel_per_cluster=20,
+        max_parallel_per_node=5,
+        max_failures=5,
+        targets=[
+            ClusterTargets(datacenter=DATACENTER, cluster=CLUSTER, vms={ns: [uid_of(ns, "erp")] for ns in namespaces})
+        ],
+        total=len(namespaces),
+        datacenters=[DATACENTER],
+        namespaces=list(namespaces),
+        message=f"{by} has confirmed it",
+        requested_at=OBSERVED_AT,
+        deadline=OBSERVED_AT + timedelta(days=1),
+    )
+    last = bulk_operation.ended(first, BulkState.SUCCEEDED, f"{len(namespaces)} succeeded", OBSERVED_AT)
+    steps = [first, *([last] if ended_too else [])]
+    return [bulk_operation_event(step, Revision(n), writer="w", time=OBSERVED_AT) for n, step in enumerate(steps)]
 
 
 def message(event: Event, sequence: int = 1) -> StreamMessage:

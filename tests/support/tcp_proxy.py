@@ -29,6 +29,10 @@ class Proxy:
     connections: int = 0
     lose: Literal["it", "answer"] | None = None
     lost: int = 0
+    holds: bool = False
+    """The next request that contains `marker` waits until `release` is set, and `held` is set meanwhile."""
+    held: asyncio.Event = field(default_factory=asyncio.Event)
+    release: asyncio.Event = field(default_factory=asyncio.Event)
     slow_seconds: float = 0.0
     """How long each part of an answer takes."""
     _clients: set[asyncio.StreamWriter] = field(default_factory=set)
@@ -53,6 +57,10 @@ class Proxy:
                 if self.marker in data and self.lose:
                     await self._lose(data, upstream_reader, upstream, answers)
                     break
+                if self.marker in data and self.holds:
+                    self.holds = False
+                    self.held.set()
+                    await self.release.wait()
                 if not self._is_half_open(number):
                     upstream.write(data)
                     await upstream.drain()

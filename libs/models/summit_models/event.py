@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field, JsonValue
 
+from summit_models.bulk_operation import BulkOperation
 from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.contract import ClusterName, Contract, DatacenterId, Revision
 from summit_models.datacenter import Datacenter
@@ -176,7 +177,14 @@ class OperationEvent(CloudEvent):
     data: Operation
 
 
-Event = VmEvent | MigrationEvent | ClusterEvent | DatacenterEvent | OperationEvent
+class BulkOperationEvent(CloudEvent):
+    """A step of an operation on many VMs. The operation on each of them has events of its own."""
+
+    type: str = Field(pattern=r"^summit\.bulk_operation\.[a-z]+$")
+    data: BulkOperation
+
+
+Event = VmEvent | MigrationEvent | ClusterEvent | DatacenterEvent | OperationEvent | BulkOperationEvent
 
 
 def cluster_event_type(state: ConnectionState) -> str:
@@ -197,15 +205,34 @@ def datacenter_event(datacenter: Datacenter, *, version: str, time: datetime, by
 def operation_event(operation: Operation, basis: Revision, *, writer: str, time: datetime) -> OperationEvent:
     """The event that publishes a step, which was made from the step with the revision `basis`.
 
-    Its id has the writer, which is unique: two that make the same step at once would otherwise both be told that theirs
-    is stored, since NATS takes the second for a repetition of the first.
+    Its id has the writer, which is unique: two that make the same step at once would otherwise both get the answer that
+    theirs is stored, since NATS takes the second for a repetition of the first. Not so the first step: its id is that
+    of the operation, so that the log has one operation of an id, in whichever cluster.
     """
     return OperationEvent(
-        id=f"{operation.id}/{basis}/{operation.state}/{writer}",
+        id=f"{operation.id}/{basis}/{operation.state}/{writer}" if basis else f"{operation.id}/0",
         source=source_of(operation.datacenter, operation.cluster),
         subject=f"{operation.namespace}/{operation.vm_name}",
         time=time,
         type=f"summit.operation.{operation.state}",
+        data=operation,
+    )
+
+
+BULK_SOURCE = "/bulk-operations"
+"""Source of the events about many VMs: their clusters and datacenters may be several."""
+
+
+def bulk_operation_event(
+    operation: BulkOperation, basis: Revision, *, writer: str, time: datetime
+) -> BulkOperationEvent:
+    """The event that publishes a step, which was made from the step with the revision `basis`. As `operation_event`."""
+    return BulkOperationEvent(
+        id=f"{operation.id}/{basis}/{operation.state}/{writer}",
+        source=BULK_SOURCE,
+        subject=operation.id,
+        time=time,
+        type=f"summit.bulk_operation.{operation.state}",
         data=operation,
     )
 

@@ -66,6 +66,8 @@ class OperationState(StrEnum):
     FAILED = "failed"
     CANCELED = "canceled"
     EXPIRED = "expired"
+    SKIPPED = "skipped"
+    """A part of an operation on many VMs that was never asked for: the VM, at its turn, did not allow it."""
 
 
 _S = OperationState
@@ -77,6 +79,7 @@ NEXT: Mapping[OperationState, frozenset[OperationState]] = {
     _S.FAILED: frozenset(),
     _S.CANCELED: frozenset(),
     _S.EXPIRED: frozenset(),
+    _S.SKIPPED: frozenset(),
 }
 """The states that may follow each state. A state without any has ended, for ever."""
 

@@ -8,7 +8,15 @@ Specification: CloudEvents 1.0.2, NATS protocol binding.
 import re
 
 from summit_models.contract import ClusterName, DatacenterId, Uid
-from summit_models.event import ClusterEvent, DatacenterEvent, Event, MigrationEvent, OperationEvent, VmEvent
+from summit_models.event import (
+    BulkOperationEvent,
+    ClusterEvent,
+    DatacenterEvent,
+    Event,
+    MigrationEvent,
+    OperationEvent,
+    VmEvent,
+)
 
 STREAM = "SUMMIT"
 HEALTH_BUCKET = "summit-clusters"
@@ -57,6 +65,14 @@ def operation_subject(datacenter: DatacenterId, cluster: ClusterName, id_: Uid) 
     return _subject("operations", datacenter, cluster, id_)
 
 
+def bulk_operation_subject(id_: Uid) -> str:
+    return _subject("bulk_operations", id_)
+
+
+BULK_OPERATIONS = f"{PUBLIC_ROOT}.bulk_operations.*"
+"""Filter of all operations on many VMs."""
+
+
 def cluster_subject(datacenter: DatacenterId, cluster: ClusterName) -> str:
     return _subject("clusters", datacenter, cluster)
 
@@ -74,12 +90,18 @@ def subject_of(event: Event) -> str:
             return vm_subject(vm.datacenter, vm.cluster or UNMANAGED, vm.namespace or UNMANAGED, vm.name)
         case MigrationEvent(data=migration):
             return migration_subject(migration.datacenter_id, migration.cluster, migration.namespace, migration.name)
-        case OperationEvent(data=operation):
-            return operation_subject(operation.datacenter, operation.cluster, operation.id)
+        case OperationEvent() | BulkOperationEvent():
+            return _subject_of_operation(event)
         case ClusterEvent(data=cluster):
             return cluster_subject(cluster.datacenter, cluster.name)
         case DatacenterEvent(data=datacenter):
             return datacenter_subject(datacenter.id)
+
+
+def _subject_of_operation(event: OperationEvent | BulkOperationEvent) -> str:
+    if isinstance(event, BulkOperationEvent):
+        return bulk_operation_subject(event.data.id)
+    return operation_subject(event.data.datacenter, event.data.cluster, event.data.id)
 
 
 def ingest(subject: str) -> str:
@@ -90,6 +112,11 @@ def ingest(subject: str) -> str:
 def operations_subject(datacenter: DatacenterId, cluster: str) -> str:
     """Filter of all operations of a cluster."""
     return operation_subject(datacenter, ClusterName(cluster), Uid("-")).removesuffix("-") + "*"
+
+
+def same_operation_subject(id_: Uid) -> str:
+    """Filter of one operation, in whichever cluster it is."""
+    return operation_subject(DatacenterId("any"), ClusterName("any"), id_).replace(".any.any.", ".*.*.", 1)
 
 
 def _subject(*tokens: str) -> str:

@@ -19,6 +19,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
 from sqlalchemy.types import BigInteger, Boolean, DateTime, Text, TypeEngine
 from sqlmodel import Field, SQLModel
 
+from summit_models.bulk_operation import BulkOperation
 from summit_models.cluster import ClusterHealth
 from summit_models.contract import Contract
 from summit_models.datacenter import Datacenter
@@ -28,7 +29,7 @@ from summit_models.vm import Vm
 
 metadata = SQLModel.metadata
 
-SCHEMA_REVISION = "0014"
+SCHEMA_REVISION = "0015"
 """alembic's newest revision of these tables. The api is ready when the database has it."""
 
 
@@ -194,6 +195,15 @@ operations = Table(
     Index("operations_by_caller", "by", text("requested_at DESC")),
     Index("operations_by_parent", "parent", text("requested_at DESC")),
     Index("operations_active", "cluster", "vm_id", postgresql_where=text("ended_at IS NULL")),
+)
+
+bulk_operations = Table(
+    "bulk_operations",
+    metadata,
+    *_columns(BulkOperation, "id"),
+    *_provenance(),
+    Index("bulk_operations_by_age", text("requested_at DESC"), "id"),
+    Index("bulk_operations_active", "id", postgresql_where=text("ended_at IS NULL")),
 )
 
 clusters = Table("clusters", metadata, *_columns(ClusterHealth, "name"), *_provenance())

@@ -20,6 +20,7 @@ from summit_api.requests.dependencies import refuse_repeated
 from summit_api.routes import (
     actions,
     admin,
+    bulk,
     datacenters,
     docs,
     events,
@@ -46,6 +47,7 @@ _TAGS = (
     ("migrations", "Live migrations, and the original's migrate"),
     ("actions", "Acting on virtual machines"),
     ("operations", "What was asked to be done to virtual machines, and how it ended"),
+    ("bulk operations", "The same action on many virtual machines, within limits"),
     ("events", "The live feed: changes as they happen"),
     ("admin", "Edits by hand: datacenters, and virtual machines that are in no cluster"),
     ("health", "For people, load balancers and Kubernetes; open to everybody"),
@@ -92,7 +94,7 @@ def create_app(services: Services, *, origins: Sequence[str] = (ANY,), limits: R
     )
     app.state.services = services
     api = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_repeated)])
-    for module in (datacenters, vms, actions, migrations, operations, history, migrate, admin, events):
+    for module in (datacenters, vms, actions, migrations, operations, bulk, history, migrate, admin, events):
         api.include_router(module.router)
     app.include_router(api)
     app.include_router(probes.router)

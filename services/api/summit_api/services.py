@@ -1,5 +1,6 @@
 """The parts of the process that all requests share."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Self
 
@@ -9,6 +10,8 @@ from summit_api.access.pages import ANY
 from summit_api.access.policy import PolicyError, PolicyFile
 from summit_api.access.principal import Role
 from summit_api.access.tickets import Tickets
+from summit_api.bulk.asking import BulkOperations
+from summit_api.bulk.driver import Driver
 from summit_api.edits.event_log import EventLog
 from summit_api.feed.feed import Feed, FeedLimits
 from summit_api.freshness import Freshness
@@ -29,6 +32,8 @@ class Services:
     revisions: Revisions
     log: EventLog
     operations: Operations
+    bulk_operations: BulkOperations
+    driver: Driver
     feed: Feed
     access: Access
     clients: Clients
@@ -47,11 +52,17 @@ class Services:
         """All parts, before anything is read. Without `access` every request is rejected."""
         times = times or ApiTimes()
         freshness, revisions = Freshness(), Revisions()
-        feed = Feed(read_models, freshness, revisions, times=times, limits=feed_limits or FeedLimits())
+        bulk_changed = asyncio.Event()
+        limits = feed_limits or FeedLimits()
+        feed = Feed(read_models, freshness, revisions, times=times, limits=limits, bulk_changed=bulk_changed)
         log = EventLog(revisions, times)
         operations = Operations(log, read_models, freshness, revisions, times)
-        access, clients = access or Access(), clients or Clients()
-        return cls(read_models, freshness, revisions, log, operations, feed, access, clients, times)
+        bulk_operations = BulkOperations(log, read_models, operations.objections, revisions, times)
+        driver = Driver(log, read_models, operations, revisions, times=times, changed=bulk_changed)
+        return cls(
+            *(read_models, freshness, revisions, log, operations, bulk_operations, driver, feed),
+            *(access or Access(), clients or Clients(), times),
+        )
 
     @classmethod
     def configured(cls, settings: Settings) -> Self:

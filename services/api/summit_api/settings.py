@@ -53,6 +53,10 @@ class ApiTimes:
     abandoned_seconds: float = 900.0
     """How long after its deadline an operation that runs is given up. Its watcher ends it at the deadline, so nobody
     has it; but a watcher without NATS may come back, and knows more."""
+    bulk_rest_seconds: float = 0.02
+    """Pause after each step of the bulk operations: what the watchers report meanwhile is handled in one step."""
+    bulk_look_seconds: float = 5.0
+    """A step is made this often without a change in the tables: for deadlines, and clusters that are watched again."""
     dry_run_seconds: float = 25.0
     """How long a dry run is waited for: less than the 30 s that a request may take."""
     nats: NatsTimes = NATS_TIMES

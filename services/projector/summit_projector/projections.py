@@ -15,11 +15,14 @@ from sqlalchemy import Table
 from sqlalchemy.dialects.postgresql import JSONB
 
 from summit_models import tables
+from summit_models.bulk_operation import BulkOperation
 from summit_models.cluster import ClusterHealth
 from summit_models.codec import Decode, Decoded, decoder
 from summit_models.contract import ClusterName, Contract, DatacenterId
 from summit_models.datacenter import Datacenter
 from summit_models.event import (
+    BULK_SOURCE,
+    BulkOperationEvent,
     ClusterEvent,
     DatacenterEvent,
     MigrationEvent,
@@ -34,6 +37,7 @@ from summit_models.operation import Operation
 from summit_models.structs import to_json
 from summit_models.subject import (
     UNMANAGED,
+    bulk_operation_subject,
     cluster_subject,
     datacenter_subject,
     migration_subject,
@@ -154,6 +158,10 @@ def _operation_place(operation: Any) -> Place:
     return Place(subject, source_of(operation.datacenter, operation.cluster))
 
 
+def _bulk_operation_place(operation: Any) -> Place:
+    return Place(bulk_operation_subject(operation.id), BULK_SOURCE)
+
+
 def _cluster_place(cluster: ClusterHealth) -> Place:
     return Place(cluster_subject(cluster.datacenter, cluster.name), source_of(cluster.datacenter, cluster.name))
 
@@ -197,6 +205,15 @@ PROJECTIONS: Mapping[str, Projection] = {
         key="id",
         has_epochs=False,  # a step is stored only onto the one before, by the api or by a watcher
         outlives_log="{row}.ended_at IS NOT NULL",  # they are history, which is older than the stream
+    ),
+    "bulk_operations": Projection(
+        table=tables.bulk_operations,
+        decode=decoder(BulkOperationEvent),
+        place=_bulk_operation_place,
+        fields=_fields_of(BulkOperation),
+        key="id",
+        has_epochs=False,
+        outlives_log="{row}.ended_at IS NOT NULL",
     ),
     "clusters": Projection(
         table=tables.clusters,

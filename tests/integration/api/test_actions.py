@@ -9,6 +9,8 @@ import asyncpg
 import pytest
 from prometheus_client import REGISTRY
 from support.acting import DB, ERP, PLACE, WEB, Operating, operating
+from support.api_stack import placed_vm
+from support.builders import uid_of
 from support.editing import SOLNA
 from support.published import CLUSTER, migration_event, unmanaged_event, vm_event
 from support.waiting import until
@@ -252,6 +254,20 @@ async def test_same_request_many_times_at_once_is_one_operation(api: Operating) 
     answers = await asyncio.gather(*(api.http.post(path, headers=headers) for _ in range(5)))
     assert {answer.status_code for answer in answers} == {202}
     assert len({answer.json()["id"] for answer in answers}) == 1
+    assert await api.steps() == ["pending"]
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_key_used_in_two_clusters_is_one_operation(api: Operating, at_once: bool) -> None:
+    """Two operations had the same id, and one of them was lost to the tables. Now the second request is refused."""
+    await api.publish(*(placed_vm(f"vm-{n}", cluster="romulus", status=VmStatus.STOPPED) for n in range(4)))
+    api.heartbeat("romulus")
+    ids = [WEB, *(uid_of("romulus", "prod", f"vm-{n}") for n in range(4))]
+    headers = {"Idempotency-Key": "k1"}
+    requests = [api.http.post(f"/api/v1/vms/{id_}/start", headers=headers) for id_ in ids]
+    answers = await asyncio.gather(*requests) if at_once else [await request for request in requests]
+    assert sorted(answer.status_code for answer in answers) == [202, 409, 409, 409, 409]
+    assert {answer.json()["title"] for answer in answers if answer.status_code == 409} == {"Idempotency-Key reused"}
     assert await api.steps() == ["pending"]
 
 

@@ -17,6 +17,7 @@ from support.builders import uid_of
 from support.feeding import FeedStack, feed_stack, listening
 from support.published import (
     OBSERVED_AT,
+    bulk_steps,
     cluster_event,
     datacenter_event,
     migration_event,
@@ -61,6 +62,7 @@ PLACES = {
     "vm_id": [MINE, "moved-in", "moved-out", *UIDS.values(), "none"],
     "migration_id": [MY_MIGRATION, *UIDS.values()],
     "operation_id": [uid_of("operation", namespace, "erp") for namespace in ("prod", "hidden-namespace")],
+    "bulk_operation_id": [uid_of("bulk", "prod"), uid_of("bulk", "prod", "hidden-namespace")],
     "name": ["mine", "vulcan", "hidden-beside", "hidden-cluster"],
     "vm_name": ["mine", "hidden-beside", "hidden-away"],
     "datacenter": ["dc-solna", "dc-hidden"],
@@ -137,6 +139,8 @@ def fleet() -> list[Event]:
         migration_event("my-migration", vm_name="mine"),
         *operation_steps("prod"),
         *operation_steps("hidden-namespace", by="hidden-person"),
+        *bulk_steps("prod"),
+        *bulk_steps("prod", "hidden-namespace", by="hidden-person"),
         elsewhere(migration_event("hidden-migration", vm_name="hidden-away", source_node="hidden-node")),
         unmanaged_event(**{"vm_id": "moved-in"} | {k: v for k, v in moves.items() if k != "id"} | old),
         came.model_copy(update={"data": came.data.model_copy(update={"changes": old})}),

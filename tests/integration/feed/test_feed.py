@@ -106,7 +106,8 @@ async def test_unreachable_tables_are_logged_once(caplog: pytest.LogCaptureFixtu
     async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         read_models = ReadModels(SecretStr(f"postgresql://summit@127.0.0.1:{port}/x"))
-        feed = Feed(read_models, Freshness(), Revisions(), times=ApiTimes(), limits=FeedLimits())
+        parts = {"times": ApiTimes(), "limits": FeedLimits(), "bulk_changed": asyncio.Event()}
+        feed = Feed(read_models, Freshness(), Revisions(), **parts)
         following = asyncio.create_task(feed.follow())
         await asyncio.wait_for(third.wait(), 30)
         await end(following)

@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 from nats.aio.client import Client
 from support.projecting import Readings, projector, projector_settings, publish, publisher
-from support.published import cluster_event, datacenter_event, migration_event, operation_steps, vm_event
+from support.published import bulk_steps, cluster_event, datacenter_event, migration_event, operation_steps, vm_event
 from support.waiting import until
 
 from summit_models.event import Event, MigrationEventType, VmEventType
@@ -28,6 +28,7 @@ TABLES = (
     "vms",
     "migrations",
     "operations",
+    "bulk_operations",
     "clusters",
     "datacenters",
     "vm_labels",
@@ -58,6 +59,8 @@ def story() -> list[Event]:
         migration_event("running", MigrationEventType.DELETED, version=2, vm_name="vm-5", completed=True),
         *operation_steps(name="vm-4"),
         *operation_steps(name="vm-5", ended_too=False),
+        *bulk_steps("prod"),
+        *bulk_steps("dev", ended_too=False),
     ]
 
 
@@ -191,8 +194,8 @@ async def test_rows_that_are_older_than_the_stream_are_kept(nats_url: str, datab
         result = await rebuilt(client, database_url)
         assert (result.found, result.first_revision) == (0, ack.seq)
         assert {table.table: table.kept for table in result.tables} == {
-            "events": 0, "vms": 30, "migrations": 2, "operations": 2, "clusters": 1, "datacenters": 1,
-            "vm_labels": 30, "vm_words": 30, "dead_letters": 1,
+            "events": 0, "vms": 30, "migrations": 2, "operations": 2, "bulk_operations": 2, "clusters": 1,
+            "datacenters": 1, "vm_labels": 30, "vm_words": 30, "dead_letters": 1,
         }  # fmt: skip
         assert await tables(readings) == before
 

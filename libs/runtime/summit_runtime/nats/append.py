@@ -29,8 +29,9 @@ logger = logging.getLogger("summit.nats")
 
 T = TypeVar("T")
 
-_CONFLICTS = frozenset({10071, 10164})
-"""JetStream error codes: the last sequence is another one; in a stream with replicas, it is not decided yet."""
+_CONFLICTS = frozenset({10071, 10164, 10201})
+"""JetStream error codes: the last sequence is another one; in a stream with replicas, it is not decided yet; a batch
+has an event that the log got in the last minute."""
 _NEWEST = re.compile(r"wrong last sequence: (\d+)$")
 
 
@@ -63,9 +64,17 @@ class Basis(NamedTuple):
 
 
 async def append(
-    client: Client, events: Sequence[Event], basis: Basis, *, answer_seconds: float = TIMES.answer_seconds
+    client: Client,
+    events: Sequence[Event],
+    basis: Basis,
+    *,
+    answer_seconds: float = TIMES.answer_seconds,
+    unique: bool = False,
 ) -> Revision:
     """Store the events in their order and return the revision of the last one.
+
+    The log takes an event with an id that it got in the last minute for a repetition, which is a success, whatever its
+    subject is. With `unique` it is a conflict: then no two writers get the same id stored under two subjects.
 
     Raises ConflictError when `basis` is no longer true, NotStoredError when NATS refuses, is away, or does not answer
     in time; only after the last may they be stored all the same.
@@ -83,7 +92,12 @@ async def append(
         if last > 1:
             headers |= {Header.BATCH_ID: batch, Header.BATCH_SEQUENCE: str(number)}
             headers |= {Header.BATCH_COMMIT: "1"} if number == last else {}
+        if 1 < number < last:  # what is wrong with it is in the answer to the last one
+            await _publish(client, event, headers)
+            continue
         answer = await _send(client, event, headers, answer_seconds)
+        if unique and answer.duplicate:
+            raise ConflictError(Revision(answer.seq))
     return Revision(answer.seq)
 
 
@@ -109,8 +123,15 @@ async def append_until_stored(work: Callable[[], Awaitable[T]], *, what: str, le
             return result
 
 
+async def _publish(client: Client, event: Event, headers: dict[str, str]) -> None:
+    try:
+        await client.publish(ingest(subject_of(event)), encode(event), headers=headers)
+    except NatsError as error:
+        raise NotStoredError(f"NATS does not take it: {error}") from error
+
+
 async def _send(client: Client, event: Event, headers: dict[str, str], answer_seconds: float) -> Answer:
-    """Send one event and wait for its answer, which is empty for all but the last event of a batch."""
+    """Send one event and wait for its answer, which is empty for the first event of a batch."""
     subject = ingest(subject_of(event))
     try:
         reply = await client.request(subject, encode(event), timeout=answer_seconds, headers=headers)

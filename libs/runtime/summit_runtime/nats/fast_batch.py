@@ -46,6 +46,7 @@ class Answer(msgspec.Struct):
     type: str = ""
     seq: int = 0
     count: int = 0
+    duplicate: bool = False
     error: ApiError | None = None
 
 

@@ -1,5 +1,6 @@
 """A principal: a name for the log and the history, a role, and the part of the fleet that it is limited to."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, IntEnum
@@ -61,6 +62,24 @@ class Scope:
         if self.namespaces is not None and namespace is not None:
             conditions.append(one_of(namespace, sorted(self.namespaces), bind))
         return conditions
+
+    def allows_all(self, datacenters: Iterable[DatacenterId], namespaces: Iterable[str]) -> bool:
+        """Whether an object about all of these places is visible. The part of what it is about would be visible with
+        its count and its outcome, so all of them have to be.
+        """
+        return (self.datacenters is None or self.datacenters.issuperset(datacenters)) and (
+            self.namespaces is None or self.namespaces.issuperset(namespaces)
+        )
+
+    def covering(self, bind: Bind, column: str = "{}") -> list[str]:
+        """The same as SQL conditions over the JSON arrays `datacenters` and `namespaces`; `column` makes each of its
+        name.
+        """
+        return [
+            f"{column.format(name)} <@ to_jsonb({bind(sorted(part))}::text[])"
+            for name, part in (("datacenters", self.datacenters), ("namespaces", self.namespaces))
+            if part is not None
+        ]
 
     def fingerprint(self) -> str | None:
         """The same for equal scopes, in every process; None for everything."""

@@ -16,7 +16,14 @@ from pydantic.json_schema import models_json_schema
 from summit_api.asyncapi.examples import EXAMPLES
 from summit_models.cluster import Heartbeat
 from summit_models.contract import Contract
-from summit_models.event import ClusterEvent, DatacenterEvent, MigrationEvent, OperationEvent, VmEvent
+from summit_models.event import (
+    BulkOperationEvent,
+    ClusterEvent,
+    DatacenterEvent,
+    MigrationEvent,
+    OperationEvent,
+    VmEvent,
+)
 from summit_models.subject import HEALTH_BUCKET
 
 CLOUD_EVENT = "application/cloudevents+json"
@@ -63,6 +70,12 @@ CHANNELS: Mapping[str, Channel] = {
         OperationEvent,
         "Somebody asked for something to be done to a VM, or this has come a step further or has ended.",
     ),
+    "bulkOperations": Channel(
+        "summit.bulk_operations.{bulkOperation}",
+        BulkOperationEvent,
+        "An action on many VMs was confirmed, paused, resumed or canceled, or has ended. What becomes of each VM is an "
+        "operation of its own, with `parent`.",
+    ),
     "clusters": Channel(
         "summit.clusters.{datacenter}.{cluster}", ClusterEvent, "The state of a cluster's connection changed."
     ),
@@ -84,6 +97,7 @@ _PARAMETERS: Mapping[str, dict[str, Any]] = {
     "namespace": {"description": "Namespace of the object", "examples": ["prod-finance"]},
     "name": {"description": "Name of the object, with `_` for each dot", "examples": ["erp-db-01"]},
     "operation": {"description": "Id of the operation", "examples": ["0f8fad5b-d9cb-569f-a165-70867728950e"]},
+    "bulkOperation": {"description": "Its id", "examples": ["5d1f6c1a-7c1e-5f0e-8a55-3b0c9a7e2f11"]},
     "id": {"description": "Id of the VM", "examples": ["5f0c7c9e-3b0a-4f6e-9a51-6d1b0d2c7e11"]},
 }
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
+from summit_models.bulk_operation import BulkOperation, ClusterTargets
 from summit_models.cluster import ClusterHealth, ConnectionState, Heartbeat, ResourceHealth
 from summit_models.contract import Contract, Revision
 from summit_models.datacenter import DatacenterValues
@@ -18,6 +19,7 @@ from summit_models.event import (
     VmEvent,
     VmEventData,
     VmEventType,
+    bulk_operation_event,
     cluster_event_type,
     operation_event,
 )
@@ -128,6 +130,20 @@ EXAMPLES: Mapping[str, Contract] = {
         ),
         Revision(48121),
         writer="watcher-7f9c/1",
+        time=AT,
+    ),
+    "a node is evacuated": bulk_operation_event(
+        example(
+            BulkOperation,
+            by="token:night-shift",
+            message="token:night-shift has confirmed it",
+            requested_at=AT,
+            deadline=AT + timedelta(days=1),
+            targets=[example(ClusterTargets)],
+            total=1,
+        ),
+        Revision(0),
+        writer="api-4f1c",
         time=AT,
     ),
     "a cluster may not list its migrations": example(

@@ -48,17 +48,20 @@ class EventLog:
         self._applied_seconds = times.applied_seconds
         self._answer_seconds = times.nats.answer_seconds
 
-    async def append(self, events: Sequence[Event], basis: Basis, *, catches_up: bool = True) -> Stored:
+    async def append(
+        self, events: Sequence[Event], basis: Basis, *, catches_up: bool = True, unique: bool = False
+    ) -> Stored:
         """Store all of the events or none, and wait until the tables have them, for a few seconds at most.
 
-        `catches_up`: after a conflict, wait until the tables have what is newer.
+        `catches_up`: after a conflict, wait until the tables have what is newer. `unique`: an event with an id that the
+        log has already is no repetition, but somebody else's.
 
         Raises ChangedMeanwhileError when `basis` is not the newest any more, LogUnavailableError without NATS.
         """
         if self.client is None:
             raise _unavailable(NotStoredError("not connected to NATS"))
         try:
-            revision = await append(self.client, events, basis, answer_seconds=self._answer_seconds)
+            revision = await append(self.client, events, basis, answer_seconds=self._answer_seconds, unique=unique)
         except ConflictError as error:
             if catches_up and error.newest is not None:  # so that the next read shows it
                 await self._revisions.wait_for(error.newest, self._applied_seconds)

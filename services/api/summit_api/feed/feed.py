@@ -78,6 +78,7 @@ class Feed:
         *,
         times: ApiTimes,
         limits: FeedLimits,
+        bulk_changed: asyncio.Event,
     ) -> None:
         self.hub = Hub(limits.buffer_bytes)
         self.clusters = Clusters(freshness)
@@ -90,6 +91,8 @@ class Feed:
         self._limits = limits
         self._replays = Turns(limits.replays_at_once)
         self._snapshots = Turns(limits.snapshots_at_once)
+        self._bulk_changed = bulk_changed
+        """Set with each change of an operation on many VMs, or of a part of one: others than clients wait for that."""
 
     async def follow(self) -> None:
         """Publish each change of the tables, for ever; wait while Postgres is away."""
@@ -186,6 +189,8 @@ class Feed:
         entries = await journal.entries(transaction, after, until=until, limit=PIECE_ENTRIES)
         if live and any(entry.collection == "clusters" for entry in entries):
             self.clusters.note(await datacenters.clusters(transaction, EVERYTHING))
+        if live and any(map(_is_bulk, entries)):
+            self._bulk_changed.set()
         moment, era = self._moment(), transaction.position.era
         frames = [self._frame(entry, moment, Position(entry.revision, era), live=live) for entry in entries]
         reached = entries[-1].revision if len(entries) == PIECE_ENTRIES else until
@@ -195,3 +200,9 @@ class Feed:
         if entry.collection == "clusters":
             return self.clusters.changed(entry, moment, position, live=live)
         return frame_of(entry, moment, position)
+
+
+def _is_bulk(entry: Entry) -> bool:
+    return entry.collection == "bulk_operations" or (
+        entry.collection == "operations" and entry.data.get("parent") is not None
+    )

@@ -26,6 +26,7 @@ class Topic(StrEnum):
     VM = "vm"
     MIGRATION = "migration"
     OPERATION = "operation"
+    BULK_OPERATION = "bulk-operation"
     CLUSTER = "cluster"
     DATACENTER = "datacenter"
     TEST = "test"

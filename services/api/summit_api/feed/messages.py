@@ -15,6 +15,7 @@ from summit_api.query.journal import Entry
 from summit_api.query.transaction.position import Position
 from summit_api.render import original
 from summit_api.render.moment import Moment
+from summit_models.bulk_operation import BulkSummary
 from summit_models.codec import default_of
 from summit_models.event import REPETITIONS, MigrationEventType, VmEventType
 from summit_models.operation import OperationState
@@ -89,7 +90,9 @@ def _migration(entry: Entry, _: Moment, position: Position) -> Frame:
 def _operation(entry: Entry, _: Moment, position: Position) -> Frame:
     state = entry.data
     place = {name: state[name] for name in ("datacenter", "cluster", "namespace")}
-    is_new = state["state"] == OperationState.PENDING
+    # One that is a part of an operation on many VMs, and is not done, has ended when it is stored.
+    was_left_out = state.get("startedAt") is None and state["requestedAt"] == state.get("endedAt")
+    is_new = was_left_out or state["state"] == OperationState.PENDING
     shown = {**state, "observedAt": entry.time, "revision": entry.revision}
     return frame(
         Topic.OPERATION,
@@ -98,6 +101,22 @@ def _operation(entry: Entry, _: Moment, position: Position) -> Frame:
         time=entry.time,
         position=position,
         before=None if is_new else place,
+        after=place,
+    )
+
+
+def _bulk_operation(entry: Entry, _: Moment, position: Position) -> Frame:
+    """Without its VMs; frames are kept in memory, so only their places are."""
+    place = {name: entry.data[name] for name in ("datacenters", "namespaces")}
+    place["targets"] = [{"cluster": targets["cluster"]} for targets in entry.data["targets"]]
+    shown = {name: entry.data.get(name, default) for name, default in _BULK_MEMBERS.items()}
+    return frame(
+        Topic.BULK_OPERATION,
+        "bulk-operation",
+        {"bulkOperation": {**shown, "observedAt": entry.time, "revision": entry.revision}},
+        time=entry.time,
+        position=position,
+        before=None if msgspec.convert(entry.data["requestedAt"], datetime) == entry.time else place,
         after=place,
     )
 
@@ -116,7 +135,9 @@ _FRAMES: Mapping[str, Callable[[Entry, Moment, Position], Frame]] = {
     "vms": _vm,
     "migrations": _migration,
     "operations": _operation,
+    "bulk_operations": _bulk_operation,
     "datacenters": _datacenter,
 }
 _VM_MEMBERS = {field.alias or name: default_of(field) for name, field in Vm.model_fields.items()}
+_BULK_MEMBERS = {field.alias or name: default_of(field) for name, field in BulkSummary.model_fields.items()}
 _DATACENTER_MEMBERS = ("name", "location", "coordinates", "clusters")

@@ -43,18 +43,19 @@ class Selection:
 
     def _shows(self, topic: Topic, state: Json | None) -> bool:
         """Whether this client's list of such objects shows one with this state. Most filters apply to VMs only."""
-        if state is None:
+        if state is None or topic is Topic.TEST:
             return False
         match topic:
             case Topic.VM:
                 return self._allows(state) and self.filters.matches(state)
             case Topic.MIGRATION | Topic.OPERATION:
                 return self._allows(state) and self._is_in(state, namespaces=True)
+            case Topic.BULK_OPERATION:
+                return self._allows_all(state)
             case Topic.CLUSTER:
                 return self.scope.allows_datacenter(state["datacenter"]) and self._clusters(state).matches(state)
             case Topic.DATACENTER:
                 return self.scope.allows_datacenter(state["datacenter"]) and self._is_in(state, namespaces=False)
-        return False
 
     def _clusters(self, cluster: Json) -> ClusterFilters:
         """A cluster whose state the client may have seen is without one, and may have been in its list."""
@@ -64,6 +65,18 @@ class Selection:
     def _allows(self, state: Json) -> bool:
         return self.scope.allows(state["datacenter"], state.get("namespace"))
 
+    def _allows_all(self, state: Json) -> bool:
+        """Whether the client may see all VMs of an operation on many, and wants those of one of their places."""
+        datacenters, namespaces = state["datacenters"], state["namespaces"]
+        clusters = [targets["cluster"] for targets in state["targets"]]
+        wanted = self.filters
+        return (
+            self.scope.allows_all(datacenters, namespaces)
+            and _overlap(wanted.datacenter, datacenters)
+            and _overlap(wanted.cluster, clusters)
+            and _overlap(wanted.namespace, namespaces)
+        )
+
     def _is_in(self, place: Json, *, namespaces: bool) -> bool:
         """Whether it is where the wanted VMs are. A datacenter is in no cluster, and neither is in a namespace."""
         wanted, cluster = self.filters, place.get("cluster")
@@ -72,3 +85,7 @@ class Selection:
             and (not wanted.cluster or cluster is None or cluster in wanted.cluster)
             and (not namespaces or not wanted.namespace or place.get("namespace") in wanted.namespace)
         )
+
+
+def _overlap(wanted: Sequence[str], places: Sequence[str]) -> bool:
+    return not wanted or not set(wanted).isdisjoint(places)

@@ -20,17 +20,15 @@ from summit_api.edits.event_log import ChangedMeanwhileError, EventLog
 from summit_api.edits.target import Editable, VmNotFoundError
 from summit_api.freshness import Freshness
 from summit_api.operations.errors import (
-    ClusterUnavailableError,
     KeyReusedError,
     OperationAcceptedError,
     OperationEndedError,
     OperationError,
     OperationNotFoundError,
-    RefusedError,
     TablesBehindError,
 )
 from summit_api.operations.metrics import REFUSED
-from summit_api.operations.refusals import refusal
+from summit_api.operations.objections import Objections
 from summit_api.query import operations as query
 from summit_api.query.operations import Step
 from summit_api.query.transaction.read_transaction import ReadModels, ReadTransaction
@@ -38,8 +36,8 @@ from summit_api.revisions import Revisions
 from summit_api.settings import ApiTimes
 from summit_models.contract import Revision, Uid
 from summit_models.event import OperationEvent, operation_event
-from summit_models.operation import Action, Operation, OperationState, canceling, ended, remedy
-from summit_models.subject import operation_subject, operations_subject
+from summit_models.operation import Action, Operation, OperationState, canceling, ended
+from summit_models.subject import operation_subject, operations_subject, same_operation_subject
 from summit_models.vm import Vm
 from summit_runtime.nats.append import Basis
 from summit_runtime.operation_metrics import count_end
@@ -79,7 +77,7 @@ class Operations:
     ) -> None:
         self._log = log
         self._read_models = read_models
-        self._freshness = freshness
+        self.objections = Objections(freshness)
         self._revisions = revisions
         self._times = times
 
@@ -122,7 +120,7 @@ class Operations:
             if newest is None:
                 return None
             try:
-                stored = await self._log.append([event], Basis(subject, newest), catches_up=False)
+                stored = await self._log.append([event], Basis(subject, newest), catches_up=False, unique=True)
             except ChangedMeanwhileError:
                 seen = max(seen, newest)
             else:
@@ -135,6 +133,11 @@ class Operations:
         Raises TablesBehindError.
         """
         newest = await self._log.newest(subject)
+        # The caller may have used the key in another cluster.
+        used = await self._log.newest(same_operation_subject(operation.id))
+        if used:
+            await self._wait_for(used)
+            return None
         if newest > seen and await _concern(self._log.bodies(subject, seen, newest), operation):
             await self._wait_for(newest)
             return None
@@ -225,33 +228,9 @@ class Operations:
 
     async def _check(self, transaction: ReadTransaction, wanted: Wanted, vm: Vm, now: datetime) -> None:
         """Raises RefusedError or ClusterUnavailableError for what is known to be in the way."""
-        if found := refusal(wanted.action, vm, wanted.parameters):
-            raise RefusedError(found.detail, reason=found.reason)
-        self._check_cluster(wanted.action, vm, now)
-        for id_, action, accepted in await query.active(transaction, vm):
-            if accepted and action == Action.STOP and _is_shorter_stop(wanted):
-                continue  # its guest does not shut down, and nothing else would help
-            what_to_do = "wait" if accepted and action != Action.MIGRATE else "wait, or cancel it"
-            detail = f"VM {vm.name} has a {action} under way, operation {id_}: {what_to_do}"
-            raise RefusedError(detail, reason="operationActive", operation=id_)
-        if wanted.action in (Action.MIGRATE, Action.RESIZE):
-            for (name,) in await query.active_migrations(transaction, vm):
-                detail = f"VM {vm.name} is being migrated already, by {name}"
-                raise RefusedError(detail, reason="migrationActive")
-
-    def _check_cluster(self, action: Action, vm: Vm, now: datetime) -> None:
-        cluster = vm.cluster
-        if cluster is None or cluster not in self._freshness.fresh_clusters(now):
-            raise ClusterUnavailableError(
-                f"cluster {cluster} is not watched at the moment, so nobody could do it; nothing was stored, try again"
-            )
-        health = self._freshness.health(cluster)
-        if health is not None and health.may is not None and action not in health.may:
-            raise RefusedError(
-                f"the credentials of the watcher of cluster {cluster} do not allow to {action} VMs: {remedy(action)}, "
-                "which the watcher notices within a minute",
-                reason="notAllowed",
-            )
+        acting = await query.acting_on(transaction, vm)
+        if found := self.objections.to(wanted.action, vm, wanted.parameters, acting, now):
+            raise found
 
     async def _wait_for(self, revision: Revision) -> None:
         if not await self._revisions.wait_for(revision, self._times.applied_seconds):
@@ -288,11 +267,6 @@ async def _found(transaction: ReadTransaction, operation_id: str, scope: Scope) 
 
 def subject_of_operation(operation: Operation) -> str:
     return operation_subject(operation.datacenter, operation.cluster, operation.id)
-
-
-def _is_shorter_stop(wanted: Wanted) -> bool:
-    is_shorter = wanted.parameters.get("force") or "gracePeriodSeconds" in wanted.parameters
-    return wanted.action is Action.STOP and bool(is_shorter)
 
 
 def _is_same(wanted: Wanted, operation: Operation) -> bool:

@@ -3,9 +3,9 @@
 from typing import ClassVar, Literal, get_args
 
 Reason = Literal[
-    "alreadyPaused", "alreadyRunning", "alreadyStarting", "alreadyStopping", "instancetype", "migrationActive",
-    "noVirtualMachine", "notAllowed", "notLiveMigratable", "notPaused", "notRunning", "operationActive", "paused",
-    "runStrategy", "sameSize", "stopping", "terminating", "unmanaged", "waitsAsReceiver",
+    "alreadyPaused", "alreadyRunning", "alreadyStarting", "alreadyStopping", "bulkActive", "instancetype",
+    "migrationActive", "noVirtualMachine", "notAllowed", "notLiveMigratable", "notPaused", "notRunning",
+    "operationActive", "paused", "runStrategy", "sameSize", "stopping", "terminating", "unmanaged", "waitsAsReceiver",
 ]  # fmt: skip
 """Why an operation is refused, for machines."""
 COUNTED: tuple[str, ...] = (*get_args(Reason), "notWatched", "keyReused", "tablesBehind", "other")
@@ -59,3 +59,11 @@ class TablesBehindError(OperationError):
     """The tables do not show the newest operations yet, so what is known beforehand is not known."""
 
     counted_as = "tablesBehind"
+
+
+class ListChangedError(OperationError):
+    """The VMs that a bulk operation would act on are not those that were confirmed."""
+
+
+class TooManyVmsError(OperationError):
+    """The filters of a bulk operation select more VMs than one may have."""

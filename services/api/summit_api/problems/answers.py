@@ -35,6 +35,8 @@ _KINDS: Mapping[type[Exception], Kind] = {
     operations.OperationNotFoundError: Kind.OPERATION_NOT_FOUND,
     operations.OperationEndedError: Kind.OPERATION_ENDED,
     operations.OperationAcceptedError: Kind.OPERATION_ACCEPTED,
+    operations.ListChangedError: Kind.LIST_CHANGED,
+    operations.TooManyVmsError: Kind.TOO_MANY_VMS,
     operations.TablesBehindError: Kind.TABLES_BEHIND,
     event_log.ChangedMeanwhileError: Kind.CHANGED_MEANWHILE,
     event_log.LogUnavailableError: Kind.LOG_UNAVAILABLE,

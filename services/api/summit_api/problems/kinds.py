@@ -53,6 +53,11 @@ class Kind(Enum):
         "Idempotency-Key reused",
         "The same caller has used this Idempotency-Key for another request, which is `operation`.",
     )
+    LIST_CHANGED = (
+        409,
+        "List changed",
+        "The VMs are not those that `confirm` stands for, and nothing was stored; the members are those of now.",
+    )
     HISTORY_NOT_KEPT = 410, "History not kept", "History does not reach back to this time; ask for a later time."
     PRECONDITION = (
         412,
@@ -71,6 +76,7 @@ class Kind(Enum):
         "Invalid request",
         "A parameter is wrong; `errors` names each one and says what is allowed.",
     )
+    TOO_MANY_VMS = 422, "Too many VMs", "The filters select more VMs than one operation may have; narrow them."
     PRECONDITIONS = (
         422,
         "Preconditions not met",

@@ -18,6 +18,7 @@ from summit_api.query.parameters import HistoryQuery
 from summit_api.query.times import ALWAYS, Window
 from summit_api.query.transaction.arguments import Arguments, Bind, where
 from summit_api.query.transaction.read_transaction import ReadTransaction
+from summit_models.bulk_operation import BulkSummary
 from summit_models.cluster import is_about_declarations
 from summit_models.codec import default_of
 from summit_models.contract import ClusterName, Contract, Revision
@@ -34,7 +35,7 @@ _STATE_BEFORE = """(
     SELECT before.data::text FROM events AS before
     WHERE before.key = events.key AND before.collection = events.collection
         AND (before.time, before.revision) < (events.time, events.revision)
-        AND before.data ->> 'datacenter' = events.data ->> 'datacenter'
+        AND before.data ->> 'datacenter' IS NOT DISTINCT FROM events.data ->> 'datacenter'
     ORDER BY before.time DESC, before.revision DESC LIMIT 1
 )"""
 
@@ -48,6 +49,8 @@ class Collection:
     datacenter: str = "datacenter"
     """A column; its member in events is the same in camelCase."""
     namespace: str | None = "namespace"
+    several_places: bool = False
+    """It is about the `datacenters` and `namespaces` that its state lists, and visible to those who see all of them."""
     shown_by: str | None = None
     """The column with the cluster that shows the object, if several may show one id."""
     compared: Sequence[str] = ()
@@ -59,11 +62,20 @@ class Collection:
 
     def visible_events(self, scope: Scope, bind: Bind) -> list[str]:
         """An object that was moved is visible for as long as it was in the scope."""
+        if self.several_places:
+            return scope.covering(bind, "(data -> '{}')")
         namespace = self.namespace and f"data ->> '{self.namespace}'"
         return scope.conditions(bind, datacenter=f"data ->> '{to_camel(self.datacenter)}'", namespace=namespace)
 
+    def visible_rows(self, scope: Scope, bind: Bind) -> list[str]:
+        if self.several_places:
+            return scope.covering(bind)
+        return scope.conditions(bind, datacenter=self.datacenter, namespace=self.namespace)
+
     def shows(self, state: Mapping[str, Any], scope: Scope) -> bool:
         """Whether a principal may see an object of this state."""
+        if self.several_places:
+            return scope.allows_all(state["datacenters"], state["namespaces"])
         datacenter = state[to_camel(self.datacenter)]
         if self.namespace is None:
             return scope.allows_datacenter(datacenter)
@@ -88,6 +100,12 @@ OPERATIONS = Collection(
     table="operations",
     compared=("state", "progress", "message", "accepted", "executor"),
     members=_members(Operation),
+)
+BULK_OPERATIONS = Collection(
+    table="bulk_operations",
+    several_places=True,
+    compared=("state", "message"),
+    members=_members(BulkSummary),
 )
 CLUSTERS = Collection(
     table="clusters",
@@ -232,7 +250,7 @@ async def _shown_by(
     conditions = [
         f"{collection.key} = {arguments.bind(key)}",
         *(identity.in_cluster(cluster, arguments.bind) or ["deleted_at IS NULL"]),
-        *scope.conditions(arguments.bind, datacenter=collection.datacenter, namespace=collection.namespace),
+        *collection.visible_rows(scope, arguments.bind),
     ]
     statement = f"SELECT {collection.shown_by} FROM {collection.table} {where(conditions)}"  # noqa: S608
     rows = [name for (name,) in await transaction.fetch(statement, *arguments)]
@@ -247,6 +265,5 @@ async def _is_known(
     arguments = Arguments()
     one = f"{collection.key} = {arguments.bind(key)}"
     same = [f"{collection.shown_by} = {arguments.bind(name)}" for name in shown_by]
-    in_scope = scope.conditions(arguments.bind, datacenter=collection.datacenter, namespace=collection.namespace)
-    visible = where([one, *same, *in_scope])
+    visible = where([one, *same, *collection.visible_rows(scope, arguments.bind)])
     return bool(await transaction.fetch(f"SELECT FROM {collection.table} {visible}", *arguments))

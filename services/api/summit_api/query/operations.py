@@ -1,15 +1,15 @@
 """Operations, newest first by default: those that run, and all that have ended."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property, partial
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import AwareDatetime, Field
-from sqlalchemy import DateTime
 
 from summit_api.access.principal import EVERYTHING, Scope
 from summit_api.query.pages import cursor, order, paging
+from summit_api.query.pages.objects import json_object
 from summit_api.query.pages.order import Order
 from summit_api.query.pages.paging import Listing
 from summit_api.query.parameters import checked
@@ -78,16 +78,8 @@ class OperationPage(NamedTuple):
     next: str | None
 
 
-def _member(name: str) -> str:
-    """A column for JSON. Times are in UTC with a `Z`, whatever the session's time zone is."""
-    if isinstance(operations.c[name].type, DateTime):
-        return f"(to_json({name} AT TIME ZONE 'UTC') #>> '{{}}') || 'Z'"
-    return name
-
-
 _MEMBERS = {field.alias or name: name for name, field in OperationItem.model_fields.items()}
-_PAIRS = ", ".join(f"'{alias}', {_member(name)}" for alias, name in _MEMBERS.items())
-_JSON = f"json_build_object({_PAIRS})::text"
+_JSON = json_object(operations, _MEMBERS)
 _STEP = f"{_JSON}, observed_at, revision"
 
 
@@ -140,6 +132,11 @@ async def under_way(transaction: ReadTransaction) -> Mapping[OperationState, int
     return {OperationState(state): count for state, count in rows}
 
 
+async def parts_under_way(transaction: ReadTransaction, parent: Uid) -> list[Step]:
+    """Operations of an operation on many VMs that nobody has asked to stop yet. Index operations_by_parent."""
+    return await _steps(transaction, "WHERE parent = $1 AND state IN ('pending', 'running')", parent)
+
+
 async def _steps(transaction: ReadTransaction, clause: str, *arguments: object) -> list[Step]:
     rows = await transaction.fetch(f"SELECT {_STEP} FROM operations {clause}", *arguments)  # noqa: S608
     return [Step(Operation.model_validate_json(text), observed_at, revision) for text, observed_at, revision in rows]
@@ -153,9 +150,39 @@ async def active_on(transaction: ReadTransaction, vm: Uid, cluster: ClusterName 
     return None
 
 
-async def active(transaction: ReadTransaction, vm: Vm) -> Sequence[Sequence[Any]]:
-    """Id, action and `accepted` of the operation on a VM that has not ended. Index operations_active."""
-    return await transaction.fetch(f"SELECT id, action, accepted FROM operations {_ACTIVE}", vm.id, vm.cluster)  # noqa: S608
+class ActiveOperation(NamedTuple):
+    id: Uid
+    action: Action
+    accepted: bool
+
+
+class Acting(NamedTuple):
+    """What acts on a VM already."""
+
+    operations: Sequence[ActiveOperation] = ()
+    migration: str | None = None
+    """Its name, whoever began it."""
+
+
+async def acting_on(transaction: ReadTransaction, vm: Vm) -> Acting:
+    """Indexes operations_active, migrations_active."""
+    statement = f"SELECT id, action, accepted FROM operations {_ACTIVE}"  # noqa: S608
+    active = await transaction.fetch(statement, vm.id, vm.cluster)
+    migrations_ = await active_migrations(transaction, vm)
+    return Acting([ActiveOperation(*row) for row in active], next((name for (name,) in migrations_), None))
+
+
+async def acting(transaction: ReadTransaction) -> Callable[[Vm], Acting]:
+    """The same for any VM. Two indexes are read, which have few entries: operations_active, migrations_active."""
+    statement = "SELECT vm_id, cluster, id, action, accepted FROM operations WHERE ended_at IS NULL AND NOT dry_run"
+    active: dict[tuple[Uid, ClusterName | None], list[ActiveOperation]] = {}
+    for vm_id, cluster, *operation in await transaction.fetch(statement):
+        active.setdefault((vm_id, cluster), []).append(ActiveOperation(*operation))
+    statement = """
+        SELECT cluster, namespace, vm_name, name FROM migrations WHERE NOT completed AND deleted_at IS NULL
+    """
+    migrations = {tuple(place): str(name) for *place, name in await transaction.fetch(statement)}
+    return lambda vm: Acting(active.get((vm.id, vm.cluster), ()), migrations.get((vm.cluster, vm.namespace, vm.name)))
 
 
 _ACTIVE = "WHERE vm_id = $1 AND cluster = $2 AND ended_at IS NULL AND NOT dry_run"

@@ -35,22 +35,22 @@ def step(step: Step) -> bytes:
 
 def vm_page(page: VmPage, transaction: ReadTransaction, moment: Moment, members: Collection[str]) -> bytes:
     items = ",".join(vm_item(row, moment, members) for row in page.rows)
-    return _list(items, transaction, next=page.next, **({} if page.total is None else {"count": page.total}))
+    return listed(items, transaction, next=page.next, **({} if page.total is None else {"count": page.total}))
 
 
 def operation_page(page: OperationPage, transaction: ReadTransaction) -> bytes:
-    return _list(",".join(page.rows), transaction, next=page.next)
+    return listed(",".join(page.rows), transaction, next=page.next)
 
 
 def history(page: HistoryPage, transaction: ReadTransaction) -> bytes:
-    return _list(_encode(page.events).decode()[1:-1], transaction, next=page.next)
+    return listed(_encode(page.events).decode()[1:-1], transaction, next=page.next)
 
 
 def clusters(items: Iterable[ClusterItem], transaction: ReadTransaction) -> bytes:
-    return _list(",".join(item.model_dump_json() for item in items), transaction)
+    return listed(",".join(item.model_dump_json() for item in items), transaction)
 
 
-def _list(items: str, transaction: ReadTransaction, **members: str | int | None) -> bytes:
+def listed(items: str, transaction: ReadTransaction, **members: str | int | None) -> bytes:
     freshness = {"revision": transaction.revision, "position": str(transaction.position), "asOf": transaction.as_of}
     rest = msgspec.json.encode({**members, **freshness}).decode()
     return f'{{"items":[{items}],{rest[1:]}'.encode()

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Response
 from summit_api.openapi.responses import problems, reads
 from summit_api.problems import Kind, ProblemError
 from summit_api.query import history
-from summit_api.query.history import CLUSTERS, MIGRATIONS, OPERATIONS, VMS, Collection
+from summit_api.query.history import BULK_OPERATIONS, CLUSTERS, MIGRATIONS, OPERATIONS, VMS, Collection
 from summit_api.query.parameters import HistoryQuery, ObjectHistoryQuery
 from summit_api.render import inventory
 from summit_api.requests.reading import Reading, ReadingDep
@@ -53,6 +53,19 @@ async def list_operation_events(reading: ReadingDep, operation_id: str, paramete
     """The steps of an operation, newest first: when each was made, and by which watcher."""
     missing = ProblemError(Kind.OPERATION_NOT_FOUND, f"there is no operation with the id {operation_id!r}")
     return await _answer(reading, OPERATIONS, operation_id, parameters, missing)
+
+
+@router.get(
+    "/bulk-operations/{bulk_operation_id}/events",
+    tags=["bulk operations"],
+    response_model=History,
+    responses=problems(Kind.OPERATION_NOT_FOUND),
+)
+async def list_bulk_operation_events(reading: ReadingDep, bulk_operation_id: str, parameters: PageDep) -> Response:
+    """The steps of an operation on many VMs, newest first: who has confirmed, paused or canceled it, and its end."""
+    detail = f"there is no bulk operation with the id {bulk_operation_id!r}"
+    missing = ProblemError(Kind.OPERATION_NOT_FOUND, detail)
+    return await _answer(reading, BULK_OPERATIONS, bulk_operation_id, parameters, missing)
 
 
 @router.get(

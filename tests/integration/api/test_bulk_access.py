@@ -1,0 +1,114 @@
+"""Who may act on many VMs: as for one, and on what they see; who sees only some of its VMs does not see the whole."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from support.api_stack import served
+from support.bulk import Many, many, vms
+from support.feeding import listening
+from support.waiting import until
+
+from summit_api.access import tokens
+from summit_api.access.identify import Access
+from summit_api.access.policy import PolicyFile
+from summit_api.app import create_app
+from summit_models.vm import VmStatus
+
+CALLERS = {
+    "viewer": "role: viewer",
+    "operator": "role: operator",
+    "admin": "role: admin",
+    "prod": "role: operator, namespaces: [prod]",
+    "dev": "role: operator, namespaces: [dev]",
+    "uppsala": "role: operator, datacenters: [dc-uppsala]",
+}
+TOKENS = {name: tokens.new_token() for name in CALLERS}
+STOPPED = {"status": VmStatus.STOPPED}
+
+
+@pytest.fixture
+async def api(nats_url: str, database_url: str, tmp_path: Path) -> AsyncIterator[Many]:
+    lines = [f"- {{name: {name}, {may}, sha256: {tokens.digest(TOKENS[name])}}}" for name, may in CALLERS.items()]
+    path = tmp_path / "access.yaml"
+    path.write_text("\n".join(["tokens:", *lines]))
+    async with many(nats_url, database_url, Access(policy=PolicyFile(path))) as api:
+        await api.publish(*vms("a", **STOPPED), *vms("b", namespace="dev", **STOPPED))
+        yield api
+
+
+async def ask(api: Many, caller: str, method: str, path: str, body: Any = None) -> httpx2.Response:
+    return await api.ask(method, path, body, token=TOKENS[caller])
+
+
+async def begin(api: Many, caller: str, query: str = "", **body: Any) -> dict[str, Any]:
+    plan = (await ask(api, caller, "POST", f"/operations:bulk?{query}", body)).json()
+    answer = await ask(api, caller, "POST", f"/operations:bulk?{query}", body | {"confirm": plan["confirm"]})
+    assert answer.status_code == 202, answer.text
+    return dict(answer.json())
+
+
+async def children(api: Many, caller: str, parent: str) -> list[dict[str, Any]]:
+    """Operations on its VMs, as far as the caller sees them."""
+    return list((await ask(api, caller, "GET", f"/operations?parent={parent}")).json()["items"])
+
+
+async def test_limited_operators_act_on_what_they_see(api: Many) -> None:
+    """Nothing else is in the plan, and the token of somebody who sees more is for another list."""
+    plans = {name: (await ask(api, name, "POST", "/operations:bulk", {"action": "start"})).json() for name in CALLERS}
+    seen = {name: [vm["name"] for vm in plan["vms"]] for name, plan in plans.items() if "vms" in plan}
+    assert seen == {"operator": ["b", "a"], "admin": ["b", "a"], "prod": ["a"], "dev": ["b"], "uppsala": []}
+    stolen = {"action": "start", "confirm": plans["operator"]["confirm"]}
+    answer = await ask(api, "prod", "POST", "/operations:bulk", stolen)
+    assert (answer.status_code, [vm["name"] for vm in answer.json()["vms"]]) == (409, ["a"])
+    parent = await begin(api, "prod", action="start")
+    assert (parent["by"], parent["namespaces"]) == ("token:prod", ["prod"])
+    (child,) = await until(lambda: children(api, "prod", parent["id"]))
+    assert (child["vmName"], child["by"]) == ("a", "token:prod")
+
+
+async def test_viewers_do_nothing_and_admins_delete(api: Many) -> None:
+    """Also not the plan; and only admins resume what deletes."""
+    answer = await ask(api, "viewer", "POST", "/operations:bulk", {"action": "start"})
+    assert answer.status_code == 403
+    assert (await api.ask("POST", "/operations:bulk", {"action": "start"})).status_code == 401
+    assert (await ask(api, "operator", "POST", "/operations:bulk", {"action": "delete"})).status_code == 403
+    parent = await begin(api, "admin", action="delete", maxParallelPerCluster=1)
+    path = f"/bulk-operations/{parent['id']}"
+    for method, way in (("POST", "/pause"), ("POST", "/resume"), ("DELETE", "")):
+        assert (await ask(api, "viewer", method, path + way)).status_code == 403
+    assert (await ask(api, "operator", "POST", f"{path}/pause")).status_code == 202
+    assert (await ask(api, "operator", "POST", f"{path}/resume")).status_code == 403
+    assert (await ask(api, "admin", "POST", f"{path}/resume")).status_code == 202
+    assert (await ask(api, "operator", "DELETE", path)).status_code == 202
+
+
+async def test_bulk_operation_exists_for_those_who_see_all_of_it(api: Many) -> None:
+    """In lists, by id, with its steps, to be changed, and in the feed. Its operations are visible as their VMs are."""
+    async with (
+        served(create_app(api.services), before_end=api.services.feed.hub.close) as base_url,
+        httpx2.AsyncClient(base_url=base_url) as http,
+        listening(http, token=TOKENS["viewer"], types="bulk-operation") as everything,
+        listening(http, token=TOKENS["dev"], types=["bulk-operation", "operation"]) as dev,
+    ):
+        for client in (everything, dev):
+            await client.joined()
+        parent = await begin(api, "operator", action="start")
+        id_ = parent["id"]
+        for caller in ("prod", "dev", "uppsala"):
+            assert (await ask(api, caller, "GET", "/bulk-operations")).json()["items"] == []
+            for method, way in (("GET", ""), ("GET", "/events"), ("POST", "/pause"), ("DELETE", "")):
+                assert (await ask(api, caller, method, f"/bulk-operations/{id_}{way}")).status_code == 404
+        for caller in ("viewer", "operator"):
+            assert [i["id"] for i in (await ask(api, caller, "GET", "/bulk-operations")).json()["items"]] == [id_]
+            assert (await ask(api, caller, "GET", f"/bulk-operations/{id_}/events")).status_code == 200
+        assert (await ask(api, "operator", "POST", f"/bulk-operations/{id_}/pause")).status_code == 202
+        await everything.until(lambda: len(everything.messages) == 2)
+        await dev.until(lambda: dev.messages)
+    kinds = [(message["type"], message["payload"]["bulkOperation"]["state"]) for message in everything.messages]
+    assert kinds == [("bulk-operation:added", "running"), ("bulk-operation:updated", "paused")]
+    assert "targets" not in everything.messages[0]["payload"]["bulkOperation"]
+    assert {message["type"] for message in dev.messages} == {"operation:added"}
+    assert [child["vmName"] for child in await children(api, "dev", id_)] == ["b"]
