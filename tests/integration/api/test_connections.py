@@ -26,7 +26,7 @@ CHUNKED = b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n
 
 def app_that_echoes() -> FastAPI:
     """The api's own application, and routes that show what they got."""
-    app = create_app(application().state.services, limits=RequestLimits(body_bytes=100_000, seconds=1.0))
+    app = create_app(application().state.services, limits=RequestLimits(body_bytes=100_000, seconds=2.0))
 
     @app.post("/echo")
     async def echo(request: Request) -> dict[str, Any]:
@@ -136,8 +136,8 @@ async def test_body_that_drips_is_answered_408_and_its_connection_closed(port: i
         (b"POST /none HTTP/1.1\r\nHost: a\r\nContent-Length: 90000\r\n\r\n", b"x", 404),
         (CHUNKED, b"1\r\nx\r\n", 408),
         (CHUNKED + b"0\r\n", b"X: y\r\n", 408),
-        (CHUNKED + b"1;", b"e" * 500, 431),
-        (CHUNKED + b"0\r\nX: ", b"e" * 500, 431),
+        (CHUNKED + b"1;", b"e" * 2500, 431),
+        (CHUNKED + b"0\r\nX: ", b"e" * 2500, 431),
         (GOOD, b"\r\n", 200),
     ],
 )
