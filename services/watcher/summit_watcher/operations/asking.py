@@ -5,6 +5,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, NamedTuple
 
+from summit_models.contract import Uid
 from summit_models.operation import Action, Operation, remedy
 from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.errors import AuthError, KubeconfigError, NotConnectedError, StatusError, WatcherError
@@ -14,6 +15,7 @@ from summit_watcher.operations.requests import (
     WITHOUT_DRY_RUN,
     NotPossibleError,
     abort_request,
+    instance_path,
     migration_path,
     request_for,
     target_path,
@@ -88,6 +90,24 @@ class Asking:
             self._forbidden()
             return Answer(Reaction.REFUSED, _words(error))
         return _not_done(error)
+
+    async def instance(self, operation: Operation) -> Uid | None:
+        """The instance that runs under the name of the VM; None if there is none, or the cluster does not answer."""
+        try:
+            metadata = (await self._connection.get_object(instance_path(operation))).get("metadata")
+        except WatcherError:
+            return None
+        uid = metadata.get("uid") if isinstance(metadata, dict) else None
+        return Uid(uid) if isinstance(uid, str) else None
+
+    async def is_surely_gone(self, operation: Operation) -> bool:
+        """Whether the VM does not exist any more; False while the cluster does not answer."""
+        try:
+            return not _is_target(operation, await self._connection.get_object(target_path(operation)))
+        except StatusError as error:
+            return error.code == _NOT_FOUND
+        except WatcherError:
+            return False
 
     async def _is_begun(self, operation: Operation, target: dict[str, Any]) -> bool:
         """Whether an earlier request is seen to have been executed."""

@@ -4,6 +4,8 @@ A request goes out only while the claim is young: within `claim_seconds` of a st
 suspended meanwhile stores another step first, and learns so whether it has been replaced.
 """
 
+import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -30,7 +32,7 @@ from summit_watcher.metrics import CLAIM_TO_REQUEST_SECONDS
 from summit_watcher.operations.asking import Answer, Asking, Reaction
 from summit_watcher.operations.course import Act, next_act
 from summit_watcher.operations.newest import Newest
-from summit_watcher.operations.outcome import Observed, Outcome, seen
+from summit_watcher.operations.outcome import Observed, Outcome, Progress, Seen, seen
 from summit_watcher.operations.requests import migration_name
 from summit_watcher.operations.seen_migration import SeenMigration
 from summit_watcher.operations.steps import LostOperationError, Make, Step, Steps
@@ -76,6 +78,8 @@ class Execution:
         """When it was begun here, until its request goes out."""
         self._again = Backoff(**means.times.ask_again._asdict())
         self._migration = SeenMigration()
+        self._was_shown = False
+        """The cluster cache has had the VM since we have it."""
 
     @property
     def operation(self) -> Operation:
@@ -106,12 +110,23 @@ class Execution:
     # Claim
 
     async def _claim(self) -> None:
-        vmi = self._cache.instance_of(self.operation.vm_id)
-        instance = Uid(vmi.uid) if vmi else None
+        instance = await self._instance()
         await self._append(lambda o, now: claimed(o, self._steps.writer, instance, now))
         self._begun_at = None if self._may_be_done else _steady()
         o, verb = self.operation, "is taken over" if self._may_be_done else "is begun"
         logger.info("operation %s (%s of VM %s/%s) %s", o.id, o.action, o.namespace, o.vm_name, verb)
+
+    async def _instance(self) -> Uid | None:
+        """The instance that runs. A restart has succeeded when another one does, so it is read from the API server:
+        a watch may be behind, and show the next one later that runs already.
+        """
+        if self.operation.action is Action.RESTART and not self._may_be_done:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._times.claim_seconds):
+                    if uid := await self._asking.instance(self.operation):
+                        return uid
+        vmi = self._cache.instance_of(self.operation.vm_id)
+        return Uid(vmi.uid) if vmi else None
 
     # Ask
 
@@ -166,7 +181,7 @@ class Execution:
 
     async def _has_succeeded(self) -> bool:
         """End it if its goal is reached: an earlier request was executed, or somebody else has done it."""
-        found = seen(self.operation, self._look())
+        found = await self._seen()
         if isinstance(found, Outcome) and found.state is OperationState.SUCCEEDED and not self.operation.dry_run:
             await self._end(found.state, found.message)
             return True
@@ -182,7 +197,7 @@ class Execution:
         changed = self._newest.changed(self.operation.id)
         if self.operation.state is OperationState.CANCELING and self.operation.action is Action.MIGRATE:
             await self._abort()
-        found = seen(self.operation, self._look())
+        found = await self._seen()
         if isinstance(found, Outcome):
             await self._end(found.state, self._with_words(found))
         elif self.operation.deadline <= self._steps.now():
@@ -210,6 +225,18 @@ class Execution:
         """Ask for a migration that no watch shows: it may have come and gone in between."""
         if self.operation.action is Action.MIGRATE and self._migration.is_unseen(self._times.unseen_seconds):
             self._migration.is_gone = await self._asking.surely_has_no_migration(self.operation)
+
+    async def _seen(self) -> Seen:
+        """The outcome, or where it is.
+
+        A VM that was never shown may be a new one: a watch is behind while its connection is bad, and a new session
+        begins where the last one ended.
+        """
+        observed = self._look()
+        self._was_shown |= bool(observed.vm or observed.vmi)
+        if self._was_shown or await self._asking.is_surely_gone(self.operation):
+            return seen(self.operation, observed)
+        return Progress("the watch of the cluster does not show the VM yet")
 
     def _look(self) -> Observed:
         operation = self.operation

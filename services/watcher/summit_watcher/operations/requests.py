@@ -44,6 +44,10 @@ def target_path(operation: Operation) -> str:
     return f"{_place(operation)}/{plural}/{_quoted(operation.vm_name)}"
 
 
+def instance_path(operation: Operation) -> str:
+    return f"{_place(operation)}/virtualmachineinstances/{_quoted(operation.vm_name)}"
+
+
 def migration_path(operation: Operation) -> str:
     return f"{_place(operation)}/virtualmachineinstancemigrations/{_quoted(migration_name(operation))}"
 
