@@ -51,9 +51,12 @@ class Evidence:
         """Revisions of the VM events that the feed sends."""
         return [row.revision for row in self.history if row.collection == "vms" and row.type not in REPETITIONS]
 
-    def shown(self) -> dict[str, int]:
-        """Revision of each VM that the API lists."""
-        return {vm["id"]: vm["revision"] for vm in self.listed}
+    def shown(self) -> dict[str, range]:
+        """Revisions of each VM that the API lists, from its last news on: a repetition is listed, and is no news."""
+        last = {
+            row.key: row.revision for row in self.history if row.collection == "vms" and row.type not in REPETITIONS
+        }
+        return {vm["id"]: range(last.get(vm["id"], vm["revision"]), vm["revision"] + 1) for vm in self.listed}
 
 
 async def gather(world: World) -> Evidence:

@@ -128,7 +128,9 @@ def test_a_repetition_is_no_news_of_the_feed(seen: Evidence) -> None:
     """The journal has it, and the feed does not send it."""
     repeated = project(messages(*STORY, vm_event("a", VmEventType.OBSERVED)))
     seen.history = repeated.journal
+    seen.listed[0]["revision"] = 6
     assert seen.news() == [2, 3, 4]
+    assert seen.shown()[A] == range(2, 7)
 
 
 @pytest.mark.parametrize(
