@@ -143,6 +143,8 @@ async def test_vm_without_a_cluster_is_refused(api: Operating) -> None:
     """One that was added by hand runs nowhere."""
     await api.publish(unmanaged_event("vm-001"))
     assert await refused(api, "/vms/vm-001/stop") == "unmanaged"
+    keyed = await api.http.post("/api/v1/vms/vm-001/stop", headers={"Idempotency-Key": "k1"})  # was answered 500
+    assert (keyed.status_code, keyed.json()["reason"]) == (409, "unmanaged")
 
 
 async def test_one_operation_at_a_time(api: Operating) -> None:

@@ -100,7 +100,7 @@ class Operations:
                 vm = (await find(transaction)).state
                 refused = await self._refused(transaction, wanted, vm, now)
                 read = transaction.revision
-            if refused and not wanted.key:
+            if refused and not (wanted.key and vm.cluster):  # one that was added by hand has no subject to look at
                 raise refused
             subject = operations_subject(vm.datacenter, vm.cluster or "")
             operation = _pending(wanted, vm, now)
