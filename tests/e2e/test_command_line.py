@@ -42,11 +42,12 @@ class Command:
             self.output += chunk
         return await self.process.wait()
 
-    async def ended(self, cluster: SimulatedCluster) -> tuple[int, list[str]]:
-        """The exit code and the lines; meanwhile time passes in the cluster."""
+    async def ended(self, *clusters: SimulatedCluster) -> tuple[int, list[str]]:
+        """The exit code and the lines; meanwhile time passes in the clusters."""
 
         async def done() -> bool:
-            await cluster.settle()
+            for cluster in clusters:
+                await cluster.settle()
             return self.reading.done()
 
         await until(done, shown=lambda: self.output)
@@ -72,6 +73,19 @@ async def test_command_ends_with_what_the_cluster_shows(pipeline: Pipeline, clus
         ["stop", "prod/web", "vulcan", "succeeded"],
         ["start", "prod/web", "vulcan", "succeeded"],
     ]
+
+
+async def test_filters_act_on_all_that_match(pipeline: Pipeline, clusters: Clusters) -> None:
+    """In both clusters, and on no other VM; the last line counts them."""
+    for cluster, name in ((clusters[0], "web-1"), (clusters[0], "db"), (clusters[1], "web-2")):
+        cluster.create_vm(name, namespace="prod", labels={"app": name.partition("-")[0]})
+    await until(pipeline.vms, lambda vms: {"web-1", "web-2", "db"} <= set(vms))
+    code, lines = await (await Command.of(pipeline, "start", "-l", "app=web", "--yes")).ended(*clusters)
+    assert code == 0, lines
+    assert sorted(line.partition(":")[0] for line in lines[:-1]) == ["prod/web-1 (vulcan)", "prod/web-2 (romulus)"]
+    assert lines[-1] == "start of 2 VMs succeeded: 2 succeeded"
+    vms = await until(pipeline.vms, lambda vms: vms["web-1"]["status"] == vms["web-2"]["status"] == "running")
+    assert vms["db"]["status"] == "stopped"
 
 
 async def test_operation_goes_on_after_ctrl_c(pipeline: Pipeline, clusters: Clusters) -> None:

@@ -52,11 +52,18 @@ class Commanding:
 async def commanding(nats_url: str, database_url: str, access: Access | None = None) -> AsyncIterator[Commanding]:
     """Solna has `erp`, which runs and can be migrated, `web`, which is stopped, and `db`, which cannot be migrated."""
     async with operating(nats_url, database_url, access) as api:
-        feed = api.services.feed
-        following = asyncio.create_task(feed.follow())
+        following = asyncio.create_task(api.services.feed.follow())
         try:
-            async with served(create_app(api.services), before_end=feed.hub.close) as url:
-                await begun(feed)
-                yield Commanding(api, url)
+            async with serving(api) as stack:
+                yield stack
         finally:
             await end(following)
+
+
+@asynccontextmanager
+async def serving(api: Operating) -> AsyncIterator[Commanding]:
+    """An api whose feed follows, at an address."""
+    feed = api.services.feed
+    async with served(create_app(api.services), before_end=feed.hub.close) as url:
+        await begun(feed)
+        yield Commanding(api, url)

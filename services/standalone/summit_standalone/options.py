@@ -1,8 +1,10 @@
 """Options that several commands share."""
 
+import inspect
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -37,3 +39,21 @@ TokenFileOption = Annotated[
         show_default=False,
     ),
 ]
+API_OPTIONS: Mapping[str, tuple[Any, Any]] = {
+    "output": (OutputOption, Output.TEXT),
+    "url": (UrlOption, None),
+    "token_file": (TokenFileOption, None),
+    "data_dir": (DataDirOption, None),
+}
+"""The options of every command that asks an api: each parameter, its type and its default."""
+
+
+def with_options(run: Callable[..., None], options: Mapping[str, tuple[Any, Any]]) -> Callable[..., None]:
+    """Give a function that takes anything by name the signature that typer makes arguments and options from."""
+    run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+            for name, (annotation, default) in options.items()
+        ]
+    )
+    return run

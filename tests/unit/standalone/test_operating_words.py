@@ -8,13 +8,15 @@ import pytest
 import typer
 from rich.console import Console
 
+from summit_models.operation import Action
 from summit_standalone.operating.act import Act, as_json
-from summit_standalone.operating.acting import _interrupted
+from summit_standalone.operating.acting import going_on
+from summit_standalone.operating.commands import app
 from summit_standalone.operating.live_table import table
 from summit_standalone.operating.parameters import ago, labels, mebibytes, seconds
 from summit_standalone.operating.screen import line
 from summit_standalone.operations import listing
-from summit_standalone.operations.listing import selects
+from summit_standalone.operations.watching import selects
 from summit_standalone.remote.client import ApiError
 
 VM = {"id": "0b2f6f0e", "name": "web", "namespace": "prod", "cluster": "vulcan"}
@@ -92,15 +94,15 @@ def test_table_folds_long_words() -> None:
 def test_interrupted_command_names_what_goes_on() -> None:
     """What has ended needs no word; a request without an answer may have been received."""
     ended = Act("start", VM, operation=operation(state="succeeded"))
-    going_on = Act("start", VM, operation=operation(state="running", id="1c2d"))
-    assert _interrupted([]) == "interrupted: nothing was done"
-    assert _interrupted([ended]) == "interrupted: nothing goes on"
-    assert _interrupted([ended, going_on]).splitlines() == [
-        "interrupted: the operation goes on",
+    running = Act("start", VM, operation=operation(state="running", id="1c2d"))
+    assert going_on([ended]) == []
+    assert going_on([ended, running]) == [
+        "the operation goes on",
         "  to follow: summit-connect operations -w 1c2d",
         "  to cancel: summit-connect operations cancel 1c2d",
     ]
-    assert "has the request for prod/web is not known" in _interrupted([Act("start", VM)])
+    (unknown,) = going_on([Act("start", VM)])
+    assert "has the request for prod/web is not known" in unknown
 
 
 def test_list_shows_ages_as_kubectl_does() -> None:
@@ -148,3 +150,10 @@ def test_since_is_a_time_or_how_long_ago() -> None:
     assert timedelta(minutes=59) < hour < timedelta(minutes=61)
     with pytest.raises(typer.BadParameter):
         ago("2026-11-41")
+
+
+def test_each_action_is_a_command() -> None:
+    """Under its name, with a sentence that says what it does."""
+    commands = {command.name: command.help for command in app.registered_commands}
+    assert commands.keys() == set(Action)
+    assert all(commands.values())

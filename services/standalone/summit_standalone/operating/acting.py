@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -40,7 +40,7 @@ def act(api: Api, request: Request, words: Sequence[str], scope: Scope, how: How
     Raises StandaloneError if nothing was done, and typer.Exit at Ctrl-C.
     """
     acts: list[Act] = []
-    with leaving(acts), asyncio.Runner() as runner:
+    with leaving(lambda: going_on(acts)), asyncio.Runner() as runner:
         found = runner.run(_find(api, words, scope))
         if request.action == DELETE and not (how.confirmed or request.dry_run):
             confirm_names(found.vms)
@@ -90,37 +90,31 @@ def _concluded(acts: Sequence[Act], how: How) -> bool:
 
 
 @contextmanager
-def leaving(acts: Sequence[Act]) -> Iterator[None]:
+def leaving(goes_on: Callable[[], Sequence[str]]) -> Iterator[None]:
     """Say what goes on without us when the block ends early.
 
-    Raises typer.Exit with code 130 at Ctrl-C, and StandaloneError when the api is away for too long.
+    Raises typer.Exit with code 130 at Ctrl-C, and StandaloneError when the api refuses or is away for too long.
     """
     try:
         yield
     except ApiError as error:
-        raise StandaloneError("\n".join([str(error), *_going_on(acts)])) from error
+        raise StandaloneError("\n".join([str(error), *goes_on()])) from error
     except KeyboardInterrupt:
-        sys.stderr.write(f"\nsummit-connect: {_interrupted(acts)}\n")
+        lines = "\n".join(goes_on() or ["no operation goes on"])
+        sys.stderr.write(f"\nsummit-connect: interrupted: {lines}\n")
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _interrupted(acts: Sequence[Act]) -> str:
-    asking = [act.name for act in acts if act.state == Unanswered.ASKING]
-    sentences = _going_on(acts)
-    if asking:
-        names = ", ".join(asking)
-        sentences += [f"whether the api has the request for {names} is not known, summit-connect operations shows it"]
-    return "interrupted: " + ("\n".join(sentences) or ("nothing goes on" if acts else "nothing was done"))
-
-
-def _going_on(acts: Sequence[Act]) -> list[str]:
+def going_on(acts: Sequence[Act]) -> list[str]:
     """What goes on without us, and the commands to follow and to cancel it."""
     ids = [act.operation["id"] for act in acts if act.operation and not act.has_ended]
-    if not ids:
-        return []
     named = " ".join(ids) if len(ids) <= _NAMED else "ID"
-    return [
-        "the operation goes on" if len(ids) == 1 else f"{len(ids)} operations go on",
-        f"  to follow: summit-connect operations -w {named}",
-        f"  to cancel: summit-connect operations cancel {named}",
+    lines = ["the operation goes on" if len(ids) == 1 else f"{len(ids)} operations go on"] if ids else []
+    lines += [
+        f"  to {what}: summit-connect operations {command} {named}"
+        for what, command in (("follow", "-w"), ("cancel", "cancel"))
+        if ids
     ]
+    if asking := ", ".join(act.name for act in acts if act.state == Unanswered.ASKING):
+        lines += [f"whether the api has the request for {asking} is not known, summit-connect operations shows it"]
+    return lines

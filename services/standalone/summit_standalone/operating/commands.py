@@ -1,6 +1,5 @@
 """The commands that act on VMs. An action is an entry of `_ACTIONS`, and so is each of its options."""
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -8,12 +7,15 @@ from typing import Annotated, Any
 import typer
 
 from summit_standalone.operating.parameters import labels, mebibytes, seconds
-from summit_standalone.options import DataDirOption, Output, OutputOption, TokenFileOption, UrlOption
+from summit_standalone.options import API_OPTIONS, with_options
 
 app = typer.Typer()
 
 PANEL = "Act on virtual machines"
+_CHOICE = "Which virtual machines: where to look for names, or filters that choose all that match"
+_MANY = "Limits for VMs chosen by filters"
 _several = list[str] | None
+_VMS = Annotated[_several, typer.Argument(metavar="[VM...]", help="Name, namespace/name or id.", show_default=False)]
 
 
 @dataclass(frozen=True)
@@ -31,16 +33,40 @@ class _Action:
     options: Mapping[str, _Option]
 
 
-_COMMON: Mapping[str, tuple[Any, Any]] = {
-    "vms": (Annotated[list[str], typer.Argument(metavar="VM...", help="Name, namespace/name or id.")], ...),
-    "namespace": (
-        Annotated[_several, typer.Option("-n", "--namespace", help="Look for names here; repeat for more.")],
-        None,
+_FILTERS: Mapping[str, tuple[str, Any]] = {
+    "namespace": ("namespace", typer.Option("-n", "--namespace", help="VMs in this namespace.")),
+    "cluster": ("cluster", typer.Option("--cluster", help="VMs in this cluster.")),
+    "datacenter": ("datacenter", typer.Option("--datacenter", help="VMs in this datacenter.")),
+    "selector": ("label", typer.Option("-l", "--selector", help="VMs with these labels, as in kubectl: app=web.")),
+    "status": ("status", typer.Option("--status", help="VMs in this status, such as running.")),
+    "on_node": ("node", typer.Option("--on-node", help="VMs that run on this node.")),
+    "search": ("q", typer.Option("--search", help="VMs with these words in name, node, address or guest OS.")),
+}
+"""The filter of the list that each option is. Repeat one for "or"; different ones mean "and"."""
+_PLACES = ("datacenter", "cluster", "namespace")
+"""These also say where to look for names."""
+
+_LIMITS: Mapping[str, tuple[str, Any]] = {
+    "per_cluster": (
+        "maxParallelPerCluster",
+        typer.Option("--max-per-cluster", min=1, help="VMs of one cluster at the same time."),
     ),
-    "cluster": (Annotated[_several, typer.Option("--cluster", help="The same for clusters.")], None),
-    "datacenter": (Annotated[_several, typer.Option("--datacenter", help="The same for datacenters.")], None),
+    "per_node": ("maxParallelPerNode", typer.Option("--max-per-node", min=1, help="VMs of one node at the same time.")),
+    "max_failures": (
+        "maxFailures",
+        typer.Option("--max-failures", min=1, help="Begin no further VM after so many failures. Default: 5."),
+    ),
+}
+"""The member of the request for many VMs that each option is."""
+
+_COMMON: Mapping[str, tuple[Any, Any]] = {
     "dry_run": (
-        Annotated[bool, typer.Option("--dry-run", help="Let Kubernetes check the request; nothing is done.")],
+        Annotated[
+            bool,
+            typer.Option(
+                "--dry-run", help="Do nothing. Named VMs: let Kubernetes check the request. By filters: list the VMs."
+            ),
+        ],
         False,
     ),
     "no_wait": (
@@ -48,10 +74,7 @@ _COMMON: Mapping[str, tuple[Any, Any]] = {
         False,
     ),
     "yes": (Annotated[bool, typer.Option("-y", "--yes", help="Do not ask for a confirmation.")], False),
-    "output": (OutputOption, Output.TEXT),
-    "url": (UrlOption, None),
-    "token_file": (TokenFileOption, None),
-    "data_dir": (DataDirOption, None),
+    **API_OPTIONS,
 }
 """Name of each parameter, its type and its default."""
 
@@ -129,33 +152,65 @@ def _command(name: str, action: _Action) -> Callable[..., None]:
     options = {**action.options, "timeout": _TIMEOUT}
 
     def run(**given: Any) -> None:
-        from summit_standalone.operating.acting import How, act
-        from summit_standalone.operating.asking import Request
-        from summit_standalone.operating.choice import Scope
-        from summit_standalone.remote.address import find
-
         members = {o.member: o.read(given[key]) for key, o in options.items() if given[key] not in (None, False, [])}
-        scope = Scope(*(given[key] or () for key in ("datacenter", "cluster", "namespace")))
-        how = How(wait=not given["no_wait"], output=given["output"], confirmed=given["yes"])
-        api = find(given["url"], given["token_file"], given["data_dir"])
-        is_well = act(api, Request(name, members, dry_run=given["dry_run"]), given["vms"], scope, how)
-        raise typer.Exit(0 if is_well else 1)
+        do = _act_on_names if _are_named(given) else _act_by_filters
+        raise typer.Exit(0 if do(name, members, given) else 1)
 
-    unset = {key: (option.annotation, False if option.member in _FLAGS else None) for key, option in options.items()}
-    first, *rest = _COMMON.items()
-    parameters = dict([first, *unset.items(), *rest])
-    run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [
-            inspect.Parameter(
-                key,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=inspect.Parameter.empty if default is ... else default,
-                annotation=annotation,
-            )
-            for key, (annotation, default) in parameters.items()
-        ]
-    )
-    return run
+    own = {key: (option.annotation, False if option.member in _FLAGS else None) for key, option in options.items()}
+    filters = {key: (Annotated[_several, _in_panel(option, _CHOICE)], None) for key, (_, option) in _FILTERS.items()}
+    everything = typer.Option("--all", help="All VMs that you may see.", rich_help_panel=_CHOICE)
+    limits = {key: (Annotated[int | None, _in_panel(option, _MANY)], None) for key, (_, option) in _LIMITS.items()}
+    parameters = {"vms": (_VMS, None), **own, **_COMMON, **filters, "all": (Annotated[bool, everything], False)}
+    return with_options(run, {**parameters, **limits})
+
+
+def _in_panel(option: Any, panel: str) -> Any:
+    option.rich_help_panel = panel
+    return option
+
+
+def _are_named(given: Mapping[str, Any]) -> bool:
+    """Whether VMs are named, and not chosen by filters. Raises UsageError for both and for neither."""
+    by_filters = [key for key in (*_FILTERS, "all", *_LIMITS) if given[key] and key not in _PLACES]
+    if given["vms"] and by_filters:
+        option = f"--{by_filters[0].replace('_', '-')}"
+        raise typer.BadParameter(f"name the VMs, or choose them by filters: {option} is not for VMs that are named")
+    if not given["vms"] and not any(given[key] for key in (*_FILTERS, "all")):
+        raise typer.BadParameter("which VMs? Name them, choose them by filters such as -l, or take --all")
+    return bool(given["vms"])
+
+
+def _how(given: Mapping[str, Any]) -> Any:
+    from summit_standalone.operating.acting import How
+
+    return How(wait=not given["no_wait"], output=given["output"], confirmed=given["yes"])
+
+
+def _api(given: Mapping[str, Any]) -> Any:
+    from summit_standalone.remote.address import find
+
+    return find(given["url"], given["token_file"], given["data_dir"])
+
+
+def _act_on_names(name: str, members: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
+    from summit_standalone.operating.acting import act
+    from summit_standalone.operating.asking import Request
+    from summit_standalone.operating.choice import Scope
+
+    scope = Scope(**{key: given[key] or () for key in _PLACES})
+    return act(_api(given), Request(name, members, dry_run=given["dry_run"]), given["vms"], scope, _how(given))
+
+
+def _act_by_filters(name: str, members: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
+    from summit_standalone.bulk.acting import act, show_plan
+    from summit_standalone.bulk.plan import BulkRequest
+
+    filters = {parameter: given[key] for key, (parameter, _) in _FILTERS.items() if given[key]}
+    limits = {member: given[key] for key, (member, _) in _LIMITS.items() if given[key]}
+    request = BulkRequest(name, members, filters, limits)
+    if given["dry_run"]:
+        return show_plan(_api(given), request, given["output"])
+    return act(_api(given), request, _how(given))
 
 
 _FLAGS = frozenset({"force", "paused"})

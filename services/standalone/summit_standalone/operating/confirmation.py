@@ -10,22 +10,27 @@ from summit_standalone.remote.client import Json
 
 def confirm_names(vms: Sequence[Json]) -> None:
     """Ask for the name of each VM before it is deleted. Raises StandaloneError if one is not typed."""
-    _need_terminal(f"deleting {', '.join(map(full_name, vms))}")
+    need_terminal(f"deleting {', '.join(map(full_name, vms))}")
     for vm in vms:
         where = f"VM {full_name(vm)} in cluster {vm['cluster']}"
         sys.stderr.write(f"This deletes {where} and all that it owns, its disks from templates too.\n")
-        if _answer(f"Type {vm['name']} to confirm: ") != vm["name"]:
-            raise StandaloneError(f"deleting {full_name(vm)} was not confirmed; nothing was done")
+        confirm_text(vm["name"], f"deleting {full_name(vm)}")
 
 
-def confirm(question: str) -> None:
+def confirm_text(text: str, what: str) -> None:
+    """Raises StandaloneError unless exactly this is typed."""
+    if _answer(f"Type {text} to confirm: ") != text:
+        raise StandaloneError(f"{what} was not confirmed; nothing was done")
+
+
+def confirm(question: str, what: str) -> None:
     """Raises StandaloneError unless the answer is yes."""
-    _need_terminal("this")
     if _answer(f"{question} [y/N] ").lower() not in ("y", "yes"):
-        raise StandaloneError("not confirmed; nothing was done")
+        raise StandaloneError(f"{what} was not confirmed; nothing was done")
 
 
-def _need_terminal(what: str) -> None:
+def need_terminal(what: str) -> None:
+    """Raises StandaloneError if nobody can answer."""
     if not sys.stdin.isatty():
         raise StandaloneError(
             f"{what} needs a confirmation, and there is no terminal to ask at: use --yes; nothing was done"

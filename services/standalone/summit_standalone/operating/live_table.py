@@ -1,10 +1,10 @@
 """The table on a terminal, drawn again and again while operations run."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -27,10 +27,10 @@ class LiveTable:
 
 
 @contextmanager
-def drawn(acts: Sequence[Act]) -> Iterator[LiveTable]:
-    """Draw the table for the length of the block, and once more at its end."""
+def drawn(picture: Callable[[int], RenderableType]) -> Iterator[LiveTable]:
+    """Draw for the length of the block, and once more at its end. `picture` gets the height of the terminal."""
     console = Console(highlight=False, markup=False, emoji=False)
-    with Live(console=console, get_renderable=lambda: table(acts), refresh_per_second=_PER_SECOND) as live:
+    with Live(console=console, get_renderable=lambda: picture(console.height), refresh_per_second=_PER_SECOND) as live:
         yield LiveTable(live)
 
 

@@ -25,10 +25,10 @@ def shown(acts: Sequence[Act], *, quiet: bool) -> Iterator[Screen]:
     if quiet or not sys.stdout.isatty():
         yield Lines(quiet=quiet)
         return
-    from summit_standalone.operating.live_table import drawn
+    from summit_standalone.operating.live_table import drawn, table
 
-    with drawn(acts) as table:
-        yield table
+    with drawn(lambda _: table(acts)) as screen:
+        yield screen
 
 
 class Lines:

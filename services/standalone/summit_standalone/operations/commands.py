@@ -1,13 +1,13 @@
 """`summit-connect operations`, and the commands below it."""
 
-from collections.abc import Sequence
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
 
 import typer
 import typer.core
 
 from summit_standalone.operating.parameters import ago
-from summit_standalone.options import DataDirOption, Output, OutputOption, TokenFileOption, UrlOption
+from summit_standalone.options import API_OPTIONS, with_options
 
 
 class _ListByDefault(typer.core.TyperGroup):
@@ -25,87 +25,114 @@ app = typer.Typer(
     "Without a command it lists: `operations`, `operations ID`, `operations -w`; see `operations list --help`.",
 )
 
-_IdsArgument = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of operations.")]
-_several = list[str] | None
+_FILTERS: Mapping[str, tuple[str, str]] = {
+    "namespace": ("-n", "In this namespace."),
+    "cluster": ("", "In this cluster."),
+    "datacenter": ("", "In this datacenter."),
+    "vm": ("", "On the VM with this id."),
+    "action": ("", "With this action, such as migrate."),
+    "state": ("", "In this state, such as failed."),
+    "by": ("", "Asked for by this token or person."),
+    "parent": ("", "Parts of this bulk operation."),
+}
+"""Filters of the list, which are options of the same name: their short form and what they select."""
+_PANEL = "Which operations: repeat a filter for more values of it"
 
 
-@app.command("list")
-def list_(
-    ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID...]", help="Show these, with their steps.", show_default=False)
-    ] = None,
-    *,
-    watch: Annotated[
-        bool,
-        typer.Option(
-            "-w",
-            "--watch",
-            help="Print each step as it happens. With ids until they have ended; the exit code is 0 if all succeeded.",
-        ),
-    ] = False,
-    namespace: Annotated[_several, typer.Option("-n", "--namespace", help="Only in this namespace.")] = None,
-    cluster: Annotated[_several, typer.Option("--cluster", help="Only in this cluster.")] = None,
-    datacenter: Annotated[_several, typer.Option("--datacenter", help="Only in this datacenter.")] = None,
-    vm: Annotated[_several, typer.Option("--vm", help="Only of the VM with this id.")] = None,
-    action: Annotated[_several, typer.Option("--action", help="Only this action, such as migrate")] = None,
-    state: Annotated[_several, typer.Option("--state", help="Only in this state, such as failed")] = None,
-    by: Annotated[_several, typer.Option("--by", help="Only what this token or person asked for.")] = None,
-    parent: Annotated[_several, typer.Option("--parent", help="Only parts of this bulk operation.")] = None,
-    active: Annotated[bool, typer.Option("--active", help="Only those that have not ended.")] = False,
-    since: Annotated[
-        str | None,
-        typer.Option("--since", parser=ago, metavar="TIME", help="Only later ones: 2h, or 2026-11-23T12:00:00Z."),
-    ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many, the newest ones.")] = 50,
-    output: OutputOption = Output.TEXT,
-    url: UrlOption = None,
-    token_file: TokenFileOption = None,
-    data_dir: DataDirOption = None,
-) -> None:
-    """List operations, newest first; or show those with these ids, and their steps.
+def _filter(name: str, short: str, text: str) -> Any:
+    names = [short, f"--{name}"] if short else [f"--{name}"]
+    return Annotated[list[str] | None, typer.Option(*names, help=text, rich_help_panel=_PANEL)]
 
-    Repeat a filter for more values of it.
-    """
+
+_LIST: Mapping[str, tuple[Any, Any]] = {
+    "ids": (Annotated[list[str] | None, typer.Argument(metavar="[ID...]", help="Show these, with their steps.")], None),
+    "watch": (
+        Annotated[
+            bool,
+            typer.Option(
+                "-w",
+                "--watch",
+                help="Print each step as it happens. With ids: until they have ended; exit code 0 if all succeeded.",
+            ),
+        ],
+        False,
+    ),
+    "limit": (Annotated[int, typer.Option("--limit", min=1, help="At most so many, the newest ones.")], 50),
+    **API_OPTIONS,
+    **{name: (_filter(name, short, text), None) for name, (short, text) in _FILTERS.items()},
+    "active": (
+        Annotated[bool, typer.Option("--active", help="Those that have not ended.", rich_help_panel=_PANEL)],
+        False,
+    ),
+    "since": (
+        Annotated[
+            str | None,
+            typer.Option(
+                "--since", parser=ago, metavar="TIME", help="Later ones: 2h, or a time.", rich_help_panel=_PANEL
+            ),
+        ],
+        None,
+    ),
+    "bulk": (
+        Annotated[bool, typer.Option("--bulk", help="Those on many VMs at once.", rich_help_panel=_PANEL)],
+        False,
+    ),
+}
+
+
+def _list(**given: Any) -> None:
+    """List operations, newest first; or show those with these ids, and their steps."""
     from summit_standalone.operations import looking
-    from summit_standalone.remote.address import find
 
-    api = find(url, token_file, data_dir)
-    filters = {"namespace": namespace, "cluster": cluster, "datacenter": datacenter, "vm": vm, "action": action}
-    filters |= {"state": state, "by": by, "parent": parent, "ended": ["false"] if active else None}
-    given = {name: values for name, values in filters.items() if values}
-    if since:
-        given["since"] = [since]
-    _check(ids or (), given)
-    match bool(ids), watch:
-        case True, True:
-            raise typer.Exit(0 if looking.follow(api, ids or (), output) else 1)
-        case True, False:
-            looking.show(api, ids or (), output)
-        case False, True:
-            looking.watch(api, given, limit, output)
-        case _:
-            looking.list_(api, given, limit, output)
-
-
-def _check(ids: Sequence[str], filters: object) -> None:
-    if ids and filters:
+    ids, output, filters = given["ids"] or (), given["output"], _given_filters(given)
+    if ids and (filters or given["bulk"]):
         raise typer.BadParameter("filters are for lists: leave out either the ids or the filters")
+    if given["bulk"] and given["watch"]:
+        raise typer.BadParameter("a bulk operation is watched by its id: operations -w ID")
+    api = _api(given)
+    match bool(ids), given["watch"]:
+        case True, True:
+            raise typer.Exit(0 if looking.follow(api, ids, output) else 1)
+        case True, False:
+            looking.show(api, ids, output)
+        case False, True:
+            looking.watch(api, filters, given["limit"], output)
+        case _:
+            looking.list_(api, filters, given["limit"], output, is_bulk=given["bulk"])
 
 
-@app.command()
-def cancel(
-    ids: _IdsArgument,
-    *,
-    output: OutputOption = Output.TEXT,
-    url: UrlOption = None,
-    token_file: TokenFileOption = None,
-    data_dir: DataDirOption = None,
-) -> None:
-    """Cancel operations. One that is pending is canceled at once, and a migration in flight is aborted.
+def _given_filters(given: Mapping[str, Any]) -> dict[str, list[str]]:
+    filters = {name: given[name] for name in _FILTERS if given[name]}
+    filters |= {"ended": ["false"]} if given["active"] else {}
+    return filters | ({"since": [given["since"]]} if given["since"] else {})
 
-    Other requests that the cluster has accepted cannot be taken back: their outcome is reported as it is.
-    """
-    from summit_standalone.operations import looking
+
+def _api(given: Mapping[str, Any]) -> Any:
     from summit_standalone.remote.address import find
 
-    raise typer.Exit(0 if looking.cancel(find(url, token_file, data_dir), ids, output) else 1)
+    return find(given["url"], given["token_file"], given["data_dir"])
+
+
+app.command("list")(with_options(_list, _LIST))
+
+_CHANGES: Mapping[Literal["cancel", "pause", "resume"], str] = {
+    "cancel": "Cancel operations. One that is pending is canceled at once, and a migration in flight is aborted.\n\n"
+    "Other requests that the cluster has accepted cannot be taken back: their outcome is reported as it is. A bulk "
+    "operation begins no further VM, and its parts are canceled in the same way.",
+    "pause": "Let bulk operations begin no further VM. What is under way goes on.",
+    "resume": "Let paused bulk operations go on.",
+}
+_IDS = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of operations.")]
+
+
+def _change(what: Literal["cancel", "pause", "resume"]) -> Callable[..., None]:
+    def run(**given: Any) -> None:
+        from summit_standalone.operations import looking
+
+        raise typer.Exit(0 if looking.change(_api(given), given["ids"], what, given["output"]) else 1)
+
+    return with_options(run, {"ids": (_IDS, ...), **API_OPTIONS})
+
+
+for _name, _help in _CHANGES.items():
+    app.command(_name, help=_help)(_change(_name))

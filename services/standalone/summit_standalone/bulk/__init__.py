@@ -1,0 +1,1 @@
+"""Acting on all VMs that filters select, as one operation."""
