@@ -58,10 +58,9 @@ class EventLog:
 
         Raises ChangedMeanwhileError when `basis` is not the newest any more, LogUnavailableError without NATS.
         """
-        if self.client is None:
-            raise _unavailable(NotStoredError("not connected to NATS"))
+        client = self._connected()
         try:
-            revision = await append(self.client, events, basis, answer_seconds=self._answer_seconds, unique=unique)
+            revision = await append(client, events, basis, answer_seconds=self._answer_seconds, unique=unique)
         except ConflictError as error:
             if catches_up and error.newest is not None:  # so that the next read shows it
                 await self._revisions.wait_for(error.newest, self._applied_seconds)
@@ -75,30 +74,36 @@ class EventLog:
 
         Raises LogUnavailableError without NATS.
         """
-        if self.client is None:
-            raise _unavailable(NotStoredError("not connected to NATS"))
+        stream = self._connected().jetstream(timeout=self._answer_seconds)
         try:
-            message = await self.client.jetstream(timeout=self._answer_seconds).get_last_msg(STREAM, subject)
+            message = await stream.get_last_msg(STREAM, subject)
         except NotFoundError:
             return Revision(0)
         except (NatsError, TimeoutError) as error:
-            raise _unavailable(NotStoredError(str(error) or "no answer from NATS")) from error
+            raise _unread(error) from error
         return Revision(message.seq or 0)
 
     async def bodies(self, subject: str, after: Revision, until: Revision) -> AsyncIterator[bytes]:
         """The events under a subject between two revisions, one request for each. Raises LogUnavailableError."""
-        if self.client is None:
-            raise _unavailable(NotStoredError("not connected to NATS"))
-        stream, revision = self.client.jetstream(timeout=self._answer_seconds), after
+        stream, revision = self._connected().jetstream(timeout=self._answer_seconds), after
         while revision < until:
             try:
                 message = await stream.get_msg(STREAM, seq=revision + 1, subject=subject, next=True)
             except NotFoundError:
                 return
             except (NatsError, TimeoutError) as error:
-                raise _unavailable(NotStoredError(str(error) or "no answer from NATS")) from error
+                raise _unread(error) from error
             yield message.data or b""
             revision = Revision(message.seq or until)
+
+    def _connected(self) -> Client:
+        if self.client is None:
+            raise _unavailable(NotStoredError("not connected to NATS"))
+        return self.client
+
+
+def _unread(error: Exception) -> LogUnavailableError:
+    return _unavailable(NotStoredError(str(error) or "no answer from NATS"))
 
 
 def _unavailable(error: NotStoredError) -> LogUnavailableError:
