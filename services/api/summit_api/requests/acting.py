@@ -20,7 +20,7 @@ from summit_api.query.operations import Step
 from summit_api.render import inventory
 from summit_api.render.moment import Moment
 from summit_api.requests import edit
-from summit_api.requests.dependencies import MomentDep, OperatorDep, ServicesDep
+from summit_api.requests.dependencies import MomentDep, OperatorDep, ServicesDep, host_of
 from summit_api.services import Services
 from summit_models.operation import Action
 from summit_models.vm import Vm
@@ -85,7 +85,7 @@ class Asking:
         logger.info(
             "%s asks from %s for operation %s: %s of VM %s/%s in cluster %s",
             self.principal.name,
-            self.request.client.host if self.request.client else "an unknown address",
+            host_of(self.request) or "an unknown address",
             operation.id,
             operation.action,
             operation.namespace,

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Query, Request
 from pydantic import ValidationError
 
-from summit_api.access.principal import ANONYMOUS, Principal, Role
+from summit_api.access.principal import Principal, Role
 from summit_api.bulk.asking import BulkWanted
 from summit_api.bulk.payloads import BulkRequest
 from summit_api.bulk.plan import Wish
@@ -38,8 +38,7 @@ class AskingForMany:
         request = await edit.read(self.request, BulkRequest)
         refuse_others(self.principal, request.action)
         wish = Wish(request.action, _options(request).parameters(), self.filters, self.principal.scope)
-        name = self.principal.name
-        return BulkWanted(wish=wish, request=request, caller=name, by=None if name == ANONYMOUS else name, key=self.key)
+        return BulkWanted(wish=wish, request=request, caller=self.principal.name, by=self.principal.by, key=self.key)
 
 
 def refuse_others(principal: Principal, action: Action) -> None:

@@ -15,7 +15,7 @@ from summit_api.render import bulk
 from summit_api.render.moment import Moment
 from summit_api.requests import edit
 from summit_api.requests.bulk import AskingForManyDep, refuse_others
-from summit_api.requests.dependencies import MomentDep, OperatorDep, ServicesDep, refuse_preconditions
+from summit_api.requests.dependencies import MomentDep, OperatorDep, ServicesDep, host_of, refuse_preconditions
 from summit_api.requests.reading import ReadingDep
 from summit_api.services import Services
 from summit_api.shapes.bulk import BulkOperationAnswer, BulkOperationPage, BulkPlanAnswer
@@ -46,11 +46,14 @@ async def act_on_many(services: ServicesDep, asking: AskingForManyDep, moment: M
     if wanted.request.confirm is None:
         return Json(bulk.plan(await services.bulk_operations.plan(wanted.wish, moment.now)))
     step = await services.bulk_operations.ask(wanted, moment.now)
-    client = asking.request.client
+    operation = step.operation
     logger.info(
         "%s asks from %s for bulk operation %s: %s of %d VMs",
-        *(wanted.caller, client.host if client else "an unknown address"),
-        *(step.operation.id, step.operation.action, step.operation.total),
+        wanted.caller,
+        host_of(asking.request) or "an unknown address",
+        operation.id,
+        operation.action,
+        operation.total,
     )
     return await _answer(services, step, moment, 202)
 
