@@ -7,7 +7,7 @@ subjects of all of them). So a VM waits for its turn in one of them at most, whi
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import UUID, uuid4, uuid5
+from uuid import UUID
 
 from summit_api.access.principal import Scope
 from summit_api.bulk.payloads import BulkRequest
@@ -21,6 +21,7 @@ from summit_api.operations.errors import (
     TablesBehindError,
     TooManyVmsError,
 )
+from summit_api.operations.ids import operation_id, step_writer
 from summit_api.operations.objections import Objections
 from summit_api.query import bulk_operations as query
 from summit_api.query.bulk_operations import BulkStep
@@ -57,7 +58,7 @@ class BulkWanted:
 
     @property
     def id(self) -> Uid:
-        return Uid(str(uuid4() if self.key is None else uuid5(_KEYS, f"{self.caller}\n{self.key}")))
+        return operation_id(_KEYS, self.caller, self.key)
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,7 @@ def _confirmed(id_: Uid, wanted: BulkWanted, plan: Plan, now: datetime) -> BulkO
 
 def _event(operation: BulkOperation, basis: Revision, now: datetime) -> BulkOperationEvent:
     """Raises TooManyVmsError for VMs that are in so many places that their ids do not fit."""
-    event = bulk_operation_event(operation, basis, writer=f"api-{uuid4().hex}", time=now)
+    event = bulk_operation_event(operation, basis, writer=step_writer(), time=now)
     if len(event.model_dump_json()) > _MAX_EVENT_BYTES:
         raise TooManyVmsError(
             f"the ids of these {operation.total} VMs in {len(operation.namespaces)} namespaces do not fit into one "

@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Awaitable, Sequence
 from datetime import datetime
 from typing import TypeVar, cast
-from uuid import uuid4
 
 from summit_api.access.principal import EVERYTHING
 from summit_api.bulk import turns
@@ -28,6 +27,7 @@ from summit_api.operations.errors import (
     OperationEndedError,
     OperationNotFoundError,
 )
+from summit_api.operations.ids import step_writer
 from summit_api.query import bulk_operations as query
 from summit_api.query import operations
 from summit_api.query.bulk_operations import BulkStep, Waiting
@@ -164,7 +164,7 @@ class Driver:
             if newest > read:
                 await self._revisions.wait_for(newest, self._times.applied_seconds)
                 return True
-            events = [operation_event(part, Revision(0), writer=f"api-{uuid4().hex}", time=now) for part in parts]
+            events = [operation_event(part, Revision(0), writer=step_writer(), time=now) for part in parts]
             await self._log.append(events, Basis(subject, newest))
         for part in parts:
             count_end(part)
@@ -233,7 +233,7 @@ class Driver:
                 await self._operations.cancel(id_, EVERYTHING, "its bulk operation", now)
 
     async def _end(self, last: BulkOperation, step: BulkStep, now: datetime) -> None:
-        event = bulk_operation_event(last, step.revision, writer=f"api-{uuid4().hex}", time=now)
+        event = bulk_operation_event(last, step.revision, writer=step_writer(), time=now)
         await self._log.append([event], Basis(bulk_operation_subject(last.id), step.revision))
         logger.info(
             "bulk operation %s (%s of %d VMs) is %s: %s", last.id, last.action, last.total, last.state, last.message

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import UUID, uuid4, uuid5
+from uuid import UUID
 
 from pydantic import JsonValue
 
@@ -27,6 +27,7 @@ from summit_api.operations.errors import (
     OperationNotFoundError,
     TablesBehindError,
 )
+from summit_api.operations.ids import operation_id, step_writer
 from summit_api.operations.metrics import REFUSED
 from summit_api.operations.objections import Objections
 from summit_api.query import operations as query
@@ -67,6 +68,11 @@ class Wanted:
     """The caller's name as everybody may read it; None for anonymous ones."""
     key: str | None = None
     """The Idempotency-Key."""
+
+    @property
+    def id(self) -> Uid:
+        """Of the operation. Without a key it is another one each time."""
+        return operation_id(_KEYS, self.caller, self.key)
 
 
 class Operations:
@@ -113,7 +119,7 @@ class Operations:
 
     async def _store(self, operation: Operation, subject: str, read: Revision) -> Step | None:
         """Store it onto the newest step in the cluster. None as `_newest`; raises as that and EventLog.append."""
-        event = operation_event(operation, Revision(0), writer=f"api-{uuid4().hex}", time=operation.requested_at)
+        event = operation_event(operation, Revision(0), writer=step_writer(), time=operation.requested_at)
         seen, until = read, time.monotonic() + _PATIENCE_SECONDS
         while time.monotonic() < until:
             newest = await self._newest(operation, subject, seen)
@@ -180,7 +186,7 @@ class Operations:
             return Step(after, now, revision)
 
     async def _append(self, after: Operation, before: Step, now: datetime) -> Revision:
-        event = operation_event(after, before.revision, writer=f"api-{uuid4().hex}", time=now)
+        event = operation_event(after, before.revision, writer=step_writer(), time=now)
         return (await self._log.append([event], Basis(subject_of_operation(after), before.revision))).revision
 
     async def outcome(self, operation_id: str, scope: Scope, within: timedelta) -> Step:
@@ -200,7 +206,7 @@ class Operations:
 
         Its VM may be gone by now, perhaps by this operation.
         """
-        known = await query.step_of(transaction, _id_of(wanted)) if wanted.key else None
+        known = await query.step_of(transaction, wanted.id) if wanted.key else None
         if known is None:
             return None
         operation = known.operation
@@ -277,7 +283,7 @@ def _is_same(wanted: Wanted, operation: Operation) -> bool:
 
 def _pending(wanted: Wanted, vm: Vm, now: datetime) -> Operation:
     return Operation(
-        id=_id_of(wanted),
+        id=wanted.id,
         action=wanted.action,
         vm_id=vm.id,
         vm_name=vm.name,
@@ -290,7 +296,3 @@ def _pending(wanted: Wanted, vm: Vm, now: datetime) -> Operation:
         requested_at=now,
         deadline=now + timedelta(seconds=wanted.timeout_seconds),
     )
-
-
-def _id_of(wanted: Wanted) -> Uid:
-    return Uid(str(uuid4() if wanted.key is None else uuid5(_KEYS, f"{wanted.caller}\n{wanted.key}")))

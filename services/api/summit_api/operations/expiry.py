@@ -8,11 +8,11 @@ import asyncio
 import contextlib
 import logging
 from datetime import datetime, timedelta
-from uuid import uuid4
 
 from nats.aio.client import Client
 
 from summit_api.operations.asking import subject_of_operation
+from summit_api.operations.ids import step_writer
 from summit_api.operations.metrics import count_operations
 from summit_api.query import operations as query
 from summit_api.query.transaction.errors import QueryError
@@ -44,7 +44,7 @@ async def expire(client: Client, read_models: ReadModels, now: datetime, abandon
         after = overdue(step.operation, now, timedelta(seconds=abandoned_seconds))
         if after is None:
             continue
-        event = operation_event(after, step.revision, writer=f"api-{uuid4().hex}", time=now)
+        event = operation_event(after, step.revision, writer=step_writer(), time=now)
         with contextlib.suppress(ConflictError):  # a watcher or another api was faster
             await append(client, [event], Basis(subject_of_operation(after), step.revision))
             count_end(after)
