@@ -4,7 +4,7 @@ from datetime import datetime
 
 from summit_api.freshness import Freshness
 from summit_api.operations.errors import ClusterUnavailableError, OperationError, RefusedError
-from summit_api.operations.refusals import Parameters, refusal
+from summit_api.operations.refusals import Parameters, names_grace_period, refusal
 from summit_api.query.operations import Acting
 from summit_models.contract import ClusterName
 from summit_models.operation import Action, remedy
@@ -25,12 +25,8 @@ class Objections:
             return RefusedError(found.detail, reason=found.reason)
         return self._of_cluster(action, vm.cluster, now) or _of_acting(action, vm, parameters, acting)
 
-    def is_available(self, cluster: ClusterName | None, now: datetime) -> bool:
-        """Whether a watcher has the cluster: somebody could do it."""
-        return cluster in self._freshness.fresh_clusters(now)
-
     def _of_cluster(self, action: Action, cluster: ClusterName | None, now: datetime) -> OperationError | None:
-        if cluster is None or not self.is_available(cluster, now):
+        if cluster is None or cluster not in self._freshness.fresh_clusters(now):
             return ClusterUnavailableError(
                 f"cluster {cluster} is not watched at the moment, so nobody could do it; nothing was stored, try again"
             )
@@ -46,7 +42,7 @@ class Objections:
 
 def _of_acting(action: Action, vm: Vm, parameters: Parameters, acting: Acting) -> OperationError | None:
     for id_, other, accepted in acting.operations:
-        if accepted and other == Action.STOP and _is_shorter_stop(action, parameters):
+        if accepted and other == Action.STOP and action is Action.STOP and names_grace_period(parameters):
             continue  # its guest does not shut down, and nothing else would help
         what_to_do = "wait" if accepted and other != Action.MIGRATE else "wait, or cancel it"
         detail = f"VM {vm.name} has a {other} under way, operation {id_}: {what_to_do}"
@@ -55,8 +51,3 @@ def _of_acting(action: Action, vm: Vm, parameters: Parameters, acting: Acting) -
         detail = f"VM {vm.name} is being migrated already, by {acting.migration}"
         return RefusedError(detail, reason="migrationActive")
     return None
-
-
-def _is_shorter_stop(action: Action, parameters: Parameters) -> bool:
-    is_shorter = parameters.get("force") or "gracePeriodSeconds" in parameters
-    return action is Action.STOP and bool(is_shorter)

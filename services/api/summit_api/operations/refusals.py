@@ -86,10 +86,15 @@ def _start(vm: Vm, _: Parameters) -> Refusal | None:
     return None
 
 
+def names_grace_period(parameters: Parameters) -> bool:
+    """Whether a stop has a grace period of its own: KubeVirt takes such a one also while the VM is stopping."""
+    return bool(parameters.get("force")) or "gracePeriodSeconds" in parameters
+
+
 def _stop(vm: Vm, parameters: Parameters) -> Refusal | None:
     if vm.status is _S.STOPPED:
         return Refusal("notRunning", f"VM {vm.name} does not run: it is stopped already")
-    if vm.status is _S.STOPPING and not (parameters.get("force") or "gracePeriodSeconds" in parameters):
+    if vm.status is _S.STOPPING and not names_grace_period(parameters):
         return Refusal(
             "alreadyStopping", f"VM {vm.name} is stopping already; only a shorter gracePeriodSeconds, or force, helps"
         )
