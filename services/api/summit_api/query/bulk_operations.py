@@ -6,14 +6,14 @@ from datetime import datetime
 from functools import cached_property, partial
 from typing import Annotated, NamedTuple
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from summit_api.access.principal import EVERYTHING, Scope
 from summit_api.query.pages import cursor, order, paging
 from summit_api.query.pages.objects import json_object
 from summit_api.query.pages.order import Order
 from summit_api.query.pages.paging import Listing
-from summit_api.query.selection.filters import Filter, Filters, VmFilters, is_so, one_of, several
+from summit_api.query.selection.filters import Filters, RequestedSince, VmFilters, is_so, one_of, several
 from summit_api.query.transaction.arguments import Arguments, where
 from summit_api.query.transaction.read_transaction import ReadTransaction
 from summit_api.shapes.bulk import BulkShown
@@ -28,13 +28,7 @@ MAX_LIMIT = 100
 PIECE_ROWS = 100
 """VMs that are decoded at once, in a few milliseconds."""
 
-Counts = Mapping[OperationState, int]
-
 _of = partial(one_of, model=BulkOperation)
-_SINCE = Filter(
-    condition=lambda since, bind: f"requested_at >= {bind(since)}",
-    matches=lambda since, state: datetime.fromisoformat(state["requestedAt"]) >= since,
-)
 _NEWEST_FIRST: Order = order.parse("-requestedAt", order.sortable(bulk_operations, "requested_at"), tie=(order.ID,))
 
 
@@ -47,9 +41,7 @@ class BulkPageQuery(Filters):
     ended: Annotated[
         bool | None, is_so("ended_at", "ended_at IS NOT NULL", "ended_at IS NULL", model=BulkOperation)
     ] = Field(default=None, description="true: operations that have ended, well or not; false: those that have not")
-    since: Annotated[AwareDatetime | None, _SINCE] = Field(
-        default=None, description="Only operations that were asked for at or after this time"
-    )
+    since: RequestedSince = None
     limit: int = Field(default=MAX_LIMIT, ge=1, le=MAX_LIMIT, description="Maximum number of items in one answer")
     cursor: str | None = Field(default=None, max_length=cursor.MAX_LENGTH, description="`next` of the page before")
 
@@ -111,7 +103,7 @@ async def step_of(transaction: ReadTransaction, id_: str, scope: Scope = EVERYTH
 async def is_newest(transaction: ReadTransaction, step: BulkStep) -> bool:
     """Whether nobody has made another step since. Index: the primary key."""
     statement = "SELECT revision FROM bulk_operations WHERE id = $1"
-    return await transaction.driver.fetchval(statement, step.operation.id) == step.revision  # type: ignore[no-any-return]
+    return bool(await transaction.driver.fetchval(statement, step.operation.id) == step.revision)
 
 
 async def active(transaction: ReadTransaction) -> list[BulkStep]:
@@ -126,7 +118,7 @@ async def active_revisions(transaction: ReadTransaction) -> list[tuple[Uid, Revi
 
 
 async def _steps(transaction: ReadTransaction, clause: str, *arguments: object) -> list[BulkStep]:
-    statement = f"SELECT row_to_json(bulk_operations)::text, observed_at, revision FROM bulk_operations {clause}"  # noqa: S608
+    statement = f"SELECT row_to_json(bulk_operations)::text, observed_at, revision FROM bulk_operations {clause}"  # noqa: S608  ours
     rows = await transaction.fetch(statement, *arguments)
     return [BulkStep(BulkOperation.model_validate_json(text), *rest) for text, *rest in rows]
 
@@ -153,7 +145,7 @@ async def candidates(
     arguments = Arguments()
     wanted = where(["deleted_at IS NULL", *filters.conditions(arguments.bind), *scope.conditions(arguments.bind)])
     in_order = f"ORDER BY datacenter, cluster, namespace, name, id LIMIT {arguments.bind(limit)}"
-    statement = f"SELECT row_to_json(vms)::text FROM vms {wanted} {in_order}"  # noqa: S608
+    statement = f"SELECT row_to_json(vms)::text FROM vms {wanted} {in_order}"  # noqa: S608  placeholders only
     pieces = await transaction.driver.cursor(statement, *arguments)
     while rows := await pieces.fetch(PIECE_ROWS):
         yield [Vm.model_validate_json(text) for (text,) in rows]

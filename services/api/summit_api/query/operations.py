@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property, partial
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from summit_api.access.principal import EVERYTHING, Scope
 from summit_api.query.pages import cursor, order, paging
@@ -13,7 +13,7 @@ from summit_api.query.pages.objects import json_object
 from summit_api.query.pages.order import Order
 from summit_api.query.pages.paging import Listing
 from summit_api.query.parameters import checked
-from summit_api.query.selection.filters import Filter, Filters, is_so, one_of, several
+from summit_api.query.selection.filters import Filters, RequestedSince, is_so, one_of, several
 from summit_api.query.transaction.arguments import Arguments, where
 from summit_api.query.transaction.read_transaction import ReadTransaction
 from summit_api.shapes.inventory import OperationItem
@@ -28,12 +28,6 @@ COLUMNS = order.sortable(operations, "requested_at")
 """Every filter has an index in this order."""
 _IDENTITY = (order.ID,)
 
-_REQUESTED = "requestedAt"
-
-_SINCE = Filter(
-    condition=lambda since, bind: f"requested_at >= {bind(since)}",
-    matches=lambda since, state: datetime.fromisoformat(state[_REQUESTED]) >= since,
-)
 _of = partial(one_of, model=Operation)
 
 
@@ -51,9 +45,7 @@ class OperationFilters(Filters):
     ended: Annotated[bool | None, is_so("ended_at", "ended_at IS NOT NULL", "ended_at IS NULL", model=Operation)] = (
         Field(default=None, description="true: operations that have ended, well or not; false: those that have not")
     )
-    since: Annotated[AwareDatetime | None, _SINCE] = Field(
-        default=None, description="Only operations that were asked for at or after this time"
-    )
+    since: RequestedSince = None
 
 
 class OperationPageQuery(OperationFilters):
@@ -101,7 +93,7 @@ async def by_id(transaction: ReadTransaction, operation_id: str, scope: Scope) -
     """The operation as a JSON object. Index: the primary key."""
     arguments = Arguments()
     visible = where([f"id = {arguments.bind(operation_id)}", *scope.conditions(arguments.bind)])
-    for (text,) in await transaction.fetch(f"SELECT {_JSON} FROM operations {visible}", *arguments):  # noqa: S608
+    for (text,) in await transaction.fetch(f"SELECT {_JSON} FROM operations {visible}", *arguments):  # noqa: S608  ours
         return str(text)
     return None
 
@@ -138,13 +130,13 @@ async def parts_under_way(transaction: ReadTransaction, parent: Uid) -> list[Ste
 
 
 async def _steps(transaction: ReadTransaction, clause: str, *arguments: object) -> list[Step]:
-    rows = await transaction.fetch(f"SELECT {_STEP} FROM operations {clause}", *arguments)  # noqa: S608
+    rows = await transaction.fetch(f"SELECT {_STEP} FROM operations {clause}", *arguments)  # noqa: S608  our own
     return [Step(Operation.model_validate_json(text), observed_at, revision) for text, observed_at, revision in rows]
 
 
 async def active_on(transaction: ReadTransaction, vm: Uid, cluster: ClusterName | None) -> str | None:
     """The operation on a VM that has not ended, as a JSON object. Index operations_active."""
-    statement = f"SELECT {_JSON} FROM operations {_ACTIVE} ORDER BY requested_at DESC LIMIT 1"  # noqa: S608
+    statement = f"SELECT {_JSON} FROM operations {_ACTIVE} ORDER BY requested_at DESC LIMIT 1"  # noqa: S608  our own
     for (text,) in await transaction.fetch(statement, vm, cluster):
         return str(text)
     return None
@@ -166,10 +158,14 @@ class Acting(NamedTuple):
 
 async def acting_on(transaction: ReadTransaction, vm: Vm) -> Acting:
     """Indexes operations_active, migrations_active."""
-    statement = f"SELECT id, action, accepted FROM operations {_ACTIVE}"  # noqa: S608
+    statement = f"SELECT id, action, accepted FROM operations {_ACTIVE}"  # noqa: S608  names are our own
     active = await transaction.fetch(statement, vm.id, vm.cluster)
-    migrations_ = await active_migrations(transaction, vm)
-    return Acting([ActiveOperation(*row) for row in active], next((name for (name,) in migrations_), None))
+    statement = """
+        SELECT name FROM migrations WHERE NOT completed AND deleted_at IS NULL
+        AND cluster = $1 AND namespace = $2 AND vm_name = $3 LIMIT 1
+    """
+    migration = await transaction.driver.fetchval(statement, vm.cluster, vm.namespace, vm.name)
+    return Acting([ActiveOperation(*row) for row in active], migration)
 
 
 async def acting(transaction: ReadTransaction) -> Callable[[Vm], Acting]:
@@ -186,12 +182,3 @@ async def acting(transaction: ReadTransaction) -> Callable[[Vm], Acting]:
 
 
 _ACTIVE = "WHERE vm_id = $1 AND cluster = $2 AND ended_at IS NULL AND NOT dry_run"
-
-
-async def active_migrations(transaction: ReadTransaction, vm: Vm) -> Sequence[Sequence[Any]]:
-    """Names of the migrations of a VM that have not ended, whoever began them. Index migrations_active."""
-    statement = """
-        SELECT name FROM migrations WHERE NOT completed AND deleted_at IS NULL
-        AND cluster = $1 AND namespace = $2 AND vm_name = $3
-    """
-    return await transaction.fetch(statement, vm.cluster, vm.namespace, vm.name)

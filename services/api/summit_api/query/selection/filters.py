@@ -8,10 +8,11 @@ each filter.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property, partial
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, AwareDatetime, Field
 
 from summit_api.query.parameters import MAX_VALUES, Parameters, checked
 from summit_api.query.selection import search, selector
@@ -163,3 +164,14 @@ class ClusterFilters(Filters):
     datacenter: Annotated[list[DatacenterId], _of_cluster("datacenter")] = several("Id of the datacenter")
     cluster: Annotated[list[ClusterName], _of_cluster("name")] = several("Name of the cluster")
     state: Annotated[ClusterStates, _of_cluster("state")] = CLUSTER_STATES
+
+
+RequestedSince = Annotated[
+    AwareDatetime | None,
+    Filter(
+        condition=lambda since, bind: f"requested_at >= {bind(since)}",
+        matches=lambda since, state: datetime.fromisoformat(state["requestedAt"]) >= since,
+    ),
+    Field(description="Only operations that were asked for at or after this time"),
+]
+"""A parameter of lists of operations."""
