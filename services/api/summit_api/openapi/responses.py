@@ -68,6 +68,14 @@ def asks(*kinds: Kind) -> Responses:
     }
 
 
+def changes(*kinds: Kind) -> Responses:
+    """Problems of a change of an operation: to cancel it, for example."""
+    return problems(
+        *(*ANY, *TABLES, Kind.PRECONDITION, Kind.OPERATION_NOT_FOUND, Kind.OPERATION_ENDED),
+        *(Kind.CHANGED_MEANWHILE, Kind.LOG_UNAVAILABLE, *kinds),
+    )
+
+
 def problems(*kinds: Kind) -> Responses:
     """Responses that are problems, by status."""
     by_status = groupby(sorted(set(kinds), key=list(Kind).index), lambda kind: kind.status)

@@ -42,7 +42,7 @@ class Kind(Enum):
         "Operation refused",
         "The VM, as it is, or its cluster does not allow it, and nothing was stored; `reason` says why, for machines.",
     )
-    OPERATION_ENDED = 409, "Operation ended", "The operation has ended: it cannot be canceled."
+    OPERATION_ENDED = 409, "Operation ended", "The operation has ended, so it cannot be changed."
     OPERATION_ACCEPTED = (
         409,
         "Operation accepted",

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from summit_api.bulk.payloads import BulkRequest
 from summit_api.http.answer import Json
-from summit_api.openapi.responses import ANY, TABLES, asks, problems, reads
+from summit_api.openapi.responses import asks, changes, reads
 from summit_api.problems import Kind, ProblemError
 from summit_api.query import bulk_operations as query
 from summit_api.query.bulk_operations import BulkPageQuery, BulkStep
@@ -82,56 +82,43 @@ async def get_bulk_operation(reading: ReadingDep, bulk_operation_id: str) -> Res
     return reading.answer(body, reading.tag(staleness=True))
 
 
-def _changes(*, doc: str) -> dict[str, Any]:
-    return {
-        "dependencies": [Depends(refuse_preconditions)],
-        "status_code": 202,
-        "response_model": BulkOperationAnswer,
-        "description": doc,
-        "responses": {
-            200: {"model": BulkOperationAnswer, "description": "It was so already"},
-            202: {"description": "It is stored"},
-            **problems(
-                *(*ANY, *TABLES, Kind.PRECONDITION, Kind.OPERATION_NOT_FOUND, Kind.OPERATION_ENDED),
-                *(Kind.CHANGED_MEANWHILE, Kind.LOG_UNAVAILABLE),
-            ),
-        },
-    }
+_CHANGE: dict[str, Any] = {
+    "dependencies": [Depends(refuse_preconditions)],
+    "status_code": 202,
+    "response_model": BulkOperationAnswer,
+    "responses": {
+        200: {"model": BulkOperationAnswer, "description": "It was so already"},
+        202: {"description": "It is stored"},
+        **changes(),
+    },
+}
 
 
-@router.post(
-    f"{PATH}/{{bulk_operation_id}}/pause",
-    **_changes(doc="Let no further VM begin. Operations that are under way go on."),
-)
+@router.post(f"{PATH}/{{bulk_operation_id}}/pause", **_CHANGE)
 async def pause_bulk_operation(
     services: ServicesDep, principal: OperatorDep, moment: MomentDep, bulk_operation_id: str
 ) -> Response:
+    """Let no further VM begin. Operations that are under way go on."""
     changed = await services.bulk_operations.pause(bulk_operation_id, principal.scope, principal.name, moment.now)
     return await _changed(services, changed, moment)
 
 
-@router.post(
-    f"{PATH}/{{bulk_operation_id}}/resume",
-    **_changes(doc="Let it go on after a pause. It needs the role of its action."),
-)
+@router.post(f"{PATH}/{{bulk_operation_id}}/resume", **_CHANGE)
 async def resume_bulk_operation(
     services: ServicesDep, principal: OperatorDep, moment: MomentDep, bulk_operation_id: str
 ) -> Response:
+    """Let it go on after a pause. It needs the role of its action."""
     known = await services.bulk_operations.known(bulk_operation_id, principal.scope)
     refuse_others(principal, known.operation.action)
     changed = await services.bulk_operations.resume(bulk_operation_id, principal.scope, principal.name, moment.now)
     return await _changed(services, changed, moment)
 
 
-@router.delete(
-    f"{PATH}/{{bulk_operation_id}}",
-    **_changes(
-        doc="Cancel it: no further VM begins, and operations under way are canceled as each by itself would be."
-    ),
-)
+@router.delete(f"{PATH}/{{bulk_operation_id}}", **_CHANGE)
 async def cancel_bulk_operation(
     services: ServicesDep, principal: OperatorDep, moment: MomentDep, bulk_operation_id: str
 ) -> Response:
+    """Cancel it: no further VM begins, and operations under way are canceled as each by itself would be."""
     changed = await services.bulk_operations.cancel(bulk_operation_id, principal.scope, principal.name, moment.now)
     return await _changed(services, changed, moment)
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from summit_api.openapi.responses import ANY, TABLES, problems, reads
+from summit_api.openapi.responses import changes, reads
 from summit_api.problems import Kind, ProblemError
 from summit_api.query import operations as query
 from summit_api.query.operations import OperationPageQuery
@@ -51,11 +51,7 @@ async def get_operation(reading: ReadingDep, operation_id: str) -> Response:
     responses={
         200: {"model": OperationItem, "description": "It is canceled: nothing was done"},
         202: {"description": "Its watcher has it, and reports whether it could still be stopped"},
-        **problems(
-            *(*ANY, *TABLES, Kind.PRECONDITION, Kind.OPERATION_NOT_FOUND, Kind.OPERATION_ENDED),
-            Kind.OPERATION_ACCEPTED,
-            *(Kind.CHANGED_MEANWHILE, Kind.LOG_UNAVAILABLE),
-        ),
+        **changes(Kind.OPERATION_ACCEPTED),
     },
 )
 async def cancel_operation(
