@@ -60,8 +60,17 @@ class Services:
         bulk_operations = BulkOperations(log, read_models, operations.objections, revisions, times)
         driver = Driver(log, read_models, operations, revisions, times=times, changed=bulk_changed)
         return cls(
-            *(read_models, freshness, revisions, log, operations, bulk_operations, driver, feed),
-            *(access or Access(), clients or Clients(), times),
+            read_models=read_models,
+            freshness=freshness,
+            revisions=revisions,
+            log=log,
+            operations=operations,
+            bulk_operations=bulk_operations,
+            driver=driver,
+            feed=feed,
+            access=access or Access(),
+            clients=clients or Clients(),
+            times=times,
         )
 
     @classmethod

@@ -18,7 +18,7 @@ from summit_api.query.selection.filters import VmFilters
 from summit_api.requests import edit
 from summit_api.requests.acting import IdempotencyKey
 from summit_api.requests.dependencies import AtLeast, OperatorDep, ServicesDep
-from summit_api.requests.reading import not_applied
+from summit_api.requests.reading import wait_until_applied
 from summit_models.operation import Action
 
 _ADMIN = AtLeast(Role.ADMIN)
@@ -64,9 +64,7 @@ async def asking_for_many(
     key: IdempotencyKey = None,
 ) -> AskingForMany:
     """Waits for `revision`, as each read does."""
-    wanted = filters.revision
-    if wanted is not None and not await services.revisions.wait_for(wanted, services.times.applied_seconds):
-        raise not_applied(wanted, services.revisions.current)
+    await wait_until_applied(services, filters.revision)
     return AskingForMany(request, principal, filters, key)
 
 

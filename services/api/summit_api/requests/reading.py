@@ -21,6 +21,7 @@ from summit_api.query.parameters import WantedRevision
 from summit_api.query.transaction.read_transaction import ReadTransaction
 from summit_api.render.moment import Moment
 from summit_api.requests.dependencies import MomentDep, ServicesDep, ViewerDep
+from summit_api.services import Services
 from summit_models.contract import Revision
 
 _API_VERSION = version("summit-connect")
@@ -104,12 +105,18 @@ async def reading(
         await services.revisions.wait_for(revision, services.times.applied_seconds)
     async with services.read_models.transaction() as transaction:
         if revision is not None and transaction.revision < revision:
-            raise not_applied(revision, transaction.revision)
+            raise _not_applied(revision, transaction.revision)
         target = f"{request.url.path}?{request.url.query}"
         yield Reading(transaction, moment, services.freshness, if_none_match, principal, target)
 
 
-def not_applied(revision: int, current: Revision) -> ProblemError:
+async def wait_until_applied(services: Services, revision: int | None) -> None:
+    """Wait until the tables have this revision, if one is wanted. Raises ProblemError 409 if they do not in time."""
+    if revision is not None and not await services.revisions.wait_for(revision, services.times.applied_seconds):
+        raise _not_applied(revision, services.revisions.current)
+
+
+def _not_applied(revision: int, current: Revision) -> ProblemError:
     return ProblemError(
         Kind.REVISION_NOT_APPLIED,
         f"the tables did not reach revision {revision} in time, they are at {current}; "

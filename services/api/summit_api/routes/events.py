@@ -18,7 +18,7 @@ from summit_api.problems.problem import invalid_value
 from summit_api.query.selection.filters import CLUSTER_STATES, ClusterStates, VmFilters
 from summit_api.query.transaction.position import PATTERN, Position
 from summit_api.requests.dependencies import FeedViewerDep, Now, ServicesDep, ViewerDep, host_of
-from summit_api.requests.reading import not_applied
+from summit_api.requests.reading import wait_until_applied
 from summit_api.shapes.inventory import Ticket
 
 router = APIRouter(tags=["events"])
@@ -96,15 +96,13 @@ async def follow_events(
     """
     if services.feed.refusal:
         raise ProblemError(Kind.SCHEMA_NEWER, services.feed.refusal)
-    times, revision = services.times, query.revision
-    if revision is not None and not await services.revisions.wait_for(revision, times.applied_seconds):
-        raise not_applied(revision, services.revisions.current)
+    await wait_until_applied(services, query.revision)
     selection = Selection(principal.scope, query, frozenset(query.types) or None, query.state)
     client = client_of(principal, host_of(request))
     wanted = FeedRequest(client, selection, _after(last_event_id, query.since), query.snapshot)
     by_ticket = query.ticket is not None
-    ends = partial(withdrawn, services.access, principal, request.headers, times, by_ticket=by_ticket)
-    return EventStream(Subscription(wanted, services.feed), ends, times.heartbeat_seconds)
+    ends = partial(withdrawn, services.access, principal, request.headers, services.times, by_ticket=by_ticket)
+    return EventStream(Subscription(wanted, services.feed), ends, services.times.heartbeat_seconds)
 
 
 def _after(last_event_id: str | None, since: str | None) -> Position | None:
