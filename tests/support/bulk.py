@@ -14,7 +14,7 @@ from support.acting import WATCHER, Operating
 from support.api_stack import api_over, placed_vm
 from support.driving import driving
 from support.editing import SOLNA, log_and_tables
-from support.projecting import publisher
+from support.projecting import publish, publisher
 from support.published import datacenter_event
 from support.waiting import until
 
@@ -24,7 +24,7 @@ from summit_api.query import bulk_operations
 from summit_api.services import Services
 from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.contract import ClusterName, Revision
-from summit_models.event import OperationEvent, VmEvent, VmEventType, operation_event
+from summit_models.event import Event, OperationEvent, VmEvent, VmEventType, operation_event
 from summit_models.operation import Operation, OperationState, claimed, ended
 from summit_models.subject import STREAM, subject_of
 from summit_runtime.nats.append import Basis, append
@@ -69,6 +69,11 @@ class Many(Operating):
         answer = await self.confirm(query, **body)
         assert answer.status_code == 202, answer.text
         return str(answer.json()["id"])
+
+    async def publish(self, *events: Event) -> None:
+        """Wait until it is applied, and perhaps more: the drivers append meanwhile."""
+        revision = await publish(self.client, *events)
+        await until(self.readings.revision, lambda now: now >= revision)
 
     async def shown(self, id_: str) -> dict[str, Any]:
         answer = await self.ask("GET", f"/bulk-operations/{id_}")
