@@ -13,7 +13,7 @@ MAX_PARALLEL = 1000
 """The messages that NATS stores in one batch at most."""
 DAY_SECONDS = 86_400
 LONGEST_SECONDS = 7 * DAY_SECONDS
-"""An operation that is still under way then was forgotten; and the log keeps its steps for much longer."""
+"""A week: an operation that is still under way then was forgotten. The log keeps its steps for much longer."""
 
 _MIGRATES = frozenset({Action.MIGRATE, Action.RESIZE})
 """A live resize is a migration. KubeVirt runs 5 per cluster and 2 per node by default (`migrations` of its

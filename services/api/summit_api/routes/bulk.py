@@ -39,8 +39,10 @@ PATH = "/bulk-operations"
     openapi_extra=edit.documented(BulkRequest),
 )
 async def act_on_many(services: ServicesDep, asking: AskingForManyDep, moment: MomentDep) -> Response:
-    """Act on all VMs that the filters select, which are those of the list of VMs. Without `confirm` it only says on
-    which ones, and which would be refused; send the `confirm` of that answer in the same request to have it done.
+    """Act on all VMs that the filters select, which are those of the list of VMs.
+
+    Without `confirm` the answer only lists these VMs and those that would be refused. Send its `confirm` in the same
+    request to have it done.
     """
     wanted = await asking.wanted()
     if wanted.request.confirm is None:

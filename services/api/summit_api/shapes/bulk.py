@@ -17,7 +17,7 @@ class BulkShown(BulkSummary):
 class BulkCounts(Contract):
     """How many of its VMs wait for their turn, and how many operations are in each state."""
 
-    waiting: int = 0
+    waiting: int = Field(default=0, description="VMs that have not had their turn")
     pending: int = 0
     running: int = 0
     canceling: int = 0
@@ -33,8 +33,8 @@ class BulkOperationItem(BulkShown):
 
 
 class BulkCluster(Contract):
-    datacenter: DatacenterId
-    cluster: ClusterName
+    datacenter: DatacenterId = Field(examples=["dc-solna"])
+    cluster: ClusterName = Field(examples=["vulcan"])
     total: int = Field(description="Number of its VMs in this cluster")
     counts: BulkCounts
     available: bool = Field(description="false: no watcher has the cluster at the moment, so its VMs wait")
@@ -52,12 +52,12 @@ class BulkOperationPage(ListAnswer):
 class BulkVm(Contract):
     """A VM that matches the filters."""
 
-    id: Uid
-    name: str
-    namespace: str | None
-    cluster: ClusterName | None
-    datacenter: DatacenterId
-    node_name: str | None
+    id: Uid = Field(examples=["0b2f6f0e-5c0d-4b8e-9f63-0d1c8f1b2a77"])
+    name: str = Field(examples=["erp-db-01"])
+    namespace: str | None = Field(description="null for a VM that was added by hand", examples=["prod-finance"])
+    cluster: ClusterName | None = Field(description="null for a VM that was added by hand", examples=["vulcan"])
+    datacenter: DatacenterId = Field(examples=["dc-solna"])
+    node_name: str | None = Field(description="null if it is on no node", examples=["worker-07.example.com"])
     status: VmStatus
 
 
@@ -69,9 +69,9 @@ class RefusedVm(BulkVm):
 class BulkPlan(Contract):
     """What a bulk operation would do."""
 
-    action: Action
-    parameters: dict[str, JsonValue]
-    filters: dict[str, JsonValue]
+    action: Action = Field(examples=[Action.MIGRATE])
+    parameters: dict[str, JsonValue] = Field(description="As they would be sent for each VM")
+    filters: dict[str, JsonValue] = Field(description="The filters of the address", examples=[{"node": ["worker-07"]}])
     vms: list[BulkVm] = Field(description="VMs that it would act on")
     refused: list[RefusedVm] = Field(description="VMs that match as well, and would be refused")
     confirm: str | None = Field(

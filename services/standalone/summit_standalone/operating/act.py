@@ -6,11 +6,12 @@ from enum import StrEnum
 from typing import Any
 from uuid import uuid4
 
+from summit_models.operation import NEXT
 from summit_runtime.printable import printable
 from summit_standalone.remote.client import ApiError, Json
 
 _LONGEST = 1000
-_ENDED = frozenset({"succeeded", "failed", "canceled", "expired", "skipped"})
+_ENDED = frozenset(state for state, following in NEXT.items() if not following)
 _WOULD = {"succeeded": "would succeed", "failed": "would fail"}
 
 
