@@ -155,6 +155,10 @@ class Acting(NamedTuple):
     migration: str | None = None
     """Its name, whoever began it."""
 
+    @property
+    def is_nothing(self) -> bool:
+        return not self.operations and self.migration is None
+
 
 async def acting_on(transaction: ReadTransaction, vm: Vm) -> Acting:
     """Indexes operations_active, migrations_active."""

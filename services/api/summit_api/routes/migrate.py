@@ -28,7 +28,6 @@ from summit_api.problems import Kind, ProblemError
 from summit_api.problems.validation import FieldError
 from summit_api.query import datacenters as fleets
 from summit_api.query import operations
-from summit_api.query.operations import Acting
 from summit_api.query.parameters import OnlyThese, WhichCluster
 from summit_api.query.transaction.read_transaction import ReadTransaction
 from summit_api.render import original
@@ -216,11 +215,11 @@ async def _refuse_managed(services: Services, scope: Scope, vm: Vm, to: Datacent
         return
     async with services.read_models.transaction() as transaction:
         same_name = await target.clusters_with(transaction, to, vm.namespace, vm.name)
-        is_idle = await operations.acting_on(transaction, vm) == Acting()
+        acting = await operations.acting_on(transaction, vm)
         declared = await fleets.clusters(transaction, Scope(frozenset([to])))
     sides = Sides(
         vm=vm,
-        is_idle=is_idle,
+        is_idle=acting.is_nothing,
         source=services.freshness.health(vm.cluster) if vm.cluster else None,
         targets=[
             services.freshness.health(one.name) or one for one in declared if one.state is not ConnectionState.RETIRED
