@@ -102,6 +102,13 @@ async def test_parameters_reach_the_api_in_its_units(stack: Commanding) -> None:
     assert "VM erp has a stop under way" in result.stdout
 
 
+async def test_grace_period_of_zero_is_given(stack: Commanding) -> None:
+    """0 equals False, and was left out: the guest got the grace period of its VM instead."""
+    assert (await stack.run("stop", "erp", "--grace-period", "0", "--no-wait")).exit_code == 0
+    (id_,) = await stack.asked()
+    assert (await stack.api.ask("GET", f"/operations/{id_}")).json()["parameters"] == {"gracePeriodSeconds": 0}
+
+
 async def test_ambiguous_name_is_a_question_and_nothing_is_done(stack: Commanding) -> None:
     """All candidates are listed, and the ways in which they differ."""
     await stack.api.publish(

@@ -78,7 +78,7 @@ def _print_ids(acts: Sequence[Act], output: Output) -> None:
 
 
 def _concluded(acts: Sequence[Act], how: How) -> bool:
-    """Whether all is well; where it is not, say how many, and where to read on."""
+    """Whether all is well; where it is not, print how many did not succeed, and where their steps are."""
     good = [act for act in acts if (act.has_succeeded if how.wait else act.operation)]
     if len(good) == len(acts):
         return True
@@ -91,7 +91,7 @@ def _concluded(acts: Sequence[Act], how: How) -> bool:
 
 @contextmanager
 def leaving(goes_on: Callable[[], Sequence[str]]) -> Iterator[None]:
-    """Say what goes on without us when the block ends early.
+    """Print what goes on without us when the block ends early.
 
     Raises typer.Exit with code 130 at Ctrl-C, and StandaloneError when the api refuses or is away for too long.
     """

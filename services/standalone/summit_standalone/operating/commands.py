@@ -152,7 +152,7 @@ def _command(name: str, action: _Action) -> Callable[..., None]:
     options = {**action.options, "timeout": _TIMEOUT}
 
     def run(**given: Any) -> None:
-        members = {o.member: o.read(given[key]) for key, o in options.items() if given[key] not in (None, False, [])}
+        members = {o.member: o.read(given[key]) for key, o in options.items() if _is_given(given[key])}
         do = _act_on_names if _are_named(given) else _act_by_filters
         raise typer.Exit(0 if do(name, members, given) else 1)
 
@@ -162,6 +162,11 @@ def _command(name: str, action: _Action) -> Callable[..., None]:
     limits = {key: (Annotated[int | None, _in_panel(option, _MANY)], None) for key, (_, option) in _LIMITS.items()}
     parameters = {"vms": (_VMS, None), **own, **_COMMON, **filters, "all": (Annotated[bool, everything], False)}
     return with_options(run, {**parameters, **limits})
+
+
+def _is_given(value: object) -> bool:
+    """0 is given, although it equals False."""
+    return value is not None and value is not False and value != []
 
 
 def _in_panel(option: Any, panel: str) -> Any:
