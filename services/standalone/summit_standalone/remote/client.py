@@ -168,7 +168,7 @@ def _reason(error: Exception) -> str:
             return os.strerror(number) if number > 0 else error.os_error.strerror or str(error.os_error)
         case TimeoutError():
             return "not in time"
-        case aiohttp.ServerDisconnectedError():
+        case aiohttp.ServerDisconnectedError() | aiohttp.ClientPayloadError():
             return "it closed the connection"
         case ValueError() if not isinstance(error, aiohttp.ClientError):
             return "its answer is no JSON"
