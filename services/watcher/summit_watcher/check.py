@@ -20,6 +20,7 @@ from summit_watcher.kube.bounds import one_line
 from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.errors import StatusError, WatcherError
 from summit_watcher.kube.failure import classify
+from summit_watcher.kube.members import member
 from summit_watcher.kube.resources import WATCHED
 from summit_watcher.kube.rights.reviews import CANCEL_MIGRATION, NEEDED, Right, is_allowed, who_am_i
 
@@ -160,11 +161,7 @@ async def _kubevirt_versions(connection: ClusterConnection) -> str | None:
             return None
         raise
     versions = group.get("versions")
-    names = (
-        [version.get("version") for version in versions if isinstance(version, dict)]
-        if isinstance(versions, list)
-        else []
-    )
+    names = [member(version, "version") for version in versions] if isinstance(versions, list) else []
     return one_line(",".join(name for name in names if isinstance(name, str))) or None
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from summit_models.operation import MIGRATION_PREFIX, Action, Operation
+from summit_watcher.kube.members import member
 from summit_watcher.kube.transport import Change
 
 _SUBRESOURCES = "/apis/subresources.kubevirt.io/v1"
@@ -40,8 +41,7 @@ def migration_name(operation: Operation) -> str:
 
 def target_path(operation: Operation) -> str:
     """The VM or instance that the request is about."""
-    plural = "virtualmachineinstances" if operation.action in OF_INSTANCES else "virtualmachines"
-    return f"{_place(operation)}/{plural}/{_quoted(operation.vm_name)}"
+    return _target(operation, _KUBEVIRT)
 
 
 def instance_path(operation: Operation) -> str:
@@ -49,15 +49,20 @@ def instance_path(operation: Operation) -> str:
 
 
 def migration_path(operation: Operation) -> str:
-    return f"{_place(operation)}/virtualmachineinstancemigrations/{_quoted(migration_name(operation))}"
+    return f"{_migrations(operation)}/{_quoted(migration_name(operation))}"
 
 
 def abort_request(operation: Operation) -> Change:
     return Change("DELETE", migration_path(operation))
 
 
-def _place(operation: Operation, group: str = _KUBEVIRT) -> str:
-    return f"{group}/namespaces/{_quoted(operation.namespace)}"
+def _target(operation: Operation, group: str) -> str:
+    plural = "virtualmachineinstances" if operation.action in OF_INSTANCES else "virtualmachines"
+    return f"{group}/namespaces/{_quoted(operation.namespace)}/{plural}/{_quoted(operation.vm_name)}"
+
+
+def _migrations(operation: Operation) -> str:
+    return f"{_KUBEVIRT}/namespaces/{_quoted(operation.namespace)}/virtualmachineinstancemigrations"
 
 
 def _quoted(name: str) -> str:
@@ -66,8 +71,7 @@ def _quoted(name: str) -> str:
 
 def _subresource(operation: Operation, **body: Any) -> Change:
     """PUT of the subresource that is named like the action, with the options that are set."""
-    plural = "virtualmachineinstances" if operation.action in OF_INSTANCES else "virtualmachines"
-    path = f"{_place(operation, _SUBRESOURCES)}/{plural}/{_quoted(operation.vm_name)}/{operation.action}"
+    path = f"{_target(operation, _SUBRESOURCES)}/{operation.action}"
     options = {name: value for name, value in body.items() if value is not None}
     return Change("PUT", path, {**options, **_dry_run(operation)})
 
@@ -97,8 +101,7 @@ def _migrate(operation: Operation) -> Change:
         "metadata": {"name": migration_name(operation), "namespace": operation.namespace},
         "spec": {"vmiName": operation.vm_name} | ({"addedNodeSelector": selector} if selector else {}),
     }
-    path = f"{_place(operation)}/virtualmachineinstancemigrations"
-    return Change("POST", path, body, _dry_run_query(operation))
+    return Change("POST", _migrations(operation), body, _dry_run_query(operation))
 
 
 def _delete(operation: Operation) -> Change:
@@ -132,30 +135,24 @@ def _resize(operation: Operation, vm: Object) -> Change:
 
     It holds for the VirtualMachine that was read: the sockets follow from its cores and threads.
     """
-    if (_member(vm, "spec", "instancetype") or {}).get("name"):
+    if (member(vm, "spec", "instancetype") or {}).get("name"):
         raise NotPossibleError("its size is that of its instancetype: choose another instancetype in the cluster")
     cpu, memory = operation.parameters.get("cpu"), operation.parameters.get("memory")
     domain: dict[str, Any] = {} if cpu is None else {"cpu": {"sockets": _sockets(cpu, vm)}}
     domain |= {} if memory is None else {"memory": {"guest": f"{memory}Mi"}}
     body = {
-        "metadata": {name: _member(vm, "metadata", name) for name in ("uid", "resourceVersion")},
+        "metadata": {name: member(vm, "metadata", name) for name in ("uid", "resourceVersion")},
         "spec": {"template": {"spec": {"domain": domain}}},
     }
     return Change("PATCH", target_path(operation), body, _dry_run_query(operation), _MERGE_PATCH)
 
 
 def _sockets(vcpus: Any, vm: Object) -> int:
-    cpu = _member(vm, "spec", "template", "spec", "domain", "cpu") or {}
+    cpu = member(vm, "spec", "template", "spec", "domain", "cpu") or {}
     cores, threads = cpu.get("cores") or 1, cpu.get("threads") or 1
     if vcpus % (cores * threads):
         raise NotPossibleError(f"{vcpus} vCPUs are no whole number of sockets of {cores} cores with {threads} threads")
     return int(vcpus // (cores * threads))
-
-
-def _member(obj: Any, *names: str) -> Any:
-    for name in names:
-        obj = obj.get(name) if isinstance(obj, Mapping) else None
-    return obj
 
 
 def _dry_run(operation: Operation) -> dict[str, Any]:

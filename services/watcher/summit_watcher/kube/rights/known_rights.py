@@ -16,7 +16,7 @@ from summit_runtime.backoff import Backoff
 from summit_runtime.waiting import wait
 from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.errors import StatusError, WatcherError
-from summit_watcher.kube.rights.reviews import allowed_in
+from summit_watcher.kube.rights.reviews import NO_REVIEWS, allowed_in
 from summit_watcher.settings import WatcherTimes
 
 logger = logging.getLogger("summit.watcher")
@@ -80,7 +80,7 @@ class KnownRights:
                     return found
                 await asyncio.sleep(self._times.review_pause_seconds)
         except StatusError as error:
-            if error.code in (403, 404, 405):  # reviews are not for us, or not there
+            if error.code in NO_REVIEWS:
                 return None
             raise
         return found if len(namespaces) <= NAMESPACES else None

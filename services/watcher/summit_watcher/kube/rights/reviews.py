@@ -11,12 +11,16 @@ from summit_models.operation import Action
 from summit_watcher.kube.bounds import one_line
 from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.errors import StatusError
+from summit_watcher.kube.members import member
 
 _GROUP = "authorization.k8s.io/v1"
 _WHO_AM_I = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 _RULES = f"/apis/{_GROUP}/selfsubjectrulesreviews"
 _ACCESS = f"/apis/{_GROUP}/selfsubjectaccessreviews"
 _SUBRESOURCES, _KUBEVIRT = "subresources.kubevirt.io", "kubevirt.io"
+
+NO_REVIEWS = frozenset({403, 404, 405})
+"""Codes of a server that does not let us create reviews, or has none of this kind."""
 
 
 class Right(NamedTuple):
@@ -40,8 +44,6 @@ NEEDED: Mapping[Action, Right] = {
     Action.RESIZE: Right("patch", _KUBEVIRT, "virtualmachines"),
     Action.DELETE: Right("delete", _KUBEVIRT, "virtualmachines"),
 }
-
-
 CANCEL_MIGRATION = Right("delete", _KUBEVIRT, "virtualmachineinstancemigrations")
 
 
@@ -55,20 +57,20 @@ async def who_am_i(connection: ClusterConnection) -> str | None:
             _WHO_AM_I, {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
         )
     except StatusError as error:
-        if error.code in (403, 404, 405):
+        if error.code in NO_REVIEWS:
             return None
         raise
-    name = _member(review, "status", "userInfo", "username")
+    name = member(review, "status", "userInfo", "username")
     return one_line(name) if isinstance(name, str) else None
 
 
 async def allowed_in(connection: ClusterConnection, namespace: str, actions: Collection[Action]) -> frozenset[Action]:
     """Those of the actions that are allowed on at least one object in a namespace. Raises WatcherErrors."""
     body = _review("SelfSubjectRulesReview", {"namespace": namespace})
-    status = _member(await connection.post(_RULES, body), "status")
-    rules = _member(status, "resourceRules")
+    status = member(await connection.post(_RULES, body), "status")
+    rules = member(status, "resourceRules")
     found = {a for a in actions if any(_allows(rule, NEEDED[a]) for rule in rules or ())}
-    if _member(status, "incomplete") is not False or rules is None:
+    if member(status, "incomplete") is not False or rules is None:
         for action in set(actions) - found:
             if await is_allowed(connection, NEEDED[action], namespace):
                 found.add(action)
@@ -81,7 +83,7 @@ async def is_allowed(connection: ClusterConnection, right: Right, namespace: str
     attributes = {"verb": right.verb, "group": right.group, "resource": resource, "namespace": namespace}
     attributes |= {"subresource": subresource} if subresource else {}
     answer = await connection.post(_ACCESS, _review("SelfSubjectAccessReview", {"resourceAttributes": attributes}))
-    return _member(answer, "status", "allowed") is True
+    return member(answer, "status", "allowed") is True
 
 
 def _review(kind: str, spec: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -99,13 +101,6 @@ def _allows(rule: Any, right: Right) -> bool:
     )
 
 
-def _texts(rule: Any, member: str) -> Iterable[str]:
-    found = _member(rule, member)
+def _texts(rule: Any, name: str) -> Iterable[str]:
+    found = member(rule, name)
     return [text for text in found if isinstance(text, str)] if isinstance(found, list) else ()
-
-
-def _member(document: Any, *keys: str) -> Any:
-    """A nested member; None where one is missing, since servers of all versions answer here."""
-    for key in keys:
-        document = document.get(key) if isinstance(document, dict) else None
-    return document
