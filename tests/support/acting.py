@@ -17,7 +17,7 @@ from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.contract import Revision
 from summit_models.event import OperationEvent, operation_event
 from summit_models.operation import Operation, OperationState, accepted, claimed, ended, progressed
-from summit_models.subject import STREAM, operation_subject
+from summit_models.subject import OPERATIONS, STREAM, operation_subject
 from summit_models.vm import VmStatus
 from summit_runtime.nats.append import Basis, append
 
@@ -37,7 +37,7 @@ class Operating(Editing):
 
     async def steps(self) -> list[str]:
         """The newest state of each operation in the log."""
-        return [event["data"]["state"] for event in (await self.newest("summit.operations.>")).values()]
+        return [event["data"]["state"] for event in (await self.newest(OPERATIONS)).values()]
 
     async def claim(self, id_: str) -> None:
         await self._step(id_, lambda o: claimed(o, WATCHER, None, datetime.now(UTC)))
@@ -50,26 +50,24 @@ class Operating(Editing):
 
     async def progress_without_end(self, id_: str, *, seconds: float) -> None:
         """Append one step after another, with so long in between, whatever the tables have."""
-        subject = operation_subject(SOLNA, CLUSTER, id_)
-        message = await self.client.jetstream().get_last_msg(STREAM, subject)
-        operation, basis = OperationEvent.model_validate_json(message.data or b"").data, Revision(message.seq or 0)
         for number in count():
-            now = datetime.now(UTC)
-            event = operation_event(progressed(operation, str(number)), basis, writer=WATCHER, time=now)
-            basis = await append(self.client, [event], Basis(subject, basis))
+            await self.append_step(operation_subject(SOLNA, CLUSTER, id_), lambda o, n=number: progressed(o, str(n)))
             await asyncio.sleep(seconds)
 
     async def end(self, id_: str, state: OperationState = OperationState.SUCCEEDED, message: str = "done") -> None:
         await self._step(id_, lambda o: ended(o, state, message, datetime.now(UTC)))
 
     async def _step(self, id_: str, make: Callable[[Operation], Operation]) -> None:
-        """Append a step as the watcher of the cluster does, and wait until the tables have it."""
-        subject = operation_subject(SOLNA, CLUSTER, id_)
+        """Append a step, and wait until the tables have it."""
+        stored = await self.append_step(operation_subject(SOLNA, CLUSTER, id_), make)
+        await until(self.readings.revision, lambda now: now >= stored)  # others may have gone on
+
+    async def append_step(self, subject: str, make: Callable[[Operation], Operation]) -> Revision:
+        """Append a step onto the newest one as the watcher of the cluster does."""
         message = await self.client.jetstream().get_last_msg(STREAM, subject)
         before, basis = OperationEvent.model_validate_json(message.data or b"").data, Revision(message.seq or 0)
         event = operation_event(make(before), basis, writer=WATCHER, time=datetime.now(UTC))
-        stored = await append(self.client, [event], Basis(subject, basis))
-        await until(self.readings.revision, lambda now: now >= stored)  # others may have gone on
+        return await append(self.client, [event], Basis(subject, basis))
 
 
 @asynccontextmanager

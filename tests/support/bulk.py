@@ -23,11 +23,10 @@ from summit_api.bulk.plan import token_of
 from summit_api.query import bulk_operations
 from summit_api.services import Services
 from summit_models.cluster import ClusterHealth, ConnectionState
-from summit_models.contract import ClusterName, Revision
-from summit_models.event import Event, OperationEvent, VmEvent, VmEventType, operation_event
+from summit_models.contract import ClusterName
+from summit_models.event import Event, OperationEvent, VmEvent, VmEventType
 from summit_models.operation import Operation, OperationState, claimed, ended
-from summit_models.subject import STREAM, subject_of
-from summit_runtime.nats.append import Basis, append
+from summit_models.subject import OPERATIONS, subject_of_operation
 from summit_runtime.nats.bus import EventClient
 
 S = OperationState
@@ -138,11 +137,7 @@ class Many(Operating):
         return token_of(step.operation)
 
     async def advance(self, operation: Operation, make: Callable[[Operation], Operation]) -> None:
-        subject = f"summit.operations.{operation.datacenter}.{operation.cluster}.{operation.id}"
-        message = await self.client.jetstream().get_last_msg(STREAM, subject)
-        before, basis = OperationEvent.model_validate_json(message.data or b"").data, Revision(message.seq or 0)
-        event = operation_event(make(before), basis, writer=WATCHER, time=datetime.now(UTC))
-        await append(self.client, [event], Basis(subject_of(event), basis))
+        await self.append_step(subject_of_operation(operation), make)
 
     async def play(self, id_: str, outcome: Callable[[Operation], S] = lambda _: S.SUCCEEDED) -> dict[str, Any]:
         """Watchers carry out whatever comes, until the operation has ended."""
@@ -207,4 +202,4 @@ async def _record(client: Client, seen: list[Operation]) -> None:
     async def note(message: Msg) -> None:
         seen.append(OperationEvent.model_validate(json.loads(message.data)).data)
 
-    await client.subscribe("summit.operations.>", cb=note)
+    await client.subscribe(OPERATIONS, cb=note)

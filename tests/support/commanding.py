@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from summit_api.access.identify import Access
 from summit_api.app import create_app
+from summit_models.subject import OPERATIONS
 from summit_runtime.waiting import end
 from summit_standalone.cli import app
 
@@ -36,7 +37,7 @@ class Commanding:
 
     async def asked(self, count: int = 1) -> list[str]:
         """The ids of the operations that have been asked for, when there are so many."""
-        subjects = await until(lambda: self.api.newest("summit.operations.>"), lambda found: len(found) >= count)
+        subjects = await until(lambda: self.api.newest(OPERATIONS), lambda found: len(found) >= count)
         return [subject.rpartition(".")[2] for subject in subjects]
 
     async def followed(self) -> None:

@@ -15,10 +15,11 @@ from summit_models.cluster import ConnectionState
 from summit_models.contract import ClusterName, DatacenterId, Revision, Uid
 from summit_models.event import OperationEvent, operation_event
 from summit_models.operation import Action, Operation, OperationState, canceling, ended
+from summit_models.subject import subject_of_operation
 from summit_runtime.nats.append import Basis, ConflictError, append
 from summit_runtime.nats.bus import EventClient, NatsTimes
 from summit_simulator import SimulatedCluster
-from summit_watcher.operations.steps import Step, subject_of
+from summit_watcher.operations.steps import Step
 from summit_watcher.settings import Retry, WatcherTimes
 
 S = OperationState
@@ -91,7 +92,7 @@ class Operating:
 
     async def _append(self, operation: Operation, basis: Revision) -> None:
         event = operation_event(operation, basis, writer=f"api/{uuid4().hex}", time=self.client.clock.now())
-        await append(self.client, [event], Basis(subject_of(operation), basis))
+        await append(self.client, [event], Basis(subject_of_operation(operation), basis))
 
     def steps(self, id_: Uid) -> list[Operation]:
         """All steps of an operation, in the order of the log."""

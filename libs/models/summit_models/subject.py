@@ -17,6 +17,7 @@ from summit_models.event import (
     OperationEvent,
     VmEvent,
 )
+from summit_models.operation import Operation
 
 STREAM = "SUMMIT"
 HEALTH_BUCKET = "summit-clusters"
@@ -69,6 +70,8 @@ def bulk_operation_subject(id_: Uid) -> str:
     return _subject("bulk_operations", id_)
 
 
+OPERATIONS = f"{PUBLIC_ROOT}.operations.>"
+"""Filter of all operations, in all clusters."""
 BULK_OPERATIONS = f"{PUBLIC_ROOT}.bulk_operations.*"
 """Filter of all operations on many VMs."""
 
@@ -84,24 +87,27 @@ def datacenter_subject(datacenter: DatacenterId) -> str:
 def subject_of(event: Event) -> str:
     """The public subject an event belongs under, from its own data. Raises ValueError as `vm_subject` does."""
     match event:
-        case VmEvent(data=vm) if not vm.managed:
-            return unmanaged_vm_subject(vm.datacenter, vm.id)
         case VmEvent(data=vm):
-            return vm_subject(vm.datacenter, vm.cluster or UNMANAGED, vm.namespace or UNMANAGED, vm.name)
+            return (
+                vm_subject(vm.datacenter, vm.cluster or UNMANAGED, vm.namespace or UNMANAGED, vm.name)
+                if vm.managed
+                else unmanaged_vm_subject(vm.datacenter, vm.id)
+            )
         case MigrationEvent(data=migration):
             return migration_subject(migration.datacenter_id, migration.cluster, migration.namespace, migration.name)
-        case OperationEvent() | BulkOperationEvent():
-            return _subject_of_operation(event)
+        case OperationEvent(data=operation):
+            return subject_of_operation(operation)
+        case BulkOperationEvent(data=bulk_operation):
+            return bulk_operation_subject(bulk_operation.id)
         case ClusterEvent(data=cluster):
             return cluster_subject(cluster.datacenter, cluster.name)
         case DatacenterEvent(data=datacenter):
             return datacenter_subject(datacenter.id)
 
 
-def _subject_of_operation(event: OperationEvent | BulkOperationEvent) -> str:
-    if isinstance(event, BulkOperationEvent):
-        return bulk_operation_subject(event.data.id)
-    return operation_subject(event.data.datacenter, event.data.cluster, event.data.id)
+def subject_of_operation(operation: Operation) -> str:
+    """The subject of all steps of an operation."""
+    return operation_subject(operation.datacenter, operation.cluster, operation.id)
 
 
 def ingest(subject: str) -> str:
@@ -111,7 +117,7 @@ def ingest(subject: str) -> str:
 
 def operations_subject(datacenter: DatacenterId, cluster: str) -> str:
     """Filter of all operations of a cluster."""
-    return operation_subject(datacenter, ClusterName(cluster), Uid("-")).removesuffix("-") + "*"
+    return f"{_subject('operations', datacenter, cluster)}.*"
 
 
 def same_operation_subject(id_: Uid) -> str:

@@ -41,7 +41,7 @@ from summit_models.subject import (
     cluster_subject,
     datacenter_subject,
     migration_subject,
-    operation_subject,
+    subject_of_operation,
     unmanaged_vm_subject,
     vm_subject,
 )
@@ -154,8 +154,7 @@ def _migration_place(migration: Any) -> Place:
 
 
 def _operation_place(operation: Any) -> Place:
-    subject = operation_subject(operation.datacenter, operation.cluster, operation.id)
-    return Place(subject, source_of(operation.datacenter, operation.cluster))
+    return Place(subject_of_operation(operation), source_of(operation.datacenter, operation.cluster))
 
 
 def _bulk_operation_place(operation: Any) -> Place:

@@ -9,8 +9,9 @@ from summit_models.contract import ClusterName, DatacenterId, Revision, Uid
 from summit_models.event import operation_event
 from summit_models.operation import Action, Operation, claimed, ended
 from summit_models.operation import OperationState as S
+from summit_models.subject import subject_of_operation
 from summit_watcher.operations.newest import Newest
-from summit_watcher.operations.steps import Step, read, subject_of
+from summit_watcher.operations.steps import Step, read
 
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
 
@@ -58,7 +59,7 @@ def test_what_cannot_be_read_is_none(bad: bytes) -> None:
 def test_a_name_that_could_be_another_path_is_none(field: str, name: str) -> None:
     """`..` in a path would lead to another object."""
     odd = operation(**{field: name})
-    assert read(subject_of(odd), body(odd), 7) is None
+    assert read(subject_of_operation(odd), body(odd), 7) is None
 
 
 def test_an_operation_begins_once() -> None:

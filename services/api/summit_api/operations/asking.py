@@ -38,7 +38,7 @@ from summit_api.settings import ApiTimes
 from summit_models.contract import Revision, Uid
 from summit_models.event import OperationEvent, operation_event
 from summit_models.operation import Action, Operation, OperationState, canceling, ended
-from summit_models.subject import operation_subject, operations_subject, same_operation_subject
+from summit_models.subject import operations_subject, same_operation_subject, subject_of_operation
 from summit_models.vm import Vm
 from summit_runtime.nats.append import Basis
 from summit_runtime.operation_metrics import count_end
@@ -269,10 +269,6 @@ async def _found(transaction: ReadTransaction, operation_id: str, scope: Scope) 
     if known is None:
         raise OperationNotFoundError(f"there is no operation with the id {operation_id!r}")
     return known
-
-
-def subject_of_operation(operation: Operation) -> str:
-    return operation_subject(operation.datacenter, operation.cluster, operation.id)
 
 
 def _is_same(wanted: Wanted, operation: Operation) -> bool:

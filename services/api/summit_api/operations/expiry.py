@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 
 from nats.aio.client import Client
 
-from summit_api.operations.asking import subject_of_operation
 from summit_api.operations.ids import step_writer
 from summit_api.operations.metrics import count_operations
 from summit_api.query import operations as query
@@ -20,6 +19,7 @@ from summit_api.query.transaction.read_transaction import ReadModels
 from summit_api.settings import ApiTimes
 from summit_models.event import operation_event
 from summit_models.operation import overdue
+from summit_models.subject import subject_of_operation
 from summit_runtime.nats.append import Basis, ConflictError, NotStoredError, append
 from summit_runtime.nats.bus import EventClient
 from summit_runtime.operation_metrics import count_end

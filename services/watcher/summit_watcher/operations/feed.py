@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from summit_models.contract import ClusterName, DatacenterId, Uid
 from summit_models.operation import Operation
+from summit_models.subject import OPERATIONS
 from summit_runtime.nats.bus import EventClient
 from summit_runtime.nats.consumer import consume
 from summit_watcher.operations.steps import Step, read_message
@@ -26,7 +27,7 @@ class OperationFeed:
 
     async def run(self) -> None:
         """Read the log for ever."""
-        async with consume(self._client, after=None, filter_subject="summit.operations.>") as consumer:
+        async with consume(self._client, after=None, filter_subject=OPERATIONS) as consumer:
             if not (await consumer.open()).initial_pending:
                 self._is_read.set()
             while True:

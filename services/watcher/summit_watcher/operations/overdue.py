@@ -11,12 +11,13 @@ from datetime import datetime, timedelta
 
 from summit_models.event import operation_event
 from summit_models.operation import overdue
+from summit_models.subject import subject_of_operation
 from summit_runtime.nats.append import Basis, ConflictError, NotStoredError, append
 from summit_runtime.nats.bus import EventClient
 from summit_runtime.operation_metrics import count_end
 from summit_watcher.log.epoch import WATCHER
 from summit_watcher.operations.feed import OperationFeed
-from summit_watcher.operations.steps import Step, subject_of
+from summit_watcher.operations.steps import Step
 from summit_watcher.settings import WatcherTimes
 
 logger = logging.getLogger("summit.watcher")
@@ -46,7 +47,7 @@ class Overdue:
             return
         event = operation_event(end, step.revision, writer=f"{WATCHER}/overdue", time=now)
         try:
-            await append(self._client, [event], Basis(subject_of(end), step.revision))
+            await append(self._client, [event], Basis(subject_of_operation(end), step.revision))
         except ConflictError:
             return  # its next step is on its way to us
         except NotStoredError as error:

@@ -17,7 +17,7 @@ from nats.js.errors import NotFoundError
 from summit_models.contract import Revision
 from summit_models.event import OperationEvent, operation_event
 from summit_models.operation import Operation
-from summit_models.subject import STREAM, operation_subject
+from summit_models.subject import STREAM, subject_of_operation
 from summit_runtime.backoff import Backoff
 from summit_runtime.condition import Condition
 from summit_runtime.nats.append import Basis, ConflictError, NotStoredError, append
@@ -51,17 +51,13 @@ def read(subject: str, body: bytes, revision: int) -> Step | None:
     with contextlib.suppress(ValueError):
         event = OperationEvent.model_validate_json(body, by_alias=True, by_name=False)
         names = (event.data.namespace, event.data.vm_name, event.data.id)
-        if subject_of(event.data) == subject and all(map(_NAME.fullmatch, names)):
+        if subject_of_operation(event.data) == subject and all(map(_NAME.fullmatch, names)):
             return Step(event.data, Revision(revision), event.id)
     return None
 
 
 def read_message(message: StreamMessage) -> Step | None:
     return read(message.subject, message.body, message.sequence)
-
-
-def subject_of(operation: Operation) -> str:
-    return operation_subject(operation.datacenter, operation.cluster, operation.id)
 
 
 class Steps:
@@ -84,7 +80,7 @@ class Steps:
         while True:
             now = self.now()
             event = operation_event(make(before.operation, now), before.revision, writer=self.writer, time=now)
-            basis = Basis(subject_of(before.operation), before.revision)
+            basis = Basis(subject_of_operation(before.operation), before.revision)
             try:
                 step = Step(
                     event.data,
@@ -107,7 +103,7 @@ class Steps:
     def _basis(self, known: Step, newest: Step) -> Step:
         """The step to make the next one from, after one was refused. Raises LostOperationError."""
         if newest.revision <= known.revision:
-            # Of replicas that have not agreed yet; or the log has lost our last steps, and what we know is newer.
+            # Replicas have not agreed yet; or the log has lost our last steps, and what we know is newer.
             return known._replace(revision=newest.revision)
         if newest.operation.executor == self.writer and not newest.operation.has_ended:
             return newest
@@ -115,7 +111,7 @@ class Steps:
 
     async def _newest(self, known: Step, backoff: Backoff) -> Step:
         """The newest step in the log; the known one with revision 0 if the log has none. Raises LostOperationError."""
-        subject = subject_of(known.operation)
+        subject = subject_of_operation(known.operation)
         while True:
             try:
                 message = await self._client.jetstream().get_last_msg(STREAM, subject)  # by the leader
