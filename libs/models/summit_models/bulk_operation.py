@@ -99,7 +99,7 @@ class BulkSummary(Contract):
     namespaces: list[str] = Field(description="Namespaces of the VMs", examples=[["prod-finance"]])
 
     state: BulkState = Field(default=BulkState.RUNNING, examples=[BulkState.RUNNING])
-    message: str = Field(default="", description="The last word on it")
+    message: str = Field(default="", description="The newest message about it")
 
     requested_at: AwareDatetime
     deadline: AwareDatetime = Field(description="No VM begins after it")

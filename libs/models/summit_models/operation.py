@@ -84,6 +84,10 @@ NEXT: Mapping[OperationState, frozenset[OperationState]] = {
 """The states that may follow each state. A state without any has ended, for ever."""
 
 
+NOT_BEGUN = "no watcher began it in time"
+"""The message of an operation that has expired."""
+
+
 class Operation(Contract):
     id: Uid = Field(
         description="A UUID; made of the caller and their Idempotency-Key where there is one",
@@ -106,7 +110,7 @@ class Operation(Contract):
     accepted: bool = Field(default=False, description="Kubernetes has accepted the request")
     progress: str | None = Field(default=None, description="Where it is, while it runs", examples=["Running: copying"])
     message: str = Field(
-        default="", description="The last word on it, in the cluster's own words once the cluster has answered"
+        default="", description="The newest message about it, the cluster's own once the cluster has answered"
     )
     executor: str | None = Field(default=None, description="The watcher that does it")
     instance: Uid | None = Field(
@@ -144,7 +148,7 @@ def claimed(operation: Operation, executor: str, instance: Uid | None, now: date
 
 
 def accepted(operation: Operation, message: str) -> Operation:
-    """Kubernetes has accepted the request. That it is done has yet to be seen."""
+    """Kubernetes has accepted the request. Whether it is done is not observed yet."""
     return _next(operation, operation.state, accepted=True, message=message)
 
 
@@ -174,7 +178,7 @@ def overdue(operation: Operation, now: datetime, patience: timedelta) -> Operati
     A pending one expires at its deadline. One that runs is left to its watcher for `patience` longer.
     """
     if operation.state is OperationState.PENDING and operation.deadline <= now:
-        return ended(operation, OperationState.EXPIRED, "no watcher began it in time", now)
+        return ended(operation, OperationState.EXPIRED, NOT_BEGUN, now)
     if not operation.has_ended and operation.deadline + patience <= now:
         what = "the cluster had accepted it" if operation.accepted else "whether the cluster was asked is not known"
         return ended(operation, OperationState.FAILED, f"its watcher is gone: {what}, and nobody saw its end", now)

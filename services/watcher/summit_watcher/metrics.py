@@ -110,7 +110,7 @@ _OF_A_CLUSTER = (
 )  # fmt: skip
 
 
-def set_cluster(health: ClusterHealth, *, stuck_migrations: int = 0) -> None:
+def set_cluster(health: ClusterHealth, *, stuck_migrations: int) -> None:
     MIGRATIONS_STUCK.labels(health.name).set(stuck_migrations)
     CLUSTER_SYNCED.labels(health.name).set(health.state is ConnectionState.SYNCED)
     CLUSTER_LAST_CONTACT.labels(health.name).set(_timestamp(health.last_contact))

@@ -48,7 +48,7 @@ class Retry(NamedTuple):
 
 RETRY = Retry(INITIAL_SECONDS, MAX_SECONDS)
 ASK_AGAIN = Retry(0.2, 5)
-"""Of a request for an operation, for which somebody waits. Ten a minute do not hurt a sick API server."""
+"""For a request of an operation, for which somebody waits. Sixteen a minute do not hurt a sick API server."""
 RETRIES: Mapping[ConnectionState, Retry] = MappingProxyType(
     {
         ConnectionState.AUTH_FAILED: Retry(5, 60),  # each attempt may run a credential plugin

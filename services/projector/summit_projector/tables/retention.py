@@ -17,7 +17,7 @@ logger = logging.getLogger("summit.projector")
 
 
 class Retention:
-    """Of one session: a new one waits first."""
+    """The drops of one session. A new session waits first."""
 
     def __init__(self, journal: Journal, times: ProjectorTimes) -> None:
         self._journal = journal

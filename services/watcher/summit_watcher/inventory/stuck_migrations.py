@@ -1,7 +1,7 @@
 """Migrations that make no progress: their phase and all that is known of them have stood still for too long.
 
-Kubernetes has no field for that. A migration waits in `Pending` without a word while the cluster moves others, and a
-condition that says why leaves its phase as it is. So the time is that of what is observed, by our own clock, which no
+Kubernetes has no field for that. A migration waits in `Pending` without a reason while the cluster moves others, and a
+condition with the reason leaves its phase as it is. So the time is that of what is observed, by our own clock, which no
 clock of a cluster moves. A watcher that starts begins to count again, and keeps what its predecessor has published.
 """
 
@@ -35,7 +35,7 @@ class StuckMigrations:
     """How long the migrations under way have been as they are."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self.seconds = seconds
+        self._seconds = seconds
         self.some = asyncio.Event()
         """Set while there are migrations under way."""
         self._clock = clock
@@ -81,9 +81,9 @@ class StuckMigrations:
     def _begun(self, migration: Migration, last: bytes | None, memory_bytes: int | None, *, is_first: bool) -> _Seen:
         before = MIGRATION_CODEC.decode(last) if last and is_first else None
         if before and before.stuck and before.model_copy(update={"stuck": None}) == migration:
-            return _Seen(migration, float("-inf"), self.seconds, before.stuck)
+            return _Seen(migration, float("-inf"), self._seconds, before.stuck)
         copy_seconds = COPY_SECONDS_PER_GIB * (memory_bytes or 0) / _GIB if migration.phase == _COPIES else 0.0
-        return _Seen(migration, self._clock(), self.seconds + copy_seconds)
+        return _Seen(migration, self._clock(), self._seconds + copy_seconds)
 
 
 def _why(migration: Migration, blocked: str | None, seconds: float) -> str:

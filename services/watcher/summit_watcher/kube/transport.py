@@ -53,7 +53,7 @@ class Request(NamedTuple):
     params: Mapping[str, str | int] = {}
     body: Mapping[str, Any] | None = None
     content_type: str = "application/json"
-    """Of the body."""
+    """The media type of the body."""
     reads_answer: bool = True
     """False: the code says all, and the answer may have no content."""
 
@@ -227,13 +227,11 @@ async def once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) 
     aiohttp (3.14) sends a PUT or DELETE again whose connection breaks before the answer, for it takes them for
     idempotent. For KubeVirt two PUTs of `restart` are two restarts.
     """
-    if request.method == "GET":
-        return await send(request)
     try:
         return await send(request)
-    except aiohttp.ClientConnectorError:
-        raise
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        if request.method == "GET" or isinstance(error, aiohttp.ClientConnectorError):
+            raise
         raise UnansweredError from error
 
 

@@ -1,4 +1,4 @@
-"""Asks Kubernetes to do an operation, and says what is known after the answer, or without one."""
+"""Asks Kubernetes to do an operation, and judges its answer, or what is known without one."""
 
 import re
 from collections.abc import Callable
@@ -36,7 +36,7 @@ _MISSING_RIGHT = re.compile(r"is forbidden: User .+ cannot \w+ ")
 _HAS_CHANGED = "the object has been modified"
 """The API server's `OptimisticLockErrorMsg`: the VM has changed since it was read."""
 _ANOTHER_UID = "UID in precondition"
-"""Its words for a name that another object has by now."""
+"""Its message for a name that another object has by now."""
 
 
 class Reaction(Enum):
@@ -85,10 +85,10 @@ class Asking:
     def _unread(self, operation: Operation, error: StatusError, *, may_be_done: bool) -> Answer:
         """What the refusal to show the VM means: without the right to read it nothing will be done."""
         if error.code == _NOT_FOUND:
-            return _gone(operation, _words(error))
+            return _gone(operation, _message(error))
         if error.code == _FORBIDDEN and not may_be_done:
             self._forbidden()
-            return Answer(Reaction.REFUSED, _words(error))
+            return Answer(Reaction.REFUSED, _message(error))
         return _not_done(error)
 
     async def instance(self, operation: Operation) -> Uid | None:
@@ -179,39 +179,39 @@ def _is_target(operation: Operation, target: dict[str, Any]) -> bool:
     return operation.vm_id in uids
 
 
-def _gone(operation: Operation, words: str) -> Answer:
+def _gone(operation: Operation, message: str) -> Answer:
     if operation.action is Action.DELETE:
         return Answer(Reaction.ACCEPTED, "the VM is gone")
-    return Answer(Reaction.REFUSED, words, is_conflict=True)
+    return Answer(Reaction.REFUSED, message, is_conflict=True)
 
 
 def _refused(operation: Operation, error: StatusError) -> Answer:
-    words, action = _words(error), operation.action
+    message, action = _message(error), operation.action
     if error.code == _TOO_MANY:
         return _not_done(error)
     if error.code in _MAY_BE_DONE:
-        return Answer(Reaction.UNKNOWN, words)
+        return Answer(Reaction.UNKNOWN, message)
     if action is Action.MIGRATE and error.reason == "AlreadyExists":
         return ACCEPTED
-    if action is Action.RESIZE and _HAS_CHANGED in words:
+    if action is Action.RESIZE and _HAS_CHANGED in message:
         return _not_done(error)  # it is read again
-    if action is Action.DELETE and (error.code == _NOT_FOUND or _ANOTHER_UID in words):
-        return _gone(operation, words)
-    words = _with_remedy(operation, error)
-    return Answer(Reaction.REFUSED, words, is_conflict=error.code in (_NOT_FOUND, _CONFLICT, _INTERNAL_ERROR))
+    if action is Action.DELETE and (error.code == _NOT_FOUND or _ANOTHER_UID in message):
+        return _gone(operation, message)
+    message = _with_remedy(operation, error)
+    return Answer(Reaction.REFUSED, message, is_conflict=error.code in (_NOT_FOUND, _CONFLICT, _INTERNAL_ERROR))
 
 
 def _not_done(error: WatcherError) -> Answer:
-    return Answer(Reaction.NOT_DONE, _words(error) if isinstance(error, StatusError) else str(error))
+    return Answer(Reaction.NOT_DONE, _message(error) if isinstance(error, StatusError) else str(error))
 
 
 def _with_remedy(operation: Operation, error: StatusError) -> str:
     """The cluster's own sentence, and what to do where a right is missing."""
-    words = _words(error)
-    is_right = error.code == _FORBIDDEN and _MISSING_RIGHT.search(words)
-    return f"{words}: {remedy(operation.action)}" if is_right else words
+    message = _message(error)
+    is_right = error.code == _FORBIDDEN and _MISSING_RIGHT.search(message)
+    return f"{message}: {remedy(operation.action)}" if is_right else message
 
 
-def _words(error: StatusError) -> str:
+def _message(error: StatusError) -> str:
     """The cluster's own sentence."""
     return error.message or f"the cluster answered {error.code} {error.reason or ''}".strip()

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from summit_models.contract import Uid
 from summit_models.operation import (
     NEVER_REPEATED,
+    NOT_BEGUN,
     Action,
     Operation,
     OperationState,
@@ -67,8 +68,8 @@ class Execution:
         self._may_be_done = step.operation.state is not OperationState.PENDING
         self._is_answered = False
         """The cluster has refused a second request because of what the first may have done: look, and ask no more."""
-        self._words = ""
-        """What the cluster has said last."""
+        self._answer = ""
+        """The newest answer of the cluster."""
         self._not_aborted = ""
         """Why a migration that is to be canceled is not aborted yet."""
         self._stored_at = float("-inf")
@@ -91,7 +92,7 @@ class Execution:
             Act.CLAIM: self._claim,
             Act.ASK: self._ask,
             Act.OBSERVE: self._observe,
-            Act.EXPIRE: partial(self._end, OperationState.EXPIRED, "no watcher began it in time"),
+            Act.EXPIRE: partial(self._end, OperationState.EXPIRED, NOT_BEGUN),
             Act.CANCEL: partial(self._end, OperationState.CANCELED, "canceled before the cluster was asked"),
             Act.GIVE_UP: self._give_up,
         }
@@ -165,7 +166,7 @@ class Execution:
         await self._react(answer)
 
     async def _react(self, answer: Answer) -> None:
-        self._words = answer.message
+        self._answer = answer.message
         match answer.reaction:
             case Reaction.ACCEPTED if self.operation.dry_run:
                 await self._end(OperationState.SUCCEEDED, f"it would be done: {answer.message}")
@@ -188,7 +189,7 @@ class Execution:
         return False
 
     async def _give_up(self) -> None:
-        why = f": {self._words}" if self._words else ""
+        why = f": {self._answer}" if self._answer else ""
         await self._end(OperationState.FAILED, f"its time was over before the cluster could be asked{why}")
 
     # Observe
@@ -199,7 +200,7 @@ class Execution:
             await self._abort()
         found = await self._seen()
         if isinstance(found, Outcome):
-            await self._end(found.state, self._with_words(found))
+            await self._end(found.state, self._with_answer(found))
         elif self.operation.deadline <= self._steps.now():
             await self._end(OperationState.FAILED, self._too_late(found.text))
         else:
@@ -212,7 +213,7 @@ class Execution:
         if not self._migration.is_abort_due:
             return
         answer = await self._asking.abort(self.operation)
-        self._words = answer.message
+        self._answer = answer.message
         self._not_aborted = ""
         if answer.reaction is Reaction.ACCEPTED:
             self._migration.abort_accepted()
@@ -257,20 +258,20 @@ class Execution:
             shows_instances=shows_instances,
         )
 
-    def _with_words(self, found: Outcome) -> str:
+    def _with_answer(self, found: Outcome) -> str:
         """A refusal of a second request explains a failure that is only observed, and one of an abort a success."""
         if self._not_aborted and found.state is not OperationState.CANCELED:
             return f"{found.message}; {self._not_aborted}"
-        has_refusal = found.state is OperationState.FAILED and self._words and not self.operation.accepted
-        return f"{found.message} ({self._words})" if has_refusal else found.message
+        has_refusal = found.state is OperationState.FAILED and self._answer and not self.operation.accepted
+        return f"{found.message} ({self._answer})" if has_refusal else found.message
 
     def _too_late(self, where: str) -> str:
         if self.operation.accepted:
             return f"it has not ended in time: {where}"
-        words = f" ({self._words})" if self._words else ""
+        answer = f" ({self._answer})" if self._answer else ""
         if self.operation.action in NEVER_REPEATED:
-            return f"whether the cluster was asked is not known{words}, and it does not show the effect: {where}"
-        return f"it has not ended in time{words}: {where}"
+            return f"whether the cluster was asked is not known{answer}, and it does not show the effect: {where}"
+        return f"it has not ended in time{answer}: {where}"
 
     # Steps
 

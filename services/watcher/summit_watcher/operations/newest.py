@@ -32,9 +32,6 @@ class Newest:
     def __getitem__(self, id_: Uid) -> Step:
         return self._steps[id_]
 
-    def __bool__(self) -> bool:
-        return bool(self._steps)
-
     def begins(self, step: Step) -> bool:
         """Note a step of the log; True if the operation has not ended, and is not done here yet: it is from now on."""
         id_ = step.operation.id

@@ -14,7 +14,9 @@ from summit_watcher.normalize.migration import MigrationFacts
 from summit_watcher.normalize.trouble import PREFIX
 from summit_watcher.normalize.virtualmachine import VmFacts
 
-MIB = 1 << 20
+_MIB = 1 << 20
+_SHOWN_BY_INSTANCES = frozenset(Action) - {Action.SOFTREBOOT, Action.RESET, Action.DELETE}
+_DELETED = "the VM has been deleted meanwhile"
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,8 @@ def seen(operation: Operation, observed: Observed) -> Seen:
     if not observed.shows_instances and operation.action in _SHOWN_BY_INSTANCES:
         return Progress("the watcher cannot read the instances of the cluster, which would show it")
     if observed.vm is None and observed.vmi is None and operation.action is not Action.DELETE:
-        return _failed("the VM has been deleted meanwhile")
+        return _failed(_DELETED)
     return _OF[operation.action](operation, observed)
-
-
-_SHOWN_BY_INSTANCES = frozenset(Action) - {Action.SOFTREBOOT, Action.RESET, Action.DELETE}
 
 
 def _succeeded(message: str) -> Outcome:
@@ -176,7 +175,7 @@ def _not_arrived(operation: Operation, observed: Observed, course: MigrationStat
 def _resize(operation: Operation, observed: Observed) -> Seen:
     vm, vmi = observed.vm, observed.vmi
     if vm is None:
-        return _failed("the VM has been deleted meanwhile")
+        return _failed(_DELETED)
     if not _has_size(operation, vm):
         return Progress("the VM does not show the new size yet")
     if vmi is None or vmi.is_final:
@@ -190,7 +189,7 @@ def _resize(operation: Operation, observed: Observed) -> Seen:
 
 def _has_size(operation: Operation, of: VmFacts | VmiFacts) -> bool:
     cpu, memory = operation.parameters.get("cpu"), operation.parameters.get("memory")
-    has_memory = not isinstance(memory, int) or of.memory.value == memory * MIB
+    has_memory = not isinstance(memory, int) or of.memory.value == memory * _MIB
     return has_memory and (cpu is None or of.cpu.value == cpu)
 
 
