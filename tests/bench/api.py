@@ -12,11 +12,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
-from feed import UNLIMITED
 from fleet_rows import seed
 from http_client import Connection, connections, evenly
 from measure import Measure, p99, spread
 from pydantic import SecretStr
+from support.program import UNLIMITED
 from support.waiting import until
 
 from summit_api.access.principal import EVERYTHING

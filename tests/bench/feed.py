@@ -7,11 +7,10 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 from stack import DEADLINE_SECONDS, Stack
+from support.program import UNLIMITED
 from support.waiting import until
 
 from summit_simulator.fleet.blast import LABEL, Blast
-
-UNLIMITED = {"API_ANONYMOUS_ROLE": "admin", "API_CLIENT_REQUESTS_PER_SECOND": "0", "API_CLIENT_REQUESTS": "0"}
 
 
 @asynccontextmanager

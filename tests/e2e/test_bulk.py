@@ -4,7 +4,8 @@ import signal
 from typing import Any
 
 import pytest
-from support.pipeline import Pipeline, free_port
+from support.pipeline import Pipeline
+from support.program import free_port
 from support.waiting import until
 
 from summit_simulator.cluster import SimulatedCluster

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from support.standalone_command import command, free_port, is_running, run, running
+from support.program import free_port, is_running
+from support.standalone_command import command, run, running
 from support.waiting import until
 
 from summit_standalone.directory import has_instance

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import nats
 import pytest
-from support.standalone_command import COMMAND, DEADLINE_SECONDS, Standalone, command, free_port, is_running, running
+from support.program import free_port, is_running
+from support.standalone_command import COMMAND, DEADLINE_SECONDS, Standalone, command, running
 from support.waiting import until
 
 from summit_standalone.directory import has_instance

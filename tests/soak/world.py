@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 from soak.part import Part
 from support.oracle import Json, expected_vms, phases_of_migrations
-from support.pipeline import free_port
+from support.program import UNLIMITED, free_port
 
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.event import source_of
@@ -26,8 +26,6 @@ from summit_standalone.embedded.postgres import postgres_program, postgres_url
 
 NAMES = ("vulcan", "romulus", "andoria", "betazed", "qonos", "risa", "trill")
 DATACENTERS = ("dc-solna", "dc-uppsala")
-OPEN = {"API_ANONYMOUS_ROLE": "admin", "API_CLIENT_REQUESTS_PER_SECOND": "0", "API_CLIENT_REQUESTS": "0"}
-"""All people of a soak come from one address, and in an outage all of them repeat their requests."""
 SPEED = 10.0
 """A boot that takes KubeVirt 16 s is done in 1.6: many states in little time."""
 BOOKMARK_SECONDS = 10.0
@@ -223,7 +221,7 @@ async def _composed(directory: Path, config: ConfigFile, http: httpx2.AsyncClien
     database, watching = nats | {"DATABASE_URL": database_url}, nats | {"WATCHER_CONFIG": str(config.path)}
     services = {
         "projector": service("projector", database | {"PROJECTOR_PROBE_PORT": str(projector_port)}),
-        "api": service("api", database | {"API_PORT": str(api_port), "API_FEED_BUFFER_MIB": "4", **OPEN}),
+        "api": service("api", database | {"API_PORT": str(api_port), "API_FEED_BUFFER_MIB": "4", **UNLIMITED}),
         "watcher": service("watcher", watching | {"WATCHER_PROBE_PORT": str(watcher_port)}),
     }
     parts = {name: Part(program, directory / f"{name}.log") for name, program in (servers | services).items()}

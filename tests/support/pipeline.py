@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+from support.program import free_port
 from support.waiting import until
 
 from summit_simulator.cluster import SimulatedCluster
@@ -67,12 +67,6 @@ def write_config(directory: Path, clusters: Sequence[SimulatedCluster]) -> Path:
     config = directory / "datacenters.yaml"
     config.write_text("\n".join(lines) + "\n")
     return config
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @asynccontextmanager

@@ -1,11 +1,16 @@
-"""Services as processes, and processes that stand still."""
+"""Services as processes: what they need, whether they run, and how they stand still."""
 
 import asyncio
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+UNLIMITED = {"API_ANONYMOUS_ROLE": "admin", "API_CLIENT_REQUESTS_PER_SECOND": "0", "API_CLIENT_REQUESTS": "0"}
+"""Settings of an api whose clients, all of one address, may do everything, as often as they want."""
 
 
 @asynccontextmanager
@@ -28,6 +33,20 @@ async def _drain(child: asyncio.subprocess.Process) -> None:
     assert child.stderr
     while await child.stderr.readline():
         pass
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process still runs. A zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except OSError:
+        return False
 
 
 @contextmanager

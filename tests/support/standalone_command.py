@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+from support.program import free_port
 
 from summit_standalone.instance import read_state
 
@@ -80,17 +80,3 @@ def running(data_dir: Path, *arguments: str | Path, servers: Mapping[str, str] |
     finally:
         process.kill()
         process.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def is_running(pid: int) -> bool:
-    """Zombies whose new parent has not looked at them yet have ended."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False

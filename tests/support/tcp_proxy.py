@@ -1,4 +1,4 @@
-"""Between a client and a server: TCP that can be made to swallow what passes, or to break at a moment that matters."""
+"""Between a client and a server: TCP that can swallow what passes, break at a moment that matters, or be shut."""
 
 import asyncio
 import contextlib
@@ -23,6 +23,7 @@ class Proxy:
     host: str
     port: int
     url: str = ""
+    own_port: int = 0
     marker: bytes = COMMIT
     swallows: bool = False
     swallows_first: int = 0
@@ -36,6 +37,18 @@ class Proxy:
     slow_seconds: float = 0.0
     """How long each part of an answer takes."""
     _clients: set[asyncio.StreamWriter] = field(default_factory=set)
+    _server: asyncio.Server | None = None
+
+    async def open(self) -> None:
+        """Take connections, on the same port as before."""
+        self._server = await asyncio.start_server(self.serve, "127.0.0.1", self.own_port)
+        self.own_port = self._server.sockets[0].getsockname()[1]
+
+    def shut(self) -> None:
+        """Refuse connections and end every one: a server that goes away, as its clients see it."""
+        assert self._server
+        self._server.close()
+        self.break_all()
 
     def break_all(self) -> None:
         """End every connection."""
@@ -100,13 +113,12 @@ class Proxy:
 
 @asynccontextmanager
 async def tcp_proxy(url: str) -> AsyncIterator[Proxy]:
-    """A proxy of the server of an URL, and its own `url` for the same."""
+    """A proxy of the server of an URL, open at first, and its own `url` for the same."""
     parts = urlsplit(url)
     proxy = Proxy(parts.hostname or "", parts.port or 0)
-    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    proxy.url = url.replace(f":{parts.port}", f":{port}", 1)
+    await proxy.open()
+    proxy.url = url.replace(f":{parts.port}", f":{proxy.own_port}", 1)
     try:
         yield proxy
     finally:
-        server.close()
+        proxy.shut()

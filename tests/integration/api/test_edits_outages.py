@@ -1,11 +1,10 @@
 """Edits by hand while NATS is away or silent: rejected or reported as unsure, never made twice or by half."""
 
-import os
-import signal
 from pathlib import Path
 
 from support.editing import SOLNA, editing
 from support.nats_server import nats_server
+from support.program import frozen
 from support.waiting import until
 
 from summit_api.settings import ApiTimes
@@ -50,11 +49,8 @@ async def test_edit_without_an_answer_is_reported_as_unsure(tmp_path: Path, data
     ):
         assert (await api.ask("POST", VM.removesuffix("/vm-001"), NEW)).status_code == 200
         assert server.pid
-        os.kill(server.pid, signal.SIGSTOP)
-        try:
+        with frozen([server.pid]):
             unsure = await api.ask("PATCH", VM, {"cpu": 2})
-        finally:
-            os.kill(server.pid, signal.SIGCONT)
         assert (unsure.status_code, "may have been done" in unsure.json()["error"]) == (503, True)
         edited = await until(lambda: api.ask("PATCH", VM, {"cpu": 2}), lambda answer: answer.status_code == 200)
         assert edited.json()["cpu"] == 2

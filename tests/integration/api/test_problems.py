@@ -6,8 +6,8 @@ import httpx2
 import pytest
 from pydantic import SecretStr
 from support.api_stack import api_over, api_stack, placed_vm
-from support.door import door_to
 from support.published import DATACENTER, datacenter_event
+from support.tcp_proxy import tcp_proxy
 from support.waiting import until
 
 from summit_models.tables import SCHEMA_REVISION
@@ -141,17 +141,17 @@ async def test_postgres_goes_away_and_comes_back(database_url: str) -> None:
     """503 while it is away, also on connections that were open before; no new start is needed."""
     async with (
         api_stack(database_url) as stack,
-        door_to(database_url) as (door, url),
-        api_over(url) as (http, *_),
+        tcp_proxy(database_url) as proxy,
+        api_over(proxy.url) as (http, *_),
     ):
         await stack.apply(placed_vm("a"))
         assert await statuses(http) == {200, 404}
-        await door.shut()
+        proxy.shut()
         assert await statuses(http) == {503}
         assert (await http.get("/api/v1/vms")).json()["title"] == "Database unavailable"
         assert "[-]postgres failed" in (await http.get("/readyz")).text
         assert (await http.get("/health")).status_code == 200
-        await door.open()
+        await proxy.open()
         await until(lambda: statuses(http), lambda seen: seen == {200, 404})
 
 

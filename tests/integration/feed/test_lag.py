@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import pytest
-from support.door import door_to
 from support.feeding import FeedStack, Listener, api, listening
 from support.program import frozen, program
 from support.projecting import Readings, publish, publisher
 from support.published import CLUSTER, DATACENTER, cluster_event, datacenter_event, unmanaged_event, vm_event
+from support.tcp_proxy import tcp_proxy
 from support.waiting import until
 
 from summit_api.settings import ApiTimes
@@ -161,19 +161,19 @@ async def test_projector_that_hangs_while_the_stream_is_replaced_is_shown(nats_u
 async def test_open_feed_shows_that_postgres_is_away(nats_url: str, database_url: str) -> None:
     """Requests are answered 503, but the feed sent a heartbeat every 15 s, as on a quiet day."""
     async with (
-        door_to(database_url) as (door, url),
-        watched(nats_url, url) as stack,
+        tcp_proxy(database_url) as proxy,
+        watched(nats_url, proxy.url) as stack,
         program("summit_projector", **environment(nats_url, database_url)),
     ):
         await stack.applied(cluster_event(), vm_event("erp"))
         await until(lambda: state(stack), lambda shown: shown == "synced")
         async with listening(stack.http) as client:
             await client.joined()
-            await door.shut()
+            proxy.shut()
             await client.until(lambda: sent(client)[-1:] == [("stale", True)])
             reason = client.payloads("cluster:updated")[-1]["cluster"]["reason"]
             assert "this api has not been able to read the tables since " in reason
-            await door.open()
+            await proxy.open()
             await client.until(lambda: sent(client)[-1] == ("synced", False))
 
 

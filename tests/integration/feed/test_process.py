@@ -9,8 +9,7 @@ from pathlib import Path
 
 import httpx2
 from support.feeding import Listener, ageless, listening
-from support.pipeline import free_port
-from support.program import program
+from support.program import free_port, program
 from support.projecting import projector, projector_settings, publish, publisher
 from support.published import vm_event
 from support.storm import Fleet

@@ -18,6 +18,7 @@ import pytest
 import yaml
 from support.credential_plugin import Plugin
 from support.mirror import mirrored
+from support.program import is_running
 from support.waiting import until
 from support.watched import QUICK, lists
 
@@ -27,6 +28,7 @@ from summit_simulator.access import kubeconfig
 from summit_simulator.cluster import SimulatedCluster
 from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.errors import AuthError, KubeconfigError
+from summit_watcher.kube.rights.reviews import who_am_i
 from summit_watcher.settings import TIMES, WatcherTimes
 
 NAME = ClusterName("vulcan")
@@ -51,19 +53,11 @@ def connect(path: Path, times: WatcherTimes = TIMES) -> ClusterConnection:
     return ClusterConnection(path, name=NAME, times=times)
 
 
-async def whoami(connection: ClusterConnection) -> str:
-    review = await connection.post(
-        "/apis/authentication.k8s.io/v1/selfsubjectreviews",
-        {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"},
-    )
-    return str(review["status"]["userInfo"]["username"])
-
-
 @pytest.mark.parametrize("credential", ["token", "token-file", "certificate"])
 async def test_each_credential_says_who_we_are(cluster: SimulatedCluster, tmp_path: Path, credential: Any) -> None:
     """Static token, token file, client certificate."""
     async with connect(cluster.write_kubeconfig(tmp_path / "kc", credential=credential)) as connection:
-        assert await whoami(connection) == "admin"
+        assert await who_am_i(connection) == "admin"
         assert await connection.identity() == cluster.uid
         assert (await connection.server_version()).startswith("v1.")
 
@@ -74,7 +68,7 @@ async def test_a_rotated_token_file_is_read_again(cluster: SimulatedCluster, tmp
         await connection.server_version()
         cluster.access.revoke("admin")
         (tmp_path / "kc.token").write_text(cluster.access.add_token("admin") + "\n")
-        assert await whoami(connection) == "admin"
+        assert await who_am_i(connection) == "admin"
 
 
 async def test_a_refusal_after_reloading_is_reported(cluster: SimulatedCluster, tmp_path: Path) -> None:
@@ -84,7 +78,7 @@ async def test_a_refusal_after_reloading_is_reported(cluster: SimulatedCluster, 
         await connection.server_version()
         cluster.access.revoke("admin")
         with pytest.raises(AuthError, match="refuses the credentials of kubeconfig") as raised:
-            await whoami(connection)
+            await who_am_i(connection)
         assert token not in str(raised.value)
 
 
@@ -92,7 +86,7 @@ async def test_one_plugin_run_serves_all_streams(cluster: SimulatedCluster, plug
     """Ten requests at once make one run, and the next ten none."""
     async with connect(plugin.kubeconfig) as connection:
         for _ in range(2):
-            assert await asyncio.gather(*(whoami(connection) for _ in range(10))) == ["admin"] * 10
+            assert await asyncio.gather(*(who_am_i(connection) for _ in range(10))) == ["admin"] * 10
     assert plugin.runs == 1
 
 
@@ -101,11 +95,11 @@ async def test_an_expiring_token_is_renewed_before_it_ends(cluster: SimulatedClu
     ends = datetime.now(UTC) + timedelta(seconds=2)
     plugin.gives({"token": cluster.token, "expirationTimestamp": ends.isoformat().replace("+00:00", "Z")})
     async with connect(plugin.kubeconfig) as connection:
-        await asyncio.gather(*(whoami(connection) for _ in range(5)))
+        await asyncio.gather(*(who_am_i(connection) for _ in range(5)))
         assert plugin.runs == 1
         plugin.gives({"token": cluster.access.add_token("other")})
         await until(lambda: datetime.now(UTC) > ends - timedelta(seconds=0.3))
-        assert await whoami(connection) == "other"
+        assert await who_am_i(connection) == "other"
     assert plugin.runs == 2
 
 
@@ -117,7 +111,7 @@ async def test_a_plugin_may_give_a_client_certificate(cluster: SimulatedCluster,
         {"clientCertificateData": pair.certificate_pem.decode(), "clientKeyData": pair.key_pem.decode()},
     )
     async with connect(plugin.kubeconfig) as connection:
-        assert await whoami(connection) == "robot"
+        assert await who_am_i(connection) == "robot"
         assert [c.subject for c in await connection.certificates() if c.kind == "client"] == [
             "CN=robot,OU=simulator,O=kubernetes"
         ]
@@ -222,14 +216,6 @@ async def test_a_hanging_plugin_does_not_hold_up_the_others(cluster: SimulatedCl
     assert min(longest) < 0.05
 
 
-def is_running(pid: int) -> bool:
-    """Whether the process still runs. A zombie does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
-    except OSError:
-        return False
-
-
 CHILD = """import subprocess
 quiet = subprocess.DEVNULL
 child = subprocess.Popen(["sleep", "60"], stdin=quiet, stdout=quiet, stderr=quiet, process_group={group})
@@ -244,7 +230,7 @@ async def test_what_a_plugin_leaves_behind_ends_with_it(
     """The plugin has answered, and its child would keep the environment and the token for ever."""
     plugin.does(CHILD.format(group=group))
     async with connect(plugin.kubeconfig) as connection:
-        assert await whoami(connection) == "admin"
+        assert await who_am_i(connection) == "admin"
         await until(lambda: not is_running(int((plugin.kubeconfig.parent / "child").read_text())))
 
 

@@ -16,6 +16,7 @@ from summit_watcher.check import check_clusters
 from summit_watcher.config.datacenters import ClusterConfig
 from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.errors import KubeconfigError, UnreachableError
+from summit_watcher.kube.rights.reviews import who_am_i
 
 NETRC = [
     pytest.param("machine 127.0.0.1 login alice password s3cr3t\n", id="netrc-machine"),
@@ -34,14 +35,6 @@ def connect(path: Path) -> ClusterConnection:
     return ClusterConnection(path, name=ClusterName("vulcan"))
 
 
-async def whoami(connection: ClusterConnection) -> str:
-    review = await connection.post(
-        "/apis/authentication.k8s.io/v1/selfsubjectreviews",
-        {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"},
-    )
-    return str(review["status"]["userInfo"]["username"])
-
-
 @pytest.mark.parametrize("netrc", NETRC)
 @pytest.mark.parametrize("credential", ["token", "certificate"])
 async def test_netrc_changes_nothing(
@@ -54,7 +47,7 @@ async def test_netrc_changes_nothing(
     monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
     path = cluster.write_kubeconfig(tmp_path / "kc", credential="token" if credential == "token" else "certificate")
     async with connect(path) as connection:
-        assert await whoami(connection) == "admin"
+        assert await who_am_i(connection) == "admin"
     (report,) = await check_clusters([ClusterConfig("vulcan", "dc-solna", path)])
     assert report.problems == []
 

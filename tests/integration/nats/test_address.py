@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 from support.nats_server import nats_server
-from support.pipeline import free_port
+from support.program import free_port
 from support.waiting import until
 
 from summit_runtime.nats import bus

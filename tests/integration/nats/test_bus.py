@@ -2,8 +2,6 @@
 
 import asyncio
 import itertools
-import os
-import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import nats
 import pytest
 from pydantic import SecretStr
 from support.nats_server import nats_server, stored
+from support.program import frozen
 from support.waiting import until
 
 from summit_models.subject import STREAM
@@ -228,9 +227,8 @@ async def test_a_connection_outlives_a_server_that_stalls(tmp_path: Path) -> Non
     async with nats_server(tmp_path / "nats") as (address, server):
         client = await bus.connect(SecretStr(f"nats://{address}"), name="test", times=NatsTimes(ping_seconds=0.05))
         watching = asyncio.create_task(bus.watch_connection(client))
-        os.kill(server.pid or 0, signal.SIGSTOP)
-        await asyncio.wait({watching}, timeout=2.5)
-        os.kill(server.pid or 0, signal.SIGCONT)
+        with frozen([server.pid or 0]):
+            await asyncio.wait({watching}, timeout=2.5)
         await client.flush(timeout=10)
         assert (client.stats["reconnects"], watching.done()) == (0, False)
         await end(watching)
@@ -243,8 +241,6 @@ async def test_a_connection_that_is_silent_for_good_ends_the_process(tmp_path: P
         client = await bus.connect(
             SecretStr(f"nats://{address}"), name="test", times=NatsTimes(ping_seconds=0.05, dead_seconds=0.5)
         )
-        os.kill(server.pid or 0, signal.SIGSTOP)
-        with pytest.raises(FatalError, match=r"not answered for 0\.5 s"):
+        with frozen([server.pid or 0]), pytest.raises(FatalError, match=r"not answered for 0\.5 s"):
             await asyncio.wait_for(bus.watch_connection(client), DEADLINE_SECONDS)
-        os.kill(server.pid or 0, signal.SIGCONT)
         await bus.close(client)

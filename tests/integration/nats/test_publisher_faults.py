@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 from support.nats_server import nats_server, stored
+from support.program import frozen
 from support.waiting import until
 
 from summit_models.contract import ClusterName, DatacenterId
@@ -257,9 +258,8 @@ async def test_a_server_that_stalls_gets_everything_once_and_in_order(
         async with publishing(client) as writer, asyncio.TaskGroup() as tasks:
             tasks.create_task(publish(writer, range(5000)))
             await until(lambda: writer.published > 1000)
-            os.kill(server.pid or 0, signal.SIGSTOP)
-            await until(lambda: logged("no answer within"))
-            assert writer.unacknowledged <= fair_queue.WINDOW_EVENTS
-            os.kill(server.pid or 0, signal.SIGCONT)
+            with frozen([server.pid or 0]):
+                await until(lambda: logged("no answer within"))
+                assert writer.unacknowledged <= fair_queue.WINDOW_EVENTS
             await until(lambda: writer.published == 5000)
         assert await stored(client) == list(range(5000))

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.standalone_command import is_running
+from support.program import is_running
 from support.waiting import until
 
 from summit_standalone.embedded.child import Child, ChildState, Program, all_kept_running, kept_running

@@ -17,7 +17,7 @@ import nats
 import pytest
 from support.nats_server import nats_server
 from support.paths import ROOT
-from support.pipeline import free_port
+from support.program import free_port
 
 from summit_standalone.embedded.child import Child
 

@@ -10,7 +10,7 @@ import asyncpg
 import nats
 import pytest
 from support.nats_server import nats_server
-from support.pipeline import free_port
+from support.program import free_port
 from support.waiting import until
 
 from summit_runtime.waiting import end

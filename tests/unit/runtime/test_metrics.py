@@ -103,7 +103,7 @@ def test_exactly_one_state_of_a_list_watch_is_1() -> None:
 def test_series_of_a_removed_cluster_are_removed() -> None:
     """Otherwise a cluster that no longer exists would be unsynced for ever."""
     StreamMetrics("removed", "virtualmachines").received(["ADDED", "ADDED"])
-    set_cluster(health("removed"))
+    set_cluster(health("removed"), stuck_migrations=0)
     StreamMetrics("kept", "virtualmachines")
     forget_cluster(ClusterName("removed"))
     assert of_cluster("removed") == set()
@@ -147,7 +147,7 @@ def rules() -> list[dict[str, Any]]:
 def test_each_metric_that_is_named_somewhere_exists() -> None:
     """An alert on a name that does not exist never fires."""
     StreamMetrics("documented", "virtualmachines")
-    set_cluster(health("documented"))
+    set_cluster(health("documented"), stuck_migrations=0)
     exposed = {family.name for family in text_string_to_metric_families(metrics.exposition().decode())}
     elsewhere = re.findall(r"`(summit_[a-z_]+_total)", OPERATIONS.read_text())
     assert named(metrics_section()) | named(ALERTS.read_text()) | named(" ".join(elsewhere)) <= exposed

@@ -78,7 +78,7 @@ def test_one_that_has_ended_here_does_not_begin_again_by_its_own_earlier_steps()
     newest.leave(Uid("op"))
     assert not newest.begins(step(2, RUNNING))
     assert not newest.begins(step(3, ENDED))
-    assert not newest
+    assert newest.operations() == []
 
 
 def test_one_that_was_lost_begins_again_by_a_later_step() -> None:
