@@ -9,6 +9,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from support.paths import ROOT
 
+import summit_api.feed.hub
 import summit_api.metrics
 import summit_api.operations.metrics
 import summit_projector.metrics
