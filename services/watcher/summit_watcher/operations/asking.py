@@ -9,6 +9,7 @@ from summit_models.contract import Uid
 from summit_models.operation import Action, Operation, remedy
 from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.errors import AuthError, KubeconfigError, NotConnectedError, StatusError, WatcherError
+from summit_watcher.kube.members import member
 from summit_watcher.kube.transport import Change
 from summit_watcher.operations.requests import (
     OF_INSTANCES,
@@ -94,10 +95,9 @@ class Asking:
     async def instance(self, operation: Operation) -> Uid | None:
         """The instance that runs under the name of the VM; None if there is none, or the cluster does not answer."""
         try:
-            metadata = (await self._connection.get_object(instance_path(operation))).get("metadata")
+            uid = member(await self._connection.get_object(instance_path(operation)), "metadata", "uid")
         except WatcherError:
             return None
-        uid = metadata.get("uid") if isinstance(metadata, dict) else None
         return Uid(uid) if isinstance(uid, str) else None
 
     async def is_surely_gone(self, operation: Operation) -> bool:
@@ -171,12 +171,8 @@ def _request(operation: Operation, target: dict[str, Any]) -> Change | Answer:
 
 
 def _is_target(operation: Operation, target: dict[str, Any]) -> bool:
-    metadata = target.get("metadata")
-    if not isinstance(metadata, dict):
-        return False
-    owners = metadata.get("ownerReferences") if operation.action in OF_INSTANCES else None
-    uids = [metadata.get("uid"), *(owner.get("uid") for owner in owners or () if isinstance(owner, dict))]
-    return operation.vm_id in uids
+    owners = member(target, "metadata", "ownerReferences") if operation.action in OF_INSTANCES else None
+    return operation.vm_id in (member(target, "metadata", "uid"), *(member(owner, "uid") for owner in owners or ()))
 
 
 def _gone(operation: Operation, message: str) -> Answer:

@@ -14,6 +14,7 @@ from summit_watcher.kube.transport import Change
 
 _SUBRESOURCES = "/apis/subresources.kubevirt.io/v1"
 _KUBEVIRT = "/apis/kubevirt.io/v1"
+_INSTANCES, _MIGRATIONS = "virtualmachineinstances", "virtualmachineinstancemigrations"
 _MERGE_PATCH = "application/merge-patch+json"
 
 OF_INSTANCES = frozenset({Action.PAUSE, Action.UNPAUSE, Action.SOFTREBOOT, Action.RESET, Action.MIGRATE})
@@ -45,11 +46,11 @@ def target_path(operation: Operation) -> str:
 
 
 def instance_path(operation: Operation) -> str:
-    return f"{_place(operation)}/virtualmachineinstances/{_quoted(operation.vm_name)}"
+    return _path(operation, _KUBEVIRT, _INSTANCES, operation.vm_name)
 
 
 def migration_path(operation: Operation) -> str:
-    return f"{_migrations(operation)}/{_quoted(migration_name(operation))}"
+    return _path(operation, _KUBEVIRT, _MIGRATIONS, migration_name(operation))
 
 
 def abort_request(operation: Operation) -> Change:
@@ -57,16 +58,12 @@ def abort_request(operation: Operation) -> Change:
 
 
 def _target(operation: Operation, group: str) -> str:
-    plural = "virtualmachineinstances" if operation.action in OF_INSTANCES else "virtualmachines"
-    return f"{group}/namespaces/{_quoted(operation.namespace)}/{plural}/{_quoted(operation.vm_name)}"
+    plural = _INSTANCES if operation.action in OF_INSTANCES else "virtualmachines"
+    return _path(operation, group, plural, operation.vm_name)
 
 
-def _migrations(operation: Operation) -> str:
-    return f"{_KUBEVIRT}/namespaces/{_quoted(operation.namespace)}/virtualmachineinstancemigrations"
-
-
-def _quoted(name: str) -> str:
-    return quote(name, safe="")
+def _path(operation: Operation, group: str, *parts: str) -> str:
+    return "/".join((group, "namespaces", *(quote(part, safe="") for part in (operation.namespace, *parts))))
 
 
 def _subresource(operation: Operation, **body: Any) -> Change:
@@ -101,7 +98,7 @@ def _migrate(operation: Operation) -> Change:
         "metadata": {"name": migration_name(operation), "namespace": operation.namespace},
         "spec": {"vmiName": operation.vm_name} | ({"addedNodeSelector": selector} if selector else {}),
     }
-    return Change("POST", _migrations(operation), body, _dry_run_query(operation))
+    return Change("POST", _path(operation, _KUBEVIRT, _MIGRATIONS), body, _dry_run_query(operation))
 
 
 def _delete(operation: Operation) -> Change:
