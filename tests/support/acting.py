@@ -26,7 +26,7 @@ WATCHER = "watch-1/4711"
 PLACE = f"/datacenters/{SOLNA}/clusters/{CLUSTER}/namespaces/prod/vms"
 
 
-class Operating(Editing):
+class Acting(Editing):
     """One api over a log and its tables, with a watcher that the test plays."""
 
     def heartbeat(self, cluster: str = CLUSTER, **more: Any) -> None:
@@ -71,18 +71,18 @@ class Operating(Editing):
 
 
 @asynccontextmanager
-async def operating(
+async def acting(
     nats_url: str, database_url: str, access: Access | None = None, **options: Any
-) -> AsyncIterator[Operating]:
+) -> AsyncIterator[Acting]:
     """Solna has `erp`, which runs and can be migrated, `web`, which is stopped, and `db`, which cannot be migrated."""
     async with log_and_tables(nats_url, database_url, access, **options) as api:
-        operating = Operating(api.services, api.http, api.client, api.readings)
-        operating.heartbeat()
-        await operating.publish(
+        acting = Acting(api.services, api.http, api.client, api.readings)
+        acting.heartbeat()
+        await acting.publish(
             datacenter_event(id=SOLNA, name="Solna", clusters=[CLUSTER]),
             datacenter_event(id=UPPSALA, name="Uppsala"),
             vm_event("erp", cpu=2, memory=4096, live_migratable=True, run_strategy="Always", node_name="node-1"),
             vm_event("web", status=VmStatus.STOPPED, run_strategy="Halted", cpu=1, memory=1024),
             vm_event("db", live_migratable=False, live_migratable_reason="PVC db is not shared", run_strategy="Always"),
         )
-        yield operating
+        yield acting

@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from support.acting import WATCHER, Operating
+from support.acting import WATCHER, Acting
 from support.api_stack import api_over, placed_vm
 from support.driving import driving
 from support.editing import SOLNA, log_and_tables
@@ -34,7 +34,7 @@ VULCAN, ROMULUS = "vulcan", "romulus"
 UNDER_WAY = (S.PENDING, S.RUNNING, S.CANCELING)
 
 
-class Many(Operating):
+class Many(Acting):
     """One api over a log and its tables; others may be beside it."""
 
     all_services: list[Services]

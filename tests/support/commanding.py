@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from support.acting import Operating, operating
+from support.acting import Acting, acting
 from support.api_stack import served
 from support.feeding import begun
 from support.waiting import until
@@ -22,7 +22,7 @@ from summit_standalone.cli import app
 class Commanding:
     """`url` is the address of the api, or of a proxy before it."""
 
-    api: Operating
+    api: Acting
     url: str
     environment: dict[str, str] = field(default_factory=dict)
 
@@ -52,7 +52,7 @@ class Commanding:
 @asynccontextmanager
 async def commanding(nats_url: str, database_url: str, access: Access | None = None) -> AsyncIterator[Commanding]:
     """Solna has `erp`, which runs and can be migrated, `web`, which is stopped, and `db`, which cannot be migrated."""
-    async with operating(nats_url, database_url, access) as api:
+    async with acting(nats_url, database_url, access) as api:
         following = asyncio.create_task(api.services.feed.follow())
         try:
             async with serving(api) as stack:
@@ -62,7 +62,7 @@ async def commanding(nats_url: str, database_url: str, access: Access | None = N
 
 
 @asynccontextmanager
-async def serving(api: Operating) -> AsyncIterator[Commanding]:
+async def serving(api: Acting) -> AsyncIterator[Commanding]:
     """An api whose feed follows, at an address."""
     feed = api.services.feed
     async with served(create_app(api.services), before_end=feed.hub.close) as url:

@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 from prometheus_client import REGISTRY
-from support.acting import DB, ERP, PLACE, WEB, Operating, operating
+from support.acting import DB, ERP, PLACE, WEB, Acting, acting
 from support.api_stack import placed_vm
 from support.builders import uid_of
 from support.editing import SOLNA
@@ -23,12 +23,12 @@ from summit_models.vm import VmStatus
 
 
 @pytest.fixture
-async def api(nats_url: str, database_url: str) -> AsyncIterator[Operating]:
-    async with operating(nats_url, database_url) as api:
+async def api(nats_url: str, database_url: str) -> AsyncIterator[Acting]:
+    async with acting(nats_url, database_url) as api:
         yield api
 
 
-async def ask(api: Operating, path: str, body: Any = None, *, key: str = "") -> Any:
+async def ask(api: Acting, path: str, body: Any = None, *, key: str = "") -> Any:
     """The operation that an accepted request has made."""
     headers = {"Idempotency-Key": key} if key else {}
     answer = await api.http.post(f"/api/v1{path}", json=body, headers=headers)
@@ -36,7 +36,7 @@ async def ask(api: Operating, path: str, body: Any = None, *, key: str = "") -> 
     return answer.json()
 
 
-async def test_action_is_an_operation(api: Operating) -> None:
+async def test_action_is_an_operation(api: Acting) -> None:
     """It is pending in the log under its own subject, and where `Location` says, with the answer."""
     answer = await api.ask("POST", f"/vms/{WEB}/start", {"paused": True, "timeout": 90})
     assert answer.status_code == 202
@@ -64,7 +64,7 @@ BODIES: dict[Action, tuple[str, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("action", BODIES)
-async def test_each_action_takes_its_parameters(api: Operating, action: Action) -> None:
+async def test_each_action_takes_its_parameters(api: Acting, action: Action) -> None:
     """By id with a body, and by names."""
     vm, body = BODIES[action]
     operation = await ask(api, f"/vms/{vm}/{action}", body)
@@ -74,13 +74,13 @@ async def test_each_action_takes_its_parameters(api: Operating, action: Action) 
     assert (by_name["vmId"], by_name["state"]) == (vm, "pending")
 
 
-async def test_paused_vm_is_unpaused(api: Operating) -> None:
+async def test_paused_vm_is_unpaused(api: Acting) -> None:
     """Only an instance that is paused can be."""
     await api.publish(vm_event("erp", status=VmStatus.PAUSED, versions=(2, 0)))
     assert (await ask(api, f"/vms/{ERP}/unpause"))["action"] == "unpause"
 
 
-async def test_delete_wants_the_name(api: Operating) -> None:
+async def test_delete_wants_the_name(api: Acting) -> None:
     """A wrong id is noticed before it is too late; in an address by names the name is there anyway."""
     for query in ("", "?name=web"):
         answer = await api.ask("DELETE", f"/vms/{ERP}{query}")
@@ -106,14 +106,14 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("action", "body", "field"), WRONG)
-async def test_wrong_body_is_refused(api: Operating, action: str, body: dict[str, Any], field: str) -> None:
+async def test_wrong_body_is_refused(api: Acting, action: str, body: dict[str, Any], field: str) -> None:
     """The answer names the member, and nothing is stored."""
     answer = await api.ask("POST", f"/vms/{ERP}/{action}", body)
     assert (answer.status_code, [error["field"] for error in answer.json()["errors"]]) == (400, [field])
     assert await api.steps() == []
 
 
-async def test_unknown_vm_and_unknown_parameter(api: Operating) -> None:
+async def test_unknown_vm_and_unknown_parameter(api: Acting) -> None:
     """A misspelt `dryRun` is not the real thing."""
     assert (await api.ask("POST", "/vms/none/start")).status_code == 404
     assert (await api.ask("POST", f"{PLACE}/none/start")).status_code == 404
@@ -121,7 +121,7 @@ async def test_unknown_vm_and_unknown_parameter(api: Operating) -> None:
     assert await api.steps() == []
 
 
-async def refused(api: Operating, path: str, body: Any = None) -> str:
+async def refused(api: Acting, path: str, body: Any = None) -> str:
     """The reason of a refusal, after which nothing is in the log."""
     before = await api.steps()
     answer = await api.ask("POST", path, body)
@@ -130,7 +130,7 @@ async def refused(api: Operating, path: str, body: Any = None) -> str:
     return str(answer.json()["reason"])
 
 
-async def test_what_is_known_beforehand_is_refused(api: Operating) -> None:
+async def test_what_is_known_beforehand_is_refused(api: Acting) -> None:
     """By what the tables show of the VM; `test_refusals` has all rules."""
     assert await refused(api, f"/vms/{ERP}/start") == "alreadyRunning"
     assert await refused(api, f"/vms/{WEB}/stop") == "notRunning"
@@ -139,7 +139,7 @@ async def test_what_is_known_beforehand_is_refused(api: Operating) -> None:
     assert await refused(api, f"/vms/{ERP}/resize", {"cpu": 2}) == "sameSize"
 
 
-async def test_vm_without_a_cluster_is_refused(api: Operating) -> None:
+async def test_vm_without_a_cluster_is_refused(api: Acting) -> None:
     """One that was added by hand runs nowhere."""
     await api.publish(unmanaged_event("vm-001"))
     assert await refused(api, "/vms/vm-001/stop") == "unmanaged"
@@ -147,7 +147,7 @@ async def test_vm_without_a_cluster_is_refused(api: Operating) -> None:
     assert (keyed.status_code, keyed.json()["reason"]) == (409, "unmanaged")
 
 
-async def test_one_operation_at_a_time(api: Operating) -> None:
+async def test_one_operation_at_a_time(api: Acting) -> None:
     """The refusal names the other one; when that has ended the next one is taken."""
     first = await ask(api, f"/vms/{ERP}/migrate")
     answer = await api.ask("POST", f"/vms/{ERP}/stop")
@@ -160,7 +160,7 @@ async def test_one_operation_at_a_time(api: Operating) -> None:
     await ask(api, f"/vms/{ERP}/stop")
 
 
-async def test_migration_that_somebody_else_began(api: Operating) -> None:
+async def test_migration_that_somebody_else_began(api: Acting) -> None:
     """`kubectl` or a drain of the node; stopping the VM remains possible."""
     await api.publish(migration_event("kubevirt-evacuation-1", vm_name="erp", phase="Running"))
     assert await refused(api, f"/vms/{ERP}/migrate") == "migrationActive"
@@ -168,7 +168,7 @@ async def test_migration_that_somebody_else_began(api: Operating) -> None:
     await ask(api, f"/vms/{ERP}/stop")
 
 
-async def test_cluster_that_nobody_watches(api: Operating) -> None:
+async def test_cluster_that_nobody_watches(api: Acting) -> None:
     """503: nobody could do it, and it must not be done hours later when somebody can."""
     api.heartbeat(last_contact=datetime.now(UTC) - timedelta(seconds=91))
     answer = await api.ask("POST", f"/vms/{WEB}/start")
@@ -177,7 +177,7 @@ async def test_cluster_that_nobody_watches(api: Operating) -> None:
     assert await api.steps() == []
 
 
-async def test_credentials_that_do_not_allow_it(api: Operating) -> None:
+async def test_credentials_that_do_not_allow_it(api: Acting) -> None:
     """The answer says what to apply; other actions work."""
     api.heartbeat(may=["start"])
     answer = await api.ask("POST", f"/vms/{ERP}/stop")
@@ -186,7 +186,7 @@ async def test_credentials_that_do_not_allow_it(api: Operating) -> None:
     await ask(api, f"/vms/{WEB}/start")
 
 
-async def test_same_key_is_the_same_operation(api: Operating) -> None:
+async def test_same_key_is_the_same_operation(api: Acting) -> None:
     """Also when it has ended, and when the VM would refuse it by now."""
     first = await ask(api, f"/vms/{WEB}/start", {"paused": True}, key="k1")
     again = await ask(api, f"/vms/{WEB}/start", {"paused": True}, key="k1")
@@ -198,7 +198,7 @@ async def test_same_key_is_the_same_operation(api: Operating) -> None:
     assert await api.steps() == ["succeeded"]
 
 
-async def test_same_key_is_the_same_operation_when_its_vm_is_gone(api: Operating) -> None:
+async def test_same_key_is_the_same_operation_when_its_vm_is_gone(api: Acting) -> None:
     """Whose answer to a delete was lost asks again, and the VM may be deleted by then."""
     path, headers = f"/api/v1/vms/{WEB}", {"Idempotency-Key": "k1"}
     first = await api.http.delete(path, params={"name": "web"}, headers=headers)
@@ -213,7 +213,7 @@ async def test_same_key_is_the_same_operation_when_its_vm_is_gone(api: Operating
 
 async def test_request_that_is_stored_already_is_not_refused(nats_url: str, database_url: str) -> None:
     """The tables did not have the operation yet, and something is in the way by now: "nothing was stored" was false."""
-    async with operating(nats_url, database_url, times=ApiTimes(applied_seconds=2.0)) as api:
+    async with acting(nats_url, database_url, times=ApiTimes(applied_seconds=2.0)) as api:
         locking = await asyncpg.connect(database_url)
         await locking.execute("BEGIN; LOCK TABLE operations IN SHARE MODE")
         first = await ask(api, f"/vms/{WEB}/start", key="k1")
@@ -225,7 +225,7 @@ async def test_request_that_is_stored_already_is_not_refused(nats_url: str, data
         assert (await api.ask("POST", f"/vms/{WEB}/start")).json()["reason"] == "notAllowed"
 
 
-async def test_key_of_another_request_is_refused(api: Operating) -> None:
+async def test_key_of_another_request_is_refused(api: Acting) -> None:
     """Another body, another action or another VM."""
     first = await ask(api, f"/vms/{WEB}/start", key="k1")
     for path, body in ((f"/vms/{WEB}/start", {"paused": True}), (f"/vms/{ERP}/stop", None), (f"/vms/{DB}/stop", None)):
@@ -234,7 +234,7 @@ async def test_key_of_another_request_is_refused(api: Operating) -> None:
         assert answer.json()["operation"] == first["id"]
 
 
-async def test_repeated_delete_is_answered_with_its_operation(api: Operating) -> None:
+async def test_repeated_delete_is_answered_with_its_operation(api: Acting) -> None:
     """The answer to the first was lost, and the VM has gone since: it was answered 404, as if it had not been done."""
     headers = {"Idempotency-Key": "k1"}
     paths = (f"/api/v1/vms/{WEB}?name=web", f"/api/v1{PLACE}/web")
@@ -250,7 +250,7 @@ async def test_repeated_delete_is_answered_with_its_operation(api: Operating) ->
         assert (await api.http.delete(path, headers={"Idempotency-Key": key})).status_code == 404
 
 
-async def test_same_request_many_times_at_once_is_one_operation(api: Operating) -> None:
+async def test_same_request_many_times_at_once_is_one_operation(api: Acting) -> None:
     """A client that did not wait for the answer asks again."""
     path, headers = f"/api/v1/vms/{WEB}/start", {"Idempotency-Key": "k1"}
     answers = await asyncio.gather(*(api.http.post(path, headers=headers) for _ in range(5)))
@@ -260,7 +260,7 @@ async def test_same_request_many_times_at_once_is_one_operation(api: Operating) 
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-async def test_key_used_in_two_clusters_is_one_operation(api: Operating, at_once: bool) -> None:
+async def test_key_used_in_two_clusters_is_one_operation(api: Acting, at_once: bool) -> None:
     """Two operations had the same id, and one of them was lost to the tables. Now the second request is refused."""
     await api.publish(*(placed_vm(f"vm-{n}", cluster="romulus", status=VmStatus.STOPPED) for n in range(4)))
     api.heartbeat("romulus")
@@ -273,7 +273,7 @@ async def test_key_used_in_two_clusters_is_one_operation(api: Operating, at_once
     assert await api.steps() == ["pending"]
 
 
-async def test_of_different_requests_at_once_one_is_stored(api: Operating) -> None:
+async def test_of_different_requests_at_once_one_is_stored(api: Acting) -> None:
     """Each api checks what it reads, and the log takes an operation only if nothing came in between."""
     actions = ("stop", "migrate", "pause", "restart", "reset")
     answers = await asyncio.gather(*(api.ask("POST", f"/vms/{ERP}/{action}") for action in actions))
@@ -282,7 +282,7 @@ async def test_of_different_requests_at_once_one_is_stored(api: Operating) -> No
     assert await api.steps() == ["pending"]
 
 
-async def test_requests_for_many_vms_at_once_are_all_stored(api: Operating) -> None:
+async def test_requests_for_many_vms_at_once_are_all_stored(api: Acting) -> None:
     """Those of one cluster wait for each other, and none is lost."""
     names = [f"vm-{n}" for n in range(12)]
     await api.publish(*(vm_event(name, status=VmStatus.STOPPED, run_strategy="Halted") for name in names))
@@ -292,7 +292,7 @@ async def test_requests_for_many_vms_at_once_are_all_stored(api: Operating) -> N
 
 
 async def test_requests_are_stored_while_other_operations_of_the_cluster_have_a_step_every_few_milliseconds(
-    api: Operating,
+    api: Acting,
 ) -> None:
     """The tables are never at the newest step then: "stored at the same time, again and again" was the answer."""
     names = [f"vm-{n}" for n in range(20)]
@@ -307,7 +307,7 @@ async def test_requests_are_stored_while_other_operations_of_the_cluster_have_a_
     assert (await api.ask("POST", f"/vms/{ERP}/stop")).json()["reason"] == "operationActive"
 
 
-async def test_dry_run_is_answered_with_its_outcome(api: Operating) -> None:
+async def test_dry_run_is_answered_with_its_outcome(api: Acting) -> None:
     """200 when the watcher has asked Kubernetes; it does not keep others from acting on the VM."""
     asking = asyncio.create_task(api.ask("POST", f"/vms/{WEB}/start?dryRun=true"))
     pending = await until(lambda: api.newest("summit.operations.>"), bool)
@@ -321,7 +321,7 @@ async def test_dry_run_is_answered_with_its_outcome(api: Operating) -> None:
     assert real["state"] == "pending"
 
 
-async def test_without_nats_nothing_is_stored(api: Operating) -> None:
+async def test_without_nats_nothing_is_stored(api: Acting) -> None:
     """The caller can ask again: nothing will be done later that nobody remembers."""
     api.services.log.client = None
     answer = await api.ask("POST", f"/vms/{WEB}/start")
@@ -329,7 +329,7 @@ async def test_without_nats_nothing_is_stored(api: Operating) -> None:
     assert "nothing was done" in answer.json()["detail"]
 
 
-async def test_refusals_are_counted_by_their_reason(api: Operating) -> None:
+async def test_refusals_are_counted_by_their_reason(api: Acting) -> None:
     """An alert on `notAllowed`, or a dashboard of what people try in vain."""
 
     def counts() -> list[float]:

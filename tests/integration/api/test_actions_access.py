@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from support.acting import ERP, PLACE, WEB, Operating, operating
+from support.acting import ERP, PLACE, WEB, Acting, acting
 from support.editing import SOLNA
 
 from summit_api.access import tokens
@@ -26,15 +26,15 @@ STRANGERS = ("dev", "uppsala")
 
 
 @pytest.fixture
-async def api(nats_url: str, database_url: str, tmp_path: Path) -> AsyncIterator[Operating]:
+async def api(nats_url: str, database_url: str, tmp_path: Path) -> AsyncIterator[Acting]:
     lines = [f"- {{name: {name}, {may}, sha256: {tokens.digest(TOKENS[name])}}}" for name, may in CALLERS.items()]
     path = tmp_path / "access.yaml"
     path.write_text("\n".join(["tokens:", *lines]))
-    async with operating(nats_url, database_url, Access(policy=PolicyFile(path))) as api:
+    async with acting(nats_url, database_url, Access(policy=PolicyFile(path))) as api:
         yield api
 
 
-async def ask(api: Operating, caller: str, method: str, path: str, **more: Any) -> httpx2.Response:
+async def ask(api: Acting, caller: str, method: str, path: str, **more: Any) -> httpx2.Response:
     headers = {"Authorization": f"Bearer {TOKENS[caller]}"} | more.pop("headers", {})
     return await api.http.request(method, f"/api/v1{path}", headers=headers, **more)
 
@@ -48,7 +48,7 @@ ACTS = [
 ]
 
 
-async def test_viewers_do_nothing(api: Operating) -> None:
+async def test_viewers_do_nothing(api: Acting) -> None:
     """Nor do clients without a token, and neither cancels."""
     for method, path in [*ACTS, ("DELETE", "/operations/none")]:
         assert (await ask(api, "viewer", method, path)).status_code == 403
@@ -56,7 +56,7 @@ async def test_viewers_do_nothing(api: Operating) -> None:
     assert await api.steps() == []
 
 
-async def test_operators_act_and_admins_delete(api: Operating) -> None:
+async def test_operators_act_and_admins_delete(api: Acting) -> None:
     """The operation has the name of the token."""
     started = await ask(api, "operator", "POST", f"/vms/{WEB}/start")
     assert (started.status_code, started.json()["by"]) == (202, "token:operator")
@@ -67,7 +67,7 @@ async def test_operators_act_and_admins_delete(api: Operating) -> None:
     assert by == [started.json()["id"]]
 
 
-async def test_limited_operators_act_only_where_they_see(api: Operating) -> None:
+async def test_limited_operators_act_only_where_they_see(api: Acting) -> None:
     """Elsewhere the VM does not exist, by id and by name, also for the original's endpoints."""
     move = {"vmId": ERP, "fromDC": SOLNA, "toDC": SOLNA}
     for caller in STRANGERS:
@@ -79,7 +79,7 @@ async def test_limited_operators_act_only_where_they_see(api: Operating) -> None
     assert (await ask(api, "prod", "POST", f"/vms/{WEB}/start")).status_code == 202
 
 
-async def test_operations_of_others_do_not_exist(api: Operating) -> None:
+async def test_operations_of_others_do_not_exist(api: Acting) -> None:
     """In the list, by id, with their steps, and to be canceled; those who see the VM see them."""
     id_ = (await ask(api, "operator", "POST", f"/vms/{WEB}/start")).json()["id"]
     for caller in STRANGERS:
@@ -92,7 +92,7 @@ async def test_operations_of_others_do_not_exist(api: Operating) -> None:
     assert (await ask(api, "prod", "DELETE", f"/operations/{id_}")).json()["state"] == "canceled"
 
 
-async def test_key_belongs_to_its_caller(api: Operating) -> None:
+async def test_key_belongs_to_its_caller(api: Acting) -> None:
     """Two callers may choose the same one."""
     headers = {"Idempotency-Key": "k1"}
     first = await ask(api, "operator", "POST", f"/vms/{WEB}/start", headers=headers)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from support.acting import ERP, WATCHER, WEB, Operating, operating
+from support.acting import ERP, WATCHER, WEB, Acting, acting
 from support.published import vm_event
 
 from summit_api.operations.expiry import expire
@@ -17,22 +17,22 @@ ABANDONED_SECONDS = 900.0
 
 
 @pytest.fixture
-async def api(nats_url: str, database_url: str) -> AsyncIterator[Operating]:
-    async with operating(nats_url, database_url) as api:
+async def api(nats_url: str, database_url: str) -> AsyncIterator[Acting]:
+    async with acting(nats_url, database_url) as api:
         yield api
 
 
-async def asked(api: Operating, path: str, body: Any = None) -> str:
+async def asked(api: Acting, path: str, body: Any = None) -> str:
     answer = await api.ask("POST", path, body)
     assert answer.status_code == 202, answer.text
     return str(answer.json()["id"])
 
 
-async def listed(api: Operating, query: str = "") -> list[str]:
+async def listed(api: Acting, query: str = "") -> list[str]:
     return [item["id"] for item in (await api.ask("GET", f"/operations?{query}")).json()["items"]]
 
 
-async def test_list_filters_and_pages(api: Operating) -> None:
+async def test_list_filters_and_pages(api: Acting) -> None:
     """Newest first; each filter by itself, and page by page without a gap."""
     start, stop = await asked(api, f"/vms/{WEB}/start"), await asked(api, f"/vms/{ERP}/stop")
     await api.claim(stop)
@@ -63,7 +63,7 @@ async def test_list_filters_and_pages(api: Operating) -> None:
     assert (await api.ask("GET", "/operations/none")).status_code == 404
 
 
-async def test_steps_are_its_history(api: Operating) -> None:
+async def test_steps_are_its_history(api: Acting) -> None:
     """Who did what when, newest first; each step says what has changed."""
     id_ = await asked(api, f"/vms/{WEB}/start")
     await api.claim(id_)
@@ -81,7 +81,7 @@ async def test_steps_are_its_history(api: Operating) -> None:
     assert shown["endedAt"] >= shown["startedAt"] >= shown["requestedAt"]
 
 
-async def test_vm_shows_what_is_being_done_to_it(api: Operating) -> None:
+async def test_vm_shows_what_is_being_done_to_it(api: Acting) -> None:
     """While it runs, by id and by names; afterwards it is in the history of the VM."""
     id_ = await asked(api, f"/vms/{ERP}/stop")
     await api.claim(id_)
@@ -106,7 +106,7 @@ async def test_vm_shows_what_is_being_done_to_it(api: Operating) -> None:
     assert pages == history
 
 
-async def test_pending_operation_is_canceled(api: Operating) -> None:
+async def test_pending_operation_is_canceled(api: Acting) -> None:
     """At once: nobody has begun it, and nobody can any more."""
     id_ = await asked(api, f"/vms/{WEB}/start")
     answer = await api.ask("DELETE", f"/operations/{id_}")
@@ -119,7 +119,7 @@ async def test_pending_operation_is_canceled(api: Operating) -> None:
     await asked(api, f"/vms/{WEB}/start")
 
 
-async def test_operation_that_runs_is_asked_to_stop(api: Operating) -> None:
+async def test_operation_that_runs_is_asked_to_stop(api: Acting) -> None:
     """Its watcher reports the truth: the migration may have succeeded all the same."""
     id_ = await asked(api, f"/vms/{ERP}/migrate")
     await api.claim(id_)
@@ -132,7 +132,7 @@ async def test_operation_that_runs_is_asked_to_stop(api: Operating) -> None:
     assert (await api.ask("DELETE", "/operations/none")).status_code == 404
 
 
-async def test_operation_that_the_cluster_has_accepted_cannot_be_canceled(api: Operating) -> None:
+async def test_operation_that_the_cluster_has_accepted_cannot_be_canceled(api: Acting) -> None:
     """KubeVirt cannot take it back: to say `canceling` would be a promise that nobody keeps. It goes on."""
     id_ = await asked(api, f"/vms/{ERP}/stop")
     await api.claim(id_)
@@ -148,7 +148,7 @@ async def test_operation_that_the_cluster_has_accepted_cannot_be_canceled(api: O
     await api.end(id_)
 
 
-async def test_migration_that_the_cluster_has_accepted_can_be_canceled(api: Operating) -> None:
+async def test_migration_that_the_cluster_has_accepted_can_be_canceled(api: Acting) -> None:
     """Its object is deleted."""
     id_ = await asked(api, f"/vms/{ERP}/migrate")
     await api.claim(id_)
@@ -157,7 +157,7 @@ async def test_migration_that_the_cluster_has_accepted_can_be_canceled(api: Oper
     assert (answer.status_code, answer.json()["state"]) == (202, "canceling")
 
 
-async def test_stop_that_does_not_end_can_be_forced(api: Operating) -> None:
+async def test_stop_that_does_not_end_can_be_forced(api: Acting) -> None:
     """The guest ignores its power button. Any other action waits, as does a second stop of the same kind."""
     id_ = await asked(api, f"/vms/{ERP}/stop")
     await api.claim(id_)
@@ -167,7 +167,7 @@ async def test_stop_that_does_not_end_can_be_forced(api: Operating) -> None:
     assert (await api.ask("POST", f"/vms/{ERP}/stop", {"force": True})).status_code == 202
 
 
-async def test_cancel_and_claim_at_once_have_one_winner(api: Operating) -> None:
+async def test_cancel_and_claim_at_once_have_one_winner(api: Acting) -> None:
     """Either nobody begins it, or its watcher gets to know that it should stop."""
     ids = [await asked(api, f"/vms/{WEB}/start")]
     canceled, claimed = await asyncio.gather(
@@ -178,7 +178,7 @@ async def test_cancel_and_claim_at_once_have_one_winner(api: Operating) -> None:
     assert not isinstance(canceled, BaseException)
 
 
-async def test_operation_that_nobody_begins_expires(api: Operating) -> None:
+async def test_operation_that_nobody_begins_expires(api: Acting) -> None:
     """Each api looks; the second one finds nothing to do, and one that runs is left to its watcher."""
     pending = await asked(api, f"/vms/{WEB}/start", {"timeout": 60})
     running = await asked(api, f"/vms/{ERP}/stop", {"timeout": 60})
@@ -194,7 +194,7 @@ async def test_operation_that_nobody_begins_expires(api: Operating) -> None:
     await asked(api, f"/vms/{WEB}/start")
 
 
-async def test_operation_that_its_watcher_never_ends_is_given_up(api: Operating) -> None:
+async def test_operation_that_its_watcher_never_ends_is_given_up(api: Acting) -> None:
     """Its cluster was withdrawn, say: an operation without an end would block the VM for ever."""
     id_ = await asked(api, f"/vms/{ERP}/stop", {"timeout": 60})
     await api.claim(id_)

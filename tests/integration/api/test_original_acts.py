@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from support.acting import DB, ERP, WEB, Operating, operating
+from support.acting import DB, ERP, WEB, Acting, acting
 from support.editing import SOLNA, UPPSALA
 from support.published import CLUSTER, vm_event
 
@@ -14,8 +14,8 @@ VMS = f"/admin/datacenters/{SOLNA}/vms"
 
 
 @pytest.fixture
-async def api(nats_url: str, database_url: str) -> AsyncIterator[Operating]:
-    async with operating(nats_url, database_url) as api:
+async def api(nats_url: str, database_url: str) -> AsyncIterator[Acting]:
+    async with acting(nats_url, database_url) as api:
         yield api
 
 
@@ -29,7 +29,7 @@ EDITS: list[tuple[str, dict[str, Any], str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("vm", "edit", "action", "parameters"), EDITS)
 async def test_edit_of_a_watched_vm_is_an_operation(
-    api: Operating, vm: str, edit: dict[str, Any], action: str, parameters: dict[str, Any]
+    api: Acting, vm: str, edit: dict[str, Any], action: str, parameters: dict[str, Any]
 ) -> None:
     """202: the answer is the VM as it is, with the operation beside; a whole VM that is sent back works as well."""
     whole = (await api.ask("GET", f"/vms/{vm}")).json()
@@ -43,7 +43,7 @@ async def test_edit_of_a_watched_vm_is_an_operation(
 
 
 @pytest.mark.parametrize("edit", [{"disk": 9}, {"name": "x"}, {"status": "paused"}, {"status": "stopped", "cpu": 4}])
-async def test_what_belongs_to_the_cluster_is_not_edited(api: Operating, edit: dict[str, Any]) -> None:
+async def test_what_belongs_to_the_cluster_is_not_edited(api: Acting, edit: dict[str, Any]) -> None:
     """409, with the original's `error`; two acts in one edit are none."""
     answer = await api.ask("PATCH", f"{VMS}/{ERP}", edit)
     assert (answer.status_code, answer.json()["title"]) == (409, "Managed VM")
@@ -51,7 +51,7 @@ async def test_what_belongs_to_the_cluster_is_not_edited(api: Operating, edit: d
     assert await api.steps() == []
 
 
-async def test_refusal_has_the_originals_member(api: Operating) -> None:
+async def test_refusal_has_the_originals_member(api: Acting) -> None:
     """A client of the original reads one member; the reason is beside it."""
     await api.ask("POST", f"/vms/{ERP}/migrate")
     answer = await api.ask("PATCH", f"{VMS}/{ERP}", {"status": "stopped"})
@@ -59,7 +59,7 @@ async def test_refusal_has_the_originals_member(api: Operating) -> None:
     assert answer.json()["error"] == answer.json()["detail"]
 
 
-async def test_delete_of_a_watched_vm_is_confirmed_by_its_name(api: Operating) -> None:
+async def test_delete_of_a_watched_vm_is_confirmed_by_its_name(api: Acting) -> None:
     """The original's clients do not know that a VM and its disks are at stake."""
     for query in ("", "?name=other"):
         assert (await api.ask("DELETE", f"{VMS}/{ERP}{query}")).status_code == 422
@@ -68,7 +68,7 @@ async def test_delete_of_a_watched_vm_is_confirmed_by_its_name(api: Operating) -
     assert (answer.status_code, answer.json()["action"]) == (202, "delete")
 
 
-async def test_migrate_within_a_datacenter_is_live(api: Operating) -> None:
+async def test_migrate_within_a_datacenter_is_live(api: Acting) -> None:
     """For a VM that no cluster runs it is the original's mistake."""
     body = {"vmId": ERP, "fromDC": SOLNA, "toDC": SOLNA}
     answer = await api.ask("POST", "/migrate", body)
@@ -89,7 +89,7 @@ async def test_migrate_within_a_datacenter_is_live(api: Operating) -> None:
         )  # fmt: skip
 
 
-async def test_migrate_to_another_datacenter_says_what_it_needs(api: Operating) -> None:
+async def test_migrate_to_another_datacenter_says_what_it_needs(api: Acting) -> None:
     """422 with each precondition: met, unmet or unknown, why, and what to do."""
     await api.publish(vm_event("erp", datacenter=UPPSALA, cluster="romulus"))
     answer = await api.ask("POST", "/migrate?cluster=vulcan", {"vmId": ERP, "fromDC": SOLNA, "toDC": UPPSALA})
@@ -104,7 +104,7 @@ async def test_migrate_to_another_datacenter_says_what_it_needs(api: Operating) 
     assert await api.steps() == []
 
 
-async def test_get_migrate_chooses_a_candidate(api: Operating) -> None:
+async def test_get_migrate_chooses_a_candidate(api: Acting) -> None:
     """One that runs, can be migrated and has no operation; a dry run says which and why, and changes nothing."""
     dry = (await api.ask("GET", "/migrate?dry-run=1")).json()
     assert (dry["ok"], dry["migrated"], dry["vmId"], dry["from"], dry["to"]) == (True, True, ERP, SOLNA, SOLNA)
@@ -117,7 +117,7 @@ async def test_get_migrate_chooses_a_candidate(api: Operating) -> None:
     assert nothing == {"ok": True, "migrated": False, "reason": "No VMs available for migration"}
 
 
-async def test_get_migrate_with_a_seed_is_repeatable(api: Operating) -> None:
+async def test_get_migrate_with_a_seed_is_repeatable(api: Acting) -> None:
     """The same seed chooses the same VM; some seed chooses another one."""
     await api.publish(*(vm_event(f"vm-{n}", live_migratable=True) for n in range(9)))
     chosen = {}
