@@ -87,6 +87,14 @@ def test_the_reason_of_a_failed_migration_is_waited_for() -> None:
     assert migrate(migration, vmi(), is_settled=True) == no_reason
 
 
+def test_a_migration_that_somebody_else_aborts_has_failed() -> None:
+    """Only what was to be canceled can become `canceled`: the operation ran on, and failed at each look at it."""
+    migration = vmim("Failed")
+    aborted = vmi(**course(migration, abortRequested=True, failureReason="Live migration aborted by user"))
+    assert migrate(migration, aborted) == Outcome(S.FAILED, "Live migration aborted by user")
+    assert migrate(migration, aborted, S.CANCELING) == Outcome(S.CANCELED, "the migration was aborted")
+
+
 def test_the_state_of_another_migration_says_nothing() -> None:
     """The instance keeps that of its last one."""
     others = {"migrationState": {"migrationUid": "another", "failureReason": "too slow", "targetNode": "node-9"}}

@@ -161,7 +161,7 @@ def _not_arrived(operation: Operation, observed: Observed, course: MigrationStat
     """The reason comes one event after the final phase, and never if the migration failed early."""
     migration = observed.migration
     is_deleted = migration is not None and (migration.deleting or observed.is_migration_gone)
-    if operation.state is OperationState.CANCELING or (course and course.abort_requested):
+    if operation.state is OperationState.CANCELING:
         return Outcome(OperationState.CANCELED, "the migration was aborted")
     if course and course.failure_reason:
         return _failed(course.failure_reason)
