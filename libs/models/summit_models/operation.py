@@ -179,7 +179,7 @@ def overdue(operation: Operation, now: datetime, patience: timedelta) -> Operati
     """
     if operation.state is OperationState.PENDING and operation.deadline <= now:
         return ended(operation, OperationState.EXPIRED, NOT_BEGUN, now)
-    if not operation.has_ended and operation.deadline + patience <= now:
+    if not operation.has_ended and operation.deadline <= now - patience:  # a deadline may be that of the year 9999
         what = "the cluster had accepted it" if operation.accepted else "whether the cluster was asked is not known"
         return ended(operation, OperationState.FAILED, f"its watcher is gone: {what}, and nobody saw its end", now)
     return None

@@ -7,7 +7,7 @@ import pytest
 
 from summit_models.contract import ClusterName, DatacenterId, Revision, Uid
 from summit_models.event import operation_event
-from summit_models.operation import Action, Operation, claimed, ended
+from summit_models.operation import Action, Operation, claimed, ended, overdue
 from summit_models.operation import OperationState as S
 from summit_models.subject import subject_of_operation
 from summit_watcher.operations.newest import Newest
@@ -60,6 +60,13 @@ def test_a_name_that_could_be_another_path_is_none(field: str, name: str) -> Non
     """`..` in a path would lead to another object."""
     odd = operation(**{field: name})
     assert read(subject_of_operation(odd), body(odd), 7) is None
+
+
+@pytest.mark.parametrize("of", [operation(), RUNNING])
+def test_a_deadline_at_the_end_of_all_times_is_not_overdue(of: Operation) -> None:
+    """One such event in the log ended every watcher, again and again."""
+    late = of.model_copy(update={"deadline": datetime.max.replace(tzinfo=UTC)})
+    assert overdue(late, NOW, timedelta(minutes=15)) is None
 
 
 def test_an_operation_begins_once() -> None:
