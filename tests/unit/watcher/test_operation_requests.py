@@ -71,10 +71,26 @@ def test_a_resize_holds_for_the_version_that_it_was_computed_from() -> None:
     assert change.body == {"metadata": VM["metadata"], "spec": {"template": {"spec": {"domain": domain}}}}
 
 
-@pytest.mark.parametrize("vm", [{}, {"spec": None}, {"metadata": [], "spec": {"template": "none"}}])
+def with_cpu(cpu: Any) -> dict[str, Any]:
+    return {"spec": {"template": {"spec": {"domain": {"cpu": cpu}}}}}
+
+
+ODD = [{}, {"spec": None}, {"metadata": [], "spec": {"template": "none"}}, {"spec": {"instancetype": []}}, with_cpu([])]
+
+
+@pytest.mark.parametrize("vm", ODD)
 def test_a_resize_of_an_odd_manifest_raises_nothing_unforeseen(vm: dict[str, Any]) -> None:
     """The cluster refuses it then."""
     assert request_for(operation("resize", cpu=2), vm).method == "PATCH"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "cpu"), [(2, {"cores": "2"}), (2, {"threads": -1}), (2, {"cores": 1.5}), ("a", {}), ([2], {"cores": 2})]
+)
+def test_numbers_that_are_none_are_a_refusal(wanted: Any, cpu: dict[str, Any]) -> None:
+    """Of the manifest, or of an event that somebody else wrote: the operation was tried again until its deadline."""
+    with pytest.raises(NotPossibleError, match="whole numbers"):
+        request_for(operation("resize", cpu=wanted), with_cpu(cpu))
 
 
 def test_the_size_of_an_instancetype_is_not_changed() -> None:

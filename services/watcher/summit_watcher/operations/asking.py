@@ -172,7 +172,8 @@ def _request(operation: Operation, target: dict[str, Any]) -> Change | Answer:
 
 def _is_target(operation: Operation, target: dict[str, Any]) -> bool:
     owners = member(target, "metadata", "ownerReferences") if operation.action in OF_INSTANCES else None
-    return operation.vm_id in (member(target, "metadata", "uid"), *(member(owner, "uid") for owner in owners or ()))
+    owners = owners if isinstance(owners, list) else ()
+    return operation.vm_id in (member(target, "metadata", "uid"), *(member(owner, "uid") for owner in owners))
 
 
 def _gone(operation: Operation, message: str) -> Answer:

@@ -132,7 +132,7 @@ def _resize(operation: Operation, vm: Object) -> Change:
 
     It holds for the VirtualMachine that was read: the sockets follow from its cores and threads.
     """
-    if (member(vm, "spec", "instancetype") or {}).get("name"):
+    if member(vm, "spec", "instancetype", "name"):
         raise NotPossibleError("its size is that of its instancetype: choose another instancetype in the cluster")
     cpu, memory = operation.parameters.get("cpu"), operation.parameters.get("memory")
     domain: dict[str, Any] = {} if cpu is None else {"cpu": {"sockets": _sockets(cpu, vm)}}
@@ -145,8 +145,10 @@ def _resize(operation: Operation, vm: Object) -> Change:
 
 
 def _sockets(vcpus: Any, vm: Object) -> int:
-    cpu = member(vm, "spec", "template", "spec", "domain", "cpu") or {}
-    cores, threads = cpu.get("cores") or 1, cpu.get("threads") or 1
+    cpu = member(vm, "spec", "template", "spec", "domain", "cpu")
+    cores, threads = (member(cpu, name) or 1 for name in ("cores", "threads"))
+    if not all(isinstance(number, int) and number > 0 for number in (vcpus, cores, threads)):
+        raise NotPossibleError("its sockets cannot be computed: cpu, cores and threads have to be whole numbers")
     if vcpus % (cores * threads):
         raise NotPossibleError(f"{vcpus} vCPUs are no whole number of sockets of {cores} cores with {threads} threads")
     return int(vcpus // (cores * threads))
