@@ -63,6 +63,14 @@ async def test_list_filters_and_pages(api: Acting) -> None:
     assert (await api.ask("GET", "/operations/none")).status_code == 404
 
 
+@pytest.mark.parametrize("since", ["0001-01-01T00:00:00%2B14:00", "9999-12-31T23:59:59-14:00"])
+async def test_time_that_its_offset_carries_out_of_all_years_is_refused(api: Acting, since: str) -> None:
+    """It was an internal error."""
+    for path in ("/operations", "/bulk-operations"):
+        answer = await api.ask("GET", f"{path}?since={since}")
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "since")
+
+
 async def test_steps_are_its_history(api: Acting) -> None:
     """Who did what when, newest first; each step says what has changed."""
     id_ = await asked(api, f"/vms/{WEB}/start")

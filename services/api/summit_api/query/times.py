@@ -26,6 +26,9 @@ def _in_utc(time: datetime | None) -> datetime | None:
         raise ValueError("in UTC this time is in no year from 1 to 9999") from None
 
 
+Time = Annotated[AwareDatetime | None, AfterValidator(_in_utc)]
+"""A time that Postgres takes."""
+
 Past = Annotated[
     AwareDatetime | None,
     BeforeValidator(_rfc_3339),

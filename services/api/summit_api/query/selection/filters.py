@@ -12,10 +12,11 @@ from datetime import datetime
 from functools import cached_property, partial
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, Field
+from pydantic import AfterValidator, Field
 
 from summit_api.query.parameters import MAX_VALUES, Parameters, checked
 from summit_api.query.selection import search, selector
+from summit_api.query.times import Time
 from summit_api.query.transaction import arguments
 from summit_api.query.transaction.arguments import Bind
 from summit_models.cluster import ClusterHealth, ConnectionState
@@ -167,7 +168,7 @@ class ClusterFilters(Filters):
 
 
 RequestedSince = Annotated[
-    AwareDatetime | None,
+    Time,
     Filter(
         condition=lambda since, bind: f"requested_at >= {bind(since)}",
         matches=lambda since, state: datetime.fromisoformat(state["requestedAt"]) >= since,
