@@ -1,7 +1,7 @@
 """Operations on many VMs: the plan and its token, the limits, and pause, resume and cancel."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from support.builders import uid_of
@@ -16,6 +16,7 @@ from summit_models.contract import Revision
 from summit_models.event import bulk_operation_event
 from summit_models.operation import OperationState
 from summit_models.vm import VmStatus
+from summit_runtime.nats.unapplied import Unapplied
 
 STOPPED = {"status": VmStatus.STOPPED}
 
@@ -236,6 +237,23 @@ async def test_cluster_that_nobody_watches_is_waited_for(api: Many) -> None:
     assert {vm["reason"] for vm in refused} == {"clusterUnavailable"}
     api.heartbeats(ROMULUS)
     assert (await api.play(parent))["counts"]["succeeded"] == 3
+
+
+async def test_tables_that_do_not_follow_are_waited_for(api: Many) -> None:
+    """What they show of a VM is no reason to skip it."""
+    await api.publish(*vms("a", "b", **STOPPED))
+    parent = await api.begin("status=stopped", action="start", maxParallelPerCluster=1)
+    await api.counts(parent, pending=1, waiting=1)
+    now = datetime.now(UTC)
+    for _ in range(2):
+        api.services.freshness.lag.note(Unapplied(3, now - timedelta(hours=1)), now, timedelta(seconds=30))
+    assert (await api.ask("POST", "/operations:bulk", {"action": "stop"})).status_code == 503
+    await api.done(api.under_way())
+    await until(lambda: api.shown(parent), lambda shown: shown["counts"]["succeeded"] == 1)
+    await api.driver_steps()
+    assert (await api.shown(parent))["counts"]["waiting"] == 1
+    api.services.freshness.lag.note(Unapplied(), now, timedelta(seconds=30))
+    assert (await api.play(parent))["counts"]["succeeded"] == 2
 
 
 async def test_operation_on_many_vms_has_an_end(nats_url: str, database_url: str) -> None:

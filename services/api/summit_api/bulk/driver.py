@@ -26,6 +26,7 @@ from summit_api.operations.errors import (
     OperationAcceptedError,
     OperationEndedError,
     OperationNotFoundError,
+    TablesBehindError,
 )
 from summit_api.operations.ids import step_writer
 from summit_api.query import bulk_operations as query
@@ -205,7 +206,9 @@ class Driver:
         chosen: Sequence[Waiting],
         now: datetime,
     ) -> list[Operation]:
-        """Those of VMs that would be refused have ended; those of a cluster that nobody has wait on."""
+        """Those of VMs that would be refused have ended; those of a cluster that nobody has, or whose present
+        nobody knows, wait on.
+        """
         vms = await query.vms_of(transaction, targets.cluster, [vm.target.id for vm in chosen])
         acting = await operations.acting(transaction)
         parts: list[Operation] = []
@@ -215,7 +218,7 @@ class Driver:
             if why is None:
                 vm = vms[waiting.target.id]
                 found = self._operations.objections.to(operation.action, vm, operation.parameters, acting(vm), now)
-                if isinstance(found, ClusterUnavailableError):
+                if isinstance(found, ClusterUnavailableError | TablesBehindError):
                     continue
                 why = Stop(OperationState.SKIPPED, str(found)) if found else None
             parts.append(turns.left_out(part, why) if why else part)

@@ -15,7 +15,7 @@ import msgspec
 from pydantic import JsonValue
 
 from summit_api.access.principal import Scope
-from summit_api.operations.errors import OperationError, RefusedError, TooManyVmsError
+from summit_api.operations.errors import OperationError, RefusedError, TablesBehindError, TooManyVmsError
 from summit_api.operations.objections import Objections
 from summit_api.query import bulk_operations as query
 from summit_api.query import operations
@@ -81,7 +81,7 @@ class Plan:
 
 
 async def plan(transaction: ReadTransaction, wish: Wish, objections: Objections, now: datetime) -> Plan:
-    """Look at each VM that matches. Raises TooManyVmsError."""
+    """Look at each VM that matches. Raises TooManyVmsError, TablesBehindError."""
     made = Plan(wish)
     waits_in = await _waiting_in_others(transaction)
     acting = await operations.acting(transaction)
@@ -92,6 +92,8 @@ async def plan(transaction: ReadTransaction, wish: Wish, objections: Objections,
             raise TooManyVmsError(f"the filters select more than {MAX_VMS} VMs: narrow them, by cluster or namespace")
         for vm in vms:
             known = objections.to(wish.action, vm, wish.parameters, acting(vm), now)
+            if isinstance(known, TablesBehindError):
+                raise known
             if found := known or _turn_elsewhere(vm, waits_in):
                 made.refused.append((vm, found))
             else:

@@ -19,6 +19,7 @@ from summit_api.access.principal import Scope
 from summit_api.edits.event_log import ChangedMeanwhileError, EventLog
 from summit_api.edits.target import Editable, VmNotFoundError
 from summit_api.freshness import Freshness
+from summit_api.limits.turns import Turns
 from summit_api.operations.errors import (
     KeyReusedError,
     OperationAcceptedError,
@@ -86,6 +87,8 @@ class Operations:
         self.objections = Objections(freshness)
         self._revisions = revisions
         self._times = times
+        self._turns = Turns(1)
+        """An append concerns all others of its cluster, so many at once only undo each other's attempts."""
 
     async def ask(self, wanted: Wanted, find: FindVm, now: datetime) -> Step:
         """Store the operation, or find the one that the same request has made before.
@@ -93,7 +96,8 @@ class Operations:
         Raises an OperationError that says why it is refused, and what `find` and EventLog.append raise.
         """
         try:
-            return await self._ask(wanted, find, now)
+            async with self._turns.take(wanted.caller):
+                return await self._ask(wanted, find, now)
         except OperationError as error:
             REFUSED.labels(error.counted).inc()
             raise

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from summit_api.freshness import Freshness
-from summit_api.operations.errors import ClusterUnavailableError, OperationError, RefusedError
+from summit_api.operations.errors import ClusterUnavailableError, OperationError, RefusedError, TablesBehindError
 from summit_api.operations.refusals import Parameters, names_grace_period, refusal
 from summit_api.query.operations import Acting
 from summit_models.contract import ClusterName
@@ -21,6 +21,8 @@ class Objections:
         self, action: Action, vm: Vm, parameters: Parameters, acting: Acting, now: datetime
     ) -> OperationError | None:
         """Why the operation would be refused; None if nothing is known against it."""
+        if behind := self._freshness.lag.behind:
+            return TablesBehindError(f"{behind.reason}; nothing was done, try again")
         if found := refusal(action, vm, parameters):
             return RefusedError(found.detail, reason=found.reason)
         return self._of_cluster(action, vm.cluster, now) or _of_acting(action, vm, parameters, acting)

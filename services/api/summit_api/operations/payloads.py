@@ -15,8 +15,11 @@ MAX_SECONDS = 86_400
 """A day: an operation that is still pending then was forgotten."""
 MAX_LABELS = 50
 
-_Label = Annotated[str, StringConstraints(max_length=317)]
-"""A label's key: a prefix of 253 characters, a slash, a name of 63."""
+_NAME = r"[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?"
+_Label = Annotated[str, StringConstraints(max_length=317, pattern=rf"^(?:[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?/)?{_NAME}$")]
+"""A label's key: a prefix of 253 characters, a slash, a name of 63 (Kubernetes' `IsQualifiedName`)."""
+_Value = Annotated[str, StringConstraints(max_length=63, pattern=rf"^(?:{_NAME})?$")]
+"""A label's value (`IsValidLabelValue`). Any other text is refused here: Postgres takes no NUL."""
 _Grace = Annotated[int, Field(ge=0, le=MAX_SECONDS)]
 
 
@@ -62,7 +65,7 @@ class RestartOptions(StopOptions):
 
 
 class MigrateOptions(Options):
-    node_selector: dict[_Label, Annotated[str, StringConstraints(max_length=63)]] | None = Field(
+    node_selector: dict[_Label, _Value] | None = Field(
         default=None,
         max_length=MAX_LABELS,
         description="Labels of the node that it may go to, beside what the VM itself demands (KubeVirt 1.6 and newer)",
