@@ -7,6 +7,7 @@ streams are its whole state and it starts in 50 ms.
 import logging
 import os
 import secrets
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,6 +24,9 @@ from summit_standalone.embedded.postgres import embedded_postgres
 os.environ.setdefault("PGSSLMODE", "disable")
 """The servers of tests have no TLS. asyncpg asks for it at each connect, and a task that is cancelled in that moment
 leaves an exception that nobody retrieves (asyncpg 0.32, TLSUpgradeProto): it failed whichever test was running."""
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+"""A shell that runs the tests in the background lets them ignore Ctrl-C, and what they start would ignore it, too."""
 
 
 @pytest.fixture(scope="session")

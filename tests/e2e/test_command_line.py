@@ -96,7 +96,8 @@ async def test_operation_goes_on_after_ctrl_c(pipeline: Pipeline, clusters: Clus
     command = await Command.of(pipeline, "start", "web")
     await until(lambda: b"start running" in command.output)
     command.process.send_signal(signal.SIGINT)
-    assert await command.reading == 130
+    await until(command.reading.done)
+    assert command.reading.result() == 130
     text = command.output.decode()
     (id_,) = re.findall(r"to follow: summit-connect operations -w (\S+)", text)
     assert f"to cancel: summit-connect operations cancel {id_}" in text
