@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 from support.pipeline import Pipeline
-from support.program import free_port
 from support.waiting import until
 
 from summit_simulator.cluster import SimulatedCluster
+from summit_standalone.embedded.server_process import free_port
 
 Clusters = list[SimulatedCluster]
 NAMES = [f"vm-{n}" for n in range(8)]

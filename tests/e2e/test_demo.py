@@ -7,11 +7,12 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from support.program import free_port, is_running
+from support.program import is_running
 from support.standalone_command import command, run, running
 from support.waiting import until
 
 from summit_standalone.directory import has_instance
+from summit_standalone.embedded.server_process import free_port
 
 OURS = ("simulator", "projector", "api", "watcher")
 

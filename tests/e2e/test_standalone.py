@@ -10,11 +10,12 @@ from pathlib import Path
 
 import nats
 import pytest
-from support.program import free_port, is_running
+from support.program import is_running
 from support.standalone_command import COMMAND, DEADLINE_SECONDS, Standalone, command, running
 from support.waiting import until
 
 from summit_standalone.directory import has_instance
+from summit_standalone.embedded.server_process import free_port
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import httpx2
-from support.program import free_port
+
+from summit_standalone.embedded.server_process import free_port
 
 
 async def test_a_watcher_stops_on_sigterm_also_while_nats_was_never_there(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 from soak.part import Part
 from support.oracle import Json, expected_vms, phases_of_migrations
-from support.program import UNLIMITED, free_port
+from support.program import UNLIMITED
 
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.event import source_of
@@ -23,6 +23,7 @@ from summit_standalone.directory import prepare_directory
 from summit_standalone.embedded.nats import nats_program
 from summit_standalone.embedded.nats import nats_url as embedded_nats_url
 from summit_standalone.embedded.postgres import postgres_program, postgres_url
+from summit_standalone.embedded.server_process import free_port
 
 NAMES = ("vulcan", "romulus", "andoria", "betazed", "qonos", "risa", "trill")
 DATACENTERS = ("dc-solna", "dc-uppsala")

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from support.program import free_port
 from support.waiting import until
 
 from summit_simulator.cluster import SimulatedCluster
+from summit_standalone.embedded.server_process import free_port
 
 DEADLINE_SECONDS = 30.0
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from support.program import free_port
 
+from summit_standalone.embedded.server_process import free_port
 from summit_standalone.instance import read_state
 
 DEADLINE_SECONDS = 40.0

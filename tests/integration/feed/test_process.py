@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx2
 from support.feeding import Listener, ageless, listening
-from support.program import free_port, program
+from support.program import program
 from support.projecting import projector, projector_settings, publish, publisher
 from support.published import vm_event
 from support.storm import Fleet
@@ -17,6 +17,7 @@ from support.waiting import until
 
 from summit_models.event import VmEventType
 from summit_runtime.waiting import end
+from summit_standalone.embedded.server_process import free_port
 
 SERVICES = ("summit_projector", "summit_api")
 CLIENTS = 1000

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 from support.nats_server import nats_server
-from support.program import free_port
 from support.waiting import until
 
 from summit_runtime.nats import bus
 from summit_runtime.waiting import end
+from summit_standalone.embedded.server_process import free_port
 
 
 async def test_a_list_connects_to_whichever_server_answers(nats_url: str) -> None:

@@ -17,12 +17,13 @@ import nats
 import pytest
 from support.nats_server import nats_server
 from support.paths import ROOT
-from support.program import free_port
 
 from summit_standalone.embedded.child import Child
+from summit_standalone.embedded.server_process import free_port
 
 NC = f"""#!{sys.executable}
 import socket, sys
+from summit_standalone.embedded.server_process import free_port
 with socket.create_connection((sys.argv[-2], int(sys.argv[-1])), timeout=3) as connection:
     connection.sendall(sys.stdin.buffer.read())
     while chunk := connection.recv(65536):

@@ -10,7 +10,6 @@ import asyncpg
 import nats
 import pytest
 from support.nats_server import nats_server
-from support.program import free_port
 from support.waiting import until
 
 from summit_runtime.waiting import end
@@ -18,7 +17,7 @@ from summit_standalone.commands.subscribe import connect
 from summit_standalone.embedded.child import ignore
 from summit_standalone.embedded.nats import embedded_nats, nats_program
 from summit_standalone.embedded.postgres import embedded_postgres
-from summit_standalone.embedded.server_process import ServerError, choose_port, keep_short, running
+from summit_standalone.embedded.server_process import ServerError, choose_port, free_port, keep_short, running
 from summit_standalone.errors import StandaloneError
 
 

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import secrets
 import signal
 import socket
 import time
@@ -38,6 +39,9 @@ LEFTOVER_SECONDS = 8.0
 LOG_TAIL_BYTES = 1500
 LOG_MAX_BYTES = 10 * 1024 * 1024
 """A longer log is emptied. The servers write a few lines a day, and one for each login that fails."""
+_ANY_PORT = range(20_000, 32_768)
+"""Below those that Linux gives to connections (`ip_local_port_range`): a connection took the port of a server between
+the look at it and the server's start."""
 LOG_LOOK_SECONDS = 10.0
 """Within it, a program of this machine that cannot log in writes 60 MB at most (measured)."""
 
@@ -128,7 +132,7 @@ def choose_port(directory: Path, preferred: int = 0) -> int:
     """
     remembered = directory / "port"
     wishes = [wish for wish in (_read_port(remembered), preferred) if wish]
-    port = next(port for wish in (*wishes, 0) if (port := _free_port(wish)))
+    port = next((wish for wish in wishes if _is_free(wish)), None) or free_port()
     remembered.write_text(f"{port}\n")
     return port
 
@@ -141,15 +145,22 @@ def _read_port(remembered: Path) -> int:
         return 0
 
 
-def _free_port(port: int) -> int | None:
-    """`port` if nobody listens there, any free one for 0, None if it is taken."""
+def free_port() -> int:
+    """Any port on which nobody listens. Raises ServerError if none of a hundred is free."""
+    for port in secrets.SystemRandom().sample(_ANY_PORT, 100):
+        if _is_free(port):
+            return port
+    raise ServerError(f"no port of {HOST} is free between {_ANY_PORT[0]} and {_ANY_PORT[-1]}")
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
         except (OSError, OverflowError):
-            return None
-        return int(probe.getsockname()[1])
+            return False
+    return True
 
 
 async def _stop_leftover(directory: Path, lock: int, stop_signal: signal.Signals) -> None:
