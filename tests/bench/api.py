@@ -72,7 +72,8 @@ async def _unchanged(connection: Connection) -> tuple[list[float], int]:
     """Seconds of answers 304, and the size of the body they save. Ages change every minute, and the tag with them."""
     taken: list[float] = []
     while len(taken) < 50:
-        _, head, body = await connection.get("/api/v1/datacenters")
+        status, head, body = await connection.get("/api/v1/datacenters")
+        assert status == 200, body
         tag, status, started = head.partition(b"etag: ")[2].partition(b"\r")[0].decode(), 304, 0.0
         while status == 304 and len(taken) < 50:
             started = time.perf_counter()

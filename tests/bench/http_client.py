@@ -13,7 +13,7 @@ class Connection:
     async def get(self, target: str, **headers: str) -> tuple[int, bytes, bytes]:
         """Status, head and body of an answer."""
         more = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
-        self._writer.write(f"GET {target} HTTP/1.1\r\nHost: api\r\n{more}\r\n".encode())
+        self._writer.write(f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n{more}\r\n".encode())
         head = await self._reader.readuntil(b"\r\n\r\n")
         length = head.lower().partition(b"content-length: ")[2].partition(b"\r")[0]
         body = await self._reader.readexactly(int(length or 0))
