@@ -161,7 +161,8 @@ async def test_killed_instance_leaves_no_orphan_and_the_next_one_stops_in_order(
     """
     arguments = (tmp_path / "data", "serve", "backend", "-w", "-c", config)
     with running(*arguments) as first:
-        await until(lambda: has_instance(first.data_dir) and "watcher" in first.children())
+        await until(first.answers)  # the lock is held for a moment before the state can be read
+        await until(lambda: "watcher" in first.children())
         before, pids = first.state(), first.pids()
         first.process.kill()
         await until(lambda: not any(is_running(pid) for pid in pids.values()))
