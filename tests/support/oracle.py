@@ -75,7 +75,7 @@ class Replay:
 
 def replay(messages: Sequence[StreamMessage], collection: str = "vms") -> Replay:
     """Read the events of `vms` or `migrations`, and check that the events of each object follow from each other."""
-    result, epochs, known, spoilt = Replay(), defaultdict[str, int](int), set[str](), set[str]()
+    result, epochs, known, stale = Replay(), defaultdict[str, int](int), set[str](), set[str]()
     for message in messages:
         if message.subject.startswith("summit.operations."):
             continue  # steps of operations have no epoch
@@ -87,15 +87,14 @@ def replay(messages: Sequence[StreamMessage], collection: str = "vms") -> Replay
             continue
         if epoch < epochs[source]:
             result.ignored += 1
-            spoilt.add(message.subject)
+            stale |= {event.uid for event in events_of([message], collection)}
             continue
         epochs[source] = epoch
         for event in events_of([message], collection):
-            is_repeated_end = event.verb == "deleted" and event.uid in result.ended and event.uid not in result.living
-            if is_repeated_end and message.subject in spoilt:
-                continue  # or the last event of the subject would be a stale one
-            _take(event, result)
-        spoilt.discard(message.subject)
+            is_absent = event.verb == "deleted" and event.uid not in result.living
+            if not (is_absent and event.uid in stale):  # or the last event of its subject would be a stale one
+                _take(event, result)
+            stale.discard(event.uid)
     return result
 
 

@@ -61,6 +61,17 @@ def test_an_end_may_be_repeated_after_an_event_that_does_not_count() -> None:
     assert replay(messages(begun, end, again)).violations
 
 
+def test_a_vm_that_only_a_stale_epoch_showed_may_be_ended() -> None:
+    """It came and went while its watcher was replaced, so no reader has it; another such end would be one too many."""
+    mail = vm_event("mail", VmEventType.CREATED, epoch=3)
+    begun = vm_event("web", VmEventType.CREATED, epoch=2)
+    end = vm_event("web", VmEventType.DELETED, versions=(2, 0), epoch=2)
+    repair = vm_event("web", VmEventType.DELETED, versions=(2, 0), epoch=4)
+    assert replay(messages(mail, begun, end, repair)).violations == []
+    assert replay(messages(mail, begun, end, repair, repair)).violations
+    assert replay(messages(mail, repair)).violations
+
+
 def test_events_of_an_older_epoch_do_not_count() -> None:
     """Their watcher has lost its cluster to another one."""
     again = vm_event("web", versions=(1, 7), epoch=2, node_name="worker-2", changes={"nodeName": None})
