@@ -184,7 +184,7 @@ class WatcherTimes:
     """How long a watcher that appears beside us keeps an operation without a step. Above the time in which one that has
     lost the cluster learns it, with its next heartbeat."""
     leave_seconds: float = 0.5
-    """How long a watcher that is told to stop waits for the answer to a request, or nobody would know what it was.
+    """How long a watcher that stops waits for the answer to a request, or nobody would know what it was.
     Together with `last_checkpoint_seconds` below `end_seconds`."""
     progress_seconds: float = 1.0
     """Progress is published at most this often: people read it, and each is an event of a year."""

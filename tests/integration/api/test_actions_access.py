@@ -8,12 +8,11 @@ from typing import Any
 import httpx2
 import pytest
 from support.acting import ERP, PLACE, WEB, Acting, acting
+from support.callers import new_tokens, policy_file
 from support.editing import SOLNA
 from support.published import vm_event
 
-from summit_api.access import tokens
 from summit_api.access.identify import Access
-from summit_api.access.policy import PolicyFile
 from summit_models.vm import VmStatus
 
 CALLERS = {
@@ -24,16 +23,13 @@ CALLERS = {
     "dev": "role: operator, namespaces: [dev]",
     "uppsala": "role: operator, datacenters: [dc-uppsala]",
 }
-TOKENS = {name: tokens.new_token() for name in CALLERS}
+TOKENS = new_tokens(CALLERS)
 STRANGERS = ("dev", "uppsala")
 
 
 @pytest.fixture
 async def api(nats_url: str, database_url: str, tmp_path: Path) -> AsyncIterator[Acting]:
-    lines = [f"- {{name: {name}, {may}, sha256: {tokens.digest(TOKENS[name])}}}" for name, may in CALLERS.items()]
-    path = tmp_path / "access.yaml"
-    path.write_text("\n".join(["tokens:", *lines]))
-    async with acting(nats_url, database_url, Access(policy=PolicyFile(path))) as api:
+    async with acting(nats_url, database_url, Access(policy=policy_file(tmp_path, CALLERS, TOKENS))) as api:
         yield api
 
 

@@ -8,12 +8,11 @@ import httpx2
 import pytest
 from support.api_stack import served
 from support.bulk import Many, many, vms
+from support.callers import new_tokens, policy_file
 from support.feeding import listening
 from support.waiting import until
 
-from summit_api.access import tokens
 from summit_api.access.identify import Access
-from summit_api.access.policy import PolicyFile
 from summit_api.app import create_app
 from summit_models.vm import VmStatus
 
@@ -25,16 +24,13 @@ CALLERS = {
     "dev": "role: operator, namespaces: [dev]",
     "uppsala": "role: operator, datacenters: [dc-uppsala]",
 }
-TOKENS = {name: tokens.new_token() for name in CALLERS}
+TOKENS = new_tokens(CALLERS)
 STOPPED = {"status": VmStatus.STOPPED}
 
 
 @pytest.fixture
 async def api(nats_url: str, database_url: str, tmp_path: Path) -> AsyncIterator[Many]:
-    lines = [f"- {{name: {name}, {may}, sha256: {tokens.digest(TOKENS[name])}}}" for name, may in CALLERS.items()]
-    path = tmp_path / "access.yaml"
-    path.write_text("\n".join(["tokens:", *lines]))
-    async with many(nats_url, database_url, Access(policy=PolicyFile(path))) as api:
+    async with many(nats_url, database_url, Access(policy=policy_file(tmp_path, CALLERS, TOKENS))) as api:
         await api.publish(*vms("a", **STOPPED), *vms("b", namespace="dev", **STOPPED))
         yield api
 

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.callers import new_tokens, policy_file
 from support.editing import SOLNA, UPPSALA, Editing, editing
 
-from summit_api.access import tokens
 from summit_api.access.identify import Access
-from summit_api.access.policy import PolicyFile
 
 CALLERS = {
     "viewer": "role: viewer",
@@ -18,7 +17,7 @@ CALLERS = {
     "solna": "role: admin, datacenters: [dc-solna]",
     "prod": "role: admin, namespaces: [prod]",
 }
-TOKENS = {name: tokens.new_token() for name in CALLERS}
+TOKENS = new_tokens(CALLERS)
 
 ADD = ("POST", f"/admin/datacenters/{SOLNA}/vms", {"name": "new"})
 RENAME = ("PATCH", f"/admin/datacenters/{SOLNA}", {"name": "Solna"})
@@ -31,10 +30,7 @@ REMOVE = ("DELETE", f"/admin/datacenters/{UPPSALA}/vms/vm-001", None)
 @pytest.fixture
 async def api(nats_url: str, database_url: str, tmp_path: Path) -> AsyncIterator[Editing]:
     """Solna has a VM added by hand, in no namespace."""
-    lines = [f"- {{name: {name}, {may}, sha256: {tokens.digest(TOKENS[name])}}}" for name, may in CALLERS.items()]
-    path = tmp_path / "access.yaml"
-    path.write_text("\n".join(["tokens:", *lines]))
-    async with editing(nats_url, database_url, Access(policy=PolicyFile(path))) as api:
+    async with editing(nats_url, database_url, Access(policy=policy_file(tmp_path, CALLERS, TOKENS))) as api:
         added = await api.ask("POST", f"/admin/datacenters/{SOLNA}/vms", {"id": "vm-001", "name": "old"}, token=admin())
         assert added.status_code == 200
         yield api

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from support.api_stack import placed_vm
+from support.callers import access_text, new_tokens
 from support.feeding import FeedStack, feed_stack, listening
 from support.published import cluster_event, migration_event
 
-from summit_api.access import tokens
 from summit_api.access.identify import Access
 from summit_api.access.policy import PolicyFile
 from summit_api.settings import ApiTimes
@@ -22,14 +22,12 @@ CALLERS = {
     "test": "role: viewer, namespaces: [test]",
 }
 TIMES = ApiTimes(admission_seconds=0.05)
-TOKENS = {name: tokens.new_token() for name in CALLERS}
+TOKENS = new_tokens(CALLERS)
 
 
 def policy(*names: str) -> str:
     """An access file with the tokens of these callers."""
-    return "tokens:\n" + "".join(
-        f"- {{name: {name}, {CALLERS[name]}, sha256: {tokens.digest(TOKENS[name])}}}\n" for name in names
-    )
+    return access_text({name: CALLERS[name] for name in names}, TOKENS)
 
 
 def rewrite(path: Path, text: str) -> None:

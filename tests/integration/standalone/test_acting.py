@@ -7,14 +7,13 @@ from pathlib import Path
 import pytest
 from support.acting import DB, ERP, WEB
 from support.api_stack import placed_vm
+from support.callers import new_tokens, policy_file
 from support.commanding import Commanding, commanding
 from support.published import vm_event
 from support.tcp_proxy import tcp_proxy
 from support.waiting import until
 
 from summit_api.access.identify import Access
-from summit_api.access.policy import PolicyFile
-from summit_api.access.tokens import digest, new_token
 from summit_models.operation import OperationState
 from summit_models.vm import VmStatus
 
@@ -216,11 +215,10 @@ async def test_token_decides_and_a_missing_one_is_one_sentence(
     nats_url: str, database_url: str, tmp_path: Path
 ) -> None:
     """A viewer may look and not act; the sentence is that of the api."""
-    tokens = {role: new_token() for role in ("viewer", "operator")}
-    lines = "\n".join(f"- {{name: {role}, role: {role}, sha256: {digest(token)}}}" for role, token in tokens.items())
-    (tmp_path / "access.yaml").write_text(f"tokens:\n{lines}\n")
+    callers = {role: f"role: {role}" for role in ("viewer", "operator")}
+    tokens = new_tokens(callers)
     (tmp_path / "token").write_text(f"{tokens['operator']}\n")
-    async with commanding(nats_url, database_url, Access(policy=PolicyFile(tmp_path / "access.yaml"))) as stack:
+    async with commanding(nats_url, database_url, Access(policy=policy_file(tmp_path, callers, tokens))) as stack:
         nobody = await stack.run("start", "web")
         assert (nobody.exit_code, nobody.stdout) == (1, "")
         assert nobody.stderr == (
