@@ -25,6 +25,8 @@ from support.oracle import differing
 
 RECEIVED_SECONDS = 45.0
 """A feed that broke silently is given up after 40."""
+IDLE_CONNECTION_SECONDS = 20
+"""Each act on a VM may use a connection of its own, which aiohttp keeps for 15 s more."""
 STILL_SECONDS = 2.0
 """Without a change for so long, a fleet stands still: a boot takes 1.6 s."""
 
@@ -71,7 +73,7 @@ async def soak(plan: Plan, directory: Path) -> Outcome:
             before = sizes(world)
             trouble += await _round(Round(2, chaos.SPARING_SERVICES), plan, world, people, done)
             await witness.look()
-            seen, after = await evidence.gather(world), sizes(world)
+            seen, after = await evidence.gather(world), await _sizes_at_rest(world, before)
             await _until_received(follower, seen)
         courses = judging.Courses(
             people.asked,
@@ -101,6 +103,15 @@ async def soak(plan: Plan, directory: Path) -> Outcome:
             *findings_list(findings),
         ]
         return Outcome(findings, report + verdict.first_difference(seen))
+
+
+async def _sizes_at_rest(world: World, before: Mapping[str, Size]) -> Mapping[str, Size]:
+    """The sizes once they are back at those before, at the latest when the connections of the last acts have ended."""
+    for _ in range(IDLE_CONNECTION_SECONDS):
+        if not verdict.growth(before, sizes(world), world):
+            break
+        await asyncio.sleep(1)
+    return sizes(world)
 
 
 class Round(NamedTuple):
