@@ -46,7 +46,7 @@ async def act_on_many(services: ServicesDep, asking: AskingForManyDep, moment: M
     """
     wanted = await asking.wanted()
     if wanted.request.confirm is None:
-        return Json(bulk.plan(await services.bulk_operations.plan(wanted.wish, moment.now)))
+        return Json(bulk.plan(await services.bulk_operations.plan(wanted, moment.now)))
     step = await services.bulk_operations.ask(wanted, moment.now)
     operation = step.operation
     logger.info(
