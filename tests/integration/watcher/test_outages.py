@@ -115,8 +115,8 @@ async def test_an_api_server_that_restarts_and_has_forgotten_costs_one_list_for_
         return [message for message in messages if "cluster vulcan" in message]
 
     # As in production, several attempts fit into the time after which a state is logged, and a list that is late on a
-    # loaded machine is not asked for again.
-    times = replace(QUICK, log_state_seconds=0.5, page_idle_seconds=20, page_total_seconds=40)
+    # loaded machine, streamed or in pages, is not requested again.
+    times = replace(QUICK, log_state_seconds=0.5, page_idle_seconds=20, page_total_seconds=40, idle_seconds=20)
     async with watched(nats_url, tmp_path, cluster, times) as scene:
         cluster.faults.refuse_connections()
         await scene.becomes(State.UNREACHABLE)
