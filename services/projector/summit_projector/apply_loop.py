@@ -81,7 +81,8 @@ class ApplyLoop:
                 await asyncio.wait({reading, stopped}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
                 if time.monotonic() >= check_at:
                     await self._check()
-                    await self.retention.look(self.client.clock.earlier())
+                    if self.caught_up:  # what is carried over from dropped months is their last state
+                        await self.retention.look(self.client.clock.earlier())
                     check_at = time.monotonic() + self.times.check_seconds
                 if reading.done():
                     messages = reading.result()

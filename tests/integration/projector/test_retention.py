@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 import pytest
 from pydantic import SecretStr
-from support.api_stack import STREAM_CREATED_AT, Stack, api_stack
+from support.api_stack import STREAM_CREATED_AT, Stack, api_over, api_stack
 from support.projecting import Readings, projector, projector_settings, publish, publisher
 from support.published import cluster_event, datacenter_event, migration_event, vm_event
 from support.waiting import until
@@ -101,6 +101,28 @@ async def test_a_projector_whose_clock_is_ahead_drops_no_history_that_is_to_be_k
         kept = await until(lambda: readings.fetch(PARTITIONS), lambda rows: month_of(LONG_AGO) not in parts(rows))
         assert month_of(NOW) in parts(kept)
         assert [row["time"] for row in await readings.fetch("SELECT time FROM events ORDER BY time")] == [SINCE, NOW]
+
+
+async def test_history_is_not_dropped_by_a_projector_that_is_behind(nats_url: str, database_url: str) -> None:
+    """A projector that was behind carried older states over, and these hid what it applied afterwards."""
+    keeping = projector_settings(nats_url, database_url)
+    dropping = projector_settings(nats_url, database_url, history_months=2, batch_events=1)
+    times, readings = replace(TIMES, check_seconds=0, retention_seconds=0), Readings(database_url)
+    async with publisher(nats_url) as client:
+        async with projector(keeping):
+            await readings.applied(await publish(client, vm_event("a", time=LONG_AGO, memory=1)))
+        day = timedelta(days=1)
+        last = await publish(
+            client,
+            vm_event("a", time=SINCE - day, versions=(2, 0), memory=2),
+            vm_event("a", time=NOW, versions=(3, 0), memory=3),
+        )
+        async with projector(dropping, times):
+            await readings.applied(last)
+            await until(lambda: readings.fetch(PARTITIONS), lambda rows: not parts(rows) & {month_of(LONG_AGO)})
+    async with api_over(database_url) as (http, _, _):
+        answer = await http.get("/api/v1/vms", params={"at": (SINCE + day).isoformat()})
+        assert [vm["memory"] for vm in answer.json()["items"]] == [2]
 
 
 async def test_a_backup_that_reads_the_journal_when_a_month_begins_holds_up_no_event(
