@@ -53,16 +53,23 @@ class Operating:
         await until(lambda: self.healths.state(self.cluster.name) == ConnectionState.SYNCED)
 
     async def ask(
-        self, action: str, *, seconds: float = 30, dry_run: bool = False, vm_id: str = "", **parameters: Any
+        self,
+        action: str,
+        *,
+        name: str = "web",
+        seconds: float = 30,
+        dry_run: bool = False,
+        vm_id: str = "",
+        **parameters: Any,
     ) -> Uid:
         """Append a pending operation, as the api does, and return its id."""
         now = self.client.clock.now()
-        vm = self.cluster.vm(PLACE) or {"metadata": {"uid": vm_id}}
+        vm = self.cluster.vm({"metadata": PLACE["metadata"] | {"name": name}}) or {"metadata": {"uid": vm_id}}
         operation = Operation(
             id=Uid(str(uuid4())),
             action=Action(action),
             vm_id=Uid(vm_id or vm["metadata"]["uid"]),
-            vm_name="web",
+            vm_name=name,
             namespace="prod",
             cluster=ClusterName(self.cluster.name),
             datacenter=DatacenterId(DATACENTER),
@@ -132,6 +139,11 @@ class Operating:
 def watch_another(config: Path) -> None:
     """Declare another cluster in place of this one."""
     config.write_text(config.read_text().replace("vulcan", "romulus"))
+
+
+def declare_elsewhere(config: Path) -> None:
+    """Declare the cluster in another datacenter, which is `dc-uppsala`."""
+    config.write_text(config.read_text().replace(DATACENTER, "dc-uppsala"))
 
 
 def config_of(directory: Path, cluster: SimulatedCluster, *, user: str = "admin") -> Path:

@@ -98,7 +98,6 @@ class Session:
         )
         self._rights = KnownRights(self.connection, self._namespaces, self.times, self.status.notify)
         self._executor = Executor(
-            datacenter=self.cluster.datacenter,
             cluster=self.cluster.name,
             client=self.client,
             feed=self.operations,

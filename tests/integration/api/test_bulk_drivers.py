@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 from support.bulk import ROMULUS, VULCAN, Many, beside, many, vms
 from support.driving import driving
+from support.editing import UPPSALA
 from support.tcp_proxy import Proxy, tcp_proxy
 
 from summit_models.operation import OperationState
@@ -80,6 +81,21 @@ async def test_lost_append_is_neither_lost_nor_repeated(nats_url: str, database_
         assert proxy.lost == 1
         assert shown["counts"]["succeeded"] == 4
         assert begun(api) == {f"vulcan/{name}": 1 for name in "abcd"}
+
+
+async def test_turns_go_on_in_a_cluster_that_is_declared_in_another_datacenter_by_then(
+    nats_url: str, database_url: str
+) -> None:
+    """Each further VM had an operation in the former datacenter, where no watcher began it: all of them expired."""
+    async with many(nats_url, database_url, driven=False) as api:
+        await api.publish(*vms("a", "b", **STOPPED))
+        parent = await api.begin("status=stopped", action="start", maxParallelPerCluster=1)
+        await api.driver_steps()
+        await api.publish(*vms("a", "b", **STOPPED, datacenter=UPPSALA, epoch=5, versions=(2, 0)))
+        await api.done(api.under_way())
+        await api.counts(parent, succeeded=1)
+        await api.driver_steps()
+        assert [(step.vm_name, step.datacenter) for step in api.under_way()] == [("b", UPPSALA)]
 
 
 def lose(proxy: Proxy, what: str) -> None:

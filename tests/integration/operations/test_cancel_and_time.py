@@ -1,14 +1,16 @@
 """Operations that are canceled, that expire, that are late, or whose cluster nobody watches: each has one true end."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.operating import TIMES, Operating, watch_another
+from support.operating import TIMES, Operating, declare_elsewhere, watch_another
 from support.virtctl import Virtctl
 from support.waiting import until
 from support.watched import watching
 
 from summit_models.operation import OperationState as S
+from summit_runtime.watched_files import FileTimes
 
 GONE = "its migration was deleted: somebody else has aborted it, or its instance has ended"
 
@@ -72,6 +74,22 @@ async def test_a_migration_that_succeeds_all_the_same_has_succeeded(watched: Ope
     await virtctl.cluster.settle()
     end = await watched.end(id_)
     assert (end.state, end.message) == (S.SUCCEEDED, "it runs on " + virtctl.vmi["status"]["nodeName"])
+
+
+async def test_operation_goes_on_when_its_cluster_is_declared_in_another_datacenter(
+    nats_url: str, config: Path, operating: Operating, virtctl: Virtctl
+) -> None:
+    """Nobody began it or saw its end, though the cluster was watched and had done it."""
+    await virtctl.create("Always")
+    virtctl.cluster.clock.speed = 0
+    async with watching(nats_url, config, replace(TIMES, files=FileTimes(look_seconds=0.05, settle_seconds=0.05))):
+        id_ = await operating.ask("migrate")
+        await operating.reaches(id_, "running", accepted=True)
+        declare_elsewhere(config)
+        await until(lambda: operating.log.epoch(virtctl.cluster.name, datacenter="dc-uppsala"))
+        await virtctl.cluster.settle()
+        assert (await operating.end(id_)).state == S.SUCCEEDED
+        assert (await operating.end(await operating.ask("pause"))).state == S.SUCCEEDED
 
 
 async def test_a_migration_that_may_not_be_aborted_says_so(watched: Operating, virtctl: Virtctl) -> None:

@@ -8,6 +8,7 @@ from support.virtctl import Virtctl
 from support.waiting import until
 
 from summit_models.operation import OperationState as S
+from summit_watcher.operations.asking import ASKED_AT_ONCE
 
 REPEATABLE: dict[str, tuple[str, dict[str, Any]]] = {
     "start": ("Halted", {}),
@@ -17,6 +18,30 @@ REPEATABLE: dict[str, tuple[str, dict[str, Any]]] = {
     "resize": ("Always", {"cpu": 2}),
     "delete": ("Always", {}),
 }
+
+
+async def test_requests_to_a_slow_cluster_wait_for_their_turn_and_not_for_a_connection(
+    watched: Operating, virtctl: Virtctl
+) -> None:
+    """Those that found no connection counted as sent and lost after 30 s, and no watch could begin again meanwhile."""
+    names = [f"vm-{n}" for n in range(120)]
+    for name in names:
+        virtctl.cluster.create_vm(name, namespace="prod", run_strategy="Always", disks=())
+    await virtctl.cluster.settle()
+    await until(lambda: all(map(watched.log.newest, names)))
+    held = virtctl.cluster.faults.acts.hold("reset")
+    ids = [await watched.ask("reset", name=name) for name in names]
+    await until(lambda: held.met == ASKED_AT_ONCE)
+    canceled = ids.pop()
+    await watched.cancel(canceled)
+    assert (await watched.end(canceled)).state == S.CANCELED
+    virtctl.cluster.faults.close_streams()
+    virtctl.cluster.create_vm("later", namespace="prod")
+    await until(lambda: watched.log.newest("later"))
+    assert held.met == ASKED_AT_ONCE
+    held.release()
+    assert {(await watched.end(id_)).state for id_ in ids} == {S.SUCCEEDED}
+    assert held.met == len(ids)
 
 
 @pytest.mark.parametrize("lost", ["lose_answer", "lose_request", "time_out"])

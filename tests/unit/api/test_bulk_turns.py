@@ -38,7 +38,7 @@ def bulk(**values: Any) -> BulkOperation:
 
 
 def waiting(name: str, node: str | None = None, *, lives: bool = True, is_wanted: bool = True) -> Waiting:
-    return Waiting(Target("prod", name), name, node, lives, is_wanted)
+    return Waiting(Target("prod", name), name, TARGETS.datacenter, node, lives, is_wanted)
 
 
 def names(chosen: list[Waiting]) -> list[str | None]:

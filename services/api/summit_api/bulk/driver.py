@@ -160,7 +160,7 @@ class Driver:
                 read = transaction.revision
             if not parts:
                 return False
-            subject = operations_subject(targets.datacenter, targets.cluster)
+            subject = operations_subject(targets.cluster)
             newest = await self._log.newest(subject)
             if newest > read:
                 await self._revisions.wait_for(newest, self._times.applied_seconds)

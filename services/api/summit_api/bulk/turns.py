@@ -89,7 +89,7 @@ def begun(operation: BulkOperation, targets: ClusterTargets, vm: Waiting, now: d
         vm_name=vm.name or "",
         namespace=vm.target.namespace,
         cluster=targets.cluster,
-        datacenter=targets.datacenter,
+        datacenter=vm.datacenter or targets.datacenter,
         parameters=operation.parameters,
         by=operation.by,
         parent=operation.id,

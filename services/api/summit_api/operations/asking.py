@@ -112,7 +112,7 @@ class Operations:
                 read = transaction.revision
             if refused and not (wanted.key and vm.cluster):  # one that was added by hand has no subject to look at
                 raise refused
-            subject = operations_subject(vm.datacenter, vm.cluster or "")
+            subject = operations_subject(vm.cluster or "")
             operation = _pending(wanted, vm, now)
             if not refused:
                 if stored := await self._store(operation, subject, read):

@@ -18,7 +18,7 @@ from summit_api.query.transaction.arguments import Arguments, where
 from summit_api.query.transaction.read_transaction import ReadTransaction
 from summit_api.shapes.bulk import BulkShown
 from summit_models.bulk_operation import BulkOperation, BulkState, Target
-from summit_models.contract import ClusterName, Revision, Uid
+from summit_models.contract import ClusterName, DatacenterId, Revision, Uid
 from summit_models.operation import Action, OperationState
 from summit_models.tables import bulk_operations
 from summit_models.vm import Vm
@@ -157,6 +157,8 @@ class Waiting(NamedTuple):
     target: Target
     name: str | None
     """None: the tables do not know it."""
+    datacenter: DatacenterId | None
+    """That of its cluster now: the cluster may be declared in another one since it was confirmed."""
     node: str | None
     lives: bool
     is_wanted: bool
@@ -174,7 +176,7 @@ async def waiting(
     children, ids = arguments.bind(list(targets)), arguments.bind([target.id for target in targets.values()])
     wanted = " AND ".join(["TRUE", *filters.conditions(arguments.bind, indexed=False)])
     statement = f"""
-        SELECT child, name, node_name, vms.id IS NOT NULL AND deleted_at IS NULL, coalesce({wanted}, FALSE)
+        SELECT child, name, datacenter, node_name, vms.id IS NOT NULL AND deleted_at IS NULL, coalesce({wanted}, FALSE)
         FROM unnest({children}::text[], {ids}::text[]) WITH ORDINALITY AS target(child, vm, n)
         LEFT JOIN vms ON vms.id = target.vm AND vms.shown_by = {arguments.bind(cluster)}
         WHERE NOT EXISTS (SELECT FROM operations WHERE operations.id = target.child)

@@ -1,5 +1,6 @@
 """Asks Kubernetes to do an operation, and judges its answer, or what is known without one."""
 
+import asyncio
 import re
 from collections.abc import Callable
 from enum import Enum
@@ -31,6 +32,11 @@ after the request."""
 _TOO_MANY = 429
 """The API server has put the request off, and has not executed it."""
 
+
+ASKED_AT_ONCE, LOOKED_AT_ONCE = 50, 20
+"""Requests to one cluster. Its connection pool has a hundred places (aiohttp), and watches and lists need some. A
+request that waits there uses up its time: of a thousand behind a slow webhook, half counted as sent and lost.
+"""
 
 _MISSING_RIGHT = re.compile(r"is forbidden: User .+ cannot \w+ ")
 """The API server's sentence for a missing right. Webhooks, and virt-api itself, answer 403 for other reasons too."""
@@ -66,6 +72,10 @@ class Asking:
         """`forbidden` is called when the cluster answers 403."""
         self._connection = connection
         self._forbidden = forbidden
+        self.turns = asyncio.Semaphore(ASKED_AT_ONCE)
+        """Held by whoever prepares and sends a request."""
+        self._looks = asyncio.Semaphore(LOOKED_AT_ONCE)
+        """Held by those who only look, or abort: they do not wait for all who ask."""
 
     async def prepare(self, operation: Operation, *, may_be_done: bool) -> Change | Answer:
         """The request to send, or the answer that is known without it. Nothing is changed by this.
@@ -95,7 +105,8 @@ class Asking:
     async def instance(self, operation: Operation) -> Uid | None:
         """The instance that runs under the name of the VM; None if there is none, or the cluster does not answer."""
         try:
-            uid = member(await self._connection.get_object(instance_path(operation)), "metadata", "uid")
+            async with self._looks:
+                uid = member(await self._connection.get_object(instance_path(operation)), "metadata", "uid")
         except WatcherError:
             return None
         return Uid(uid) if isinstance(uid, str) else None
@@ -103,7 +114,8 @@ class Asking:
     async def is_surely_gone(self, operation: Operation) -> bool:
         """Whether the VM does not exist any more; False while the cluster does not answer."""
         try:
-            return not _is_target(operation, await self._connection.get_object(target_path(operation)))
+            async with self._looks:
+                return not _is_target(operation, await self._connection.get_object(target_path(operation)))
         except StatusError as error:
             return error.code == _NOT_FOUND
         except WatcherError:
@@ -132,7 +144,8 @@ class Asking:
     async def abort(self, operation: Operation) -> Answer:
         """Abort a migration: its object is deleted."""
         try:
-            await self._connection.change(abort_request(operation))
+            async with self._looks:
+                await self._connection.change(abort_request(operation))
         except StatusError as error:
             if error.code == _NOT_FOUND:
                 return Answer(Reaction.REFUSED, "there is no migration")
@@ -154,7 +167,8 @@ class Asking:
     async def surely_has_no_migration(self, operation: Operation) -> bool:
         """The same; False while the cluster does not answer."""
         try:
-            return await self.has_no_migration(operation)
+            async with self._looks:
+                return await self.has_no_migration(operation)
         except WatcherError:
             return False
 

@@ -8,7 +8,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import NamedTuple
 
@@ -26,7 +27,7 @@ from summit_models.operation import (
 )
 from summit_runtime.backoff import Backoff
 from summit_runtime.operation_metrics import count_end
-from summit_runtime.waiting import completed, wait
+from summit_runtime.waiting import completed, done_or_set, end, wait
 from summit_watcher.inventory.cluster_cache import ClusterCache
 from summit_watcher.kube.transport import Change
 from summit_watcher.metrics import CLAIM_TO_REQUEST_SECONDS
@@ -135,13 +136,33 @@ class Execution:
         changed = self._newest.changed(self.operation.id)
         if self._may_be_done and await self._has_succeeded():
             return
+        async with self._turn() as is_ours:
+            if is_ours:
+                await self._ask_in_turn()
+        if self._next_act() is Act.ASK:
+            await wait(changed, self._again.next_seconds())
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[bool]:
+        """Hold a turn to ask the cluster while the block runs; without one there is something else to do by now."""
+        waiting = asyncio.create_task(self._asking.turns.acquire())
+        try:
+            while not waiting.done() and self._next_act() is Act.ASK:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._times.claim_seconds):
+                        await done_or_set(waiting, self._newest.changed(self.operation.id))
+            yield waiting.done() and self._next_act() is Act.ASK
+        finally:
+            await end(waiting)
+            if not waiting.cancelled():
+                self._asking.turns.release()
+
+    async def _ask_in_turn(self) -> None:
         prepared = await self._asking.prepare(self.operation, may_be_done=self._may_be_done)
         if isinstance(prepared, Answer):
             await self._react(prepared)
         elif await self._has_young_claim():
             await completed(self._send(prepared), self._times.leave_seconds)
-        if self._next_act() is Act.ASK:
-            await wait(changed, self._again.next_seconds())
 
     async def _has_young_claim(self) -> bool:
         """Make sure that the operation is still ours; False if it is to be canceled. Raises LostOperationError.

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from uuid import uuid4
 
-from summit_models.contract import ClusterName, DatacenterId, Uid
+from summit_models.contract import ClusterName, Uid
 from summit_models.operation import Action, Operation, OperationState
 from summit_runtime.backoff import Backoff
 from summit_runtime.nats.bus import EventClient
@@ -38,7 +38,6 @@ REST_SECONDS = 0.05
 
 @dataclass(kw_only=True)
 class Executor:
-    datacenter: DatacenterId
     cluster: ClusterName
     client: EventClient
     feed: OperationFeed
@@ -75,7 +74,7 @@ class Executor:
             self._has_changed.clear()
             await wait(self._has_changed, self.times.progress_seconds)
         await self.feed.is_read()
-        with self.feed.follow(self.datacenter, self.cluster) as steps:
+        with self.feed.follow(self.cluster) as steps:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._look_again())
                 while True:

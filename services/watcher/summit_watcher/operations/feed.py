@@ -7,14 +7,11 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from summit_models.contract import ClusterName, DatacenterId, Uid
-from summit_models.operation import Operation
+from summit_models.contract import ClusterName, Uid
 from summit_models.subject import OPERATIONS
 from summit_runtime.nats.bus import EventClient
 from summit_runtime.nats.consumer import consume
 from summit_watcher.operations.steps import Step, read_message
-
-Place = tuple[DatacenterId, ClusterName]
 
 
 class OperationFeed:
@@ -23,7 +20,7 @@ class OperationFeed:
         """The newest step of each operation that has not ended."""
         self._client = client
         self._is_read = asyncio.Event()
-        self._followers: dict[Place, asyncio.Queue[Step]] = {}
+        self._followers: dict[ClusterName, asyncio.Queue[Step]] = {}
 
     async def run(self) -> None:
         """Read the log for ever."""
@@ -42,18 +39,21 @@ class OperationFeed:
         await self._is_read.wait()
 
     @contextmanager
-    def follow(self, datacenter: DatacenterId, cluster: ClusterName) -> Iterator[asyncio.Queue[Step]]:
-        """The operations of a cluster that have not ended, and all their steps from now on. One follower at a time."""
-        place, queue = (datacenter, cluster), asyncio.Queue[Step]()
+    def follow(self, cluster: ClusterName) -> Iterator[asyncio.Queue[Step]]:
+        """The operations of a cluster that have not ended, and all their steps from now on. One follower at a time.
+
+        A cluster that was declared in another datacenter when they were asked for is the same one.
+        """
+        queue = asyncio.Queue[Step]()
         for step in self.running.values():
-            if _place_of(step.operation) == place:
+            if step.operation.cluster == cluster:
                 queue.put_nowait(step)
-        self._followers[place] = queue
+        self._followers[cluster] = queue
         try:
             yield queue
         finally:
-            if self._followers.get(place) is queue:
-                del self._followers[place]
+            if self._followers.get(cluster) is queue:
+                del self._followers[cluster]
 
     def _receive(self, step: Step) -> None:
         operation = step.operation
@@ -61,9 +61,5 @@ class OperationFeed:
             self.running.pop(operation.id, None)
         else:
             self.running[operation.id] = step
-        if follower := self._followers.get(_place_of(operation)):
+        if follower := self._followers.get(operation.cluster):
             follower.put_nowait(step)
-
-
-def _place_of(operation: Operation) -> Place:
-    return operation.datacenter, operation.cluster
