@@ -1,5 +1,6 @@
 """NATS is away at any step of an operation: nothing is asked twice, and its end is stored when NATS is back."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from itertools import product
@@ -61,6 +62,29 @@ async def test_the_step_after_the_answer_of_the_cluster_is_lost_or_its_answer(
         virtctl.cluster.faults.acts.end(mishap)
         end = await operating.end(id_)
     assert (end.state, operating.effects(action), proxy.lost) == (S.SUCCEEDED, 1, 1)
+
+
+async def test_vm_that_has_taken_the_name_while_nats_was_away_is_not_acted_on(
+    proxy: Proxy, config: Path, operating: Operating, virtctl: Virtctl
+) -> None:
+    """The VM was looked at, and then the step was waited for without which the request must not go out."""
+    cluster, vm = virtctl.cluster, await virtctl.create("Always")
+    async with watching(proxy.url, config, TIMES):
+        await until(lambda: operating.log.newest("web"))
+        cluster.faults.withhold("namespaces/prod/virtualmachines/web")
+        id_ = await operating.ask("stop")
+        claimed = await operating.reaches(id_, "running")
+        await until(lambda: (operating.client.clock.now() - claimed.started_at).total_seconds() > TIMES.claim_seconds)
+        proxy.holds = True
+        await cluster.faults.clear()
+        await proxy.held.wait()
+        cluster.delete("virtualmachines", vm)
+        await until(lambda: not virtctl.vm)
+        await virtctl.create("Always")
+        await asyncio.sleep(TIMES.claim_seconds)
+        proxy.release.set()
+        end = await operating.end(id_)
+    assert (end.state, end.message, operating.effects("stop")) == (S.FAILED, "another VM has the name web now", 0)
 
 
 @pytest.mark.parametrize("lost", LOST)

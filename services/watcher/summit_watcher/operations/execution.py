@@ -158,10 +158,12 @@ class Execution:
                 self._asking.turns.release()
 
     async def _ask_in_turn(self) -> None:
+        """Ask, unless the look at the VM is old by then: while NATS was away, another VM may have taken its name."""
         prepared = await self._asking.prepare(self.operation, may_be_done=self._may_be_done)
+        prepared_at = _steady()
         if isinstance(prepared, Answer):
             await self._react(prepared)
-        elif await self._has_young_claim():
+        elif await self._has_young_claim() and _steady() - prepared_at <= self._times.claim_seconds:
             await completed(self._send(prepared), self._times.leave_seconds)
 
     async def _has_young_claim(self) -> bool:
