@@ -21,6 +21,7 @@ from summit_simulator.access.kubeconfig import write, write_private
 from summit_simulator.access.tls import CertificateAuthority
 from summit_simulator.cluster import SimulatedCluster
 from summit_watcher.kube.connection import ClusterConnection
+from summit_watcher.kube.errors import WatcherError
 from summit_watcher.settings import Retry, WatcherTimes
 
 PATIENT = WatcherTimes(retries=dict.fromkeys(State, Retry(60, 60)))
@@ -187,6 +188,23 @@ async def test_watches_leave_a_server_that_has_moved(cluster: SimulatedCluster, 
         cluster.create_vm("vm-1")
         await until(lambda: len(mirror.objects) == 2)
     assert lists(cluster) == 1
+
+
+async def test_request_that_waits_when_the_server_moves_ends_with_the_reason(
+    cluster: SimulatedCluster, tmp_path: Path
+) -> None:
+    """The old server does not answer any more, which is why it moves. aiohttp asked again over the closed session, and
+    its AssertionError began the whole cluster again, to be reported.
+    """
+    path = cluster.write_kubeconfig(tmp_path / "kc")
+    async with following(connect(path)) as connection:
+        await asyncio.gather(*(connection.server_version() for _ in range(2)))
+        cluster.faults.withhold("/version")
+        waiting = [asyncio.create_task(connection.server_version()) for _ in range(2)]
+        cluster.write_kubeconfig(path, server=cluster.url.replace("127.0.0.1", "localhost"))
+        for task in waiting:
+            with pytest.raises(WatcherError, match=r"the connection to 127\.0\.0\.1:"):
+                await task
 
 
 async def test_a_kubeconfig_that_others_may_read_is_logged_once(

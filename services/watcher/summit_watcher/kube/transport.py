@@ -20,7 +20,7 @@ from summit_watcher.kube.access.credentials import Credentials
 from summit_watcher.kube.access.kubeconfig import Kubeconfig
 from summit_watcher.kube.access.proxy import proxy_of
 from summit_watcher.kube.access.tls import ClientContext, client_context
-from summit_watcher.kube.errors import AuthError, CertificateError, StatusError
+from summit_watcher.kube.errors import AuthError, CertificateError, NotConnectedError, StatusError
 from summit_watcher.kube.failure import http_error
 from summit_watcher.kube.reply import Reply, transport_errors
 
@@ -123,6 +123,7 @@ class Transport:
         self._users = 0
         self._open: set[aiohttp.ClientResponse] = set()
         self._retired = False
+        self._closed = False
 
     @property
     def server_certificate(self) -> Certificate | None:
@@ -169,6 +170,7 @@ class Transport:
 
     async def close(self) -> None:
         """Close at once. Readers of an answer get a LostError; closing the session alone would leave them waiting."""
+        self._closed = True
         for response in self._open:
             response.close()
         await self._client.close()  # type: ignore[no-untyped-call]  # the official client has no types
@@ -192,6 +194,12 @@ class Transport:
         except CertificateError as error:
             seen = None if self._client.configuration.proxy else await described(self.kubeconfig, connect_seconds)
             raise CertificateError(f"{error}; {seen}") if seen else error from error
+        except (AssertionError, RuntimeError) as error:  # aiohttp, over a session that was closed; it has sent nothing
+            if not self._closed:
+                raise
+            raise NotConnectedError(
+                f"the connection to {self.kubeconfig.endpoint} was closed for another one"
+            ) from error
         response: aiohttp.ClientResponse = rest.response
         return response
 
