@@ -1,5 +1,6 @@
 """The clock of the NATS server: what its answers say, and what the clock of this machine does to it."""
 
+import time
 from datetime import UTC, datetime, timedelta
 
 from summit_runtime.nats.clock import Clock
@@ -46,6 +47,13 @@ def test_a_clock_that_is_set_back_changes_no_time() -> None:
     machine.passes(1)
     assert machine.clock.now() == NOON + SECOND
     assert machine.clock.offset_seconds == -600
+
+
+def test_time_goes_on_while_the_machine_is_suspended() -> None:
+    """What was published after a night was dated the evening before, until the server was asked again."""
+    clock, since_boot = Clock(), time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+    clock.note(NOON, since_boot - 3600, since_boot - 3600)
+    assert abs(clock.now() - NOON - 3600 * SECOND) < 60 * SECOND
 
 
 def test_the_time_does_not_tremble_with_the_network() -> None:

@@ -2,12 +2,11 @@
 
 Clocks of machines differ. A watcher whose clock is a day ahead would keep its clusters fresh for a day after its death,
 and one that is ten minutes behind would make them stale while they are watched. So each process asks the server for its
-time every few seconds, and continues it with the monotonic clock, which nobody sets.
+time every few seconds, and continues it with a clock that nobody sets.
 """
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -17,6 +16,7 @@ from nats.errors import Error as NatsError
 
 from summit_models.subject import STREAM
 from summit_runtime.condition import Condition
+from summit_runtime.steady import steady
 
 logger = logging.getLogger("summit.nats")
 
@@ -33,13 +33,11 @@ def _own_time() -> datetime:
 class Clock:
     """The time of the NATS server; until it has answered, that of this machine."""
 
-    def __init__(
-        self, own_time: Callable[[], datetime] = _own_time, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, own_time: Callable[[], datetime] = _own_time, steady_time: Callable[[], float] = steady) -> None:
         self._own_time = own_time
-        self._monotonic = monotonic
+        self._steady = steady_time
         self._server: tuple[datetime, float] | None = None
-        """A time of the server, and the monotonic clock then."""
+        """A time of the server, and the steady clock then."""
         self._off = Condition(logger)
 
     def now(self) -> datetime:
@@ -47,7 +45,7 @@ class Clock:
         if self._server is None:
             return self._own_time()
         time_then, then = self._server
-        return time_then + timedelta(seconds=self._monotonic() - then)
+        return time_then + timedelta(seconds=self._steady() - then)
 
     def shared(self, own: datetime) -> datetime:
         """The server's time at a moment that the clock of this machine has given."""
@@ -74,17 +72,17 @@ class Clock:
 
     async def ask(self, client: Client) -> None:
         """Ask the server for its time once; without an answer nothing changes."""
-        asked_at = self._monotonic()
+        asked_at = self._steady()
         try:
             reply = await client.request(f"$JS.API.STREAM.INFO.{STREAM}", timeout=ANSWER_SECONDS)
             answer = _decode(reply.data)
         except (NatsError, TimeoutError, msgspec.DecodeError):
             return
         if answer.ts is not None:
-            self.note(answer.ts, asked_at, self._monotonic())
+            self.note(answer.ts, asked_at, self._steady())
 
     def note(self, server: datetime, asked_at: float, answered_at: float) -> None:
-        """Note a time that the server gave between two readings of the monotonic clock.
+        """Note a time that the server gave between two readings of the steady clock.
 
         The known time stays if it is possible by this answer: else it would tremble with the network.
         """

@@ -7,7 +7,6 @@ suspended meanwhile stores another step first, and learns so whether it has been
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -27,6 +26,7 @@ from summit_models.operation import (
 )
 from summit_runtime.backoff import Backoff
 from summit_runtime.operation_metrics import count_end
+from summit_runtime.steady import steady
 from summit_runtime.waiting import completed, done_or_set, end, wait
 from summit_watcher.inventory.cluster_cache import ClusterCache
 from summit_watcher.kube.transport import Change
@@ -41,13 +41,6 @@ from summit_watcher.operations.steps import LostOperationError, Make, Step, Step
 from summit_watcher.settings import WatcherTimes
 
 logger = logging.getLogger("summit.watcher")
-
-_STEADY_CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-"""It goes on while the machine is suspended, where the system has such a clock."""
-
-
-def _steady() -> float:
-    return time.clock_gettime(_STEADY_CLOCK)
 
 
 class Means(NamedTuple):
@@ -114,7 +107,7 @@ class Execution:
     async def _claim(self) -> None:
         instance = await self._instance()
         await self._append(lambda o, now: claimed(o, self._steps.writer, instance, now))
-        self._begun_at = None if self._may_be_done else _steady()
+        self._begun_at = None if self._may_be_done else steady()
         o, verb = self.operation, "is taken over" if self._may_be_done else "is begun"
         logger.info("operation %s (%s of VM %s/%s) %s", o.id, o.action, o.namespace, o.vm_name, verb)
 
@@ -160,10 +153,10 @@ class Execution:
     async def _ask_in_turn(self) -> None:
         """Ask, unless the look at the VM is old by then: while NATS was away, another VM may have taken its name."""
         prepared = await self._asking.prepare(self.operation, may_be_done=self._may_be_done)
-        prepared_at = _steady()
+        prepared_at = steady()
         if isinstance(prepared, Answer):
             await self._react(prepared)
-        elif await self._has_young_claim() and _steady() - prepared_at <= self._times.claim_seconds:
+        elif await self._has_young_claim() and steady() - prepared_at <= self._times.claim_seconds:
             await completed(self._send(prepared), self._times.leave_seconds)
 
     async def _has_young_claim(self) -> bool:
@@ -171,14 +164,14 @@ class Execution:
 
         Each step that is stored was sent a while ago: a watcher that was suspended in between stores one more.
         """
-        while _steady() - self._stored_at > self._times.claim_seconds:
+        while steady() - self._stored_at > self._times.claim_seconds:
             await self._append(lambda o, _: progressed(o, o.progress or "asking the cluster"))
         return self._next_act() is Act.ASK
 
     async def _send(self, change: Change) -> None:
         """Send the request. While it is out, whether it is done is not known."""
         if self._begun_at is not None:
-            CLAIM_TO_REQUEST_SECONDS.observe(_steady() - self._begun_at)
+            CLAIM_TO_REQUEST_SECONDS.observe(steady() - self._begun_at)
             self._begun_at = None
         could_be_done, self._may_be_done = self._may_be_done, True
         answer = await self._asking.send(self.operation, change)
@@ -299,7 +292,7 @@ class Execution:
     # Steps
 
     async def _show(self, progress: str) -> None:
-        now = _steady()
+        now = steady()
         if progress != self.operation.progress and now >= self._progress_at + self._times.progress_seconds:
             self._progress_at = now
             await self._append(lambda o, _: progressed(o, progress))
@@ -310,7 +303,7 @@ class Execution:
         logger.info("operation %s: %s: %s", self.operation.id, state, message)
 
     async def _append(self, make: Make) -> None:
-        sent_at = _steady()
+        sent_at = steady()
         self._step = await self._steps.append(self._step, make)
         self._stored_at = sent_at
         self._newest.note(self._step)
