@@ -23,7 +23,6 @@ from support.builders import uid_of
 from support.editing import Editing, editing
 from support.published import cluster_event, migration_event, vm_event
 
-from summit_api.app import create_app
 from summit_api.operations.expiry import expire
 from summit_api.settings import ApiTimes
 from summit_models.cluster import ClusterHealth, ConnectionState
@@ -141,7 +140,7 @@ async def test_every_operation_answers_as_declared(nats_url: str, database_url: 
     """For any request: status, type, headers and body are as declared, and never a 500."""
     async with editing(nats_url, database_url, times=ApiTimes(dry_run_seconds=0.1)) as api:
         await api.publish(cluster_event(), migration_event("m"))
-        app = create_app(api.services)
+        app = api.app
         schema = schemathesis.openapi.from_dict(app.openapi(), config=NO_TOKENS)
         statuses: dict[str, set[int]] = {}
         async with served(app) as base_url:

@@ -76,7 +76,7 @@ async def acting(
 ) -> AsyncIterator[Acting]:
     """Solna has `erp`, which runs and can be migrated, `web`, which is stopped, and `db`, which cannot be migrated."""
     async with log_and_tables(nats_url, database_url, access, **options) as api:
-        acting = Acting(api.services, api.http, api.client, api.readings)
+        acting = Acting(api.app, api.http, api.client, api.readings)
         acting.heartbeat()
         await acting.publish(
             datacenter_event(id=SOLNA, name="Solna", clusters=[CLUSTER]),

@@ -1,8 +1,8 @@
 """The api in this process over real tables, to which events are applied as the projector does."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -98,6 +98,21 @@ class Stack:
         return answer.json()
 
 
+_FREE_APPS: list[FastAPI] = []
+
+
+@contextmanager
+def app_over(services: Services) -> Iterator[FastAPI]:
+    """The application around these services. FastAPI takes 0.1 s to analyse its routes, so an app serves many tests."""
+    app = _FREE_APPS.pop() if _FREE_APPS else create_app(services)
+    app.state.services = services
+    try:
+        yield app
+    finally:
+        app.dependency_overrides.clear()
+        _FREE_APPS.append(app)
+
+
 @asynccontextmanager
 async def served(
     app: FastAPI, limits: ConnectionLimits | None = None, before_end: Callable[[], None] = lambda: None
@@ -135,7 +150,6 @@ async def api_over(
     database_url: str,
     access: Access | None = None,
     *,
-    origins: Sequence[str] = ("*",),
     times: ApiTimes | None = None,
 ) -> AsyncIterator[tuple[httpx2.AsyncClient, Services, FastAPI]]:
     """The api over the database at this URL: a client of it, its services, and the app.
@@ -145,11 +159,16 @@ async def api_over(
     read_models = ReadModels(SecretStr(database_url))
     services = Services.over(read_models, access or Access(anonymous=Role.ADMIN), times=times)
     following = asyncio.create_task(revisions.follow(SecretStr(database_url), services.revisions, services.times))
-    app = create_app(services, origins=origins)
-    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
     try:
-        async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
-            yield http, services, app
+        with app_over(services) as app:
+            async with asgi_client(app) as http:
+                yield http, services, app
     finally:
         await end(following)
         await read_models.close()
+
+
+def asgi_client(app: FastAPI) -> httpx2.AsyncClient:
+    """A client that asks the application without a socket."""
+    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
+    return httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1")

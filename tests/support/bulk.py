@@ -171,7 +171,7 @@ async def many(
     """So many apis over one log. The requests of a test go to the first."""
     async with AsyncExitStack() as stack:
         api = await stack.enter_async_context(log_and_tables(nats_url, database_url, access))
-        many = Many(api.services, api.http, api.client, api.readings)
+        many = Many(api.app, api.http, api.client, api.readings)
         many.all_services, many.seen = [api.services], []
         await _record(api.client, many.seen)
         for _ in range(apis - 1):

@@ -12,7 +12,6 @@ from support.waiting import until
 from typer.testing import CliRunner, Result
 
 from summit_api.access.identify import Access
-from summit_api.app import create_app
 from summit_models.subject import OPERATIONS
 from summit_runtime.waiting import end
 from summit_standalone.cli import app
@@ -65,6 +64,6 @@ async def commanding(nats_url: str, database_url: str, access: Access | None = N
 async def serving(api: Acting) -> AsyncIterator[Commanding]:
     """An api whose feed follows, at an address."""
     feed = api.services.feed
-    async with served(create_app(api.services), before_end=feed.hub.close) as url:
+    async with served(api.app, before_end=feed.hub.close) as url:
         await begun(feed)
         yield Commanding(api, url)

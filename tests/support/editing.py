@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2
+from fastapi import FastAPI
 from nats.aio.client import Client
 from support.api_stack import api_over
 from support.projecting import Readings, projector, projector_settings, publish, publisher
@@ -24,8 +25,9 @@ SOLNA, UPPSALA = "dc-solna", "dc-uppsala"
 class Editing:
     """One api over a log and its tables."""
 
-    def __init__(self, services: Services, http: httpx2.AsyncClient, client: Client, readings: Readings) -> None:
-        self.services = services
+    def __init__(self, app: FastAPI, http: httpx2.AsyncClient, client: Client, readings: Readings) -> None:
+        self.app = app
+        self.services: Services = app.state.services
         self.http = http
         self.client = client
         self.readings = readings
@@ -58,10 +60,10 @@ async def log_and_tables(
     async with (
         publisher(nats_url) as client,
         projector(projector_settings(nats_url, database_url), projector_times),
-        api_over(database_url, access, times=times) as (http, services, _),
+        api_over(database_url, access, times=times) as (http, services, app),
     ):
         services.log.client = client
-        yield Editing(services, http, client, Readings(database_url))
+        yield Editing(app, http, client, Readings(database_url))
 
 
 @asynccontextmanager

@@ -10,14 +10,13 @@ import httpx2
 from httpx2 import EventSource, ServerSentEvent
 from nats.aio.client import Client
 from pydantic import SecretStr
-from support.api_stack import served
+from support.api_stack import app_over, served
 from support.projecting import projector, projector_settings, publish, publisher
 from support.waiting import until
 
 from summit_api import freshness, lag, revisions
 from summit_api.access.identify import Access
 from summit_api.access.principal import Role
-from summit_api.app import create_app
 from summit_api.feed.feed import Feed, FeedLimits
 from summit_api.query.transaction.read_transaction import ReadModels
 from summit_api.services import Services
@@ -194,7 +193,6 @@ async def api(
     access = access or Access(anonymous=Role.ADMIN)
     services = Services.over(read_models, access, times=times, feed_limits=limits)
     feed, applied = services.feed, services.revisions
-    app = create_app(services)
     async with publisher(nats_url) as client:
         services.log.client = client
         tasks = [
@@ -209,11 +207,12 @@ async def api(
         ]
         try:
             pool = httpx2.Limits(max_connections=None)
-            async with (
-                served(app, before_end=feed.hub.close) as base_url,
-                httpx2.AsyncClient(base_url=base_url, timeout=DEADLINE_SECONDS, limits=pool) as http,
-            ):
-                yield http, feed
+            with app_over(services) as app:
+                async with (
+                    served(app, before_end=feed.hub.close) as base_url,
+                    httpx2.AsyncClient(base_url=base_url, timeout=DEADLINE_SECONDS, limits=pool) as http,
+                ):
+                    yield http, feed
         finally:
             for task in tasks:
                 await end(task)

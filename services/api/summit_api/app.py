@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import Depends, FastAPI
 from starlette.middleware import Middleware
 
 from summit_api.access.pages import ANY
@@ -93,10 +93,8 @@ def create_app(services: Services, *, origins: Sequence[str] = (ANY,), limits: R
         ],
     )
     app.state.services = services
-    api = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_repeated)])
     for module in (datacenters, vms, actions, migrations, operations, bulk, history, migrate, admin, events):
-        api.include_router(module.router)
-    app.include_router(api)
+        app.include_router(module.router, prefix="/api/v1", dependencies=[Depends(refuse_repeated)])
     app.include_router(probes.router)
     app.include_router(docs.router)
     app.include_router(front.router)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.api_stack import NOW, Stack, api_over, api_stack, health, placed_vm
+from support.api_stack import NOW, Stack, api_over, api_stack, asgi_client, health, placed_vm
 from support.issuer import following, issuing
 from support.published import cluster_event, datacenter_event, migration_event
 
@@ -17,7 +17,9 @@ from summit_api.access import tokens
 from summit_api.access.identify import Access
 from summit_api.access.policy import PolicyFile
 from summit_api.access.principal import Role
+from summit_api.app import create_app
 from summit_api.openapi.description import roles
+from summit_api.openapi.document import application
 
 TOKENS = {role: tokens.new_token() for role in Role}
 EXPIRED = tokens.new_token()
@@ -229,9 +231,9 @@ async def test_token_is_taken_whatever_the_host(stack: Stack) -> None:
     assert (await stack.http.get("/api/v1/status", headers=headers)).status_code == 200
 
 
-async def test_refused_preflight_is_a_problem(database_url: str) -> None:
+async def test_refused_preflight_is_a_problem() -> None:
     """As every other refusal, and its own headers stay."""
-    async with api_over(database_url, origins=["https://ui.example.com"]) as (http, *_):
+    async with asgi_client(create_app(application().state.services, origins=["https://ui.example.com"])) as http:
         asked = {"Access-Control-Request-Method": "PATCH", "Origin": "https://ui.example.com"}
         assert (await http.options("/api/v1/vms", headers=asked)).status_code == 200
         for wrong, words in (

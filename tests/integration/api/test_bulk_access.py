@@ -14,7 +14,6 @@ from support.feeding import listening
 from support.waiting import until
 
 from summit_api.access.identify import Access
-from summit_api.app import create_app
 from summit_models.vm import VmStatus
 
 CALLERS = {
@@ -85,7 +84,7 @@ async def test_viewers_do_nothing_and_admins_delete(api: Many) -> None:
 async def test_bulk_operation_exists_for_those_who_see_all_of_it(api: Many) -> None:
     """In lists, by id, with its steps, to be changed, and in the feed. Its operations are visible as their VMs are."""
     async with (
-        served(create_app(api.services), before_end=api.services.feed.hub.close) as base_url,
+        served(api.app, before_end=api.services.feed.hub.close) as base_url,
         httpx2.AsyncClient(base_url=base_url) as http,
         listening(http, token=TOKENS["viewer"], types="bulk-operation") as everything,
         listening(http, token=TOKENS["dev"], types=["bulk-operation", "operation"]) as dev,

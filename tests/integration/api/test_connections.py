@@ -5,6 +5,7 @@ import json
 import socket
 import struct
 from collections.abc import AsyncIterator, Sequence
+from functools import cache
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ SLOW = b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n"
 CHUNKED = b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
+@cache  # FastAPI takes 0.1 s to analyse its routes
 def app_that_echoes() -> FastAPI:
     """The api's own application, and routes that show what they got."""
     app = create_app(application().state.services, limits=RequestLimits(body_bytes=100_000, seconds=2.0))

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import httpx2
@@ -26,6 +27,7 @@ SHORT = ConnectionLimits(head_bytes=4096, head_seconds=0.3, stalled_seconds=0.3)
 LARGE = b"x" * 1_000_000
 
 
+@cache  # FastAPI takes 0.1 s to analyse its routes
 def app_with_slow_routes(limits: RequestLimits | None = None) -> FastAPI:
     """The api's own application, and routes that take their time."""
     app = create_app(application().state.services, limits=limits)
