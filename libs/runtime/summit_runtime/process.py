@@ -4,6 +4,7 @@ SIGTERM and SIGINT set `stop`; the service finishes its work and returns. A seco
 """
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -47,9 +48,21 @@ def main(
         sys.stderr.write(f"{name}: {error}\n")
         sys.exit(2)
     log.configure(settings.log_level, settings.log_format)
+    _collect_garbage_rarely()
     logger.info("%s starts with %s", name, str(settings) or "all settings at their defaults")
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         sys.exit(runner.run(_run(name, settings, service)))
+
+
+def _collect_garbage_rarely() -> None:
+    """Objects are many and hold few cycles: what an event is decoded to, the rows of an answer, a cluster's VMs.
+
+    With Python's own thresholds, looking for cycles took 30 µs of 70 µs an event, and half of the time of a large
+    answer (measured). What is there by now lives as long as the process.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 async def _run(

@@ -1,7 +1,6 @@
 """`python -m summit_api`: the API as a process, configured by environment only."""
 
 import asyncio
-import gc
 import logging
 
 import uvloop
@@ -25,14 +24,9 @@ logger = logging.getLogger("summit.api")
 
 APPLICATION = "summit-api"
 
-GC_THRESHOLD = 50_000
-"""An answer of 10 000 rows is 10 000 live objects. With Python's 700 the collector would walk the heap a dozen times,
-which is half of the answer's time (measured)."""
-
 
 async def service(settings: Settings, stop: asyncio.Event) -> None:
     """Serve the tables, the live feed of their changes and the freshness of the clusters, until `stop`."""
-    _tune_garbage_collector()
     sock = listen(settings.host, settings.port)
     services = Services.configured(settings)
     request_limits = RequestLimits(settings.body_bytes, settings.request_seconds, settings.concurrent_requests)
@@ -103,13 +97,6 @@ async def _use_nats(settings: Settings, services: Services) -> None:
                 await freshness.follow(client, services.freshness)
         finally:
             services.log.client = None
-
-
-def _tune_garbage_collector() -> None:
-    """Objects made by now live as long as the process, so never collect them."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ cluster fails, waits and starts again by itself.
 
 import asyncio
 import contextlib
-import gc
 import logging
 import time
 from collections import Counter
@@ -143,7 +142,6 @@ class Session:
                     tasks.create_task(uncancelled(work))
         finally:
             await self._store_last_positions()
-            gc.unfreeze()  # what this session had frozen would never be freed; the next complete list freezes the rest
 
     async def _list_watch(self, resource: Resource[Any]) -> None:
         """Fill the event queue with what happens to a resource, for ever."""
@@ -171,7 +169,7 @@ class Session:
                     count = await self._publish(self._diff.follow(part.resource, part.events))
                     self._note_reached(part.resource)
                 self._executor.notice()
-                self._after(part, count)
+                self._count_drift(part, count)
 
     def _note_reached(self, *resources: Resource[Any]) -> None:
         """Note that the publisher has all events of these resources: not before the first lists of all are complete,
@@ -192,14 +190,10 @@ class Session:
         cache = self._diff.cache
         return sorted({facts.namespace for store in (cache.vms, cache.vmis) for facts in store.items.values()})
 
-    def _after(self, part: Part, published: int) -> None:
+    def _count_drift(self, part: Part, published: int) -> None:
         last = part.events[-1]
-        if isinstance(last, InitDone):
-            if last.finds_drift and published:
-                self.status[part.resource].drifted(published)
-            # A list leaves thousands of objects that stay: take them out of the garbage collector's rounds.
-            gc.collect()
-            gc.freeze()
+        if isinstance(last, InitDone) and last.finds_drift and published:
+            self.status[part.resource].drifted(published)
 
     async def _publish_what_waited(self) -> None:
         """Publish what the other list-watches have brought when one resource turns out to be unreadable, for ever."""

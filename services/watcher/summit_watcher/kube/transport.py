@@ -93,7 +93,7 @@ def prepare(source: Source, credentials: Credentials) -> Connecting:
         authority=source.authority_pem,
         certificate=credentials.certificate_pem,
         key=credentials.key_pem,
-        insecure=kubeconfig.cluster.insecure_skip_tls_verify,
+        insecure=kubeconfig.cluster.insecure_skip_tls_verify or kubeconfig.url.startswith("http://"),
     )
     configuration = Configuration(host=kubeconfig.url, proxy=kubeconfig.cluster.proxy_url or proxy_of(kubeconfig.url))
     configuration.tls_server_name = kubeconfig.cluster.tls_server_name
