@@ -49,6 +49,10 @@ def _log_of_one_test() -> Iterator[None]:
 async def postgres(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     """URL of the session's Postgres server; tests want `database_url`."""
     async with embedded_postgres(tmp_path_factory.mktemp("postgres")) as url:
+        # Each test's database ends with a checkpoint, and no test ends the whole machine.
+        await _execute(url, "ALTER SYSTEM SET fsync = off")
+        await _execute(url, "ALTER SYSTEM SET autovacuum = off")
+        await _execute(url, "SELECT pg_reload_conf()")
         yield url
 
 

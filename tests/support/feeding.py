@@ -147,7 +147,7 @@ class FeedStack:
     async def applied(self, *events: Event) -> int:
         """Publish, and wait until lists show it."""
         revision = await self.publish(*events)
-        await self.get("/api/v1/vms", revision=revision)
+        await until(lambda: self.http.get("/api/v1/vms", params={"revision": revision}), lambda a: a.status_code == 200)
         return revision
 
     async def position(self, revision: int) -> str:

@@ -62,7 +62,7 @@ class Operating:
         vm_id: str = "",
         **parameters: Any,
     ) -> Uid:
-        """Append a pending operation, as the api does, and return its id."""
+        """Append a pending operation, as the api does, and return its id once it is read in the log."""
         now = self.client.clock.now()
         vm = self.cluster.vm({"metadata": PLACE["metadata"] | {"name": name}}) or {"metadata": {"uid": vm_id}}
         operation = Operation(
@@ -80,6 +80,7 @@ class Operating:
             deadline=now + timedelta(seconds=seconds),
         )
         await self._append(operation, Revision(0))
+        await until(lambda: self.steps(operation.id))
         return operation.id
 
     async def cancel(self, id_: Uid) -> None:

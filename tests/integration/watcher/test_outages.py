@@ -130,8 +130,9 @@ async def test_an_api_server_that_restarts_and_has_forgotten_costs_one_list_for_
         assert scene.final_states_unknown() == ["prod/gone"]
         assert [lists(cluster, resource.plural) for resource in WATCHED] == [2] * len(WATCHED)
         await until(lambda: any("watched again" in line for line in warnings()))
-    assert [re.sub(r"[(].*[)]|after .*|from .*", "…", line) for line in warnings()] == [
-        "cluster vulcan is unreachable …: its 4 VMs show their last known state, stale …",
+    # A request that was under way breaks off, the next ones are refused: which of the two stands is a matter of time.
+    assert [re.sub(r"[(].*[)]|after .*|from .*|unreachable|failing", "…", line) for line in warnings()] == [
+        "cluster vulcan is … …: its 4 VMs show their last known state, stale …",
         "cluster vulcan is watched again: 5 VMs, …",
     ]
 
