@@ -7,6 +7,7 @@ streams are its whole state and it starts in 50 ms.
 import logging
 import os
 import secrets
+import shutil
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -24,6 +25,12 @@ from summit_standalone.embedded.postgres import embedded_postgres
 os.environ.setdefault("PGSSLMODE", "disable")
 """The servers of tests have no TLS. asyncpg asks for it at each connect, and a task that is cancelled in that moment
 leaves an exception that nobody retrieves (asyncpg 0.32, TLSUpgradeProto): it failed whichever test was running."""
+
+MEMORY = Path("/dev/shm")  # noqa: S108  each test's directory below it is its own
+if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 4 * 2**30:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+"""Each test's servers make and remove hundreds of small files, on which a disk's file system spends more time than the
+tests do."""
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 """A shell that runs the tests in the background lets them ignore Ctrl-C, and what they start would ignore it, too."""
@@ -49,10 +56,6 @@ def _log_of_one_test() -> Iterator[None]:
 async def postgres(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     """URL of the session's Postgres server; tests want `database_url`."""
     async with embedded_postgres(tmp_path_factory.mktemp("postgres")) as url:
-        # Each test's database ends with a checkpoint, and no test ends the whole machine.
-        await _execute(url, "ALTER SYSTEM SET fsync = off")
-        await _execute(url, "ALTER SYSTEM SET autovacuum = off")
-        await _execute(url, "SELECT pg_reload_conf()")
         yield url
 
 
