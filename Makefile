@@ -8,7 +8,7 @@ CODE := libs services tests docs
 COMPOSE := docker compose
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check fix test soak bench up down openapi asyncapi revision clean
+.PHONY: help setup demo check fix test test-slow soak bench up down openapi asyncapi revision clean
 
 help: ## Show this help
 	@awk 'BEGIN { FS = ":.*## " } \
@@ -48,9 +48,12 @@ fix: $(STAMP) ## Format the code and fix what ruff can fix
 # One worker takes a whole file, since its tests may share what is slow to start. The longest files come first. Tests
 # wait for servers most of the time, so three workers fit on two cores; and they start hundreds of processes, each of
 # which would compile every module again where Python is forbidden to write bytecode.
-test: export PYTHONDONTWRITEBYTECODE =
-test: $(STAMP) ## Run all tests on embedded servers
-	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+test test-slow: export PYTHONDONTWRITEBYTECODE =
+test: $(STAMP) ## Run the tests on embedded servers
+	$(BIN)/pytest -m "not slow" --numprocesses 3 --dist loadfile --no-loadscope-reorder
+
+test-slow: $(STAMP) ## Run the tests that take longest, as a soak of a minute
+	$(BIN)/pytest -m slow --numprocesses 2 --dist load
 
 # The same SEED gives the same schedule of faults and the same changes in the clusters.
 MINUTES ?= 10

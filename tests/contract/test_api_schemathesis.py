@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings, strategies
 from schemathesis import GenerationMode
@@ -136,6 +137,7 @@ def asking(operation: Any, base_url: str, statuses: set[int], known: dict[str, s
     return ask  # type: ignore[no-any-return]
 
 
+@pytest.mark.slow
 async def test_every_operation_answers_as_declared(nats_url: str, database_url: str) -> None:
     """For any request: status, type, headers and body are as declared, and never a 500."""
     async with editing(nats_url, database_url, times=ApiTimes(dry_run_seconds=0.1)) as api:

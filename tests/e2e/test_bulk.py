@@ -30,6 +30,7 @@ async def begin(pipeline: Pipeline, query: str, **body: Any) -> str:
     return answer.headers["Location"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("successor", ["the same", "another"])
 async def test_api_is_killed_in_the_middle(pipeline: Pipeline, clusters: Clusters, successor: str) -> None:
     """The same one, restarted, or another that runs beside it goes on, and each VM is started once."""

@@ -9,6 +9,7 @@ SEED = 1
 """Any other must do as well: `make soak MINUTES=1 SEED=…`."""
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_chaos_loses_nothing_and_makes_nothing_up(tmp_path: Path) -> None:
     """Truth = log = tables = API after kills, cuts and freezes of everything; no false delete on the way."""

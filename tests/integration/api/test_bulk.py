@@ -294,6 +294,7 @@ def targets_of(name: str) -> ClusterTargets:
     return ClusterTargets(datacenter=SOLNA, cluster=VULCAN, vms={"prod": [uid_of(VULCAN, "prod", name)]})
 
 
+@pytest.mark.slow
 async def test_too_many_vms_are_refused(api: Many) -> None:
     """Their ids have to fit into one event. As many as may be are planned and confirmed."""
     await api.publish(*vms(*(f"vm-{n:04}" for n in range(MAX_VMS)), **STOPPED), *vms("one-more", **STOPPED))

@@ -8,6 +8,7 @@ from typing import Any
 
 import anyio.from_thread
 import anyio.to_thread
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.api_stack import NOW, Stack, api_stack, placed_vm
@@ -97,6 +98,7 @@ def steady_ones(items: Iterable[dict[str, Any]]) -> list[str]:
     return [item["id"] for item in items if item["id"] in ids]
 
 
+@pytest.mark.slow
 async def test_pages_add_up_to_the_list(database_url: str) -> None:
     """VMs that keep their place are neither skipped nor repeated, for any sort, filter and limit, in order."""
     async with api_stack(database_url) as stack:
