@@ -11,7 +11,7 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-from summit_runtime import log
+from summit_runtime import log, open_files
 from summit_runtime.backoff import Backoff
 from summit_runtime.settings import ProcessSettings, SettingsError
 from summit_runtime.waiting import run_until, uncancelled
@@ -49,6 +49,7 @@ def main(
         sys.exit(2)
     log.configure(settings.log_level, settings.log_format)
     _collect_garbage_rarely()
+    open_files.allow_many()
     logger.info("%s starts with %s", name, str(settings) or "all settings at their defaults")
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         sys.exit(runner.run(_run(name, settings, service)))

@@ -1,9 +1,36 @@
 """A process before its service starts."""
 
+import asyncio
+import resource
+from collections.abc import Iterator
+
 import pytest
 
 from summit_runtime.process import main
 from summit_runtime.settings import ProcessSettings
+
+
+@pytest.fixture
+def few_files() -> Iterator[int]:
+    """The limit of open files that a shell sets, and which it lets each program raise to the one that is returned."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 512), hard))
+    yield hard
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_process_may_open_more_files_than_a_shell_allows(few_files: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With 1024, a watcher of 170 clusters could neither connect to the last ones nor read any kubeconfig again."""
+    seen: list[int] = []
+
+    async def service(_: ProcessSettings, __: asyncio.Event) -> None:
+        seen.append(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+
+    monkeypatch.setattr("sys.argv", ["watcher"])
+    monkeypatch.setenv("NATS_URL", "nats://127.0.0.1:4222")
+    with pytest.raises(SystemExit):
+        main("watcher", ProcessSettings, service)
+    assert seen == [min(few_files, 65_536)]
 
 
 def test_a_process_takes_no_arguments(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
