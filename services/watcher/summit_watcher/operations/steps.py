@@ -14,7 +14,7 @@ from typing import NamedTuple
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
-from summit_models.contract import Revision
+from summit_models.contract import Revision, Uid
 from summit_models.event import OperationEvent, operation_event
 from summit_models.operation import Operation
 from summit_models.subject import STREAM, subject_of_operation
@@ -66,6 +66,9 @@ class Steps:
     def __init__(self, client: EventClient, writer: str) -> None:
         self._client = client
         self.writer = writer
+        self._waiting = Condition(logger)
+        self._unstored: set[Uid] = set()
+        """Operations whose next step NATS has not taken. A thousand of them are one outage, and one line."""
 
     def now(self) -> datetime:
         return self._client.clock.now()
@@ -75,30 +78,42 @@ class Steps:
 
         A step that somebody else has stored onto ours (the api's `canceling`) is taken for ours, and `make` runs again.
         """
-        backoff, waiting = Backoff(initial_seconds=0.1, max_seconds=5.0), Condition(logger)
-        name = f"the next step of operation {before.operation.id}"
+        operation = before.operation
+        try:
+            step = await self._append(before, make)
+        finally:
+            self._unstored.discard(operation.id)
+        if not self._unstored:
+            self._waiting.ends("the steps of operations in cluster %s are stored", operation.cluster)
+        return step
+
+    async def _append(self, before: Step, make: Make) -> Step:
+        backoff = Backoff(initial_seconds=0.1, max_seconds=5.0)
         while True:
             now = self.now()
             event = operation_event(make(before.operation, now), before.revision, writer=self.writer, time=now)
             basis = Basis(subject_of_operation(before.operation), before.revision)
             try:
-                step = Step(
-                    event.data,
-                    await append(self._client, [event], basis, answer_seconds=self._client.times.answer_seconds),
-                    event.id,
-                )
-                break
+                answer_seconds = self._client.times.answer_seconds
+                revision = await append(self._client, [event], basis, answer_seconds=answer_seconds)
+                return Step(event.data, revision, event.id)
             except ConflictError:
                 newest = await self._newest(before, backoff)
                 if newest.event_id == event.id:  # it was stored, and the answer was lost
-                    step = newest
-                    break
+                    return newest
                 before = self._basis(before, newest)
             except NotStoredError as error:
-                waiting.holds("%s is not stored yet (%s): trying again until it is", name, error)
+                self._note_unstored(before.operation, error)
             await asyncio.sleep(backoff.next_seconds())
-        waiting.ends("%s is stored", name)
-        return step
+
+    def _note_unstored(self, operation: Operation, error: NotStoredError) -> None:
+        self._unstored.add(operation.id)
+        self._waiting.holds(
+            "the steps of operations in cluster %s are not stored yet (%s): trying again until they are",
+            operation.cluster,
+            error,
+            extra={"cluster": operation.cluster},
+        )
 
     def _basis(self, known: Step, newest: Step) -> Step:
         """The step to make the next one from, after one was refused. Raises LostOperationError."""
