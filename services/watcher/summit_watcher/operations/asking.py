@@ -33,7 +33,7 @@ _TOO_MANY = 429
 """The API server has put the request off, and has not executed it."""
 
 
-ASKED_AT_ONCE, LOOKED_AT_ONCE = 50, 20
+ASKED_AT_ONCE, LOOKED_AT_ONCE = 50, 30
 """Requests to one cluster. Its connection pool has a hundred places (aiohttp), and watches and lists need some. A
 request that waits there uses up its time: of a thousand behind a slow webhook, half counted as sent and lost.
 """
