@@ -18,6 +18,7 @@ from support.watcher_process import WatcherProcess, watcher_process
 from summit_models.operation import OperationState as S
 from summit_simulator.api.mishaps import Mishap
 from summit_watcher.main import watch
+from summit_watcher.operations.asking import ASKED_AT_ONCE
 from summit_watcher.settings import WatcherSettings
 
 # action → run strategy, parameters, and whether a second request is harmless
@@ -63,6 +64,25 @@ async def ask_and_hold(operating: Operating, virtctl: Virtctl, action: str, **pa
     id_ = await operating.ask(action, **parameters)
     await until(lambda: mishap.met)
     return id_, mishap
+
+
+async def test_those_that_wait_for_their_turn_are_begun_by_the_next(
+    nats_url: str, config: Path, operating: Operating, virtctl: Virtctl
+) -> None:
+    """They were claimed before: of 400 restarts, 250 were never asked of the cluster, and nobody knew that of them."""
+    cluster, names = virtctl.cluster, [f"vm-{n}" for n in range(ASKED_AT_ONCE + 10)]
+    for name in names:
+        cluster.create_vm(name, namespace="prod", run_strategy="Always", disks=())
+    await cluster.settle()
+    held = cluster.faults.acts.hold("reset")
+    async with watcher_to_kill(nats_url, config):
+        await until(lambda: all(map(operating.log.newest, names)))
+        ids = [await operating.ask("reset", name=name) for name in names]
+        await until(lambda: held.met == ASKED_AT_ONCE)
+    cluster.faults.acts.end(held)
+    async with watching(nats_url, config, TIMES):
+        ends = [(await operating.end(id_)).state for id_ in ids]
+    assert ends == [S.FAILED] * ASKED_AT_ONCE + [S.SUCCEEDED] * 10
 
 
 async def wake_up(zombie: WatcherProcess) -> None:

@@ -73,7 +73,7 @@ class Asking:
         self._connection = connection
         self._forbidden = forbidden
         self.turns = asyncio.Semaphore(ASKED_AT_ONCE)
-        """Held by whoever prepares and sends a request."""
+        """Held by whoever begins an operation, or prepares and sends its request."""
         self._looks = asyncio.Semaphore(LOOKED_AT_ONCE)
         """Held by those who only look, or abort: they do not wait for all who ask."""
 
@@ -105,8 +105,7 @@ class Asking:
     async def instance(self, operation: Operation) -> Uid | None:
         """The instance that runs under the name of the VM; None if there is none, or the cluster does not answer."""
         try:
-            async with self._looks:
-                uid = member(await self._connection.get_object(instance_path(operation)), "metadata", "uid")
+            uid = member(await self._connection.get_object(instance_path(operation)), "metadata", "uid")
         except WatcherError:
             return None
         return Uid(uid) if isinstance(uid, str) else None

@@ -83,7 +83,7 @@ class Execution:
     async def run(self) -> None:
         """Do it to its end. Raises LostOperationError when somebody else has made the next step."""
         acts: Mapping[Act, Callable[[], Awaitable[None]]] = {
-            Act.CLAIM: self._claim,
+            Act.CLAIM: self._begin,
             Act.ASK: self._ask,
             Act.OBSERVE: self._observe,
             Act.EXPIRE: partial(self._end, OperationState.EXPIRED, NOT_BEGUN),
@@ -103,6 +103,17 @@ class Execution:
         return Act.OBSERVE if act is Act.ASK and self._is_answered else act
 
     # Claim
+
+    async def _begin(self) -> None:
+        """Claim it when the cluster can be asked at once: of what is claimed and not asked, nobody knows that later."""
+        if self._may_be_done:
+            await self._claim()
+            return
+        async with self._turn(Act.CLAIM) as is_ours:
+            if is_ours:
+                await self._claim()
+                if self._next_act() is Act.ASK:
+                    await self._ask_in_turn()
 
     async def _claim(self) -> None:
         instance = await self._instance()
@@ -129,22 +140,22 @@ class Execution:
         changed = self._newest.changed(self.operation.id)
         if self._may_be_done and await self._has_succeeded():
             return
-        async with self._turn() as is_ours:
+        async with self._turn(Act.ASK) as is_ours:
             if is_ours:
                 await self._ask_in_turn()
         if self._next_act() is Act.ASK:
             await wait(changed, self._again.next_seconds())
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[bool]:
-        """Hold a turn to ask the cluster while the block runs; without one there is something else to do by now."""
+    async def _turn(self, act: Act) -> AsyncIterator[bool]:
+        """Hold a turn to ask the cluster while the block runs; without one there is something else to do than `act`."""
         waiting = asyncio.create_task(self._asking.turns.acquire())
         try:
-            while not waiting.done() and self._next_act() is Act.ASK:
+            while not waiting.done() and self._next_act() is act:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._times.claim_seconds):
                         await done_or_set(waiting, self._newest.changed(self.operation.id))
-            yield waiting.done() and self._next_act() is Act.ASK
+            yield waiting.done() and self._next_act() is act
         finally:
             await end(waiting)
             if not waiting.cancelled():
