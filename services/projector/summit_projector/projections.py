@@ -6,12 +6,13 @@ and rebuilding all follow.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Table
+from sqlalchemy import DateTime, Table
 from sqlalchemy.dialects.postgresql import JSONB
 
 from summit_models import tables
@@ -49,6 +50,13 @@ from summit_models.vm import Vm
 
 Row = tuple[Any, ...]
 """Values in the order of the table's columns, JSONB as text."""
+
+_FINITE = {
+    datetime.min.replace(tzinfo=UTC): datetime.min.replace(microsecond=1, tzinfo=UTC),
+    datetime.max.replace(tzinfo=UTC): datetime.max.replace(microsecond=999_998, tzinfo=UTC),
+}
+"""The first and the last time of Python, which asyncpg stores as -infinity and infinity, and what is stored instead.
+asyncpg reads an infinity as a time without a zone, which no answer can be made of: one VM would fail every list."""
 
 Order = tuple[int, ...]
 """Epoch, resourceVersions, revision: the greater one is the newer state. They order the states of one object of one
@@ -118,6 +126,12 @@ class Projection:
     def _json_positions(self) -> Sequence[int]:
         return [position for position, column in enumerate(self.table.columns) if isinstance(column.type, JSONB)]
 
+    @cached_property
+    def _time_positions(self) -> Sequence[int]:
+        """Of the model's fields; the time of the event itself has a bound of its own."""
+        fields = [column for column in self.columns if column not in (*self.order_columns, "observed_at", "deleted_at")]
+        return [position for position, name in enumerate(fields) if isinstance(self.table.c[name].type, DateTime)]
+
     def order(self, event: Decoded, revision: int) -> Order:
         return (event.epoch, *self.versions(event.data), revision)
 
@@ -125,6 +139,8 @@ class Projection:
         values = list(self.fields(event.data))
         for position in self._json_positions:
             values[position] = _json_text(values[position])
+        for position in self._time_positions:
+            values[position] = _FINITE.get(values[position], values[position])
         tombstone = () if self.deleted is None else (event.time if event.type == self.deleted else None,)
         return (*values, event.time, *order, *tombstone)
 

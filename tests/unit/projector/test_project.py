@@ -49,6 +49,15 @@ def test_row_has_the_state_and_where_it_is_from() -> None:
     assert (row["observed_at"], row["deleted_at"], row["ip"]) == (OBSERVED_AT, None, None)
 
 
+def test_first_and_last_time_do_not_fail_every_list() -> None:
+    """Postgres would keep them as infinities, and a list that has one was answered with 500, for all clusters."""
+    first, last = (time.replace(tzinfo=UTC) for time in (datetime.min, datetime.max))  # noqa: DTZ901
+    event = vm_event("erp", created_at=first, started_at=last, last_migrated_at=first + timedelta(seconds=1))
+    (row,) = rows_of(project([message(event)]), "vms")
+    assert (row["created_at"] - first, last - row["started_at"]) == (timedelta(microseconds=1),) * 2
+    assert row["last_migrated_at"] == first + timedelta(seconds=1)
+
+
 @pytest.mark.parametrize("collection", PROJECTIONS)
 def test_values_stand_in_the_order_of_the_columns(collection: str) -> None:
     """Rows are copied by position, so fields, provenance and tombstone must follow the table."""

@@ -92,15 +92,20 @@ def labels_of(metadata: Metadata) -> dict[str, str]:
     return {shared_text(key) or "": shared_text(value) or "" for key, value in labels.items() if value is not None}
 
 
+_NO_TIME = datetime.min.replace(tzinfo=UTC)
+"""Go's zero time, `0001-01-01T00:00:00Z`: what its clients write for a time that nobody has set."""
+
+
 def timestamp(value: str | None) -> datetime | None:
-    """An RFC 3339 time in UTC; None if it is missing, null, malformed or without a zone."""
+    """An RFC 3339 time in UTC; None if it is missing, null, Go's zero time, malformed or without a zone."""
     if not value:
         return None
     try:
         moment = datetime.fromisoformat(value)
-        return moment.astimezone(UTC) if moment.tzinfo else None
+        in_utc = moment.astimezone(UTC) if moment.tzinfo else None
     except (ValueError, OverflowError):  # OverflowError: year 1 or 9999, moved out of range by its zone
         return None
+    return None if in_utc == _NO_TIME else in_utc
 
 
 def unreadable(decode_problems: tuple[str, ...], *paths: str) -> bool:
