@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from support.builders import uid_of
 from support.editing import SOLNA, UPPSALA, Editing, editing
-from support.published import CLUSTER, cluster_event, datacenter_event, vm_event
+from support.published import CLUSTER, cluster_event, datacenter_event, unmanaged_event, vm_event
 
 from summit_api.settings import ApiTimes
 from summit_models.contract import DatacenterId
@@ -135,6 +135,19 @@ async def test_one_id_that_is_added_twice_at_once_is_added_once(api: Editing) ->
         )
     )
     assert sorted(answer.status_code for answer in answers) == [200, 409]
+
+
+async def test_event_that_the_tables_rejected_does_not_freeze_its_vm(api: Editing) -> None:
+    """It is the newest in the log, and each edit after it was refused for ever: 'it has changed since it was read'."""
+    await add(api, id="vm-001")
+    await api.publish(unmanaged_event("vm-001", disk_bytes=2**70), unmanaged_event("vm-002", disk_bytes=2**70))
+    edited = await api.ask("PATCH", f"{VMS}/vm-001", {"cpu": 2})
+    assert (edited.status_code, edited.json()["cpu"]) == (200, 2)
+    assert (await api.ask("DELETE", f"{VMS}/vm-001")).status_code == 204
+    await add(api, id="vm-002")
+    await api.publish(datacenter_event(id=SOLNA, name="Solna", clusters=["vulcan"], location="a\x00b"))
+    renamed = await api.ask("PATCH", f"/admin/datacenters/{SOLNA}", {"name": "Solna North"})
+    assert (renamed.status_code, renamed.json()["name"]) == (200, "Solna North")
 
 
 async def test_watched_vm_belongs_to_its_cluster(api: Editing) -> None:

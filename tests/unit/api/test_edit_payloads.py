@@ -32,6 +32,8 @@ def sent(model: type[PayloadT], body: bytes, content_type: str = "application/js
         (VmPatch, b'{"cpu": -1}', "cpu"),
         (VmPatch, b'{"cpu": true}', "cpu"),
         (VmPatch, b'{"memory": 99999999999999999999}', "memory"),
+        (VmPatch, b'{"disk": 569083166720}', "disk"),
+        (NewVm, b'{"name": "a", "disk": 8589934592}', "disk"),
         (NewVm, b'{"name": "a", "id": "a.b"}', "id"),
         (NewVm, b'{"name": "a", "id": "*"}', "id"),
         (NewVm, b"[" * 100_000, "body"),

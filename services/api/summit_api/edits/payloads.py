@@ -43,7 +43,9 @@ Name = Annotated[
 ]
 Id = Annotated[str, Field(max_length=MAX_TEXT, json_schema_extra={"pattern": _ID}), AfterValidator(_usable_as_id)]
 Size = Annotated[int, Field(ge=0, le=2**40)]
-"""Fits a column in bytes as well."""
+"""A number, or MiB, which fit a column in bytes as well."""
+Disk = Annotated[int, Field(ge=0, le=2**33 - 1)]
+"""GiB that fit a column in bytes. Somebody who gives bytes exceeds it."""
 Latitude = Annotated[float, Field(ge=-90, le=90)]
 Longitude = Annotated[float, Field(ge=-180, le=180)]
 
@@ -73,7 +75,7 @@ class VmPatch(_Payload):
     status: VmStatus | None = None
     cpu: Size | None = Field(default=None, description="Virtual CPUs", examples=[2])
     memory: Size | None = Field(default=None, description="MiB", examples=[8192])
-    disk: Size | None = Field(default=None, description="GiB", examples=[530])
+    disk: Disk | None = Field(default=None, description="GiB", examples=[530])
     cluster: Text | None = Field(default=None, description="Any text; empty to remove it", examples=["old-vmware"])
 
 
@@ -89,7 +91,7 @@ class NewVm(_Payload):
     )
     cpu: Size | None = Field(default=None, description="Virtual CPUs", examples=[2])
     memory: Size | None = Field(default=None, description="MiB", examples=[8192])
-    disk: Size | None = Field(default=None, description="GiB", examples=[530])
+    disk: Disk | None = Field(default=None, description="GiB", examples=[530])
     cluster: Text | None = Field(default=None, description="Any text", examples=["old-vmware"])
     namespace: Text | None = None
     phase: Text | None = None

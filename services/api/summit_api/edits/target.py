@@ -44,6 +44,14 @@ class IdInUseError(EditError):
     """Another VM has the id."""
 
 
+_REJECTED = """(SELECT max(d.revision) FROM dead_letters AS d, checkpoint AS c
+    WHERE d.dead_lettered_at >= c.stream_created_at AND d.subject {})"""
+"""The newest event under some subjects that the tables have rejected, in the present stream. It is in the log though no
+row is from it, and an edit that ignores it would be refused for ever: it has changed since it was read."""
+_SUBJECT_OF_VM = "LIKE 'summit.vms.%.-.-.%' AND split_part(d.subject, '.', 6) = replace({}, '.', '_')"
+_SUBJECT_OF_DATACENTER = "= 'summit.datacenters.' || id"
+
+
 async def datacenter(read_models: ReadModels, scope: Scope, id_: DatacenterId) -> Editable[Datacenter]:
     """Raises DatacenterNotFoundError with the original's sentence."""
     async with read_models.transaction() as transaction:
@@ -71,9 +79,11 @@ async def unused_id(read_models: ReadModels, uid: Uid) -> Basis:
     An id can be used again when its VM was added by hand and removed. By the primary key, in all datacenters.
     """
     statement = "SELECT revision, deleted_at IS NOT NULL AND NOT managed FROM vms WHERE id = $1"
+    rejected = f"SELECT coalesce({_REJECTED.format(_SUBJECT_OF_VM.format('$1::text'))}, 0)"
     async with read_models.transaction() as transaction:
         used = await transaction.fetch(statement, uid)
-    revision = max((revision for revision, _ in used), default=Revision(0))
+        ((newest,),) = await transaction.fetch(rejected, uid)
+    revision = max(newest, *(revision for revision, _ in used), Revision(0))
     if not all(is_free for _, is_free in used):
         raise IdInUseError(f"another VM has the id {uid}: ids are unique in all datacenters")
     return Basis(unmanaged_vm_subjects(uid), revision)
@@ -177,13 +187,15 @@ async def silent_datacenters(transaction: ReadTransaction, since: datetime) -> l
 
 
 async def _vms(transaction: ReadTransaction, clauses: str, *arguments: object) -> list[Editable[Vm]]:
-    rows = await transaction.fetch(f"SELECT row_to_json(vms)::text, revision FROM vms {clauses}", *arguments)  # noqa: S608
+    basis = f"greatest(revision, {_REJECTED.format(_SUBJECT_OF_VM.format('id'))})"
+    rows = await transaction.fetch(f"SELECT row_to_json(vms)::text, {basis} FROM vms {clauses}", *arguments)  # noqa: S608
     vms = [(Vm.model_validate_json(state), revision) for state, revision in rows]
     return [Editable(vm, Basis(unmanaged_vm_subjects(vm.id), revision)) for vm, revision in vms]
 
 
 async def _datacenters(transaction: ReadTransaction, clauses: str, *arguments: object) -> list[Editable[Datacenter]]:
-    statement = f"SELECT row_to_json(datacenters)::text, revision FROM datacenters {clauses}"  # noqa: S608
+    basis = f"greatest(revision, {_REJECTED.format(_SUBJECT_OF_DATACENTER)})"
+    statement = f"SELECT row_to_json(datacenters)::text, {basis} FROM datacenters {clauses}"  # noqa: S608
     rows = await transaction.fetch(statement, *arguments)
     datacenters = [(Datacenter.model_validate_json(state), revision) for state, revision in rows]
     return [Editable(known, Basis(datacenter_subject(known.id), revision)) for known, revision in datacenters]
