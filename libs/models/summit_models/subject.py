@@ -22,6 +22,8 @@ from summit_models.operation import Operation
 STREAM = "SUMMIT"
 HEALTH_BUCKET = "summit-clusters"
 """KV bucket of cluster health, key `<datacenter>.<cluster>`."""
+LEASE_BUCKET = "summit-leases"
+"""KV bucket of watchers and of what each has: keys `member.<watcher>` and `cluster.<datacenter>.<cluster>`."""
 
 PUBLIC_ROOT = "summit"
 INGEST_ROOT = "ingest.summit"

@@ -79,8 +79,6 @@ async def append(
     Raises ConflictError when `basis` is no longer true, NotStoredError when NATS refuses, is away, or does not answer
     in time; only after the last may they be stored all the same.
     """
-    if not client.is_connected:  # nats-py would keep them, and send them long after we have refused
-        raise NotStoredError("not connected to NATS")
     last = len(events)
     batch = uuid4().hex
     answer = Answer()
@@ -132,9 +130,15 @@ async def _publish(client: Client, event: Event, headers: dict[str, str]) -> Non
 
 async def _send(client: Client, event: Event, headers: dict[str, str], answer_seconds: float) -> Answer:
     """Send one event and wait for its answer, which is empty for the first event of a batch."""
-    subject = ingest(subject_of(event))
+    return await store(client, ingest(subject_of(event)), encode(event), headers, answer_seconds)
+
+
+async def store(client: Client, subject: str, body: bytes, headers: dict[str, str], answer_seconds: float) -> Answer:
+    """Send one message to the stream of its subject, and wait for the answer. Raises what `append` raises."""
+    if not client.is_connected:  # nats-py would keep it, and send it long after we have given up
+        raise NotStoredError("not connected to NATS")
     try:
-        reply = await client.request(subject, encode(event), timeout=answer_seconds, headers=headers)
+        reply = await client.request(subject, body, timeout=answer_seconds, headers=headers)
     except TimeoutError as error:
         raise NotStoredError(f"NATS has not answered within {answer_seconds:g} s", unsure=True) from error
     except NatsError as error:

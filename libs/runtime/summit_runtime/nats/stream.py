@@ -14,7 +14,7 @@ from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 from summit_models.subject import INGEST_ROOT, PUBLIC_ROOT, STREAM
 from summit_runtime.backoff import Backoff
 from summit_runtime.condition import Condition
-from summit_runtime.nats import heartbeats
+from summit_runtime.nats import heartbeats, leases
 from summit_runtime.nats.bus import INSTALL_NEWER, EventClient
 from summit_runtime.process import FatalError
 
@@ -80,7 +80,7 @@ async def watch_stream(client: EventClient) -> None:
 
 
 async def ensure_stream(client: Client) -> None:
-    """Create the stream and the bucket, or give the stream what it lacks; what an operator changed stays.
+    """Create the stream and the buckets, or give the stream what it lacks; what an operator changed stays.
 
     Waits while the server is away, or not ready. Raises FatalError when it refuses, with its reason, or does not take
     batches.
@@ -113,7 +113,8 @@ async def _ensure(client: Client) -> None:
         found = await jetstream.update_stream(needed)
     if not found.config.allow_batched:  # a server of a cluster that is older than the one we are connected to
         raise FatalError(f"NATS takes no batches for the stream {STREAM!r}; {INSTALL_NEWER} on all its servers")
-    await jetstream.create_key_value(heartbeats.BUCKET)
+    for bucket in (heartbeats.BUCKET, leases.BUCKET):
+        await jetstream.create_key_value(bucket)
 
 
 _NEEDED: dict[str, Any] = {

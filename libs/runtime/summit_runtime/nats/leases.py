@@ -1,0 +1,125 @@
+"""Leases: which watchers run, and which of them has which cluster, in the KV bucket `summit-leases`.
+
+Each entry expires unless its watcher renews it, about every second. The server then puts a marker without a body in its
+place, so those who follow the bucket learn within moments that a watcher is gone. A marker may be missed, for example
+while the connection is replaced: an entry that nobody renews counts as gone here as well.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from nats.aio.client import Client
+from nats.js.api import KeyValueConfig
+from pydantic import ValidationError
+
+from summit_models.subject import LEASE_BUCKET
+from summit_models.watcher import Holder, Lease, Member, Place
+from summit_runtime.nats.consumer import StreamMessage, consume
+
+logger = logging.getLogger("summit.nats")
+
+LEASE_SECONDS = 3
+"""After so long without a renewal an entry expires: two renewals may be late, and a dead watcher's clusters are watched
+again within 5 s. The server counts whole seconds."""
+UNSEEN_SECONDS = LEASE_SECONDS + 1.0
+"""An entry that was not renewed for so long is gone, also without a marker; the server expires it up to 0.3 s late."""
+MARKER_SECONDS = 60
+"""How long the server keeps the marker of an expired entry."""
+
+BUCKET = KeyValueConfig(bucket=LEASE_BUCKET, history=1, direct=True, limit_marker_ttl=MARKER_SECONDS)
+"""With a history of one no older entry returns when the newest expires."""
+STREAM = f"KV_{LEASE_BUCKET}"
+"""The stream behind the bucket."""
+
+_ROOT = f"$KV.{LEASE_BUCKET}."
+_MEMBER, _CLUSTER = f"{_ROOT}member.", f"{_ROOT}cluster."
+
+
+def member_subject(holder: Holder) -> str:
+    """The subject under which the bucket keeps a watcher."""
+    return f"{_MEMBER}{holder.watcher}/{holder.run}"
+
+
+def lease_subject(place: Place) -> str:
+    """The subject under which the bucket keeps the lease of a cluster."""
+    return f"{_CLUSTER}{place}"
+
+
+class _Entry(NamedTuple):
+    body: bytes
+    holder: Member | Lease
+    seen_at: float
+
+
+class LeaseTable:
+    """The entries of the bucket while `follow` runs."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.changed = asyncio.Event()
+        """Set, and replaced, when a holder comes, goes or changes; not when one renews."""
+        self.is_read = False
+        """The bucket was read to its end once."""
+        self._monotonic = monotonic
+        self._entries: dict[str, _Entry] = {}
+
+    async def follow(self, client: Client) -> None:
+        """Read the bucket for ever; wait while the connection or the bucket is away."""
+        async with consume(client, after=None, filter_subject=f"{_ROOT}>", stream=STREAM) as consumer:
+            if not (await consumer.open()).initial_pending:
+                self._note_read()
+            while True:
+                for message in await consumer.next_batch():
+                    self._take_in(message)
+
+    def members(self) -> list[Member]:
+        """The watchers that run, oldest first."""
+        found = [holder for _, holder in self._living() if isinstance(holder, Member)]
+        return sorted(found, key=lambda member: (member.since, member.run))
+
+    def leases(self) -> Mapping[Place, Lease]:
+        """Who has which cluster."""
+        return {
+            Place.of(subject.removeprefix(_CLUSTER)): holder
+            for subject, holder in self._living()
+            if isinstance(holder, Lease)
+        }
+
+    def _living(self) -> list[tuple[str, Member | Lease]]:
+        oldest = self._monotonic() - UNSEEN_SECONDS
+        return [(subject, entry.holder) for subject, entry in self._entries.items() if entry.seen_at >= oldest]
+
+    def _take_in(self, message: StreamMessage) -> None:
+        now, before = self._monotonic(), self._entries.get(message.subject)
+        if before and before.body == message.body:
+            self._entries[message.subject] = before._replace(seen_at=now)
+        elif holder := _read(message):
+            self._entries[message.subject] = _Entry(message.body, holder, now)
+            self._notify()
+        elif before:
+            del self._entries[message.subject]
+            self._notify()
+        if not message.pending and not self.is_read:
+            self._note_read()
+
+    def _note_read(self) -> None:
+        self.is_read = True
+        self._notify()
+
+    def _notify(self) -> None:
+        changed, self.changed = self.changed, asyncio.Event()
+        changed.set()
+
+
+def _read(message: StreamMessage) -> Member | Lease | None:
+    """The holder in an entry; None for one that has expired or was deleted, and for anything else."""
+    if not message.body:
+        return None
+    model = Member if message.subject.startswith(_MEMBER) else Lease
+    try:
+        return model.model_validate_json(message.body)
+    except ValidationError as error:
+        logger.debug("an entry of bucket %s is neither a watcher nor a lease: %s", LEASE_BUCKET, error)
+        return None

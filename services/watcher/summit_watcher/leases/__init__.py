@@ -1,0 +1,1 @@
+"""Leases: which clusters this watcher has, and how it comes to them and leaves them."""

@@ -1,0 +1,111 @@
+"""One key of the bucket that this watcher wants: created, renewed and deleted by compare-and-set, so it is never shared.
+
+The server stores a message only onto the newest one of its subject that the writer knows. A key that has expired, or was
+deleted, has a message without a body there; or none, after a while.
+"""
+
+import asyncio
+from typing import NamedTuple
+
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js.api import Header
+from nats.js.errors import NotFoundError
+from pydantic import BaseModel, ValidationError
+
+from summit_models.watcher import Holder
+from summit_runtime.nats.append import ConflictError, NotStoredError, store
+from summit_runtime.nats.leases import LEASE_SECONDS, MARKER_SECONDS, STREAM
+
+ATTEMPTS = 3
+"""To take a key whose newest message changes while we look at it."""
+
+
+class _Newest(NamedTuple):
+    revision: int = 0
+    run: str | None = None
+    """Who has the key; None: nobody."""
+
+
+class _Run(BaseModel):
+    run: str
+
+
+class Entry:
+    def __init__(self, client: Client, subject: str, holder: Holder, answer_seconds: float) -> None:
+        self.holder = holder
+        """What is stored with the next renewal."""
+        self._client, self._subject, self._answer_seconds = client, subject, answer_seconds
+        self._revision = 0
+        self._in_turn = asyncio.Lock()
+
+    async def take(self) -> bool:
+        """Create the key, unless another watcher has it; return whether it is ours.
+
+        Raises NotStoredError when NATS does not answer.
+        """
+        async with self._in_turn:
+            return await self._take()
+
+    async def renew(self) -> bool:
+        """Renew the key, or create it again if nobody has taken it since it expired; return whether it is ours.
+
+        Raises NotStoredError when NATS does not answer.
+        """
+        async with self._in_turn:
+            try:
+                await self._put(self._revision)
+            except ConflictError:
+                return await self._take()
+            return True
+
+    async def delete(self) -> None:
+        """Leave the key to others at once, if it is ours. Without an answer it expires by itself."""
+        async with self._in_turn:
+            try:
+                newest = await self._newest()
+                if newest.run == self.holder.run:
+                    await self._put(newest.revision, deleted=True)
+            except (ConflictError, NotStoredError):
+                return
+
+    async def _take(self) -> bool:
+        for _ in range(ATTEMPTS):
+            newest = await self._newest()
+            if newest.run not in (None, self.holder.run):
+                return False
+            try:
+                await self._put(newest.revision)
+            except ConflictError:
+                continue
+            return True
+        return False
+
+    async def _put(self, onto: int, *, deleted: bool = False) -> None:
+        """Store the holder, or a delete, onto the message with this revision; 0: onto nothing."""
+        headers = {
+            Header.EXPECTED_LAST_SUBJECT_SEQUENCE: str(onto),
+            Header.MSG_TTL: f"{MARKER_SECONDS if deleted else LEASE_SECONDS}s",
+        }
+        body = b"" if deleted else self.holder.model_dump_json().encode()
+        operation = {"KV-Operation": "DEL"} if deleted else {}
+        answer = await store(self._client, self._subject, body, {**headers, **operation}, self._answer_seconds)
+        self._revision = answer.seq
+
+    async def _newest(self) -> _Newest:
+        try:
+            jetstream = self._client.jetstream(timeout=self._answer_seconds)
+            message = await jetstream.get_last_msg(STREAM, self._subject, direct=True)
+        except NotFoundError:
+            return _Newest()
+        except (NatsError, TimeoutError) as error:
+            raise NotStoredError(f"NATS does not answer: {error}") from error
+        return _Newest(message.seq or 0, _run(message.data) if message.data else None)
+
+
+def _run(body: bytes) -> str:
+    """The run in a body; nobody's if it cannot be read: somebody else has written it."""
+    try:
+        return _Run.model_validate_json(body).run
+    except ValidationError:
+        return ""
