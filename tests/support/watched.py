@@ -35,6 +35,11 @@ QUICK = WatcherTimes(
 """A list-watch that notices trouble within a second, and tries again at once."""
 
 
+async def has_lease() -> bool:
+    """For a cluster that no other watcher wants."""
+    return True
+
+
 def lists(cluster: SimulatedCluster, plural: str = "virtualmachines") -> int:
     """How many lists were requested, streaming or paged. A list in pages counts once, a verification does not."""
     paged = cluster.requests_for(plural, verb="list")

@@ -1,13 +1,13 @@
 """One cluster, for ever: one epoch after another. Each begins with what the log has of the epochs before.
 
-An epoch ends when the watcher stops, when the resourceVersions of the cluster cannot be compared with earlier ones any
-more, or when another watcher begins an epoch.
+An epoch ends when the watcher stops or another one gets the cluster, when the resourceVersions of the cluster cannot be
+compared with earlier ones any more, or when somebody else begins an epoch.
 """
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -15,12 +15,10 @@ from nats.errors import Error as NatsError
 
 from summit_models.cluster import Heartbeat
 from summit_runtime.backoff import Backoff
-from summit_runtime.condition import Condition
 from summit_runtime.nats import heartbeats
 from summit_runtime.nats.append import NotStoredError
 from summit_runtime.nats.bus import EventClient
 from summit_runtime.nats.publisher import Publisher
-from summit_watcher import metrics
 from summit_watcher.activity import ActivityLog
 from summit_watcher.cluster_log import ClusterLog
 from summit_watcher.config.datacenters import ClusterConfig
@@ -33,7 +31,6 @@ from summit_watcher.kube.resources import WATCHED
 from summit_watcher.listwatch.page_slots import PageSlots
 from summit_watcher.listwatch.state import Listing, ListReason
 from summit_watcher.log.epoch import WATCHER, ClusterEvents, Epoch, EpochLostError, SupersededError
-from summit_watcher.log.liveness import until_silent
 from summit_watcher.log.positions import Start, last_heartbeat, start
 from summit_watcher.log.recovery import begin
 from summit_watcher.operations.feed import OperationFeed
@@ -44,6 +41,9 @@ logger = logging.getLogger("summit.watcher")
 
 SENTENCE_CHARACTERS = 200
 """Of an error of a library: its first words are enough to report it, and the traceback is at DEBUG."""
+
+HasLease = Callable[[], Awaitable[bool]]
+"""Whether the lease of the cluster is still ours, asked of NATS now."""
 
 EndT = TypeVar("EndT", HistoryEndedError, SupersededError)
 
@@ -59,6 +59,7 @@ class ClusterWatcher:
     page_slots: PageSlots
     identities: Identities
     operations: OperationFeed
+    has_lease: HasLease
 
     def __post_init__(self) -> None:
         self._activity = ActivityLog(self.cluster)
@@ -75,6 +76,7 @@ class ClusterWatcher:
         return self._has_ended_epoch or (self._session is not None and self._session.status.tried)
 
     async def run(self) -> None:
+        """Watch the cluster until another watcher has it."""
         cluster = self.cluster
         ended: HistoryEndedError | None = None
         backoff = Backoff()  # or two servers behind one address, one of which lags, would be listed without end
@@ -91,8 +93,8 @@ class ClusterWatcher:
                 ended, superseded = None, _first(errors)
             finally:
                 self._has_ended_epoch, self._session = True, None
-            if superseded:
-                await self._stand_back(superseded)
+            if superseded and not await self._keeps(superseded):
+                return
             await asyncio.sleep(backoff.next_seconds())
 
     async def failed(self, error: Exception, retry_in: float) -> None:
@@ -140,27 +142,16 @@ class ClusterWatcher:
             )
             await self._session.run()
 
-    async def _stand_back(self, error: SupersededError) -> None:
-        """Leave the cluster to the watcher that has it until that is silent: two would take it from each other."""
+    async def _keeps(self, error: SupersededError) -> bool:
+        """Whether the cluster is ours all the same, since somebody without the lease has begun the epoch."""
         self._events = None
         self._log.leave()
-        cluster = self.cluster
-        context = {"cluster": cluster.name, "datacenter": cluster.datacenter}
-        standing_back = Condition(logger)
-        standing_back.holds(
-            "cluster %s: %s; this watcher (%s) stands back until %s has been silent for %d s. "
-            "Do two watchers have the same configuration?",
-            cluster.name,
-            error,
-            WATCHER,
-            error.watcher,
-            self.times.silent_seconds,
-            extra=context,
-        )
-        metrics.stand_back(cluster.name)
-        await until_silent(self.client, cluster.datacenter, cluster.name, self.times)
-        message = "cluster %s: %s is silent, and this watcher (%s) watches it"
-        standing_back.ends(message, cluster.name, error.watcher, WATCHER, extra=context)
+        if not await self.has_lease():
+            return False
+        context = {"cluster": self.cluster.name, "datacenter": self.cluster.datacenter}
+        message = "cluster %s: %s, without its lease; this watcher (%s) has the lease and begins a new epoch"
+        logger.warning(message, self.cluster.name, error, WATCHER, extra=context)
+        return True
 
     async def _starts(self, epoch: Epoch, published: Published, ended: HistoryEndedError | None) -> Mapping[str, Start]:
         """How to begin with each resource."""

@@ -1,4 +1,4 @@
-"""The watcher process: one supervised task per cluster, one connection to NATS.
+"""The watcher process: one supervised task for each cluster of its share, one connection to NATS.
 
 A failure of one cluster stays in the task of that cluster. All share NATS: while it is away they all wait, and go on
 afterwards.
@@ -10,11 +10,15 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from importlib.metadata import version
+from uuid import uuid4
 
 from summit_models.contract import ClusterName, DatacenterId
+from summit_models.watcher import Member
 from summit_runtime.nats import bus
 from summit_runtime.nats.bus import EventClient
 from summit_runtime.nats.clock import Clock
+from summit_runtime.nats.leases import LeaseTable
 from summit_runtime.nats.publisher import Publisher, publishing
 from summit_runtime.nats.stream import ensure_stream, watch_stream
 from summit_runtime.probes import Check, serve_probes
@@ -22,9 +26,11 @@ from summit_runtime.waiting import end
 from summit_watcher.cluster import ClusterWatcher
 from summit_watcher.config.datacenters import ClusterConfig, DatacenterConfig
 from summit_watcher.kube.identity import Identities
+from summit_watcher.leases.share import Share
 from summit_watcher.listwatch.page_slots import PageSlots
 from summit_watcher.log.datacenters import declare
-from summit_watcher.log.epoch import NO_EVENT, newest_events
+from summit_watcher.log.epoch import NO_EVENT, WATCHER, newest_events
+from summit_watcher.log.identities import follow_identities
 from summit_watcher.log.retirement import retire, retire_empty, retire_undeclared
 from summit_watcher.operations.feed import OperationFeed
 from summit_watcher.operations.overdue import Overdue
@@ -63,37 +69,51 @@ class _Watcher:
 
     async def run(self, checks: dict[str, Check], stop: asyncio.Event) -> None:
         page_slots, identities = PageSlots(self.times.slow_page_seconds), Identities()
-        operations = OperationFeed(self.client)
+        operations, leases = OperationFeed(self.client), LeaseTable()
         async with asyncio.TaskGroup() as tasks:
             supervisor = Supervisor(
                 tasks,
-                lambda cluster: ClusterWatcher(
-                    cluster, self.client, self.publisher, self.times, page_slots, identities, operations
+                lambda cluster, has_lease: ClusterWatcher(
+                    cluster, self.client, self.publisher, self.times, page_slots, identities, operations, has_lease
                 ),
                 self._retire,
                 self.times,
             )
+            share = Share(self.client, supervisor, leases, self._member(), tasks, self.times)
             checks["nats"] = lambda: None if self.client.is_connected else "not connected"
+            checks["leases"] = lambda: None if share.is_taken else "not read yet"
             checks["clusters"] = supervisor.untried
             background = [
                 tasks.create_task(bus.watch_connection(self.client)),
                 tasks.create_task(self.client.clock.follow(self.client, self.times.nats.ping_seconds)),
                 tasks.create_task(watch_stream(self.client)),
-                tasks.create_task(self._follow_configuration(supervisor, identities)),
+                tasks.create_task(leases.follow(self.client)),
+                tasks.create_task(self._follow_configuration(supervisor, share, identities)),
+                tasks.create_task(follow_identities(self.client, identities, supervisor.watches)),
                 tasks.create_task(operations.run()),
                 tasks.create_task(Overdue(self.client, operations, self.settings.datacenters, self.times).run()),
             ]
             await stop.wait()
-            await asyncio.gather(*map(end, background))
-            await supervisor.end()
+            await asyncio.gather(*map(end, background), supervisor.stop())
+            await share.leave()
+
+    def _member(self) -> Member:
+        return Member(
+            watcher=WATCHER,
+            run=uuid4().hex[:8],
+            since=self.client.clock.now(),
+            version=version("summit-connect"),
+            datacenters=[DatacenterId(datacenter) for datacenter in sorted(self.settings.datacenters)],
+        )
 
     async def _retire(self, cluster: ClusterConfig) -> None:
         await retire(self.client, self.publisher, cluster.datacenter, cluster.name)
 
-    async def _follow_configuration(self, supervisor: Supervisor, identities: Identities) -> None:
-        """Watch the declared clusters, and retire those that are not declared any more, for ever."""
+    async def _follow_configuration(self, supervisor: Supervisor, share: Share, identities: Identities) -> None:
+        """Have a share of the declared clusters, and retire those that are not declared any more, for ever."""
         former: set[DatacenterId] = set()
         background: list[asyncio.Task[None]] = []
+        sharing: asyncio.Task[None] | None = None
         async with (
             asyncio.TaskGroup() as tasks,
             aclosing(configurations(self.settings.config, self.times)) as read,
@@ -105,9 +125,11 @@ class _Watcher:
                 background = [tasks.create_task(declare(datacenters, self.client))]
                 clusters = [cluster for datacenter in datacenters for cluster in datacenter.clusters]
                 identities.declare([cluster.name for cluster in clusters], await self._known_identities(clusters))
-                await supervisor.watch(datacenters, keep_missing=bool(configuration.mistakes))
+                await supervisor.declare(datacenters, keep_missing=bool(configuration.mistakes))
+                sharing = sharing or tasks.create_task(share.run())
+                share.table.notify()
                 if not configuration.mistakes:
-                    background.append(tasks.create_task(self._retire_removed(supervisor, former, datacenters)))
+                    background.append(tasks.create_task(self._retire_removed(supervisor, share, former, datacenters)))
                 former.update(datacenter.id for datacenter in datacenters)
 
     async def _known_identities(self, clusters: Sequence[ClusterConfig]) -> Mapping[ClusterName, str]:
@@ -121,7 +143,7 @@ class _Watcher:
         return {name: event.data.identity for name, event in events.items() if event.data.identity}
 
     async def _retire_removed(
-        self, supervisor: Supervisor, former: set[DatacenterId], datacenters: Sequence[DatacenterConfig]
+        self, supervisor: Supervisor, share: Share, former: set[DatacenterId], datacenters: Sequence[DatacenterConfig]
     ) -> None:
         """Retire what is not declared any more: clusters, former datacenters without clusters, and what the log has.
 
@@ -131,4 +153,4 @@ class _Watcher:
         for removed in sorted(former - {datacenter.id for datacenter in datacenters}):
             await retire_empty(self.client, removed)
             former.discard(removed)
-        await retire_undeclared(self.client, self.publisher, datacenters, self.times)
+        await retire_undeclared(self.client, self.publisher, datacenters, share.alone, self.times)

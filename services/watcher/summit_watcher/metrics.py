@@ -38,11 +38,6 @@ MIGRATIONS_STUCK = Gauge(
     "Migrations under way that make no progress; /api/v1/migrations?stuck=true says why",
     labelnames=("cluster",),
 )
-STANDING_BACK = Gauge(
-    "summit_cluster_standing_back",
-    "1 while another watcher has the cluster and this one waits; for minutes: two watchers have the same configuration",
-    labelnames=("cluster",),
-)
 EVENTS_PUBLISHED = Counter(
     "summit_cluster_events",
     "Published events of VMs and migrations, by type; shows which cluster changes without end",
@@ -95,6 +90,19 @@ REGRESSIONS = Counter(
     labelnames=_STREAM,
 )
 
+CLUSTERS_HELD = Gauge(
+    "summit_watcher_clusters",
+    "Clusters that this watcher has; the sum over all watchers below the number declared: nobody has the others",
+)
+WATCHERS = Gauge(
+    "summit_watchers",
+    "Watchers that share the clusters, as this one sees it; fewer than you run: the others are dead or cut off",
+)
+LEASES_LOST = Counter(
+    "summit_leases_lost",
+    "Clusters that another watcher took while this one was suspended or cut off; rising: it gets too little CPU",
+)
+
 CLAIM_TO_REQUEST_SECONDS = Histogram(
     "summit_operation_claim_to_request_seconds",
     "From an operation's claim by this watcher to its request to Kubernetes; rising: the cluster is slow or away",
@@ -104,9 +112,9 @@ CLAIM_TO_REQUEST_SECONDS = Histogram(
 _EVENT_TYPES = ("ADDED", "MODIFIED", "DELETED", "BOOKMARK")
 _STATES = tuple(set(ConnectionState) - {ConnectionState.DEGRADED, ConnectionState.RETIRED})  # those are a cluster's
 _OF_A_CLUSTER = (
-    CLUSTER_SYNCED, CLUSTER_LAST_CONTACT, CREDENTIALS_EXPIRE, WAITING_EVENTS, MIGRATIONS_STUCK, STANDING_BACK,
-    EVENTS_PUBLISHED, STREAM_STATE, STREAM_LAST_CONTACT, WATCH_EVENTS, WATCH_RESTARTS, LISTS, SYNTHETIC_DELETES,
-    RELIST_DRIFT, DECODE_ERRORS, REGRESSIONS,
+    CLUSTER_SYNCED, CLUSTER_LAST_CONTACT, CREDENTIALS_EXPIRE, WAITING_EVENTS, MIGRATIONS_STUCK, EVENTS_PUBLISHED,
+    STREAM_STATE, STREAM_LAST_CONTACT, WATCH_EVENTS, WATCH_RESTARTS, LISTS, SYNTHETIC_DELETES, RELIST_DRIFT,
+    DECODE_ERRORS, REGRESSIONS,
 )  # fmt: skip
 
 
@@ -116,19 +124,17 @@ def set_cluster(health: ClusterHealth, *, stuck_migrations: int) -> None:
     CLUSTER_LAST_CONTACT.labels(health.name).set(_timestamp(health.last_contact))
     CREDENTIALS_EXPIRE.labels(health.name).set(_timestamp(health.credentials_expire_at))
     WAITING_EVENTS.labels(health.name).set(health.waiting_events)
-    STANDING_BACK.labels(health.name).set(0)
+
+
+def set_leases(clusters: int, watchers: int) -> None:
+    CLUSTERS_HELD.set(clusters)
+    WATCHERS.set(watchers)
 
 
 def forget_cluster(cluster: ClusterName) -> None:
     """Remove the series of a cluster that is not watched any more: they would keep their last values for ever."""
     for metric in _OF_A_CLUSTER:
         metric.remove_by_labels({"cluster": cluster})
-
-
-def stand_back(cluster: ClusterName) -> None:
-    """Leave the series of a cluster to the watcher that has it now."""
-    forget_cluster(cluster)
-    STANDING_BACK.labels(cluster).set(1)
 
 
 class StreamMetrics:

@@ -93,7 +93,8 @@ class Session:
             self.identities,
             self.events.epoch.identity,
             self.cluster.identity,
-            self.times.other_identities_seconds,
+            patience_seconds=self.times.other_identities_seconds,
+            found=self.status.notify,
         )
         self._rights = KnownRights(self.connection, self._namespaces, self.times, self.status.notify)
         self._executor = Executor(

@@ -159,9 +159,21 @@ class WatcherTimes:
     resume_within: timedelta = timedelta(minutes=5)
     """etcd forgets older states, and the API server's window for watches is shorter still: asking would be in vain."""
     silent_seconds: float = 30.0
-    """After three missing heartbeats no watcher has the cluster."""
+    """A cluster that is not declared here is retired after three missing heartbeats: its watcher may restart."""
     listen_seconds: float = 2.0
-    """How soon the log is asked again whether the other watcher of a cluster is silent, if NATS has not answered."""
+    """How soon it is asked again whether such a cluster is silent and free, if NATS has not answered."""
+    undeclared_seconds: float = 15.0
+    """The watcher that has such a cluster reads the same change of its file within this time; later it is logged."""
+
+    # Leases
+
+    lease_renew_seconds: float = 1.0
+    """Three attempts before a lease expires."""
+    lease_answer_seconds: float = 1.0
+    """For the answer to a renewal. The next one finds out what has become of it."""
+    lease_grace_seconds: float = 3.0
+    """How long a watcher that was cut off takes nothing that it did not have: all others were cut off, too, if NATS
+    was away, and each renews its leases within a second of its return."""
 
     # Rights
 

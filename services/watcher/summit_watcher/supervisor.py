@@ -1,12 +1,15 @@
-"""The running cluster watchers: those that `datacenters.yaml` declares, also while somebody edits it."""
+"""The running cluster watchers: those of the clusters that this watcher has, also while somebody edits the file."""
 
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from summit_models.contract import ClusterName
+from summit_models.watcher import Place
 from summit_runtime.backoff import Backoff
 from summit_runtime.condition import Condition
 from summit_runtime.own_thread import OwnThread
@@ -14,7 +17,7 @@ from summit_runtime.process import supervised
 from summit_runtime.waiting import end
 from summit_runtime.watched_files import WatchedFiles
 from summit_watcher import metrics
-from summit_watcher.cluster import ClusterWatcher
+from summit_watcher.cluster import ClusterWatcher, HasLease
 from summit_watcher.config.datacenters import ClusterConfig, Configuration, DatacenterConfig, Mistake, load
 from summit_watcher.log.retirement import AT_ONCE
 from summit_watcher.settings import WatcherTimes
@@ -76,84 +79,121 @@ def chosen(configuration: Configuration, wanted: frozenset[str]) -> Sequence[Dat
     return [d for d in configuration.datacenters if not wanted or d.id in wanted]
 
 
+class _Running(NamedTuple):
+    config: ClusterConfig
+    watcher: ClusterWatcher
+    task: asyncio.Task[None]
+
+
 @dataclass
 class Supervisor:
-    """One supervised task per cluster, in the caller's task group."""
+    """One supervised task per cluster that this watcher has the lease of, in the caller's task group."""
 
     tasks: asyncio.TaskGroup
-    make_watcher: Callable[[ClusterConfig], ClusterWatcher]
+    make_watcher: Callable[[ClusterConfig, HasLease], ClusterWatcher]
     retire: Callable[[ClusterConfig], Awaitable[None]]
     times: WatcherTimes
-    _running: dict[ClusterName, tuple[ClusterConfig, ClusterWatcher, asyncio.Task[None]]] = field(default_factory=dict)
-    _retiring: dict[ClusterName, asyncio.Task[None]] = field(default_factory=dict)
-    """The last retirement under each name."""
+    _configs: dict[Place, ClusterConfig] = field(default_factory=dict)
+    """Of all declared clusters."""
+    _ours: dict[Place, HasLease] = field(default_factory=dict)
+    """Those that this watcher has the lease of."""
+    _running: dict[Place, _Running] = field(default_factory=dict)
+    _leaving: dict[Place, asyncio.Event] = field(default_factory=dict)
+    """Clusters that are not declared any more, until they are retired."""
+    _retiring: dict[Place, asyncio.Task[None]] = field(default_factory=dict)
     _retirements: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
-    _started: bool = False
+    _stops: bool = False
+
+    @property
+    def declared(self) -> AbstractSet[Place]:
+        """The clusters that this watcher may have."""
+        return self._configs.keys()
+
+    def watches(self, name: ClusterName) -> bool:
+        """Whether a cluster of this name is watched here."""
+        return any(place.cluster == name for place in self._running)
 
     def untried(self) -> str | None:
         """The clusters that have neither answered nor failed to, as a sentence of the readiness probe; None: none."""
-        if not self._started:
-            return "the configuration has not been read yet"
-        names = [name for name, (_, watcher, _) in self._running.items() if not watcher.tried]
+        names = [place.cluster for place, (_, watcher, _) in self._running.items() if not watcher.tried]
         return f"not tried yet: {', '.join(names)}" if names else None
 
-    async def watch(self, datacenters: Sequence[DatacenterConfig], *, keep_missing: bool = False) -> None:
-        """Start watchers of new clusters, end those of removed ones, do both for changed ones, leave the others.
+    async def declare(self, datacenters: Sequence[DatacenterConfig], *, keep_missing: bool = False) -> None:
+        """Note which clusters there are, and watch those again whose configuration has changed; `end` ends the others.
 
-        A cluster that is removed, or moved to another datacenter, is retired where it was, beside all that goes on.
-        With `keep_missing` none is
-        removed: the file has mistakes, and a missing cluster may be one of them.
+        With `keep_missing` none is removed: the file has mistakes, and a missing cluster may be one of them.
         """
-        wanted = {cluster.name: cluster for datacenter in datacenters for cluster in datacenter.clusters}
-        running = {name: config for name, (config, _, _) in self._running.items()}
-        changed = {
-            name: config
-            for name, config in running.items()
-            if wanted.get(name, config if keep_missing else None) != config
-        }
-        await self._end(list(changed))
-        for name, config in changed.items():
-            if name not in wanted or wanted[name].datacenter != config.datacenter:
-                self._retire(config)
-        for name, config in wanted.items():
-            if name not in self._running:
-                watcher = self.make_watcher(config)
-                work = self._watch(watcher, self._retiring.get(name))
-                self._running[name] = config, watcher, self.tasks.create_task(work, name=f"cluster {name}")
-        self._started = True
+        clusters = [cluster for datacenter in datacenters for cluster in datacenter.clusters]
+        names = {cluster.name for cluster in clusters}
+        kept = {place: c for place, c in self._configs.items() if keep_missing and place.cluster not in names}
+        self._configs = {place_of(cluster): cluster for cluster in clusters} | kept
+        self._note_leaving()
+        running = self._running.items()
+        changed = [place for place, run in running if self._configs.get(place, run.config) != run.config]
+        await asyncio.gather(*map(self._end, changed))
+        for place in changed:
+            if has_lease := self._ours.get(place):
+                self.begin(place, has_lease)
+
+    def _note_leaving(self) -> None:
+        """Note which of ours are to be retired, and which return before that has begun."""
+        for place in self._ours.keys() - self._configs.keys():
+            self._leaving.setdefault(place, asyncio.Event())
+        for place in self._configs.keys() & self._leaving.keys() - self._retiring.keys():
+            self._leaving.pop(place).set()
 
     async def retired(self) -> None:
         """Wait until the clusters that were removed so far are retired."""
-        if self._retiring:
-            await asyncio.wait(self._retiring.values())
+        for left in list(self._leaving.values()):
+            await left.wait()
 
-    async def end(self) -> None:
-        """End all watchers, and retirements where they are: the next start finishes those."""
-        await asyncio.gather(self._end(list(self._running)), *map(end, self._retiring.values()))
+    def begin(self, place: Place, has_lease: HasLease) -> None:
+        """Watch a cluster whose lease this watcher has."""
+        self._ours[place] = has_lease
+        if (config := self._configs.get(place)) and place not in self._running:
+            watcher = self.make_watcher(config, has_lease)
+            work = self._watch(watcher)
+            self._running[place] = _Running(config, watcher, self.tasks.create_task(work, name=f"cluster {place}"))
 
-    def _retire(self, config: ClusterConfig) -> None:
-        """Retire a cluster beside all that goes on, after an earlier retirement under that name."""
-        work = self._retire_after(self._retiring.get(config.name), config)
-        self._retiring[config.name] = self.tasks.create_task(work, name=f"retirement of cluster {config.name}")
+    async def end(self, place: Place) -> None:
+        """End the watch of a cluster. Retire it if it is not declared any more: its lease stays until then."""
+        del self._ours[place]
+        config = await self._end(place)
+        if config and place not in self._configs and not self._stops:
+            self._retiring[place] = task = self.tasks.create_task(self._retire(config), name=f"retirement of {place}")
+            await asyncio.wait({task})
+            del self._retiring[place]
+        if left := self._leaving.pop(place, None):
+            left.set()
 
-    async def _retire_after(self, earlier: asyncio.Task[None] | None, config: ClusterConfig) -> None:
-        if earlier:
-            await asyncio.wait({earlier})
+    async def stop(self) -> None:
+        """Retire nothing any more, and end retirements where they are: the next start finishes those."""
+        self._stops = True
+        await asyncio.gather(*map(end, self._retiring.values()))
+
+    async def _retire(self, config: ClusterConfig) -> None:
         async with self._retirements:
             what = f"retirement of cluster {config.name}"
             await supervised(what, lambda: self.retire(config), retry=Backoff())
 
-    async def _watch(self, watcher: ClusterWatcher, retiring: asyncio.Task[None] | None) -> None:
-        """Watch a cluster for ever, once an earlier one of that name is retired."""
-        if retiring:
-            await asyncio.wait({retiring})
+    async def _watch(self, watcher: ClusterWatcher) -> None:
+        """Watch a cluster until its lease is lost, once it is retired where it was before."""
         cluster = watcher.cluster
+        for place, left in list(self._leaving.items()):
+            if place.cluster == cluster.name:
+                await left.wait()
         logger.info("Starting watcher for cluster %s (datacenter: %s)", cluster.name, cluster.datacenter)
         what = f"watcher of cluster {cluster.name}"
         await supervised(what, watcher.run, retry=Backoff(), failed=watcher.failed)
 
-    async def _end(self, names: Sequence[ClusterName]) -> None:
-        ending = [self._running.pop(name)[2] for name in names]
-        await asyncio.gather(*(end(task, again_seconds=self.times.end_seconds) for task in ending))
-        for name in names:
-            metrics.forget_cluster(name)
+    async def _end(self, place: Place) -> ClusterConfig | None:
+        """End the watch of a cluster, and return how it was configured; None if it was not watched."""
+        if (running := self._running.pop(place, None)) is None:
+            return None
+        await end(running.task, again_seconds=self.times.end_seconds)
+        metrics.forget_cluster(place.cluster)
+        return running.config
+
+
+def place_of(cluster: ClusterConfig) -> Place:
+    return Place(cluster.datacenter, cluster.name)

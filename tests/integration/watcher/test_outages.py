@@ -16,7 +16,7 @@ import pytest
 from pydantic import SecretStr
 from support import oracle
 from support.waiting import until
-from support.watched import DATACENTER, QUICK, SOON, Healths, Log, lists, observing
+from support.watched import DATACENTER, QUICK, SOON, Healths, Log, has_lease, lists, observing
 
 from summit_models.cluster import ConnectionState as State
 from summit_models.contract import ClusterName, DatacenterId
@@ -70,7 +70,9 @@ async def watched(
     async with observing(nats_url) as (log, healths), publishing(client) as publisher, asyncio.TaskGroup() as tasks:
         slots = PageSlots(times.slow_page_seconds)
         watcher = tasks.create_task(
-            ClusterWatcher(config, client, publisher, times, slots, Identities(), OperationFeed(client)).run()
+            ClusterWatcher(
+                config, client, publisher, times, slots, Identities(), OperationFeed(client), has_lease
+            ).run()
         )
         scene = Scene(cluster, log, healths, 0)
         await scene.recovers()

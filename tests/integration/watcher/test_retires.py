@@ -17,16 +17,20 @@ from support.waiting import until
 from support.watched import Log, configure, observing, watching
 
 from summit_models.cluster import ConnectionState as State
+from summit_models.watcher import Member
 from summit_runtime.nats import bus
+from summit_runtime.nats.leases import LeaseTable
 from summit_runtime.nats.publisher import publishing
 from summit_runtime.nats.stream import ensure_stream
+from summit_runtime.waiting import end
 from summit_runtime.watched_files import FileTimes
 from summit_simulator.cluster import SimulatedCluster, simulated_clusters
 from summit_standalone.commands.retire import retire
 from summit_standalone.errors import StandaloneError
-from summit_watcher.cluster import ClusterWatcher
+from summit_watcher.cluster import ClusterWatcher, HasLease
 from summit_watcher.config.datacenters import ClusterConfig, load
 from summit_watcher.kube.identity import Identities
+from summit_watcher.leases.share import Share
 from summit_watcher.listwatch.page_slots import PageSlots
 from summit_watcher.log import retirement
 from summit_watcher.operations.feed import OperationFeed
@@ -36,7 +40,9 @@ from summit_watcher.supervisor import Supervisor
 VMS = "virtualmachines"
 
 
-TIMES = WatcherTimes(files=FileTimes(look_seconds=0.05, settle_seconds=0.05), heartbeat_seconds=0.2)
+TIMES = WatcherTimes(
+    files=FileTimes(look_seconds=0.05, settle_seconds=0.05), heartbeat_seconds=0.2, undeclared_seconds=0
+)
 """Edits are seen at once."""
 
 
@@ -257,17 +263,23 @@ class Fleet:
                 await self.go.wait()
                 await retirement.retire(client, publisher, cluster.datacenter, cluster.name)
 
-            def watcher(cluster: ClusterConfig) -> ClusterWatcher:
-                return ClusterWatcher(cluster, client, publisher, TIMES, slots, identities, OperationFeed(client))
+            def watcher(cluster: ClusterConfig, has_lease: HasLease) -> ClusterWatcher:
+                feed = OperationFeed(client)
+                return ClusterWatcher(cluster, client, publisher, TIMES, slots, identities, feed, has_lease)
 
-            self._supervisor = Supervisor(tasks, watcher, slowly, TIMES)
+            self._supervisor, leases = Supervisor(tasks, watcher, slowly, TIMES), LeaseTable()
+            me = Member(watcher="watch-1/4711", run="fleet", since=client.clock.now())
+            self._share = Share(client, self._supervisor, leases, me, tasks, TIMES)
+            background = [tasks.create_task(leases.follow(client)), tasks.create_task(self._share.run())]
             yield
-            await self._supervisor.end()
+            await asyncio.gather(*map(end, background), self._supervisor.stop())
+            await self._share.leave()
 
     async def declares(self, *names: str) -> None:
         """As after an edit of the file."""
         config = configure(self._directory, {name: self._kubeconfigs[name] for name in names})
-        await self._supervisor.watch(load(config).datacenters)
+        await self._supervisor.declare(load(config).datacenters)
+        self._share.table.notify()
 
 
 async def test_clusters_that_are_removed_together_are_retired_side_by_side_and_a_later_edit_does_not_wait(

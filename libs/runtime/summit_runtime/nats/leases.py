@@ -97,18 +97,19 @@ class LeaseTable:
             self._entries[message.subject] = before._replace(seen_at=now)
         elif holder := _read(message):
             self._entries[message.subject] = _Entry(message.body, holder, now)
-            self._notify()
+            self.notify()
         elif before:
             del self._entries[message.subject]
-            self._notify()
+            self.notify()
         if not message.pending and not self.is_read:
             self._note_read()
 
     def _note_read(self) -> None:
         self.is_read = True
-        self._notify()
+        self.notify()
 
-    def _notify(self) -> None:
+    def notify(self) -> None:
+        """Wake up those who wait for a change."""
         changed, self.changed = self.changed, asyncio.Event()
         changed.set()
 

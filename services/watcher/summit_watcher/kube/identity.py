@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from summit_models.contract import ClusterName
 from summit_watcher.kube.access.kubeconfig import ADDRESS_IDENTITY
@@ -74,9 +74,13 @@ class Identity:
         identities: Identities,
         known: str | None,
         declared: str | None,
+        *,
         patience_seconds: float,
+        found: Callable[[], None],
     ) -> None:
+        """`found` is called when it is known which cluster answers, before anybody waits for the others."""
         self.known = known
+        self._on_found = found
         self._identities = identities
         self._patience_seconds = patience_seconds
         self._connection = connection
@@ -113,6 +117,7 @@ class Identity:
             raise
         self._identities.note(name, self.known)
         if is_new:
+            self._on_found()
             await self._identities.settled(name, self._patience_seconds)
 
     def _compare(self, found: str) -> None:

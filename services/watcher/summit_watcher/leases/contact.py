@@ -1,8 +1,8 @@
 """Since when this watcher is in contact with the others: whether it knows enough to take what it did not have.
 
-While NATS is away all entries expire, and the watchers return one after the other. So does a watcher that was suspended:
-it finds everybody else's entries old. Each waits for a moment before it takes a cluster that it did not have, so that
-those who have them can renew. A watcher that starts has missed nothing, and waits for nobody.
+While NATS is away all entries expire, and the watchers return one after the other. A watcher that was suspended finds
+the entries of all others old. Each waits for a moment before it takes a cluster that it did not have, so that those who
+have them can renew. A watcher that starts has missed nothing, and waits for nobody.
 """
 
 import time
@@ -13,7 +13,7 @@ class Contact:
     def __init__(
         self, lease_seconds: float, grace_seconds: float, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        """A pause of more than `lease_seconds` between two renewals breaks the contact; it is whole `grace_seconds` later."""
+        """A pause of more than `lease_seconds` between two renewals breaks the contact, for `grace_seconds` more."""
         self._lease_seconds, self._grace_seconds, self._monotonic = lease_seconds, grace_seconds, monotonic
         self._renewed_at: float | None = None
         self._broken_at = float("-inf")

@@ -1,7 +1,7 @@
-"""One key of the bucket that this watcher wants: created, renewed and deleted by compare-and-set, so it is never shared.
+"""One key of the bucket that this watcher wants: created, renewed and deleted by compare-and-set.
 
-The server stores a message only onto the newest one of its subject that the writer knows. A key that has expired, or was
-deleted, has a message without a body there; or none, after a while.
+The server stores a message only onto the newest one of its subject that the writer knows. A key that has expired, or
+was deleted, has a message without a body there; or none, after a while.
 """
 
 import asyncio
@@ -37,6 +37,7 @@ class Entry:
         """What is stored with the next renewal."""
         self._client, self._subject, self._answer_seconds = client, subject, answer_seconds
         self._revision = 0
+        self._is_left = False
         self._in_turn = asyncio.Lock()
 
     async def take(self) -> bool:
@@ -53,6 +54,8 @@ class Entry:
         Raises NotStoredError when NATS does not answer.
         """
         async with self._in_turn:
+            if self._is_left:
+                return False
             try:
                 await self._put(self._revision)
             except ConflictError:
@@ -62,6 +65,7 @@ class Entry:
     async def delete(self) -> None:
         """Leave the key to others at once, if it is ours. Without an answer it expires by itself."""
         async with self._in_turn:
+            self._is_left = True
             try:
                 newest = await self._newest()
                 if newest.run == self.holder.run:
@@ -83,16 +87,19 @@ class Entry:
 
     async def _put(self, onto: int, *, deleted: bool = False) -> None:
         """Store the holder, or a delete, onto the message with this revision; 0: onto nothing."""
-        headers = {
-            Header.EXPECTED_LAST_SUBJECT_SEQUENCE: str(onto),
-            Header.MSG_TTL: f"{MARKER_SECONDS if deleted else LEASE_SECONDS}s",
-        }
-        body = b"" if deleted else self.holder.model_dump_json().encode()
-        operation = {"KV-Operation": "DEL"} if deleted else {}
-        answer = await store(self._client, self._subject, body, {**headers, **operation}, self._answer_seconds)
+        headers: dict[str, str] = {Header.EXPECTED_LAST_SUBJECT_SEQUENCE: str(onto)}
+        if deleted:
+            body, seconds = b"", MARKER_SECONDS
+            headers["KV-Operation"] = "DEL"
+        else:
+            body, seconds = self.holder.model_dump_json().encode(), LEASE_SECONDS
+        headers[Header.MSG_TTL] = f"{seconds}s"
+        answer = await store(self._client, self._subject, body, headers, self._answer_seconds)
         self._revision = answer.seq
 
     async def _newest(self) -> _Newest:
+        if not self._client.is_connected:
+            raise NotStoredError("not connected to NATS")
         try:
             jetstream = self._client.jetstream(timeout=self._answer_seconds)
             message = await jetstream.get_last_msg(STREAM, self._subject, direct=True)

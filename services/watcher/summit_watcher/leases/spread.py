@@ -1,9 +1,9 @@
 """Which watcher has which cluster: evenly, with as few moves as possible, and the same answer in each watcher. Pure.
 
 Each watcher computes it by itself from what the bucket shows, so nobody leads and nobody has to agree. It is rendezvous
-hashing with a bound: a cluster stays with the watcher that has it, one that nobody has goes to the emptiest watcher that
-may have it, and among equally empty ones to the one with the highest hash of both. Then clusters move, one after the
-other, as long as a watcher has two more than another that may have one of them.
+hashing with a bound: a cluster stays with the watcher that has it, one that nobody has goes to the emptiest watcher
+that may have it, and among equally empty ones to the one with the highest hash of both. Then clusters move, one after
+the other, as long as a watcher has two more than another that may have one of them.
 """
 
 from collections import Counter

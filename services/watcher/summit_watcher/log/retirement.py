@@ -8,12 +8,13 @@ the retirement.
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import NamedTuple
 
 from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.contract import ClusterName, DatacenterId
+from summit_models.watcher import Place
 from summit_runtime.nats import heartbeats
 from summit_runtime.nats.append import append_until_stored
 from summit_runtime.nats.bus import EventClient
@@ -46,43 +47,55 @@ _STILL_WATCHED = (
 )
 
 
-class _Place(NamedTuple):
-    datacenter: DatacenterId
-    cluster: ClusterName
-    moved: bool
-    """It is declared in another datacenter, so no other configuration declares it here."""
+Alone = Callable[[Place], AbstractAsyncContextManager[bool]]
+"""Has the lease of a cluster for the length of a block; False where another watcher has it."""
 
 
 async def retire_undeclared(
-    client: EventClient, publisher: Publisher, datacenters: Sequence[DatacenterConfig], times: WatcherTimes
+    client: EventClient,
+    publisher: Publisher,
+    datacenters: Sequence[DatacenterConfig],
+    alone: Alone,
+    times: WatcherTimes,
 ) -> None:
     """Retire each cluster that the log has in these datacenters and they do not declare, once no watcher has it."""
     slots = asyncio.Semaphore(AT_ONCE)
+    declared = {cluster.name for datacenter in datacenters for cluster in datacenter.clusters}
 
-    async def retire_silent(place: _Place) -> None:
-        if not place.moved:
+    async def retire_free(place: Place) -> None:
+        # One that has moved to another datacenter is declared by no other configuration here.
+        if place.cluster not in declared:
             await _silent(client, place, times)
-        async with slots:
-            await retire(client, publisher, place.datacenter, place.cluster)
+        while await _is_unretired(client, place):
+            async with slots, alone(place) as is_free:
+                if is_free:
+                    await retire(client, publisher, place.datacenter, place.cluster)
+                    return
+            await asyncio.sleep(times.listen_seconds)
 
     async with asyncio.TaskGroup() as tasks:
         for place in await _undeclared(client, datacenters):
-            tasks.create_task(retire_silent(place))
+            tasks.create_task(retire_free(place))
 
 
-async def _silent(client: EventClient, place: _Place, times: WatcherTimes) -> None:
-    """Wait until no watcher has the cluster, and log once that one has it."""
+async def _silent(client: EventClient, place: Place, times: WatcherTimes) -> None:
+    """Wait until no watcher reports the cluster, and log once that one does, unless that one is about to retire it."""
     if await is_silent(client, place.datacenter, place.cluster, times):
         return
-    context = {"cluster": place.cluster, "datacenter": place.datacenter}
-    logger.warning(_STILL_WATCHED, place.cluster, place.datacenter, extra=context)
+    await asyncio.sleep(times.undeclared_seconds)
+    if await _is_unretired(client, place):
+        context = {"cluster": place.cluster, "datacenter": place.datacenter}
+        logger.warning(_STILL_WATCHED, place.cluster, place.datacenter, extra=context)
     await until_silent(client, place.datacenter, place.cluster, times)
 
 
-async def _undeclared(client: EventClient, datacenters: Sequence[DatacenterConfig]) -> list[_Place]:
-    everywhere = {cluster.name for datacenter in datacenters for cluster in datacenter.clusters}
+async def _is_unretired(client: EventClient, place: Place) -> bool:
+    return place.cluster in await unretired(client, place.datacenter)
+
+
+async def _undeclared(client: EventClient, datacenters: Sequence[DatacenterConfig]) -> list[Place]:
     return [
-        _Place(datacenter.id, name, name in everywhere)
+        Place(datacenter.id, name)
         for datacenter in datacenters
         for name in await unretired(client, datacenter.id)
         if name not in {cluster.name for cluster in datacenter.clusters}

@@ -1,0 +1,216 @@
+"""This watcher's share of the clusters: it takes what the spread gives it, renews that, and hands over the rest.
+
+A lease decides who watches a cluster, and only that: whose events and operations count, the epoch in the log decides.
+So two watchers that both watch a cluster, for the moment in which one of them was suspended or cut off, do no harm.
+Nobody stops watching because NATS is away: only the lease of another watcher ends a watch.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from summit_models.watcher import Lease, Member, Place
+from summit_runtime.nats.append import NotStoredError
+from summit_runtime.nats.bus import EventClient
+from summit_runtime.nats.leases import LEASE_SECONDS, LeaseTable, lease_subject, member_subject
+from summit_runtime.waiting import wait
+from summit_watcher import metrics
+from summit_watcher.leases.contact import Contact
+from summit_watcher.leases.entry import Entry
+from summit_watcher.leases.spread import Run, spread
+from summit_watcher.settings import WatcherTimes
+
+logger = logging.getLogger("summit.watcher")
+
+_LOST = (
+    "cluster %s: watcher %s has its lease now, and this watcher (%s) ends its own watch. It was suspended or cut off "
+    "from NATS for more than %d s"
+)
+
+
+class Clusters(Protocol):
+    """What watches clusters, as far as a share needs it."""
+
+    @property
+    def declared(self) -> AbstractSet[Place]:
+        """The clusters that this watcher may have."""
+
+    def begin(self, place: Place, has_lease: Callable[[], Awaitable[bool]]) -> None:
+        """Watch a cluster; `has_lease` asks NATS whether its lease is still ours."""
+
+    async def end(self, place: Place) -> None:
+        """End what is done for a cluster: another watcher gets it, or it is not declared any more."""
+
+
+@dataclass(eq=False)
+class Share:
+    client: EventClient
+    clusters: Clusters
+    table: LeaseTable
+    me: Member
+    tasks: asyncio.TaskGroup
+    """For hand-overs, beside which the renewals go on."""
+    times: WatcherTimes
+
+    def __post_init__(self) -> None:
+        self.is_taken = False
+        """What was free of this share at the start is taken."""
+        self._announced = Entry(self.client, member_subject(self.me), self.me, self.times.lease_answer_seconds)
+        self._contact = Contact(LEASE_SECONDS, self.times.lease_grace_seconds)
+        self._renewed: dict[Place, Entry] = {}
+        """All leases of this watcher: of the clusters that it watches, and of those that it still has to finish."""
+        self._held: set[Place] = set()
+        """The clusters that it watches."""
+        self._ending: dict[Place, asyncio.Task[None]] = {}
+        self._inputs: object = None
+        self._targets: Mapping[Place, Run] = {}
+        self._watchers: Sequence[str] = [self.me.watcher]
+
+    async def run(self) -> None:
+        """Renew, take and hand over, for ever."""
+        while True:
+            renew_at = time.monotonic() + self.times.lease_renew_seconds
+            await self._renew()
+            while True:
+                changed = self.table.changed
+                await self._balance()
+                if not await wait(changed, max(renew_at - time.monotonic(), 0)):
+                    break
+
+    async def leave(self) -> None:
+        """Hand all clusters over, side by side, so that the other watchers take them at once."""
+        for place in list(self._held):
+            self._hand_over(place)
+        await asyncio.gather(self._announced.delete(), *self._ending.values())
+
+    async def confirm(self, place: Place) -> bool:
+        """Whether the lease of a cluster is still ours, asked of NATS now. Waits while NATS is away."""
+        while place in self._held:
+            match await _is_ours(self._renewed[place]):
+                case True:
+                    return True
+                case False if place in self._held:
+                    self._lose(place)
+                case None:
+                    await asyncio.sleep(self.times.lease_renew_seconds)
+        return False
+
+    @asynccontextmanager
+    async def alone(self, place: Place) -> AsyncIterator[bool]:
+        """Have the lease of a cluster that is not declared, for the length of the block; False where another has it."""
+        entry = self._entry(place)
+        is_ours = place not in self._renewed and await _is_taken(entry)
+        if is_ours:
+            self._renewed[place] = entry
+        try:
+            yield is_ours
+        finally:
+            if is_ours:
+                del self._renewed[place]
+                await entry.delete()
+
+    # Renewing
+
+    async def _renew(self) -> None:
+        """Renew all entries at once. One without an answer stays ours: only another watcher's lease ends a watch."""
+        declared = sorted(map(str, self.clusters.declared))
+        self._announced.holder = self.me.model_copy(update={"declared": declared})
+        places = list(self._renewed)
+        answers = await asyncio.gather(_is_ours(self._announced), *(_is_ours(self._renewed[place]) for place in places))
+        if answers[0]:
+            self._contact.renewed()
+        for place, is_ours in zip(places, answers[1:], strict=True):
+            if is_ours is False and place in self._held:
+                self._lose(place)
+        metrics.set_leases(len(self._held), len(self._watchers))
+
+    def _lose(self, place: Place) -> None:
+        del self._renewed[place]
+        holder = self.table.leases().get(place)
+        context = {"cluster": place.cluster, "datacenter": place.datacenter}
+        watcher = holder.watcher if holder and holder.run != self.me.run else "another"
+        logger.warning(_LOST, place.cluster, watcher, self.me.watcher, LEASE_SECONDS, extra=context)
+        metrics.LEASES_LOST.inc()
+        self._hand_over(place)
+
+    # Taking and handing over
+
+    async def _balance(self) -> None:
+        """Take what is free and ours by the spread, and hand over what is not."""
+        if not self.table.is_read:
+            return
+        leases = self.table.leases()
+        targets = self._spread(leases)
+        ours = {place for place, run in targets.items() if run == self.me.run}
+        if foreign := sorted(self._held & targets.keys() - ours):
+            names = ", ".join(place.cluster for place in foreign)
+            logger.info("%d clusters are handed over to other watchers, for an even share: %s", len(foreign), names)
+        for place in self._held - ours:
+            self._hand_over(place)
+        taken = {place for place, lease in leases.items() if lease.run != self.me.run}
+        if self._contact.is_whole:
+            free = ours - self._held - self._ending.keys() - self._renewed.keys() - taken
+            await asyncio.gather(*(self._take(place) for place in sorted(free)))
+            self.is_taken = True
+
+    def _spread(self, leases: Mapping[Place, Lease]) -> Mapping[Place, Run]:
+        """Who should have which cluster, by what the bucket shows and what this watcher knows of itself."""
+        members = [member for member in self.table.members() if member.run != self.me.run]
+        self._note_watchers([self.me.watcher, *(member.watcher for member in members)])
+        may = {member.run: set(map(Place.of, member.declared)) for member in members}
+        may[self.me.run] = set(self.clusters.declared)
+        owners = {place: lease.run for place, lease in leases.items() if lease.run != self.me.run}
+        owners |= dict.fromkeys(self._held, self.me.run)
+        if (may, owners) != self._inputs:
+            self._inputs, self._targets = (may, owners), spread(may, owners)
+        return self._targets
+
+    def _note_watchers(self, watchers: Sequence[str]) -> None:
+        if sorted(watchers) != sorted(self._watchers):
+            logger.info("%d watchers share the clusters: %s", len(watchers), ", ".join(sorted(watchers)))
+        self._watchers = watchers
+
+    async def _take(self, place: Place) -> None:
+        entry = self._entry(place)
+        if await _is_taken(entry):
+            self._renewed[place] = entry
+            self._held.add(place)
+            self.clusters.begin(place, partial(self.confirm, place))
+
+    def _hand_over(self, place: Place) -> None:
+        """End the watch of a cluster, and then leave its lease to others at once, if it is still ours."""
+        self._held.remove(place)
+        self._ending[place] = self.tasks.create_task(self._end(place), name=f"end of cluster {place.cluster}")
+
+    async def _end(self, place: Place) -> None:
+        await self.clusters.end(place)
+        if entry := self._renewed.pop(place, None):
+            await entry.delete()
+        del self._ending[place]
+        self.table.notify()
+
+    def _entry(self, place: Place) -> Entry:
+        lease = Lease(watcher=self.me.watcher, run=self.me.run, since=self.client.clock.now())
+        return Entry(self.client, lease_subject(place), lease, self.times.lease_answer_seconds)
+
+
+async def _is_ours(entry: Entry) -> bool | None:
+    """Renew the entry; None: NATS has not answered."""
+    try:
+        return await entry.renew()
+    except NotStoredError:
+        return None
+
+
+async def _is_taken(entry: Entry) -> bool:
+    """Whether the entry could be created. Without an answer it may be stored all the same: the next round takes it."""
+    try:
+        return await entry.take()
+    except NotStoredError:
+        return False
