@@ -293,7 +293,7 @@ async def test_clusters_that_are_removed_together_are_retired_side_by_side_and_a
             await fleet.declares("a", "b", "c", "vulcan")
             await log.lives(*gone, vulcan)
             await fleet.declares("vulcan")
-            await until(lambda: fleet.retiring == ["a", "b", "c"])
+            await until(lambda: sorted(fleet.retiring) == ["a", "b", "c"])
             epoch = log.epoch("a")
             await fleet.declares("vulcan", "romulus", "a")
             await log.lives(romulus)

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 from support.waiting import until
-from support.watched import QUICK, configure, observing
+from support.watched import QUICK, configure, has_lease, observing
 
 from summit_runtime.nats import bus
 from summit_runtime.nats.publisher import publishing
 from summit_simulator.cluster import SimulatedCluster
-from summit_watcher.cluster import ClusterWatcher
+from summit_watcher.cluster import ClusterWatcher, HasLease
 from summit_watcher.config.datacenters import ClusterConfig, load
 from summit_watcher.kube.identity import Identities
 from summit_watcher.listwatch.page_slots import PageSlots
@@ -40,7 +40,7 @@ async def test_what_ends_the_task_of_a_cluster_becomes_its_state_and_ends_no_oth
         healthy.create_vm("web", namespace="prod")
         await healthy.settle()
 
-        def watcher(cluster: ClusterConfig) -> ClusterWatcher:
+        def watcher(cluster: ClusterConfig, has_lease: HasLease) -> ClusterWatcher:
             times = IMPOSSIBLE if cluster.name == "vulcan" else QUICK
             return ClusterWatcher(
                 cluster,
@@ -50,20 +50,24 @@ async def test_what_ends_the_task_of_a_cluster_becomes_its_state_and_ends_no_oth
                 PageSlots(times.slow_page_seconds),
                 Identities(),
                 OperationFeed(client),
+                has_lease,
             )
 
         async def retire(_: ClusterConfig) -> None: ...
 
         files = {c.name: c.write_kubeconfig(tmp_path / c.name) for c in (broken, healthy)}
         supervisor = Supervisor(tasks, watcher, retire, QUICK)
-        await supervisor.watch(load(configure(tmp_path, files)).datacenters)
+        await supervisor.declare(load(configure(tmp_path, files)).datacenters)
+        for place in supervisor.declared:
+            supervisor.begin(place, has_lease)
         await until(lambda: log.epoch("vulcan") > 1)  # it was tried again
         await until(lambda: healths.state("vulcan") == "backoff")
         assert "unforeseen, please report it: ValueError" in (healths.newest["vulcan"].reason or "")
         healthy.create_vm("later", namespace="prod")
         await log.agrees(healthy)
         await until(lambda: healths.state("romulus") == "synced")
-        await supervisor.end()
+        for place in supervisor.declared:
+            await supervisor.end(place)
     lines = [r for r in caplog.records if "unforeseen" in r.getMessage() and r.levelno > logging.DEBUG]
     assert [line.getMessage().partition(" (")[0] for line in lines] == ["cluster vulcan is failing"]
     tracebacks = [r for r in caplog.records if r.exc_info and "its watcher failed" in r.getMessage()]

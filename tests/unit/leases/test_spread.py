@@ -90,7 +90,7 @@ def test_only_the_clusters_of_a_watcher_that_leaves_move(
 def test_moves_that_happen_one_by_one_in_any_order_are_no_more_than_are_needed(
     may: Mapping[Run, AbstractSet[Place]], seed: int
 ) -> None:
-    """Each watcher acts by what the bucket shows at its turn: it gives up what is not its own, or takes what is free."""
+    """Each watcher acts by what the bucket shows: it gives up what is not its own, or takes what is free."""
     chance = random.Random(seed)  # noqa: S311  to be repeated, not to be secret
     owners = dict(spread(may, {}))
     may = {**may, "new": set(owners)}

@@ -30,6 +30,5 @@ class Contact:
     def is_whole(self) -> bool:
         """Whether this watcher may take what it did not have."""
         now = self._monotonic()
-        if self._renewed_at is None or now > self._renewed_at + self._lease_seconds:
-            return False
-        return now >= self._broken_at + self._grace_seconds
+        is_broken = self._renewed_at is not None and now > self._renewed_at + self._lease_seconds
+        return not is_broken and now >= self._broken_at + self._grace_seconds

@@ -118,16 +118,13 @@ class Share:
     # Renewing
 
     async def _renew(self) -> None:
-        """Renew all entries at once. One without an answer stays ours: only another watcher's lease ends a watch."""
-        declared = sorted(map(str, self.clusters.declared))
-        self._announced.holder = self.me.model_copy(update={"declared": declared})
+        """Renew all entries. One without an answer stays ours: only another watcher's lease ends a watch."""
         places = list(self._renewed)
-        answers = await asyncio.gather(_is_ours(self._announced), *(_is_ours(self._renewed[place]) for place in places))
-        if answers[0]:
-            self._contact.renewed()
-        for place, is_ours in zip(places, answers[1:], strict=True):
+        answers = await asyncio.gather(*(_is_ours(self._renewed[place]) for place in places))
+        for place, is_ours in zip(places, answers, strict=True):
             if is_ours is False and place in self._held:
                 self._lose(place)
+        await self._announce()
         metrics.set_leases(len(self._held), len(self._watchers))
 
     def _lose(self, place: Place) -> None:
@@ -138,6 +135,18 @@ class Share:
         logger.warning(_LOST, place.cluster, watcher, self.me.watcher, LEASE_SECONDS, extra=context)
         metrics.LEASES_LOST.inc()
         self._hand_over(place)
+
+    async def _announce(self) -> None:
+        """Announce what this watcher may have; after a break, before it takes anything, what it has."""
+        declared = sorted(map(str, self._may))
+        self._announced.holder = self.me.model_copy(update={"declared": declared})
+        if await _is_ours(self._announced):
+            self._contact.renewed()
+
+    @property
+    def _may(self) -> AbstractSet[Place]:
+        declared = self.clusters.declared
+        return declared if self._contact.is_whole else declared & self._held
 
     # Taking and handing over
 
@@ -150,8 +159,8 @@ class Share:
         ours = {place for place, run in targets.items() if run == self.me.run}
         if foreign := sorted(self._held & targets.keys() - ours):
             names = ", ".join(place.cluster for place in foreign)
-            logger.info("%d clusters are handed over to other watchers, for an even share: %s", len(foreign), names)
-        for place in self._held - ours:
+            logger.info("handed over to other watchers, for an even share: %s", names)
+        for place in sorted(self._held - ours):
             self._hand_over(place)
         taken = {place for place, lease in leases.items() if lease.run != self.me.run}
         if self._contact.is_whole:
@@ -164,7 +173,7 @@ class Share:
         members = [member for member in self.table.members() if member.run != self.me.run]
         self._note_watchers([self.me.watcher, *(member.watcher for member in members)])
         may = {member.run: set(map(Place.of, member.declared)) for member in members}
-        may[self.me.run] = set(self.clusters.declared)
+        may[self.me.run] = set(self._may)
         owners = {place: lease.run for place, lease in leases.items() if lease.run != self.me.run}
         owners |= dict.fromkeys(self._held, self.me.run)
         if (may, owners) != self._inputs:
@@ -172,9 +181,10 @@ class Share:
         return self._targets
 
     def _note_watchers(self, watchers: Sequence[str]) -> None:
-        if sorted(watchers) != sorted(self._watchers):
-            logger.info("%d watchers share the clusters: %s", len(watchers), ", ".join(sorted(watchers)))
-        self._watchers = watchers
+        """Log who shares the clusters when that changes; not while it is not known who is only cut off."""
+        if self._contact.is_whole and sorted(watchers) != self._watchers:
+            self._watchers = sorted(watchers)
+            logger.info("the clusters are shared by %d: watcher %s", len(watchers), ", ".join(self._watchers))
 
     async def _take(self, place: Place) -> None:
         entry = self._entry(place)
