@@ -15,15 +15,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from support.projecting import publisher
 from support.tcp_proxy import Proxy, tcp_proxy
 from support.waiting import until
-from support.watched import Healths, Log, configure, observing
+from support.watched import Healths, Log, configure, observing, shown_leases
 
 from summit_models.cluster import ConnectionState as State
 from summit_models.watcher import Lease, Place
 from summit_runtime.nats.leases import LeaseTable
-from summit_runtime.waiting import end
 from summit_simulator.cluster import SimulatedCluster, simulated_clusters
 from summit_standalone.embedded.nats import embedded_nats
 
@@ -108,10 +106,7 @@ async def fleet(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fleet
         nats_url = await stack.enter_async_context(embedded_nats(directory / "nats"))
         proxy = await stack.enter_async_context(tcp_proxy(nats_url))
         log, healths = await stack.enter_async_context(observing(nats_url))
-        client = await stack.enter_async_context(publisher(nats_url))
-        table = LeaseTable()
-        following = asyncio.create_task(table.follow(client))
-        stack.push_async_callback(end, following)
+        table = await stack.enter_async_context(shown_leases(nats_url))
         config = configure(directory, {c.name: c.write_kubeconfig(directory / c.name) for c in clusters})
         fleet = Fleet({c.name: c for c in clusters}, config, proxy, log, healths, table)
         yield fleet

@@ -35,6 +35,9 @@ TIMES = WatcherTimes(
     unseen_seconds=0.3,
     overdue_seconds=1.0,
     overdue_check_seconds=0.1,
+    lease_seconds=1,
+    lease_renew_seconds=0.3,
+    lease_grace_seconds=0.5,
 )
 """A watcher that takes over within a second."""
 

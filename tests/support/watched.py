@@ -16,6 +16,8 @@ from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.subject import HEALTH_BUCKET
 from summit_runtime.nats.clock import Clock
 from summit_runtime.nats.consumer import StreamMessage, consume
+from summit_runtime.nats.leases import LeaseTable
+from summit_runtime.waiting import end
 from summit_simulator.cluster import SimulatedCluster
 from summit_watcher.main import watch
 from summit_watcher.settings import TIMES, Retry, WatcherSettings, WatcherTimes
@@ -179,3 +181,13 @@ async def observing(nats_url: str) -> AsyncIterator[tuple[Log, Healths]]:
             yield log, healths
             for task in following:
                 task.cancel()
+
+
+@asynccontextmanager
+async def shown_leases(nats_url: str) -> AsyncIterator[LeaseTable]:
+    """Follow the leases while the block runs."""
+    table = LeaseTable()
+    async with publisher(nats_url) as client:
+        following = asyncio.create_task(table.follow(client))
+        yield table
+        await end(following)

@@ -17,6 +17,7 @@ from summit_models.cluster import ConnectionState
 from summit_runtime.backoff import INITIAL_SECONDS, MAX_SECONDS
 from summit_runtime.nats.bus import TIMES as NATS_TIMES
 from summit_runtime.nats.bus import NatsTimes
+from summit_runtime.nats.leases import LEASE_SECONDS
 from summit_runtime.nats.stream import MAX_AGE_SECONDS
 from summit_runtime.nats.unapplied import LATE_SECONDS
 from summit_runtime.settings import ProcessSettings
@@ -167,6 +168,7 @@ class WatcherTimes:
 
     # Leases
 
+    lease_seconds: int = LEASE_SECONDS
     lease_renew_seconds: float = 1.0
     """Three attempts before a lease expires."""
     lease_answer_seconds: float = 1.0

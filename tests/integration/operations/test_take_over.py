@@ -86,9 +86,9 @@ async def test_those_that_wait_for_their_turn_are_begun_by_the_next(
 
 
 async def wake_up(zombie: WatcherProcess) -> None:
-    """Let a suspended watcher go on, until it has learned that it has lost the cluster, and has ended its session."""
+    """Let a suspended watcher go on, until it has learned that it has lost the cluster, and ends its session."""
     zombie.send(signal.SIGCONT)
-    await zombie.logs("stands back")
+    await zombie.logs("has its lease now")
 
 
 @pytest.mark.parametrize("action", ACTIONS)
@@ -224,7 +224,7 @@ async def test_a_zombie_whose_request_was_on_its_way_makes_no_second_end(
 async def test_two_watchers_of_one_cluster_do_an_operation_once(
     nats_url: str, config: Path, operating: Operating, virtctl: Virtctl
 ) -> None:
-    """A configuration mistake: one stands back, and the operations between are done once each."""
+    """The second is a spare: the first has the lease, and operations are done once each."""
     await virtctl.create("Always")
     async with watching(nats_url, config, TIMES), watching(nats_url, config, TIMES):
         for count in range(1, 6):

@@ -6,7 +6,7 @@ The reader here follows the log by the projector's rule. It must have the true s
 import json
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,12 @@ import pytest
 from nats.aio.client import Client
 from support.projecting import publisher
 from support.waiting import until
-from support.watched import DATACENTER, Log, configure, observing, watching
+from support.watched import DATACENTER, Log, configure, observing, shown_leases, watching
 
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.subject import ingest
 from summit_simulator.cluster import SimulatedCluster
 from summit_watcher.log.epoch import EPOCH_STARTS_KEPT, WATCHER, claim
-from summit_watcher.settings import WatcherTimes
 
 VMS = "virtualmachines"
 CLUSTER = "vulcan"
@@ -131,32 +130,30 @@ async def test_epoch_starts_are_dropped_when_no_last_event_is_stale(
             await until(lambda: log.epoch_starts(CLUSTER) == [])
 
 
-async def test_the_earlier_of_two_watchers_stands_back(
-    nats_url: str, cluster: SimulatedCluster, config: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """It logs that once. Its later events are stale, and neither takes the cluster back from the other."""
-    async with observing(nats_url) as (log, _), watching(nats_url, config):
-        await log.agrees(cluster)
-        async with watching(nats_url, config):
-            await until(lambda: log.epoch(CLUSTER) == 2)
-            cluster.create_vm("new", namespace="prod")
-            await cluster.settle()
-            cluster.faults.close_streams(abort=True)  # both speak of that
-            await until(lambda: any("stands back" in line for line in warnings(caplog)))
-            await log.agrees(cluster)
-        (line,) = [line for line in warnings(caplog) if "stands back" in line]
-        began = f"cluster vulcan: watcher {WATCHER} has begun to watch it, with epoch 2 after our 1; "
-        assert line.startswith(began + f"this watcher ({WATCHER}) stands back until watcher {WATCHER} has been silent")
-        assert own_epochs(log) == sorted(own_epochs(log))
-        assert log.epoch(CLUSTER) == 2
-
-
-async def test_a_watcher_that_stands_back_takes_over_when_the_other_ends(
+async def test_a_second_watcher_leaves_a_cluster_to_the_one_that_has_it_and_takes_it_when_that_ends(
     nats_url: str, cluster: SimulatedCluster, config: Path
 ) -> None:
-    """The other may have been stopped, killed or cut off."""
-    times = WatcherTimes(silent_seconds=1.0, listen_seconds=0.1)
-    async with observing(nats_url) as (log, healths), watching(nats_url, config, times), publisher(nats_url) as client:
+    """Two watchers may have the same configuration. The second begins no epoch before."""
+    async with observing(nats_url) as (log, healths), AsyncExitStack() as first:
+        await first.enter_async_context(watching(nats_url, config))
+        await log.agrees(cluster)
+        async with watching(nats_url, config), shown_leases(nats_url) as leases:
+            await until(lambda: len(leases.members()) == 2)
+            cluster.create_vm("new", namespace="prod")
+            await log.agrees(cluster)
+            assert log.epoch(CLUSTER) == 1
+            await first.aclose()
+            await until(lambda: log.epoch(CLUSTER) == 2)
+            cluster.create_vm("newer", namespace="prod")
+            await log.agrees(cluster)
+            await until(lambda: healths.state(CLUSTER) == "synced")
+
+
+async def test_a_watcher_whose_epoch_is_over_begins_another_one_as_long_as_it_has_the_lease(
+    nats_url: str, cluster: SimulatedCluster, config: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The lease decides who watches. It logs once that somebody without the lease has begun an epoch."""
+    async with observing(nats_url) as (log, healths), watching(nats_url, config), publisher(nats_url) as client:
         await log.agrees(cluster)
         await claim_and_die(client)
         cluster.faults.close_streams(abort=True)
@@ -164,6 +161,10 @@ async def test_a_watcher_that_stands_back_takes_over_when_the_other_ends(
         cluster.create_vm("new", namespace="prod")
         await log.agrees(cluster)
         await until(lambda: healths.state(CLUSTER) == "synced")
+    (line,) = [line for line in warnings(caplog) if "its lease" in line]
+    began = f"cluster vulcan: watcher {WATCHER} has begun to watch it, with epoch 2 after our 1, without its lease; "
+    assert line.startswith(began)
+    assert own_epochs(log) == sorted(own_epochs(log))
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -15,7 +15,8 @@ from pydantic import BaseModel, ValidationError
 
 from summit_models.watcher import Holder
 from summit_runtime.nats.append import ConflictError, NotStoredError, store
-from summit_runtime.nats.leases import LEASE_SECONDS, MARKER_SECONDS, STREAM
+from summit_runtime.nats.leases import MARKER_SECONDS, STREAM
+from summit_watcher.settings import WatcherTimes
 
 ATTEMPTS = 3
 """To take a key whose newest message changes while we look at it."""
@@ -32,10 +33,10 @@ class _Run(BaseModel):
 
 
 class Entry:
-    def __init__(self, client: Client, subject: str, holder: Holder, answer_seconds: float) -> None:
+    def __init__(self, client: Client, subject: str, holder: Holder, times: WatcherTimes) -> None:
         self.holder = holder
         """What is stored with the next renewal."""
-        self._client, self._subject, self._answer_seconds = client, subject, answer_seconds
+        self._client, self._subject, self._times = client, subject, times
         self._revision = 0
         self._is_left = False
         self._in_turn = asyncio.Lock()
@@ -92,16 +93,16 @@ class Entry:
             body, seconds = b"", MARKER_SECONDS
             headers["KV-Operation"] = "DEL"
         else:
-            body, seconds = self.holder.model_dump_json().encode(), LEASE_SECONDS
+            body, seconds = self.holder.model_dump_json().encode(), self._times.lease_seconds
         headers[Header.MSG_TTL] = f"{seconds}s"
-        answer = await store(self._client, self._subject, body, headers, self._answer_seconds)
+        answer = await store(self._client, self._subject, body, headers, self._times.lease_answer_seconds)
         self._revision = answer.seq
 
     async def _newest(self) -> _Newest:
         if not self._client.is_connected:
             raise NotStoredError("not connected to NATS")
         try:
-            jetstream = self._client.jetstream(timeout=self._answer_seconds)
+            jetstream = self._client.jetstream(timeout=self._times.lease_answer_seconds)
             message = await jetstream.get_last_msg(STREAM, self._subject, direct=True)
         except NotFoundError:
             return _Newest()

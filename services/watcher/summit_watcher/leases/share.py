@@ -18,7 +18,7 @@ from typing import Protocol
 from summit_models.watcher import Lease, Member, Place
 from summit_runtime.nats.append import NotStoredError
 from summit_runtime.nats.bus import EventClient
-from summit_runtime.nats.leases import LEASE_SECONDS, LeaseTable, lease_subject, member_subject
+from summit_runtime.nats.leases import LeaseTable, lease_subject, member_subject
 from summit_runtime.waiting import wait
 from summit_watcher import metrics
 from summit_watcher.leases.contact import Contact
@@ -61,8 +61,8 @@ class Share:
     def __post_init__(self) -> None:
         self.is_taken = False
         """What was free of this share at the start is taken."""
-        self._announced = Entry(self.client, member_subject(self.me), self.me, self.times.lease_answer_seconds)
-        self._contact = Contact(LEASE_SECONDS, self.times.lease_grace_seconds)
+        self._announced = Entry(self.client, member_subject(self.me), self.me, self.times)
+        self._contact = Contact(self.times.lease_seconds, self.times.lease_grace_seconds)
         self._renewed: dict[Place, Entry] = {}
         """All leases of this watcher: of the clusters that it watches, and of those that it still has to finish."""
         self._held: set[Place] = set()
@@ -132,7 +132,7 @@ class Share:
         holder = self.table.leases().get(place)
         context = {"cluster": place.cluster, "datacenter": place.datacenter}
         watcher = holder.watcher if holder and holder.run != self.me.run else "another"
-        logger.warning(_LOST, place.cluster, watcher, self.me.watcher, LEASE_SECONDS, extra=context)
+        logger.warning(_LOST, place.cluster, watcher, self.me.watcher, self.times.lease_seconds, extra=context)
         metrics.LEASES_LOST.inc()
         self._hand_over(place)
 
@@ -207,7 +207,7 @@ class Share:
 
     def _entry(self, place: Place) -> Entry:
         lease = Lease(watcher=self.me.watcher, run=self.me.run, since=self.client.clock.now())
-        return Entry(self.client, lease_subject(place), lease, self.times.lease_answer_seconds)
+        return Entry(self.client, lease_subject(place), lease, self.times)
 
 
 async def _is_ours(entry: Entry) -> bool | None:
