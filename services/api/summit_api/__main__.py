@@ -94,6 +94,7 @@ async def _use_nats(settings: Settings, services: Services) -> None:
                 tasks.create_task(keep_expiring(client, services.read_models, services.times))
                 tasks.create_task(lag.follow(client, services.read_models, services.freshness.lag, services.times))
                 tasks.create_task(services.driver.drive(client.clock))
+                tasks.create_task(services.freshness.leases.follow(client))
                 await freshness.follow(client, services.freshness)
         finally:
             services.log.client = None

@@ -31,6 +31,7 @@ from summit_api.routes import (
     operations,
     probes,
     vms,
+    watchers,
 )
 from summit_api.services import Services
 
@@ -43,7 +44,7 @@ _DESCRIPTION = (
 _TAGS = (
     ("datacenters", "All datacenters with their VMs, as the original API shows them"),
     ("vms", "The inventory: all members of each virtual machine, now and in the past"),
-    ("clusters", "Connection and freshness of each cluster"),
+    ("clusters", "Connection and freshness of each cluster, and who watches it"),
     ("migrations", "Live migrations, and the original's migrate"),
     ("actions", "Acting on virtual machines"),
     ("operations", "What was asked to be done to virtual machines, and how it ended"),
@@ -93,7 +94,7 @@ def create_app(services: Services, *, origins: Sequence[str] = (ANY,), limits: R
         ],
     )
     app.state.services = services
-    for module in (datacenters, vms, actions, migrations, operations, bulk, history, migrate, admin, events):
+    for module in (datacenters, watchers, vms, actions, migrations, operations, bulk, history, migrate, admin, events):
         app.include_router(module.router, prefix="/api/v1", dependencies=[Depends(refuse_repeated)])
     app.include_router(probes.router)
     app.include_router(docs.router)

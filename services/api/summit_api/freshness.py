@@ -17,6 +17,7 @@ from summit_models.cluster import STALE_AFTER_SECONDS, ClusterHealth
 from summit_models.contract import ClusterName
 from summit_runtime.nats import heartbeats
 from summit_runtime.nats.clock import Clock
+from summit_runtime.nats.leases import LeaseTable
 
 STALE_AFTER = timedelta(seconds=STALE_AFTER_SECONDS)
 
@@ -35,6 +36,8 @@ class Freshness:
     def __init__(self, clock: Clock | None = None) -> None:
         self.clock = clock or Clock()
         self.lag = Lag()
+        self.leases = LeaseTable()
+        """Which watchers run, and who has which cluster."""
         self._reports: dict[ClusterName, Report] = {}
         self.is_connected: Callable[[], bool] = lambda: False
         """Whether reports can arrive at all."""
@@ -65,7 +68,7 @@ class Freshness:
         """The moment of an answer that is made now, by the clock of this machine."""
         shared, behind = self.clock.shared(now), self.lag.behind
         fresh = frozenset() if behind else self.fresh_clusters(shared)
-        return Moment(shared, fresh, is_connected=self.is_connected(), behind=behind)
+        return Moment(shared, fresh, self.is_connected(), behind, self.leases.lease)
 
 
 async def follow(client: Client, freshness: Freshness) -> None:

@@ -186,7 +186,7 @@ async def test_clusters_show_all_that_is_known_of_them(stack: Stack) -> None:
     stack.report(newest)
     answer = await stack.get("/api/v1/clusters")
     (shown,) = ClusterList.model_validate(answer).items
-    assert shown == ClusterItem(**dict(newest), stale=False, lag_seconds=5, reported_at=NOW)
+    assert shown == ClusterItem(**dict(newest), watched_since=None, stale=False, lag_seconds=5, reported_at=NOW)
     assert answer["items"][0]["resources"][0]["lastEvent"] == "2026-11-23T12:00:10Z"
 
 

@@ -16,20 +16,27 @@ def cluster(name: str, **members: Any) -> dict[str, Any]:
         "vms": 12,
         "stale": False,
         "since": "2026-11-29T06:00:00.123456Z",
+        "watcher": "watch-1/4711",
+        "watchedSince": "2026-11-29T05:00:00.123456Z",
         "reason": None,
     } | members
 
 
 def test_a_line_has_state_vms_age_and_reason() -> None:
-    """The clusters that are not well come first, by name."""
-    away = cluster("vulcan", state="unreachable", stale=True, reason="connection refused by 10.0.0.1:6443")
+    """And who watches it since when. The clusters that are not well come first, by name."""
+    nobody = {"watcher": None, "watchedSince": None}
+    away = cluster("vulcan", state="unreachable", stale=True, reason="connection refused by 10.0.0.1:6443", **nobody)
     lines = as_text({"items": [cluster("andoria"), away]}).splitlines()
-    assert lines[0].split() == ["CLUSTER", "DATACENTER", "STATE", "VMS", "STALE", "SINCE", "REASON"]
-    assert lines[1].split(maxsplit=6) == [
-        *("vulcan", "dc-solna", "unreachable", "12", "yes", "2026-11-29T06:00:00Z"),
+    header = "CLUSTER DATACENTER STATE VMS STALE SINCE WATCHER WATCHED SINCE REASON"
+    assert lines[0].split() == header.split()
+    assert lines[1].split(maxsplit=8) == [
+        *("vulcan", "dc-solna", "unreachable", "12", "yes", "2026-11-29T06:00:00Z", "<none>", "<none>"),
         "connection refused by 10.0.0.1:6443",
     ]
-    assert lines[2].split() == ["andoria", "dc-solna", "synced", "12", "no", "2026-11-29T06:00:00Z", "<none>"]
+    assert lines[2].split() == [
+        *("andoria", "dc-solna", "synced", "12", "no", "2026-11-29T06:00:00Z"),
+        *("watch-1/4711", "2026-11-29T05:00:00Z", "<none>"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ class LeaseTable:
                 self._note_read()
             while True:
                 for message in await consumer.next_batch():
-                    self._take_in(message)
+                    self.take_in(message)
 
     def members(self) -> list[Member]:
         """The watchers that run, oldest first."""
@@ -87,11 +87,19 @@ class LeaseTable:
             if isinstance(holder, Lease)
         }
 
-    def _living(self) -> list[tuple[str, Member | Lease]]:
-        oldest = self._monotonic() - UNSEEN_SECONDS
-        return [(subject, entry.holder) for subject, entry in self._entries.items() if entry.seen_at >= oldest]
+    def lease(self, place: Place) -> Lease | None:
+        """Who has this cluster; None: nobody."""
+        entry = self._entries.get(lease_subject(place))
+        return entry.holder if entry and isinstance(entry.holder, Lease) and self._is_living(entry) else None
 
-    def _take_in(self, message: StreamMessage) -> None:
+    def _living(self) -> list[tuple[str, Member | Lease]]:
+        return [(subject, entry.holder) for subject, entry in self._entries.items() if self._is_living(entry)]
+
+    def _is_living(self, entry: _Entry) -> bool:
+        return entry.seen_at >= self._monotonic() - UNSEEN_SECONDS
+
+    def take_in(self, message: StreamMessage) -> None:
+        """Take in one message of the bucket."""
         now, before = self._monotonic(), self._entries.get(message.subject)
         if before and before.body == message.body:
             self._entries[message.subject] = before._replace(seen_at=now)

@@ -14,6 +14,7 @@ from summit_api.render.moment import Behind, Moment
 from summit_api.shapes.inventory import ClusterItem
 from summit_models.cluster import ClusterHealth, ConnectionState, ResourceHealth, is_about_declarations
 from summit_models.contract import ClusterName
+from summit_models.watcher import Place
 
 SILENT_AFTER = timedelta(seconds=30)
 """Three missed heartbeats, as watchers count when they take a cluster over: what nobody looks at is not the cluster's
@@ -88,9 +89,13 @@ def _newer(reported: ClusterHealth, known: ClusterHealth) -> ClusterHealth:
 
 
 def _item(health: ClusterHealth, reported_at: datetime | None, moment: Moment) -> ClusterItem:
-    present = _present(health, reported_at, moment)
+    present = dict(_present(health, reported_at, moment))
+    lease = moment.lease_of(Place(health.datacenter, health.name))
+    if lease:
+        present["watcher"] = lease.watcher
     return ClusterItem(
-        **dict(present),
+        **present,
+        watched_since=lease and lease.since,
         stale=moment.is_stale(health.name),
         lag_seconds=moment.seconds_since(health.last_contact),
         reported_at=reported_at,

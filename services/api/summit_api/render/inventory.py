@@ -9,7 +9,7 @@ from summit_api.query.operations import OperationPage, Step
 from summit_api.query.transaction.read_transaction import ReadTransaction
 from summit_api.query.vms import VmPage, VmRow
 from summit_api.render.moment import Moment
-from summit_api.shapes.inventory import ClusterItem, OperationItem, VmItem
+from summit_api.shapes.inventory import ClusterItem, OperationItem, VmItem, WatcherItem
 
 
 def vm_item(row: VmRow, moment: Moment, members: Collection[str] = VmItem.model_fields) -> str:
@@ -47,6 +47,10 @@ def history(page: HistoryPage, transaction: ReadTransaction) -> bytes:
 
 
 def clusters(items: Iterable[ClusterItem], transaction: ReadTransaction) -> bytes:
+    return listed(",".join(item.model_dump_json() for item in items), transaction)
+
+
+def watchers(items: Iterable[WatcherItem], transaction: ReadTransaction) -> bytes:
     return listed(",".join(item.model_dump_json() for item in items), transaction)
 
 

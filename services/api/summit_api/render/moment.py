@@ -4,11 +4,13 @@ An age is as kubectl writes it: two units at most, and fewer digits with a great
 util/duration, HumanDuration.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from summit_models.contract import ClusterName
+from summit_models.watcher import Lease, Place
 
 
 class Behind(NamedTuple):
@@ -27,6 +29,8 @@ class Moment:
     """Whether reports of watchers can arrive: this api is connected to NATS."""
     behind: Behind | None = None
     """When the tables do not follow the log, or cannot be read: then no cluster is fresh."""
+    lease_of: Callable[[Place], Lease | None] = lambda _: None
+    """Who has a cluster; None: nobody, or this api does not know."""
 
     def age(self, created_at: datetime | None) -> str | None:
         """`12s`, `5m30s`, `45m`, `3h20m`, `30h`, `5d3h`, `40d`, `2y35d`, `9y`; None when the creation is unknown."""

@@ -3,7 +3,7 @@
 from pydantic import AwareDatetime, ConfigDict, Field, JsonValue
 
 from summit_models.cluster import ClusterHealth
-from summit_models.contract import Contract, Revision
+from summit_models.contract import ClusterName, Contract, DatacenterId, Revision
 from summit_models.operation import Operation
 from summit_models.vm import Vm
 
@@ -117,6 +117,9 @@ class ClusterItem(ClusterHealth):
     waiting_events: int | None = Field(  # type: ignore[assignment]  # a watcher always knows it
         default=0, description="Number of changes that were read and that NATS has not confirmed yet"
     )
+    watched_since: AwareDatetime | None = Field(
+        description="When `watcher` took it; null while nobody has it: then `watcher` is the one that had it last"
+    )
     stale: bool = Field(description="The states of its VMs may be old; `reason` says why")
     lag_seconds: int | None = Field(description="Seconds since the last contact; null before the first")
     reported_at: AwareDatetime | None = Field(
@@ -126,6 +129,22 @@ class ClusterItem(ClusterHealth):
 
 class ClusterList(ListAnswer):
     items: list[ClusterItem] = Field(description="By name")
+
+
+class WatcherItem(Contract):
+    """A watcher that runs."""
+
+    id: str = Field(description="Host and process id; `watcher` of its clusters", examples=["watch-1/4711"])
+    datacenters: list[DatacenterId] = Field(
+        description="The datacenters that it is limited to by WATCHER_DATACENTERS; empty: it may watch all"
+    )
+    clusters: list[ClusterName] = Field(description="The clusters that it has, by name; empty: it is a spare")
+    since: AwareDatetime = Field(description="When it has started")
+    version: str = Field(description="Version of summit-connect", examples=["0.1.0"])
+
+
+class WatcherList(ListAnswer):
+    items: list[WatcherItem] = Field(description="Oldest first")
 
 
 class Ticket(Contract):

@@ -70,12 +70,20 @@ def as_text(clusters: Mapping[str, Any]) -> str:
             cluster["state"],
             cluster["vms"],
             "yes" if cluster["stale"] else "no",
-            f"{cluster['since'][:_SECONDS]}Z",
+            _time(cluster["since"]),
+            cluster.get("watcher"),
+            _time(cluster.get("watchedSince")),
             cluster["reason"],
         )
         for cluster in sorted(clusters["items"], key=lambda cluster: (_is_well(cluster), cluster["name"]))
     ]
-    return render(("CLUSTER", "DATACENTER", "STATE", "VMS", "STALE", "SINCE", "REASON"), rows)
+    return render(
+        ("CLUSTER", "DATACENTER", "STATE", "VMS", "STALE", "SINCE", "WATCHER", "WATCHED SINCE", "REASON"), rows
+    )
+
+
+def _time(moment: str | None) -> str | None:
+    return moment and f"{moment[:_SECONDS]}Z"
 
 
 def _is_well(cluster: Mapping[str, Any]) -> bool:
