@@ -9,6 +9,10 @@ import pytest
 from support.api_stack import NOW, Stack, api_stack, health
 from support.published import CLUSTER, DATACENTER, cluster_event
 
+from summit_api.access import tokens
+from summit_api.access.identify import Access
+from summit_api.access.policy import PolicyFile
+from summit_api.access.principal import Role
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.watcher import Lease, Member, Place
 from summit_runtime.nats.consumer import StreamMessage

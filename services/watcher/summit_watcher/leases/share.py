@@ -184,7 +184,7 @@ class Share:
         """Log who shares the clusters when that changes; not while it is not known who is only cut off."""
         if self._contact.is_whole and sorted(watchers) != self._watchers:
             self._watchers = sorted(watchers)
-            logger.info("the clusters are shared by %d: watcher %s", len(watchers), ", ".join(self._watchers))
+            logger.info("watchers that share the clusters: %s", ", ".join(self._watchers))
 
     async def _take(self, place: Place) -> None:
         entry = self._entry(place)
