@@ -5,6 +5,7 @@ was deleted, has a message without a body there; or none, after a while.
 """
 
 import asyncio
+import contextlib
 from typing import NamedTuple
 
 from nats.aio.client import Client
@@ -66,13 +67,16 @@ class Entry:
     async def delete(self) -> None:
         """Leave the key to others at once, if it is ours. Without an answer it expires by itself."""
         async with self._in_turn:
-            self._is_left = True
-            try:
-                newest = await self._newest()
-                if newest.run == self.holder.run:
-                    await self._put(newest.revision, deleted=True)
-            except (ConflictError, NotStoredError):
+            if self._is_left:
                 return
+            self._is_left = True
+            with contextlib.suppress(ConflictError, NotStoredError):
+                try:
+                    await self._put(self._revision, deleted=True)
+                except ConflictError:  # another has it, or the answer to our last renewal was lost
+                    newest = await self._newest()
+                    if newest.run == self.holder.run:
+                        await self._put(newest.revision, deleted=True)
 
     async def _take(self) -> bool:
         for _ in range(ATTEMPTS):

@@ -68,6 +68,7 @@ class Share:
         self._held: set[Place] = set()
         """The clusters that it watches."""
         self._ending: dict[Place, asyncio.Task[None]] = {}
+        self._is_leaving = False
         self._inputs: object = None
         self._targets: Mapping[Place, Run] = {}
         self._watchers: Sequence[str] = [self.me.watcher]
@@ -85,9 +86,11 @@ class Share:
 
     async def leave(self) -> None:
         """Hand all clusters over, side by side, so that the other watchers take them at once."""
+        self._is_leaving = True
         for place in list(self._held):
             self._hand_over(place)
-        await asyncio.gather(self._announced.delete(), *self._ending.values())
+        await asyncio.gather(*self._ending.values())
+        await self._announced.delete()
 
     async def confirm(self, place: Place) -> bool:
         """Whether the lease of a cluster is still ours, asked of NATS now. Waits while NATS is away."""
@@ -200,6 +203,8 @@ class Share:
 
     async def _end(self, place: Place) -> None:
         await self.clusters.end(place)
+        if self._is_leaving:  # else a cluster that is free would be ours again. Not before: its last events come first
+            await self._announced.delete()
         if entry := self._renewed.pop(place, None):
             await entry.delete()
         del self._ending[place]
