@@ -1,0 +1,131 @@
+"""Two watchers with one configuration: what each may have, and what an edit of the file does to clusters of both."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.waiting import until
+from support.watched import Log, configure, observing, shown_leases, watching
+
+from summit_models.cluster import ConnectionState as State
+from summit_runtime.nats.leases import LeaseTable
+from summit_runtime.watched_files import FileTimes
+from summit_simulator.cluster import SimulatedCluster, simulated_clusters
+from summit_watcher.settings import WatcherTimes
+
+TIMES = WatcherTimes(files=FileTimes(look_seconds=0.05, settle_seconds=0.05), heartbeat_seconds=0.2)
+"""Edits are seen at once."""
+NAMES = ("andoria", "risa", "romulus", "vulcan")
+
+
+@pytest.fixture
+async def clusters() -> AsyncIterator[list[SimulatedCluster]]:
+    async with simulated_clusters(*NAMES) as simulated:
+        for cluster in simulated:
+            cluster.create_vm("web", namespace="prod")
+        yield simulated
+
+
+@pytest.fixture
+def kubeconfigs(clusters: list[SimulatedCluster], tmp_path: Path) -> Mapping[str, Path]:
+    return {cluster.name: cluster.write_kubeconfig(tmp_path / cluster.name) for cluster in clusters}
+
+
+def shares(leases: LeaseTable) -> dict[str, list[str]]:
+    """The clusters of each watcher, by its run."""
+    held = leases.leases().items()
+    return {m.run: sorted(p.cluster for p, lease in held if lease.run == m.run) for m in leases.members()}
+
+
+def sizes(leases: LeaseTable) -> list[int]:
+    return sorted(map(len, shares(leases).values()))
+
+
+def states(log: Log, cluster: str, datacenter: str = "dc-solna") -> list[str]:
+    subject = f"summit.clusters.{datacenter}.{cluster}"
+    return [json.loads(message.body)["data"]["state"] for message in log.messages if message.subject == subject]
+
+
+async def test_a_watcher_gets_only_clusters_of_its_datacenters(
+    nats_url: str, tmp_path: Path, kubeconfigs: Mapping[str, Path]
+) -> None:
+    """One that may have all makes the shares even, as far as that is possible."""
+    here, there = NAMES[:3], NAMES[3:]
+    uppsala = configure(tmp_path, {name: kubeconfigs[name] for name in there}, datacenter="dc-uppsala").read_text()
+    config = configure(tmp_path, {name: kubeconfigs[name] for name in here})
+    config.write_text(config.read_text() + uppsala.removeprefix("datacenters:\n"))
+    async with shown_leases(nats_url) as leases, watching(nats_url, config, TIMES, datacenters="dc-uppsala"):
+        await until(lambda: sizes(leases) == [1])
+        async with watching(nats_url, config, TIMES, datacenters="dc-solna, dc-kista"):
+            await until(lambda: sizes(leases) == [1, 3])
+            limited = {",".join(member.datacenters): member.run for member in leases.members()}
+            assert limited.keys() == {"dc-uppsala", "dc-kista,dc-solna"}
+            assert shares(leases)[limited["dc-uppsala"]] == list(there)
+            async with watching(nats_url, config, TIMES):
+                await until(lambda: sizes(leases) == [1, 1, 2])
+        await until(lambda: sizes(leases) == [1])
+
+
+async def test_a_cluster_that_is_removed_is_retired_once_by_the_watcher_that_has_it(
+    nats_url: str, tmp_path: Path, clusters: list[SimulatedCluster], kubeconfigs: Mapping[str, Path],
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    """The others wait for it, and then find nothing to retire. What is left is shared evenly again."""
+    config, times = configure(tmp_path, kubeconfigs), replace(TIMES, silent_seconds=1, listen_seconds=0.1)
+    async with (
+        observing(nats_url) as (log, _),
+        shown_leases(nats_url) as leases,
+        watching(nats_url, config, times),
+        watching(nats_url, config, times),
+    ):
+        await until(lambda: sizes(leases) == [2, 2])
+        await log.agrees(*clusters)
+        gone = shares(leases).popitem()[1]
+        configure(tmp_path, {name: path for name, path in kubeconfigs.items() if name not in gone})
+        await until(lambda: all(states(log, name)[-1] == State.RETIRED for name in gone))
+        await until(lambda: sizes(leases) == [1, 1])
+        configure(tmp_path, kubeconfigs)
+        await until(lambda: sizes(leases) == [2, 2])
+        await log.lives(*clusters)
+        assert [states(log, name).count(State.RETIRED) for name in gone] == [1, 1]
+        assert "is not declared here" not in caplog.text
+
+
+async def test_a_cluster_that_is_declared_twice_is_watched_once_though_two_watchers_have_it(
+    nats_url: str, tmp_path: Path, kubeconfigs: Mapping[str, Path]
+) -> None:
+    """The second learns from the log which cluster the first one's is."""
+    twice = {"first": kubeconfigs["vulcan"], "second": kubeconfigs["vulcan"]}
+    config = configure(tmp_path, twice)
+    async with (
+        observing(nats_url) as (log, healths),
+        shown_leases(nats_url) as leases,
+        watching(nats_url, config, TIMES),
+        watching(nats_url, config, TIMES),
+    ):
+        await until(lambda: sizes(leases) == [1, 1])
+        await until(lambda: healths.state("second") == State.CONFIG_ERROR)
+        await until(lambda: healths.state("first") == State.SYNCED)
+        assert healths.newest["second"].duplicate_of == "first"
+        assert {event.source.rpartition("/")[2] for event in log.events("vms")} == {"first"}
+
+
+async def test_a_cluster_that_moves_to_another_datacenter_takes_its_vms_along_whoever_gets_it(
+    nats_url: str, tmp_path: Path, clusters: list[SimulatedCluster], kubeconfigs: Mapping[str, Path]
+) -> None:
+    """One watcher retires it where it was, while another may have it already where it is."""
+    config = configure(tmp_path, kubeconfigs)
+    async with (
+        observing(nats_url) as (log, _),
+        shown_leases(nats_url) as leases,
+        watching(nats_url, config, TIMES),
+        watching(nats_url, config, TIMES),
+    ):
+        await until(lambda: sizes(leases) == [2, 2])
+        await log.agrees(*clusters)
+        configure(tmp_path, kubeconfigs, datacenter="dc-uppsala")
+        await until(lambda: all(states(log, name)[-1] == State.RETIRED for name in NAMES))
+        await log.lives(*clusters, datacenter="dc-uppsala")
+        assert sizes(leases) == [2, 2]
