@@ -177,11 +177,8 @@ class Supervisor:
             await supervised(what, lambda: self.retire(config), retry=Backoff())
 
     async def _watch(self, watcher: ClusterWatcher) -> None:
-        """Watch a cluster until its lease is lost, once it is retired where it was before."""
+        """Watch a cluster until its lease is lost."""
         cluster = watcher.cluster
-        for place, left in list(self._leaving.items()):
-            if place.cluster == cluster.name:
-                await left.wait()
         logger.info("Starting watcher for cluster %s (datacenter: %s)", cluster.name, cluster.datacenter)
         what = f"watcher of cluster {cluster.name}"
         await supervised(what, watcher.run, retry=Backoff(), failed=watcher.failed)

@@ -128,4 +128,4 @@ async def test_a_cluster_that_moves_to_another_datacenter_takes_its_vms_along_wh
         configure(tmp_path, kubeconfigs, datacenter="dc-uppsala")
         await until(lambda: all(states(log, name)[-1] == State.RETIRED for name in NAMES))
         await log.lives(*clusters, datacenter="dc-uppsala")
-        assert sizes(leases) == [2, 2]
+        await until(lambda: sizes(leases) == [2, 2])

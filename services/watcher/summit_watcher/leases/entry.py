@@ -6,13 +6,14 @@ was deleted, has a message without a body there; or none, after a while.
 
 import asyncio
 import contextlib
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.api import Header
 from nats.js.errors import NotFoundError
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from summit_models.watcher import Holder
 from summit_runtime.nats.append import ConflictError, NotStoredError, store
@@ -25,12 +26,11 @@ ATTEMPTS = 3
 
 class _Newest(NamedTuple):
     revision: int = 0
-    run: str | None = None
+    holder: Holder | None = None
     """Who has the key; None: nobody."""
 
 
-class _Run(BaseModel):
-    run: str
+_UNREADABLE = Holder(watcher="unknown", run="", since=datetime.fromtimestamp(0, UTC))
 
 
 class Entry:
@@ -38,6 +38,8 @@ class Entry:
         self.holder = holder
         """What is stored with the next renewal."""
         self._client, self._subject, self._times = client, subject, times
+        self.owner = ""
+        """The watcher that has the key instead of us, when it was seen last."""
         self._revision = 0
         self._is_left = False
         self._in_turn = asyncio.Lock()
@@ -75,13 +77,14 @@ class Entry:
                     await self._put(self._revision, deleted=True)
                 except ConflictError:  # another has it, or the answer to our last renewal was lost
                     newest = await self._newest()
-                    if newest.run == self.holder.run:
+                    if newest.holder and newest.holder.run == self.holder.run:
                         await self._put(newest.revision, deleted=True)
 
     async def _take(self) -> bool:
         for _ in range(ATTEMPTS):
             newest = await self._newest()
-            if newest.run not in (None, self.holder.run):
+            if newest.holder and newest.holder.run != self.holder.run:
+                self.owner = newest.holder.watcher
                 return False
             try:
                 await self._put(newest.revision)
@@ -112,12 +115,12 @@ class Entry:
             return _Newest()
         except (NatsError, TimeoutError) as error:
             raise NotStoredError(f"NATS does not answer: {error}") from error
-        return _Newest(message.seq or 0, _run(message.data) if message.data else None)
+        return _Newest(message.seq or 0, _read(message.data) if message.data else None)
 
 
-def _run(body: bytes) -> str:
-    """The run in a body; nobody's if it cannot be read: somebody else has written it."""
+def _read(body: bytes) -> Holder:
+    """The holder in a body. What cannot be read has somebody else written, and does not expire by itself."""
     try:
-        return _Run.model_validate_json(body).run
+        return Holder.model_validate_json(body)
     except ValidationError:
-        return ""
+        return _UNREADABLE

@@ -8,7 +8,7 @@ Nobody stops watching because NATS is away: only the lease of another watcher en
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from summit_runtime.waiting import wait
 from summit_watcher import metrics
 from summit_watcher.leases.contact import Contact
 from summit_watcher.leases.entry import Entry
-from summit_watcher.leases.spread import Run, spread
+from summit_watcher.leases.plan import Plan, plan
 from summit_watcher.settings import WatcherTimes
 
 logger = logging.getLogger("summit.watcher")
@@ -69,8 +69,7 @@ class Share:
         """The clusters that it watches."""
         self._ending: dict[Place, asyncio.Task[None]] = {}
         self._is_leaving = False
-        self._inputs: object = None
-        self._targets: Mapping[Place, Run] = {}
+        self._waiting: AbstractSet[Place] = frozenset()
         self._watchers: Sequence[str] = [self.me.watcher]
 
     async def run(self) -> None:
@@ -131,11 +130,9 @@ class Share:
         metrics.set_leases(len(self._held), len(self._watchers))
 
     def _lose(self, place: Place) -> None:
-        del self._renewed[place]
-        holder = self.table.leases().get(place)
+        owner = self._renewed.pop(place).owner
         context = {"cluster": place.cluster, "datacenter": place.datacenter}
-        watcher = holder.watcher if holder and holder.run != self.me.run else "another"
-        logger.warning(_LOST, place.cluster, watcher, self.me.watcher, self.times.lease_seconds, extra=context)
+        logger.warning(_LOST, place.cluster, owner, self.me.watcher, self.times.lease_seconds, extra=context)
         metrics.LEASES_LOST.inc()
         self._hand_over(place)
 
@@ -154,40 +151,30 @@ class Share:
     # Taking and handing over
 
     async def _balance(self) -> None:
-        """Take what is free and ours by the spread, and hand over what is not."""
+        """Take what is free and ours by the plan, and hand over what is not."""
         if not self.table.is_read:
             return
-        leases = self.table.leases()
-        targets = self._spread(leases)
-        ours = {place for place, run in targets.items() if run == self.me.run}
-        if foreign := sorted(self._held & targets.keys() - ours):
-            names = ", ".join(place.cluster for place in foreign)
-            logger.info("handed over to other watchers, for an even share: %s", names)
-        for place in sorted(self._held - ours):
+        members = self.table.members()
+        planned = plan(self.me.run, self._may, self._held, members, self.table.leases())
+        self._note(planned, [self.me.watcher, *(m.watcher for m in members if m.run != self.me.run)])
+        for place in planned.hand_over:
             self._hand_over(place)
-        taken = {place for place, lease in leases.items() if lease.run != self.me.run}
         if self._contact.is_whole:
-            free = ours - self._held - self._ending.keys() - self._renewed.keys() - taken
-            await asyncio.gather(*(self._take(place) for place in sorted(free)))
+            free = [place for place in planned.take if place not in self._renewed and place not in self._ending]
+            await asyncio.gather(*map(self._take, free))
             self.is_taken = True
 
-    def _spread(self, leases: Mapping[Place, Lease]) -> Mapping[Place, Run]:
-        """Who should have which cluster, by what the bucket shows and what this watcher knows of itself."""
-        members = [member for member in self.table.members() if member.run != self.me.run]
-        self._note_watchers([self.me.watcher, *(member.watcher for member in members)])
-        may = {member.run: set(map(Place.of, member.declared)) for member in members}
-        may[self.me.run] = set(self._may)
-        owners = {place: lease.run for place, lease in leases.items() if lease.run != self.me.run}
-        owners |= dict.fromkeys(self._held, self.me.run)
-        if (may, owners) != self._inputs:
-            self._inputs, self._targets = (may, owners), spread(may, owners)
-        return self._targets
-
-    def _note_watchers(self, watchers: Sequence[str]) -> None:
-        """Log who shares the clusters when that changes; not while it is not known who is only cut off."""
+    def _note(self, planned: Plan, watchers: Sequence[str]) -> None:
+        """Log what is new: who shares the clusters, unless some are only cut off, and what goes to whom."""
         if self._contact.is_whole and sorted(watchers) != self._watchers:
             self._watchers = sorted(watchers)
             logger.info("watchers that share the clusters: %s", ", ".join(self._watchers))
+        if foreign := [place.cluster for place in planned.hand_over if place in self.clusters.declared]:
+            logger.info("handed over to other watchers, for an even share: %s", ", ".join(foreign))
+        for place in planned.waiting.keys() - self._waiting:
+            message = "cluster %s of datacenter %s waits: watcher %s still has it in another datacenter"
+            logger.info(message, place.cluster, place.datacenter, planned.waiting[place])
+        self._waiting = planned.waiting.keys()
 
     async def _take(self, place: Place) -> None:
         entry = self._entry(place)
