@@ -7,7 +7,6 @@ while the connection is replaced: an entry that nobody renews counts as gone her
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -18,6 +17,7 @@ from pydantic import ValidationError
 from summit_models.subject import LEASE_BUCKET
 from summit_models.watcher import Holder, Lease, Member, Place
 from summit_runtime.nats.consumer import StreamMessage, consume
+from summit_runtime.steady import steady
 
 logger = logging.getLogger("summit.nats")
 
@@ -57,12 +57,12 @@ class _Entry(NamedTuple):
 class LeaseTable:
     """The entries of the bucket while `follow` runs."""
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, steady_time: Callable[[], float] = steady) -> None:
         self.changed = asyncio.Event()
         """Set, and replaced, when a holder comes, goes or changes; not when one renews."""
         self.is_read = False
         """The bucket was read to its end once."""
-        self._monotonic = monotonic
+        self._steady = steady_time
         self._entries: dict[str, _Entry] = {}
 
     async def follow(self, client: Client) -> None:
@@ -96,11 +96,11 @@ class LeaseTable:
         return [(subject, entry.holder) for subject, entry in self._entries.items() if self._is_living(entry)]
 
     def _is_living(self, entry: _Entry) -> bool:
-        return entry.seen_at >= self._monotonic() - UNSEEN_SECONDS
+        return entry.seen_at >= self._steady() - UNSEEN_SECONDS
 
     def take_in(self, message: StreamMessage) -> None:
         """Take in one message of the bucket."""
-        now, before = self._monotonic(), self._entries.get(message.subject)
+        now, before = self._steady(), self._entries.get(message.subject)
         if before and before.body == message.body:
             self._entries[message.subject] = before._replace(seen_at=now)
         elif holder := _read(message):

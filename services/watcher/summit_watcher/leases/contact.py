@@ -1,27 +1,26 @@
 """Since when this watcher is in contact with the others: whether it knows enough to take what it did not have.
 
-While NATS is away all entries expire, and the watchers return one after the other. A watcher that was suspended finds
-the entries of all others old. Each waits for a moment before it takes a cluster that it did not have, so that those who
-have them can renew. A watcher that starts has missed nothing, and waits for nobody.
+While NATS is away all entries expire, and the watchers return one after the other. A watcher that was suspended, alone
+or with its machine, finds the entries of all others old. Each waits for a moment before it takes a cluster that it did
+not have, so that those who have them can renew. A watcher that starts has missed nothing, and waits for nobody.
 """
 
-import time
 from collections.abc import Callable
+
+from summit_runtime.steady import steady
 
 
 class Contact:
-    def __init__(
-        self, lease_seconds: float, grace_seconds: float, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, lease_seconds: float, grace_seconds: float, steady_time: Callable[[], float] = steady) -> None:
         """A pause of more than `lease_seconds` between two renewals breaks the contact, for `grace_seconds` more."""
-        self._lease_seconds, self._grace_seconds, self._monotonic = lease_seconds, grace_seconds, monotonic
+        self._lease_seconds, self._grace_seconds, self._steady = lease_seconds, grace_seconds, steady_time
         self._renewed_at: float | None = None
         self._broken_at = float("-inf")
         """When the first renewal after a break succeeded."""
 
     def renewed(self) -> None:
         """Note that NATS has stored a renewal."""
-        now = self._monotonic()
+        now = self._steady()
         if self._renewed_at is not None and now > self._renewed_at + self._lease_seconds:
             self._broken_at = now
         self._renewed_at = now
@@ -29,6 +28,6 @@ class Contact:
     @property
     def is_whole(self) -> bool:
         """Whether this watcher may take what it did not have."""
-        now = self._monotonic()
+        now = self._steady()
         is_broken = self._renewed_at is not None and now > self._renewed_at + self._lease_seconds
         return not is_broken and now >= self._broken_at + self._grace_seconds
