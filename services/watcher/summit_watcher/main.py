@@ -81,7 +81,7 @@ class _Watcher:
             )
             share = Share(self.client, supervisor, leases, self._member(), tasks, self.times)
             checks["nats"] = lambda: None if self.client.is_connected else "not connected"
-            checks["leases"] = lambda: None if share.is_taken else "not read yet"
+            checks["leases"] = lambda: None if share.is_taken else "it is not known yet which clusters others have"
             checks["clusters"] = supervisor.untried
             background = [
                 tasks.create_task(bus.watch_connection(self.client)),
