@@ -50,3 +50,25 @@ async def test_a_cluster_that_may_not_be_published_holds_up_no_other_and_heals(
             assert len(romulus.requests_for(VMS)) == 1
     needed = "give that user the permission to publish 'ingest.summit.vms.dc-solna.vulcan.>'"
     assert len([line for line in caplog.messages if needed in line]) == 1
+
+
+async def test_a_cluster_whose_lease_may_not_be_stored_is_logged_and_holds_up_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody would know else why nobody watches it. It is watched when that is permitted."""
+    times = WatcherTimes(lease_answer_seconds=0.2)
+    rights = USERS.format(denied='"$KV.summit-leases.cluster.dc-solna.vulcan"')
+    async with simulated_clusters("vulcan", "romulus") as clusters:
+        config = configure(tmp_path, {c.name: c.write_kubeconfig(tmp_path / c.name) for c in clusters})
+        async with (
+            nats_server(tmp_path / "nats", more=rights) as (address, server),
+            observing(f"nats://all:p@{address}") as (_, healths),
+            watching(f"nats://few:p@{address}", config, times),
+        ):
+            await until(lambda: healths.state("romulus") == State.SYNCED)
+            await until(lambda: "NATS does not store leases of clusters (1)" in caplog.text)
+            assert healths.state("vulcan") is None
+            file = tmp_path / "nats" / "nats.conf"
+            file.write_text(file.read_text().replace(rights, USERS.format(denied="")))
+            os.kill(server.pid or 0, signal.SIGHUP)
+            await until(lambda: healths.state("vulcan") == State.SYNCED)

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Protocol
 
 from summit_models.watcher import Lease, Member, Place
+from summit_runtime.condition import Condition
 from summit_runtime.nats.append import NotStoredError
 from summit_runtime.nats.bus import EventClient
 from summit_runtime.nats.leases import LeaseTable, lease_subject, member_subject
@@ -71,6 +72,7 @@ class Share:
         self._is_leaving = False
         self._waiting: AbstractSet[Place] = frozenset()
         self._watchers: Sequence[str] = [self.me.watcher]
+        self._unstored = Condition(logger)
 
     async def run(self) -> None:
         """Renew, take and hand over, for ever."""
@@ -80,7 +82,8 @@ class Share:
             while True:
                 changed = self.table.changed
                 await self._balance()
-                if not await wait(changed, max(renew_at - time.monotonic(), 0)):
+                rest_seconds = renew_at - time.monotonic()
+                if rest_seconds <= 0 or not await wait(changed, rest_seconds):
                     break
 
     async def leave(self) -> None:
@@ -107,7 +110,7 @@ class Share:
     async def alone(self, place: Place) -> AsyncIterator[bool]:
         """Have the lease of a cluster that is not declared, for the length of the block; False where another has it."""
         entry = self._entry(place)
-        is_ours = place not in self._renewed and await _is_taken(entry)
+        is_ours = place not in self._renewed and bool(await _is_taken(entry))
         if is_ours:
             self._renewed[place] = entry
         try:
@@ -161,8 +164,7 @@ class Share:
             self._hand_over(place)
         if self._contact.is_whole:
             free = [place for place in planned.take if place not in self._renewed and place not in self._ending]
-            await asyncio.gather(*map(self._take, free))
-            self.is_taken = True
+            self._note_answers(await asyncio.gather(*map(self._take, free)))
 
     def _note(self, planned: Plan, watchers: Sequence[str]) -> None:
         """Log what is new: who shares the clusters, unless some are only cut off, and what goes to whom."""
@@ -176,12 +178,21 @@ class Share:
             logger.info(message, place.cluster, place.datacenter, planned.waiting[place])
         self._waiting = planned.waiting.keys()
 
-    async def _take(self, place: Place) -> None:
+    def _note_answers(self, answers: Sequence[bool | None]) -> None:
+        """Log for how many free clusters NATS has not answered: nobody watches them until it does."""
+        if unanswered := answers.count(None):
+            self._unstored.holds("NATS does not store leases of clusters (%d), so nobody watches them yet", unanswered)
+        else:
+            self._unstored.ends("NATS stores leases")
+            self.is_taken = True
+
+    async def _take(self, place: Place) -> bool | None:
         entry = self._entry(place)
-        if await _is_taken(entry):
+        if is_taken := await _is_taken(entry):
             self._renewed[place] = entry
             self._held.add(place)
             self.clusters.begin(place, partial(self.confirm, place))
+        return is_taken
 
     def _hand_over(self, place: Place) -> None:
         """End the watch of a cluster, and then leave its lease to others at once, if it is still ours."""
@@ -210,9 +221,9 @@ async def _is_ours(entry: Entry) -> bool | None:
         return None
 
 
-async def _is_taken(entry: Entry) -> bool:
-    """Whether the entry could be created. Without an answer it may be stored all the same: the next round takes it."""
+async def _is_taken(entry: Entry) -> bool | None:
+    """Create the entry; None: NATS has not answered. If it is stored all the same, the next attempt finds it."""
     try:
         return await entry.take()
     except NotStoredError:
-        return False
+        return None
