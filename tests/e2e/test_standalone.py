@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
@@ -52,9 +53,20 @@ async def test_status_begins_with_the_clusters(served: Standalone) -> None:
     answer = command("status", "--data-dir", served.data_dir)
     header, line, *_ = answer.stdout.splitlines()
     assert answer.returncode == 1
-    assert header.split() == ["CLUSTER", "DATACENTER", "STATE", "VMS", "STALE", "SINCE", "REASON"]
+    assert header.split() == [
+        "CLUSTER",
+        "DATACENTER",
+        "STATE",
+        "VMS",
+        "STALE",
+        "SINCE",
+        "WATCHER",
+        "WATCHED",
+        "SINCE",
+        "REASON",
+    ]
     assert line.split()[:4] == ["vulcan", "dc-solna", "config_error", "0"]
-    assert "none.yaml" in line
+    assert re.search(rf" {socket.gethostname()}/\d+ +\d{{4}}-\d\d-\d\dT\S+Z .*none\.yaml", line)
     state = json.loads(status_of(served))
     assert [(cluster["name"], cluster["vms"]) for cluster in state["clusters"]["items"]] == [("vulcan", 0)]
     assert "apiToken" not in state
