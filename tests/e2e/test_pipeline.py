@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+from importlib.metadata import version
 from typing import Any
 
 import nats
@@ -42,6 +43,10 @@ async def test_vms_of_all_clusters_are_served_with_their_values(pipeline: Pipeli
     assert (odd["memory"], odd["problems"]) == (None, ["memory: quantity 'much' is invalid"])
     status = await pipeline.get("/api/v1/status")
     assert (status["datacenters"], status["total_vms"], status["running_vms"], status["stopped_vms"]) == (2, 3, 1, 2)
+    (watcher,) = (await pipeline.get("/api/v1/watchers"))["items"]
+    assert (watcher["clusters"], watcher["version"]) == (["romulus", "vulcan"], version("summit-connect"))
+    shown = await _clusters(pipeline)
+    assert [(item["watcher"], item["watchedSince"] > watcher["since"]) for item in shown] == [(watcher["id"], True)] * 2
 
 
 async def test_creates_changes_and_deletes_are_followed(pipeline: Pipeline, clusters: Clusters) -> None:

@@ -68,6 +68,15 @@ def test_what_cannot_be_read_is_nobody() -> None:
     assert (bucket.table.members(), bucket.table.leases()) == ([], {})
 
 
+def test_a_watcher_on_a_host_of_any_name_has_a_key() -> None:
+    """NATS takes no space in a subject, and no empty part."""
+    named = MEMBER.model_copy(update={"watcher": "My Mac..local/7"})
+    assert member_subject(named) == "$KV.summit-leases.member.My_Mac__local/7/f00"
+    bucket = Bucket()
+    bucket.show(member_subject(named), named)
+    assert bucket.table.members() == [named]
+
+
 def test_the_bucket_is_read_when_nothing_more_is_pending() -> None:
     """Until then a cluster may look free that is not."""
     bucket = Bucket()

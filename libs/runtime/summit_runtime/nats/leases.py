@@ -7,6 +7,7 @@ while the connection is replaced: an entry that nobody renews counts as gone her
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -34,13 +35,14 @@ BUCKET = KeyValueConfig(bucket=LEASE_BUCKET, history=1, direct=True, limit_marke
 STREAM = f"KV_{LEASE_BUCKET}"
 """The stream behind the bucket."""
 
+_NOT_IN_KEYS = re.compile(r"[^-/_=a-zA-Z0-9]")
 _ROOT = f"$KV.{LEASE_BUCKET}."
 _MEMBER, _CLUSTER = f"{_ROOT}member.", f"{_ROOT}cluster."
 
 
 def member_subject(holder: Holder) -> str:
-    """The subject under which the bucket keeps a watcher."""
-    return f"{_MEMBER}{holder.watcher}/{holder.run}"
+    """The subject under which the bucket keeps a watcher. A name of a host may have any character."""
+    return f"{_MEMBER}{_NOT_IN_KEYS.sub('_', holder.watcher)}/{holder.run}"
 
 
 def lease_subject(place: Place) -> str:
