@@ -164,7 +164,7 @@ class WatcherTimes:
     listen_seconds: float = 2.0
     """How soon it is asked again whether such a cluster is silent and free, if NATS has not answered."""
     undeclared_seconds: float = 15.0
-    """The watcher that has such a cluster reads the same change of its file within this time; later it is logged."""
+    """All watchers read the same change of the file within this time. One whose file still has a cluster keeps it."""
 
     # Leases
 

@@ -155,11 +155,11 @@ class Supervisor:
             work = self._watch(watcher)
             self._running[place] = _Running(config, watcher, self.tasks.create_task(work, name=f"cluster {place}"))
 
-    async def end(self, place: Place) -> None:
-        """End the watch of a cluster. Retire it if it is not declared any more: its lease stays until then."""
+    async def end(self, place: Place, *, retires: bool) -> None:
+        """End the watch of a cluster, and retire it if that is wanted, and it is not declared any more."""
         del self._ours[place]
         config = await self._end(place)
-        if config and place not in self._configs and not self._stops:
+        if config and retires and place not in self._configs and not self._stops:
             self._retiring[place] = task = self.tasks.create_task(self._retire(config), name=f"retirement of {place}")
             await asyncio.wait({task})
             del self._retiring[place]

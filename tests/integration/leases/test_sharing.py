@@ -15,7 +15,9 @@ from summit_runtime.watched_files import FileTimes
 from summit_simulator.cluster import SimulatedCluster, simulated_clusters
 from summit_watcher.settings import WatcherTimes
 
-TIMES = WatcherTimes(files=FileTimes(look_seconds=0.05, settle_seconds=0.05), heartbeat_seconds=0.2)
+TIMES = WatcherTimes(
+    files=FileTimes(look_seconds=0.05, settle_seconds=0.05), heartbeat_seconds=0.2, undeclared_seconds=1
+)
 """Edits are seen at once."""
 NAMES = ("andoria", "risa", "romulus", "vulcan")
 
@@ -129,3 +131,25 @@ async def test_a_cluster_that_moves_to_another_datacenter_takes_its_vms_along_wh
         await until(lambda: all(states(log, name)[-1] == State.RETIRED for name in NAMES))
         await log.lives(*clusters, datacenter="dc-uppsala")
         await until(lambda: sizes(leases) == [2, 2])
+
+
+async def test_a_cluster_that_another_watchers_file_still_has_is_not_retired(
+    nats_url: str, tmp_path: Path, clusters: list[SimulatedCluster], kubeconfigs: Mapping[str, Path]
+) -> None:
+    """It goes to that watcher, with all its VMs; a watcher whose file never had it takes nothing of it."""
+    for name in ("mine", "theirs"):
+        (tmp_path / name).mkdir()
+    mine, theirs = (configure(tmp_path / name, kubeconfigs) for name in ("mine", "theirs"))
+    async with (
+        observing(nats_url) as (log, _),
+        shown_leases(nats_url) as leases,
+        watching(nats_url, mine, TIMES),
+        watching(nats_url, theirs, TIMES),
+    ):
+        await until(lambda: sizes(leases) == [2, 2])
+        await log.agrees(*clusters)
+        configure(tmp_path / "mine", {"vulcan": kubeconfigs["vulcan"]})
+        await until(lambda: sizes(leases) == [1, 3])
+        clusters[0].create_vm("later", namespace="prod")
+        await log.agrees(*clusters)
+        assert not any(State.RETIRED in states(log, name) for name in NAMES)

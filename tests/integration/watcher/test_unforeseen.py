@@ -67,7 +67,7 @@ async def test_what_ends_the_task_of_a_cluster_becomes_its_state_and_ends_no_oth
         await log.agrees(healthy)
         await until(lambda: healths.state("romulus") == "synced")
         for place in supervisor.declared:
-            await supervisor.end(place)
+            await supervisor.end(place, retires=False)
     lines = [r for r in caplog.records if "unforeseen" in r.getMessage() and r.levelno > logging.DEBUG]
     assert [line.getMessage().partition(" (")[0] for line in lines] == ["cluster vulcan is failing"]
     tracebacks = [r for r in caplog.records if r.exc_info and "its watcher failed" in r.getMessage()]

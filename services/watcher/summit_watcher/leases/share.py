@@ -45,8 +45,8 @@ class Clusters(Protocol):
     def begin(self, place: Place, has_lease: Callable[[], Awaitable[bool]]) -> None:
         """Watch a cluster; `has_lease` asks NATS whether its lease is still ours."""
 
-    async def end(self, place: Place) -> None:
-        """End what is done for a cluster: another watcher gets it, or it is not declared any more."""
+    async def end(self, place: Place, *, retires: bool) -> None:
+        """End the watch of a cluster, and retire it if that is wanted, and it is not declared any more."""
 
 
 @dataclass(eq=False)
@@ -63,6 +63,8 @@ class Share:
         self.is_taken = False
         """What was free of this share at the start is taken."""
         self._announced = Entry(self.client, member_subject(self.me), self.me, self.times)
+        self._shown: AbstractSet[Place] = frozenset()
+        """What it has announced that it may have."""
         self._contact = Contact(self.times.lease_seconds, self.times.lease_grace_seconds)
         self._renewed: dict[Place, Entry] = {}
         """All leases of this watcher: of the clusters that it watches, and of those that it still has to finish."""
@@ -81,6 +83,8 @@ class Share:
             await self._renew()
             while True:
                 changed = self.table.changed
+                if self._shown != self._may:
+                    await self._announce()
                 await self._balance()
                 rest_seconds = renew_at - time.monotonic()
                 if rest_seconds <= 0 or not await wait(changed, rest_seconds):
@@ -89,6 +93,7 @@ class Share:
     async def leave(self) -> None:
         """Hand all clusters over, side by side, so that the other watchers take them at once."""
         self._is_leaving = True
+        self.table.notify()
         for place in list(self._held):
             self._hand_over(place)
         await asyncio.gather(*self._ending.values())
@@ -141,7 +146,8 @@ class Share:
 
     async def _announce(self) -> None:
         """Announce what this watcher may have; after a break, before it takes anything, what it has."""
-        declared = sorted(map(str, self._may))
+        self._shown = set(self._may)
+        declared = sorted(map(str, self._shown))
         self._announced.holder = self.me.model_copy(update={"declared": declared})
         if await _is_ours(self._announced):
             self._contact.renewed()
@@ -200,13 +206,30 @@ class Share:
         self._ending[place] = self.tasks.create_task(self._end(place), name=f"end of cluster {place.cluster}")
 
     async def _end(self, place: Place) -> None:
-        await self.clusters.end(place)
+        await self.clusters.end(place, retires=await self._is_to_retire(place))
         if self._is_leaving:  # else a cluster that is free would be ours again. Not before: its last events come first
             await self._announced.delete()
         if entry := self._renewed.pop(place, None):
             await entry.delete()
         del self._ending[place]
         self.table.notify()
+
+    async def _is_to_retire(self, place: Place) -> bool:
+        """Whether no file declares the cluster any more: wait until the other watchers have read the same edit.
+
+        While NATS is away nobody knows who they are.
+        """
+        give_up_at = time.monotonic() + self.times.undeclared_seconds
+        while not self._is_leaving and place in self._renewed and place not in self.clusters.declared:
+            changed = self.table.changed
+            if self._contact.is_whole:
+                if any(str(place) in m.declared for m in self.table.members() if m.run != self.me.run):
+                    if time.monotonic() >= give_up_at:
+                        return False
+                elif (is_ours := await _is_ours(self._renewed[place])) is not None:
+                    return is_ours
+            await wait(changed, self.times.lease_renew_seconds)
+        return False
 
     def _entry(self, place: Place) -> Entry:
         lease = Lease(watcher=self.me.watcher, run=self.me.run, since=self.client.clock.now())
