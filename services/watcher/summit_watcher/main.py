@@ -26,6 +26,7 @@ from summit_runtime.waiting import end
 from summit_watcher.cluster import ClusterWatcher
 from summit_watcher.config.datacenters import ClusterConfig, DatacenterConfig
 from summit_watcher.kube.identity import Identities
+from summit_watcher.leases.holding import Holding
 from summit_watcher.leases.share import Share
 from summit_watcher.listwatch.page_slots import PageSlots
 from summit_watcher.log.datacenters import declare
@@ -79,7 +80,8 @@ class _Watcher:
                 self._retire,
                 self.times,
             )
-            share = Share(self.client, supervisor, leases, self._member(), tasks, self.times)
+            me = self._member()
+            share = Share(supervisor, Holding(self.client, me, self.times), leases, me, tasks, self.times)
             checks["nats"] = lambda: None if self.client.is_connected else "not connected"
             checks["leases"] = lambda: None if share.is_taken else "it is not known yet which clusters others have"
             checks["clusters"] = supervisor.untried
@@ -153,4 +155,4 @@ class _Watcher:
         for removed in sorted(former - {datacenter.id for datacenter in datacenters}):
             await retire_empty(self.client, removed)
             former.discard(removed)
-        await retire_undeclared(self.client, self.publisher, datacenters, share.alone, self.times)
+        await retire_undeclared(self.client, self.publisher, datacenters, share.holding.alone, self.times)

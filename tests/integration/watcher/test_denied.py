@@ -58,7 +58,7 @@ async def test_a_cluster_whose_lease_may_not_be_stored_is_logged_and_holds_up_no
     """Nobody would know else why nobody watches it. It is watched when that is permitted."""
     times = WatcherTimes(lease_answer_seconds=0.2)
     rights = USERS.format(denied='"$KV.summit-leases.cluster.dc-solna.vulcan"')
-    async with simulated_clusters("vulcan", "romulus") as clusters:
+    async with simulated_clusters("romulus", "vulcan") as clusters:
         config = configure(tmp_path, {c.name: c.write_kubeconfig(tmp_path / c.name) for c in clusters})
         async with (
             nats_server(tmp_path / "nats", more=rights) as (address, server),

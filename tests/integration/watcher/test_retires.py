@@ -30,6 +30,7 @@ from summit_standalone.errors import StandaloneError
 from summit_watcher.cluster import ClusterWatcher, HasLease
 from summit_watcher.config.datacenters import ClusterConfig, load
 from summit_watcher.kube.identity import Identities
+from summit_watcher.leases.holding import Holding
 from summit_watcher.leases.share import Share
 from summit_watcher.listwatch.page_slots import PageSlots
 from summit_watcher.log import retirement
@@ -269,7 +270,7 @@ class Fleet:
 
             self._supervisor, leases = Supervisor(tasks, watcher, slowly, TIMES), LeaseTable()
             me = Member(watcher="watch-1/4711", run="fleet", since=client.clock.now())
-            self._share = Share(client, self._supervisor, leases, me, tasks, TIMES)
+            self._share = Share(self._supervisor, Holding(client, me, TIMES), leases, me, tasks, TIMES)
             background = [tasks.create_task(leases.follow(client)), tasks.create_task(self._share.run())]
             yield
             await asyncio.gather(*map(end, background), self._supervisor.stop())

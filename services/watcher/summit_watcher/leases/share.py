@@ -1,4 +1,4 @@
-"""This watcher's share of the clusters: it takes what the spread gives it, renews that, and hands over the rest.
+"""This watcher's share of the clusters: it takes what the plan gives it, renews that, and hands over the rest.
 
 A lease decides who watches a cluster, and only that: whose events and operations count, the epoch in the log decides.
 So two watchers that both watch a cluster, for the moment in which one of them was suspended or cut off, do no harm.
@@ -8,22 +8,18 @@ Nobody stops watching because NATS is away: only the lease of another watcher en
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from summit_models.watcher import Lease, Member, Place
+from summit_models.watcher import Member, Place
 from summit_runtime.condition import Condition
-from summit_runtime.nats.append import NotStoredError
-from summit_runtime.nats.bus import EventClient
-from summit_runtime.nats.leases import LeaseTable, lease_subject, member_subject
+from summit_runtime.nats.leases import LeaseTable
 from summit_runtime.waiting import wait
 from summit_watcher import metrics
-from summit_watcher.leases.contact import Contact
-from summit_watcher.leases.entry import Entry
+from summit_watcher.leases.holding import Holding
 from summit_watcher.leases.plan import Plan, plan
 from summit_watcher.settings import WatcherTimes
 
@@ -51,8 +47,8 @@ class Clusters(Protocol):
 
 @dataclass(eq=False)
 class Share:
-    client: EventClient
     clusters: Clusters
+    holding: Holding
     table: LeaseTable
     me: Member
     tasks: asyncio.TaskGroup
@@ -62,14 +58,8 @@ class Share:
     def __post_init__(self) -> None:
         self.is_taken = False
         """What was free of this share at the start is taken."""
-        self._announced = Entry(self.client, member_subject(self.me), self.me, self.times)
-        self._shown: AbstractSet[Place] = frozenset()
-        """What it has announced that it may have."""
-        self._contact = Contact(self.times.lease_seconds, self.times.lease_grace_seconds)
-        self._renewed: dict[Place, Entry] = {}
-        """All leases of this watcher: of the clusters that it watches, and of those that it still has to finish."""
-        self._held: set[Place] = set()
-        """The clusters that it watches."""
+        self._watched: set[Place] = set()
+        """Of the clusters whose leases it has, those that it does not hand over."""
         self._ending: dict[Place, asyncio.Task[None]] = {}
         self._is_leaving = False
         self._waiting: AbstractSet[Place] = frozenset()
@@ -83,8 +73,8 @@ class Share:
             await self._renew()
             while True:
                 changed = self.table.changed
-                if self._shown != self._may:
-                    await self._announce()
+                if self.holding.announced != self._may:
+                    await self.holding.announce(self._may)
                 await self._balance()
                 rest_seconds = renew_at - time.monotonic()
                 if rest_seconds <= 0 or not await wait(changed, rest_seconds):
@@ -94,87 +84,58 @@ class Share:
         """Hand all clusters over, side by side, so that the other watchers take them at once."""
         self._is_leaving = True
         self.table.notify()
-        for place in list(self._held):
+        for place in list(self._watched):
             self._hand_over(place)
         await asyncio.gather(*self._ending.values())
-        await self._announced.delete()
+        await self.holding.withdraw()
 
-    async def confirm(self, place: Place) -> bool:
+    async def has_lease(self, place: Place) -> bool:
         """Whether the lease of a cluster is still ours, asked of NATS now. Waits while NATS is away."""
-        while place in self._held:
-            match await _is_ours(self._renewed[place]):
-                case True:
-                    return True
-                case False if place in self._held:
-                    self._lose(place)
-                case None:
-                    await asyncio.sleep(self.times.lease_renew_seconds)
-        return False
-
-    @asynccontextmanager
-    async def alone(self, place: Place) -> AsyncIterator[bool]:
-        """Have the lease of a cluster that is not declared, for the length of the block; False where another has it."""
-        entry = self._entry(place)
-        is_ours = place not in self._renewed and bool(await _is_taken(entry))
-        if is_ours:
-            self._renewed[place] = entry
-        try:
-            yield is_ours
-        finally:
-            if is_ours:
-                del self._renewed[place]
-                await entry.delete()
-
-    # Renewing
-
-    async def _renew(self) -> None:
-        """Renew all entries. One without an answer stays ours: only another watcher's lease ends a watch."""
-        places = list(self._renewed)
-        answers = await asyncio.gather(*(_is_ours(self._renewed[place]) for place in places))
-        for place, is_ours in zip(places, answers, strict=True):
-            if is_ours is False and place in self._held:
-                self._lose(place)
-        await self._announce()
-        metrics.set_leases(len(self._held), len(self._watchers))
-
-    def _lose(self, place: Place) -> None:
-        owner = self._renewed.pop(place).owner
-        context = {"cluster": place.cluster, "datacenter": place.datacenter}
-        logger.warning(_LOST, place.cluster, owner, self.me.watcher, self.times.lease_seconds, extra=context)
-        metrics.LEASES_LOST.inc()
-        self._hand_over(place)
-
-    async def _announce(self) -> None:
-        """Announce what this watcher may have; after a break, before it takes anything, what it has."""
-        self._shown = set(self._may)
-        declared = sorted(map(str, self._shown))
-        self._announced.holder = self.me.model_copy(update={"declared": declared})
-        if await _is_ours(self._announced):
-            self._contact.renewed()
+        while True:
+            if (is_ours := await self.holding.confirm(place)) is not None:
+                return is_ours
+            await asyncio.sleep(self.times.lease_renew_seconds)
 
     @property
     def _may(self) -> AbstractSet[Place]:
+        """What this watcher may have: what is declared; after a break only what it has of that."""
         declared = self.clusters.declared
-        return declared if self._contact.is_whole else declared & self._held
+        return declared if self.holding.contact.is_whole else declared & self._watched
 
-    # Taking and handing over
+    async def _renew(self) -> None:
+        for place, owner in await self.holding.renew():
+            context = {"cluster": place.cluster, "datacenter": place.datacenter}
+            logger.warning(_LOST, place.cluster, owner, self.me.watcher, self.times.lease_seconds, extra=context)
+            metrics.LEASES_LOST.inc()
+            if place in self._watched:
+                self._hand_over(place)
+        await self.holding.announce(self._may)
+        metrics.set_leases(len(self._watched), len(self._watchers))
+
+    # Taking
 
     async def _balance(self) -> None:
         """Take what is free and ours by the plan, and hand over what is not."""
         if not self.table.is_read:
             return
         members = self.table.members()
-        planned = plan(self.me.run, self._may, self._held, members, self.table.leases())
+        planned = plan(self.me.run, self._may, self._watched, members, self.table.leases())
         self._note(planned, [self.me.watcher, *(m.watcher for m in members if m.run != self.me.run)])
         for place in planned.hand_over:
             self._hand_over(place)
-        if self._contact.is_whole:
-            free = [place for place in planned.take if place not in self._renewed and place not in self._ending]
+        if self.holding.contact.is_whole:
+            free = [place for place in planned.take if place not in self.holding and place not in self._ending]
             self._note_answers(await asyncio.gather(*map(self._take, free)))
+
+    async def _take(self, place: Place) -> bool | None:
+        if is_taken := await self.holding.take(place):
+            self._watched.add(place)
+            self.clusters.begin(place, partial(self.has_lease, place))
+        return is_taken
 
     def _note(self, planned: Plan, watchers: Sequence[str]) -> None:
         """Log what is new: who shares the clusters, unless some are only cut off, and what goes to whom."""
-        if self._contact.is_whole and sorted(watchers) != self._watchers:
+        if self.holding.contact.is_whole and sorted(watchers) != self._watchers:
             self._watchers = sorted(watchers)
             logger.info("watchers that share the clusters: %s", ", ".join(self._watchers))
         if foreign := [place.cluster for place in planned.hand_over if place in self.clusters.declared]:
@@ -192,25 +153,18 @@ class Share:
             self._unstored.ends("NATS stores leases")
             self.is_taken = True
 
-    async def _take(self, place: Place) -> bool | None:
-        entry = self._entry(place)
-        if is_taken := await _is_taken(entry):
-            self._renewed[place] = entry
-            self._held.add(place)
-            self.clusters.begin(place, partial(self.confirm, place))
-        return is_taken
+    # Handing over
 
     def _hand_over(self, place: Place) -> None:
         """End the watch of a cluster, and then leave its lease to others at once, if it is still ours."""
-        self._held.remove(place)
+        self._watched.remove(place)
         self._ending[place] = self.tasks.create_task(self._end(place), name=f"end of cluster {place.cluster}")
 
     async def _end(self, place: Place) -> None:
         await self.clusters.end(place, retires=await self._is_to_retire(place))
         if self._is_leaving:  # else a cluster that is free would be ours again. Not before: its last events come first
-            await self._announced.delete()
-        if entry := self._renewed.pop(place, None):
-            await entry.delete()
+            await self.holding.withdraw()
+        await self.holding.leave(place)
         del self._ending[place]
         self.table.notify()
 
@@ -220,33 +174,13 @@ class Share:
         While NATS is away nobody knows who they are.
         """
         give_up_at = time.monotonic() + self.times.undeclared_seconds
-        while not self._is_leaving and place in self._renewed and place not in self.clusters.declared:
+        while not self._is_leaving and place in self.holding and place not in self.clusters.declared:
             changed = self.table.changed
-            if self._contact.is_whole:
+            if self.holding.contact.is_whole:
                 if any(str(place) in m.declared for m in self.table.members() if m.run != self.me.run):
                     if time.monotonic() >= give_up_at:
                         return False
-                elif (is_ours := await _is_ours(self._renewed[place])) is not None:
+                elif (is_ours := await self.holding.confirm(place)) is not None:
                     return is_ours
             await wait(changed, self.times.lease_renew_seconds)
         return False
-
-    def _entry(self, place: Place) -> Entry:
-        lease = Lease(watcher=self.me.watcher, run=self.me.run, since=self.client.clock.now())
-        return Entry(self.client, lease_subject(place), lease, self.times)
-
-
-async def _is_ours(entry: Entry) -> bool | None:
-    """Renew the entry; None: NATS has not answered."""
-    try:
-        return await entry.renew()
-    except NotStoredError:
-        return None
-
-
-async def _is_taken(entry: Entry) -> bool | None:
-    """Create the entry; None: NATS has not answered. If it is stored all the same, the next attempt finds it."""
-    try:
-        return await entry.take()
-    except NotStoredError:
-        return None
