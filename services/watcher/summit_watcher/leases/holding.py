@@ -1,7 +1,7 @@
 """The leases that this watcher has, and what it announces of itself: taken, renewed and left, one entry for each."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 
@@ -30,7 +30,7 @@ class Holding:
         """Announce, or renew, that this watcher runs and what it may have."""
         self.announced = set(may)
         self._member.holder = self._me.model_copy(update={"declared": sorted(map(str, may))})
-        if await _answer(self._member.renew()):
+        if await _answer(self._member.renew):
             self.contact.renewed()
 
     async def renew(self) -> Sequence[tuple[Place, str]]:
@@ -39,7 +39,7 @@ class Holding:
         One without an answer stays ours: only the lease of another watcher ends a watch.
         """
         leases = dict(self._leases)
-        answers = await asyncio.gather(*(_answer(entry.renew()) for entry in leases.values()))
+        answers = await asyncio.gather(*(_answer(entry.renew) for entry in leases.values()))
         lost = [place for place, is_ours in zip(leases, answers, strict=True) if is_ours is False]
         return [(place, leases[place].owner) for place in lost if self._leases.pop(place, None)]
 
@@ -47,14 +47,14 @@ class Holding:
         """Take a lease, if it is free; None: NATS has not answered. If it has stored it, the next attempt finds it."""
         lease = Lease(watcher=self._me.watcher, run=self._me.run, since=self._client.clock.now())
         entry = Entry(self._client, lease_subject(place), lease, self._times)
-        if is_taken := await _answer(entry.take()):
+        if is_taken := await _answer(entry.take):
             self._leases[place] = entry
         return is_taken
 
     async def confirm(self, place: Place) -> bool | None:
         """Whether a lease is still ours, asked of NATS now; None: NATS has not answered."""
         entry = self._leases.get(place)
-        return False if entry is None else await _answer(entry.renew())
+        return False if entry is None else await _answer(entry.renew)
 
     async def leave(self, place: Place) -> None:
         """Leave a lease to others at once, if it is still ours."""
@@ -76,9 +76,9 @@ class Holding:
                 await self.leave(place)
 
 
-async def _answer(work: Awaitable[bool]) -> bool | None:
-    """What NATS has answered; None: nothing."""
+async def _answer(ask: Callable[[], Awaitable[bool]]) -> bool | None:
+    """What NATS answers; None: nothing."""
     try:
-        return await work
+        return await ask()
     except NotStoredError:
         return None
