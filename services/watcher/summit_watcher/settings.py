@@ -163,7 +163,7 @@ class WatcherTimes:
     """A cluster that is not declared here is retired after three missing heartbeats: its watcher may restart."""
     listen_seconds: float = 2.0
     """How soon it is asked again whether such a cluster is silent and free, if NATS has not answered."""
-    undeclared_seconds: float = 15.0
+    undeclared_seconds: float = 10.0
     """All watchers read the same change of the file within this time. One whose file still has a cluster keeps it."""
 
     # Leases
