@@ -34,7 +34,7 @@ class Decoded(NamedTuple):
     epoch: int
     data: Any
     text: str
-    """The JSON of `data` as it was published, with members that this version does not know."""
+    """The JSON of `data` as our writers write it, with members that this version does not know."""
 
 
 Decode = Callable[[bytes], Decoded]
@@ -72,12 +72,22 @@ def decoder(model: type[Event]) -> Decode:
 def _decode_by_model(model: type[Event], body: bytes) -> Decoded:
     try:
         event = model.model_validate_json(body, by_alias=True, by_name=False)
-        text = str(_members(body)["data"], "utf-8")
+        text = _as_written(event, _members(_members(body)["data"]))
     except ValidationError as error:
         raise ValueError(_sentence(error)) from error
     except NOT_JSON as error:  # for example NaN, which pydantic takes for a number
         raise ValueError(f"it is not JSON: {error}") from error
     return Decoded(event.type, event.source, event.time, event.epoch, event.data, text)
+
+
+def _as_written(event: Event, members: Mapping[str, msgspec.Raw]) -> str:
+    """The JSON of an event's data whose values the model has converted, such as 4.0 or 1700000000 for a time.
+
+    Readers of the journal expect what our writers write: one such value would end each of them at that event. Members
+    that this version does not know stay.
+    """
+    values = _members(event.data.model_dump_json(by_alias=True).encode())
+    return msgspec.json.encode({name: values.get(name, value) for name, value in members.items()}).decode()
 
 
 def decode_leniently(model: type[ModelT], body: bytes) -> ModelT:
