@@ -4,7 +4,9 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
 from pydantic import SecretStr
 from support.api_stack import Stack, api_stack
@@ -77,3 +79,43 @@ async def test_pool_whose_server_is_gone_without_a_sign_costs_one_read(stack: St
         for _ in range(10):
             await read()
         await read_models.close()
+
+
+async def test_table_that_the_user_may_not_read_fails_what_needs_it_and_not_the_process(
+    stack: Stack, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The feed ended every api, again at each start, until somebody granted the right to a table of an upgrade."""
+    connection = await asyncpg.connect(database_url)
+    schema = await connection.fetchval("SELECT current_schema()")
+    user = f"reader_of_{schema}"
+    await connection.execute(f"CREATE ROLE {user} LOGIN PASSWORD 'r'")
+    await connection.execute(f"GRANT USAGE ON SCHEMA {schema} TO {user}")
+    await connection.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {user}")
+    await connection.execute(f"REVOKE SELECT ON operations FROM {user}")  # noqa: S608  our own name
+    parts = urlsplit(database_url)
+    url = parts._replace(netloc=f"{user}:r@{parts.netloc.rpartition('@')[2]}").geturl()
+    read_models = ReadModels(SecretStr(url))
+    try:
+        for _ in range(2):
+            async with read_models.transaction() as transaction:
+                await transaction.fetch("SELECT FROM vms")
+            with pytest.raises(DatabaseUnavailableError, match="refuses"):
+                async with read_models.transaction() as transaction:
+                    await transaction.fetch("SELECT FROM operations")
+    finally:
+        await read_models.close()
+        await connection.execute(f"DROP OWNED BY {user}; DROP ROLE {user}")
+        await connection.close()
+    (line,) = (record.message for record in caplog.records if "permission denied" in record.message)
+    assert line == "Postgres reports: permission denied for table operations; what needs it is answered with 503"
+
+
+async def test_option_of_libpq_that_is_no_setting_is_named(
+    stack: Stack, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`?connect_timeout=10` ended the api as an unforeseen failure."""
+    read_models = ReadModels(SecretStr(f"{database_url}{'&' if '?' in database_url else '?'}connect_timeout=10"))
+    with pytest.raises(DatabaseUnavailableError):
+        async with read_models.transaction():
+            pass
+    assert 'unrecognized configuration parameter "connect_timeout"' in caplog.text

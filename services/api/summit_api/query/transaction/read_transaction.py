@@ -63,6 +63,14 @@ _NOT_OURS = frozenset({"08", "28", "3D", "53", "55", "57"})
 _CONNECTION_LOST = "08006"
 """The state of a driver error that has none: the connection ended under it."""
 
+_NOT_FOR_US = frozenset({"25", "40", "58"})
+"""Classes of a server that goes on for others: it ends idle transactions, is a standby that must recover, or cannot
+read a file."""
+_NOT_ALLOWED = frozenset({"42501", "42704"})
+"""SQLSTATE insufficient_privilege: the user of DATABASE_URL may not read a table, such as one that an upgrade has made.
+
+undefined_object: an option of DATABASE_URL, such as libpq's connect_timeout, is no setting of the server."""
+
 _UNCERTAIN = (OSError, TimeoutError, DBAPIError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """After these it is not certain that Postgres has answered."""
 
@@ -103,6 +111,8 @@ class ReadModels:
         )
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")  # the driver begins and ends
         self._unreachable = Condition(logger)
+        self._refusing = Condition(logger)
+        """It has no end: what Postgres refuses to one question, it may answer to the next."""
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[ReadTransaction]:
@@ -151,6 +161,10 @@ class ReadModels:
             return QueryTooLongError()
         if state[:2] in _NOT_OURS:
             return self._unavailable(cause or error)
+        if state[:2] in _NOT_FOR_US or state in _NOT_ALLOWED:
+            reason = database.outage(cause or error)
+            self._refusing.holds("%s; what needs it is answered with 503", reason, cause=reason)
+            return DatabaseUnavailableError("Postgres refuses what this answer needs; the api's log has the reason")
         return None
 
     def _unavailable(self, error: BaseException) -> QueryError:
