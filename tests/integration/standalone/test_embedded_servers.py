@@ -70,6 +70,16 @@ async def test_nats_keeps_streams_and_address_over_a_restart(tmp_path: Path) -> 
         await client.close()
 
 
+async def test_nats_starts_in_a_directory_whose_name_is_not_ascii(tmp_path: Path) -> None:
+    """`/home/björk` stopped every start: "Invalid escape character 'u'". Nor is anything in a name a variable."""
+    directory = tmp_path / 'björk "$HOME" \\n'
+    async with embedded_nats(directory) as url:
+        client = await nats.connect(url)
+        await client.jetstream().add_stream(name="KEPT", subjects=["kept"])
+        await client.close()
+    assert list(directory.glob("jetstream/*/streams/KEPT"))
+
+
 async def test_nats_asks_for_its_password(nats_url: str) -> None:
     """The port alone gives another user of the machine neither the events nor the right to publish."""
     parts = urlsplit(nats_url)

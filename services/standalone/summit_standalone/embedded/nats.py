@@ -4,7 +4,6 @@ It asks for a password, since every user of the machine reaches its port. A seco
 only the state of the server.
 """
 
-import json
 import os
 import secrets
 import shutil
@@ -69,11 +68,17 @@ def nats_program(data_dir: Path, port: int) -> Program:
         port=port,
         user=USER,
         system_user=SYSTEM_USER,
-        password=json.dumps(_password(data_dir)),
-        store_dir=json.dumps(str(data_dir)),
+        password=_quoted(_password(data_dir)),
+        store_dir=_quoted(str(data_dir)),
     )
     _write_private(config, content)
     return Program("nats", (_binary(), "--config", str(config)), death_signal=signal.SIGTERM)
+
+
+def _quoted(text: str) -> str:
+    """A text as nats.conf writes it, which lacks the escapes of JSON for letters: their bytes are hexadecimal."""
+    written = (chr(b) if 32 <= b < 127 and b not in b'"\\' else f"\\x{b:02x}" for b in os.fsencode(text))
+    return f'"{"".join(written)}"'
 
 
 def _password(data_dir: Path) -> str:
