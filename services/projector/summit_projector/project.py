@@ -127,6 +127,7 @@ def _accept(message: StreamMessage, projection: Projection) -> Decoded:
     try:
         event = projection.decode(message.body)
         place = projection.place(event.data)
+        projection.check(event.data)
     except ValueError as error:
         raise _RejectedError(str(error)) from error
     if message.subject != place.subject:

@@ -12,8 +12,9 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import DateTime, Table
+from sqlalchemy import BigInteger, DateTime, Table
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeEngine
 
 from summit_models import tables
 from summit_models.bulk_operation import BulkOperation
@@ -51,6 +52,8 @@ from summit_models.vm import Vm
 Row = tuple[Any, ...]
 """Values in the order of the table's columns, JSONB as text."""
 
+_SMALLEST, _LARGEST = -(2**63), 2**63 - 1
+"""Of BIGINT."""
 _FINITE = {
     datetime.min.replace(tzinfo=UTC): datetime.min.replace(microsecond=1, tzinfo=UTC),
     datetime.max.replace(tzinfo=UTC): datetime.max.replace(microsecond=999_998, tzinfo=UTC),
@@ -126,11 +129,34 @@ class Projection:
     def _json_positions(self) -> Sequence[int]:
         return [position for position, column in enumerate(self.table.columns) if isinstance(column.type, JSONB)]
 
+    def _positions(self, kind: type[TypeEngine[Any]]) -> Sequence[int]:
+        """Where values of this kind stand among those of the model's fields."""
+        fields = [column for column in self.columns if column not in (*self.order_columns, "observed_at", "deleted_at")]
+        return [position for position, name in enumerate(fields) if isinstance(self.table.c[name].type, kind)]
+
     @cached_property
     def _time_positions(self) -> Sequence[int]:
-        """Of the model's fields; the time of the event itself has a bound of its own."""
-        fields = [column for column in self.columns if column not in (*self.order_columns, "observed_at", "deleted_at")]
-        return [position for position, name in enumerate(fields) if isinstance(self.table.c[name].type, DateTime)]
+        return self._positions(DateTime)
+
+    @cached_property
+    def _number_positions(self) -> Sequence[int]:
+        return self._positions(BigInteger)
+
+    def check(self, data: Any) -> None:
+        """Raise ValueError for a value that no column can hold.
+
+        Postgres would refuse its row, but not its entry in the journal if a newer event of the same batch makes the
+        row: then each look at that time would fail.
+        """
+        values = self.fields(data)
+        numbers = [(self.columns[position], values[position]) for position in self._number_positions]
+        for name, number in (*numbers, *zip(self.version_columns, self.versions(data), strict=True)):
+            if number is not None and not _SMALLEST <= number <= _LARGEST:
+                raise ValueError(f"{name}: {number} does not fit into 64 bits")
+        for position in self._time_positions:
+            time = values[position]
+            if time is not None and time.tzinfo is not UTC and not _is_in_a_year(time):
+                raise ValueError(f"{self.columns[position]}: {time.isoformat()} is in no year from 1 to 9999")
 
     def order(self, event: Decoded, revision: int) -> Order:
         return (event.epoch, *self.versions(event.data), revision)
@@ -143,6 +169,14 @@ class Projection:
             values[position] = _FINITE.get(values[position], values[position])
         tombstone = () if self.deleted is None else (event.time if event.type == self.deleted else None,)
         return (*values, event.time, *order, *tombstone)
+
+
+def _is_in_a_year(time: datetime) -> bool:
+    try:
+        time.astimezone(UTC)
+    except OverflowError:
+        return False
+    return True
 
 
 def _fields_of(model: type[Contract]) -> Callable[[Any], tuple[Any, ...]]:

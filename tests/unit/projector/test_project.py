@@ -58,6 +58,25 @@ def test_first_and_last_time_do_not_fail_every_list() -> None:
     assert row["last_migrated_at"] == first + timedelta(seconds=1)
 
 
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("memoryBytes", 2**63),
+        ("cpu", -(2**63) - 1),
+        ("resourceVersions", {"vm": 2**63}),
+        ("createdAt", "0001-01-01T00:00:00+14:00"),
+    ],
+)
+def test_value_that_no_column_holds_is_not_in_the_journal_either(member: str, value: Any) -> None:
+    """A newer event of the same batch made the row, the journal kept the value, and `?at=` that time was a 500."""
+    event = vm_event("erp", created_at=OBSERVED_AT)
+    odd = altered(event, data=json.loads(event.model_dump_json())["data"] | {member: value})
+    newer = message(vm_event("erp", versions=(2, 0)), odd.sequence + 1)
+    batch = project([odd, newer])
+    assert [entry.revision for entry in batch.journal] == [newer.sequence]
+    assert [letter.revision for letter in batch.dead_letters] == [odd.sequence]
+
+
 @pytest.mark.parametrize("collection", PROJECTIONS)
 def test_values_stand_in_the_order_of_the_columns(collection: str) -> None:
     """Rows are copied by position, so fields, provenance and tombstone must follow the table."""
