@@ -1,6 +1,7 @@
 """The `summit-connect` command. It imports late, so that `--help` and `status` answer at once."""
 
 import importlib.metadata
+import io
 import json
 import os
 import sys
@@ -23,7 +24,13 @@ DEFAULT_PORT = 3001
 
 class _Commands(typer.core.TyperGroup):
     def invoke(self, context: Any) -> Any:
-        """Print an error that a person can fix, without a traceback, and end with exit code 1."""
+        """Print an error that a person can fix, without a traceback, and end with exit code 1.
+
+        A terminal that is not UTF-8 gets escapes for what it lacks, such as the … in a table.
+        """
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
         try:
             return super().invoke(context)
         except StandaloneError as error:

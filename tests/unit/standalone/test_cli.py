@@ -1,6 +1,7 @@
 """The `summit-connect` command while nothing runs: its output, errors and exit codes."""
 
 import importlib
+import io
 import json
 import os
 import re
@@ -23,6 +24,16 @@ from summit_standalone.instance import Instance
 
 def run(*arguments: str | Path) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_terminal_without_a_character_gets_an_escape(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With LANG=sv_SE.ISO-8859-1 the … in a table ended `status` with a traceback."""
+    written = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    monkeypatch.setattr("sys.stdout", written)
+    app(["sub", "--help"], standalone_mode=False)
+    written.write("fra-1\u2026")
+    written.flush()
+    assert "fra-1\\u2026" in written.buffer.getvalue().decode("latin-1")
 
 
 @pytest.fixture

@@ -69,3 +69,23 @@ def test_two_apis_and_none_are_mistakes(tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("\n")
     with pytest.raises(StandaloneError, match="is empty"):
         find("https://h", tmp_path / "empty", None)
+
+
+@pytest.mark.parametrize("text", ["summit_one\nsummit_two", "summit_one\r\nX-More: 1", "summit_\u00fc", "\0"])
+def test_token_of_several_lines_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """It was sent as it was, and the command reported that the answer of the api is no JSON."""
+    (tmp_path / "token").write_text(text)
+    with pytest.raises(StandaloneError, match="only the token goes there"):
+        find("https://summit.example.com", tmp_path / "token", None)
+    if "\0" not in text:
+        monkeypatch.setenv("SUMMIT_TOKEN", text)
+        with pytest.raises(StandaloneError, match="SUMMIT_TOKEN has more"):
+            find("https://summit.example.com", None, None)
+
+
+def test_token_file_of_windows_has_a_mark_and_one_without_end_is_refused(tmp_path: Path) -> None:
+    """A byte order mark is no part of the token. /dev/zero was read until the memory was full."""
+    (tmp_path / "token").write_bytes(b"\xef\xbb\xbfsummit_file\r\n")
+    assert find("https://summit.example.com", tmp_path / "token", None).token == "summit_file"
+    with pytest.raises(StandaloneError, match="File too large"):
+        find("https://summit.example.com", Path("/dev/zero"), None)

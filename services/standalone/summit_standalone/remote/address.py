@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from summit_runtime.watched_files import read_limited
 from summit_standalone.errors import StandaloneError
 from summit_standalone.instance import TOKEN, read_state
 
@@ -50,12 +51,19 @@ def _checked(url: str) -> str:
 def _token(file: Path | None) -> str | None:
     """The token in the file, which the environment names in SUMMIT_TOKEN_FILE, else SUMMIT_TOKEN."""
     if file is None:
-        return os.environ.get("SUMMIT_TOKEN", "").strip() or None
+        return _one_line(os.environ.get("SUMMIT_TOKEN", "").strip(), "SUMMIT_TOKEN") or None
     try:
-        token = file.expanduser().read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
+        token = read_limited(file.expanduser()).decode("utf-8-sig").strip()
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not a text"
         raise StandaloneError(f"the token file {file} cannot be read: {reason}") from error
     if not token:
         raise StandaloneError(f"the token file {file} is empty")
+    return _one_line(token, f"the token file {file}")
+
+
+def _one_line(token: str, place: str) -> str:
+    """A token with a line break would end its header, and the rest would be another one."""
+    if not token.isprintable() or not token.isascii():
+        raise StandaloneError(f"{place} has more than one line, or what no token has: only the token goes there")
     return token
