@@ -162,7 +162,7 @@ class WatcherTimes:
     silent_seconds: float = 30.0
     """A cluster that is not declared here is retired after three missing heartbeats: its watcher may restart."""
     listen_seconds: float = 2.0
-    """How soon it is asked again whether such a cluster is silent and free, if NATS has not answered."""
+    """How soon to ask again whether it is silent and free, when NATS has not answered or a watcher has its lease."""
     undeclared_seconds: float = 10.0
     """All watchers read the same change of the file within this time. One whose file still has a cluster keeps it."""
 

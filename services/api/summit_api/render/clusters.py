@@ -17,8 +17,7 @@ from summit_models.contract import ClusterName
 from summit_models.watcher import Place
 
 SILENT_AFTER = timedelta(seconds=30)
-"""Three missed heartbeats, as watchers count when they take a cluster over: what nobody looks at is not the cluster's
-fault."""
+"""Three missed heartbeats: what nobody looks at is not the cluster's fault."""
 _SEEN = frozenset({ConnectionState.SYNCED, ConnectionState.LISTING, ConnectionState.STARTING})
 """States of a list-watch that nobody is in any longer when nobody watches."""
 

@@ -119,7 +119,7 @@ class Entry:
 
 
 def _read(body: bytes) -> Holder:
-    """The holder in a body. What cannot be read has somebody else written, and does not expire by itself."""
+    """The holder in a body. What cannot be read is somebody else's, so that nobody overwrites it."""
     try:
         return Holder.model_validate_json(body)
     except ValidationError:

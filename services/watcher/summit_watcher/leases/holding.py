@@ -62,7 +62,7 @@ class Holding:
             await entry.delete()
 
     async def withdraw(self) -> None:
-        """Announce that this watcher ends: it is given nothing any more."""
+        """Announce that this watcher ends, so that no other one leaves a cluster for it."""
         await self._member.delete()
 
     @asynccontextmanager

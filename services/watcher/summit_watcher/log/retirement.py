@@ -43,7 +43,7 @@ AT_ONCE = 8
 """Retirements side by side: each waits for NATS most of its time, and the watched clusters need their turns as well."""
 REASON = "the configuration does not declare it any more"
 _STILL_WATCHED = (
-    "cluster %s of datacenter %s is not declared here, but a watcher has it: it is retired when that watcher ends"
+    "cluster %s of datacenter %s is not declared here, but a watcher has it: it is retired when no watcher has it"
 )
 
 
@@ -63,7 +63,7 @@ async def retire_undeclared(
     declared = {cluster.name for datacenter in datacenters for cluster in datacenter.clusters}
 
     async def retire_free(place: Place) -> None:
-        # One that has moved to another datacenter is declared by no other configuration here.
+        # A cluster that has moved to another datacenter may be retired here at once: no other file declares it here.
         if place.cluster not in declared:
             await _silent(client, place, times)
         while await _is_unretired(client, place):

@@ -105,7 +105,7 @@ class Execution:
     # Claim
 
     async def _begin(self) -> None:
-        """Claim it when the cluster can be asked at once: of what is claimed and not asked, nobody knows that later."""
+        """Claim it when the cluster can be asked at once: nobody knows later whether a claimed one has been asked."""
         if self._may_be_done:
             await self._claim()
             return
