@@ -115,7 +115,7 @@ class Supervisor:
 
     def untried(self) -> str | None:
         """The clusters that have neither answered nor failed to, as a sentence of the readiness probe; None: none."""
-        names = [place.cluster for place, (_, watcher, _) in self._running.items() if not watcher.tried]
+        names = [place.cluster for place, running in self._running.items() if not running.watcher.tried]
         return f"not tried yet: {', '.join(names)}" if names else None
 
     async def declare(self, datacenters: Sequence[DatacenterConfig], *, keep_missing: bool = False) -> None:
@@ -126,7 +126,7 @@ class Supervisor:
         clusters = [cluster for datacenter in datacenters for cluster in datacenter.clusters]
         names = {cluster.name for cluster in clusters}
         kept = {place: c for place, c in self._configs.items() if keep_missing and place.cluster not in names}
-        self._configs = {place_of(cluster): cluster for cluster in clusters} | kept
+        self._configs = {Place(cluster.datacenter, cluster.name): cluster for cluster in clusters} | kept
         self._note_leaving()
         running = self._running.items()
         changed = [place for place, run in running if self._configs.get(place, run.config) != run.config]
@@ -190,7 +190,3 @@ class Supervisor:
         await end(running.task, again_seconds=self.times.end_seconds)
         metrics.forget_cluster(place.cluster)
         return running.config
-
-
-def place_of(cluster: ClusterConfig) -> Place:
-    return Place(cluster.datacenter, cluster.name)

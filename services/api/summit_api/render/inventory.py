@@ -9,7 +9,8 @@ from summit_api.query.operations import OperationPage, Step
 from summit_api.query.transaction.read_transaction import ReadTransaction
 from summit_api.query.vms import VmPage, VmRow
 from summit_api.render.moment import Moment
-from summit_api.shapes.inventory import ClusterItem, OperationItem, VmItem, WatcherItem
+from summit_api.shapes.inventory import OperationItem, VmItem
+from summit_models.contract import Contract
 
 
 def vm_item(row: VmRow, moment: Moment, members: Collection[str] = VmItem.model_fields) -> str:
@@ -46,11 +47,8 @@ def history(page: HistoryPage, transaction: ReadTransaction) -> bytes:
     return listed(_encode(page.events).decode()[1:-1], transaction, next=page.next)
 
 
-def clusters(items: Iterable[ClusterItem], transaction: ReadTransaction) -> bytes:
-    return listed(",".join(item.model_dump_json() for item in items), transaction)
-
-
-def watchers(items: Iterable[WatcherItem], transaction: ReadTransaction) -> bytes:
+def models(items: Iterable[Contract], transaction: ReadTransaction) -> bytes:
+    """A list of all that there are, without pages."""
     return listed(",".join(item.model_dump_json() for item in items), transaction)
 
 

@@ -60,7 +60,7 @@ async def list_clusters(reading: ReadingDep, filters: Annotated[ClusterFilters, 
     if unchanged := reading.unchanged(tag):
         return unchanged
     items = [item for item in await _clusters(reading) if filters.matches(item.model_dump(by_alias=True))]
-    return reading.answer(inventory.clusters(items, reading.transaction), tag)
+    return reading.answer(inventory.models(items, reading.transaction), tag)
 
 
 @router.get(

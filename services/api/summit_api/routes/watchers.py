@@ -25,8 +25,7 @@ async def list_watchers(reading: ReadingDep, _: Annotated[Parameters, Query()]) 
     namespaces. With a limit to datacenters it has their watchers and clusters.
     """
     items = _items(reading.freshness.leases, reading.scope)
-    tag = reading.tag(counts=items)
-    return reading.unchanged(tag) or reading.answer(inventory.watchers(items, reading.transaction), tag)
+    return reading.answer(inventory.models(items, reading.transaction), reading.tag(counts=items))
 
 
 def _items(leases: LeaseTable, scope: Scope) -> Sequence[WatcherItem]:

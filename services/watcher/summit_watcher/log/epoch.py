@@ -40,11 +40,11 @@ WATCHER = f"{socket.gethostname()}/{os.getpid()}"
 
 
 class SupersededError(WatcherError):
-    """Another watcher has begun to watch the cluster. Readers ignore what this one publishes from then on."""
+    """Another watcher has begun to watch the cluster. Readers ignore what is published under our epoch from then on."""
 
     def __init__(self, ours: int, newest: int, watcher: str | None = None) -> None:
-        self.watcher = f"watcher {watcher}" if watcher else "another watcher"
-        super().__init__(f"{self.watcher} has begun to watch it, with epoch {newest} after our {ours}")
+        other = f"watcher {watcher}" if watcher else "another watcher"
+        super().__init__(f"{other} has begun to watch it, with epoch {newest} after our {ours}")
 
 
 class EpochLostError(HistoryEndedError):
