@@ -23,7 +23,7 @@ STREAM = "SUMMIT"
 HEALTH_BUCKET = "summit-clusters"
 """KV bucket of cluster health, key `<datacenter>.<cluster>`."""
 LEASE_BUCKET = "summit-leases"
-"""KV bucket of watchers and of what each has: keys `member.<watcher>` and `cluster.<datacenter>.<cluster>`."""
+"""KV bucket of watchers and of what each has: keys `member.<watcher>/<run>` and `cluster.<datacenter>.<cluster>`."""
 
 PUBLIC_ROOT = "summit"
 INGEST_ROOT = "ingest.summit"
