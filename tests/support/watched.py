@@ -189,5 +189,7 @@ async def shown_leases(nats_url: str) -> AsyncIterator[LeaseTable]:
     table = LeaseTable()
     async with publisher(nats_url) as client:
         following = asyncio.create_task(table.follow(client))
-        yield table
-        await end(following)
+        try:
+            yield table
+        finally:
+            await end(following)

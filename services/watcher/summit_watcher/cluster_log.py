@@ -81,7 +81,7 @@ class ClusterLog:
         return self.last
 
     def leave(self) -> None:
-        """Forget the state: another watcher has the cluster."""
+        """Forget the state: another watcher has begun to watch the cluster."""
         self._trouble, self._is_watched = Condition(logger), False
 
     def _watched(self) -> None:

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from uuid import uuid4
 
 from summit_models.contract import ClusterName, DatacenterId
-from summit_models.watcher import Member
+from summit_models.watcher import Member, Place
 from summit_runtime.nats import bus
 from summit_runtime.nats.bus import EventClient
 from summit_runtime.nats.clock import Clock
@@ -141,7 +141,7 @@ class _Watcher:
                 newest = await newest_events(self.client)
         except TimeoutError:
             return {}
-        events = {cluster.name: newest.get((cluster.datacenter, cluster.name), NO_EVENT) for cluster in clusters}
+        events = {cluster.name: newest.get(Place(cluster.datacenter, cluster.name), NO_EVENT) for cluster in clusters}
         return {name: event.data.identity for name, event in events.items() if event.data.identity}
 
     async def _retire_removed(

@@ -21,6 +21,7 @@ from summit_models.codec import decode_leniently
 from summit_models.contract import ClusterName, DatacenterId, Revision
 from summit_models.event import ClusterEvent, EpochStart, cluster_event_type, is_possible_epoch, source_of
 from summit_models.subject import STREAM, cluster_subject
+from summit_models.watcher import Place
 from summit_runtime.nats.append import Basis, ConflictError, append, append_until_stored
 from summit_runtime.nats.bus import EventClient
 from summit_runtime.nats.consumer import last_per_subject, replay
@@ -200,15 +201,13 @@ async def read_epoch_starts(client: EventClient, datacenter: DatacenterId, clust
     return starts
 
 
-async def newest_events(
-    client: EventClient, *, datacenter: str = "*", cluster: str = "*"
-) -> dict[tuple[DatacenterId, ClusterName], ClusterEvent]:
+async def newest_events(client: EventClient, *, datacenter: str = "*", cluster: str = "*") -> dict[Place, ClusterEvent]:
     """The newest event of each cluster. Epochs rise across datacenters, since a cluster moves with its VMs."""
-    found: dict[tuple[DatacenterId, ClusterName], ClusterEvent] = {}
+    found: dict[Place, ClusterEvent] = {}
     async for message in last_per_subject(client, f"summit.clusters.{datacenter}.{cluster}"):
-        _, _, place, name = message.subject.split(".")
+        _, _, place = message.subject.split(".", 2)
         event = _read(message.body, message.sequence)
-        found[DatacenterId(place), ClusterName(name)] = event if event.epoch else await _newest(client, message.subject)
+        found[Place.of(place)] = event if event.epoch else await _newest(client, message.subject)
     return found
 
 

@@ -159,7 +159,7 @@ async def _under_epoch(
 ) -> tuple[Epoch, Published]:
     """The epoch to retire the cluster under, and what was published of it."""
     newest = await newest_events(client, cluster=cluster)
-    here = newest.pop((datacenter, cluster), NO_EVENT)
+    here = newest.pop(Place(datacenter, cluster), NO_EVENT)
     if any(elsewhere.epoch > here.epoch for elsewhere in newest.values()):
         epoch = Epoch(datacenter, cluster, here.epoch, here.epoch, began=here.began)
         published = Published(datacenter, cluster, epoch=here.epoch, history=here.epoch)
