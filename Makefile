@@ -46,11 +46,11 @@ fix: $(STAMP) ## Format the code and fix what ruff can fix
 	$(BIN)/ruff format $(CODE)
 
 # One worker takes a whole file, since its tests may share what is slow to start. The longest files come first. Tests
-# wait for servers most of the time, so three workers fit on two cores; and they start hundreds of processes, each of
+# wait for servers most of the time, so four workers fit on two cores; and they start hundreds of processes, each of
 # which would compile every module again where Python is forbidden to write bytecode.
 test test-slow: export PYTHONDONTWRITEBYTECODE =
 test: $(STAMP) ## Run the tests on embedded servers
-	$(BIN)/pytest -m "not slow" --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -m "not slow" --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(STAMP) ## Run the tests that take longest, as a soak of a minute
 	$(BIN)/pytest -m slow --numprocesses 2 --dist load
