@@ -33,7 +33,7 @@ class BulkRequest(BaseModel):
     )
     max_parallel_per_cluster: _Parallel | None = Field(
         default=None,
-        description="VMs under way at once in one cluster; the default is 5 for migrate and resize, else 20",
+        description="VMs under way at once in one cluster; the default is 5 for migrate and resize, else 10",
     )
     max_parallel_per_node: _Parallel | None = Field(
         default=None,
@@ -61,7 +61,7 @@ class BulkRequest(BaseModel):
 
     @property
     def per_cluster(self) -> int:
-        return self.max_parallel_per_cluster or (5 if self.action in _MIGRATES else 20)
+        return self.max_parallel_per_cluster or (5 if self.action in _MIGRATES else 10)
 
     @property
     def per_node(self) -> int:
