@@ -7,6 +7,7 @@ cluster fails, waits and starts again by itself.
 
 import asyncio
 import contextlib
+import gc
 import logging
 import time
 from collections import Counter
@@ -143,6 +144,7 @@ class Session:
                     tasks.create_task(uncancelled(work))
         finally:
             await self._store_last_positions()
+            gc.collect()  # what this session knew is in cycles, and collections by themselves are rare
 
     async def _list_watch(self, resource: Resource[Any]) -> None:
         """Fill the event queue with what happens to a resource, for ever."""

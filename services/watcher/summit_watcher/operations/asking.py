@@ -110,6 +110,20 @@ class Asking:
             return None
         return Uid(uid) if isinstance(uid, str) else None
 
+    async def has_instance(self, operation: Operation, uid: str | None) -> bool:
+        """Whether the VM has this instance now; None: none. False while the cluster does not answer.
+
+        True without the right to read one instance: then what the watch shows has to do.
+        """
+        try:
+            async with self._looks:
+                found = await self._connection.get_object(instance_path(operation))
+            return bool(member(found, "metadata", "uid") == uid)
+        except StatusError as error:
+            return error.code == _FORBIDDEN or (error.code == _NOT_FOUND and uid is None)
+        except WatcherError:
+            return False
+
     async def is_surely_gone(self, operation: Operation) -> bool:
         """Whether the VM does not exist any more; False while the cluster does not answer."""
         try:

@@ -34,7 +34,7 @@ from summit_watcher.metrics import CLAIM_TO_REQUEST_SECONDS
 from summit_watcher.operations.asking import Answer, Asking, Reaction
 from summit_watcher.operations.course import Act, next_act
 from summit_watcher.operations.newest import Newest
-from summit_watcher.operations.outcome import Observed, Outcome, Progress, Seen, seen
+from summit_watcher.operations.outcome import REPLACES, Observed, Outcome, Progress, Seen, seen
 from summit_watcher.operations.requests import migration_name
 from summit_watcher.operations.seen_migration import SeenMigration
 from summit_watcher.operations.steps import LostOperationError, Make, Step, Steps
@@ -257,14 +257,19 @@ class Execution:
     async def _seen(self) -> Seen:
         """The outcome, or where it is.
 
-        A VM that was never shown may be a new one: a watch is behind while its connection is bad, and a new session
-        begins where the last one ended.
+        A watch is behind while its connection is bad, and a new session begins where the last one ended. So a VM that
+        was never shown may be a new one, and an instance that is shown, or none, may be of before the request.
         """
         observed = self._look()
         self._was_shown |= bool(observed.vm or observed.vmi)
-        if self._was_shown or await self._asking.is_surely_gone(self.operation):
-            return seen(self.operation, observed)
-        return Progress("the watch of the cluster does not show the VM yet")
+        if not self._was_shown and not await self._asking.is_surely_gone(self.operation):
+            return Progress("the watch of the cluster does not show the VM yet")
+        found = seen(self.operation, observed)
+        if isinstance(found, Outcome) and found.state is OperationState.SUCCEEDED and self.operation.action in REPLACES:
+            uid = observed.vmi.uid if observed.vmi else None
+            if not await self._asking.has_instance(self.operation, uid):
+                return Progress("the watch of the cluster does not show its present instance yet")
+        return found
 
     def _look(self) -> Observed:
         operation = self.operation

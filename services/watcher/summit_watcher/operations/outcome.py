@@ -16,6 +16,8 @@ from summit_watcher.normalize.virtualmachine import VmFacts
 
 _MIB = 1 << 20
 _SHOWN_BY_INSTANCES = frozenset(Action) - {Action.SOFTREBOOT, Action.RESET, Action.DELETE}
+REPLACES = frozenset({Action.START, Action.STOP, Action.RESTART})
+"""After these the VM has another instance than before, or none."""
 _DELETED = "the VM has been deleted meanwhile"
 
 
