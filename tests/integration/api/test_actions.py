@@ -349,6 +349,22 @@ async def test_dry_run_is_answered_with_its_outcome(api: Acting) -> None:
     assert real["state"] == "pending"
 
 
+async def test_dry_run_waits_for_tables_that_do_not_have_it_yet(nats_url: str, database_url: str) -> None:
+    """It was answered 404, though the cluster was asked."""
+    async with acting(nats_url, database_url, times=ApiTimes(applied_seconds=0.1)) as api:
+        locking = await asyncpg.connect(database_url)
+        await locking.execute("BEGIN; LOCK TABLE operations IN SHARE MODE")
+        asking = asyncio.create_task(api.ask("POST", f"/vms/{WEB}/start?dryRun=true"))
+        pending = await until(lambda: api.newest("summit.operations.>"), bool)
+        done, _ = await asyncio.wait({asking}, timeout=0.5)
+        assert not done
+        await locking.close()
+        ((event),) = pending.values()
+        await api.claim(event["data"]["id"])
+        await api.end(event["data"]["id"], message="the cluster would do it")
+        assert (await asking).json()["message"] == "the cluster would do it"
+
+
 async def test_without_nats_nothing_is_stored(api: Acting) -> None:
     """The caller can ask again: nothing will be done later that nobody remembers."""
     api.services.log.client = None

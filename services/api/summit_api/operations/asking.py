@@ -193,13 +193,13 @@ class Operations:
         event = operation_event(after, before.revision, writer=step_writer(), time=now)
         return (await self._log.append([event], Basis(subject_of_operation(after), before.revision))).revision
 
-    async def outcome(self, operation_id: str, scope: Scope, within: timedelta) -> Step:
-        """The operation when it has ended, or as it is after this time. Raises OperationNotFoundError."""
+    async def outcome(self, asked: Step, within: timedelta) -> Step:
+        """The operation when it has ended, or as it is after this time. The tables may not have it yet."""
         deadline = datetime.now().astimezone() + within
         while True:
             changed = self._revisions.next()
             async with self._read_models.transaction() as transaction:
-                step = await _found(transaction, operation_id, scope)
+                step = await query.step_of(transaction, asked.operation.id) or asked
             left = (deadline - datetime.now().astimezone()).total_seconds()
             if step.operation.has_ended or left <= 0:
                 return step

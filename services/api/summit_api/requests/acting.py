@@ -59,7 +59,7 @@ class Asking:
         if not dry_run:
             return answer(step)
         within = timedelta(seconds=self.services.times.dry_run_seconds)
-        outcome = await self.services.operations.outcome(step.operation.id, self.scope, within)
+        outcome = await self.services.operations.outcome(step, within)
         return answer(outcome, status_code=200 if outcome.operation.has_ended else 202)
 
     async def check(self, action: Action, options: Options, find: FindVm) -> None:
