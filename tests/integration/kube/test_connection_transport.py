@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import gc
 import socket
 import ssl
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -20,6 +22,7 @@ from summit_models.contract import ClusterName
 from summit_simulator.access import kubeconfig
 from summit_simulator.access.tls import CertificateAuthority, server_context
 from summit_simulator.cluster import SimulatedCluster
+from summit_watcher.kube.access.tls import ClientContext
 from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.errors import (
     CertificateError,
@@ -255,6 +258,19 @@ async def test_nothing_of_a_client_key_stays_on_the_disk(tmp_path: Path, monkeyp
         async with ClusterConnection(path, name=ClusterName("vulcan")) as connection:
             await connection.server_version()
             assert list((tmp_path / "tmp").iterdir()) == []
+
+
+async def test_a_connection_that_is_closed_leaves_no_tls_context(tmp_path: Path) -> None:
+    """Each renewal of a token left one, which may have all authorities of the system, for ever."""
+    tls = server_context(AUTHORITY, AUTHORITY.issue_server(["127.0.0.1"]))
+    async with served(version, tls) as port:
+        async with connect(tmp_path / "kc", f"https://127.0.0.1:{port}") as connection:
+            await connection.server_version()
+            contexts = weakref.WeakSet(found for found in gc.get_objects() if isinstance(found, ClientContext))
+            assert contexts
+        del connection
+    gc.collect()
+    assert not contexts
 
 
 def test_sockets_notice_a_dead_peer() -> None:

@@ -97,6 +97,8 @@ def prepare(source: Source, credentials: Credentials) -> Connecting:
     )
     configuration = Configuration(host=kubeconfig.url, proxy=kubeconfig.cluster.proxy_url or proxy_of(kubeconfig.url))
     configuration.tls_server_name = kubeconfig.cluster.tls_server_name
+    if source.authority_pem is not None:  # its own context is not used, and would load all authorities of the system
+        configuration.ca_cert_data = source.authority_pem.decode("ascii", errors="ignore")
     client = ApiClient(configuration)
     client.user_agent = USER_AGENT
     return Connecting(source, credentials, tls, client)

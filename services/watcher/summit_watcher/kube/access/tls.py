@@ -2,6 +2,7 @@
 
 import ssl
 import tempfile
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +10,21 @@ from summit_watcher.kube.errors import KubeconfigError
 
 
 class ClientContext(ssl.SSLContext):
-    """It also remembers its last handshake, whose certificate `check` shows."""
+    """It also knows its last handshake, whose certificate `check` shows."""
 
-    _newest: ssl.SSLObject | None = None
+    _newest: "weakref.ref[ssl.SSLObject] | None" = None
 
     def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
-        self._newest = super().wrap_bio(*args, **kwargs)
-        return self._newest
+        made = super().wrap_bio(*args, **kwargs)
+        # The garbage collector does not see that OpenSSL's object refers to its context: both would stay for ever.
+        self._newest = weakref.ref(made)
+        return made
 
     def shown_certificate(self) -> bytes | None:
         """The DER of the certificate that the server has shown; None without a connection."""
+        newest = self._newest() if self._newest else None
         try:
-            return self._newest.getpeercert(binary_form=True) if self._newest else None
+            return newest.getpeercert(binary_form=True) if newest else None
         except ValueError:  # the handshake is not done
             return None
 
