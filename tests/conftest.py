@@ -4,7 +4,6 @@ Postgres is one server for the session, with a fresh database for each test; NAT
 streams are its whole state and it starts in 50 ms.
 """
 
-import gc
 import logging
 import os
 import secrets
@@ -35,12 +34,6 @@ tests do."""
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 """A shell that runs the tests in the background lets them ignore Ctrl-C, and what they start would ignore it, too."""
-
-
-def pytest_collection_finish() -> None:
-    """Watchers collect garbage when a session ends: in tests without looking at all that was imported."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -4,14 +4,13 @@ SIGTERM and SIGINT set `stop`; the service finishes its work and returns. A seco
 """
 
 import asyncio
-import gc
 import logging
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-from summit_runtime import log, open_files
+from summit_runtime import garbage, log, open_files
 from summit_runtime.backoff import Backoff
 from summit_runtime.settings import ProcessSettings, SettingsError
 from summit_runtime.waiting import run_until, uncancelled
@@ -48,22 +47,11 @@ def main(
         sys.stderr.write(f"{name}: {error}\n")
         sys.exit(2)
     log.configure(settings.log_level, settings.log_format)
-    _collect_garbage_rarely()
+    garbage.collect_rarely()
     open_files.allow_many()
     logger.info("%s starts with %s", name, str(settings) or "all settings at their defaults")
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         sys.exit(runner.run(_run(name, settings, service)))
-
-
-def _collect_garbage_rarely() -> None:
-    """Objects are many and hold few cycles: what an event is decoded to, the rows of an answer, a cluster's VMs.
-
-    With Python's own thresholds, looking for cycles took 30 µs of 70 µs an event, and half of the time of a large
-    answer (measured). What is there by now lives as long as the process.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
 
 
 async def _run(

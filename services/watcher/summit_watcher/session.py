@@ -7,7 +7,6 @@ cluster fails, waits and starts again by itself.
 
 import asyncio
 import contextlib
-import gc
 import logging
 import time
 from collections import Counter
@@ -19,6 +18,7 @@ from typing import Any
 from nats.errors import Error as NatsError
 
 from summit_models.cluster import ConnectionState
+from summit_runtime import garbage
 from summit_runtime.nats.bus import EventClient
 from summit_runtime.nats.publisher import Publisher
 from summit_runtime.waiting import uncancelled, wait
@@ -144,7 +144,7 @@ class Session:
                     tasks.create_task(uncancelled(work))
         finally:
             await self._store_last_positions()
-            gc.collect()  # what this session knew is in cycles, and collections by themselves are rare
+            garbage.collect_soon()  # what this session knew is in cycles
 
     async def _list_watch(self, resource: Resource[Any]) -> None:
         """Fill the event queue with what happens to a resource, for ever."""
