@@ -5,9 +5,9 @@ leniently, so that a bad object costs its neighbours nothing. What is not an obj
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, Literal, TypeVar, cast
+from typing import Any, Generic, Literal, TypeVar, cast
 
 import msgspec
 
@@ -180,6 +180,10 @@ class Resource(Generic[T]):
         found = self._readable(page.items)
         undecodable = len(page.items) - len(found)
         return Page(found, page.metadata.resource_version, page.metadata.continue_ or None, undecodable)
+
+    def decode_object(self, content: Mapping[str, Any]) -> T | None:
+        """One object; None without a readable uid."""
+        return next(iter(self._readable([msgspec.Raw(msgspec.json.encode(content))])), None)
 
     def _readable(self, items: Sequence[msgspec.Raw]) -> list[T]:
         """The objects with a uid. Those with wrong members are left out once they have taken UNREADABLE_SECONDS."""

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, NamedTuple
 
-from summit_models.contract import Uid
 from summit_models.operation import Action, Operation, remedy
 from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.errors import AuthError, KubeconfigError, NotConnectedError, StatusError, WatcherError
 from summit_watcher.kube.members import member
+from summit_watcher.kube.resources import VIRTUAL_MACHINE_INSTANCES
 from summit_watcher.kube.transport import Change
+from summit_watcher.normalize.instance import VmiFacts, vmi_facts
 from summit_watcher.operations.requests import (
     OF_INSTANCES,
     WITHOUT_DRY_RUN,
@@ -102,27 +103,23 @@ class Asking:
             return Answer(Reaction.REFUSED, _message(error))
         return _not_done(error)
 
-    async def instance(self, operation: Operation) -> Uid | None:
-        """The instance that runs under the name of the VM; None if there is none, or the cluster does not answer."""
+    async def instance(self, operation: Operation) -> VmiFacts | None:
+        """The present instance of the VM; None: there is none. Raises WatcherErrors."""
         try:
-            uid = member(await self._connection.get_object(instance_path(operation)), "metadata", "uid")
-        except WatcherError:
-            return None
-        return Uid(uid) if isinstance(uid, str) else None
-
-    async def has_instance(self, operation: Operation, uid: str | None) -> bool:
-        """Whether the VM has this instance now; None: none. False while the cluster does not answer.
-
-        True without the right to read one instance: then what the watch shows has to do.
-        """
-        try:
-            async with self._looks:
-                found = await self._connection.get_object(instance_path(operation))
-            return bool(member(found, "metadata", "uid") == uid)
+            found = await self._connection.get_object(instance_path(operation))
         except StatusError as error:
-            return error.code == _FORBIDDEN or (error.code == _NOT_FOUND and uid is None)
-        except WatcherError:
-            return False
+            if error.code == _NOT_FOUND:
+                return None
+            raise
+        vmi = VIRTUAL_MACHINE_INSTANCES.decode_object(found)
+        facts = vmi_facts(vmi) if vmi else None
+        # Another VM may have the name by now; an instance may have no VM.
+        return facts if facts and operation.vm_id in (facts.owner_uid, facts.uid) else None
+
+    async def look_at_instance(self, operation: Operation) -> VmiFacts | None:
+        """The same, for who does not hold a turn."""
+        async with self._looks:
+            return await self.instance(operation)
 
     async def is_surely_gone(self, operation: Operation) -> bool:
         """Whether the VM does not exist any more; False while the cluster does not answer."""

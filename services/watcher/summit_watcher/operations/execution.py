@@ -9,7 +9,9 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
+from http import HTTPStatus
 from typing import NamedTuple
 
 from summit_models.contract import Uid
@@ -29,12 +31,13 @@ from summit_runtime.operation_metrics import count_end
 from summit_runtime.steady import steady
 from summit_runtime.waiting import completed, done_or_set, end, wait
 from summit_watcher.inventory.cluster_cache import ClusterCache
+from summit_watcher.kube.errors import StatusError, WatcherError
 from summit_watcher.kube.transport import Change
 from summit_watcher.metrics import CLAIM_TO_REQUEST_SECONDS
 from summit_watcher.operations.asking import Answer, Asking, Reaction
 from summit_watcher.operations.course import Act, next_act
 from summit_watcher.operations.newest import Newest
-from summit_watcher.operations.outcome import REPLACES, Observed, Outcome, Progress, Seen, seen
+from summit_watcher.operations.outcome import BY_INSTANCE, Observed, Outcome, Progress, Seen, seen
 from summit_watcher.operations.requests import migration_name
 from summit_watcher.operations.seen_migration import SeenMigration
 from summit_watcher.operations.steps import LostOperationError, Make, Step, Steps
@@ -127,10 +130,10 @@ class Execution:
         a watch may be behind, and show the next one later that runs already.
         """
         if self.operation.action is Action.RESTART and not self._may_be_done:
-            with contextlib.suppress(TimeoutError):
+            with contextlib.suppress(TimeoutError, WatcherError):
                 async with asyncio.timeout(self._times.claim_seconds):
-                    if uid := await self._asking.instance(self.operation):
-                        return uid
+                    if present := await self._asking.instance(self.operation):
+                        return Uid(present.uid)
         vmi = self._cache.instance_of(self.operation.vm_id)
         return Uid(vmi.uid) if vmi else None
 
@@ -258,18 +261,27 @@ class Execution:
         """The outcome, or where it is.
 
         A watch is behind while its connection is bad, and a new session begins where the last one ended. So a VM that
-        was never shown may be a new one, and an instance that is shown, or none, may be of before the request.
+        was never shown may be a new one.
         """
         observed = self._look()
         self._was_shown |= bool(observed.vm or observed.vmi)
         if not self._was_shown and not await self._asking.is_surely_gone(self.operation):
             return Progress("the watch of the cluster does not show the VM yet")
         found = seen(self.operation, observed)
-        if isinstance(found, Outcome) and found.state is OperationState.SUCCEEDED and self.operation.action in REPLACES:
-            uid = observed.vmi.uid if observed.vmi else None
-            if not await self._asking.has_instance(self.operation, uid):
-                return Progress("the watch of the cluster does not show its present instance yet")
+        if isinstance(found, Outcome) and self.operation.action in BY_INSTANCE and observed.shows_instances:
+            return await self._confirmed(found, observed)
         return found
+
+    async def _confirmed(self, found: Outcome, observed: Observed) -> Seen:
+        """The outcome, once the present instance shows it too: the one of the watch may be of before the request."""
+        try:
+            present = await self._asking.look_at_instance(self.operation)
+        except WatcherError as error:
+            if isinstance(error, StatusError) and error.code == HTTPStatus.FORBIDDEN:
+                return found  # the right to watch has to do
+            return Progress(f"{found.message}, by its watch; the cluster does not answer: {error}")
+        now = seen(self.operation, replace(observed, vmi=present))
+        return now if isinstance(now, Outcome) else Progress("the watch of the cluster is behind: " + now.text)
 
     def _look(self) -> Observed:
         operation = self.operation

@@ -16,8 +16,8 @@ from summit_watcher.normalize.virtualmachine import VmFacts
 
 _MIB = 1 << 20
 _SHOWN_BY_INSTANCES = frozenset(Action) - {Action.SOFTREBOOT, Action.RESET, Action.DELETE}
-REPLACES = frozenset({Action.START, Action.STOP, Action.RESTART})
-"""After these the VM has another instance than before, or none."""
+BY_INSTANCE = _SHOWN_BY_INSTANCES - {Action.MIGRATE}
+"""Their outcome is a matter of the present instance. A migration has an object of its own."""
 _DELETED = "the VM has been deleted meanwhile"
 
 
