@@ -33,6 +33,9 @@ MAX_SUBJECT_LENGTH = 1000
 UNMANAGED = ClusterName("-")
 """Token in place of cluster and namespace in the subject of a VM that was added by hand."""
 
+ANY = "*"
+"""Token of a filter that stands for any one token."""
+
 _TOKENS = re.compile(r"[^.*>\s\0]+(?:\.[^.*>\s\0]+)*")
 
 
@@ -56,7 +59,7 @@ def unmanaged_vm_subject(datacenter: DatacenterId, uid: Uid) -> str:
 
 def unmanaged_vm_subjects(uid: Uid) -> str:
     """Filter for all events of one such VM, in whichever datacenter it was."""
-    return unmanaged_vm_subject(DatacenterId("any"), uid).replace(".any.", ".*.", 1)
+    return _filter("vms", ANY, UNMANAGED, UNMANAGED, uid)
 
 
 def migration_subject(datacenter: DatacenterId, cluster: ClusterName, namespace: str, name: str) -> str:
@@ -119,12 +122,27 @@ def ingest(subject: str) -> str:
 
 def operations_subject(cluster: str) -> str:
     """Filter of all operations of a cluster, in whichever datacenter it was when they were asked for."""
-    return f"{_subject('operations', 'any', cluster)}.*".replace(".any.", ".*.", 1)
+    return _filter("operations", ANY, cluster, ANY)
 
 
 def same_operation_subject(id_: Uid) -> str:
     """Filter of one operation, in whichever cluster it is."""
-    return operation_subject(DatacenterId("any"), ClusterName("any"), id_).replace(".any.any.", ".*.*.", 1)
+    return _filter("operations", ANY, ANY, id_)
+
+
+def cluster_subjects(datacenter: str = ANY, cluster: str = ANY) -> str:
+    """Filter of the states of clusters."""
+    return _filter("clusters", datacenter, cluster)
+
+
+def datacenter_subjects() -> str:
+    """Filter of all datacenters."""
+    return _filter("datacenters", ANY)
+
+
+def _filter(*tokens: str) -> str:
+    """A filter, in which ANY stands for one token. Raises ValueError as `_subject`."""
+    return ".".join((PUBLIC_ROOT, *[token if token == ANY else _subject(token).partition(".")[2] for token in tokens]))
 
 
 def _subject(*tokens: str) -> str:

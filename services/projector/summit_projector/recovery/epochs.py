@@ -7,6 +7,7 @@ watcher repeats. Without it a reader could not recognize an event of an epoch th
 from nats.aio.client import Client
 
 from summit_models.event import EpochStart, is_possible_epoch
+from summit_models.subject import cluster_subjects
 from summit_projector.project import Epochs
 from summit_projector.projections import PROJECTIONS
 from summit_runtime.nats.consumer import last_per_subject
@@ -15,7 +16,7 @@ from summit_runtime.nats.consumer import last_per_subject
 async def newest_epochs(client: Client) -> Epochs:
     """The newest epoch of each source whose newest event can be read."""
     decode, epochs = PROJECTIONS["clusters"].decode, {}
-    async for message in last_per_subject(client, "summit.clusters.>"):
+    async for message in last_per_subject(client, cluster_subjects()):
         try:
             event = decode(message.body)
         except ValueError:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from summit_models.contract import ClusterName, DatacenterId, Revision
 from summit_models.datacenter import Datacenter, DatacenterValues
 from summit_models.event import DatacenterEvent, datacenter_event
-from summit_models.subject import datacenter_subject
+from summit_models.subject import datacenter_subject, datacenter_subjects
 from summit_runtime.nats.append import Basis, append, append_until_stored
 from summit_runtime.nats.bus import EventClient
 from summit_runtime.nats.consumer import last_per_subject
@@ -55,7 +55,7 @@ async def _withdraw(datacenter: DatacenterId, cluster: ClusterName, client: Even
 
 
 async def _declare(datacenters: Sequence[DatacenterConfig], client: EventClient) -> None:
-    newest = await _newest(client, "summit.datacenters.*")
+    newest = await _newest(client, datacenter_subjects())
     for config in datacenters:
         last, revision = newest.get(config.id, _Newest())
         datacenter = declared(config, last)

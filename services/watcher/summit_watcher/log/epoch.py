@@ -20,7 +20,7 @@ from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.codec import decode_leniently
 from summit_models.contract import ClusterName, DatacenterId, Revision
 from summit_models.event import ClusterEvent, EpochStart, cluster_event_type, is_possible_epoch, source_of
-from summit_models.subject import STREAM, cluster_subject
+from summit_models.subject import ANY, STREAM, cluster_subject, cluster_subjects
 from summit_models.watcher import Place
 from summit_runtime.nats.append import Basis, ConflictError, append, append_until_stored
 from summit_runtime.nats.bus import EventClient
@@ -201,10 +201,10 @@ async def read_epoch_starts(client: EventClient, datacenter: DatacenterId, clust
     return starts
 
 
-async def newest_events(client: EventClient, *, datacenter: str = "*", cluster: str = "*") -> dict[Place, ClusterEvent]:
+async def newest_events(client: EventClient, *, datacenter: str = ANY, cluster: str = ANY) -> dict[Place, ClusterEvent]:
     """The newest event of each cluster. Epochs rise across datacenters, since a cluster moves with its VMs."""
     found: dict[Place, ClusterEvent] = {}
-    async for message in last_per_subject(client, f"summit.clusters.{datacenter}.{cluster}"):
+    async for message in last_per_subject(client, cluster_subjects(datacenter, cluster)):
         _, _, place = message.subject.split(".", 2)
         event = _read(message.body, message.sequence)
         found[Place.of(place)] = event if event.epoch else await _newest(client, message.subject)

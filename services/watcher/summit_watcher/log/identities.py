@@ -9,6 +9,7 @@ from summit_models.cluster import ConnectionState
 from summit_models.codec import decode_leniently
 from summit_models.contract import ClusterName
 from summit_models.event import ClusterEvent
+from summit_models.subject import cluster_subjects
 from summit_runtime.nats.bus import EventClient
 from summit_runtime.nats.consumer import consume
 from summit_watcher.kube.identity import Identities
@@ -20,7 +21,7 @@ async def follow_identities(
     client: EventClient, identities: Identities, is_ours: Callable[[ClusterName], bool]
 ) -> None:
     """Note for ever what the log has of clusters that other watchers have."""
-    async with consume(client, after=None, filter_subject="summit.clusters.*.*") as consumer:
+    async with consume(client, after=None, filter_subject=cluster_subjects()) as consumer:
         while True:
             for message in await consumer.next_batch():
                 name = ClusterName(message.subject.rpartition(".")[2])
