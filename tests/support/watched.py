@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from summit_runtime.nats.clock import Clock
 from summit_runtime.nats.consumer import StreamMessage, consume
 from summit_runtime.nats.leases import LeaseTable
 from summit_runtime.waiting import end
+from summit_runtime.watched_files import FileTimes
 from summit_simulator.cluster import SimulatedCluster
 from summit_watcher.main import watch
 from summit_watcher.settings import TIMES, Retry, WatcherSettings, WatcherTimes
@@ -36,6 +37,9 @@ QUICK = WatcherTimes(
 )
 """A list-watch that notices trouble within a second, and tries again at once."""
 
+EDITED = WatcherTimes(files=FileTimes(look_seconds=0.05, settle_seconds=0.05), heartbeat_seconds=0.2)
+"""A watcher that sees edits of its file at once."""
+
 
 async def has_lease() -> bool:
     """For a cluster that no other watcher wants."""
@@ -47,6 +51,11 @@ def lists(cluster: SimulatedCluster, plural: str = "virtualmachines") -> int:
     paged = cluster.requests_for(plural, verb="list")
     whole = [request for request in paged if "continue" not in request.query and request.query.get("limit") != "1"]
     return len(whole) + sum("sendInitialEvents" in r.query for r in cluster.requests_for(plural, verb="watch"))
+
+
+def write_kubeconfigs(clusters: Iterable[SimulatedCluster], directory: Path) -> Mapping[str, Path]:
+    """A kubeconfig of each cluster, by its name."""
+    return {cluster.name: cluster.write_kubeconfig(directory / cluster.name) for cluster in clusters}
 
 
 def configure(directory: Path, clusters: Mapping[str, Path], *, datacenter: str = DATACENTER) -> Path:
@@ -127,6 +136,11 @@ class Log:
         """The epochs whose starts the newest event of a cluster has."""
         newest = next(m for m in reversed(self.messages) if m.subject == f"summit.clusters.{datacenter}.{cluster}")
         return [start["epoch"] for start in json.loads(newest.body)["fences"]]
+
+    def states(self, cluster: str, datacenter: str = DATACENTER) -> list[str]:
+        """The states of a cluster, by its own events."""
+        subject = f"summit.clusters.{datacenter}.{cluster}"
+        return [json.loads(m.body)["data"]["state"] for m in self.messages if m.subject == subject]
 
     def newest(self, name: str) -> bytes:
         """The last event of the VM of that name; nothing before the first."""

@@ -1,24 +1,18 @@
 """Two watchers with one configuration: what each may have, and what an edit of the file does to clusters of both."""
 
-import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.waiting import until
-from support.watched import Log, configure, observing, shown_leases, watching
+from support.watched import EDITED, configure, observing, shown_leases, watching, write_kubeconfigs
 
 from summit_models.cluster import ConnectionState as State
 from summit_runtime.nats.leases import LeaseTable
-from summit_runtime.watched_files import FileTimes
 from summit_simulator.cluster import SimulatedCluster, simulated_clusters
-from summit_watcher.settings import WatcherTimes
 
-TIMES = WatcherTimes(
-    files=FileTimes(look_seconds=0.05, settle_seconds=0.05), heartbeat_seconds=0.2, undeclared_seconds=1
-)
-"""Edits are seen at once."""
+TIMES = replace(EDITED, undeclared_seconds=1)
 NAMES = ("andoria", "risa", "romulus", "vulcan")
 
 
@@ -32,7 +26,7 @@ async def clusters() -> AsyncIterator[list[SimulatedCluster]]:
 
 @pytest.fixture
 def kubeconfigs(clusters: list[SimulatedCluster], tmp_path: Path) -> Mapping[str, Path]:
-    return {cluster.name: cluster.write_kubeconfig(tmp_path / cluster.name) for cluster in clusters}
+    return write_kubeconfigs(clusters, tmp_path)
 
 
 def shares(leases: LeaseTable) -> dict[str, list[str]]:
@@ -43,11 +37,6 @@ def shares(leases: LeaseTable) -> dict[str, list[str]]:
 
 def sizes(leases: LeaseTable) -> list[int]:
     return sorted(map(len, shares(leases).values()))
-
-
-def states(log: Log, cluster: str, datacenter: str = "dc-solna") -> list[str]:
-    subject = f"summit.clusters.{datacenter}.{cluster}"
-    return [json.loads(message.body)["data"]["state"] for message in log.messages if message.subject == subject]
 
 
 async def test_a_watcher_gets_only_clusters_of_its_datacenters(
@@ -86,12 +75,12 @@ async def test_a_cluster_that_is_removed_is_retired_once_by_the_watcher_that_has
         await log.agrees(*clusters)
         gone = shares(leases).popitem()[1]
         configure(tmp_path, {name: path for name, path in kubeconfigs.items() if name not in gone})
-        await until(lambda: all(states(log, name)[-1] == State.RETIRED for name in gone))
+        await until(lambda: all(log.states(name)[-1] == State.RETIRED for name in gone))
         await until(lambda: sizes(leases) == [1, 1])
         configure(tmp_path, kubeconfigs)
         await until(lambda: sizes(leases) == [2, 2])
         await log.lives(*clusters)
-        assert [states(log, name).count(State.RETIRED) for name in gone] == [1, 1]
+        assert [log.states(name).count(State.RETIRED) for name in gone] == [1, 1]
         assert "is not declared here" not in caplog.text
 
 
@@ -128,7 +117,7 @@ async def test_a_cluster_that_moves_to_another_datacenter_takes_its_vms_along_wh
         await until(lambda: sizes(leases) == [2, 2])
         await log.agrees(*clusters)
         configure(tmp_path, kubeconfigs, datacenter="dc-uppsala")
-        await until(lambda: all(states(log, name)[-1] == State.RETIRED for name in NAMES))
+        await until(lambda: all(log.states(name)[-1] == State.RETIRED for name in NAMES))
         await log.lives(*clusters, datacenter="dc-uppsala")
         await until(lambda: sizes(leases) == [2, 2])
 
@@ -152,4 +141,4 @@ async def test_a_cluster_that_another_watchers_file_still_has_is_not_retired(
         await until(lambda: sizes(leases) == [1, 3])
         clusters[0].create_vm("later", namespace="prod")
         await log.agrees(*clusters)
-        assert not any(State.RETIRED in states(log, name) for name in NAMES)
+        assert not any(State.RETIRED in log.states(name) for name in NAMES)

@@ -14,7 +14,7 @@ import pytest
 from pydantic import SecretStr
 from support.oracle import replay
 from support.waiting import until
-from support.watched import Log, configure, observing, watching
+from support.watched import EDITED, Log, configure, observing, watching, write_kubeconfigs
 
 from summit_models.cluster import ConnectionState as State
 from summit_models.watcher import Member
@@ -23,7 +23,6 @@ from summit_runtime.nats.leases import LeaseTable
 from summit_runtime.nats.publisher import publishing
 from summit_runtime.nats.stream import ensure_stream
 from summit_runtime.waiting import end
-from summit_runtime.watched_files import FileTimes
 from summit_simulator.cluster import SimulatedCluster, simulated_clusters
 from summit_standalone.commands.retire import retire
 from summit_standalone.errors import StandaloneError
@@ -35,16 +34,12 @@ from summit_watcher.leases.share import Share
 from summit_watcher.listwatch.page_slots import PageSlots
 from summit_watcher.log import retirement
 from summit_watcher.operations.feed import OperationFeed
-from summit_watcher.settings import WatcherTimes
 from summit_watcher.supervisor import Supervisor
 
 VMS = "virtualmachines"
 
 
-TIMES = WatcherTimes(
-    files=FileTimes(look_seconds=0.05, settle_seconds=0.05), heartbeat_seconds=0.2, undeclared_seconds=0
-)
-"""Edits are seen at once."""
+TIMES = replace(EDITED, undeclared_seconds=0)
 
 
 @pytest.fixture
@@ -57,7 +52,7 @@ async def clusters() -> AsyncIterator[list[SimulatedCluster]]:
 
 @pytest.fixture
 def kubeconfigs(clusters: list[SimulatedCluster], tmp_path: Path) -> Mapping[str, Path]:
-    return {cluster.name: cluster.write_kubeconfig(tmp_path / cluster.name) for cluster in clusters}
+    return write_kubeconfigs(clusters, tmp_path)
 
 
 def without(kubeconfigs: Mapping[str, Path], name: str) -> Mapping[str, Path]:
@@ -67,11 +62,6 @@ def without(kubeconfigs: Mapping[str, Path], name: str) -> Mapping[str, Path]:
 def living(log: Log) -> set[str]:
     """The clusters whose VMs a reader of the log shows."""
     return {event.source for event in replay(log.messages).living.values()}
-
-
-def states(log: Log, cluster: str, datacenter: str = "dc-solna") -> list[str]:
-    subject = f"summit.clusters.{datacenter}.{cluster}"
-    return [json.loads(message.body)["data"]["state"] for message in log.messages if message.subject == subject]
 
 
 def clusters_of(log: Log, datacenter: str) -> list[str]:
@@ -88,7 +78,7 @@ def is_retired(log: Log, datacenter: str) -> bool:
 
 
 async def retired(log: Log, cluster: str, datacenter: str = "dc-solna") -> None:
-    await until(lambda: states(log, cluster, datacenter)[-1:] == [State.RETIRED])
+    await until(lambda: log.states(cluster, datacenter)[-1:] == [State.RETIRED])
 
 
 async def test_a_removed_cluster_is_retired_and_returns_when_it_is_declared_again(
@@ -109,9 +99,9 @@ async def test_a_removed_cluster_is_retired_and_returns_when_it_is_declared_agai
         vulcan.create_vm("later", namespace="prod")
         configure(tmp_path, kubeconfigs)
         await log.lives(vulcan, romulus)
-        await until(lambda: states(log, "vulcan")[-1] == State.SYNCED)
+        await until(lambda: log.states("vulcan")[-1] == State.SYNCED)
         assert len(romulus.requests_for(VMS)) == 1
-    assert set(states(log, "romulus")) <= {State.STARTING, State.LISTING, State.SYNCED}
+    assert set(log.states("romulus")) <= {State.STARTING, State.LISTING, State.SYNCED}
 
 
 async def test_a_cluster_that_was_removed_while_no_watcher_ran_is_retired_at_the_start(
@@ -126,7 +116,7 @@ async def test_a_cluster_that_was_removed_while_no_watcher_ran_is_retired_at_the
         configure(tmp_path, without(kubeconfigs, "vulcan"))
         async with watching(nats_url, config, replace(TIMES, silent_seconds=3)):
             await until(lambda: "cluster vulcan of datacenter dc-solna is not declared here" in caplog.text)
-            assert State.RETIRED not in states(log, "vulcan")
+            assert State.RETIRED not in log.states("vulcan")
             await retired(log, "vulcan")
         assert living(log) == {"/datacenters/dc-solna/clusters/romulus"}
 
@@ -146,11 +136,11 @@ async def test_a_cluster_of_another_configuration_is_left_alone(
         async with watching(nats_url, theirs, TIMES):
             await until(lambda: healths.state("romulus") == State.SYNCED)
         async with watching(nats_url, also, TIMES):
-            await until(lambda: State.SYNCED in states(log, "romulus"))
+            await until(lambda: State.SYNCED in log.states("romulus"))
             async with watching(nats_url, mine, TIMES):
                 await log.lives(vulcan)
                 await until(lambda: "cluster romulus of datacenter dc-solna is not declared here" in caplog.text)
-        assert State.RETIRED not in states(log, "romulus", "dc-uppsala") + states(log, "romulus")
+        assert State.RETIRED not in log.states("romulus", "dc-uppsala") + log.states("romulus")
 
 
 async def test_a_file_with_mistakes_retires_nothing(
@@ -166,7 +156,7 @@ async def test_a_file_with_mistakes_retires_nothing(
         await until(lambda: "nmae" in caplog.text)
         vulcan.create_vm("later", namespace="prod")
         await log.agrees(vulcan, romulus)
-        assert State.RETIRED not in states(log, "vulcan")
+        assert State.RETIRED not in log.states("vulcan")
 
 
 async def test_a_cluster_that_moves_to_another_datacenter_takes_its_vms_along(
@@ -232,7 +222,7 @@ async def test_a_datacenter_that_is_removed_is_retired_and_may_return(
         assert not is_retired(log, "dc-solna")
         config.write_text(uppsala)
         await until(lambda: is_retired(log, "dc-solna"))
-        assert states(log, "romulus")[-1] == State.RETIRED
+        assert log.states("romulus")[-1] == State.RETIRED
         config.write_text(uppsala + solna)
         await until(lambda: not is_retired(log, "dc-solna"))
         await log.lives(clusters[1])
@@ -300,7 +290,7 @@ async def test_clusters_that_are_removed_together_are_retired_side_by_side_and_a
             await log.lives(romulus)
             assert log.epoch("a") == epoch
             fleet.go.set()
-            await until(lambda: [states(log, name)[-1] for name in ("b", "c")] == [State.RETIRED] * 2)
+            await until(lambda: [log.states(name)[-1] for name in ("b", "c")] == [State.RETIRED] * 2)
             await log.lives(vulcan, romulus, gone[0])
-            assert State.RETIRED in states(log, "a")
-            await until(lambda: states(log, "a")[-1] == State.SYNCED)
+            assert State.RETIRED in log.states("a")
+            await until(lambda: log.states("a")[-1] == State.SYNCED)
