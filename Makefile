@@ -8,12 +8,12 @@ CODE := libs services tests docs
 COMPOSE := docker compose
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check fix test test-slow soak bench up down openapi asyncapi revision clean
+.PHONY: help setup demo check fix test test-slow test-kubernetes soak bench up down openapi asyncapi revision clean
 
 help: ## Show this help
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	  /^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 ##@ Use
 
@@ -50,10 +50,13 @@ fix: $(STAMP) ## Format the code and fix what ruff can fix
 # which would compile every module again where Python is forbidden to write bytecode.
 test test-slow: export PYTHONDONTWRITEBYTECODE =
 test: $(STAMP) ## Run the tests on embedded servers
-	$(BIN)/pytest -m "not slow" --numprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -m "not slow and not kubectl" --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(STAMP) ## Run the tests that take longest, as a soak of a minute
 	$(BIN)/pytest -m slow --numprocesses 2 --dist load
+
+test-kubernetes: $(STAMP) ## Render deploy/ with kubectl and check every object; needs no cluster
+	$(BIN)/pytest -m kubectl tests/integration/deployment
 
 # The same SEED gives the same schedule of faults and the same changes in the clusters.
 MINUTES ?= 10

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
+from support import dockerfile
+from support.dockerfile import STAGES, last, lineage
 from support.paths import ROOT
 
 from summit_api.access import tokens
@@ -27,7 +29,6 @@ from summit_watcher.settings import WatcherSettings
 COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 NATS_SERVER = str(Path(sys.executable).with_name("nats-server"))
 
@@ -43,35 +44,10 @@ def documented_settings() -> Iterator[tuple[str, str]]:
         yield from ((name, who) for name in re.findall(r"`(\w+)`", names))
 
 
-def _stages() -> dict[str, list[str]]:
-    """The instructions of each stage with continued lines joined; the first is FROM."""
-    stages: dict[str, list[str]] = {}
-    lines = re.sub(r"\\\n\s*", "", DOCKERFILE).splitlines()
-    for line in (line for line in lines if line and not line.startswith("#")):
-        if match := re.fullmatch(r"FROM (\S+) AS (\S+)", line):
-            instructions = stages.setdefault(match[2], [])
-        instructions.append(line)
-    return stages
-
-
-STAGES = _stages()
-
-
-def _lineage(stage: str) -> list[str]:
-    """All instructions that make the image of a stage, beginning at its official image."""
-    base = STAGES[stage][0].split()[1]
-    return (_lineage(base) if base in STAGES else []) + STAGES[stage]
-
-
-def _last(instructions: list[str], name: str) -> str:
-    return [line for line in instructions if line.startswith(f"{name} ")][-1].removeprefix(f"{name} ")
-
-
 def _environment(service: str) -> dict[str, str]:
     """The environment of the process: variables of the image and the service, with secrets and defaults filled in."""
     target = SERVICES[service]["build"]["target"]
-    images = " ".join(line.removeprefix("ENV ") for line in _lineage(target) if line.startswith("ENV "))
-    declared = dict(re.findall(r"(\w+)=(\S+)", images)) | SERVICES[service].get("environment", {})
+    declared = dockerfile.environment(target) | SERVICES[service].get("environment", {})
     return {name: _interpolated(str(value)) for name, value in declared.items()}
 
 
@@ -93,7 +69,7 @@ def test_each_service_has_a_target_that_runs_its_package(service: str) -> None:
 @pytest.mark.parametrize("service", [*OURS, "nats"])
 def test_images_do_not_run_as_root(service: str) -> None:
     """The number is fixed, so that volumes and kubeconfigs keep their owner from one image to the next."""
-    assert _last(STAGES[service] if service == "nats" else _lineage(service), "USER") == "10001:10001"
+    assert last(STAGES[service] if service == "nats" else lineage(service), "USER") == "10001:10001"
 
 
 @pytest.mark.parametrize("service", OURS)
@@ -115,7 +91,7 @@ def test_an_image_carries_its_own_service_only(service: str) -> None:
 @pytest.mark.parametrize("service", OURS)
 def test_no_build_tool_is_in_an_image(service: str) -> None:
     """Tools that install stay in the build stages."""
-    assert not [line for line in _lineage(service) if re.search(r"\b(pip|uv|apt-get)\b", line)]
+    assert not [line for line in lineage(service) if re.search(r"\b(pip|uv|apt-get)\b", line)]
 
 
 def test_only_named_files_get_into_the_build() -> None:
@@ -156,10 +132,8 @@ def test_each_service_has_a_health_check(service: str) -> None:
     command, *arguments = SERVICES[service]["healthcheck"]["test"]
     assert command == "CMD"
     if service in ("watcher", "watcher-demo", "projector", "api"):
-        port = re.search(r"EXPOSE (\d+)", "\n".join(STAGES[SERVICES[service]["build"]["target"]]))
-        assert port
         assert arguments[0] == "python"
-        assert arguments[-2:] == [port[1], "/readyz"]
+        assert arguments[-2:] == [str(dockerfile.port(SERVICES[service]["build"]["target"])), "/readyz"]
 
 
 @pytest.mark.parametrize("service", SERVICES)

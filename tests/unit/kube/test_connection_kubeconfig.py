@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from summit_watcher.kube.access import kubeconfig_file
+from summit_watcher.kube.access import kubeconfig, kubeconfig_file
 from summit_watcher.kube.errors import AuthError, KubeconfigError
 
 PATH = Path("config/fra.yaml")
@@ -138,3 +138,10 @@ def test_a_kubeconfig_that_others_may_read_has_a_warning(tmp_path: Path) -> None
     assert "is readable by its group" in warning
     path.write_text(yaml.safe_dump(document(user={"tokenFile": "token"})))
     assert kubeconfig_file.read(path).warnings == []
+
+
+def test_a_kubeconfig_that_we_read_through_its_group_has_no_warning() -> None:
+    """Kubernetes mounts Secrets as root's, for the group of the pod; nobody could follow `run chmod 600` there."""
+    assert kubeconfig.readers(0o440, is_ours=False) is None
+    assert kubeconfig.readers(0o440, is_ours=True) == "its group"
+    assert kubeconfig.readers(0o444, is_ours=False) == "everyone on this machine"

@@ -5,6 +5,7 @@ wins over a file.
 """
 
 import binascii
+import os
 import stat
 from base64 import b64decode
 from collections.abc import Sequence
@@ -190,13 +191,22 @@ class Kubeconfig(msgspec.Struct, frozen=True):
 def _readable_by_others(path: Path) -> str | None:
     """A warning if other users of this machine may read the file."""
     try:
-        mode = path.stat().st_mode
+        found = path.stat()
     except OSError:
         return None
-    if not mode & (stat.S_IRGRP | stat.S_IROTH):
+    if (whose := readers(found.st_mode, is_ours=found.st_uid == os.geteuid())) is None:
         return None
-    whose = "everyone on this machine" if mode & stat.S_IROTH else "its group"
     return f"kubeconfig {path} is readable by {whose}: run chmod 600 {path}"
+
+
+def readers(mode: int, *, is_ours: bool) -> str | None:
+    """Who else may read a file.
+
+    The group of a file that is not ours is how we read it: so Kubernetes mounts a Secret, and we could not change it.
+    """
+    if mode & stat.S_IROTH:
+        return "everyone on this machine"
+    return "its group" if mode & stat.S_IRGRP and is_ours else None
 
 
 def _reason(error: OSError | ValueError) -> str:
