@@ -18,6 +18,7 @@ from summit_projector.settings import TIMES, ProjectorSettings, ProjectorTimes
 from summit_runtime.nats import bus
 from summit_runtime.nats.clock import Clock
 from summit_runtime.nats.stream import ensure_stream
+from summit_runtime.settings import ProcessSettings
 
 
 class Readings:
@@ -68,7 +69,7 @@ async def projector(
 async def publisher(nats_url: str) -> AsyncIterator[bus.EventClient]:
     """A client of a server whose stream exists."""
     async with bus.connected(SecretStr(nats_url), name="test") as client:
-        await ensure_stream(client)
+        await ensure_stream(client, ProcessSettings().nats_storage)
         yield client
 
 

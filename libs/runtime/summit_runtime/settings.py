@@ -5,10 +5,11 @@ import re
 from typing import Literal, Self
 from urllib.parse import parse_qs, urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import ByteSize, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from summit_runtime.nats import address
+from summit_runtime.nats.storage import Storage
 
 
 class SettingsError(Exception):
@@ -26,6 +27,19 @@ class ProcessSettings(BaseSettings):
         validation_alias="NATS_URL",
         description="NATS servers, separated by commas, with user and password if they need them",
     )
+    nats_replicas: int | None = Field(
+        default=None,
+        ge=1,
+        le=5,
+        validation_alias="NATS_REPLICAS",
+        description="On how many servers of a NATS cluster a stream or bucket is made; one that exists stays as it is",
+    )
+    nats_max_bytes: ByteSize | None = Field(
+        default=None,
+        ge=100_000_000,
+        validation_alias="NATS_MAX_BYTES",
+        description="Size with which the log is made; when it is full, the oldest events go",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", validation_alias="LOG_LEVEL")
     log_format: Literal["text", "json"] = Field(default="text", validation_alias="LOG_FORMAT")
 
@@ -35,6 +49,11 @@ class ProcessSettings(BaseSettings):
         """Refuse it at the start; otherwise the process would wait for it like for a server that is away."""
         address.parse(value.get_secret_value())
         return value
+
+    @property
+    def nats_storage(self) -> Storage:
+        """How the stream and the buckets are made."""
+        return Storage(self.nats_replicas, self.nats_max_bytes)
 
     def __str__(self) -> str:
         """The variables that are set, for the log; without passwords, and with other secrets masked."""

@@ -50,7 +50,7 @@ async def watch(
         serve_probes(settings.probe_host, settings.probe_port, checks),
         bus.connected(settings.nats_url, name="watcher", times=times.nats, clock=clock) as client,
     ):
-        await ensure_stream(client)
+        await ensure_stream(client, settings.nats_storage)
         await client.clock.ask(client)  # before the first event has a time
         async with publishing(client) as publisher:
             await _Watcher(settings, times, client, publisher).run(checks, stop)
@@ -88,7 +88,7 @@ class _Watcher:
             background = [
                 tasks.create_task(bus.watch_connection(self.client)),
                 tasks.create_task(self.client.clock.follow(self.client, self.times.nats.ping_seconds)),
-                tasks.create_task(watch_stream(self.client)),
+                tasks.create_task(watch_stream(self.client, self.settings.nats_storage)),
                 tasks.create_task(leases.follow(self.client)),
                 tasks.create_task(self._follow_configuration(supervisor, share, identities)),
                 tasks.create_task(follow_identities(self.client, identities, supervisor.watches)),

@@ -16,11 +16,10 @@ from typing import NamedTuple
 
 from nats.errors import Error as NatsError
 from nats.js.api import Header, RawStreamMsg
-from nats.js.errors import NotFoundError
 
-from summit_models.subject import STREAM
 from summit_runtime.nats.bus import EventClient
 from summit_runtime.nats.fast_batch import Message
+from summit_runtime.nats.stored import message_at
 from summit_runtime.nats.stream import stream_state
 
 logger = logging.getLogger("summit.nats")
@@ -153,12 +152,7 @@ class Acknowledged:
         return {_id(found): sequence for sequence in asked if (found := await self._message(sequence))}
 
     async def _message(self, sequence: int) -> RawStreamMsg | None:
-        """Ask the leader: another replica may be behind, and a message that it does not have yet would look lost."""
-        jetstream = self._client.jetstream(timeout=self._client.times.stored_message_seconds)
-        try:
-            return await jetstream.get_msg(STREAM, sequence)
-        except NotFoundError:
-            return None
+        return await message_at(self._client, sequence, answer_seconds=self._client.times.stored_message_seconds)
 
 
 def _id(message: RawStreamMsg) -> str:

@@ -32,6 +32,8 @@ T = TypeVar("T")
 _CONFLICTS = frozenset({10071, 10164, 10201})
 """JetStream error codes: the last sequence is another one; in a stream with replicas, it is not decided yet; a batch
 has an event that the log got in the last minute."""
+_UNDECIDED = frozenset({10158})
+"""JetStream error code: the same event is on its way to the other servers of a cluster, and may be stored or not."""
 _NEWEST = re.compile(r"wrong last sequence: (\d+)$")
 
 
@@ -151,6 +153,6 @@ async def store(client: Client, subject: str, body: bytes, headers: dict[str, st
 
 def _refusal(error: ApiError) -> ConflictError | NotStoredError:
     if error.err_code not in _CONFLICTS:
-        return NotStoredError(f"NATS refuses it: {error.description}")
+        return NotStoredError(f"NATS refuses it: {error.description}", unsure=error.err_code in _UNDECIDED)
     newest = _NEWEST.search(error.description)
     return ConflictError(Revision(int(newest[1])) if newest else None)

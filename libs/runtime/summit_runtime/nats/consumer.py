@@ -3,6 +3,9 @@
 Two overlapping pulls of a thousand keep an ephemeral consumer flowing (measured: `fetch` is three times slower, ordered
 consumers and KV watches of nats-py die of a changed ack format). Whatever goes wrong - a restart of the server, a lost
 consumer, a gap in the deliveries - a new consumer continues after the last message that was handed out.
+
+In a cluster the consumer lies on any of the servers that keep the stream, which may be behind the leader: the same
+messages come in the same order, but the newest ones later. So who reads "as of now" asks the leader how far that is.
 """
 
 import asyncio
@@ -23,11 +26,14 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from summit_models.subject import STREAM
 from summit_runtime.backoff import Backoff
 from summit_runtime.condition import Condition
+from summit_runtime.nats.stored import last_message
+from summit_runtime.steady import steady
 
 logger = logging.getLogger("summit.nats")
 
 PULL_MESSAGES = 1000
-HEARTBEAT_SECONDS = 5
+HEARTBEAT_SECONDS = 2
+"""A reader notices after two and a half of them that the server with its consumer has died, while ours is well."""
 INACTIVE_SECONDS = 60.0
 """The server forgets a consumer that nobody pulls from; a reader that waits for its database creates it again."""
 PENDING_BYTES = 1 << 30
@@ -67,6 +73,8 @@ class Consumer:
         self._filter = filter_subject
         self._after = after
         self._server: _ServerConsumer | None = None
+        self.heard_at = steady()
+        """When the server was last heard of: by a message, or by a sign that there is none."""
         self.created = 0
         """How often the consumer on the server was created: each time, the log may be another one than before."""
         self._backoff = Backoff(initial_seconds=0.1, max_seconds=5.0)
@@ -74,17 +82,25 @@ class Consumer:
 
     async def next_batch(self, limit: int = PULL_MESSAGES) -> list[StreamMessage]:
         """Wait for at least one message, then take what is there, at most `limit`. Never returns an empty list."""
-        while True:
-            server = await self.open()
-            try:
-                if batch := await server.take(limit):
-                    if self._after is not None:
-                        self._after = batch[-1].sequence
-                    self._backoff.reset()
-                    self._waiting.ends("stream %s is read again", self._stream)
-                    return batch
-            except (_BrokenError, NatsError, TimeoutError, OSError) as error:
-                await self._reopen(error)
+        while not (batch := await self.look(limit)):
+            pass
+        return batch
+
+    async def look(self, limit: int = PULL_MESSAGES) -> list[StreamMessage]:
+        """Wait for messages as `next_batch` does, but return an empty list when none has come for a while."""
+        server = await self.open()
+        try:
+            batch = await server.take(limit)
+        except (_BrokenError, NatsError, TimeoutError, OSError) as error:
+            await self._reopen(error)
+            return []
+        self.heard_at = steady()
+        if batch:
+            if self._after is not None:
+                self._after = batch[-1].sequence
+            self._backoff.reset()
+            self._waiting.ends("stream %s is read again", self._stream)
+        return batch
 
     async def open(self) -> "_ServerConsumer":
         """The consumer on the server, created if there is none."""
@@ -95,6 +111,16 @@ class Consumer:
             except (NatsError, TimeoutError, OSError) as error:
                 await self._reopen(error)
         return self._server
+
+    async def newest(self) -> int:
+        """The number of the newest message that matches; 0: there is none. Waits while NATS is away."""
+        while True:
+            try:
+                message = await last_message(self._client, self._filter, stream=self._stream)
+            except (NatsError, TimeoutError, OSError) as error:
+                await self._reopen(error)
+            else:
+                return (message.seq or 0) if message else 0
 
     async def close(self) -> None:
         server, self._server = self._server, None
@@ -252,9 +278,13 @@ def replay(client: Client, filter_subject: str) -> AsyncIterator[StreamMessage]:
 
 async def _until_now(client: Client, filter_subject: str, *, after: int | None) -> AsyncIterator[StreamMessage]:
     async with consume(client, after=after, filter_subject=filter_subject) as consumer:
-        pending = (await consumer.open()).initial_pending
-        while pending:
-            for message in await consumer.next_batch():
+        end, reached, pending = await consumer.newest(), 0, 0
+        while end and (pending or reached < end):
+            messages = await consumer.look()
+            for message in messages:
                 yield message
-                if (pending := message.pending) == 0:
+                reached, pending = message.sequence, message.pending
+                if not pending and reached >= end:
                     return
+            if not messages:  # the newest one may have aged out a moment ago
+                end = await consumer.newest()

@@ -13,13 +13,14 @@ from typing import NamedTuple
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.api import KeyValueConfig
-from nats.js.errors import NotFoundError
 from pydantic import ValidationError
 
 from summit_models.cluster import Heartbeat
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.subject import HEALTH_BUCKET
 from summit_runtime.nats.consumer import consume
+from summit_runtime.nats.promises import Promises
+from summit_runtime.nats.stored import last_message
 
 logger = logging.getLogger("summit.nats")
 
@@ -29,6 +30,9 @@ KEPT_SECONDS = 24 * 3600
 BUCKET = KeyValueConfig(bucket=HEALTH_BUCKET, history=1, ttl=KEPT_SECONDS, direct=True)
 STREAM = f"KV_{HEALTH_BUCKET}"
 """The stream behind the bucket."""
+RESUMED_SECONDS = 300.0
+"""A watch can resume for so long from the position in a heartbeat: etcd compacts every five minutes."""
+PROMISES = Promises(stream=STREAM, what=f"the bucket {HEALTH_BUCKET!r}", least_age_seconds=RESUMED_SECONDS)
 
 
 class StoredHeartbeat(NamedTuple):
@@ -50,11 +54,8 @@ async def write(client: Client, heartbeat: Heartbeat) -> None:
 
 async def last(client: Client, datacenter: DatacenterId, cluster: ClusterName) -> StoredHeartbeat | None:
     """The newest heartbeat of a cluster, or None. Raises what nats-py raises when NATS is away."""
-    try:
-        message = await client.jetstream().get_last_msg(STREAM, subject(datacenter, cluster), direct=True)
-    except NotFoundError:
-        return None
-    if not message.data:  # the key was deleted
+    message = await last_message(client, subject(datacenter, cluster), stream=STREAM)
+    if message is None or not message.data:  # the key was deleted
         return None
     return StoredHeartbeat(_read(message.data), message.seq or 0, message.time)
 

@@ -17,7 +17,8 @@ from pydantic import ValidationError
 
 from summit_models.subject import LEASE_BUCKET
 from summit_models.watcher import Holder, Lease, Member, Place
-from summit_runtime.nats.consumer import StreamMessage, consume
+from summit_runtime.nats.consumer import Consumer, StreamMessage, consume
+from summit_runtime.nats.promises import Promises
 from summit_runtime.steady import steady
 
 logger = logging.getLogger("summit.nats")
@@ -34,6 +35,12 @@ BUCKET = KeyValueConfig(bucket=LEASE_BUCKET, history=1, direct=True, limit_marke
 """With a history of one no older entry returns when the newest expires."""
 STREAM = f"KV_{LEASE_BUCKET}"
 """The stream behind the bucket."""
+PROMISES = Promises(
+    stream=STREAM,
+    what=f"the bucket {LEASE_BUCKET!r}",
+    needed={"allow_msg_ttl": True, "subject_delete_marker_ttl": float(MARKER_SECONDS)},
+    least_age_seconds=LEASE_SECONDS,
+)
 
 _NOT_IN_KEYS = re.compile(r"[^-/_=a-zA-Z0-9]")
 _ROOT = f"$KV.{LEASE_BUCKET}."
@@ -66,10 +73,12 @@ class LeaseTable:
         """The bucket was read to its end once."""
         self._steady = steady_time
         self._entries: dict[str, _Entry] = {}
+        self._reader: Consumer | None = None
 
     async def follow(self, client: Client) -> None:
         """Read the bucket for ever; wait while the connection or the bucket is away."""
         async with consume(client, after=None, filter_subject=f"{_ROOT}>", stream=STREAM) as consumer:
+            self._reader = consumer
             if not (await consumer.open()).initial_pending:
                 self._note_read()
             while True:
@@ -98,7 +107,9 @@ class LeaseTable:
         return [(subject, entry.holder) for subject, entry in self._entries.items() if self._is_living(entry)]
 
     def _is_living(self, entry: _Entry) -> bool:
-        return entry.seen_at >= self._steady() - UNSEEN_SECONDS
+        """While nothing arrives nobody knows who renews: then all is as it was last."""
+        known_until = self._reader.heard_at if self._reader else self._steady()
+        return entry.seen_at >= known_until - UNSEEN_SECONDS
 
     def take_in(self, message: StreamMessage) -> None:
         """Take in one message of the bucket."""

@@ -1,14 +1,18 @@
-"""The stream SUMMIT, which is the log of all events: created, kept as it has to be, and watched."""
+"""The stream SUMMIT, which is the log of all events, and the buckets beside it: made, adopted and watched."""
 
 import asyncio
+import contextlib
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
-from nats.js.api import RePublish, StorageType, StoreCompression, StreamConfig, SubjectTransform
+from nats.js import JetStreamContext
+from nats.js.api import RePublish, StorageType, StoreCompression, StreamConfig, StreamInfo, SubjectTransform
 from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 
 from summit_models.subject import INGEST_ROOT, PUBLIC_ROOT, STREAM
@@ -16,6 +20,8 @@ from summit_runtime.backoff import Backoff
 from summit_runtime.condition import Condition
 from summit_runtime.nats import heartbeats, leases
 from summit_runtime.nats.bus import INSTALL_NEWER, EventClient
+from summit_runtime.nats.promises import Promises, broken
+from summit_runtime.nats.storage import ONE_SERVER, Storage
 from summit_runtime.process import FatalError
 
 logger = logging.getLogger("summit.nats")
@@ -57,7 +63,7 @@ async def largest_event(client: Client) -> int:
     return min(size for size in (of_stream, client.max_payload) if size > 0) - HEADER_BYTES
 
 
-async def watch_stream(client: EventClient) -> None:
+async def watch_stream(client: EventClient, storage: Storage = ONE_SERVER) -> None:
     """Return never; raise FatalError when the stream is another one than before, after creating it if it is gone.
 
     A publisher remembers what it published to the old stream. After a restart it reads the new one, and publishes what
@@ -72,72 +78,119 @@ async def watch_stream(client: EventClient) -> None:
                 raise replaced
             created_at = found
         except NotFoundError:
-            await ensure_stream(client)
+            await ensure_stream(client, storage)
             raise replaced from None
         except (NatsError, TimeoutError):
             pass  # NATS is away, which the connection reports
         await asyncio.sleep(client.times.ping_seconds)
 
 
-async def ensure_stream(client: Client) -> None:
-    """Create the stream and the buckets, or give the stream what it lacks; what an operator changed stays.
+async def ensure_stream(client: Client, storage: Storage = ONE_SERVER) -> None:
+    """Make the stream and the buckets that do not exist. What exists stays as it is, but gets what it lacks.
 
-    Waits while the server is away, or not ready. Raises FatalError when it refuses, with its reason, or does not take
-    batches.
+    Waits while the server is away, or not ready. Raises FatalError when it refuses, with its reason, when something
+    that exists cannot hold what is promised of it, or when the server does not take batches.
     """
+    jetstream = client.jetstream()
+    log = await _ensured(jetstream, PROMISES, lambda: jetstream.add_stream(stream_config(storage)), storage)
+    if not log.config.allow_batched:  # a server of a cluster that is older than the one we are connected to
+        raise FatalError(f"NATS takes no batches for the stream {STREAM!r}; {INSTALL_NEWER} on all its servers")
+    for bucket in (heartbeats, leases):
+        config = replace(bucket.BUCKET, replicas=storage.replicas or 1)
+        await _ensured(jetstream, bucket.PROMISES, partial(jetstream.create_key_value, config), storage)
+
+
+Make = Callable[[], Awaitable[object]]
+
+
+async def _ensured(jetstream: JetStreamContext, promises: Promises, make: Make, storage: Storage) -> StreamInfo:
     backoff = Backoff(initial_seconds=0.1, max_seconds=5.0)
     waiting = Condition(logger)
     while True:
         try:
-            await _ensure(client)
+            found = await _found_or_made(jetstream, promises, make)
+            if reason := broken(found.config, promises):
+                raise FatalError(f"{promises.what} cannot be used as it is: {reason}")
+            needed = replace(found.config, **promises.needed)
+            if needed != found.config:
+                found = await jetstream.update_stream(needed)
         except NatsError as error:
-            if isinstance(error, APIError) and not isinstance(error, ServiceUnavailableError):
-                raise FatalError(
-                    f"NATS refuses the stream {STREAM!r}: {error}; does the user of NATS_URL have the permission?"
-                ) from error
-            waiting.holds("NATS does not answer about the stream %r (%s): is JetStream on? Trying again", STREAM, error)
+            if isinstance(error, APIError) and not _passes(error):
+                raise FatalError(f"NATS refuses {promises.what}: {error.description}; {_remedy(error)}") from error
+            waiting.holds("NATS does not answer about %s (%s): is JetStream on? Trying again", promises.what, error)
             await asyncio.sleep(backoff.next_seconds())
         else:
-            waiting.ends("NATS has the stream %r", STREAM)
-            return
+            waiting.ends("NATS has %s", promises.what)
+            _report_replicas(found.config, promises, storage)
+            return found
 
 
-async def _ensure(client: Client) -> None:
-    jetstream = client.jetstream()
+async def _found_or_made(jetstream: JetStreamContext, promises: Promises, make: Make) -> StreamInfo:
+    with contextlib.suppress(NotFoundError):
+        return await jetstream.stream_info(promises.stream)
     try:
-        found = await jetstream.stream_info(STREAM)
-    except NotFoundError:
-        found = await jetstream.add_stream(stream_config())
-    needed = replace(found.config, **_NEEDED)
-    if needed != found.config:
-        found = await jetstream.update_stream(needed)
-    if not found.config.allow_batched:  # a server of a cluster that is older than the one we are connected to
-        raise FatalError(f"NATS takes no batches for the stream {STREAM!r}; {INSTALL_NEWER} on all its servers")
-    for bucket in (heartbeats.BUCKET, leases.BUCKET):
-        await jetstream.create_key_value(bucket)
+        await make()
+    except APIError as error:
+        if error.err_code != _IN_USE:  # a process with other settings was faster
+            raise
+    return await jetstream.stream_info(promises.stream)
 
 
-_NEEDED: dict[str, Any] = {
-    "subjects": [f"{INGEST_ROOT}.>"],
-    "subject_transform": SubjectTransform(src=f"{INGEST_ROOT}.>", dest=f"{PUBLIC_ROOT}.>"),
-    "republish": RePublish(src=f"{PUBLIC_ROOT}.>", dest=f"{PUBLIC_ROOT}.>"),
-    "allow_direct": True,
-    "allow_batched": True,
-    "allow_atomic": True,
-}
-"""Without these nothing works. The rest is ours only when the stream is created: how long and where it keeps what, and
-on how many servers, an operator may change."""
+def _passes(error: APIError) -> bool:
+    """Whether the server will answer otherwise by itself: it starts, or elects a leader, or its neighbours start."""
+    return isinstance(error, ServiceUnavailableError) or error.err_code in _PASSING
 
 
-def stream_config() -> StreamConfig:
+def _remedy(error: APIError) -> str:
+    if error.err_code == _NO_CLUSTER:
+        return "set NATS_REPLICAS to 1, or make NATS a cluster"
+    return "does the user of NATS_URL have the permission?"
+
+
+def _report_replicas(found: StreamConfig, promises: Promises, storage: Storage) -> None:
+    if storage.replicas and found.num_replicas != storage.replicas:
+        logger.info(
+            "%s has %d replicas and keeps them, though NATS_REPLICAS is %d: change it with 'nats stream edit %s "
+            "--replicas %d'",
+            promises.what,
+            found.num_replicas,
+            storage.replicas,
+            promises.stream,
+            storage.replicas,
+        )
+
+
+_IN_USE, _NO_CLUSTER = 10058, 10074
+"""JetStream error codes: the name is taken, with another configuration; this server is in no cluster."""
+_PASSING = frozenset({10005, 10009, 10118, 10202})
+"""JetStream error codes: too few servers of the cluster are there; no leader yet; offline; the cluster changes."""
+
+PROMISES = Promises(
+    stream=STREAM,
+    what=f"the stream {STREAM!r}",
+    is_log=True,
+    needed={
+        "subjects": [f"{INGEST_ROOT}.>"],
+        "subject_transform": SubjectTransform(src=f"{INGEST_ROOT}.>", dest=f"{PUBLIC_ROOT}.>"),
+        "republish": RePublish(src=f"{PUBLIC_ROOT}.>", dest=f"{PUBLIC_ROOT}.>"),
+        "allow_direct": True,
+        "allow_batched": True,
+        "allow_atomic": True,
+    },
+)
+
+
+def stream_config(storage: Storage = ONE_SERVER) -> StreamConfig:
     """The log: stored under public names, republished as stored, append-only."""
     return StreamConfig(
         name=STREAM,
-        **_NEEDED,
+        **PROMISES.needed,
         storage=StorageType.FILE,
         compression=StoreCompression.S2,
         max_age=MAX_AGE_SECONDS,
+        max_bytes=storage.max_bytes or -1,
         max_msg_size=MAX_EVENT_BYTES,
+        num_replicas=storage.replicas or 1,
         duplicate_window=DUPLICATE_WINDOW_SECONDS,
         deny_delete=True,
         deny_purge=True,

@@ -7,9 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from nats.aio.client import Client
-from nats.js.errors import NotFoundError
 
-from summit_models.subject import STREAM
+from summit_runtime.nats.stored import message_at
 from summit_runtime.nats.stream import stream_state
 
 LATE_SECONDS = 30.0
@@ -42,8 +41,5 @@ async def unapplied(client: Client, revision: int, stream_created_at: datetime |
 
 
 async def _stored_at(client: Client, sequence: int) -> datetime | None:
-    try:
-        stored_at = (await client.jetstream().get_msg(STREAM, sequence)).time
-    except NotFoundError:
-        return None
-    return stored_at and stored_at.astimezone(UTC)
+    message = await message_at(client, sequence)
+    return message.time.astimezone(UTC) if message and message.time else None

@@ -9,14 +9,13 @@ from typing import NamedTuple
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
-from nats.js.errors import NotFoundError
 
 from summit_api.revisions import Revisions
 from summit_api.settings import ApiTimes
 from summit_models.contract import Revision
 from summit_models.event import Event
-from summit_models.subject import STREAM
 from summit_runtime.nats.append import Basis, ConflictError, NotStoredError, append
+from summit_runtime.nats.stored import last_message, next_message
 
 _CHANGED = "it has changed since it was read; nothing was done, read it and try again"
 
@@ -74,25 +73,22 @@ class EventLog:
 
         Raises LogUnavailableError without NATS.
         """
-        stream = self._connected().jetstream(timeout=self._answer_seconds)
         try:
-            message = await stream.get_last_msg(STREAM, subject)
-        except NotFoundError:
-            return Revision(0)
+            message = await last_message(self._connected(), subject, answer_seconds=self._answer_seconds)
         except (NatsError, TimeoutError) as error:
             raise _unread(error) from error
-        return Revision(message.seq or 0)
+        return Revision(message.seq or 0) if message else Revision(0)
 
     async def bodies(self, subject: str, after: Revision, until: Revision) -> AsyncIterator[bytes]:
         """The events under a subject between two revisions, one request for each. Raises LogUnavailableError."""
-        stream, revision = self._connected().jetstream(timeout=self._answer_seconds), after
+        client, revision = self._connected(), after
         while revision < until:
             try:
-                message = await stream.get_msg(STREAM, seq=revision + 1, subject=subject, next=True)
-            except NotFoundError:
-                return
+                message = await next_message(client, subject, after=revision, answer_seconds=self._answer_seconds)
             except (NatsError, TimeoutError) as error:
                 raise _unread(error) from error
+            if message is None:
+                return
             yield message.data or b""
             revision = Revision(message.seq or until)
 

@@ -12,11 +12,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from nats.aio.client import Client
-from nats.js.api import RawStreamMsg
-from nats.js.errors import NotFoundError
 
 from summit_models.contract import Revision
-from summit_models.subject import STREAM
 from summit_projector import metrics
 from summit_projector.progress import Progress
 from summit_projector.project import event_id, project
@@ -26,6 +23,7 @@ from summit_projector.tables.checkpoint import Checkpoint
 from summit_projector.tables.journal import AppliedEvent
 from summit_projector.tables.writer import TableWriter
 from summit_runtime.nats.consumer import StreamMessage, consume, replay
+from summit_runtime.nats.stored import last_message, message_at
 from summit_runtime.nats.stream import StreamState, stream_state
 
 
@@ -46,7 +44,7 @@ async def common_checkpoint(
         if middle is None or middle == good:
             break
         good, bad = (middle, bad) if await _agrees(client, middle) else (good, middle.revision)
-    found = await _message(client, sequence=good.revision) if good else None
+    found = await message_at(client, good.revision) if good else None
     return Checkpoint(state.created_at, Revision(found.seq or 0), event_id(found.data or b"")) if found else None
 
 
@@ -60,7 +58,7 @@ async def go_back(
     Raises TimeoutError when the stream does not deliver what it had a moment ago.
     """
     subjects = {subject for c in PROJECTIONS for subject in _subjects(c, await writer.later_than(c, common.revision))}
-    found = [await _message(client, subject=subject) for subject in sorted(subjects)]
+    found = [await last_message(client, subject) for subject in sorted(subjects)]
     messages = [StreamMessage(m.seq or 0, m.subject or "", m.data or b"", 0) for m in found if m]
     kept = sorted(message for message in messages if message.sequence <= common.revision)
     last = (await stream_state(client)).last_sequence
@@ -92,7 +90,7 @@ async def _story(client: Client, subject: str) -> list[StreamMessage]:
 
 
 async def _agrees(client: Client, applied: AppliedEvent) -> bool:
-    message = await _message(client, sequence=applied.revision)
+    message = await message_at(client, applied.revision)
     if message is None:
         return False
     projection = PROJECTIONS[applied.collection]
@@ -102,11 +100,3 @@ async def _agrees(client: Client, applied: AppliedEvent) -> bool:
         return False
     found = (getattr(event.data, projection.key), event.type, event.time)
     return found == (applied.key, applied.type, applied.time)
-
-
-async def _message(client: Client, *, sequence: int | None = None, subject: str | None = None) -> RawStreamMsg | None:
-    """From the leader: another replica may be behind."""
-    try:
-        return await client.jetstream().get_msg(STREAM, seq=sequence, subject=subject)
-    except NotFoundError:
-        return None

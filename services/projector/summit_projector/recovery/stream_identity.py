@@ -5,11 +5,10 @@ events, and one that was deleted and created again starts at 1: reading on would
 """
 
 from nats.aio.client import Client
-from nats.js.errors import NotFoundError
 
-from summit_models.subject import STREAM
 from summit_projector.project import event_id
 from summit_projector.tables.checkpoint import Checkpoint
+from summit_runtime.nats.stored import message_at
 from summit_runtime.nats.stream import StreamState, stream_state
 
 
@@ -23,9 +22,8 @@ async def mismatch(client: Client, checkpoint: Checkpoint) -> tuple[StreamState,
     if reason := contradiction(checkpoint, state):
         return state, reason
     if 0 < checkpoint.revision >= state.first_sequence:
-        try:
-            message = await client.jetstream().get_msg(STREAM, checkpoint.revision, direct=True)
-        except NotFoundError:
+        message = await message_at(client, checkpoint.revision)
+        if message is None:
             return state, None  # it has aged out between the two questions
         if (found := event_id(message.data or b"")) != checkpoint.event_id:
             return state, f"event {checkpoint.revision} is {found!r}, but {checkpoint.event_id!r} was applied"

@@ -12,12 +12,12 @@ from typing import NamedTuple
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.api import Header
-from nats.js.errors import NotFoundError
 from pydantic import ValidationError
 
 from summit_models.watcher import Holder
 from summit_runtime.nats.append import ConflictError, NotStoredError, store
 from summit_runtime.nats.leases import MARKER_SECONDS, STREAM
+from summit_runtime.nats.stored import last_message
 from summit_watcher.settings import WatcherTimes
 
 ATTEMPTS = 3
@@ -109,12 +109,13 @@ class Entry:
         if not self._client.is_connected:
             raise NotStoredError("not connected to NATS")
         try:
-            jetstream = self._client.jetstream(timeout=self._times.lease_answer_seconds)
-            message = await jetstream.get_last_msg(STREAM, self._subject, direct=True)
-        except NotFoundError:
-            return _Newest()
+            message = await last_message(
+                self._client, self._subject, stream=STREAM, answer_seconds=self._times.lease_answer_seconds
+            )
         except (NatsError, TimeoutError) as error:
             raise NotStoredError(f"NATS does not answer: {error}") from error
+        if message is None:
+            return _Newest()
         return _Newest(message.seq or 0, _read(message.data) if message.data else None)
 
 

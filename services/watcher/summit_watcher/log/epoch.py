@@ -14,17 +14,16 @@ import socket
 from datetime import datetime
 from typing import NamedTuple
 
-from nats.js.errors import NotFoundError
-
 from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.codec import decode_leniently
 from summit_models.contract import ClusterName, DatacenterId, Revision
 from summit_models.event import ClusterEvent, EpochStart, cluster_event_type, is_possible_epoch, source_of
-from summit_models.subject import ANY, STREAM, cluster_subject, cluster_subjects
+from summit_models.subject import ANY, cluster_subject, cluster_subjects
 from summit_models.watcher import Place
 from summit_runtime.nats.append import Basis, ConflictError, append, append_until_stored
 from summit_runtime.nats.bus import EventClient
 from summit_runtime.nats.consumer import last_per_subject, replay
+from summit_runtime.nats.stored import last_message
 from summit_watcher.kube.errors import HistoryEndedError, ReplacedError, WatcherError
 
 EPOCH_STARTS_KEPT = 128
@@ -179,7 +178,7 @@ class ClusterEvents:
         ours = self.epoch
         if newest.epoch > ours.number or (newest.epoch == ours.number and newest.began != ours.began):
             raise SupersededError(ours.number, newest.epoch, newest.data.watcher)
-        if revision < ours.began and (await _last(self._client, self._subject, from_leader=True))[1] < ours.began:
+        if revision < ours.began:
             raise EpochLostError(ours.number)
         before, self._last = self._last, revision
         return revision == before and not self._is_due
@@ -217,11 +216,9 @@ async def newest_event(client: EventClient, subject: str) -> tuple[ClusterEvent,
     return event if event.epoch or not revision else await _newest(client, subject), revision
 
 
-async def _last(client: EventClient, subject: str, *, from_leader: bool = False) -> tuple[ClusterEvent, Revision]:
-    """The last event of the subject. Another replica than the leader may be behind."""
-    try:
-        message = await client.jetstream().get_last_msg(STREAM, subject, direct=not from_leader)
-    except NotFoundError:
+async def _last(client: EventClient, subject: str) -> tuple[ClusterEvent, Revision]:
+    message = await last_message(client, subject)
+    if message is None:
         return NO_EVENT, Revision(0)
     revision = Revision(message.seq or 0)
     return _read(message.data or b"", revision), revision

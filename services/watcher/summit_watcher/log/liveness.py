@@ -1,17 +1,16 @@
 """Whether a watcher has a cluster: it publishes events of the cluster, or writes heartbeats into the bucket."""
 
 import asyncio
-import contextlib
 import time
 from datetime import datetime
 
 from nats.errors import Error as NatsError
-from nats.js.errors import NotFoundError
 
 from summit_models.contract import ClusterName, DatacenterId
-from summit_models.subject import STREAM, cluster_subject
+from summit_models.subject import cluster_subject
 from summit_runtime.nats import heartbeats
 from summit_runtime.nats.bus import EventClient
+from summit_runtime.nats.stored import last_message
 from summit_watcher.settings import WatcherTimes
 
 
@@ -51,8 +50,7 @@ async def until_silent(
 async def _newest(client: EventClient, datacenter: DatacenterId, cluster: ClusterName) -> datetime | None:
     """When the newest event or heartbeat of a cluster was stored; None if there is none."""
     stored_at: list[datetime | None] = []
-    with contextlib.suppress(NotFoundError):
-        event = await client.jetstream().get_last_msg(STREAM, cluster_subject(datacenter, cluster), direct=True)
+    if event := await last_message(client, cluster_subject(datacenter, cluster)):
         stored_at.append(event.time)
     if heartbeat := await heartbeats.last(client, datacenter, cluster):
         stored_at.append(heartbeat.stored_at)

@@ -17,9 +17,9 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from summit_models.cluster import Heartbeat
-from summit_models.subject import STREAM
 from summit_runtime.nats import heartbeats
 from summit_runtime.nats.fair_queue import ClusterQueue
+from summit_runtime.nats.stored import message_at
 from summit_watcher.listwatch.state import Listing, ListReason
 from summit_watcher.log.epoch import Epoch
 from summit_watcher.normalize.facts import number_of
@@ -75,8 +75,10 @@ async def last_heartbeat(client: Client, epoch: Epoch) -> Heartbeat | None:
         following = next((start for start in epoch.starts if start.epoch > heartbeat.epoch), None)
         if following is None or heartbeat.epoch < epoch.history:
             return None
-        next_began = await client.jetstream().get_msg(STREAM, seq=following.revision, direct=True)
+        next_began = await message_at(client, following.revision)
     except (NatsError, TimeoutError):
+        return None
+    if next_began is None:
         return None
     return heartbeat if stored.stored_at and next_began.time and stored.stored_at < next_began.time else None
 

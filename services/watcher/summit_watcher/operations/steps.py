@@ -12,17 +12,17 @@ from datetime import datetime
 from typing import NamedTuple
 
 from nats.errors import Error as NatsError
-from nats.js.errors import NotFoundError
 
 from summit_models.contract import Revision, Uid
 from summit_models.event import OperationEvent, operation_event
 from summit_models.operation import Operation
-from summit_models.subject import STREAM, subject_of_operation
+from summit_models.subject import subject_of_operation
 from summit_runtime.backoff import Backoff
 from summit_runtime.condition import Condition
 from summit_runtime.nats.append import Basis, ConflictError, NotStoredError, append
 from summit_runtime.nats.bus import EventClient
 from summit_runtime.nats.consumer import StreamMessage
+from summit_runtime.nats.stored import last_message
 
 logger = logging.getLogger("summit.watcher")
 
@@ -129,12 +129,12 @@ class Steps:
         subject = subject_of_operation(known.operation)
         while True:
             try:
-                message = await self._client.jetstream().get_last_msg(STREAM, subject)  # by the leader
-            except NotFoundError:
-                return known._replace(revision=Revision(0), event_id="")
+                message = await last_message(self._client, subject)
             except (NatsError, TimeoutError):
                 await asyncio.sleep(backoff.next_seconds())
                 continue
+            if message is None:
+                return known._replace(revision=Revision(0), event_id="")
             step = read(subject, message.data or b"", message.seq or 0)
             if step is None:
                 raise LostOperationError(known.operation.id)
