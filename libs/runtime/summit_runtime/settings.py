@@ -2,7 +2,9 @@
 
 import os
 import re
-from typing import Literal, Self
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal, Self, get_args
 from urllib.parse import parse_qs, urlsplit
 
 from pydantic import ByteSize, Field, SecretStr, ValidationError, field_validator
@@ -70,27 +72,68 @@ class ProcessSettings(BaseSettings):
         """Read the settings of this process; `given` replaces variables of the environment.
 
         Raises SettingsError for a missing or malformed variable and for one with the service's prefix that does not
-        exist: pydantic-settings would ignore a misspelt name.
+        exist: pydantic-settings would ignore a misspelt name. A secret may be in a file, see `secrets_of_files`.
         """
         prefix = cls.model_config.get("env_prefix") or ""
         known = {cls._variable(name) for name, field in cls.model_fields.items() if not field.validation_alias}
-        unknown = sorted(v for v in os.environ if prefix and v.startswith(prefix) and v not in known)
+        secrets = cls._secrets()
+        files = {variable + IN_FILE for variable in secrets}
+        unknown = sorted(v for v in os.environ if prefix and v.startswith(prefix) and v not in known | files)
         if unknown:
             raise SettingsError(f"unknown variable {unknown[0]!r}; known are {', '.join(sorted(known))}")
+        read = secrets_of_files(secrets.keys() - given.keys())
         try:
-            return cls(**given)  # type: ignore[arg-type]
+            return cls(**{secrets[variable]: value for variable, value in read.items()} | given)  # type: ignore[arg-type]
         except ValidationError as error:
-            raise SettingsError(_sentence(error, prefix)) from error
+            raise SettingsError(_sentence(error, prefix, read.keys())) from error
+
+    @classmethod
+    def _secrets(cls) -> dict[str, str]:
+        """The settings that are secrets, by variable: the name under which pydantic takes each."""
+        return {
+            cls._variable(name): str(field.validation_alias or name)
+            for name, field in cls.model_fields.items()
+            if SecretStr in (field.annotation, *get_args(field.annotation))
+        }
 
 
-def _sentence(error: ValidationError, prefix: str) -> str:
+IN_FILE = "_FILE"
+
+
+def secrets_of_files(variables: Iterable[str]) -> dict[str, str]:
+    """Read the secrets whose files the environment names, by variable: NATS_URL from the file of NATS_URL_FILE.
+
+    So do the official images, and files are what docker and Kubernetes make of secrets. The SecretsSettingsSource of
+    pydantic-settings reads files that have the names of settings, of one directory, and an environment variable would
+    win over its file silently. The end of the last line does not count. Raises SettingsError for a secret that is given
+    twice, and for a file that cannot be read or is empty.
+    """
+    return {name: _secret(name, path) for name in sorted(variables) if (path := os.environ.get(name + IN_FILE))}
+
+
+def _secret(name: str, path: str) -> str:
+    if os.environ.get(name):
+        raise SettingsError(f"{name} and {name}{IN_FILE} are both set: remove one of them")
+    try:
+        secret = Path(path).read_text().rstrip("\r\n")
+    except OSError as error:
+        raise SettingsError(f"variable {name}{IN_FILE}: {path!r} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise SettingsError(f"variable {name}{IN_FILE}: {path!r} is not UTF-8 text") from None
+    if not secret:
+        raise SettingsError(f"variable {name}{IN_FILE}: {path!r} is empty")
+    return secret
+
+
+def _sentence(error: ValidationError, prefix: str, in_files: Iterable[str]) -> str:
     """Name the problem and the variable; an error about several variables names them itself."""
     wrong = error.errors()[0]
     problem = str(wrong["msg"]).removeprefix("Value error, ")
     if not wrong["loc"]:
         return problem
     name = str(wrong["loc"][0])
-    return f"variable {name if name.isupper() else prefix + name.upper()}: {problem}"
+    variable = name if name.isupper() else prefix + name.upper()
+    return f"variable {variable}{IN_FILE if variable in in_files else ''}: {problem}"
 
 
 def public_address(url: str) -> str:

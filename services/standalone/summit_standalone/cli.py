@@ -20,6 +20,8 @@ from summit_standalone.options import DataDirOption, Output, OutputOption
 
 DEFAULT_CONFIG = Path("config/datacenters.yaml")
 DEFAULT_PORT = 3001
+SECRETS = ("API_ADMIN_TOKEN", "API_TICKET_KEY", "DATABASE_URL", "NATS_URL")
+"""The settings of the services that may be in files."""
 
 
 class _Commands(typer.core.TyperGroup):
@@ -85,11 +87,29 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def main(
     *,
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001  its callback has seen to it
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Inventory and control plane for KubeVirt virtual machines in many clusters."""
+    _read_secret_files()
+
+
+def _read_secret_files() -> None:
+    """Put the secrets that are in files into the environment, where options and the services find them.
+
+    Before the options are read. A service gets only the value, since its directory is another one than ours.
+    """
+    if not any(os.environ.get(f"{name}_FILE") for name in SECRETS):
+        return  # without pydantic, so that `status` answers at once
+    from summit_runtime.settings import IN_FILE, SettingsError, secrets_of_files
+
+    try:
+        os.environ |= secrets_of_files(SECRETS)
+    except SettingsError as error:
+        raise StandaloneError(str(error)) from error
+    for name in SECRETS:
+        os.environ.pop(name + IN_FILE, None)
 
 
 @serve_app.command("backend")

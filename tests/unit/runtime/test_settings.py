@@ -1,5 +1,6 @@
 """Settings by environment."""
 
+from pathlib import Path
 from typing import Self
 
 import pytest
@@ -82,6 +83,67 @@ def test_an_error_about_several_variables_has_their_own_sentence(monkeypatch: py
 
     with pytest.raises(SettingsError, match=r"^TOASTER_SLICES needs TOASTER_BREAD$"):
         PickySettings.from_environment()
+
+
+# Secrets from files
+
+
+def test_a_secret_may_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Editors and `echo` end it with a line break, which is no part of it."""
+    monkeypatch.delenv("DATABASE_URL")
+    for variable, secret in (("DATABASE_URL", "postgresql://u:secret@h/d"), ("TOASTER_KEY", "br ead")):
+        (tmp_path / variable).write_text(f"{secret}\n")
+        monkeypatch.setenv(f"{variable}_FILE", str(tmp_path / variable))
+    settings = ToasterSettings.from_environment()
+    assert settings.database_url.get_secret_value() == "postgresql://u:secret@h/d"
+    assert settings.key == SecretStr("br ead")
+    assert str(settings) == "DATABASE_URL=postgresql://h/d TOASTER_KEY=***"
+
+
+def test_a_secret_that_is_given_twice_stops_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whichever won, somebody would look for the reason in the other one."""
+    monkeypatch.setenv("DATABASE_URL_FILE", str(tmp_path / "url"))
+    with pytest.raises(SettingsError, match=r"^DATABASE_URL and DATABASE_URL_FILE are both set: remove one of them$"):
+        ToasterSettings.from_environment()
+
+
+def test_an_empty_variable_beside_a_file_counts_as_not_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """So an override of docker compose can put a file in the place of a value."""
+    monkeypatch.setenv("DATABASE_URL", "")
+    (tmp_path / "url").write_text("postgresql://h/d")
+    monkeypatch.setenv("DATABASE_URL_FILE", str(tmp_path / "url"))
+    assert ToasterSettings.from_environment().database_url == SecretStr("postgresql://h/d")
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        (b"\n", "is empty"),
+        (b"\xff\xfe", "is not UTF-8 text"),
+        (b"mysql://u:secret@h/d\n", "write it as postgresql://user:password@host"),
+    ],
+)
+def test_an_unusable_file_stops_the_start(
+    content: bytes | None, sentence: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The sentence names the variable that names the file, and has nothing of what is in it."""
+    monkeypatch.delenv("DATABASE_URL")
+    monkeypatch.setenv("DATABASE_URL_FILE", str(tmp_path / "url"))
+    if content is not None:
+        (tmp_path / "url").write_bytes(content)
+    with pytest.raises(SettingsError) as refused:
+        ToasterSettings.from_environment()
+    assert str(refused.value).startswith("variable DATABASE_URL_FILE: ")
+    assert sentence in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+def test_only_secrets_may_be_in_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TOASTER_SLICES_FILE is a misspelt variable, like any other."""
+    monkeypatch.setenv("TOASTER_SLICES_FILE", "/run/secrets/slices")
+    with pytest.raises(SettingsError, match="unknown variable 'TOASTER_SLICES_FILE'"):
+        ToasterSettings.from_environment()
 
 
 @pytest.mark.parametrize(
