@@ -44,7 +44,7 @@ from summit_watcher.listwatch.watch import WatchedResource
 from summit_watcher.log.epoch import ClusterEvents, EpochLostError, SupersededError
 from summit_watcher.log.health import HealthReporter
 from summit_watcher.log.positions import Checkpoint, Start
-from summit_watcher.metrics import EVENTS_PUBLISHED
+from summit_watcher.metrics import count_published
 from summit_watcher.operations.executor import Executor
 from summit_watcher.operations.feed import OperationFeed
 from summit_watcher.settings import WatcherTimes
@@ -245,8 +245,7 @@ class Session:
             self.activity.log(event, is_first_list=is_first_list)
             await self.publisher.publish(event.subject, event.body, event.id)
             published[event.type] += 1
-        for kind, count in published.items():
-            EVENTS_PUBLISHED.labels(self.cluster.name, kind).inc(count)
+        count_published(self.cluster.name, published)
         self._checkpoint.handed_over(published.total())
         if is_first_list and self._diff.complete:
             self._note_reached(*(status.resource for status in self.status))

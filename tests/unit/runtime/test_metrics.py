@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from time import process_time
 from typing import Any
 
 import pytest
@@ -30,7 +31,7 @@ from summit_watcher.kube.errors import (
     UndecodableLine,
     WatcherError,
 )
-from summit_watcher.metrics import StreamMetrics, forget_cluster, set_cluster, watch_end_reason
+from summit_watcher.metrics import StreamMetrics, count_published, forget_cluster, set_cluster, watch_end_reason
 
 OPERATIONS = ROOT / "docs" / "operations.md"
 ALERTS = ROOT / "config" / "prometheus" / "alerts.yaml"
@@ -109,6 +110,21 @@ def test_series_of_a_removed_cluster_are_removed() -> None:
     forget_cluster(ClusterName("removed"))
     assert of_cluster("removed") == set()
     assert of_cluster("kept")
+
+
+def test_clusters_are_forgotten_faster_than_they_were_made() -> None:
+    """A watcher with 300 clusters stood still for 13 s when it handed them over, and lost its leases meanwhile."""
+    names = [f"many-{n}" for n in range(100)]
+    begun_at = process_time()
+    for name in names:
+        StreamMetrics(name, "virtualmachines")
+        set_cluster(health(name), stuck_migrations=0)
+        count_published(ClusterName(name), {"added": 1})
+    made_at = process_time()
+    for name in names:
+        forget_cluster(ClusterName(name))
+    assert process_time() - made_at < made_at - begun_at
+    assert not {dict(labels).get("cluster") for _, labels in samples()} & set(names)
 
 
 @pytest.mark.parametrize(
