@@ -103,7 +103,10 @@ async def test_a_dry_run_is_answered_and_does_nothing(watched: Operating, virtct
     await prepare(virtctl, action)
     before = virtctl.cluster.store.revision
     end = await watched.end(await watched.ask(action, dry_run=True, **ACTIONS[action][1]))
-    assert (end.state, end.message.split(":")[0]) == (S.SUCCEEDED, "it would be done")
+    assert (end.state, end.message.split(":")[0]) in (
+        (S.SUCCEEDED, "the cluster would accept it"),
+        (S.SUCCEEDED, "the cluster was not asked"),
+    )
     assert (watched.effects(action), virtctl.cluster.store.revision) == (0, before)
 
 

@@ -170,12 +170,10 @@ async def test_dry_run_says_what_would_happen(stack: Commanding) -> None:
     running = stack.start("delete", "web", "--dry-run")
     (id_,) = await stack.asked()
     await stack.api.claim(id_)
-    await stack.api.end(id_, message="it would be done: the cluster has accepted it")
+    await stack.api.end(id_, message="the cluster would accept it")
     result = await running
     assert result.exit_code == 0
-    assert result.stdout.splitlines()[-1] == (
-        "prod/web (vulcan): delete would succeed: it would be done: the cluster has accepted it"
-    )
+    assert result.stdout.splitlines()[-1] == ("prod/web (vulcan): delete would succeed: the cluster would accept it")
 
 
 async def test_lost_answer_acts_once(stack: Commanding) -> None:

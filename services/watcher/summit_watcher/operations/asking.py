@@ -64,10 +64,11 @@ class Answer(NamedTuple):
 
 
 ACCEPTED = Answer(Reaction.ACCEPTED, "the cluster has accepted it")
+WOULD_BE_ACCEPTED = Answer(Reaction.ACCEPTED, "the cluster would accept it")
 
 
 class Asking:
-    """The questions to one cluster. None of them raises."""
+    """The questions to one cluster. Requests do not raise: each failure is an answer."""
 
     def __init__(self, connection: ClusterConnection, forbidden: Callable[[], None]) -> None:
         """`forbidden` is called when the cluster answers 403."""
@@ -149,7 +150,7 @@ class Asking:
             return _not_done(error)
         except WatcherError as error:
             return Answer(Reaction.UNKNOWN, str(error))
-        return ACCEPTED
+        return WOULD_BE_ACCEPTED if operation.dry_run else ACCEPTED
 
     async def abort(self, operation: Operation) -> Answer:
         """Abort a migration: its object is deleted."""
@@ -187,7 +188,7 @@ def _request(operation: Operation, target: dict[str, Any]) -> Change | Answer:
     if not _is_target(operation, target):
         return _gone(operation, f"another VM has the name {operation.vm_name} now")
     if operation.dry_run and operation.action in WITHOUT_DRY_RUN:
-        return ACCEPTED._replace(message=f"KubeVirt has no dry run of a {operation.action}")
+        return ACCEPTED._replace(message=f"the cluster was not asked: KubeVirt has no dry run of a {operation.action}")
     try:
         return request_for(operation, target)
     except NotPossibleError as error:

@@ -199,7 +199,7 @@ class Execution:
         self._answer = answer.message
         match answer.reaction:
             case Reaction.ACCEPTED if self.operation.dry_run:
-                await self._end(OperationState.SUCCEEDED, f"it would be done: {answer.message}")
+                await self._end(OperationState.SUCCEEDED, answer.message)
             case Reaction.ACCEPTED:
                 await self._append(lambda o, _: accepted(o, answer.message))
             case Reaction.REFUSED if not self._is_answered:
