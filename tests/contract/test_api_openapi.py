@@ -93,7 +93,7 @@ def test_kinds_of_problems_are_those_of_the_operation(rendered: dict[str, Any]) 
         ("delete", "/api/v1/admin/datacenters/{datacenter}/vms/{vm_id}", 409): {
             *("Changed meanwhile", "Ambiguous id", "Operation refused", "Idempotency-Key reused")
         },
-        ("post", "/api/v1/tickets", 503): {"Busy", "Timeout", "Identity provider unavailable"},
+        ("post", "/api/v1/tickets", 503): {"Busy", "Stopping", "Timeout", "Identity provider unavailable"},
     }
     for (method, path, status), titles in expected.items():
         assert kinds(rendered, rendered["paths"][path][method], status) == titles

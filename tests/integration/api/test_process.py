@@ -55,12 +55,12 @@ async def address(child: asyncio.subprocess.Process) -> str:
 
 
 @asynccontextmanager
-async def unfinished_request(base_url: str, *, end: str = "") -> AsyncIterator[None]:
+async def unfinished_request(base_url: str, *, end: str = "") -> AsyncIterator[asyncio.StreamReader]:
     """A client that began a request and never ends it, or ends it and waits for the answer."""
     host, port = base_url.removeprefix("http://").split(":")
-    _, writer = await asyncio.open_connection(host, int(port))
+    reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(f"GET /api/v1/vms HTTP/1.1\r\nHost: 127.0.0.1\r\n{end}".encode())
-    yield
+    yield reader
     writer.close()
     with suppress(ConnectionError):
         await writer.wait_closed()
@@ -87,18 +87,21 @@ async def test_sigterm_ends_it_within_five_seconds(database_url: str, hanging: b
 
 
 async def test_sigterm_while_postgres_stands_still_is_an_orderly_end(database_url: str) -> None:
-    """A read under way is given up, its connection too, and the log has no failure."""
+    """A read under way is given up, and its client asked to repeat it; the log has no failure."""
     async with api_stack(database_url) as stack, process(database_url) as child:
         base_url = await address(child)
         async with httpx2.AsyncClient(base_url=base_url) as http, stack.database() as database:
             await http.get("/api/v1/vms")
             pids = [row["pid"] for row in await database.fetch(BACKENDS)]
             with frozen(pids):
-                async with unfinished_request(base_url, end="\r\n"):
+                async with unfinished_request(base_url, end="\r\n") as client:
                     await http.get("/livez")  # answered later than that was begun
                     child.terminate()
                     _, log = await asyncio.wait_for(child.communicate(), 5)
+                    answer = await client.read()
     assert (child.returncode, b"Traceback" in log) == (0, False), log.decode()
+    assert answer.startswith(b"HTTP/1.1 503")
+    assert b"/docs#stopping" in answer
 
 
 async def test_access_must_be_configured(database_url: str) -> None:

@@ -1,4 +1,7 @@
-"""Limits of one request: the size of its body, the time until its answer begins, and the number of requests at once."""
+"""Limits of one request: the size of its body, the time until its answer begins, and the number of requests at once.
+
+The last limit is the end of the api itself.
+"""
 
 import asyncio
 from contextlib import ExitStack, suppress
@@ -44,6 +47,10 @@ class Limited:
                 await request.run(self._app, scope)
         except ProblemError as problem:
             await response(scope["path"], problem)(scope, receive, send)
+        except asyncio.CancelledError:  # uvicorn does this when it ends, and would answer 500
+            if request.is_answered:
+                raise
+            await response(scope["path"], _stopping())(scope, receive, send)
 
     def _leave(self) -> None:
         self._under_way -= 1
@@ -58,6 +65,8 @@ class _Request:
         self._send = send
         self._received = 0
         self._waits_for_client = False
+        self.is_answered = False
+        """Its answer has begun."""
         self._deadline: asyncio.Timeout = asyncio.timeout(limits.seconds)
 
     def declared_bytes(self, scope: Scope) -> int:
@@ -87,6 +96,7 @@ class _Request:
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
+            self.is_answered = True
             self._deadline.reschedule(None)
             self._place.close()
         await self._send(message)
@@ -100,6 +110,11 @@ class _Request:
 
 def _busy() -> ProblemError:
     return ProblemError(Kind.BUSY, "the api has as many requests under way as it can have; try again shortly")
+
+
+def _stopping() -> ProblemError:
+    detail = "the api ends, and had no answer yet: ask again, for a change with the same Idempotency-Key"
+    return ProblemError(Kind.STOPPING, detail)
 
 
 def _too_large(most: int) -> ProblemError:

@@ -13,7 +13,7 @@ Responses = dict[int | str, dict[str, Any]]
 ANY = (
     *(Kind.BAD_REQUEST, Kind.UNAUTHORIZED, Kind.FORBIDDEN, Kind.URI_TOO_LONG, Kind.MISDIRECTED),
     *(Kind.INVALID_PARAMETER, Kind.TOO_MANY_REQUESTS, Kind.HEADERS_TOO_LARGE, Kind.INTERNAL),
-    *(Kind.BUSY, Kind.TIMEOUT, Kind.ISSUER_UNAVAILABLE),
+    *(Kind.BUSY, Kind.STOPPING, Kind.TIMEOUT, Kind.ISSUER_UNAVAILABLE),
 )
 """Problems of every operation."""
 TABLES = (Kind.QUERY_TOO_LONG, Kind.DATABASE_UNAVAILABLE, Kind.SCHEMA_NOT_READY)

@@ -91,6 +91,7 @@ class Kind(Enum):
     INTERNAL = 500, "Internal error", "The API failed at this request; its log has the traceback."
     NOT_IMPLEMENTED = 501, "Not implemented", "This version cannot do that, and has changed nothing."
     BUSY = 503, "Busy", "The API has as many requests under way as it can have; try again shortly."
+    STOPPING = 503, "Stopping", "The API ended while it worked at the request; ask again."
     TIMEOUT = 503, "Timeout", "The answer did not begin in time; ask for less, or try again."
     QUERY_TOO_LONG = 503, "Query too long", "The tables did not answer in time; ask for less."
     DATABASE_UNAVAILABLE = 503, "Database unavailable", "The API cannot reach Postgres; try again shortly."
