@@ -8,7 +8,7 @@ CODE := libs services tests docs
 COMPOSE := docker compose
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check fix test test-slow test-kubernetes soak bench up down openapi asyncapi revision clean
+.PHONY: help setup demo check fix test test-slow test-postgres test-kubernetes soak bench up down openapi asyncapi revision clean
 
 help: ## Show this help
 	@awk 'BEGIN { FS = ":.*## " } \
@@ -54,6 +54,11 @@ test: $(STAMP) ## Run the tests on embedded servers
 
 test-slow: $(STAMP) ## Run the tests that take longest, as a soak of a minute
 	$(BIN)/pytest -m slow --numprocesses 2 --dist load
+
+# Its tests are those of `make test` that need a database; the servers are those of `apt install postgresql pgbouncer`.
+test-postgres: export PYTHONDONTWRITEBYTECODE =
+test-postgres: $(STAMP) ## Run the tests of the tables on Debian's PostgreSQL behind PgBouncer
+	$(BIN)/pytest --postgres=pgbouncer -m "not slow" --numprocesses 4 --dist loadfile --no-loadscope-reorder tests/integration
 
 test-kubernetes: $(STAMP) ## Render deploy/ with kubectl and check every object; needs no cluster
 	$(BIN)/pytest -m kubectl tests/integration/deployment

@@ -9,7 +9,7 @@ import os
 import secrets
 import shutil
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 from pydantic import SecretStr
+from support import postgres_server
 
 from summit_projector import migrate
 from summit_standalone.embedded.nats import embedded_nats
@@ -36,6 +37,36 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 """A shell that runs the tests in the background lets them ignore Ctrl-C, and what they start would ignore it, too."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The server of tests that need a database; `make test-postgres` chooses the other one."""
+    parser.addoption(
+        "--postgres",
+        choices=("embedded", "pgbouncer"),
+        default="embedded",
+        help="pgbouncer: run the tests that need a database, and only these, on Debian's PostgreSQL behind PgBouncer",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name what is missing before anything is run."""
+    if config.getoption("--postgres") == "pgbouncer" and (what := postgres_server.missing()):
+        raise pytest.UsageError(what)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what the chosen server has nothing to do with."""
+    if config.getoption("--postgres") == "embedded":
+        chosen = [item for item in items if not item.get_closest_marker("debian")]
+    else:
+        chosen = [item for item in items if item.get_closest_marker("debian") or _has_a_database(item)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = chosen
+
+
+def _has_a_database(item: pytest.Item) -> bool:
+    return not {"database_url", "empty_database_url"}.isdisjoint(getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     """Session-wide, so that the session's Postgres lives in the same event loop as the tests."""
@@ -53,10 +84,27 @@ def _log_of_one_test() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-async def postgres(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    """URL of the session's Postgres server; tests want `database_url`."""
-    async with embedded_postgres(tmp_path_factory.mktemp("postgres")) as url:
+async def postgres(
+    anyio_backend: str, pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[str]:
+    """URL of the session's Postgres server, without a pooler; tests want `database_url`."""
+    is_embedded = pytestconfig.getoption("--postgres") == "embedded"
+    server = embedded_postgres if is_embedded else postgres_server.debian_postgres
+    async with server(tmp_path_factory.mktemp("postgres")) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+async def through_pooler(
+    postgres: str, pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Callable[[str], str]]:
+    """How tests reach a database of the session's server: through PgBouncer, if they are to run behind it."""
+    if pytestconfig.getoption("--postgres") == "embedded":
+        yield lambda url: url
+        return
+    async with postgres_server.pgbouncer(tmp_path_factory.mktemp("pgbouncer"), postgres, "session") as url:
+        port = urlsplit(url).port or 0
+        yield lambda direct: postgres_server.through(direct, port)
 
 
 @pytest.fixture(scope="session")
@@ -68,17 +116,17 @@ async def migrated(postgres: str) -> str:
 
 
 @pytest.fixture
-async def database_url(postgres: str, migrated: str) -> AsyncIterator[str]:
+async def database_url(postgres: str, migrated: str, through_pooler: Callable[[str], str]) -> AsyncIterator[str]:
     """URL of a database of its own, with the tables, which are empty."""
     async with _own_database(postgres, migrated) as url:
-        yield url
+        yield through_pooler(url)
 
 
 @pytest.fixture
-async def empty_database_url(postgres: str) -> AsyncIterator[str]:
+async def empty_database_url(postgres: str, through_pooler: Callable[[str], str]) -> AsyncIterator[str]:
     """URL of a database of its own, in which nothing is."""
     async with _own_database(postgres, "template1") as url:
-        yield url
+        yield through_pooler(url)
 
 
 @pytest.fixture

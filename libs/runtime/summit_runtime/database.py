@@ -1,9 +1,11 @@
 """Connections to Postgres from one URL, for asyncpg (hot paths, LISTEN) and SQLAlchemy (queries, migrations).
 
-The URL is libpq's; unknown query members are server settings, so `?search_path=x` selects a schema.
+The URL is libpq's; unknown options are settings of the server, so `?search_path=x` selects a schema.
 """
 
 import os
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -13,7 +15,8 @@ from sqlalchemy import event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-CONNECT_TIMEOUT_SECONDS = 5.0
+from summit_runtime.postgres import address
+
 COMMAND_TIMEOUT_SECONDS = 60.0
 
 POOL_SIZE = 10
@@ -38,7 +41,7 @@ def outage(error: BaseException) -> str:
         error = error.__cause__
     text = str(error).strip().partition("\n")[0]
     match error:
-        case asyncpg.ClientConfigurationError():
+        case asyncpg.ClientConfigurationError() | asyncpg.TargetServerAttributeNotMatched():
             return f"DATABASE_URL cannot be used: {text}"
         case asyncpg.PostgresConnectionError() | asyncpg.InterfaceError() | asyncpg.InternalClientError():
             return "Postgres has closed the connection" + (f": {text}" if text else "")
@@ -64,15 +67,39 @@ async def connect(
 ) -> asyncpg.Connection:
     """Open one connection, with settings of the server as `statement_timeout`.
 
-    A command without an answer for `command_seconds` raises TimeoutError. Raises OSError or asyncpg.PostgresError when
-    it cannot connect.
+    They are made once the session has begun: PgBouncer refuses a session that asks for them at its start. A command
+    without an answer for `command_seconds` raises TimeoutError. Raises OSError or asyncpg.PostgresError when it cannot
+    connect.
     """
-    return await asyncpg.connect(
-        url.get_secret_value(),
-        timeout=CONNECT_TIMEOUT_SECONDS,
-        command_timeout=command_seconds,
-        server_settings={"application_name": application, **settings},
-    )
+    where = address.parse(url.get_secret_value())
+    startup = {"application_name": application, **where.startup}
+    connection = await _dial(where, command_timeout=command_seconds, server_settings=startup)
+    try:
+        await _set(connection, {**where.settings, **settings})
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
+
+
+async def _dial(where: address.Address, **options: Any) -> asyncpg.Connection:
+    """Connect to the first host that answers. When none does, the failure is that of the last one."""
+    *others, last = where.attempts
+    for attempt in others:
+        with suppress(OSError, asyncpg.CannotConnectNowError, asyncpg.TargetServerAttributeNotMatched):
+            return await asyncpg.connect(attempt, timeout=where.connect_seconds, **options)
+    return await asyncpg.connect(last, timeout=where.connect_seconds, **options)
+
+
+async def _set(connection: asyncpg.Connection, settings: Mapping[str, str]) -> None:
+    """Change settings for the rest of the session, as the server reads them at the start of one."""
+    if settings:
+        changes = (f"set_config({_text(name)}, {_text(value)}, false)" for name, value in settings.items())
+        await connection.execute(f"SELECT {', '.join(changes)}")
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
 
 
 def engine(

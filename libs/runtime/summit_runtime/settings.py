@@ -5,13 +5,13 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, Self, get_args
-from urllib.parse import parse_qs, urlsplit
 
 from pydantic import ByteSize, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from summit_runtime.nats import address
 from summit_runtime.nats.storage import Storage
+from summit_runtime.postgres import address as postgres_address
 
 
 class SettingsError(Exception):
@@ -168,18 +168,5 @@ class DatabaseSettings(ProcessSettings):
     @classmethod
     def _of_postgres(cls, value: SecretStr) -> SecretStr:
         """Refuse it at the start; otherwise the process would wait for it like for a server that is away."""
-        parts = urlsplit(value.get_secret_value())
-        if parts.scheme not in ("postgresql", "postgres"):
-            raise ValueError(_POSTGRES)
-        for host in parts.netloc.rpartition("@")[2].split(","):
-            port = re.sub(r"^(\[.*\]|[^:]*):?", "", host)
-            if not port.isdecimal() and port:  # a piece of a password that was not encoded: asyncpg would show it
-                raise ValueError(f"its port is not a number; {_POSTGRES}, {address.ENCODED}")
-        try:
-            parse_qs(parts.query, strict_parsing=bool(parts.query))
-        except ValueError:
-            raise ValueError(f"its options after ? are not name=value&name=value; {_POSTGRES}") from None
+        postgres_address.parse(value.get_secret_value())
         return value
-
-
-_POSTGRES = "write it as postgresql://user:password@host:port/database"

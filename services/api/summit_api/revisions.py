@@ -1,7 +1,7 @@
 """How far the tables are, as this process knows it: one LISTEN for all that wait for a commit.
 
 A notification is only a hint to read the checkpoint: channels belong to the whole database, and revisions go down when
-the log is replaced.
+the log is replaced. A standby notifies nobody, so the checkpoint is read all the time there.
 """
 
 import asyncio
@@ -14,11 +14,16 @@ from summit_models.contract import Revision
 from summit_models.subject import STREAM
 from summit_runtime import database
 from summit_runtime.backoff import Backoff
+from summit_runtime.postgres import session
 from summit_runtime.waiting import wait
 
 logger = logging.getLogger("summit.api")
 
-_REVISION = "SELECT revision FROM checkpoint WHERE stream = $1"
+# `applied_at` changes with the rows, also when no event has changed them.
+_LOOK = """
+SELECT pg_is_in_recovery(), coalesce(revision, 0), generation, applied_at
+FROM (VALUES (1)) AS one LEFT JOIN checkpoint ON stream = $1
+"""
 
 
 class Revisions:
@@ -48,26 +53,36 @@ class Revisions:
 
 
 async def follow(url: SecretStr, revisions: Revisions, times: ApiTimes) -> None:
-    """Keep `revisions` up to date for ever; while Postgres is away they stay where they are."""
+    """Keep `revisions` up to date for ever; while Postgres is away they stay where they are.
+
+    Raises FatalError behind a pooler that does not keep sessions: the pool of connections needs them as well.
+    """
     backoff = Backoff(initial_seconds=0.1, max_seconds=5.0)
     while True:
         try:
-            await _listen(url, revisions, times.look_seconds)
+            await _follow(url, revisions, times)
         except database.OUTAGE as error:
             logger.debug("revisions are not followed: %s: %s", type(error).__name__, error)
         await asyncio.sleep(backoff.next_seconds())
 
 
-async def _listen(url: SecretStr, revisions: Revisions, look_seconds: float) -> None:
+async def _follow(url: SecretStr, revisions: Revisions, times: ApiTimes) -> None:
     connection = await database.connect(url, application="summit-api-revisions")
-    hint = asyncio.Event()
+    hint, listens, known = asyncio.Event(), False, None
     try:
+        await session.require(connection, url)
         connection.add_termination_listener(lambda *_: hint.set())
-        await connection.add_listener(database.REVISION_CHANNEL, lambda *_: hint.set())
         while True:
             hint.clear()  # before the look: a commit after it sets it again
             # A notification that is lost with the other end of the connection is missed for one look, not for a minute.
-            revisions.note(await connection.fetchval(_REVISION, STREAM, timeout=look_seconds) or Revision(0))
-            await wait(hint, look_seconds)
+            is_standby, *found = await connection.fetchrow(_LOOK, STREAM, timeout=times.look_seconds)
+            if found != known:
+                known = found
+                revisions.note(found[0])
+            if not (is_standby or listens):  # a standby that becomes the primary notifies from then on
+                await connection.add_listener(database.REVISION_CHANNEL, lambda *_: hint.set())
+                listens = True
+                continue  # nobody has heard of a commit before this
+            await wait(hint, times.standby_look_seconds if is_standby else times.look_seconds)
     finally:
         connection.terminate()

@@ -29,6 +29,8 @@ class ApiTimes:
     seconds."""
     look_seconds: float = 5.0
     """The checkpoint is read this often without a notification, so that a vanished server is noticed."""
+    standby_look_seconds: float = 0.05
+    """The same on a standby, which sends no notifications: it costs Postgres one look into an index."""
     heartbeat_seconds: float = 15.0
     """Below the idle timeouts of common proxies, the shortest of which are 30 s; the HTML standard advises it."""
     admission_seconds: float = 15.0

@@ -110,12 +110,12 @@ async def test_table_that_the_user_may_not_read_fails_what_needs_it_and_not_the_
     assert line == "Postgres reports: permission denied for table operations; what needs it is answered with 503"
 
 
-async def test_option_of_libpq_that_is_no_setting_is_named(
+async def test_option_that_is_no_setting_of_the_server_is_named(
     stack: Stack, database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """`?connect_timeout=10` ended the api as an unforeseen failure."""
-    read_models = ReadModels(SecretStr(f"{database_url}{'&' if '?' in database_url else '?'}connect_timeout=10"))
+    """It ended the api as an unforeseen failure."""
+    read_models = ReadModels(SecretStr(f"{database_url}{'&' if '?' in database_url else '?'}conect_timeout=10"))
     with pytest.raises(DatabaseUnavailableError):
         async with read_models.transaction():
             pass
-    assert 'unrecognized configuration parameter "connect_timeout"' in caplog.text
+    assert 'unrecognized configuration parameter "conect_timeout"' in caplog.text

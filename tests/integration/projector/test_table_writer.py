@@ -104,7 +104,8 @@ async def test_any_order_and_duplication_ends_in_the_same_rows_and_a_true_journa
     database_url: str, filling: list[StreamMessage]
 ) -> None:
     """SQL agrees with the comparison within a batch, and the journal has what the rows went through one by one."""
-    connection = await asyncpg.connect(database_url, server_settings={"synchronous_commit": "off"})
+    connection = await asyncpg.connect(database_url)
+    await connection.execute("SET synchronous_commit = off")
     async with open_writer(SecretStr(database_url), TIMES) as writer:
         await writer.prepare()
 

@@ -18,6 +18,7 @@ from summit_projector.tables import upsert
 from summit_projector.tables.checkpoint import Checkpoint
 from summit_projector.tables.journal import Journal
 from summit_runtime import database
+from summit_runtime.postgres import session
 
 _SESSION = """
 -- What readers have seen stays. A commit that a crash of Postgres takes back would be applied again from the stream,
@@ -57,9 +58,13 @@ class UnstorableError(Exception):
 async def open_writer(
     url: SecretStr, times: ProjectorTimes, *, history_months: int = 0
 ) -> AsyncIterator["TableWriter"]:
-    """Connect. Raises OSError, TimeoutError or asyncpg.PostgresError when the server cannot be reached."""
+    """Connect. Raises OSError, TimeoutError or asyncpg.PostgresError when the server cannot be reached.
+
+    Raises FatalError behind a pooler that does not keep the session, to which lock and temporary tables belong.
+    """
     connection = await database.connect(url, application="summit-projector")
     try:
+        await session.require(connection, url)
         await connection.execute(f"{_SESSION} SET lock_timeout = '{times.lock_seconds * 1000:.0f}ms'")
         yield TableWriter(connection, history_months)
     finally:

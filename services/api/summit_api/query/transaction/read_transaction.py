@@ -69,7 +69,7 @@ read a file."""
 _NOT_ALLOWED = frozenset({"42501", "42704"})
 """SQLSTATE insufficient_privilege: the user of DATABASE_URL may not read a table, such as one that an upgrade has made.
 
-undefined_object: an option of DATABASE_URL, such as libpq's connect_timeout, is no setting of the server."""
+undefined_object: an option of DATABASE_URL is neither one of libpq nor a setting of the server."""
 
 _UNCERTAIN = (OSError, TimeoutError, DBAPIError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """After these it is not certain that Postgres has answered."""
