@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, Self, get_args
 
-from pydantic import ByteSize, Field, SecretStr, ValidationError, field_validator
+from pydantic import ByteSize, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from summit_runtime.nats import address
+from summit_runtime.nats.login import Login, LoginError
 from summit_runtime.nats.storage import Storage
 from summit_runtime.postgres import address as postgres_address
 
@@ -28,6 +29,19 @@ class ProcessSettings(BaseSettings):
         default=SecretStr("nats://127.0.0.1:4222"),
         validation_alias="NATS_URL",
         description="NATS servers, separated by commas, with user and password if they need them",
+    )
+    nats_creds: Path | None = Field(
+        default=None, validation_alias="NATS_CREDS", description="File with the JWT and the key of a user of NATS"
+    )
+    nats_nkey: Path | None = Field(
+        default=None, validation_alias="NATS_NKEY", description="File with the key (seed) of a user of NATS"
+    )
+    nats_ca: Path | None = Field(
+        default=None, validation_alias="NATS_CA", description="Authorities that NATS' certificate may be issued by"
+    )
+    nats_cert: Path | None = Field(default=None, validation_alias="NATS_CERT", description="Client certificate")
+    nats_key: Path | None = Field(
+        default=None, validation_alias="NATS_KEY", description="Key of the client certificate"
     )
     nats_replicas: int | None = Field(
         default=None,
@@ -51,6 +65,22 @@ class ProcessSettings(BaseSettings):
         """Refuse it at the start; otherwise the process would wait for it like for a server that is away."""
         address.parse(value.get_secret_value())
         return value
+
+    @model_validator(mode="after")
+    def _usable_files(self) -> Self:
+        """Refuse them at the start; a file that breaks later is the reason why NATS cannot be reached."""
+        try:
+            self.nats_login.check()
+        except LoginError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    @property
+    def nats_login(self) -> Login:
+        """What is shown to NATS beside NATS_URL."""
+        return Login(
+            creds=self.nats_creds, nkey=self.nats_nkey, ca=self.nats_ca, cert=self.nats_cert, key=self.nats_key
+        )
 
     @property
     def nats_storage(self) -> Storage:

@@ -83,7 +83,11 @@ async def _keep_connected(settings: Settings, services: Services) -> None:
 
 async def _use_nats(settings: Settings, services: Services) -> None:
     async with bus.connected(
-        settings.nats_url, name=APPLICATION, times=services.times.nats, clock=services.freshness.clock
+        settings.nats_url,
+        name=APPLICATION,
+        times=services.times.nats,
+        clock=services.freshness.clock,
+        login=settings.nats_login,
     ) as client:
         services.log.client = client
         try:

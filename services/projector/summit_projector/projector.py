@@ -52,7 +52,7 @@ async def serve(
 async def _serve(
     settings: ProjectorSettings, stop: asyncio.Event, times: ProjectorTimes, health: Health, clock: Clock | None
 ) -> None:
-    async with bus.connected(settings.nats_url, name="projector", clock=clock) as client:
+    async with bus.connected(settings.nats_url, name="projector", clock=clock, login=settings.nats_login) as client:
         await ensure_stream(client, settings.nats_storage)
         checks = {
             "nats": lambda: None if client.is_connected else "not connected",

@@ -147,7 +147,7 @@ async def _live(url: SecretStr) -> AsyncIterator[asyncpg.Connection]:
 
 
 async def _serve(settings: ProjectorSettings, _: asyncio.Event) -> None:
-    async with bus.connected(settings.nats_url, name="rebuild") as client:
+    async with bus.connected(settings.nats_url, name="rebuild", login=settings.nats_login) as client:
         rebuilt = await rebuild(client, settings)
     sys.stdout.write(f"{rebuilt.as_text()}\n")
 

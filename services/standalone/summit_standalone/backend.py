@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -19,6 +19,7 @@ from summit_api.access.policy import PolicyError, PolicyFile
 from summit_api.access.tokens import new_token
 from summit_api.settings import Settings as ApiSettings
 from summit_projector.settings import ProjectorSettings
+from summit_runtime.nats import login
 from summit_runtime.settings import SettingsError
 from summit_standalone.embedded.child import Program, all_kept_running, kept_running
 from summit_standalone.embedded.nats import embedded_nats
@@ -43,7 +44,8 @@ ten seconds.
 _CLIENT_LIMITS = ("API_CLIENT_REQUESTS_PER_SECOND", "API_CLIENT_REQUESTS", "API_CLIENT_FEEDS")
 """On the loopback all clients have one address and belong to one person, so nothing is limited."""
 
-_ADDRESSES = frozenset({"NATS_URL", "DATABASE_URL"})
+_ADDRESSES = frozenset({"NATS_URL", "DATABASE_URL", *login.VARIABLES})
+"""Where the servers are, and what is shown to them."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Servers:
 
     nats_url: str
     database_url: str
+    nats_files: Mapping[str, str] = field(default_factory=dict)
+    """What is shown to a NATS of somebody else: variables and absolute paths."""
 
 
 @asynccontextmanager
@@ -60,6 +64,7 @@ async def servers(
 ) -> AsyncIterator[Servers]:
     """Run the embedded NATS and Postgres, unless the address of another server is given."""
     logger.info("starting with data directory %s; the API will answer at %s", instance.data_dir, instance.facts["api"])
+    nats_files = files_of_nats() if nats_url else {}
     async with AsyncExitStack() as stack:
         if not nats_url:
             directory = instance.data_dir / "nats"
@@ -69,7 +74,12 @@ async def servers(
             database_url = await stack.enter_async_context(embedded_postgres(directory, instance.report))
         instance.facts |= {"natsUrl": nats_url, "databaseUrl": database_url}
         instance.write()
-        yield Servers(nats_url, database_url)
+        yield Servers(nats_url, database_url, nats_files)
+
+
+def files_of_nats() -> dict[str, str]:
+    """The files for logging in to the server that NATS_URL names; a child that reads them has another directory."""
+    return {name: str(Path(path).absolute()) for name in login.VARIABLES if (path := os.environ.get(name))}
 
 
 @asynccontextmanager
@@ -83,7 +93,7 @@ async def services(
     """
     instance.facts[TOKEN] = admin_token = os.environ.get("API_ADMIN_TOKEN") or new_token()
     instance.write()
-    nats = {"NATS_URL": addresses.nats_url}
+    nats = {"NATS_URL": addresses.nats_url, **addresses.nats_files}
     database = {"DATABASE_URL": addresses.database_url}
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(kept_running(service("projector", nats | database), instance.report))
@@ -132,7 +142,8 @@ def needs_no_token(host: str) -> bool:
 def service(name: str, environment: Mapping[str, str]) -> Program:
     """One of our own modules, run by the interpreter that runs us.
 
-    It gets our environment, but no addresses of servers except those in `environment`: a demo must not find real ones.
+    It gets our environment, but of servers, and of what is shown to them, only what is in `environment`: a demo must
+    not find real ones.
     """
     ours = {key: value for key, value in os.environ.items() if key not in _ADDRESSES}
     return Program(

@@ -230,11 +230,11 @@ def sub(
     """Print every event as it happens, as `nats sub` does."""
     import asyncio
 
-    from summit_standalone.commands.subscribe import subscribe
+    from summit_standalone.commands.subscribe import login_for, subscribe
     from summit_standalone.instance import read_state
 
     address = server or str(read_state(data_dir)["natsUrl"])
-    asyncio.run(subscribe(address, subject, count=count, raw=raw))
+    asyncio.run(subscribe(address, subject, count=count, raw=raw, login=login_for(server)))
 
 
 @app.command()
@@ -255,10 +255,11 @@ def retire(
     import asyncio
 
     from summit_standalone.commands import retire as retiring
+    from summit_standalone.commands.subscribe import login_for
     from summit_standalone.instance import read_state
 
     address = server or str(read_state(data_dir)["natsUrl"])
-    for sentence in asyncio.run(retiring.retire(address, datacenter, cluster)):
+    for sentence in asyncio.run(retiring.retire(address, datacenter, cluster, login=login_for(server))):
         typer.echo(sentence)
 
 

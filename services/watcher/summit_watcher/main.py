@@ -46,9 +46,10 @@ async def watch(
 ) -> None:
     """Watch the configured clusters until `stop`. Probes are answered from the beginning, also while NATS is away."""
     checks: dict[str, Check] = {"nats": lambda: "not connected"}
+    url, login = settings.nats_url, settings.nats_login
     async with (
         serve_probes(settings.probe_host, settings.probe_port, checks),
-        bus.connected(settings.nats_url, name="watcher", times=times.nats, clock=clock) as client,
+        bus.connected(url, name="watcher", times=times.nats, clock=clock, login=login) as client,
     ):
         await ensure_stream(client, settings.nats_storage)
         await client.clock.ask(client)  # before the first event has a time

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import re
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -27,6 +28,7 @@ from summit_runtime.backoff import Backoff
 from summit_runtime.condition import Condition
 from summit_runtime.nats.address import Address, parse
 from summit_runtime.nats.clock import Clock
+from summit_runtime.nats.login import NO_FILES, Login
 from summit_runtime.process import FatalError
 from summit_runtime.settings import public_address
 
@@ -61,7 +63,7 @@ TIMES = NatsTimes()
 class EventClient(Client):
     """A client that reports each event that the server did not permit: a plain publish has no other answer."""
 
-    def __init__(self, times: NatsTimes = TIMES, clock: Clock | None = None) -> None:
+    def __init__(self, times: NatsTimes = TIMES, clock: Clock | None = None, login: Login = NO_FILES) -> None:
         super().__init__()
         self.times = times
         self.clock = clock or Clock()
@@ -71,6 +73,7 @@ class EventClient(Client):
         self.denial = Condition(logger)
         """The publisher ends it when it stores an event again that was denied."""
         self._address = Address((), {})
+        self._login = login
 
     async def dial(self, url: str, **options: Any) -> None:
         """Connect to any of the servers in a NATS_URL, with the options of nats-py's `connect`.
@@ -80,20 +83,44 @@ class EventClient(Client):
         self._address = parse(url)
         await self.connect(list(self._address.servers), **options)
 
+    @property
+    def ssl_context(self) -> ssl.SSLContext:
+        """What the next connection trusts and shows: nats-py asks for it each time, after what the server requires."""
+        if self._server_info.get("tls_verify") and self._login.cert is None:  # it would only close the connection
+            raise NatsError("it asks for a client certificate: set NATS_CERT and NATS_KEY")
+        return self._login.tls()
+
     def _connect_command(self) -> bytes:
         """Log in to the server that was reached, with its own credentials, in plain text only if that was asked for.
 
         nats-py calls this between TLS and the login, and has no other place for it (2.12): it takes credentials from
-        addresses without decoding them, and sends those of `tls://` to a server that has no TLS.
+        addresses without decoding them, sends those of `tls://` to a server that has no TLS, and reads for ever in a
+        credentials file that has no JWT.
         """
         server = self._current_server
         if server is None:
             raise NatsError("no server was reached")
-        if server.uri.scheme == "tls" and not self._server_info.get("tls_required"):
-            raise NatsError(f"{server.uri.netloc} has no TLS, and tls:// asks for it; no credentials were sent")
-        found = self._address.credentials_of(server.uri.netloc)
-        self.options.update(found._asdict())
+        scheme, name = server.uri.scheme, server.uri.netloc
+        is_plain = scheme == "ws" or (scheme != "wss" and not self._server_info.get("tls_required"))
+        if is_plain and (scheme == "tls" or self._login.wants_tls):
+            asks = "tls:// asks" if scheme == "tls" else "NATS_CA and NATS_CERT ask"
+            raise NatsError(f"{name} has no TLS, and {asks} for it; no credentials were sent")
+        self.options.update(self._address.credentials_of(name)._asdict())
+        if signer := self._login.signer():
+            jwt = signer.jwt
+            self._auth_configured, self._signature_cb, self._public_nkey = True, signer.sign, signer.public_key
+            self._user_jwt_cb = (lambda: jwt) if jwt else None
         return super()._connect_command()
+
+    async def _process_err(self, err_msg: str) -> None:
+        """Connect again when the credentials have expired or were revoked, since their file may have others by now.
+
+        nats-py (2.16) closes for good.
+        """
+        if _is_expired(err_msg):
+            await self._process_op_err(StaleConnectionError())
+        else:
+            await super()._process_err(err_msg)
 
     async def _process_pong(self) -> None:
         """Take the answer to a ping that nobody waits for any more, too: nats-py (2.12) stops reading for good."""
@@ -125,26 +152,28 @@ class EventClient(Client):
 
 @asynccontextmanager
 async def connected(
-    url: SecretStr, *, name: str, times: NatsTimes = TIMES, clock: Clock | None = None
+    url: SecretStr, *, name: str, times: NatsTimes = TIMES, clock: Clock | None = None, login: Login = NO_FILES
 ) -> AsyncIterator[EventClient]:
     """A connection for the length of the block. `clock` is set by its server (see `Clock.follow`)."""
-    client = await connect(url, name=name, times=times, clock=clock)
+    client = await connect(url, name=name, times=times, clock=clock, login=login)
     try:
         yield client
     finally:
         await close(client)
 
 
-async def connect(url: SecretStr, *, name: str, times: NatsTimes = TIMES, clock: Clock | None = None) -> EventClient:
+async def connect(
+    url: SecretStr, *, name: str, times: NatsTimes = TIMES, clock: Clock | None = None, login: Login = NO_FILES
+) -> EventClient:
     """Connect and stay connected for ever; wait until the server is there, and check that it is new enough.
 
     Raises FatalError when the server is older than 2.14.3, and ValueError for an address that cannot be used.
     """
     address = public_address(url.get_secret_value())
     backoff = Backoff(initial_seconds=0.1, max_seconds=5.0)
-    reports = _Reports(address)
+    reports = _Reports(address, login)
     while reports.client is None:
-        client = EventClient(times, clock)
+        client = EventClient(times, clock, login)
         try:
             await client.dial(
                 url.get_secret_value(),
@@ -220,16 +249,31 @@ _DENIED_EVENT = re.compile(
 
 
 def is_refusal(error: Exception) -> bool:
-    """Whether the server refuses the user or the password: nats-py has no type for it while it connects."""
-    return "authorization violation" in str(error).lower()
+    """Whether the server refuses who we are: nats-py has no type for it while it connects."""
+    return "authorization violation" in str(error).lower() or _is_expired(str(error))
+
+
+def _is_expired(error: str) -> bool:
+    """Whether it is about credentials that were good before. Source: nats-server, client.go, authExpired and others."""
+    return any(f"authentication {end}" in error.lower() for end in ("expired", "revoked"))
+
+
+def explained(error: Exception, login: Login) -> str:
+    """Why a server cannot be reached, with what to do where that is known."""
+    if is_refusal(error):
+        return f"it refuses {login.shown}"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not accepted, {error.verify_message}: is NATS_CA the authority that issued it?"
+    return str(error)
 
 
 class _Reports:
     """Logs what nats-py calls back about one connection."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, login: Login) -> None:
         self.client: EventClient | None = None
         self._address = address
+        self._login = login
         self._away = Condition(logger)
         self._errors = Condition(logger)
 
@@ -247,9 +291,10 @@ class _Reports:
             if not isinstance(error, UnexpectedEOF | StaleConnectionError) and not self._denied(client, str(error)):
                 self._errors.holds("NATS at %s: %s", self._address, error, cause=str(error))
         elif client is None or (self._away.active and not client.is_closed):  # else `lost` logs first
-            reason = "it refuses the user and password of NATS_URL" if is_refusal(error) else error
             self._away.holds(
-                "NATS at %s cannot be reached (%s): publishing and reading wait; trying again", self._address, reason
+                "NATS at %s cannot be reached (%s): publishing and reading wait; trying again",
+                self._address,
+                explained(error, self._login),
             )
 
     def _denied(self, client: EventClient, error: str) -> bool:

@@ -29,7 +29,7 @@ async def rebuild_tables(data_dir: Path | None) -> Rebuilt:
         settings = ProjectorSettings.from_environment(
             NATS_URL=SecretStr(nats_url), DATABASE_URL=SecretStr(database_url)
         )
-        async with bus.connected(settings.nats_url, name="rebuild") as client:
+        async with bus.connected(settings.nats_url, name="rebuild", login=settings.nats_login) as client:
             return await rebuild(client, settings)
     except (FatalError, SettingsError) as error:
         raise StandaloneError(str(error)) from error

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from summit_models.contract import ClusterName, DatacenterId
 from summit_runtime.nats import bus
 from summit_runtime.nats.bus import EventClient
+from summit_runtime.nats.login import NO_FILES, Login
 from summit_runtime.nats.publisher import publishing
 from summit_standalone.commands.subscribe import connect
 from summit_standalone.errors import StandaloneError
@@ -21,13 +22,15 @@ from summit_watcher.log.liveness import is_silent
 from summit_watcher.settings import TIMES, WatcherTimes
 
 
-async def retire(server: str, datacenter: str, cluster: str | None, times: WatcherTimes = TIMES) -> list[str]:
+async def retire(
+    server: str, datacenter: str, cluster: str | None, times: WatcherTimes = TIMES, *, login: Login = NO_FILES
+) -> list[str]:
     """Retire one cluster of a datacenter, or all and the datacenter itself; one sentence for each.
 
     Raises StandaloneError when there is nothing to retire, or a watcher still reports it.
     """
-    await (await connect(server, asyncio.Event())).close()  # fails at once without a server
-    async with bus.connected(SecretStr(server), name="retire") as client:
+    await (await connect(server, asyncio.Event(), login)).close()  # fails at once without a server
+    async with bus.connected(SecretStr(server), name="retire", login=login) as client:
         await client.clock.ask(client)
         id_ = DatacenterId(datacenter)
         names = await _chosen(client, id_, cluster, times)

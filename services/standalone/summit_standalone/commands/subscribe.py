@@ -13,15 +13,17 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import BadSubjectError, NoServersError
 from nats.errors import Error as NatsError
+from pydantic import SecretStr
 
-from summit_runtime.nats.bus import EventClient, close, is_refusal
-from summit_runtime.settings import public_address
+from summit_runtime.nats.bus import EventClient, close, explained, is_refusal
+from summit_runtime.nats.login import NO_FILES, Login
+from summit_runtime.settings import ProcessSettings, SettingsError, public_address
 from summit_standalone.errors import StandaloneError
 
 CONNECT_SECONDS = 5
 
 
-async def subscribe(server: str, subject: str, *, count: int | None, raw: bool) -> None:
+async def subscribe(server: str, subject: str, *, count: int | None, raw: bool, login: Login = NO_FILES) -> None:
     """Print `count` messages, or all until a signal. Raises StandaloneError when the server does not answer."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -35,7 +37,7 @@ async def subscribe(server: str, subject: str, *, count: int | None, raw: bool) 
         if not _print(message, number, raw=raw) or number == count:
             stop.set()
 
-    client = await connect(server, stop)
+    client = await connect(server, stop, login)
     try:
         await client.subscribe(subject, cb=on_message)
         await client.flush()
@@ -48,7 +50,20 @@ async def subscribe(server: str, subject: str, *, count: int | None, raw: bool) 
         await client.close()
 
 
-async def connect(server: str, closed: asyncio.Event) -> Client:
+def login_for(server: str | None) -> Login:
+    """The files that the environment names, for a server that somebody names; the one that runs here wants none.
+
+    Raises StandaloneError when one of them cannot be used.
+    """
+    if server is None:
+        return NO_FILES
+    try:
+        return ProcessSettings.from_environment(NATS_URL=SecretStr(server)).nats_login
+    except SettingsError as error:
+        raise StandaloneError(str(error)) from error
+
+
+async def connect(server: str, closed: asyncio.Event, login: Login = NO_FILES) -> Client:
     """Connect once; `closed` is set when the server ends the connection."""
     failures: list[Exception] = []
 
@@ -58,7 +73,7 @@ async def connect(server: str, closed: asyncio.Event) -> Client:
     async def on_closed() -> None:
         closed.set()
 
-    client = EventClient()
+    client = EventClient(login=login)
     try:
         await client.dial(
             server,
@@ -74,20 +89,21 @@ async def connect(server: str, closed: asyncio.Event) -> Client:
     except (OSError, NoServersError, NatsError) as error:
         failure = failures[-1] if failures else error
         await close(client)
-        if is_refusal(failure):
+        if is_refusal(failure) and login == NO_FILES:
             raise StandaloneError(
                 f"NATS at {public_address(server)} refuses the user and password: write its address as "
                 "nats://user:password@host:port, or leave --server and NATS_URL out for the one that runs here"
             ) from error
-        raise StandaloneError(f"no NATS server answers at {public_address(server)}: {_reason(failure)}") from error
+        reason = _reason(failure, login)
+        raise StandaloneError(f"no NATS server answers at {public_address(server)}: {reason}") from error
     return client
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, login: Login) -> str:
     """The system's message: asyncio's is `[Errno 111] Connect call failed ('127.0.0.1', 4222)`."""
     if isinstance(error, OSError) and error.errno and error.errno > 0:
         return os.strerror(error.errno)
-    return str(error) or type(error).__name__
+    return explained(error, login) or type(error).__name__
 
 
 def _print(message: Msg, number: int, *, raw: bool) -> bool:
