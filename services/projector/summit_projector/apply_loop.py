@@ -71,7 +71,7 @@ class ApplyLoop:
     async def run(self, stop: asyncio.Event, batch_events: int) -> None:
         """Apply until `stop`, and then end between two batches. Raises what ends the loop."""
         self._when_caught_up()
-        await self.progress.writer.end_when_idle(self.times.idle_seconds)
+        await self.progress.writer.begin_applying()
         stopped = asyncio.create_task(stop.wait())
         reading = asyncio.create_task(self.consumer.next_batch(batch_events))
         check_at = time.monotonic() + self.times.check_seconds

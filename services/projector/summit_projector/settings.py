@@ -31,20 +31,22 @@ class ProjectorSettings(DatabaseSettings):
 class ProjectorTimes:
     """Times of the projector that nobody needs to set."""
 
-    standby_seconds: float = 1.0
+    standby_seconds: float = 0.5
     """How long a projector that waits for the lock takes at most to see that it is free."""
+    silent_seconds: float = 2.5
+    """A projector that applies events stands still if it has asked Postgres nothing for so long, and for the time that
+    its largest batch takes besides. Another one that stands by takes its place, within five seconds in all."""
     stop_seconds: float = 2.5
     """The batch under way is committed within this, or left to the next start. `summit-connect` waits for 3.5 s."""
     lock_seconds: float = 10.0
     """After this time the log names a table that somebody else has locked. Postgres itself would wait for ever, without
     a line in any log."""
-    check_seconds: float = 5.0
-    """How often the projector looks whether the stream still is the same and Postgres answers, when nothing happens."""
+    check_seconds: float = 1.0
+    """How often the projector looks whether the stream still is the same and Postgres answers, when nothing happens.
+    Twice within `silent_seconds`."""
     retention_seconds: float = 600.0
     """How long after its start the projector drops the months that are too old, and how soon it tries again while a
     backup reads them. What is dropped is gone: a machine that was switched on with a wrong clock has set it by then."""
-    idle_seconds: float = 30.0
-    """A projector that applies events and asks Postgres nothing for so long, six looks, stands still."""
     stale_quiet_seconds: float = 120.0
     """When no event of a stale epoch has come for so long, the log says that it is over: a watcher that was cut off
     publishes at its next heartbeat or change, and a begin and an end for each of these would fill the log."""

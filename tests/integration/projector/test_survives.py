@@ -7,22 +7,19 @@ import sys
 from pathlib import Path
 
 import asyncpg
+import pytest
+from pydantic import SecretStr
 from support.program import frozen
 from support.projecting import Readings, projector, projector_settings, publish, publisher
 from support.published import vm_event
 from support.waiting import until
 
+from summit_projector.settings import TIMES, ProjectorTimes
+from summit_projector.tables.writer import open_writer
+from summit_runtime import database
 from summit_standalone.embedded.child import Child
 from summit_standalone.embedded.postgres import embedded_postgres
 
-SOON_IDLE = """
-from summit_projector.projector import serve
-from summit_projector.settings import ProjectorSettings, ProjectorTimes
-from summit_runtime.process import main
-times = ProjectorTimes(check_seconds=0.2, idle_seconds=1)
-main("projector", ProjectorSettings, lambda settings, stop: serve(settings, stop, times))
-"""
-"""A projector that Postgres soon takes for one that stands still."""
 NAMES = "SELECT name FROM vms WHERE deleted_at IS NULL ORDER BY name"
 
 
@@ -74,7 +71,9 @@ async def test_postgres_that_comes_back_empty_is_filled_again(nats_url: str, dat
 async def test_only_one_projector_is_active_and_the_other_takes_over(nats_url: str, database_url: str) -> None:
     """The second waits for the lock, and has it within a second or two of the first one's end."""
     readings = Readings(database_url)
-    locks = "SELECT 1 FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND granted"
+    locks = (
+        "SELECT DISTINCT pid FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND granted"
+    )
     waiting = "SELECT count(*) AS n FROM pg_stat_activity WHERE application_name = 'summit-projector'"
     settings = projector_settings(nats_url, database_url)
     async with publisher(nats_url) as client, projector(settings):
@@ -87,19 +86,36 @@ async def test_only_one_projector_is_active_and_the_other_takes_over(nats_url: s
 
 
 async def test_projector_that_stands_still_leaves_its_place_to_another(nats_url: str, database_url: str) -> None:
-    """It held the lock for as long as its machine answered for it. When it goes on, it stands by."""
+    """It held the lock for half a minute, or as long as its machine answered. When it goes on, it stands by."""
     readings = Readings(database_url)
-    settings = projector_settings(nats_url, database_url)
+    settings = projector_settings(nats_url, database_url, batch_events=1)
     async with publisher(nats_url) as client:
-        first = await start_process(nats_url, database_url, code=SOON_IDLE)
+        first = await start_process(nats_url, database_url)
         await readings.applied(await publish(client, vm_event("a")))
         with frozen([first.pid]):
-            async with projector(settings):
+            async with projector(settings, ProjectorTimes(silent_seconds=0.2)):
                 await readings.applied(await publish(client, vm_event("b")))
         await readings.applied(await publish(client, vm_event("c")))
         first.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(first.wait(), 5) == 0
     assert await names(readings) == ["a", "b", "c"]
+
+
+async def test_place_of_a_projector_that_stands_still_in_a_transaction_is_taken(database_url: str) -> None:
+    """Its session ends with the transaction. One that migrates is silent for longer, and keeps its place."""
+    url = SecretStr(database_url)
+    async with open_writer(url, TIMES) as active, open_writer(url, TIMES) as standby, open_writer(url, TIMES) as other:
+        await other._connection.execute("SELECT pg_advisory_lock(1, 2)")
+        assert await active.try_lock()
+        assert not await standby.end_silent(0)
+        await active.begin_applying()
+        assert not await standby.end_silent(60)
+        await active._connection.execute("BEGIN")
+        assert await standby.end_silent(0)
+        assert await standby.try_lock()
+        with pytest.raises(database.OUTAGE):
+            await active.ping()
+        await other.ping()
 
 
 async def test_killed_process_leaves_nothing_half_done(nats_url: str, database_url: str) -> None:
@@ -141,13 +157,12 @@ async def test_checkpoint_that_another_moved_stops_the_commit(nats_url: str, dat
     assert await names(readings) == ["a", "b", "c"]
 
 
-async def start_process(
-    nats_url: str, database_url: str, code: str = "", **variables: str
-) -> asyncio.subprocess.Process:
-    """A projector of its own, or other code."""
+async def start_process(nats_url: str, database_url: str, **variables: str) -> asyncio.subprocess.Process:
+    """A projector as a process of its own."""
     return await asyncio.create_subprocess_exec(
         sys.executable,
-        *(("-c", code) if code else ("-m", "summit_projector")),
+        "-m",
+        "summit_projector",
         env={"PATH": os.environ["PATH"], "HOME": "/", "NATS_URL": nats_url, "DATABASE_URL": database_url} | variables,
         stderr=asyncio.subprocess.PIPE,
     )

@@ -34,6 +34,23 @@ SET client_connection_check_interval = '5s';
 # Advisory locks belong to the database, tables to a schema: the second number keeps schemas apart.
 _TRY_LOCK = "SELECT pg_try_advisory_lock(hashtext('summit-projector'), hashtext(current_schema()))"
 
+# Held by who applies events, and so asks something all the time. Who migrates or replays a stream may be silent longer.
+_LOCK_APPLYING = "SELECT pg_advisory_lock(hashtext('summit-projector-applies'), hashtext(current_schema()))"
+
+# It ends a session that waits for its client, also one of a machine that is gone: Postgres would need 11 s to notice.
+# MATERIALIZED: else Postgres may call the function before it looks at the other conditions, and end all sessions.
+# The function waits until the session, and with it the lock, is gone: a second at most.
+_END_SILENT = """
+WITH silent AS MATERIALIZED (
+    SELECT pid FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE locktype = 'advisory' AND granted AND objsubid = 2  -- a lock of two numbers
+      AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND classid = hashtext('summit-projector-applies')::oid AND objid = hashtext(current_schema())::oid
+      AND state LIKE 'idle%' AND state_change < clock_timestamp() - make_interval(secs => $1)
+)
+SELECT count(*) FROM silent WHERE pg_terminate_backend(pid, 1000)
+"""
+
 _DEAD_LETTER = """
 INSERT INTO dead_letters (revision, subject, reason, body, dead_lettered_at) VALUES ($1, $2, $3, $4, now())
 ON CONFLICT (revision) DO UPDATE
@@ -207,12 +224,16 @@ class TableWriter:
     async def count_dead_letters(self) -> int:
         return int(await self._connection.fetchval("SELECT count(*) FROM dead_letters"))
 
-    async def end_when_idle(self, seconds: float) -> None:
-        """Let Postgres end this session, and with it the lock, once nothing has been asked for so long.
+    async def begin_applying(self) -> None:
+        """From now on this session asks something all the time, and may be ended if it does not."""
+        await self._connection.execute(_LOCK_APPLYING)
 
-        A process that stands still keeps its connection, and another projector would wait for the lock for ever.
+    async def end_silent(self, seconds: float) -> bool:
+        """End the session of a projector that applies events and has asked nothing for so long; whether there was one.
+
+        A process that stands still keeps its connection and with it the lock, and all others would wait for ever.
         """
-        await self._connection.execute(f"SET idle_session_timeout = '{seconds * 1000:.0f}ms'")
+        return bool(await self._connection.fetchval(_END_SILENT, seconds))
 
     async def ping(self) -> None:
         await self._connection.execute("SELECT 1")
