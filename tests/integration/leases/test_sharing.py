@@ -5,10 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.projecting import publisher
 from support.waiting import until
 from support.watched import EDITED, configure, observing, shown_leases, watching, write_kubeconfigs
 
 from summit_models.cluster import ConnectionState as State
+from summit_models.subject import HEALTH_BUCKET, LEASE_BUCKET
+from summit_runtime.nats.bus import NatsTimes
 from summit_runtime.nats.leases import LeaseTable
 from summit_simulator.cluster import SimulatedCluster, simulated_clusters
 
@@ -142,3 +145,26 @@ async def test_a_cluster_that_another_watchers_file_still_has_is_not_retired(
         clusters[0].create_vm("later", namespace="prod")
         await log.agrees(*clusters)
         assert not any(State.RETIRED in log.states(name) for name in NAMES)
+
+
+async def test_buckets_that_somebody_deletes_are_made_again(
+    nats_url: str, tmp_path: Path, kubeconfigs: Mapping[str, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Until a restart nobody took clusters of a watcher that had died, or new ones, and all were shown as stale."""
+    times = replace(TIMES, nats=NatsTimes(ping_seconds=0.1))
+    config = configure(tmp_path, {"vulcan": kubeconfigs["vulcan"]})
+    async with (
+        observing(nats_url) as (_, healths),
+        shown_leases(nats_url) as leases,
+        watching(nats_url, config, times),
+        watching(nats_url, config, times),
+        publisher(nats_url) as client,
+    ):
+        await until(lambda: sizes(leases) == [0, 1])
+        for bucket in (LEASE_BUCKET, HEALTH_BUCKET):
+            await client.jetstream().delete_key_value(bucket)
+        healths.newest.clear()
+        configure(tmp_path, kubeconfigs)
+        await until(lambda: sizes(leases) == [2, 2])
+        await until(lambda: [healths.state(name) for name in NAMES], lambda states: set(states) == {State.SYNCED})
+        assert "the bucket 'summit-leases' was deleted: it is made again" in caplog.text

@@ -12,7 +12,15 @@ from typing import NamedTuple
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
-from nats.js.api import RePublish, StorageType, StoreCompression, StreamConfig, StreamInfo, SubjectTransform
+from nats.js.api import (
+    KeyValueConfig,
+    RePublish,
+    StorageType,
+    StoreCompression,
+    StreamConfig,
+    StreamInfo,
+    SubjectTransform,
+)
 from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 
 from summit_models.subject import INGEST_ROOT, PUBLIC_ROOT, STREAM
@@ -67,7 +75,7 @@ async def watch_stream(client: EventClient, storage: Storage = ONE_SERVER) -> No
     """Return never; raise FatalError when the stream is another one than before, after creating it if it is gone.
 
     A publisher remembers what it published to the old stream. After a restart it reads the new one, and publishes what
-    is missing there.
+    is missing there. Buckets are written again by themselves, as soon as they exist.
     """
     replaced = FatalError(f"the stream {STREAM!r} was replaced by a new one; {RESTARTS}")
     created_at: datetime | None = None
@@ -77,6 +85,7 @@ async def watch_stream(client: EventClient, storage: Storage = ONE_SERVER) -> No
             if created_at not in (None, found):
                 raise replaced
             created_at = found
+            await _replace_lost_buckets(client, storage)
         except NotFoundError:
             await ensure_stream(client, storage)
             raise replaced from None
@@ -95,9 +104,31 @@ async def ensure_stream(client: Client, storage: Storage = ONE_SERVER) -> None:
     log = await _ensured(jetstream, PROMISES, lambda: jetstream.add_stream(stream_config(storage)), storage)
     if not log.config.allow_batched:  # a server of a cluster that is older than the one we are connected to
         raise FatalError(f"NATS takes no batches for the stream {STREAM!r}; {INSTALL_NEWER} on all its servers")
-    for bucket in (heartbeats, leases):
-        config = replace(bucket.BUCKET, replicas=storage.replicas or 1)
-        await _ensured(jetstream, bucket.PROMISES, partial(jetstream.create_key_value, config), storage)
+    for bucket in _BUCKETS:
+        await _ensure_bucket(jetstream, bucket, storage)
+
+
+class _Bucket(NamedTuple):
+    config: KeyValueConfig
+    promises: Promises
+
+
+_BUCKETS = (_Bucket(heartbeats.BUCKET, heartbeats.PROMISES), _Bucket(leases.BUCKET, leases.PROMISES))
+
+async def _ensure_bucket(jetstream: JetStreamContext, bucket: _Bucket, storage: Storage) -> None:
+    config = replace(bucket.config, replicas=storage.replicas or 1)
+    await _ensured(jetstream, bucket.promises, partial(jetstream.create_key_value, config), storage)
+
+
+async def _replace_lost_buckets(client: Client, storage: Storage) -> None:
+    """Make the buckets that somebody has deleted. Without them nobody knows which clusters nobody watches."""
+    jetstream = client.jetstream()
+    for bucket in _BUCKETS:
+        try:
+            await jetstream.stream_info(bucket.promises.stream)
+        except NotFoundError:
+            logger.warning("%s was deleted: it is made again", bucket.promises.what)
+            await _ensure_bucket(jetstream, bucket, storage)
 
 
 Make = Callable[[], Awaitable[object]]
