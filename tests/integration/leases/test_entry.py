@@ -31,9 +31,9 @@ async def client(nats_url: str) -> AsyncIterator[EventClient]:
         yield client
 
 
-def entry(client: EventClient, run: str, times: WatcherTimes = TIMES) -> Entry:
+def entry(client: EventClient, run: str, times: WatcherTimes = TIMES, *, cluster: str = PLACE.cluster) -> Entry:
     lease = Lease(watcher="watch-1/4711", run=run, since=client.clock.now())
-    return Entry(client, lease_subject(PLACE), lease, times)
+    return Entry(client, lease_subject(Place(PLACE.datacenter, ClusterName(cluster))), lease, times)
 
 
 async def test_of_many_that_take_a_key_at_once_one_has_it(client: EventClient) -> None:
@@ -103,6 +103,19 @@ async def lose_the_answer(proxy: Proxy, ours: Entry) -> None:
     with pytest.raises(NotStoredError):
         await ours.renew()
     assert proxy.lost == 1
+
+
+async def test_a_key_without_an_end_is_nobodys_after_a_while(client: EventClient) -> None:
+    """Somebody has put it there, or a restore of the bucket: nobody watched the cluster any more, without a line."""
+    foreign = Lease(watcher="old/1", run="b", since=client.clock.now()).model_dump_json().encode()
+    bodies = {"nonsense": b"nonsense", "foreign": foreign}
+    for cluster, body in bodies.items():
+        await client.jetstream().publish(lease_subject(Place(PLACE.datacenter, ClusterName(cluster))), body)
+    ours = [entry(client, "a", cluster=cluster) for cluster in bodies]
+    assert [await each.take() for each in ours] == [False, False]
+    for each in ours:
+        await until(each.take)
+        assert await each.renew()
 
 
 async def test_the_bucket_keeps_one_entry_of_a_key(client: EventClient) -> None:

@@ -12,7 +12,7 @@ from support.watched import EDITED, configure, observing, shown_leases, watching
 from summit_models.cluster import ConnectionState as State
 from summit_models.subject import HEALTH_BUCKET, LEASE_BUCKET
 from summit_runtime.nats.bus import NatsTimes
-from summit_runtime.nats.leases import LeaseTable
+from summit_runtime.nats.leases import STREAM, LeaseTable
 from summit_simulator.cluster import SimulatedCluster, simulated_clusters
 
 TIMES = replace(EDITED, undeclared_seconds=1)
@@ -168,3 +168,22 @@ async def test_buckets_that_somebody_deletes_are_made_again(
         await until(lambda: sizes(leases) == [2, 2])
         await until(lambda: [healths.state(name) for name in NAMES], lambda states: set(states) == {State.SYNCED})
         assert "the bucket 'summit-leases' was deleted: it is made again" in caplog.text
+
+
+async def test_it_is_logged_that_nats_stores_no_leases_any_more(
+    nats_url: str, tmp_path: Path, kubeconfigs: Mapping[str, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log had nothing while nobody took the clusters of a watcher that had died."""
+    times = replace(TIMES, lease_seconds=1, lease_renew_seconds=0.1, lease_grace_seconds=0.1)
+    config = configure(tmp_path, {"vulcan": kubeconfigs["vulcan"]})
+    async with (
+        shown_leases(nats_url) as leases,
+        watching(nats_url, config, times),
+        publisher(nats_url) as client,
+    ):
+        await until(lambda: sizes(leases) == [1])
+        bucket = (await client.jetstream().stream_info(STREAM)).config
+        await client.jetstream().update_stream(replace(bucket, max_msg_size=1))
+        await until(lambda: "NATS does not store leases, or not in time" in caplog.text)
+        await client.jetstream().update_stream(bucket)
+        await until(lambda: "NATS stores leases, after" in caplog.text)

@@ -115,6 +115,7 @@ class _Bucket(NamedTuple):
 
 _BUCKETS = (_Bucket(heartbeats.BUCKET, heartbeats.PROMISES), _Bucket(leases.BUCKET, leases.PROMISES))
 
+
 async def _ensure_bucket(jetstream: JetStreamContext, bucket: _Bucket, storage: Storage) -> None:
     config = replace(bucket.config, replicas=storage.replicas or 1)
     await _ensured(jetstream, bucket.promises, partial(jetstream.create_key_value, config), storage)

@@ -21,13 +21,16 @@ class Contact:
     def renewed(self) -> None:
         """Note that NATS has stored a renewal."""
         now = self._steady()
-        if self._renewed_at is not None and now > self._renewed_at + self._lease_seconds:
+        if self.is_broken:
             self._broken_at = now
         self._renewed_at = now
 
     @property
     def is_whole(self) -> bool:
         """Whether this watcher may take what it did not have."""
-        now = self._steady()
-        is_broken = self._renewed_at is not None and now > self._renewed_at + self._lease_seconds
-        return not is_broken and now >= self._broken_at + self._grace_seconds
+        return not self.is_broken and self._steady() >= self._broken_at + self._grace_seconds
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether NATS has stored no renewal for so long that the others do not count on this watcher any more."""
+        return self._renewed_at is not None and self._steady() > self._renewed_at + self._lease_seconds

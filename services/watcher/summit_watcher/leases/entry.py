@@ -6,22 +6,25 @@ was deleted, has a message without a body there; or none, after a while.
 
 import asyncio
 import contextlib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.api import Header
 from pydantic import ValidationError
 
 from summit_models.watcher import Holder
 from summit_runtime.nats.append import ConflictError, NotStoredError, store
+from summit_runtime.nats.bus import EventClient
 from summit_runtime.nats.leases import MARKER_SECONDS, STREAM
 from summit_runtime.nats.stored import last_message
 from summit_watcher.settings import WatcherTimes
 
 ATTEMPTS = 3
 """To take a key whose newest message changes while we look at it."""
+ENDLESS_LEASES = 2
+"""A message that is so many times older than a lease may be has no end of its own: no watcher has written it, or a
+restored bucket has lost its end. It belongs to nobody, or nobody would watch the cluster for ever."""
 
 
 class _Newest(NamedTuple):
@@ -34,7 +37,7 @@ _UNREADABLE = Holder(watcher="unknown", run="", since=datetime.fromtimestamp(0, 
 
 
 class Entry:
-    def __init__(self, client: Client, subject: str, holder: Holder, times: WatcherTimes) -> None:
+    def __init__(self, client: EventClient, subject: str, holder: Holder, times: WatcherTimes) -> None:
         self.holder = holder
         """What is stored with the next renewal."""
         self._client, self._subject, self._times = client, subject, times
@@ -116,7 +119,12 @@ class Entry:
             raise NotStoredError(f"NATS does not answer: {error}") from error
         if message is None:
             return _Newest()
-        return _Newest(message.seq or 0, _read(message.data) if message.data else None)
+        is_held = message.data and not self._is_endless(message.time)
+        return _Newest(message.seq or 0, _read(message.data or b"") if is_held else None)
+
+    def _is_endless(self, stored_at: datetime | None) -> bool:
+        longest = timedelta(seconds=ENDLESS_LEASES * self._times.lease_seconds)
+        return stored_at is not None and self._client.clock.now() > stored_at + longest
 
 
 def _read(body: bytes) -> Holder:

@@ -26,6 +26,11 @@ class Holding:
     def __contains__(self, place: Place) -> bool:
         return place in self._leases
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether NATS is there, and has stored no renewal for the length of a lease."""
+        return self.contact.is_broken and self._client.is_connected
+
     async def announce(self, may: AbstractSet[Place]) -> None:
         """Announce, or renew, that this watcher runs and what it may have."""
         self.announced = set(may)

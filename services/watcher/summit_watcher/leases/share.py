@@ -29,6 +29,10 @@ _LOST = (
     "cluster %s: watcher %s has its lease now, and this watcher (%s) ends its own watch. It was suspended or cut off "
     "from NATS for more than %d s"
 )
+_UNRENEWED = (
+    "NATS does not store leases, or not in time: this watcher goes on with its clusters, and nobody takes new ones or "
+    "those of a watcher that ends"
+)
 
 
 class Clusters(Protocol):
@@ -110,6 +114,8 @@ class Share:
             if place in self._watched:
                 self._hand_over(place)
         await self.holding.announce(self._may)
+        if self.holding.is_refused:
+            self._unstored.holds(_UNRENEWED, cause="renewal")
         metrics.set_leases(len(self._watched), len(self._watchers))
 
     # Taking
