@@ -21,6 +21,7 @@ from summit_models.cluster import ConnectionState
 from summit_runtime import garbage
 from summit_runtime.nats.bus import EventClient
 from summit_runtime.nats.publisher import Publisher
+from summit_runtime.nats.repeating import repeat_after
 from summit_runtime.waiting import uncancelled, wait
 from summit_watcher.activity import ActivityLog
 from summit_watcher.cluster_log import ClusterLog
@@ -215,8 +216,11 @@ class Session:
     async def _repeat_unchanged(self) -> None:
         while True:
             await asyncio.sleep(self.times.observed_check_seconds)
+            now, at_most = self.client.clock.now(), self.times.observed_after
+            with contextlib.suppress(NatsError, TimeoutError):
+                self._health.repeat_after = await repeat_after(self.client, now, at_most)
             async with self._in_turn:
-                await self._publish(self._diff.observed(self.times.observed_after))
+                await self._publish(self._diff.observed(self._health.repeat_after))
 
     async def _publish_lost_addresses(self) -> None:
         """Publish the addresses that did not return, for ever: one look at all of them, and no timer for each."""

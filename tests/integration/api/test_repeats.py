@@ -18,7 +18,7 @@ from summit_runtime.nats.clock import Clock
 from summit_runtime.nats.stream import ensure_stream, stream_state
 
 SUBJECT = f"summit.vms.{SOLNA}.-.-.vm-001"
-AFTER_SECONDS = ApiTimes().repeat_after_seconds
+AFTER = timedelta(seconds=ApiTimes().repeat_after_seconds)
 HAND = "SELECT id FROM vms WHERE NOT managed AND deleted_at IS NULL"
 
 
@@ -37,7 +37,7 @@ async def test_recent_edit_is_not_repeated(api: Editing) -> None:
     """The state of a watched VM is not repeated here either: its watcher does that."""
     await api.readings.fetch("UPDATE vms SET observed_at = now() - INTERVAL '31 days' WHERE managed")
     before = await stream_state(api.client)
-    await repeat(api.client, api.services.read_models, AFTER_SECONDS)
+    await repeat(api.client, api.services.read_models, AFTER)
     assert await stream_state(api.client) == before
 
 
@@ -45,8 +45,8 @@ async def test_silent_vm_is_repeated_once(api: Editing) -> None:
     """After a month, so that it is in the log after three. Two apis do it at once, and one repetition is stored."""
     await api.readings.fetch("UPDATE vms SET observed_at = now() - INTERVAL '31 days' WHERE NOT managed")
     before = (await stream_state(api.client)).last_sequence
-    await repeat(api.client, api.services.read_models, AFTER_SECONDS)
-    await repeat(api.client, api.services.read_models, AFTER_SECONDS)
+    await repeat(api.client, api.services.read_models, AFTER)
+    await repeat(api.client, api.services.read_models, AFTER)
     await api.readings.applied(before + 1)
     said = (await api.newest())[SUBJECT]
     assert (said["type"], said["data"]["cpu"]) == (VmEventType.OBSERVED, 4)
@@ -61,7 +61,7 @@ async def test_clock_of_postgres_does_not_decide_what_is_repeated(api: Editing) 
     await api.readings.fetch("UPDATE datacenters SET observed_at = now() - INTERVAL '40 days'")
     api.client.clock = Clock(lambda: datetime.now(UTC) - ago)
     before = await stream_state(api.client)
-    await repeat(api.client, api.services.read_models, AFTER_SECONDS)
+    await repeat(api.client, api.services.read_models, AFTER)
     assert await stream_state(api.client) == before
 
 
@@ -73,6 +73,6 @@ async def test_vm_outlives_the_log_that_had_it(api: Editing) -> None:
     watched = "SELECT name FROM vms WHERE managed AND deleted_at IS NULL"
     await until(lambda: api.readings.fetch(watched), lambda rows: [row["name"] for row in rows] == ["other"])
     assert await api.readings.fetch(HAND) == [{"id": "vm-001"}]
-    await repeat(api.client, api.services.read_models, AFTER_SECONDS)
+    await repeat(api.client, api.services.read_models, AFTER)
     assert (await api.newest())[SUBJECT]["data"]["cpu"] == 4
     assert (await api.ask("PATCH", f"/admin/datacenters/{SOLNA}/vms/vm-001", {"cpu": 8})).status_code in {200, 409}

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from nats.js.api import KeyValueConfig, StorageType
@@ -10,6 +11,7 @@ from pydantic import SecretStr
 from summit_models.subject import HEALTH_BUCKET, LEASE_BUCKET, STREAM
 from summit_runtime.nats import bus, leases
 from summit_runtime.nats.append import store
+from summit_runtime.nats.repeating import repeat_after
 from summit_runtime.nats.storage import Storage
 from summit_runtime.nats.stream import ensure_stream, stream_config
 from summit_runtime.process import FatalError
@@ -40,6 +42,19 @@ async def test_settings_are_for_what_is_made_and_change_nothing_that_exists(
         assert (found.config.max_bytes, found.config.num_replicas) == (10_000_000, 1)
     assert "'nats stream edit SUMMIT --replicas 3'" in caplog.text
     assert "'nats stream edit KV_summit-leases --replicas 3'" in caplog.text
+
+
+async def test_a_log_that_drops_events_early_gets_the_states_again_sooner(nats_url: str) -> None:
+    """With a log of limited size the last event of a VM that did not change for a month had left it."""
+    async with bus.connected(SecretStr(nats_url), name="test") as client:
+        await ensure_stream(client)
+        month, now = timedelta(days=30), client.clock.now()
+        for n in range(3):
+            await client.jetstream().publish(f"ingest.summit.vms.d.c.n.v{n}", b"{}")
+        assert await repeat_after(client, now, month) == month
+        await client.jetstream().update_stream(replace(stream_config(), max_msgs=2))
+        later = await repeat_after(client, now + timedelta(days=6), month)
+        assert timedelta(days=1.9) < later < timedelta(days=2.1)
 
 
 async def test_replicas_on_a_single_server_are_refused(nats_url: str) -> None:

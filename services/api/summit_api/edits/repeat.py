@@ -9,6 +9,8 @@ import contextlib
 import logging
 from datetime import timedelta
 
+from nats.errors import Error as NatsError
+
 from summit_api.edits import datacenter as datacenters
 from summit_api.edits import target
 from summit_api.edits import vm as vms
@@ -18,6 +20,7 @@ from summit_api.settings import ApiTimes
 from summit_models.event import Event
 from summit_runtime.nats.append import Basis, ConflictError, NotStoredError, append
 from summit_runtime.nats.bus import EventClient
+from summit_runtime.nats.repeating import repeat_after
 
 logger = logging.getLogger("summit.api")
 
@@ -25,15 +28,16 @@ logger = logging.getLogger("summit.api")
 async def keep_repeating(client: EventClient, read_models: ReadModels, times: ApiTimes) -> None:
     """Repeat for ever; while Postgres or NATS is away it waits."""
     while True:
-        with contextlib.suppress(QueryError, NotStoredError):  # both are logged where they occur
-            await repeat(client, read_models, times.repeat_after_seconds)
+        with contextlib.suppress(QueryError, NotStoredError, NatsError, TimeoutError):  # logged where they occur
+            at_most = timedelta(seconds=times.repeat_after_seconds)
+            await repeat(client, read_models, await repeat_after(client, client.clock.now(), at_most))
         await asyncio.sleep(times.repeat_check_seconds)
 
 
-async def repeat(client: EventClient, read_models: ReadModels, after_seconds: float) -> None:
+async def repeat(client: EventClient, read_models: ReadModels, after: timedelta) -> None:
     """Repeat once. Raises QueryError without Postgres, NotStoredError without NATS."""
     now = client.clock.now()
-    since = now - timedelta(seconds=after_seconds)  # not by the clock of Postgres: the times in rows are of NATS
+    since = now - after  # not by the clock of Postgres: the times in rows are of NATS
     async with read_models.transaction() as transaction:
         silent_vms = await target.silent_vms(transaction, since)
         silent_datacenters = await target.silent_datacenters(transaction, since)

@@ -77,6 +77,8 @@ class HealthReporter:
 
     def __post_init__(self) -> None:
         self._state, self._since = ConnectionState.STARTING, self.clock.now()
+        self.repeat_after = self.times.observed_after
+        """Age at which the newest event of the cluster is repeated, as those of its VMs are."""
         self._server_version: str | None = None
         self._kubevirt_version: str | None = None
 
@@ -157,7 +159,7 @@ class HealthReporter:
             try:
                 is_newest = await self.events.confirm()
                 await self.beat(client)
-                is_old = now - published_at > self.times.observed_after
+                is_old = now - published_at > self.repeat_after
                 if _comparable(health) != published or not is_newest or is_old:
                     await self.events.publish(health)
                     published, published_at = _comparable(health), now
