@@ -8,7 +8,7 @@ CODE := libs services tests docs
 COMPOSE := docker compose
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check fix test test-slow test-postgres test-kubernetes soak bench up down openapi asyncapi revision clean
+.PHONY: help setup demo check fix test test-nats-cluster test-slow test-postgres test-kubernetes soak bench up down openapi asyncapi revision clean
 
 help: ## Show this help
 	@awk 'BEGIN { FS = ":.*## " } \
@@ -48,9 +48,17 @@ fix: $(STAMP) ## Format the code and fix what ruff can fix
 # One worker takes a whole file, since its tests may share what is slow to start. The longest files come first. Tests
 # wait for servers most of the time, so four workers fit on two cores; and they start hundreds of processes, each of
 # which would compile every module again where Python is forbidden to write bytecode.
-test test-slow: export PYTHONDONTWRITEBYTECODE =
+test test-nats-cluster test-slow: export PYTHONDONTWRITEBYTECODE =
 test: $(STAMP) ## Run the tests on embedded servers
 	$(BIN)/pytest -m "not slow and not kubectl" --numprocesses 4 --dist loadfile --no-loadscope-reorder
+
+# Watcher and projector go on when the leader of the log dies, so their tests run in a storm. Others expect an answer at
+# once, which no cluster gives while it elects a leader: they show that replicas which are behind do no harm.
+STORM := $(addprefix tests/integration/,leases projector watcher)
+CALM := $(addprefix tests/integration/,api feed nats operations standalone)
+test-nats-cluster: $(STAMP) ## Run what concerns NATS on three servers that lose their leader
+	$(BIN)/pytest --nats-cluster storm --numprocesses 2 --dist loadfile $(STORM)
+	$(BIN)/pytest --nats-cluster calm --numprocesses 2 --dist loadfile $(CALM)
 
 test-slow: $(STAMP) ## Run the tests that take longest, as a soak of a minute
 	$(BIN)/pytest -m slow --numprocesses 2 --dist load

@@ -4,6 +4,7 @@ Postgres is one server for the session, with a fresh database for each test; NAT
 streams are its whole state and it starts in 50 ms.
 """
 
+import asyncio
 import logging
 import os
 import secrets
@@ -18,8 +19,10 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 from support import postgres_server
+from support.nats_cluster import NatsCluster, nats_cluster
 
 from summit_projector import migrate
+from summit_runtime.waiting import end
 from summit_standalone.embedded.nats import embedded_nats
 from summit_standalone.embedded.postgres import embedded_postgres
 
@@ -38,33 +41,46 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The server of tests that need a database; `make test-postgres` chooses the other one."""
+    """Other servers than the embedded ones: `make test-postgres` and `make test-nats-cluster` choose them."""
     parser.addoption(
         "--postgres",
         choices=("embedded", "pgbouncer"),
         default="embedded",
         help="pgbouncer: run the tests that need a database, and only these, on Debian's PostgreSQL behind PgBouncer",
     )
+    parser.addoption(
+        "--nats-cluster",
+        choices=("calm", "storm"),
+        help="run the tests that need NATS, and only these, on three servers; in a storm the leader keeps dying",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Name what is missing before anything is run."""
+    """Name what is missing before anything is run, and let all that makes streams keep them on all servers."""
     if config.getoption("--postgres") == "pgbouncer" and (what := postgres_server.missing()):
         raise pytest.UsageError(what)
+    if config.getoption("--nats-cluster"):
+        os.environ["NATS_REPLICAS"] = "3"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what the chosen server has nothing to do with."""
+    """Leave out what the chosen servers have nothing to do with."""
     if config.getoption("--postgres") == "embedded":
         chosen = [item for item in items if not item.get_closest_marker("debian")]
     else:
         chosen = [item for item in items if item.get_closest_marker("debian") or _has_a_database(item)]
+    if config.getoption("--nats-cluster"):  # not what starts and stops a server of its own
+        chosen = [item for item in chosen if _uses(item, "nats_url", "calm_cluster")]
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = chosen
 
 
 def _has_a_database(item: pytest.Item) -> bool:
-    return not {"database_url", "empty_database_url"}.isdisjoint(getattr(item, "fixturenames", ()))
+    return _uses(item, "database_url", "empty_database_url")
+
+
+def _uses(item: pytest.Item, *fixtures: str) -> bool:
+    return not set(fixtures).isdisjoint(getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session")
@@ -130,10 +146,33 @@ async def empty_database_url(postgres: str, through_pooler: Callable[[str], str]
 
 
 @pytest.fixture
-async def nats_url(tmp_path: Path) -> AsyncIterator[str]:
-    """URL of a NATS server with JetStream and no streams."""
-    async with embedded_nats(tmp_path / "nats") as url:
-        yield url
+async def nats_url(nats_servers: NatsCluster | None, tmp_path: Path) -> AsyncIterator[str]:
+    """URL of a NATS server with JetStream and no streams, or with --nats-cluster of three."""
+    if nats_servers is None:
+        async with embedded_nats(tmp_path / "nats") as url:
+            yield url
+    else:
+        await nats_servers.remove_streams()
+        yield nats_servers.url
+
+
+@pytest.fixture(scope="session")
+async def nats_servers(
+    request: pytest.FixtureRequest, anyio_backend: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[NatsCluster | None]:
+    """With --nats-cluster the servers of the session; in a storm the leader of the log dies every few seconds."""
+    weather = request.config.getoption("--nats-cluster")
+    if weather is None:
+        yield None
+        return
+    async with nats_cluster(tmp_path_factory.mktemp("nats-cluster")) as cluster:
+        if weather == "calm":
+            yield cluster
+            return
+        storm = asyncio.create_task(cluster.lose_leaders())
+        yield cluster
+        await end(storm)
+        assert cluster.lost_leaders, "no leader was lost: these tests have shown nothing"
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 from nats.aio.client import Client
@@ -16,9 +17,12 @@ from summit_models.subject import ingest, subject_of
 from summit_projector.projector import serve
 from summit_projector.settings import TIMES, ProjectorSettings, ProjectorTimes
 from summit_runtime.nats import bus
+from summit_runtime.nats.append import NotStoredError, store
 from summit_runtime.nats.clock import Clock
 from summit_runtime.nats.stream import ensure_stream
 from summit_runtime.settings import ProcessSettings
+
+ANSWER_SECONDS = 2.0
 
 
 class Readings:
@@ -77,6 +81,17 @@ async def publish(client: Client, *events: Event) -> int:
     """Publish in order, each stored before the next, and give the sequence of the last."""
     sequence = 0
     for event in events:
-        ack = await client.jetstream().publish(ingest(subject_of(event)), event.model_dump_json().encode())
-        sequence = ack.seq
+        sequence = await put(client, subject_of(event), event.model_dump_json().encode())
     return sequence
+
+
+async def put(client: Client, subject: str, body: bytes) -> int:
+    """Store one message under its public subject, once, however often NATS loses its leader meanwhile."""
+    headers = {"Nats-Msg-Id": uuid4().hex}
+
+    async def stored() -> int:
+        with contextlib.suppress(NotStoredError):
+            return (await store(client, ingest(subject), body, headers, ANSWER_SECONDS)).seq
+        return 0
+
+    return await until(stored)

@@ -113,7 +113,8 @@ class Proxy:
 
 @asynccontextmanager
 async def tcp_proxy(url: str) -> AsyncIterator[Proxy]:
-    """A proxy of the server of an URL, open at first, and its own `url` for the same."""
+    """A proxy of the server of an URL, or of the first one in a list; open at first, and its own `url` for the same."""
+    url = url.partition(",")[0]
     parts = urlsplit(url)
     proxy = Proxy(parts.hostname or "", parts.port or 0)
     await proxy.open()

@@ -17,6 +17,7 @@ from summit_api.services import Services
 from summit_api.settings import Settings
 from summit_runtime.backoff import Backoff
 from summit_runtime.nats import bus
+from summit_runtime.nats.availability import Availability
 from summit_runtime.process import FatalError, main, supervised
 from summit_runtime.waiting import end
 
@@ -90,9 +91,12 @@ async def _use_nats(settings: Settings, services: Services) -> None:
         login=settings.nats_login,
     ) as client:
         services.log.client = client
+        availability = Availability(client)
+        services.freshness.log_trouble = lambda: availability.trouble
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(bus.watch_connection(client))
+                tasks.create_task(availability.follow(client.times.ping_seconds))
                 tasks.create_task(client.clock.follow(client, client.times.ping_seconds))
                 tasks.create_task(keep_repeating(client, services.read_models, services.times))
                 tasks.create_task(keep_expiring(client, services.read_models, services.times))

@@ -41,6 +41,8 @@ class Freshness:
         self._reports: dict[ClusterName, Report] = {}
         self.is_connected: Callable[[], bool] = lambda: False
         """Whether reports can arrive at all."""
+        self.log_trouble: Callable[[], str | None] = lambda: "not connected"
+        """Why the log cannot be used; None when it can be."""
 
     def note(self, health: ClusterHealth, at: datetime) -> None:
         self._reports[health.name] = Report(health, at)

@@ -26,6 +26,7 @@ from summit_runtime import database
 from summit_runtime.backoff import Backoff
 from summit_runtime.condition import Condition
 from summit_runtime.nats import bus
+from summit_runtime.nats.availability import Availability
 from summit_runtime.nats.bus import EventClient
 from summit_runtime.nats.clock import Clock
 from summit_runtime.nats.consumer import consume
@@ -57,14 +58,16 @@ async def _serve(
 ) -> None:
     async with bus.connected(settings.nats_url, name="projector", clock=clock, login=settings.nats_login) as client:
         await ensure_stream(client, settings.nats_storage)
+        availability = Availability(client)
         checks = {
-            "nats": lambda: None if client.is_connected else "not connected",
+            "nats": lambda: availability.trouble,
             "applying": lambda: health.trouble,
             "lag": health.lag,
         }
         async with serve_probes(settings.probe_host, settings.probe_port, checks), asyncio.TaskGroup() as tasks:
             background = [
                 tasks.create_task(bus.watch_connection(client)),
+                tasks.create_task(availability.follow(client.times.ping_seconds)),
                 tasks.create_task(client.clock.follow(client, client.times.ping_seconds)),
             ]
             await Projector(settings, times, client, health).run(stop)

@@ -31,6 +31,7 @@ from summit_projector.tables import checkpoint as checkpoints
 from summit_projector.tables.checkpoint import Checkpoint
 from summit_runtime import database, process
 from summit_runtime.nats import bus
+from summit_runtime.nats.patience import patiently
 from summit_runtime.process import FatalError
 
 logger = logging.getLogger("summit.projector")
@@ -119,7 +120,7 @@ class _Rebuild:
         if self.generation not in (None, generation):
             raise RebuildError("the stream was replaced, or had lost its end, and the tables followed it: run it again")
         self.generation = generation
-        state, reason = await mismatch(self.client, checkpoint)
+        state, reason = await patiently(lambda: mismatch(self.client, checkpoint))
         if reason or checkpoint.revision < state.first_sequence:
             reason = reason or f"it begins with event {state.first_sequence}, after revision {checkpoint.revision}"
             raise RebuildError(

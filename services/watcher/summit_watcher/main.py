@@ -16,6 +16,7 @@ from uuid import uuid4
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.watcher import Member, Place
 from summit_runtime.nats import bus
+from summit_runtime.nats.availability import Availability
 from summit_runtime.nats.bus import EventClient
 from summit_runtime.nats.clock import Clock
 from summit_runtime.nats.leases import LeaseTable
@@ -51,10 +52,12 @@ async def watch(
         serve_probes(settings.probe_host, settings.probe_port, checks),
         bus.connected(url, name="watcher", times=times.nats, clock=clock, login=login) as client,
     ):
+        availability = Availability(client)
+        checks["nats"] = lambda: availability.trouble
         await ensure_stream(client, settings.nats_storage)
         await client.clock.ask(client)  # before the first event has a time
         async with publishing(client) as publisher:
-            await _Watcher(settings, times, client, publisher).run(checks, stop)
+            await _Watcher(settings, times, client, publisher, availability).run(checks, stop)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(times.flush_seconds):
                     await publisher.flush()
@@ -68,6 +71,7 @@ class _Watcher:
     times: WatcherTimes
     client: EventClient
     publisher: Publisher
+    availability: Availability
 
     async def run(self, checks: dict[str, Check], stop: asyncio.Event) -> None:
         page_slots, identities = PageSlots(self.times.slow_page_seconds), Identities()
@@ -83,11 +87,11 @@ class _Watcher:
             )
             me = self._member()
             share = Share(supervisor, Holding(self.client, me, self.times), leases, me, tasks, self.times)
-            checks["nats"] = lambda: None if self.client.is_connected else "not connected"
             checks["leases"] = lambda: None if share.is_taken else "it is not known yet which clusters others have"
             checks["clusters"] = supervisor.untried
             background = [
                 tasks.create_task(bus.watch_connection(self.client)),
+                tasks.create_task(self.availability.follow(self.times.nats.ping_seconds)),
                 tasks.create_task(self.client.clock.follow(self.client, self.times.nats.ping_seconds)),
                 tasks.create_task(watch_stream(self.client, self.settings.nats_storage)),
                 tasks.create_task(leases.follow(self.client)),

@@ -10,6 +10,7 @@ import pytest
 from pydantic import SecretStr
 from support.api_stack import placed_vm
 from support.feeding import ageless, api, feed_stack, listening
+from support.projecting import put
 from support.published import CLUSTER, DATACENTER, cluster_event, migration_event, vm_event
 from support.waiting import until
 
@@ -123,7 +124,7 @@ async def test_rejected_event_is_not_sent(nats_url: str, database_url: str) -> N
         await stack.applied(vm_event("a", VmEventType.CREATED, epoch=7))
         await stack.applied(vm_event("a", VmEventType.DELETED, epoch=6, versions=(9, 0)))
         body = vm_event("b", VmEventType.CREATED).model_dump_json().encode()
-        await stack.client.jetstream().publish("ingest.summit.vms.dc-solna.vulcan.prod.c", body)
+        await put(stack.client, "summit.vms.dc-solna.vulcan.prod.c", body)
         await stack.applied(vm_event("d", VmEventType.CREATED, epoch=7))
         await client.until(lambda: len(client.changes()) == 2)
     assert client.changes() == [("vm:added", "a"), ("vm:added", "d")]

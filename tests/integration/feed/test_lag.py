@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 import pytest
 from support.feeding import FeedStack, Listener, api, listening
 from support.program import frozen, program
-from support.projecting import Readings, publish, publisher
+from support.projecting import Readings, publish, publisher, put
 from support.published import CLUSTER, DATACENTER, cluster_event, datacenter_event, unmanaged_event, vm_event
 from support.tcp_proxy import tcp_proxy
 from support.waiting import until
 
 from summit_api.settings import ApiTimes
 from summit_models.cluster import ConnectionState, Heartbeat
-from summit_models.subject import STREAM, ingest, subject_of
+from summit_models.subject import STREAM, subject_of
 from summit_runtime.nats import heartbeats
 from summit_runtime.nats.stream import ensure_stream
 from summit_runtime.nats.unapplied import Unapplied, unapplied
@@ -181,9 +181,9 @@ async def test_dead_letters_are_applied(nats_url: str, database_url: str) -> Non
     """The checkpoint passes over what cannot be applied, so nothing waits."""
     async with publisher(nats_url) as client, program("summit_projector", **environment(nats_url, database_url)):
         await publish(client, vm_event("erp"))
-        ack = await client.jetstream().publish(ingest(subject_of(vm_event("web"))), b"no JSON")
+        stored_as = await put(client, subject_of(vm_event("web")), b"no JSON")
         tables = Readings(database_url)
-        await tables.applied(ack.seq)
+        await tables.applied(stored_as)
         (applied,) = await tables.fetch("SELECT revision, stream_created_at FROM checkpoint")
         assert await unapplied(client, **applied) == Unapplied()
         assert (await unapplied(client, 0, applied["stream_created_at"])).events == 2

@@ -3,6 +3,7 @@
 import logging
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from nats.js.api import KeyValueConfig, StorageType
@@ -15,6 +16,7 @@ from summit_runtime.nats.repeating import repeat_after
 from summit_runtime.nats.storage import Storage
 from summit_runtime.nats.stream import ensure_stream, stream_config
 from summit_runtime.process import FatalError
+from summit_standalone.embedded.nats import embedded_nats
 
 
 async def test_buckets_that_an_operator_has_changed_are_used(nats_url: str) -> None:
@@ -57,9 +59,9 @@ async def test_a_log_that_drops_events_early_gets_the_states_again_sooner(nats_u
         assert timedelta(days=1.9) < later < timedelta(days=2.1)
 
 
-async def test_replicas_on_a_single_server_are_refused(nats_url: str) -> None:
+async def test_replicas_on_a_single_server_are_refused(tmp_path: Path) -> None:
     """The sentence names the setting."""
-    async with bus.connected(SecretStr(nats_url), name="test") as client:
+    async with embedded_nats(tmp_path / "nats") as url, bus.connected(SecretStr(url), name="test") as client:
         with pytest.raises(FatalError, match="set NATS_REPLICAS to 1, or make NATS a cluster"):
             await ensure_stream(client, Storage(replicas=3))
 

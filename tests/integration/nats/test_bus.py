@@ -5,7 +5,6 @@ import itertools
 from dataclasses import replace
 from pathlib import Path
 
-import nats
 import pytest
 from pydantic import SecretStr
 from support.nats_server import nats_server, stored
@@ -89,7 +88,7 @@ async def test_an_operators_changes_of_the_stream_stay(client: EventClient) -> N
 
 async def test_a_plain_subscriber_sees_exactly_the_log(client: EventClient, nats_url: str) -> None:
     """A duplicate is stored and republished once, under the public name, with its sequence."""
-    outsider = await nats.connect(nats_url)
+    outsider = await bus.connect(SecretStr(nats_url), name="outsider")
     feed = await outsider.subscribe("summit.vms.dc-solna.>")
     await outsider.flush()
     async with publishing(client) as publisher:

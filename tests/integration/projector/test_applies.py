@@ -8,12 +8,12 @@ from pathlib import Path
 import aiohttp
 import asyncpg
 import pytest
-from support.projecting import Readings, projector, projector_settings, publish, publisher
+from support.projecting import Readings, projector, projector_settings, publish, publisher, put
 from support.published import OBSERVED_AT, cluster_event, datacenter_event, migration_event, vm_event
 from support.waiting import until
 
 from summit_models.event import VmEventType
-from summit_models.subject import ingest, subject_of
+from summit_models.subject import subject_of
 from summit_models.tables import SCHEMA_REVISION
 from summit_projector.tables.upsert import MANY_ROWS
 from summit_runtime.database import REVISION_CHANNEL
@@ -75,7 +75,7 @@ async def test_events_that_cannot_be_applied_are_dead_letters(nats_url: str, dat
     readings = Readings(database_url)
     async with publisher(nats_url) as client:
         await publish(client, vm_event("a"), REFUSED)
-        await client.jetstream().publish(ingest(subject_of(vm_event("b"))), b"no JSON")
+        await put(client, subject_of(vm_event("b")), b"no JSON")
         last = await publish(client, vm_event("d", memory_bytes=2**63), vm_event("c"))
         async with projector(projector_settings(nats_url, database_url)):
             await readings.applied(last)
@@ -158,9 +158,9 @@ async def test_many_dead_letters_are_a_few_lines(
     readings = Readings(database_url)
     async with publisher(nats_url) as client:
         for n in range(12):
-            last = await client.jetstream().publish(ingest(f"summit.vms.dc-solna.vulcan.prod.v{n}"), b"no JSON")
+            last = await put(client, f"summit.vms.dc-solna.vulcan.prod.v{n}", b"no JSON")
         async with projector(projector_settings(nats_url, database_url)):
-            await readings.applied(last.seq)
+            await readings.applied(last)
     lines = [line for line in caplog.messages if "dead letter" in line]
     assert [line.partition(" is a dead letter")[0] for line in lines[:-1]] == [
         f"event {n + 1} on summit.vms.dc-solna.vulcan.prod.v{n}" for n in range(5)

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from nats.aio.client import Client
-from support.projecting import Readings, projector, projector_settings, publish, publisher
+from support.projecting import Readings, projector, projector_settings, publish, publisher, put
 from support.published import cluster_event, vm_event
 from support.waiting import until
 from support.watched import DATACENTER, Log, configure, observing, watching
 
 from summit_models.cluster import ConnectionState
-from summit_models.subject import ingest
 from summit_projector.rebuild import rebuild
 from summit_runtime.nats.stream import stream_config, stream_state
 from summit_simulator.cluster import simulated_clusters
@@ -27,7 +26,7 @@ async def forge(client: Client, body: bytes, subject: str, **members: Any) -> No
     event = json.loads(body)
     data = event["data"] | members.pop("data", {})
     document = json.dumps(event | members | {"id": f"forged/{members}", "data": data})
-    await client.jetstream().publish(ingest(subject), document.encode())
+    await put(client, subject, document.encode())
 
 
 async def newest(client: Client, subject: str) -> bytes:

@@ -12,12 +12,12 @@ from typing import Any
 import asyncpg
 import pytest
 from nats.aio.client import Client
-from support.projecting import Readings, projector, projector_settings, publish, publisher
+from support.projecting import Readings, projector, projector_settings, publish, publisher, put
 from support.published import bulk_steps, cluster_event, datacenter_event, migration_event, operation_steps, vm_event
 from support.waiting import until
 
 from summit_models.event import Event, MigrationEventType, VmEventType
-from summit_models.subject import STREAM, ingest, subject_of
+from summit_models.subject import STREAM, subject_of
 from summit_projector.projections import PROJECTIONS
 from summit_projector.rebuild import RebuildError, rebuild
 from summit_projector.recovery.difference import Rebuilt
@@ -70,8 +70,8 @@ async def projected(nats_url: str, database_url: str) -> AsyncIterator[tuple[Cli
     readings = Readings(database_url)
     async with publisher(nats_url) as client, projector(projector_settings(nats_url, database_url)):
         await publish(client, *story())
-        ack = await client.jetstream().publish(ingest(subject_of(vm_event("bad"))), b"no JSON")
-        await readings.applied(ack.seq)
+        stored_as = await put(client, subject_of(vm_event("bad")), b"no JSON")
+        await readings.applied(stored_as)
         yield client, readings
 
 
@@ -181,7 +181,7 @@ async def test_events_that_come_meanwhile_are_applied_once(nats_url: str, databa
 async def test_rows_that_are_older_than_the_stream_are_kept(nats_url: str, database_url: str) -> None:
     """So are journal entries and dead letters whose events have aged out, and VMs that were added by hand."""
     async with projected(nats_url, database_url) as (client, readings):
-        ack = await client.jetstream().publish(ingest(subject_of(vm_event("bad"))), b"no JSON either")
+        stored_as = await put(client, subject_of(vm_event("bad")), b"no JSON either")
         last = await publish(client, *(vm_event(f"vm-{n}", versions=(9, 1), cpu=9) for n in range(30)))
         await readings.applied(last)
         await readings.fetch("UPDATE vms SET managed = false, cluster = NULL, revision = 108 WHERE name = 'vm-31'")
@@ -189,10 +189,10 @@ async def test_rows_that_are_older_than_the_stream_are_kept(nats_url: str, datab
             beside = f"{table}.id = vms.id AND name = 'vm-31'"
             await readings.fetch(f"UPDATE {table} SET shown_by = '' FROM vms WHERE {beside}")  # noqa: S608
         before = await tables(readings)
-        await client.jetstream().update_stream(replace(stream_config(), max_msgs=last - ack.seq + 1))
-        assert (await stream_state(client)).first_sequence == ack.seq
+        await client.jetstream().update_stream(replace(stream_config(), max_msgs=last - stored_as + 1))
+        assert (await stream_state(client)).first_sequence == stored_as
         result = await rebuilt(client, database_url)
-        assert (result.found, result.first_revision) == (0, ack.seq)
+        assert (result.found, result.first_revision) == (0, stored_as)
         assert {table.table: table.kept for table in result.tables} == {
             "events": 0, "vms": 30, "migrations": 2, "operations": 2, "bulk_operations": 2, "clusters": 1,
             "datacenters": 1, "vm_labels": 30, "vm_words": 30, "dead_letters": 1,

@@ -80,14 +80,14 @@ async def test_nats_starts_in_a_directory_whose_name_is_not_ascii(tmp_path: Path
     assert list(directory.glob("jetstream/*/streams/KEPT"))
 
 
-async def test_nats_asks_for_its_password(nats_url: str) -> None:
+async def test_nats_asks_for_its_password(tmp_path: Path) -> None:
     """The port alone gives another user of the machine neither the events nor the right to publish."""
-    parts = urlsplit(nats_url)
-    for stranger in (f"nats://{parts.hostname}:{parts.port}", nats_url.replace(parts.password or "", "guess")):
-        with pytest.raises(
-            StandaloneError, match="refuses the user and password: write its address as nats://user:password@host:port"
-        ):
-            await connect(stranger, asyncio.Event())
+    refusal = "refuses the user and password: write its address as nats://user:password@host:port"
+    async with embedded_nats(tmp_path / "nats") as url:
+        parts = urlsplit(url)
+        for stranger in (f"nats://{parts.hostname}:{parts.port}", url.replace(parts.password or "", "guess")):
+            with pytest.raises(StandaloneError, match=refusal):
+                await connect(stranger, asyncio.Event())
 
 
 async def test_data_of_before_there_were_passwords_gets_one(tmp_path: Path) -> None:

@@ -3,10 +3,10 @@
 import json
 
 import asyncpg
-from support.projecting import Readings, projector, projector_settings, publish, publisher
+from support.projecting import Readings, projector, projector_settings, publish, publisher, put
 from support.published import vm_event
 
-from summit_models.subject import STREAM, ingest, subject_of
+from summit_models.subject import STREAM, subject_of
 from summit_runtime.nats.stream import ensure_stream, stream_state
 from summit_standalone.commands.status import as_text, is_well, read, read_applied
 from summit_standalone.commands.waiting_events import read_waiting
@@ -18,8 +18,8 @@ async def test_a_dead_letter_is_shown_with_its_reason(nats_url: str, database_ur
     """The JSON and the text have its subject and its reason."""
     async with publisher(nats_url) as client, projector(projector_settings(nats_url, database_url)):
         subject = subject_of(vm_event("erp"))
-        ack = await client.jetstream().publish(ingest(subject), b"no JSON")
-        await Readings(database_url).applied(ack.seq)
+        stored_as = await put(client, subject, b"no JSON")
+        await Readings(database_url).applied(stored_as)
     applied = await read_applied(database_url)
     (event,) = json.loads(json.dumps(applied))["setAside"]["newest"]
     assert (applied["revision"], applied["setAside"]["count"]) == (1, 1)

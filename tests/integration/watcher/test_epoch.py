@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
-from support.projecting import publisher
+from support.projecting import publisher, put
 
 from summit_models.cluster import ClusterHealth, Heartbeat
 from summit_models.cluster import ConnectionState as State
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.event import EpochStart
-from summit_models.subject import HEALTH_BUCKET, ingest
+from summit_models.subject import HEALTH_BUCKET
 from summit_runtime.nats.bus import EventClient
 from summit_runtime.nats.consumer import replay
 from summit_watcher.kube.errors import RegressedError, ReplacedError
@@ -47,7 +47,7 @@ async def test_each_start_begins_the_next_epoch(client: EventClient) -> None:
     first = await claim(client, DATACENTER, CLUSTER)
     assert first == Epoch(DATACENTER, CLUSTER, 1, history=1, began=1)
     synced = cluster_event(health(State.SYNCED), first, client.clock.now())
-    await client.jetstream().publish(ingest(SUBJECT), synced.model_dump_json().encode())
+    await put(client, SUBJECT, synced.model_dump_json().encode())
     second = await claim(client, DATACENTER, CLUSTER)
     assert (second.number, second.history) == (2, 1)
     assert second.starts == (EpochStart(epoch=1, revision=1), EpochStart(epoch=2, revision=3))
@@ -66,7 +66,7 @@ async def test_a_cluster_that_returns_from_retirement_begins_a_new_history(clien
     """It may be another cluster by now, with lower resourceVersions."""
     epoch = await claim(client, DATACENTER, CLUSTER)
     retired = cluster_event(health(State.RETIRED), epoch, client.clock.now())
-    await client.jetstream().publish(ingest(SUBJECT), retired.model_dump_json().encode())
+    await put(client, SUBJECT, retired.model_dump_json().encode())
     returned = await claim(client, DATACENTER, CLUSTER)
     assert (returned.number, returned.history, returned.identity) == (2, 2, None)
 
@@ -90,7 +90,7 @@ async def test_a_foreign_event_does_not_set_the_epoch_back(client: EventClient, 
     """Readers know the epochs before it, which may have no event of a VM. An impossible number is foreign, too."""
     for _ in range(3):
         await claim(client, DATACENTER, CLUSTER)
-    await client.jetstream().publish(ingest(SUBJECT), foreign)
+    await put(client, SUBJECT, foreign)
     assert (await claim(client, DATACENTER, CLUSTER)).number == 4
     assert (await claim(client, DATACENTER, CLUSTER, above=7)).number == 8
 
@@ -99,7 +99,7 @@ async def test_a_foreign_event_of_a_possible_epoch_is_followed_by_a_greater_one(
     """Readers take it for that of a watcher. Its other members count only as far as they can be true."""
     await claim(client, DATACENTER, CLUSTER)
     foreign = {"epoch": 1000, "history": 5000, "began": 900, "fences": [{"epoch": 1000, "revision": 0}]}
-    await client.jetstream().publish(ingest(SUBJECT), json.dumps(foreign).encode())
+    await put(client, SUBJECT, json.dumps(foreign).encode())
     epoch = await claim(client, DATACENTER, CLUSTER)
     assert (epoch.number, epoch.history, epoch.earlier) == (1001, 1001, (EpochStart(epoch=1000, revision=2),))
 
@@ -164,9 +164,7 @@ async def test_nothing_is_stored_after_another_watcher_has_begun(client: EventCl
 async def test_a_foreign_event_is_followed_by_our_own(client: EventClient) -> None:
     """Otherwise the newest event of the cluster would not have its newest epoch."""
     events = ClusterEvents(client, await claim(client, DATACENTER, CLUSTER))
-    await client.jetstream().publish(
-        ingest(SUBJECT), json.dumps({"epoch": 0, "began": 0, "data": {"state": "x"}}).encode()
-    )
+    await put(client, SUBJECT, json.dumps({"epoch": 0, "began": 0, "data": {"state": "x"}}).encode())
     assert not await events.confirm()
     await events.publish(health(State.SYNCED))
     assert await events.confirm()

@@ -12,12 +12,11 @@ from typing import Any
 
 import pytest
 from nats.aio.client import Client
-from support.projecting import publisher
+from support.projecting import publisher, put
 from support.waiting import until
 from support.watched import DATACENTER, Log, configure, observing, shown_leases, watching
 
 from summit_models.contract import ClusterName, DatacenterId
-from summit_models.subject import ingest
 from summit_simulator.cluster import SimulatedCluster
 from summit_watcher.log.epoch import EPOCH_STARTS_KEPT, WATCHER, claim
 
@@ -63,7 +62,7 @@ async def publish_late(client: Client, log: Log, about: str, kind: str, **data: 
     state = event["data"] | data
     event |= {"type": f"summit.vm.{kind}", "id": f"late/{state['id']}/{kind}", "data": state}
     subject = f"summit.vms.{DATACENTER}.{CLUSTER}.prod.{state['name']}"
-    await client.jetstream().publish(ingest(subject), json.dumps(event).encode())
+    await put(client, subject, json.dumps(event).encode())
 
 
 def last_event(log: Log, name: str) -> tuple[int, str]:

@@ -7,6 +7,7 @@ another one would answer the same, and says so.
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
+from summit_api.freshness import Freshness
 from summit_api.query.transaction.errors import DatabaseUnavailableError, QueryError
 from summit_api.query.transaction.read_transaction import ReadModels
 from summit_api.render.moment import Moment
@@ -37,7 +38,7 @@ async def readyz(request: Request, services: ServicesDep, moment: MomentDep) -> 
 
     A line that begins with `[!]` says why answers show an old state, or why edits are refused.
     """
-    checks, notices = await _checks(services.read_models), _notices(moment)
+    checks, notices = await _checks(services.read_models), _notices(services.freshness, moment)
     ready = not any(checks.values())
     lines = ["ok"]
     if not ready or "verbose" in request.query_params:
@@ -46,11 +47,11 @@ async def readyz(request: Request, services: ServicesDep, moment: MomentDep) -> 
     return PlainTextResponse("\n".join((*lines, *notices)) + "\n", status_code=200 if ready else 503)
 
 
-def _notices(moment: Moment) -> list[str]:
+def _notices(freshness: Freshness, moment: Moment) -> list[str]:
     """What is wrong although requests are answered."""
     notices = []
-    if not moment.is_connected:
-        notices.append("[!]nats: not connected: clusters become stale, and edits are answered 503")
+    if trouble := freshness.log_trouble():
+        notices.append(f"[!]nats: {trouble}: clusters become stale, and edits are answered 503")
     if moment.behind:
         notices.append(f"[!]tables: {moment.behind.reason}")
     return notices

@@ -20,6 +20,7 @@ from summit_projector.settings import ProjectorSettings, ProjectorTimes
 from summit_projector.tables.checkpoint import Checkpoint
 from summit_projector.tables.writer import TableWriter
 from summit_runtime import database
+from summit_runtime.nats.patience import patiently
 from summit_runtime.nats.stream import stream_state
 
 logger = logging.getLogger("summit.projector")
@@ -39,7 +40,7 @@ async def replace(
     Returns the new checkpoint. An empty stream denies nothing, since its writers have yet to come back: wait for its
     first event. Raises StreamReplacedError when the stream is replaced once more.
     """
-    state = await stream_state(client)
+    state = await patiently(lambda: stream_state(client))
     if state.is_empty:
         if (checkpoint.stream_created_at, checkpoint.revision) != (state.created_at, 0):
             checkpoint = await writer.disown(checkpoint, state.created_at)
@@ -65,7 +66,7 @@ async def _first_event(client: Client, writer: TableWriter, checkpoint: Checkpoi
     logger.warning(
         "the stream is empty, and the tables were filled from another one: they show its rows until the first event"
     )
-    while (state := await stream_state(client)).is_empty:
+    while (state := await patiently(lambda: stream_state(client))).is_empty:
         if state.created_at != checkpoint.stream_created_at:
             raise StreamReplacedError("the stream was replaced once more")
         await writer.ping()  # the lock is this connection's
@@ -88,7 +89,7 @@ class _Completion:
 
     async def reached(self) -> bool:
         checkpoint = self.replay.checkpoint
-        state, reason = await mismatch(self.client, checkpoint)
+        state, reason = await patiently(lambda: mismatch(self.client, checkpoint))
         if reason:
             raise StreamReplacedError(f"the stream was replaced once more: {reason}")
         await self.writer.ping()  # the lock is this connection's

@@ -26,6 +26,7 @@ from summit_projector.tables.checkpoint import Checkpoint
 from summit_projector.tables.writer import open_writer
 from summit_runtime import database
 from summit_runtime.nats.consumer import Consumer, StreamMessage, consume
+from summit_runtime.nats.patience import patiently
 from summit_runtime.nats.stream import stream_state
 from summit_runtime.waiting import end
 
@@ -44,7 +45,8 @@ async def replaying(
         await migrate.upgrade(shadow_url)
         async with open_writer(shadow_url, times) as writer, consume(client, after=0) as consumer:
             await writer.prepare()
-            checkpoint = await writer.checkpoint((await stream_state(client)).created_at)
+            state = await patiently(lambda: stream_state(client))
+            checkpoint = await writer.checkpoint(state.created_at)
             replay = Replay(
                 live, shadow, consumer, Progress(writer, checkpoint, await newest_epochs(client)), batch_events
             )
