@@ -54,6 +54,14 @@ class ClusterServer:
                 preexec_fn=before_exec(signal.SIGKILL, None),
             )
 
+    @property
+    def url(self) -> str:
+        return f"nats://summit:s3cret@{HOST}:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid if self.process else 0
+
     async def kill(self) -> None:
         """End it as a power failure would."""
         if self.process and self.process.returncode is None:
@@ -69,11 +77,13 @@ class NatsCluster:
     @property
     def url(self) -> str:
         """All servers, as NATS_URL names them."""
-        return ",".join(f"nats://summit:s3cret@{HOST}:{server.port}" for server in self.servers.values())
+        return ",".join(server.url for server in self.servers.values())
 
-    async def leader(self, client: EventClient, *, seconds: float = DEADLINE_SECONDS) -> ClusterServer:
-        """The server that leads the log, once all others follow it."""
-        return self.servers[await until(lambda: _leader_of_all(client), seconds=seconds)]
+    async def leader(
+        self, client: EventClient, stream: str = STREAM, *, seconds: float = DEADLINE_SECONDS
+    ) -> ClusterServer:
+        """The server that leads a stream, once all others follow it."""
+        return self.servers[await until(lambda: _leader_of_all(client, stream), seconds=seconds)]
 
     async def lose_leaders(self) -> None:
         """For ever, kill the leader of the log and start it again: once in a while, when the cluster is whole."""
@@ -92,17 +102,17 @@ class NatsCluster:
             await until(lambda: _removed_all(client))
 
 
-async def _leader_of_all(client: EventClient) -> str:
-    found = await _info(client)
+async def _leader_of_all(client: EventClient, stream: str) -> str:
+    found = await _info(client, stream)
     cluster = found.cluster if found else None
     replicas = (cluster and cluster.replicas) or []
     whole = len(replicas) == 2 and all(replica.current and not replica.offline for replica in replicas)
     return (cluster.leader or "") if cluster and whole else ""
 
 
-async def _info(client: EventClient) -> StreamInfo | None:
+async def _info(client: EventClient, stream: str) -> StreamInfo | None:
     with contextlib.suppress(NatsError, TimeoutError):
-        return await client.jetstream(timeout=ASK_SECONDS).stream_info(STREAM)
+        return await client.jetstream(timeout=ASK_SECONDS).stream_info(stream)
     return None
 
 

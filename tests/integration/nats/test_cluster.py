@@ -1,19 +1,23 @@
 """A cluster of three NATS servers: streams on all of them, readers of servers that are behind, a lost majority."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from pydantic import SecretStr
 from support.nats_cluster import NatsCluster, nats_cluster
 from support.nats_server import stored
+from support.program import frozen
 from support.published import unmanaged_event
 from support.waiting import until
 
 from summit_models.contract import Revision
 from summit_models.subject import subject_of
-from summit_runtime.nats import bus
-from summit_runtime.nats.append import Basis, append
+from summit_models.watcher import Holder
+from summit_runtime.nats import bus, leases
+from summit_runtime.nats.append import Basis, NotStoredError, append
 from summit_runtime.nats.availability import Availability
 from summit_runtime.nats.bus import EventClient
 from summit_runtime.nats.consumer import last_per_subject
@@ -21,6 +25,8 @@ from summit_runtime.nats.publisher import publishing
 from summit_runtime.nats.storage import Storage
 from summit_runtime.nats.stream import ensure_stream
 from summit_runtime.waiting import end
+from summit_watcher.leases.entry import Entry
+from summit_watcher.settings import TIMES
 
 pytestmark = pytest.mark.slow
 
@@ -68,6 +74,31 @@ async def test_what_was_just_stored_is_read_from_whichever_server_answers(client
         revision = await append(client, [event], Basis(subject_of(event), revision))
         read = [message.sequence async for message in last_per_subject(client, "summit.vms.>")]
         assert read[-1] == revision
+
+
+async def test_a_lease_is_not_given_up_while_its_renewal_is_on_its_way(
+    calm_cluster: NatsCluster, client: EventClient
+) -> None:
+    """The leader refuses the next renewal, too, until the others have the first one: it looked like another's lease."""
+    leader = await calm_cluster.leader(client, leases.STREAM)
+    holder = Holder(watcher="a", run="a", since=client.clock.now())
+    times = replace(TIMES, lease_seconds=30, lease_answer_seconds=0.5)
+    others = [server.pid for server in calm_cluster.servers.values() if server is not leader]
+    async with bus.connected(SecretStr(leader.url), name="watcher") as watcher:
+        ours = Entry(watcher, "$KV.summit-leases.cluster.d.c", holder, times)
+        assert await ours.take()
+        with frozen(others):
+            for _ in range(2):
+                with pytest.raises(NotStoredError):
+                    await ours.renew()
+        await until(lambda: renewed(ours))
+
+
+async def renewed(ours: Entry) -> bool:
+    with contextlib.suppress(NotStoredError):
+        assert await ours.renew()
+        return True
+    return False
 
 
 async def test_a_lost_majority_is_reported_and_its_return(calm_cluster: NatsCluster, client: EventClient) -> None:

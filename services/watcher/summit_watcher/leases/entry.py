@@ -50,7 +50,7 @@ class Entry:
     async def take(self) -> bool:
         """Create the key, unless another watcher has it; return whether it is ours.
 
-        Raises NotStoredError when NATS does not answer.
+        Raises NotStoredError when NATS does not answer, or does not know yet.
         """
         async with self._in_turn:
             return await self._take()
@@ -58,7 +58,7 @@ class Entry:
     async def renew(self) -> bool:
         """Renew the key, or create it again if nobody has taken it since it expired; return whether it is ours.
 
-        Raises NotStoredError when NATS does not answer.
+        Raises NotStoredError when NATS does not answer, or does not know yet.
         """
         async with self._in_turn:
             if self._is_left:
@@ -94,7 +94,7 @@ class Entry:
             except ConflictError:
                 continue
             return True
-        return False
+        raise NotStoredError("NATS has not decided yet who has it")  # as while one of its servers waits for the others
 
     async def _put(self, onto: int, *, deleted: bool = False) -> None:
         """Store the holder, or a delete, onto the message with this revision; 0: onto nothing."""
