@@ -55,10 +55,9 @@ test: $(STAMP) ## Run the tests on embedded servers
 # Watcher and projector go on when the leader of the log dies, so their tests run in a storm. Others expect an answer at
 # once, which no cluster gives while it elects a leader: they show that replicas which are behind do no harm.
 STORM := $(addprefix tests/integration/,leases projector watcher)
-CALM := $(addprefix tests/integration/,api feed nats operations standalone)
 test-nats-cluster: $(STAMP) ## Run what concerns NATS on three servers that lose their leader
 	$(BIN)/pytest --nats-cluster storm --numprocesses 2 --dist loadfile $(STORM)
-	$(BIN)/pytest --nats-cluster calm --numprocesses 2 --dist loadfile $(CALM)
+	$(BIN)/pytest --nats-cluster calm --numprocesses 2 --dist loadfile tests/integration
 
 test-slow: $(STAMP) ## Run the tests that take longest, as a soak of a minute
 	$(BIN)/pytest -m slow --numprocesses 2 --dist load

@@ -71,6 +71,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         chosen = [item for item in items if item.get_closest_marker("debian") or _has_a_database(item)]
     if config.getoption("--nats-cluster"):  # not what starts and stops a server of its own
         chosen = [item for item in chosen if _uses(item, "nats_url", "calm_cluster")]
+    if config.getoption("--nats-cluster") == "storm":
+        chosen = [item for item in chosen if not item.get_closest_marker("calm")]
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = chosen
 

@@ -68,7 +68,7 @@ async def read(nc: Client, datacenter: str, show: Callable[[list[dict[str, Any]]
 async def follow(url: str, datacenter: str, show: Callable[[list[dict[str, Any]]], None]) -> None:
     while True:  # from the beginning after each break: the log may be another one, and lost events come again
         try:
-            nc = await nats.connect(url, allow_reconnect=False, ping_interval=10)
+            nc = await nats.connect(url.split(","), allow_reconnect=False, ping_interval=10)
             async with nc:
                 await read(nc, datacenter, show)
         except (NatsError, OSError, TimeoutError) as error:

@@ -9,11 +9,13 @@ from uuid import uuid4
 
 import asyncpg
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js.errors import NotFoundError
 from pydantic import SecretStr
 from support.waiting import until
 
 from summit_models.event import Event
-from summit_models.subject import ingest, subject_of
+from summit_models.subject import STREAM, ingest, subject_of
 from summit_projector.projector import serve
 from summit_projector.settings import TIMES, ProjectorSettings, ProjectorTimes
 from summit_runtime.nats import bus
@@ -83,6 +85,21 @@ async def publish(client: Client, *events: Event) -> int:
     for event in events:
         sequence = await put(client, subject_of(event), event.model_dump_json().encode())
     return sequence
+
+
+async def delete_log(client: Client) -> None:
+    """Delete the stream, however often NATS loses its leader meanwhile."""
+
+    async def deleted() -> bool:
+        try:
+            await client.jetstream(timeout=ANSWER_SECONDS).delete_stream(STREAM)
+        except NotFoundError:
+            return True
+        except (NatsError, TimeoutError):
+            return False
+        return True
+
+    await until(deleted)
 
 
 async def put(client: Client, subject: str, body: bytes) -> int:

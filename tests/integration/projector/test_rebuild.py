@@ -12,12 +12,20 @@ from typing import Any
 import asyncpg
 import pytest
 from nats.aio.client import Client
-from support.projecting import Readings, projector, projector_settings, publish, publisher, put
+from support.projecting import (
+    Readings,
+    delete_log,
+    projector,
+    projector_settings,
+    publish,
+    publisher,
+    put,
+)
 from support.published import bulk_steps, cluster_event, datacenter_event, migration_event, operation_steps, vm_event
 from support.waiting import until
 
 from summit_models.event import Event, MigrationEventType, VmEventType
-from summit_models.subject import STREAM, subject_of
+from summit_models.subject import subject_of
 from summit_projector.projections import PROJECTIONS
 from summit_projector.rebuild import RebuildError, rebuild
 from summit_projector.recovery.difference import Rebuilt
@@ -228,7 +236,7 @@ async def test_tables_of_another_log_are_left_to_the_projector(nats_url: str, da
     async with publisher(nats_url) as client:
         async with projector(projector_settings(nats_url, database_url)):
             await Readings(database_url).applied(await publish(client, *story()))
-        await client.jetstream().delete_stream(STREAM)
+        await delete_log(client)
         await ensure_stream(client)
         await publish(client, vm_event("a"))
         with pytest.raises(RebuildError, match="created again"):

@@ -6,13 +6,19 @@ from datetime import timedelta
 
 import asyncpg
 from nats.aio.client import Client
-from support.projecting import Readings, projector, projector_settings, publish, publisher
+from support.projecting import (
+    Readings,
+    delete_log,
+    projector,
+    projector_settings,
+    publish,
+    publisher,
+)
 from support.published import OBSERVED_AT, cluster_event, migration_event, unmanaged_event, vm_event
 from support.waiting import until
 
 from summit_models.cluster import ConnectionState
 from summit_models.event import Event, VmEventType
-from summit_models.subject import STREAM
 from summit_projector.settings import ProjectorTimes
 from summit_runtime.nats.stream import ensure_stream
 
@@ -24,7 +30,7 @@ SOON = ProjectorTimes(settle_seconds=0.1, check_seconds=0.1)
 
 
 async def replace_stream(client: Client) -> None:
-    await client.jetstream().delete_stream(STREAM)
+    await delete_log(client)
     await ensure_stream(client)
 
 

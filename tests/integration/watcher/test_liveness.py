@@ -26,6 +26,7 @@ async def client(nats_url: str) -> AsyncIterator[EventClient]:
         yield connected
 
 
+@pytest.mark.calm
 async def test_a_cluster_is_silent_from_its_last_report_on_and_not_from_when_somebody_looks(
     client: EventClient,
 ) -> None:
