@@ -36,6 +36,7 @@ class Member(Holder):
     version: str = ""
     datacenters: list[DatacenterId] = Field(default=[], description="WATCHER_DATACENTERS; empty: all")
     declared: list[str] = Field(default=[], description="The clusters that it may watch, `<datacenter>.<cluster>` each")
+    unreadable: list[str] = Field(default=[], description="Those of them whose kubeconfig it cannot read")
 
 
 class Lease(Holder):

@@ -41,6 +41,14 @@ def read_limited(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
     return bytes(content)
 
 
+def is_readable(path: Path) -> bool:
+    """Whether there is such a file and this process may read it, whatever it holds. Blocks."""
+    try:
+        return path.is_file() and os.access(path, os.R_OK)
+    except (OSError, ValueError):  # ValueError: a null byte in the name
+        return False
+
+
 @dataclass(frozen=True)
 class FileTimes:
     """When files are looked at."""

@@ -33,7 +33,7 @@ from summit_watcher.listwatch.page_slots import PageSlots
 from summit_watcher.log.datacenters import declare
 from summit_watcher.log.epoch import NO_EVENT, WATCHER, newest_events
 from summit_watcher.log.identities import follow_identities
-from summit_watcher.log.retirement import retire, retire_empty, retire_undeclared
+from summit_watcher.log.retirement import retire, retire_empty, retire_undeclared, unretired
 from summit_watcher.operations.feed import OperationFeed
 from summit_watcher.operations.overdue import Overdue
 from summit_watcher.settings import TIMES, WatcherSettings, WatcherTimes
@@ -95,6 +95,7 @@ class _Watcher:
                 tasks.create_task(self.client.clock.follow(self.client, self.times.nats.ping_seconds)),
                 tasks.create_task(watch_stream(self.client, self.settings.nats_storage)),
                 tasks.create_task(leases.follow(self.client)),
+                tasks.create_task(supervisor.follow_kubeconfigs()),
                 tasks.create_task(self._follow_configuration(supervisor, share, identities)),
                 tasks.create_task(follow_identities(self.client, identities, supervisor.watches)),
                 tasks.create_task(operations.run()),
@@ -113,8 +114,10 @@ class _Watcher:
             datacenters=[DatacenterId(datacenter) for datacenter in sorted(self.settings.datacenters)],
         )
 
-    async def _retire(self, cluster: ClusterConfig) -> None:
-        await retire(self.client, self.publisher, cluster.datacenter, cluster.name)
+    async def _retire(self, place: Place) -> None:
+        """Retire a cluster in the log. Another watcher, whose file had it for longer, may have done so."""
+        if place.cluster in await unretired(self.client, place.datacenter):
+            await retire(self.client, self.publisher, place.datacenter, place.cluster)
 
     async def _follow_configuration(self, supervisor: Supervisor, share: Share, identities: Identities) -> None:
         """Have a share of the declared clusters, and retire those that are not declared any more, for ever."""
@@ -156,7 +159,7 @@ class _Watcher:
 
         The log is asked last, or it would show clusters that are just being retired.
         """
-        await supervisor.retired()
+        await supervisor.left()
         for removed in sorted(former - {datacenter.id for datacenter in datacenters}):
             await retire_empty(self.client, removed)
             former.discard(removed)

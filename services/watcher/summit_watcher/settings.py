@@ -164,10 +164,13 @@ class WatcherTimes:
     listen_seconds: float = 2.0
     """How soon to ask again whether it is silent and free, when NATS has not answered or a watcher has its lease."""
     undeclared_seconds: float = 10.0
-    """All watchers read the same change of the file within this time. One whose file still has a cluster keeps it."""
+    """All watchers read the same change of the file within this time: one that still has a cluster then is reported."""
 
     # Leases
 
+    look_seconds: float = 1.0
+    """How long new clusters wait for a look at their kubeconfigs. One on a file system that is away counts as one that
+    can be read, until it is known."""
     lease_seconds: int = LEASE_SECONDS
     lease_renew_seconds: float = 1.0
     """Three attempts before a lease expires."""

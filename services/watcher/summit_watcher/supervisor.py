@@ -1,6 +1,7 @@
 """The running cluster watchers: those of the clusters that this watcher has, also while somebody edits the file."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from collections.abc import Set as AbstractSet
@@ -15,7 +16,7 @@ from summit_runtime.condition import Condition
 from summit_runtime.own_thread import OwnThread
 from summit_runtime.process import supervised
 from summit_runtime.waiting import end
-from summit_runtime.watched_files import WatchedFiles
+from summit_runtime.watched_files import WatchedFiles, is_readable
 from summit_watcher import metrics
 from summit_watcher.cluster import ClusterWatcher, HasLease
 from summit_watcher.config.datacenters import ClusterConfig, Configuration, DatacenterConfig, Mistake, load
@@ -23,6 +24,9 @@ from summit_watcher.log.retirement import AT_ONCE
 from summit_watcher.settings import WatcherTimes
 
 logger = logging.getLogger("summit.watcher")
+
+
+_UNREADABLE = "cluster %s: kubeconfig %s cannot be read here; a watcher that can read its own gets the cluster"
 
 
 async def configurations(path: Path, times: WatcherTimes) -> AsyncGenerator[Configuration]:
@@ -91,7 +95,7 @@ class Supervisor:
 
     tasks: asyncio.TaskGroup
     make_watcher: Callable[[ClusterConfig, HasLease], ClusterWatcher]
-    retire: Callable[[ClusterConfig], Awaitable[None]]
+    retire_in_log: Callable[[Place], Awaitable[None]]
     times: WatcherTimes
     _configs: dict[Place, ClusterConfig] = field(default_factory=dict)
     """Of all declared clusters."""
@@ -99,8 +103,11 @@ class Supervisor:
     """Those that this watcher has the lease of."""
     _running: dict[Place, _Running] = field(default_factory=dict)
     _leaving: dict[Place, asyncio.Event] = field(default_factory=dict)
-    """Clusters that are not declared any more, until they are retired."""
+    """Clusters that are not declared any more, until they are retired or another watcher has them."""
     _retiring: dict[Place, asyncio.Task[None]] = field(default_factory=dict)
+    unreadable: AbstractSet[Place] = frozenset()
+    """The declared clusters whose kubeconfig cannot be read here; another watcher may have it."""
+    _kubeconfigs: OwnThread = field(default_factory=lambda: OwnThread("kubeconfigs"))
     _retirements: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
     _stops: bool = False
 
@@ -128,12 +135,35 @@ class Supervisor:
         kept = {place: c for place, c in self._configs.items() if keep_missing and place.cluster not in names}
         self._configs = {Place(cluster.datacenter, cluster.name): cluster for cluster in clusters} | kept
         self._note_leaving()
+        await self._look(self.times.look_seconds)
         running = self._running.items()
         changed = [place for place, run in running if self._configs.get(place, run.config) != run.config]
         await asyncio.gather(*map(self._end, changed))
         for place in changed:
             if has_lease := self._ours.get(place):
                 self.begin(place, has_lease)
+
+    async def follow_kubeconfigs(self) -> None:
+        """Look from time to time which kubeconfigs can be read, for ever."""
+        try:
+            while True:
+                await asyncio.sleep(self.times.files.look_seconds)
+                await self._look(self.times.files.read_seconds)
+        finally:
+            self._kubeconfigs.end()
+
+    async def _look(self, seconds: float) -> None:
+        """See which kubeconfigs can be read. While their file system is away, what was seen before counts."""
+        paths = {place: cluster.kubeconfig for place, cluster in self._configs.items()}
+
+        def unreadable() -> set[Place]:
+            return {place for place, path in paths.items() if not is_readable(path)}
+
+        with contextlib.suppress(TimeoutError):
+            before = self.unreadable
+            self.unreadable = await self._kubeconfigs.run(unreadable, seconds)
+            for place in sorted(self.unreadable - before):
+                logger.info(_UNREADABLE, place.cluster, paths[place], extra={"cluster": place.cluster})
 
     def _note_leaving(self) -> None:
         """Note which of ours are to be retired, and which return before that has begun."""
@@ -142,8 +172,8 @@ class Supervisor:
         for place in self._configs.keys() & self._leaving.keys() - self._retiring.keys():
             self._leaving.pop(place).set()
 
-    async def retired(self) -> None:
-        """Wait until the clusters that were removed so far are retired."""
+    async def left(self) -> None:
+        """Wait until the clusters that were removed so far are retired, or others have them."""
         for left in list(self._leaving.values()):
             await left.wait()
 
@@ -155,14 +185,20 @@ class Supervisor:
             work = self._watch(watcher)
             self._running[place] = _Running(config, watcher, self.tasks.create_task(work, name=f"cluster {place}"))
 
-    async def end(self, place: Place, *, retires: bool) -> None:
-        """End the watch of a cluster, and retire it if that is wanted, and it is not declared any more."""
+    async def end(self, place: Place) -> None:
+        """End the watch of a cluster."""
         del self._ours[place]
-        config = await self._end(place)
-        if config and retires and place not in self._configs and not self._stops:
-            self._retiring[place] = task = self.tasks.create_task(self._retire(config), name=f"retirement of {place}")
+        await self._end(place)
+
+    async def retire(self, place: Place) -> None:
+        """Retire a cluster, unless it is declared again."""
+        if place not in self._configs and not self._stops:
+            self._retiring[place] = task = self.tasks.create_task(self._retire(place), name=f"retirement of {place}")
             await asyncio.wait({task})
             del self._retiring[place]
+
+    def forget(self, place: Place) -> None:
+        """Note that a cluster is retired, or that another watcher has it."""
         if left := self._leaving.pop(place, None):
             left.set()
 
@@ -171,10 +207,10 @@ class Supervisor:
         self._stops = True
         await asyncio.gather(*map(end, self._retiring.values()))
 
-    async def _retire(self, config: ClusterConfig) -> None:
+    async def _retire(self, place: Place) -> None:
         async with self._retirements:
-            what = f"retirement of cluster {config.name}"
-            await supervised(what, lambda: self.retire(config), retry=Backoff())
+            what = f"retirement of cluster {place.cluster}"
+            await supervised(what, lambda: self.retire_in_log(place), retry=Backoff())
 
     async def _watch(self, watcher: ClusterWatcher) -> None:
         """Watch a cluster until its lease is lost."""
@@ -183,10 +219,8 @@ class Supervisor:
         what = f"watcher of cluster {cluster.name}"
         await supervised(what, watcher.run, retry=Backoff(), failed=watcher.failed)
 
-    async def _end(self, place: Place) -> ClusterConfig | None:
-        """End the watch of a cluster, and return how it was configured; None if it was not watched."""
-        if (running := self._running.pop(place, None)) is None:
-            return None
-        await end(running.task, again_seconds=self.times.end_seconds)
-        metrics.forget_cluster(place.cluster)
-        return running.config
+    async def _end(self, place: Place) -> None:
+        """End the watch of a cluster, if it is watched."""
+        if running := self._running.pop(place, None):
+            await end(running.task, again_seconds=self.times.end_seconds)
+            metrics.forget_cluster(place.cluster)

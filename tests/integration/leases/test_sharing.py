@@ -1,19 +1,29 @@
 """Two watchers with one configuration: what each may have, and what an edit of the file does to clusters of both."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
+from collections.abc import Set as AbstractSet
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from support.projecting import publisher
 from support.waiting import until
-from support.watched import EDITED, configure, observing, shown_leases, watching, write_kubeconfigs
+from support.watched import DATACENTER, EDITED, configure, observing, shown_leases, watching, write_kubeconfigs
 
 from summit_models.cluster import ConnectionState as State
+from summit_models.contract import ClusterName, DatacenterId
 from summit_models.subject import HEALTH_BUCKET, LEASE_BUCKET
+from summit_models.watcher import Member, Place
+from summit_runtime.nats import bus
 from summit_runtime.nats.bus import NatsTimes
 from summit_runtime.nats.leases import STREAM, LeaseTable
+from summit_runtime.waiting import end
 from summit_simulator.cluster import SimulatedCluster, simulated_clusters
+from summit_watcher.leases.holding import Holding
+from summit_watcher.leases.spread import Able
 
 TIMES = replace(EDITED, undeclared_seconds=1)
 NAMES = ("andoria", "risa", "romulus", "vulcan")
@@ -36,6 +46,37 @@ def shares(leases: LeaseTable) -> dict[str, list[str]]:
     """The clusters of each watcher, by its run."""
     held = leases.leases().items()
     return {m.run: sorted(p.cluster for p, lease in held if lease.run == m.run) for m in leases.members()}
+
+
+def place(cluster: str) -> Place:
+    return Place(DatacenterId(DATACENTER), ClusterName(cluster))
+
+
+def made(directory: Path) -> Path:
+    directory.mkdir()
+    return directory
+
+
+@asynccontextmanager
+async def another_watcher(nats_url: str, may: AbstractSet[Place], *, has: AbstractSet[Place]) -> AsyncIterator[None]:
+    """The entries of a watcher that has clusters, and may have others, but takes none."""
+    async with bus.connected(SecretStr(nats_url), name="other") as client:
+        holding = Holding(client, Member(watcher="other/1", run="other", since=client.clock.now()), EDITED)
+
+        async def renew() -> None:
+            while True:
+                await holding.announce(Able(may | has))
+                await holding.renew()
+                await asyncio.sleep(EDITED.lease_renew_seconds)
+
+        await asyncio.gather(*map(holding.take, has))
+        renewing = asyncio.create_task(renew())
+        try:
+            yield
+        finally:
+            await end(renewing)
+            await holding.withdraw()
+            await asyncio.gather(*map(holding.leave, has))
 
 
 def sizes(leases: LeaseTable) -> list[int]:
@@ -125,18 +166,17 @@ async def test_a_cluster_that_moves_to_another_datacenter_takes_its_vms_along_wh
         await until(lambda: sizes(leases) == [2, 2])
 
 
-async def test_a_cluster_that_another_watchers_file_still_has_is_not_retired(
+async def test_a_cluster_that_another_watchers_file_still_has_goes_there_at_once(
     nats_url: str, tmp_path: Path, clusters: list[SimulatedCluster], kubeconfigs: Mapping[str, Path]
 ) -> None:
-    """It goes to that watcher, with all its VMs; a watcher whose file never had it takes nothing of it."""
-    for name in ("mine", "theirs"):
-        (tmp_path / name).mkdir()
-    mine, theirs = (configure(tmp_path / name, kubeconfigs) for name in ("mine", "theirs"))
+    """It is not retired, and has all its VMs; a watcher whose file never had it takes nothing of it."""
+    mine, theirs = (configure(made(tmp_path / name), kubeconfigs) for name in ("mine", "theirs"))
+    times = replace(EDITED, undeclared_seconds=600)
     async with (
         observing(nats_url) as (log, _),
         shown_leases(nats_url) as leases,
-        watching(nats_url, mine, TIMES),
-        watching(nats_url, theirs, TIMES),
+        watching(nats_url, mine, times),
+        watching(nats_url, theirs, times),
     ):
         await until(lambda: sizes(leases) == [2, 2])
         await log.agrees(*clusters)
@@ -187,3 +227,46 @@ async def test_it_is_logged_that_nats_stores_no_leases_any_more(
         await until(lambda: "NATS does not store leases, or not in time" in caplog.text)
         await client.jetstream().update_stream(bucket)
         await until(lambda: "NATS stores leases, after" in caplog.text)
+
+
+async def test_a_cluster_that_all_files_lose_in_the_moment_of_its_hand_over_is_retired(
+    nats_url: str, tmp_path: Path, clusters: list[SimulatedCluster], kubeconfigs: Mapping[str, Path]
+) -> None:
+    """The watcher that had it leaves it to another one, which reads the same edit before it takes the cluster."""
+    config, risa = configure(tmp_path, kubeconfigs), place("risa")
+    async with (
+        observing(nats_url) as (log, _),
+        shown_leases(nats_url) as leases,
+        watching(nats_url, config, replace(EDITED, silent_seconds=600)),
+    ):
+        async with another_watcher(nats_url, {risa}, has={place(f"other-{name}") for name in NAMES}):
+            await until(lambda: sizes(leases) == [4, 4])
+            await log.agrees(*clusters)
+            configure(tmp_path, {name: path for name, path in kubeconfigs.items() if name != "risa"})
+            await until(lambda: not leases.lease(risa))
+            assert State.RETIRED not in log.states("risa")
+        await until(lambda: log.states("risa")[-1] == State.RETIRED)
+
+
+async def test_a_watcher_without_a_kubeconfig_leaves_its_cluster_to_one_that_has_it(
+    nats_url: str, tmp_path: Path, kubeconfigs: Mapping[str, Path]
+) -> None:
+    """Also when it is lost later. What nobody can read is still reported by one."""
+    mine, theirs = made(tmp_path / "mine"), made(tmp_path / "theirs")
+    for directory, missing in ((mine, ("risa", "vulcan")), (theirs, ("andoria",))):
+        files = {name: directory / f"{name}.yaml" for name in NAMES}
+        configure(directory, files)
+        for name in set(NAMES) - {*missing}:
+            files[name].write_bytes(kubeconfigs[name].read_bytes())
+    async with (
+        observing(nats_url) as (_, healths),
+        shown_leases(nats_url) as leases,
+        watching(nats_url, mine / "datacenters.yaml", EDITED),
+        watching(nats_url, theirs / "datacenters.yaml", EDITED),
+    ):
+        await until(lambda: [healths.state(name) for name in NAMES] == [State.SYNCED] * len(NAMES))
+        await until(lambda: sorted(shares(leases).values()) == [["andoria", "romulus"], ["risa", "vulcan"]])
+        (theirs / "risa.yaml").unlink()
+        (theirs / "romulus.yaml").unlink()
+        await until(lambda: healths.state("risa") == State.CONFIG_ERROR)
+        assert sorted(shares(leases).values()) == [["andoria", "romulus"], ["risa", "vulcan"]]

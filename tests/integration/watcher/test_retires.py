@@ -17,7 +17,7 @@ from support.waiting import until
 from support.watched import EDITED, Log, configure, observing, watching, write_kubeconfigs
 
 from summit_models.cluster import ConnectionState as State
-from summit_models.watcher import Member
+from summit_models.watcher import Member, Place
 from summit_runtime.nats import bus
 from summit_runtime.nats.leases import LeaseTable
 from summit_runtime.nats.publisher import publishing
@@ -249,10 +249,10 @@ class Fleet:
             await ensure_stream(client)
             slots, identities = PageSlots(TIMES.slow_page_seconds), Identities()
 
-            async def slowly(cluster: ClusterConfig) -> None:
-                self.retiring.append(cluster.name)
+            async def slowly(place: Place) -> None:
+                self.retiring.append(place.cluster)
                 await self.go.wait()
-                await retirement.retire(client, publisher, cluster.datacenter, cluster.name)
+                await retirement.retire(client, publisher, place.datacenter, place.cluster)
 
             def watcher(cluster: ClusterConfig, has_lease: HasLease) -> ClusterWatcher:
                 feed = OperationFeed(client)

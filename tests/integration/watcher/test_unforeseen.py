@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from support.waiting import until
 from support.watched import QUICK, configure, has_lease, observing
 
+from summit_models.watcher import Place
 from summit_runtime.nats import bus
 from summit_runtime.nats.publisher import publishing
 from summit_simulator.cluster import SimulatedCluster
@@ -53,7 +54,7 @@ async def test_what_ends_the_task_of_a_cluster_becomes_its_state_and_ends_no_oth
                 has_lease,
             )
 
-        async def retire(_: ClusterConfig) -> None: ...
+        async def retire(_: Place) -> None: ...
 
         files = {c.name: c.write_kubeconfig(tmp_path / c.name) for c in (broken, healthy)}
         supervisor = Supervisor(tasks, watcher, retire, QUICK)
@@ -67,7 +68,7 @@ async def test_what_ends_the_task_of_a_cluster_becomes_its_state_and_ends_no_oth
         await log.agrees(healthy)
         await until(lambda: healths.state("romulus") == "synced")
         for place in supervisor.declared:
-            await supervisor.end(place, retires=False)
+            await supervisor.end(place)
     lines = [r for r in caplog.records if "unforeseen" in r.getMessage() and r.levelno > logging.DEBUG]
     assert [line.getMessage().partition(" (")[0] for line in lines] == ["cluster vulcan is failing"]
     tracebacks = [r for r in caplog.records if r.exc_info and "its watcher failed" in r.getMessage()]

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 
 from summit_models.watcher import Lease, Member, Place
@@ -11,14 +10,15 @@ from summit_runtime.nats.bus import EventClient
 from summit_runtime.nats.leases import lease_subject, member_subject
 from summit_watcher.leases.contact import Contact
 from summit_watcher.leases.entry import Entry
+from summit_watcher.leases.spread import Able
 from summit_watcher.settings import WatcherTimes
 
 
 class Holding:
     def __init__(self, client: EventClient, me: Member, times: WatcherTimes) -> None:
         self.contact = Contact(times.lease_seconds, times.lease_grace_seconds)
-        self.announced: AbstractSet[Place] = frozenset()
-        """What the others know that this watcher may have."""
+        self.announced = Able(frozenset(), frozenset())
+        """What the others know of this watcher."""
         self._client, self._me, self._times = client, me, times
         self._member = Entry(client, member_subject(me), me, times)
         self._leases: dict[Place, Entry] = {}
@@ -31,10 +31,11 @@ class Holding:
         """Whether NATS is there, and has stored no renewal for the length of a lease."""
         return self.contact.is_broken and self._client.is_connected
 
-    async def announce(self, may: AbstractSet[Place]) -> None:
+    async def announce(self, able: Able) -> None:
         """Announce, or renew, that this watcher runs and what it may have."""
-        self.announced = set(may)
-        self._member.holder = self._me.model_copy(update={"declared": sorted(map(str, may))})
+        self.announced = able
+        declared, unreadable = (sorted(map(str, places)) for places in able)
+        self._member.holder = self._me.model_copy(update={"declared": declared, "unreadable": unreadable})
         if await _answer(self._member.renew):
             self.contact.renewed()
 

@@ -21,6 +21,7 @@ from summit_runtime.waiting import wait
 from summit_watcher import metrics
 from summit_watcher.leases.holding import Holding
 from summit_watcher.leases.plan import Plan, plan
+from summit_watcher.leases.spread import Able
 from summit_watcher.settings import WatcherTimes
 
 logger = logging.getLogger("summit.watcher")
@@ -33,6 +34,7 @@ _UNRENEWED = (
     "NATS does not store leases, or not in time: this watcher goes on with its clusters, and nobody takes new ones or "
     "those of a watcher that ends"
 )
+_LEFT = "cluster %s: the file of this watcher does not declare it any more, and that of another one does: it goes there"
 
 
 class Clusters(Protocol):
@@ -42,11 +44,21 @@ class Clusters(Protocol):
     def declared(self) -> AbstractSet[Place]:
         """The clusters that this watcher may have."""
 
+    @property
+    def unreadable(self) -> AbstractSet[Place]:
+        """Those of them whose kubeconfig cannot be read here."""
+
     def begin(self, place: Place, has_lease: Callable[[], Awaitable[bool]]) -> None:
         """Watch a cluster; `has_lease` asks NATS whether its lease is still ours."""
 
-    async def end(self, place: Place, *, retires: bool) -> None:
-        """End the watch of a cluster, and retire it if that is wanted, and it is not declared any more."""
+    async def end(self, place: Place) -> None:
+        """End the watch of a cluster."""
+
+    async def retire(self, place: Place) -> None:
+        """Retire a cluster in the log, unless it is declared again or retired already."""
+
+    def forget(self, place: Place) -> None:
+        """Note that a cluster is retired, or that another watcher has it."""
 
 
 @dataclass(eq=False)
@@ -77,8 +89,8 @@ class Share:
             await self._renew()
             while True:
                 changed = self.table.changed
-                if self.holding.announced != self._may:
-                    await self.holding.announce(self._may)
+                if self.holding.announced != self._able:
+                    await self.holding.announce(self._able)
                 await self._balance()
                 rest_seconds = renew_at - time.monotonic()
                 if rest_seconds <= 0 or not await wait(changed, rest_seconds):
@@ -101,10 +113,11 @@ class Share:
             await asyncio.sleep(self.times.lease_renew_seconds)
 
     @property
-    def _may(self) -> AbstractSet[Place]:
+    def _able(self) -> Able:
         """What this watcher may have: what is declared; after a break only what it has of that."""
-        declared = self.clusters.declared
-        return declared if self.holding.contact.is_whole else declared & self._watched
+        declared = set(self.clusters.declared)
+        may = declared if self.holding.contact.is_whole else declared & self._watched
+        return Able(may, may & self.clusters.unreadable)
 
     async def _renew(self) -> None:
         for place, owner in await self.holding.renew():
@@ -113,7 +126,7 @@ class Share:
             metrics.LEASES_LOST.inc()
             if place in self._watched:
                 self._hand_over(place)
-        await self.holding.announce(self._may)
+        await self.holding.announce(self._able)
         if self.holding.is_refused:
             self._unstored.holds(_UNRENEWED, cause="renewal")
         metrics.set_leases(len(self._watched), len(self._watchers))
@@ -125,7 +138,7 @@ class Share:
         if not self.table.is_read:
             return
         members = self.table.members()
-        planned = plan(self.me.run, self._may, self._watched, members, self.table.leases())
+        planned = plan(self.me.run, self._able, self._watched, members, self.table.leases())
         self._note(planned, [self.me.watcher, *(m.watcher for m in members if m.run != self.me.run)])
         for place in planned.hand_over:
             self._hand_over(place)
@@ -167,26 +180,53 @@ class Share:
         self._ending[place] = self.tasks.create_task(self._end(place), name=f"end of cluster {place.cluster}")
 
     async def _end(self, place: Place) -> None:
-        await self.clusters.end(place, retires=await self._is_to_retire(place))
+        retires = await self._is_to_retire(place)
+        await self.clusters.end(place)
+        if retires:
+            await self.clusters.retire(place)
         if self._is_leaving:  # else a cluster that is free would be ours again. Not before: its last events come first
             await self.holding.withdraw()
         await self.holding.leave(place)
+        if not retires:
+            await self._until_taken(place)
+        self.clusters.forget(place)
         del self._ending[place]
         self.table.notify()
 
     async def _is_to_retire(self, place: Place) -> bool:
-        """Whether no file declares the cluster any more: wait until the other watchers have read the same edit.
-
-        While NATS is away nobody knows who they are.
-        """
-        give_up_at = time.monotonic() + self.times.undeclared_seconds
-        while not self._is_leaving and place in self.holding and place not in self.clusters.declared:
+        """Whether no file declares the cluster any more. While NATS is away nobody knows what the others declare."""
+        while self._is_undeclared(place) and place in self.holding:
             changed = self.table.changed
             if self.holding.contact.is_whole:
-                if any(str(place) in m.declared for m in self.table.members() if m.run != self.me.run):
-                    if time.monotonic() >= give_up_at:
-                        return False
-                elif (is_ours := await self.holding.confirm(place)) is not None:
+                if self._others_declare(place):
+                    logger.info(_LEFT, place.cluster, extra={"cluster": place.cluster, "datacenter": place.datacenter})
+                    return False
+                if (is_ours := await self.holding.confirm(place)) is not None:
                     return is_ours
             await wait(changed, self.times.lease_renew_seconds)
         return False
+
+    async def _until_taken(self, place: Place) -> None:
+        """Wait until a watcher whose file still has the cluster has taken it, or retire it when there is none any more.
+
+        The others may read the same edit of the file at this moment, and then nobody takes it.
+        """
+        while self._is_undeclared(place) and not self._others_have(place):
+            changed = self.table.changed
+            if self.holding.contact.is_whole and not self._others_declare(place):
+                async with self.holding.alone(place) as is_ours:
+                    if is_ours:
+                        await self.clusters.retire(place)
+                        return
+            await wait(changed, self.times.lease_renew_seconds)
+
+    def _is_undeclared(self, place: Place) -> bool:
+        """Whether our file does not have the cluster any more, and we are there to see what becomes of it."""
+        return not self._is_leaving and place not in self.clusters.declared
+
+    def _others_declare(self, place: Place) -> bool:
+        return any(str(place) in member.declared for member in self.table.members() if member.run != self.me.run)
+
+    def _others_have(self, place: Place) -> bool:
+        lease = self.table.lease(place)
+        return lease is not None and lease.run != self.me.run

@@ -23,6 +23,13 @@ Run = str
 """One run of a watcher."""
 
 
+class Able(NamedTuple):
+    """What a watcher may have, and those of them whose kubeconfig it cannot read."""
+
+    may: AbstractSet[Place]
+    unreadable: AbstractSet[Place] = frozenset()
+
+
 def spread(may: Mapping[Run, AbstractSet[Place]], owners: Mapping[Place, Run]) -> Mapping[Place, Run]:
     """The owner that each cluster should have. `may`: what each watcher may have; `owners`: who has what now.
 
@@ -38,6 +45,16 @@ def spread(may: Mapping[Run, AbstractSet[Place]], owners: Mapping[Place, Run]) -
     if max((loads[run] for run in may), default=0) - min((loads[run] for run in may), default=0) >= 2:
         _Levelling(may, owners, found, loads).run()
     return found
+
+
+def possible(able: Mapping[Run, Able]) -> Mapping[Run, AbstractSet[Place]]:
+    """What each watcher may have, without those that only others have the kubeconfig of.
+
+    A cluster that none has it of goes to one all the same, which reports what is wrong with it.
+    """
+    readable = {run: may - unreadable for run, (may, unreadable) in able.items()}
+    hopeless = set().union(*(may for may, _ in able.values())) - set().union(*readable.values())
+    return {run: readable[run] | (may & hopeless) for run, (may, _) in able.items()}
 
 
 def _choice(may: Mapping[Run, AbstractSet[Place]], place: Place) -> int:
