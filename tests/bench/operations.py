@@ -1,21 +1,17 @@
 """Acting on VMs: from a request to the moment when Kubernetes is asked, and many at once beside a quiet cluster.
 
-The ten busy clusters are a process of their own, as the quiet one and the reader of the feed must not wait for them.
+The ten busy clusters are a process of their own, as the quiet one and the reader of the feed must not wait for them. A
+minute of theirs takes six seconds.
 """
 
 import asyncio
-import os
-import signal
-import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 from feed import feed_latencies, follow, serving
 from measure import Measure, p99, spread
-from stack import DEADLINE_SECONDS, Stack, stack
+from stack import DEADLINE_SECONDS, Stack, simulator, stack
 from support.waiting import until
 
 from summit_simulator.cluster import SimulatedCluster
@@ -35,7 +31,11 @@ _SUCCEEDED = "SELECT count(*) FROM operations WHERE state = 'succeeded' AND acti
 
 
 async def measure_operations(directory: Path) -> list[Measure]:
-    async with SimulatedCluster(QUIET) as quiet, _busy_clusters(directory) as kubeconfigs:
+    busy = {f"busy-{number}": BUSY_VMS for number in range(BUSY)}
+    async with (
+        SimulatedCluster(QUIET) as quiet,
+        simulator(directory / "busy", busy, SIMULATOR_SPEED="10") as kubeconfigs,
+    ):
         seed_fleet(quiet, vms=QUIET_VMS)
         kubeconfigs[QUIET] = quiet.write_kubeconfig(directory / f"{QUIET}.kubeconfig")
         async with stack(directory, kubeconfigs) as running, running.service("projector"):
@@ -95,26 +95,3 @@ async def _start_all(session: aiohttp.ClientSession) -> int:
 async def _act(session: aiohttp.ClientSession, path: str) -> None:
     async with session.post(path) as answer:
         assert answer.status == 202, await answer.text()
-
-
-@asynccontextmanager
-async def _busy_clusters(directory: Path) -> AsyncIterator[dict[str, Path]]:
-    """Clusters in which nothing happens by itself, and a minute takes six seconds; the kubeconfig of each by name."""
-    names = [f"busy-{number}" for number in range(BUSY)]
-    kubeconfigs = {name: directory / "busy" / f"{name}.kubeconfig" for name in names}
-    environment = os.environ | {
-        "SIMULATOR_CLUSTERS": ",".join(f"{name}:{BUSY_VMS}" for name in names),
-        "SIMULATOR_KUBECONFIG_DIR": str(directory / "busy"),
-        "SIMULATOR_RATE": "0",
-        "SIMULATOR_SPEED": "10",
-    }
-    with (directory / "simulator.log").open("ab") as log:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "summit_simulator", env=environment, stdout=log, stderr=log
-        )
-    try:
-        await until(lambda: all(path.exists() for path in kubeconfigs.values()), seconds=DEADLINE_SECONDS)
-        yield kubeconfigs
-    finally:
-        process.send_signal(signal.SIGTERM)
-        await process.wait()

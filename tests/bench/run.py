@@ -14,7 +14,9 @@ from pathlib import Path
 
 from api import measure_api
 from feed import feed_latencies, follow, serving
+from fences.rates import measure_fences
 from floor import bare_copy, bare_download
+from leases import measure_leases
 from measure import Measure, p99, spread
 from operations import measure_operations
 from soak.part import resident_bytes
@@ -200,9 +202,12 @@ def _expected(cluster: SimulatedCluster) -> set[str]:
 
 
 def main() -> int:
-    """`run.py api` measures the api alone, `operations` acting on VMs, `pipeline` the rest; without an argument all."""
+    """`run.py api` measures the api alone, `operations` acting on VMs, `leases` sharing clusters, `pipeline` the rest.
+
+    Without an argument it measures all of these; `fences` is for a decision, and has no budgets.
+    """
     logging.disable(logging.INFO)
-    wanted = sys.argv[1:] or list(PARTS)
+    wanted = sys.argv[1:] or list(BUDGETS)
     measures: list[Measure] = []
     for name in wanted:
         with tempfile.TemporaryDirectory(prefix="summit-bench-") as directory:
@@ -213,7 +218,8 @@ def main() -> int:
     return 0 if all(measured.met for measured in measures) else 1
 
 
-PARTS = {"pipeline": measure, "api": measure_api, "operations": measure_operations}
+BUDGETS = {"pipeline": measure, "api": measure_api, "operations": measure_operations, "leases": measure_leases}
+PARTS = {**BUDGETS, "fences": measure_fences}
 
 
 if __name__ == "__main__":

@@ -39,8 +39,7 @@ class Stack:
         try:
             yield process
         finally:
-            process.send_signal(signal.SIGTERM)
-            await process.wait()
+            await _end(process)
 
     async def committed_at(self, query: str, wanted: int) -> float:
         """Wait until a query answers with `wanted` or more, and return the time of that. It runs after each commit."""
@@ -73,3 +72,33 @@ async def stack(directory: Path, kubeconfigs: Mapping[str, Path]) -> AsyncIterat
             yield Stack(directory, environment, database, committed)
         finally:
             await database.close()
+
+
+@asynccontextmanager
+async def simulator(directory: Path, clusters: Mapping[str, int], **environment: str) -> AsyncIterator[dict[str, Path]]:
+    """Clusters, by name how many VMs each has, in which nothing happens by itself: a process of their own.
+
+    Gives the kubeconfig of each.
+    """
+    kubeconfigs = {name: directory / f"{name}.kubeconfig" for name in clusters}
+    settings = {
+        "SIMULATOR_CLUSTERS": ",".join(f"{name}:{vms}" for name, vms in clusters.items()),
+        "SIMULATOR_KUBECONFIG_DIR": str(directory),
+        "SIMULATOR_RATE": "0",
+    }
+    with directory.with_suffix(".log").open("ab") as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "summit_simulator", env=os.environ | settings | environment, stdout=log, stderr=log
+        )
+    try:
+        await until(lambda: all(path.exists() for path in kubeconfigs.values()), seconds=DEADLINE_SECONDS)
+        yield kubeconfigs
+    finally:
+        await _end(process)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End a process that may have ended already."""
+    if process.returncode is None:
+        process.send_signal(signal.SIGTERM)
+    await process.wait()
