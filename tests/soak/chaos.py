@@ -40,7 +40,7 @@ ACTS: Mapping[str, Act] = {
     "freeze nats for long": Act(acts.freeze, MINUTES, RARE, part="nats"),
     "freeze postgres": Act(acts.freeze, LONG, part="postgres"),
     "freeze postgres for long": Act(acts.freeze, MINUTES, RARE, part="postgres"),
-    "freeze watcher": Act(acts.freeze, LONG, SELDOM, part="watcher"),
+    "freeze watcher": Act(acts.freeze, LONG, part="watcher"),
     "freeze projector": Act(acts.freeze, LONG, SELDOM, part="projector"),
     "rebuild of the tables": Act(acts.rebuild, Range(4, 25), SELDOM, part="projector"),
     "apiserver refuses": Act(acts.refuse, SHORT),
@@ -69,9 +69,6 @@ ACTS: Mapping[str, Act] = {
     "virt-controller is down": Act(mishaps.without_controllers, SHORT, SELDOM),
     "migrations stall": Act(mishaps.stall_migrations, LONG, SELDOM),
     "migrations fail": Act(mishaps.fail_migrations, LONG, SELDOM),
-    "another watcher takes over from a frozen one": Act(
-        mishaps.become_zombie, LONG, SELDOM, part="watcher", heals_seconds=60
-    ),
 }
 SPARING_SERVICES = {name: act for name, act in ACTS.items() if not act.ends_service}
 
@@ -84,7 +81,8 @@ async def unleash(world: World, planned: Sequence[Planned], done: Counter[str]) 
         for at, name, number, lasts in planned:
             await asyncio.sleep(max(0.0, start + at - loop.time()))
             act = ACTS[name]
-            target = world.parts[act.part] if act.part else world.sites[number % len(world.sites)]
+            targets = world.parts_of(act.part) if act.part else world.sites
+            target = targets[number % len(targets)]
             if isinstance(target, Part) and target.busy.locked():
                 show(f"{name}: left out, {target.name} is in trouble already")
                 continue

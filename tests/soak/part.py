@@ -36,13 +36,11 @@ class Part:
     """A process that runs while it is wanted. Whoever ends or freezes it holds `busy`, so that two do not at once."""
 
     def __init__(self, program: Program, log: Path) -> None:
-        self.name = program.name
+        self.name = log.stem
         self.busy = asyncio.Lock()
         self.starts = 0
         self.complaints: list[str] = []
         """Ends that nobody asked for, and ends that were asked for and went wrong."""
-        self.spare: Part | None = None
-        """Another process of its kind, which does not run but to take over from this one."""
         self._log = log
         self._child = Child(replace(program, log=log), ignore)
         self._wanted = asyncio.Event()

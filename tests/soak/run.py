@@ -90,7 +90,7 @@ async def soak(plan: Plan, directory: Path) -> Outcome:
             ),
             "processes end only when they are ended, and in order": world.complaints(),
             "nothing failed in a way that nobody foresaw": [
-                line for part in world.all_parts() for line in part.unforeseen()
+                line for part in world.parts.values() for line in part.unforeseen()
             ],
             "memory and open files are flat": verdict.growth(before, after, world),
             **verdict.judge(seen, world),
@@ -176,14 +176,22 @@ async def _trouble(world: World) -> list[str]:
         clusters = (await world.get("/api/v1/clusters"))["items"]
         if sick := [f"{c['name']} is {c['state']}: {c['reason']}" for c in clusters if c["state"] != "synced"]:
             return sick
-        size = world.parts["watcher"].size()
-        if size and (left := [c["name"] for c in clusters if not str(c["watcher"]).endswith(f"/{size.pid}")]):
-            return [f"the watcher that has taken over from a frozen one is dead, and still shown for {left}"]
+        if uneven := await _uneven(world):
+            return uneven
         if under_way := (await world.get("/api/v1/operations", ended="false"))["items"]:
             return [f"{len(under_way)} operations have not ended, for example {under_way[0]}"]
         return await _untrue(world)
     except httpx2.HTTPError as error:
         return [f"the API does not answer: {type(error).__name__}"]
+
+
+async def _uneven(world: World) -> list[str]:
+    """Whether the clusters are not spread evenly over the watchers that run, and over nobody else."""
+    shown = {watcher["id"]: len(watcher["clusters"]) for watcher in (await world.get("/api/v1/watchers"))["items"]}
+    running = {size.pid for part in world.parts_of("watcher") if (size := part.size())}
+    if {int(id_.rpartition("/")[2]) for id_ in shown} != running or sum(shown.values()) != len(world.sites):
+        return [f"the watchers with the processes {sorted(running)} run, and the API shows {shown}"]
+    return [f"the clusters are spread unevenly: {shown}"] if max(shown.values()) - min(shown.values()) > 1 else []
 
 
 async def _untrue(world: World) -> list[str]:

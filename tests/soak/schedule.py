@@ -24,7 +24,7 @@ class Act:
     lasts: Range
     weight: int = 10
     part: str = ""
-    """Name of a process; else it hits a cluster, another one each time."""
+    """The kind of process that it hits; else it hits a cluster. Of several another one each time."""
     ends_service: bool = False
     """Only in the first round: in the second, services live long enough for their size to mean something."""
     heals_seconds: float = 10.0

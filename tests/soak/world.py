@@ -1,4 +1,4 @@
-"""All that lives in a soak: simulated clusters with their fleets, NATS, Postgres and the three services."""
+"""All that lives in a soak: simulated clusters with their fleets, NATS, Postgres, three watchers, projector and api."""
 
 import asyncio
 import signal
@@ -27,6 +27,8 @@ from summit_standalone.embedded.server_process import free_port
 
 NAMES = ("vulcan", "romulus", "andoria", "betazed", "qonos", "risa", "trill")
 DATACENTERS = ("dc-solna", "dc-uppsala")
+WATCHERS = 3
+"""They share the clusters: one that ends or stands still loses its clusters to the others."""
 SPEED = 10.0
 """A boot that takes KubeVirt 16 s is done in 1.6: many states in little time."""
 BOOKMARK_SECONDS = 10.0
@@ -123,11 +125,11 @@ class World:
 
     def complaints(self) -> list[str]:
         """The failures of all parts."""
-        return [complaint for part in self.all_parts() for complaint in part.complaints]
+        return [complaint for part in self.parts.values() for complaint in part.complaints]
 
-    def all_parts(self) -> list[Part]:
-        """The parts, and their spare ones that have run."""
-        return [one for part in self.parts.values() for one in (part, part.spare) if one and one.starts]
+    def parts_of(self, kind: str) -> list[Part]:
+        """The processes of a kind, such as all watchers."""
+        return [part for name, part in self.parts.items() if name.partition("-")[0] == kind]
 
     async def vms(self) -> list[Json]:
         """All VMs that the API lists, page by page. Raises httpx2.HTTPError."""
@@ -210,7 +212,8 @@ async def _site(config: ConfigFile, number: int, vms: int, seed: int) -> AsyncIt
 
 
 async def _composed(directory: Path, config: ConfigFile, http: httpx2.AsyncClient) -> World:
-    nats_port, postgres_port, api_port, watcher_port, projector_port, spare_port = (free_port() for _ in range(6))
+    nats_port, postgres_port, api_port, projector_port = (free_port() for _ in range(4))
+    watchers = {f"watcher-{number}": free_port() for number in range(1, WATCHERS + 1)}
     nats_dir, postgres_dir = prepare_directory(directory / "nats"), prepare_directory(directory / "postgres")
     nats_url = embedded_nats_url(nats_dir, nats_port)
     servers = {
@@ -223,13 +226,11 @@ async def _composed(directory: Path, config: ConfigFile, http: httpx2.AsyncClien
     services = {
         "projector": service("projector", database | {"PROJECTOR_PROBE_PORT": str(projector_port)}),
         "api": service("api", database | {"API_PORT": str(api_port), "API_FEED_BUFFER_MIB": "4", **UNLIMITED}),
-        "watcher": service("watcher", watching | {"WATCHER_PROBE_PORT": str(watcher_port)}),
+        **{name: service("watcher", watching | {"WATCHER_PROBE_PORT": str(port)}) for name, port in watchers.items()},
     }
     parts = {name: Part(program, directory / f"{name}.log") for name, program in (servers | services).items()}
-    spare = service("watcher", watching | {"WATCHER_PROBE_PORT": str(spare_port)})
-    parts["watcher"].spare = Part(spare, directory / "spare-watcher.log")
     http.base_url = httpx2.URL(f"http://127.0.0.1:{api_port}")
-    ports = {"projector": projector_port, "api": api_port, "watcher": watcher_port}
+    ports = {"projector": projector_port, "api": api_port, **watchers}
     return World(
         config,
         nats_url,
@@ -252,9 +253,7 @@ async def _start(world: World) -> None:
 
 async def _end(world: World) -> None:
     """Producers and readers first, stores last."""
-    for name, how in (("watcher", _TERM), ("api", _TERM), ("projector", _TERM), ("nats", _TERM), ("postgres", _INT)):
-        if world.parts[name].size():
-            await world.parts[name].end(how)
-
-
-_TERM, _INT = signal.SIGTERM, signal.SIGINT
+    for kind in ("watcher", "api", "projector", "nats", "postgres"):
+        for part in world.parts_of(kind):
+            if part.size():
+                await part.end(signal.SIGINT if kind == "postgres" else signal.SIGTERM)

@@ -1,11 +1,9 @@
-"""The acts of chaos on what operations need: requests and answers that are lost, virt-api, migrations, two watchers."""
+"""The acts of chaos on what operations need: requests and answers that are lost, virt-api, migrations."""
 
 import asyncio
-import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
-from soak.part import Part
 from soak.world import Site
 
 from summit_models.operation import Action
@@ -61,14 +59,3 @@ async def fail_migrations(site: Site, seconds: float) -> None:
     site.cluster.faults.disturb_migrations(failure="the guest writes faster than it can be copied")
     await asyncio.sleep(seconds)
     site.cluster.faults.disturb_migrations()
-
-
-async def become_zombie(part: Part, seconds: float) -> None:
-    """A process stands still, another one takes over, and the first wakes up beside it; then the other is killed."""
-    assert part.spare is not None
-    async with part.busy:
-        async with part.frozen():
-            await part.spare.start()
-            await asyncio.sleep(seconds)
-        await asyncio.sleep(seconds)
-        await part.spare.end(signal.SIGKILL)
