@@ -26,7 +26,7 @@ up: .env ## Run everything in containers with docker compose
 	$(COMPOSE) up --build --detach --wait
 
 down: ## Stop the containers and keep their data
-	$(COMPOSE) --profile demo down
+	$(COMPOSE) --profile demo --profile observe down
 
 ##@ Develop
 
@@ -50,7 +50,7 @@ fix: $(STAMP) ## Format the code and fix what ruff can fix
 # which would compile every module again where Python is forbidden to write bytecode.
 test test-nats-cluster test-slow: export PYTHONDONTWRITEBYTECODE =
 test: $(STAMP) ## Run the tests on embedded servers
-	$(BIN)/pytest -m "not slow and not kubectl" --numprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -m "not slow and not kubectl and not observe" --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # Watcher and projector go on when the leader of the log dies, so their tests run in a storm. Others expect an answer at
 # once, which no cluster gives while it elects a leader: they show that replicas which are behind do no harm.
@@ -69,6 +69,13 @@ test-postgres: $(STAMP) ## Run the tests of the tables on Debian's PostgreSQL be
 
 test-kubernetes: $(STAMP) ## Render deploy/ with kubectl and check every object; needs no cluster
 	$(BIN)/pytest -m kubectl tests/integration/deployment
+
+.PHONY: test-observe
+test-observe: export PYTHONDONTWRITEBYTECODE =
+test-observe: $(STAMP) ## Ask a real Prometheus each expression of the dashboard and the alerts
+	@command -v prometheus >/dev/null || { \
+	  echo "make test-observe needs a Prometheus: sudo apt install prometheus" >&2; exit 1; }
+	$(BIN)/pytest -m observe tests/observe
 
 # The same SEED gives the same schedule of faults and the same changes in the clusters.
 MINUTES ?= 10

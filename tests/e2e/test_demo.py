@@ -63,7 +63,7 @@ async def test_demo_writes_nothing_into_servers_that_the_environment_names(tmp_p
         "DATABASE_URL": "postgresql://real.invalid/summit",
         "WATCHER_DATACENTERS": "dc-real.invalid",
     }
-    with running(tmp_path / "demo", "demo", servers=real) as demo:
+    with running(tmp_path / "demo", "demo", variables=real) as demo:
         await until(lambda: (tmp_path / "demo/state.json").exists() and has_instance(tmp_path / "demo"))
         await until(lambda: demo.process.poll() is not None or "watcher" in demo.children())
         state, pids = demo.state(), demo.pids()

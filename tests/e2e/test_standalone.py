@@ -141,7 +141,7 @@ async def test_servers_in_the_environment_replace_the_embedded_ones(tmp_path: Pa
     """With NATS_URL and DATABASE_URL only the services are started."""
     first = served.state()
     servers = {"NATS_URL": first["natsUrl"], "DATABASE_URL": first["databaseUrl"]}
-    with running(tmp_path / "data", "serve", "backend", servers=servers) as standalone:
+    with running(tmp_path / "data", "serve", "backend", variables=servers) as standalone:
         await until(standalone.answers)
         second = standalone.state()
         assert list(standalone.children()) == ["projector", "api"]

@@ -61,8 +61,8 @@ def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def running(data_dir: Path, *arguments: str | Path, servers: Mapping[str, str] | None = None) -> Iterator[Standalone]:
-    """The command with a data directory and a port of its own; `servers` are NATS_URL and DATABASE_URL."""
+def running(data_dir: Path, *arguments: str | Path, variables: Mapping[str, str] | None = None) -> Iterator[Standalone]:
+    """The command with a data directory and a port of its own; `variables` are added to the environment."""
     port = free_port()
     log = data_dir.with_suffix(".log")
     embedded = {name: value for name, value in os.environ.items() if name not in ("NATS_URL", "DATABASE_URL")}
@@ -73,7 +73,7 @@ def running(data_dir: Path, *arguments: str | Path, servers: Mapping[str, str] |
             stdout=output,
             stderr=output,
             cwd="/",
-            env=embedded | dict(servers or {}),
+            env=embedded | dict(variables or {}),
         )
     try:
         yield Standalone(process, data_dir, f"http://127.0.0.1:{port}", log)

@@ -29,6 +29,12 @@ FEED_RESETS = Counter(
     "Clients that had to list again, by reason; too_slow: their network, replaced: the log or a rebuild",
     ("reason",),
 )
+EVENT_TO_FEED_SECONDS = Histogram(
+    "summit_event_to_feed_seconds",
+    "From observed in the cluster to handed to the feed's clients, of the oldest event in each piece, by the clock of "
+    "NATS; followers wait so long",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.15, 0.5, 2.5, 10, 60, 600),
+)
 CLUSTERS = Gauge(
     "summit_clusters",
     "Clusters by their state as GET /api/v1/clusters shows it; stale: nobody watches them, they are silent, or the "

@@ -16,11 +16,16 @@ from summit_api.edits.event_log import EventLog
 from summit_api.feed.feed import Feed, FeedLimits
 from summit_api.freshness import Freshness
 from summit_api.limits.clients import Clients
+from summit_api.limits.turns import Turns
 from summit_api.operations.asking import Operations
+from summit_api.query.inventory import InventorySeries
 from summit_api.query.transaction.read_transaction import ReadModels
 from summit_api.revisions import Revisions
 from summit_api.settings import ApiTimes, Settings
 from summit_runtime.process import FatalError
+
+SCRAPES_AT_ONCE = 2
+"""As many as there are Prometheus servers where two watch over each other."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,9 @@ class Services:
     access: Access
     clients: Clients
     times: ApiTimes
+    inventory: InventorySeries
+    scrapes: Turns
+    """Of the inventory: each holds a connection of the pool and a transaction for as long as its client takes."""
 
     @classmethod
     def over(
@@ -48,6 +56,7 @@ class Services:
         *,
         times: ApiTimes | None = None,
         feed_limits: FeedLimits | None = None,
+        inventory: InventorySeries | None = None,
     ) -> Self:
         """All parts, before anything is read. Without `access` every request is rejected."""
         times = times or ApiTimes()
@@ -71,6 +80,8 @@ class Services:
             access=access or Access(),
             clients=clients or Clients(),
             times=times,
+            inventory=inventory or InventorySeries(),
+            scrapes=Turns(SCRAPES_AT_ONCE),
         )
 
     @classmethod
@@ -86,6 +97,7 @@ class Services:
             configured_access(settings),
             clients,
             feed_limits=FeedLimits(buffer_bytes=settings.feed_buffer_mib << 20),
+            inventory=InventorySeries(settings.inventory_series, settings.inventory_labels),
         )
 
 

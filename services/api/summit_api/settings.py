@@ -10,6 +10,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from summit_api.access import tokens
 from summit_api.access.pages import ANY, is_loopback
+from summit_api.query.inventory import label_name
 from summit_runtime.nats.bus import TIMES as NATS_TIMES
 from summit_runtime.nats.bus import NatsTimes
 from summit_runtime.nats.stream import MAX_AGE_SECONDS
@@ -114,10 +115,25 @@ class Settings(DatabaseSettings):
         default=100, ge=0, description="Maximum number of open feeds of one client; 0 is no limit"
     )
 
-    @field_validator("origins", mode="before")
+    inventory_series: int = Field(
+        default=0, ge=0, description="Maximum number of series of /metrics/inventory; 0: it is not there"
+    )
+    inventory_labels: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Labels of VMs that these series have"
+    )
+
+    @field_validator("origins", "inventory_labels", mode="before")
     @classmethod
     def _separated(cls, value: object) -> object:
         return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+    @field_validator("inventory_labels")
+    @classmethod
+    def _distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        names = [label_name(label) for label in value]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"two labels would both be {min(twice)} for Prometheus: leave one of them out")
+        return value
 
     @field_validator("admin_token")
     @classmethod

@@ -22,7 +22,8 @@ COMMIT_SECONDS = Histogram(
 )
 EVENT_TO_ROW_SECONDS = Histogram(
     "summit_event_to_row_seconds",
-    "From observed in the cluster to committed, for the oldest event of each batch; readers wait so long",
+    "From observed in the cluster to committed, of the oldest event in each batch, by the clock of NATS; readers wait "
+    "so long",
     buckets=(0.01, 0.025, 0.05, 0.1, 0.15, 0.5, 2.5, 10, 60, 600),
 )
 DEAD_LETTERS = Counter(

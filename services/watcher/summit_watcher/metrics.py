@@ -55,6 +55,11 @@ STREAM_LAST_CONTACT = Gauge(
     "Last byte of a list-watch; older than 180 s: nothing arrives, not even bookmarks",
     labelnames=_STREAM,
 )
+STREAM_OBJECTS = Gauge(
+    "summit_stream_objects",
+    "Objects that a list-watch knows; far fewer than before: look at the cluster and at its log lines",
+    labelnames=_STREAM,
+)
 WATCH_EVENTS = Counter(
     "summit_watch_events",
     "Events of watches by type; BOOKMARKs alone: nothing changes there, none at all: see the state of the list-watch",
@@ -132,6 +137,8 @@ def set_cluster(health: ClusterHealth, *, stuck_migrations: int) -> None:
     _series(CLUSTER_LAST_CONTACT, health.name).set(_timestamp(health.last_contact))
     _series(CREDENTIALS_EXPIRE, health.name).set(_timestamp(health.credentials_expire_at))
     _series(WAITING_EVENTS, health.name).set(health.waiting_events)
+    for resource in health.resources:
+        _series(STREAM_OBJECTS, health.name, resource.resource).set(resource.known_objects or 0)
 
 
 def count_published(cluster: ClusterName, events: Mapping[str, int]) -> None:

@@ -16,7 +16,7 @@ from support.waiting import until
 
 from summit_api.feed.feed import Feed, FeedLimits
 from summit_api.freshness import Freshness
-from summit_api.metrics import FEED_CLIENTS
+from summit_api.metrics import EVENT_TO_FEED_SECONDS, FEED_CLIENTS
 from summit_api.query.transaction.read_transaction import ReadModels
 from summit_api.revisions import Revisions
 from summit_api.settings import ApiTimes
@@ -58,6 +58,23 @@ async def test_head_is_answered_and_ends(nats_url: str, database_url: str) -> No
     assert answer.headers["Content-Type"] == "text/event-stream; charset=utf-8"
     assert answer.headers["Cache-Control"] == "no-cache"
     assert answer.headers["X-Accel-Buffering"] == "no"
+
+
+async def test_the_age_of_changes_is_measured_when_the_feed_has_them(nats_url: str, database_url: str) -> None:
+    """From the time in the event on. One of the future, by a clock that was wrong, has age 0 and no negative one."""
+
+    def measured() -> tuple[float, float]:
+        found = {sample.name: sample.value for family in EVENT_TO_FEED_SECONDS.collect() for sample in family.samples}
+        return found["summit_event_to_feed_seconds_count"], found["summit_event_to_feed_seconds_sum"]
+
+    async with feed_stack(nats_url, database_url) as stack, listening(stack.http) as client:
+        await client.joined()
+        count, seconds = measured()
+        await stack.applied(vm_event("a", VmEventType.CREATED, time=datetime.now(UTC) - timedelta(seconds=100)))
+        await until(measured, lambda now: now[0] == count + 1)
+        await stack.applied(vm_event("a", versions=(2, 0), time=datetime.now(UTC) + timedelta(seconds=100)))
+        _, after = await until(measured, lambda now: now[0] == count + 2)
+    assert 100 <= after - seconds < 140
 
 
 async def test_silent_feed_sends_a_heartbeat_and_its_position(nats_url: str, database_url: str) -> None:

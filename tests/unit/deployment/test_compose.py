@@ -164,12 +164,15 @@ def test_each_variable_is_explained_in_env_example() -> None:
 
 
 def test_nothing_is_published_to_other_machines_unasked() -> None:
-    """Only the API and NATS are published, on the loopback, and the API needs a token."""
+    """All is published on the loopback. The API needs a token, and what needs none stays there whatever .env says."""
     published = {name: s["ports"] for name, s in SERVICES.items() if "ports" in s}
     assert {name: [_interpolated(port) for port in ports] for name, ports in published.items()} == {
         "nats": ["127.0.0.1:4222:4222"],
         "api": ["127.0.0.1:3001:3001"],
+        "prometheus": ["127.0.0.1:9090:9090"],
+        "grafana": ["127.0.0.1:3000:3000"],
     }
+    assert all(port.startswith("127.0.0.1:") for name in ("prometheus", "grafana") for port in published[name])
     assert _environment("api")["API_ANONYMOUS_ROLE"] == "none"
 
 

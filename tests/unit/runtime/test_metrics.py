@@ -6,9 +6,10 @@ from time import process_time
 from typing import Any
 
 import pytest
-import yaml
 from prometheus_client.parser import text_string_to_metric_families
+from support.metric_table import rows
 from support.paths import ROOT
+from support.promql import rules
 
 import summit_api.feed.hub
 import summit_api.metrics
@@ -17,7 +18,7 @@ import summit_projector.metrics
 import summit_watcher.metrics
 from summit_api.feed.frame import Cause
 from summit_api.operations.metrics import count_operations
-from summit_models.cluster import ClusterHealth, ConnectionState
+from summit_models.cluster import ClusterHealth, ConnectionState, ResourceHealth
 from summit_models.contract import ClusterName, DatacenterId, Uid
 from summit_models.operation import Action, Operation, OperationState
 from summit_runtime import metrics
@@ -102,6 +103,17 @@ def test_exactly_one_state_of_a_list_watch_is_1() -> None:
     assert [state for state, value in states.items() if value] == ["forbidden"]
 
 
+def test_objects_of_each_list_watch_are_counted() -> None:
+    """How many VMs a watcher knows is on the dashboard; before the first list it is 0."""
+    lists = [("virtualmachines", 120), ("datavolumes", None)]
+    state = {"state": ConnectionState.SYNCED, "since": datetime(2026, 11, 23, tzinfo=UTC)}
+    resources = [ResourceHealth(resource=name, known_objects=known, **state) for name, known in lists]  # type: ignore[arg-type]
+    set_cluster(health("counted").model_copy(update={"resources": resources}), stuck_migrations=0)
+    found = {dict(labels)["resource"]: value for (series, labels), value in samples().items()
+             if series == "summit_stream_objects" and ("cluster", "counted") in labels}  # fmt: skip
+    assert found == {"virtualmachines": 120, "datavolumes": 0}
+
+
 def test_series_of_a_removed_cluster_are_removed() -> None:
     """Otherwise a cluster that no longer exists would be unsynced for ever."""
     StreamMetrics("removed", "virtualmachines").received(["ADDED", "ADDED"])
@@ -152,13 +164,8 @@ def named(text: str) -> set[str]:
     return {re.sub(r"_(total|bucket|sum|count)$", "", name) for name in re.findall(r"summit_\w+[a-z]", text)}
 
 
-def metrics_section() -> str:
-    return OPERATIONS.read_text().partition("## Metrics")[2].partition("\n## ")[0]
-
-
-def rules() -> list[dict[str, Any]]:
-    groups: list[dict[str, Any]] = yaml.safe_load(ALERTS.read_text())["groups"]
-    return [rule for group in groups for rule in group["rules"]]
+def section(heading: str) -> str:
+    return OPERATIONS.read_text().partition(f"### {heading}\n")[2].partition("\n#")[0]
 
 
 def test_each_metric_that_is_named_somewhere_exists() -> None:
@@ -167,13 +174,21 @@ def test_each_metric_that_is_named_somewhere_exists() -> None:
     set_cluster(health("documented"), stuck_migrations=0)
     exposed = {family.name for family in text_string_to_metric_families(metrics.exposition().decode())}
     elsewhere = re.findall(r"`(summit_[a-z_]+_total)", OPERATIONS.read_text())
-    assert named(metrics_section()) | named(ALERTS.read_text()) | named(" ".join(elsewhere)) <= exposed
+    assert named(section("Alerts")) | named(ALERTS.read_text()) | named(" ".join(elsewhere)) <= exposed
 
 
 def test_each_alert_of_the_documentation_is_a_rule() -> None:
     """The table explains the alerts that the file defines."""
     assert all(rule["annotations"]["summary"] for rule in rules())
-    assert named(metrics_section()) - {"summit_stream_state"} == named(" ".join(rule["expr"] for rule in rules()))
+    assert named(section("Alerts")) - {"summit_stream_state"} == named(" ".join(rule["expr"] for rule in rules()))
+
+
+def test_the_documentation_has_each_metric_as_it_is_declared() -> None:
+    """With its service, its labels and its help text: `python -m support.metric_table` in tests prints the table."""
+    table = [line for line in section("All metrics").splitlines() if line.startswith("|")]
+    assert table == rows()
+    exposed = {family.name for family in text_string_to_metric_families(metrics.exposition().decode())}
+    assert named(" ".join(table)) >= {name for name in exposed if name.startswith("summit_")}
 
 
 def operation(**more: Any) -> Operation:

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from summit_api.access.principal import EVERYTHING
 from summit_api.feed.clusters import Clusters
@@ -24,6 +25,7 @@ from summit_api.feed.selection import Selection
 from summit_api.feed.snapshot import Snapshot, chunks
 from summit_api.freshness import Freshness
 from summit_api.limits.turns import Turns
+from summit_api.metrics import EVENT_TO_FEED_SECONDS
 from summit_api.query import datacenters, journal
 from summit_api.query.journal import Entry
 from summit_api.query.transaction.errors import QueryError, SchemaNewerError
@@ -65,6 +67,14 @@ class OtherEraError(Exception):
 
 class TooOldError(Exception):
     """The changes after that revision can no longer be sent; the sentence says why."""
+
+
+class _Piece(NamedTuple):
+    frames: list[Frame]
+    reached: Revision
+    """The frames are those of all entries up to this revision."""
+    oldest: datetime | None
+    """When the first of its events was observed, by the clock of NATS."""
 
 
 class Feed:
@@ -132,7 +142,8 @@ class Feed:
                 raise TooOldError(f"the journal begins after revision {complete_after}")
             if (missed := until - after) > (most := self._limits.replay_revisions):
                 raise TooOldError(f"{missed} events have been missed, and no more than {most} are repeated")
-            return await self._frames(transaction, after, until, live=False)
+            piece = await self._piece(transaction, after, until, live=False)
+        return piece.frames, piece.reached
 
     def present_clusters(self) -> list[Frame]:
         """Each cluster as it is now, for a client that begins or returns."""
@@ -156,16 +167,21 @@ class Feed:
 
     async def _catch_up(self) -> None:
         """Publish all changes up to now, each piece of them from one transaction."""
-        reached, now = Revision(0), Revision(1)
+        reached, now, looks_back = Revision(0), Revision(1), False
         while reached < now:
             async with self._read_models.transaction() as transaction:
                 if transaction.stream_created_at is None:
                     return  # the projector has not begun
                 if transaction.position.era != self.hub.position.era:
                     await self._begin(transaction)
+                    looks_back = True
                 now = transaction.revision
-                frames, reached = await self._frames(transaction, self.hub.ring.last, now, live=True)
-            self.hub.publish(frames, reached)
+                piece = await self._piece(transaction, self.hub.ring.last, now, live=True)
+            reached = piece.reached
+            self.hub.publish(piece.frames, reached)
+            if piece.oldest and not looks_back:
+                age_seconds = (self._freshness.clock.now() - piece.oldest).total_seconds()
+                EVENT_TO_FEED_SECONDS.observe(max(age_seconds, 0))
 
     async def _begin(self, transaction: ReadTransaction) -> None:
         """Start over in the era of the tables, some revisions back."""
@@ -179,10 +195,8 @@ class Feed:
             reason="the log was replaced, or the tables were rebuilt" if begun else "the feed has only now begun",
         )
 
-    async def _frames(
-        self, transaction: ReadTransaction, after: Revision, until: Revision, *, live: bool
-    ) -> tuple[list[Frame], Revision]:
-        """The frames of the next piece, and the revision that it reaches.
+    async def _piece(self, transaction: ReadTransaction, after: Revision, until: Revision, *, live: bool) -> _Piece:
+        """The next piece.
 
         Only what is `live` changes what the feed knows of the clusters: a replay is for one client and may be older.
         """
@@ -194,7 +208,8 @@ class Feed:
         moment, era = self._moment(), transaction.position.era
         frames = [self._frame(entry, moment, Position(entry.revision, era), live=live) for entry in entries]
         reached = entries[-1].revision if len(entries) == PIECE_ENTRIES else until
-        return [frame for frame in frames if frame], reached
+        oldest = min((entry.time for entry in entries), default=None)
+        return _Piece([frame for frame in frames if frame], reached, oldest)
 
     def _frame(self, entry: Entry, moment: Moment, position: Position, *, live: bool) -> Frame | None:
         if entry.collection == "clusters":

@@ -8,10 +8,13 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
 from summit_api.freshness import Freshness
+from summit_api.limits.clients import client_of
+from summit_api.problems import Kind, ProblemError
 from summit_api.query.transaction.errors import DatabaseUnavailableError, QueryError
 from summit_api.query.transaction.read_transaction import ReadModels
 from summit_api.render.moment import Moment
-from summit_api.requests.dependencies import MomentDep, ServicesDep
+from summit_api.requests.dependencies import MomentDep, ServicesDep, ViewerDep, host_of
+from summit_api.requests.scrape import Scrape
 from summit_api.shapes.original import Health
 from summit_models.tables import SCHEMA_REVISION, newer_schema
 from summit_runtime import metrics
@@ -72,3 +75,11 @@ async def _checks(read_models: ReadModels) -> dict[str, str | None]:
 @router.get("/metrics", include_in_schema=False)  # Prometheus' format, not ours
 async def exposition() -> Response:
     return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
+
+
+@router.get("/metrics/inventory", include_in_schema=False)
+async def vm_series(request: Request, services: ServicesDep, asking: ViewerDep) -> Response:
+    """The VMs that the sender may see, as series for Prometheus."""
+    if not services.inventory.limit:
+        raise ProblemError(Kind.NOT_FOUND, "VMs are no series here: API_INVENTORY_SERIES says how many there may be")
+    return Scrape(services, asking, client_of(asking, host_of(request)))
