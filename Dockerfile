@@ -28,12 +28,12 @@ STOPSIGNAL SIGTERM
 # all versions of the code, and would install the wheel of another one.
 
 FROM build AS watcher-build
-RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-dev --no-install-project --extra watcher
+RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-dev --no-install-project --extra otlp --extra watcher
 COPY README.md LICENSE ./
 COPY libs/models libs/models
 COPY libs/runtime libs/runtime
 COPY services/watcher services/watcher
-RUN uv sync --frozen --no-dev --no-editable --extra watcher
+RUN uv sync --frozen --no-dev --no-editable --extra otlp --extra watcher
 
 FROM service AS watcher
 COPY --from=watcher-build /app/.venv /app/.venv
@@ -44,12 +44,12 @@ EXPOSE 8080
 ENTRYPOINT ["python", "-m", "summit_watcher"]
 
 FROM build AS projector-build
-RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-dev --no-install-project --extra projector
+RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-dev --no-install-project --extra otlp --extra projector
 COPY README.md LICENSE ./
 COPY libs/models libs/models
 COPY libs/runtime libs/runtime
 COPY services/projector services/projector
-RUN uv sync --frozen --no-dev --no-editable --extra projector
+RUN uv sync --frozen --no-dev --no-editable --extra otlp --extra projector
 
 FROM service AS projector
 COPY --from=projector-build /app/.venv /app/.venv
@@ -59,12 +59,12 @@ EXPOSE 8080
 ENTRYPOINT ["python", "-m", "summit_projector"]
 
 FROM build AS api-build
-RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-dev --no-install-project --extra api
+RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-dev --no-install-project --extra otlp --extra api
 COPY README.md LICENSE ./
 COPY libs/models libs/models
 COPY libs/runtime libs/runtime
 COPY services/api services/api
-RUN uv sync --frozen --no-dev --no-editable --extra api
+RUN uv sync --frozen --no-dev --no-editable --extra otlp --extra api
 
 FROM service AS api
 COPY --from=api-build /app/.venv /app/.venv

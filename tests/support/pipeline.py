@@ -5,10 +5,11 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx2
@@ -70,7 +71,10 @@ def write_config(directory: Path, clusters: Sequence[SimulatedCluster]) -> Path:
 
 
 @asynccontextmanager
-async def running(directory: Path, nats_url: str, database_url: str, config: Path) -> AsyncIterator[Pipeline]:
+async def running(
+    directory: Path, nats_url: str, database_url: str, config: Path, variables: Mapping[str, str] = MappingProxyType({})
+) -> AsyncIterator[Pipeline]:
+    """The three services in an environment with these variables as well."""
     port = free_port()
     environment = os.environ | {
         "NATS_URL": nats_url,
@@ -79,6 +83,7 @@ async def running(directory: Path, nats_url: str, database_url: str, config: Pat
         "API_PORT": str(port),
         "API_ANONYMOUS_ROLE": "admin",
         "HOME": str(directory),
+        **variables,
     }
     async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
         pipeline = Pipeline(environment, config, client)

@@ -33,6 +33,8 @@ OUTAGE = (
 
 REVISION_CHANNEL = "summit_revision"
 """NOTIFY after each commit; the payload is the new revision."""
+TRACE_CHANNEL = "summit_traces"
+"""NOTIFY with the commits that have traced changes, for those who trace: `<revision>:<traceparent> …`."""
 
 
 def outage(error: BaseException) -> str:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-from summit_runtime import garbage, log, open_files
+from summit_runtime import garbage, log, open_files, tracing
 from summit_runtime.backoff import Backoff
 from summit_runtime.settings import ProcessSettings, SettingsError
 from summit_runtime.waiting import run_until, uncancelled
@@ -50,8 +50,12 @@ def main(
     garbage.collect_rarely()
     open_files.allow_many()
     logger.info("%s starts with %s", name, str(settings) or "all settings at their defaults")
-    with asyncio.Runner(loop_factory=loop_factory) as runner:
-        sys.exit(runner.run(_run(name, settings, service)))
+    try:
+        with tracing.exporting(f"summit-{name}"), asyncio.Runner(loop_factory=loop_factory) as runner:
+            sys.exit(runner.run(_run(name, settings, service)))
+    except SettingsError as error:
+        sys.stderr.write(f"{name}: {error}\n")
+        sys.exit(2)
 
 
 async def _run(

@@ -7,12 +7,14 @@ the log is replaced. A standby notifies nobody, so the checkpoint is read all th
 import asyncio
 import logging
 
+import asyncpg
 from pydantic import SecretStr
 
 from summit_api.settings import ApiTimes
+from summit_api.traces import Traces
 from summit_models.contract import Revision
 from summit_models.subject import STREAM
-from summit_runtime import database
+from summit_runtime import database, tracing
 from summit_runtime.backoff import Backoff
 from summit_runtime.postgres import session
 from summit_runtime.waiting import wait
@@ -31,6 +33,7 @@ class Revisions:
 
     def __init__(self) -> None:
         self.current = Revision(0)
+        self.traces = Traces()
         self._next = asyncio.Event()
 
     def note(self, revision: Revision) -> None:
@@ -80,9 +83,16 @@ async def _follow(url: SecretStr, revisions: Revisions, times: ApiTimes) -> None
                 known = found
                 revisions.note(found[0])
             if not (is_standby or listens):  # a standby that becomes the primary notifies from then on
-                await connection.add_listener(database.REVISION_CHANNEL, lambda *_: hint.set())
+                await _listen(connection, revisions, hint)
                 listens = True
                 continue  # nobody has heard of a commit before this
             await wait(hint, times.standby_look_seconds if is_standby else times.look_seconds)
     finally:
         connection.terminate()
+
+
+async def _listen(connection: asyncpg.Connection, revisions: Revisions, hint: asyncio.Event) -> None:
+    """Let each commit set the hint. Traces come first, so that a traced change is known before it is read."""
+    if tracing.is_on():
+        await connection.add_listener(database.TRACE_CHANNEL, lambda *notified: revisions.traces.note(notified[-1]))
+    await connection.add_listener(database.REVISION_CHANNEL, lambda *_: hint.set())

@@ -19,6 +19,7 @@ from summit_projector.project import Batch, DeadLetter
 from summit_projector.recovery.stream_identity import StreamReplacedError, mismatch
 from summit_projector.settings import ProjectorTimes
 from summit_projector.tables.retention import Retention
+from summit_runtime import tracing
 from summit_runtime.condition import Condition
 from summit_runtime.nats.bus import EventClient
 from summit_runtime.nats.consumer import Consumer, StreamMessage
@@ -106,10 +107,13 @@ class ApplyLoop:
             if not await self._check():
                 raise NatsError("the connection was lost before the stream could be compared with the tables")
             self.checked_over = connection
+        began_ns = time.time_ns()
         with metrics.COMMIT_SECONDS.time():
             batches = await self.progress.apply(messages)
         for batch in batches:
             self._report(batch)
+            for revision, traceparent in batch.traces:
+                tracing.record("row", traceparent, start_ns=began_ns, revision=revision)
         metrics.BATCH_EVENTS.observe(len(messages))
         self._set_lag(messages[-1].pending)
         self._when_caught_up()

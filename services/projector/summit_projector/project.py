@@ -16,6 +16,7 @@ from summit_models.contract import Revision
 from summit_models.event import CloudEvent, EpochStart, has_begun, is_possible_epoch, is_stale_epoch
 from summit_projector.projections import PROJECTIONS, Identity, Order, Projection, Row
 from summit_runtime.nats.consumer import StreamMessage
+from summit_runtime.tracing import is_context
 
 Epochs = Mapping[str, EpochStart]
 """The newest epoch of each source, from its cluster's own events. An event of an older epoch is stale: it is from a
@@ -66,6 +67,8 @@ class Batch:
     dead_letters: list[DeadLetter] = field(default_factory=list)
     oldest: datetime | None = None
     """When the first of its events was observed."""
+    traces: list[tuple[int, str]] = field(default_factory=list)
+    """Revision and `traceparent` of each traced event."""
     stale: int = 0
     """Events of an older epoch, which are ignored."""
 
@@ -79,6 +82,7 @@ def project(messages: Sequence[StreamMessage], epochs: Epochs = NONE_KNOWN) -> B
     last = messages[-1]
     epochs = dict(epochs)
     batch = Batch(revision=Revision(last.sequence), event_id=event_id(last.body), epochs=epochs)
+    batch.traces = [(m.sequence, m.traceparent) for m in messages if m.traceparent and is_context(m.traceparent)]
     newest: dict[str, dict[Identity, tuple[Order, Decoded]]] = {collection: {} for collection in PROJECTIONS}
     for message in messages:
         collection = message.subject.split(".", 2)[1]

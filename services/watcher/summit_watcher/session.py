@@ -18,7 +18,7 @@ from typing import Any
 from nats.errors import Error as NatsError
 
 from summit_models.cluster import ConnectionState
-from summit_runtime import garbage
+from summit_runtime import garbage, tracing
 from summit_runtime.nats.bus import EventClient
 from summit_runtime.nats.publisher import Publisher
 from summit_runtime.nats.repeating import repeat_after
@@ -170,7 +170,7 @@ class Session:
         while True:
             async with self._queue.take() as part:
                 async with self._in_turn:
-                    count = await self._publish(self._diff.follow(part.resource, part.events))
+                    count = await self._publish(self._diff.follow(part.resource, part.events), part.read_ns)
                     self._note_reached(part.resource)
                 self._executor.notice()
                 self._count_drift(part, count)
@@ -238,8 +238,11 @@ class Session:
             async with self._in_turn:
                 await self._publish(self._diff.take_stuck_migrations())
 
-    async def _publish(self, events: Iterable[Outgoing | None]) -> int:
-        """Hand the events over to the publisher, and return how many they were."""
+    async def _publish(self, events: Iterable[Outgoing | None], read_ns: int | None = None) -> int:
+        """Hand the events over to the publisher, and return how many they were.
+
+        What a list-watch has brought may be traced, from `read_ns` on.
+        """
         published, is_first_list = Counter[str](), not self._queue.is_open_for_watches
         for number, event in enumerate(events, start=1):
             if number % EVENTS_A_TURN == 0:
@@ -247,7 +250,8 @@ class Session:
             if event is None:
                 continue
             self.activity.log(event, is_first_list=is_first_list)
-            await self.publisher.publish(event.subject, event.body, event.id)
+            span = tracing.begin("watch", start_ns=read_ns, subject=event.subject) if read_ns else None
+            await self.publisher.publish(event.subject, event.body, event.id, span)
             published[event.type] += 1
         count_published(self.cluster.name, published)
         self._checkpoint.handed_over(published.total())

@@ -317,3 +317,17 @@ def test_vm_added_by_hand_has_its_id_in_its_subject() -> None:
     batch = project(messages(unmanaged_event("vm-001", name="My first VM", cluster="vulcan")))
     assert not batch.dead_letters
     assert len(batch.rows["vms"]) == 1
+
+
+@pytest.mark.parametrize("header", ["", "x" * 9000, "00-1-2-01 7:7", "00-" + "a" * 32 + "-\0-01"])
+def test_a_header_that_is_no_trace_costs_nothing(header: str) -> None:
+    """Whoever may publish may write anything there: a notification of 9 000 bytes would fail with its commit."""
+    batch = project([message(vm_event("a"))._replace(traceparent=header)])
+    assert (batch.traces, batch.dead_letters, len(batch.journal)) == ([], [], 1)
+
+
+def test_a_traced_event_is_known_by_its_revision() -> None:
+    """The api, which reads the journal, has no headers."""
+    context = f"00-{'a' * 32}-{'b' * 16}-01"
+    traced = message(vm_event("b"), 8)._replace(traceparent=context)
+    assert project([message(vm_event("a"), 7), traced]).traces == [(8, context)]

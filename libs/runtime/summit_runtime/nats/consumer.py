@@ -28,6 +28,7 @@ from summit_runtime.backoff import Backoff
 from summit_runtime.condition import Condition
 from summit_runtime.nats.stored import last_message
 from summit_runtime.steady import steady
+from summit_runtime.tracing import HEADER
 
 logger = logging.getLogger("summit.nats")
 
@@ -54,6 +55,8 @@ class StreamMessage(NamedTuple):
     """How many more there were when this one was sent; 0 for the last one."""
     stored_ns: int = 0
     """When the server stored it, by its clock, in nanoseconds since 1970."""
+    traceparent: str = ""
+    """The header of that name, of the trace that the event belongs to; anything that its writer has put there."""
 
 
 class _BrokenError(Exception):
@@ -205,7 +208,8 @@ class _ServerConsumer:
             if delivered != self._delivered + 1:
                 raise _BrokenError(f"message {self._delivered + 1} of this consumer is missing")
             self._delivered = delivered
-            batch.append(StreamMessage(sequence, message.subject, message.data, pending, stored_ns))
+            traceparent = (message.headers or {}).get(HEADER, "")
+            batch.append(StreamMessage(sequence, message.subject, message.data, pending, stored_ns, traceparent))
         if self._asked - self._delivered <= PULL_MESSAGES:
             await self._pull()
 

@@ -21,6 +21,8 @@ from nats.aio.msg import Msg
 from nats.errors import BadSubjectError, MaxPayloadError
 from nats.errors import Error as NatsError
 
+from summit_runtime import tracing
+from summit_runtime.tracing import Span
 from summit_runtime.waiting import wait
 
 ACK_EVERY = 500
@@ -57,6 +59,15 @@ class Message(NamedTuple):
     subject: str
     body: bytes
     id: str
+    span: Span | None = None
+    """The part of a trace that ends when the message is stored."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        headers = {"Nats-Msg-Id": self.id}
+        if self.span:
+            headers[tracing.HEADER] = self.span.traceparent
+        return headers
 
 
 class Outcome(NamedTuple):
@@ -104,11 +115,11 @@ class FastBatch:
         last = self.sent + len(messages) if commit else 0
         self.committed = commit
         try:
-            for number, (subject, body, message_id) in enumerate(messages, self.sent + 1):
+            for number, message in enumerate(messages, self.sent + 1):
                 self.sent = number
                 operation = _COMMIT if number == last else _APPEND if number > 1 else _START
                 reply = f"{self._prefix}{number}.{operation}.$FI"
-                await client.publish(subject, body, reply, {"Nats-Msg-Id": message_id})
+                await client.publish(message.subject, message.body, reply, message.headers)
         except (MaxPayloadError, BadSubjectError) as error:
             self._end(Outcome(refusal=str(error), unstorable=self.sent))
         except NatsError:

@@ -42,6 +42,7 @@ from summit_runtime.nats.fair_queue import ClusterQueue, Entry, FairQueue
 from summit_runtime.nats.fast_batch import MAX_UNANSWERED, FastBatch, Message, Outcome
 from summit_runtime.nats.stream import RESTARTS
 from summit_runtime.process import FatalError
+from summit_runtime.tracing import Span
 from summit_runtime.waiting import end, wait
 
 logger = logging.getLogger("summit.nats")
@@ -78,13 +79,13 @@ class Publisher:
         self._denied = Denied(self.client.times.denied_retry_seconds)
         self._acknowledged = Acknowledged(self.client)
 
-    async def publish(self, subject: str, body: bytes, event_id: str) -> None:
+    async def publish(self, subject: str, body: bytes, event_id: str, span: Span | None = None) -> None:
         """Hand over one event for its public subject; returns once it has its place in the queue of its cluster.
 
         Waits while 2048 events of that cluster are unacknowledged. An event is lost only with the process; `flush`
-        waits until all are stored.
+        waits until all are stored. `span` ends then, and the event carries its trace.
         """
-        await self._fair_queue.add(Message(ingest(subject), body, event_id))
+        await self._fair_queue.add(Message(ingest(subject), body, event_id, span))
         self._waiting.set()
 
     async def flush(self) -> None:
@@ -214,6 +215,8 @@ class Publisher:
         self._acknowledged.stored([entry.message for entry in entries])
         for entry in entries:
             self._fair_queue.settle(entry)
+            if entry.message.span:
+                entry.message.span.end()
         self.published += count
         metrics.PUBLISHED.inc(count)
         metrics.PUBLISH_SECONDS.observe(time.monotonic() - entries[0].queued_at)

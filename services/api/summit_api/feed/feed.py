@@ -179,6 +179,7 @@ class Feed:
                 piece = await self._piece(transaction, self.hub.ring.last, now, live=True)
             reached = piece.reached
             self.hub.publish(piece.frames, reached)
+            self._revisions.traces.handed_over(reached)
             if piece.oldest and not looks_back:
                 age_seconds = (self._freshness.clock.now() - piece.oldest).total_seconds()
                 EVENT_TO_FEED_SECONDS.observe(max(age_seconds, 0))

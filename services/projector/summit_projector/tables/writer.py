@@ -17,7 +17,7 @@ from summit_projector.tables import checkpoint as checkpoints
 from summit_projector.tables import upsert
 from summit_projector.tables.checkpoint import Checkpoint
 from summit_projector.tables.journal import Journal
-from summit_runtime import database
+from summit_runtime import database, tracing
 from summit_runtime.postgres import session
 
 _SESSION = """
@@ -58,6 +58,11 @@ SET subject = excluded.subject, reason = excluded.reason, body = excluded.body,
     dead_lettered_at = excluded.dead_lettered_at
 """
 _CUT_DEAD_LETTERS = "DELETE FROM dead_letters WHERE revision > $1 AND dead_lettered_at >= $2"
+
+_TRACES = "SELECT pg_notify($1, $2)"
+"""With the commit, so that the api knows them when it reads what was committed. Nobody else keeps them."""
+TRACES_OF_A_BATCH = 100
+"""A notification has 8 000 bytes, and a trace 55 and its revision."""
 
 _UNSTORABLE_CLASSES = frozenset({"22", "23", "54"})
 """SQLSTATE classes that a value causes: data exception, integrity constraint, program limit (index row too large)."""
@@ -136,6 +141,8 @@ class TableWriter:
                 months = await self.journal.make_partitions(entry.time for entry in entries)
                 await upsert.write(self._connection, batch.rows)
                 await self.journal.add(entries, before)
+                if batch.traces and tracing.is_on():
+                    await self._connection.execute(_TRACES, database.TRACE_CHANNEL, _traces(batch))
                 if batch.dead_letters:  # without rows it is a round trip all the same
                     await self._connection.executemany(_DEAD_LETTER, batch.dead_letters)
         except asyncpg.PostgresError as error:
@@ -246,3 +253,7 @@ class TableWriter:
             generation = await checkpoints.new_generation(self._connection, self.generation)
             yield
         self.generation = generation
+
+
+def _traces(batch: Batch) -> str:
+    return " ".join(f"{revision}:{traceparent}" for revision, traceparent in batch.traces[:TRACES_OF_A_BATCH])

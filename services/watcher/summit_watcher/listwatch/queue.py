@@ -6,6 +6,7 @@ different: it cannot be resumed in the middle, and is compared with what is know
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -27,6 +28,8 @@ class Part:
     resource: Resource[Any]
     events: Sequence[ListWatchEvent]
     taken: asyncio.Event = field(default_factory=asyncio.Event)
+    read_ns: int = field(default_factory=time.time_ns)
+    """When they were read, in nanoseconds since 1970, for traces."""
 
 
 class EventQueue:
