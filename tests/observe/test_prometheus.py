@@ -42,7 +42,7 @@ class Observed:
 
     async def ask(self, path: str, **parameters: str) -> Any:
         """What Prometheus answers; it says why where it refuses."""
-        answer = (await self.prometheus.get(path, params=parameters)).json()
+        answer = (await self.prometheus.get(f"/api/v1{path}", params=parameters)).json()
         assert answer["status"] == "success", answer
         return answer["data"]
 
@@ -114,9 +114,10 @@ async def observed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ob
             )
         try:
             async with (
-                httpx2.AsyncClient(base_url=f"http://{listen}/api/v1", timeout=10) as client,
+                httpx2.AsyncClient(base_url=f"http://{listen}", timeout=10) as client,
                 httpx2.AsyncClient(base_url=demo.api, headers={"Authorization": f"Bearer {token}"}, timeout=10) as api,
             ):
+                await until(lambda: client.get("/-/ready"), lambda answer: answer.status_code == 200)
                 seen = Observed(demo, client, api)
                 await until(lambda: seen.values("sum(up)"), lambda up: up == [4.0])
                 yield seen
