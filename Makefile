@@ -8,7 +8,7 @@ CODE := libs services tests docs
 COMPOSE := docker compose
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check fix test test-nats-cluster test-slow test-postgres test-kubernetes soak bench up down openapi asyncapi revision clean
+.PHONY: help setup demo check fix test test-nats-cluster test-slow test-postgres test-kubernetes soak bench up down openapi asyncapi nats-users revision clean
 
 help: ## Show this help
 	@awk 'BEGIN { FS = ":.*## " } \
@@ -93,6 +93,10 @@ asyncapi: $(STAMP) ## Write docs/asyncapi.json from the events' fields
 	$(PYTHON_BIN) -m summit_api.asyncapi.document > docs/asyncapi.json.partial
 	@mv docs/asyncapi.json.partial docs/asyncapi.json
 
+nats-users: $(STAMP) ## Write config/nats-users.conf from the rights of each role
+	$(PYTHON_BIN) -m summit_runtime.nats.rights > config/nats-users.conf.partial
+	@mv config/nats-users.conf.partial config/nats-users.conf
+
 revision: $(STAMP) ## Write the migration that changed tables need: MESSAGE="cpu model"
 	@test -n "$(MESSAGE)" || { echo 'what does the migration do? make revision MESSAGE="cpu model"' >&2; exit 1; }
 	$(PYTHON_BIN) -m summit_standalone.revision "$(MESSAGE)"
@@ -116,6 +120,11 @@ $(STAMP): pyproject.toml uv.lock
 	@umask 077; random() { od -An -N$$1 -tx1 /dev/urandom | tr -d ' \n'; }; secret() { printf s; random 24; }; \
 	owner=$$(id -u):$$(id -g); test $$(id -u) -ne 0 || owner=10001:10001; \
 	sed -e "s/^NATS_PASSWORD=.*/NATS_PASSWORD=$$(secret)/" \
+	    -e "s/^NATS_WATCHER_PASSWORD=.*/NATS_WATCHER_PASSWORD=$$(secret)/" \
+	    -e "s/^NATS_PROJECTOR_PASSWORD=.*/NATS_PROJECTOR_PASSWORD=$$(secret)/" \
+	    -e "s/^NATS_API_PASSWORD=.*/NATS_API_PASSWORD=$$(secret)/" \
+	    -e "s/^NATS_FEED_PASSWORD=.*/NATS_FEED_PASSWORD=$$(secret)/" \
+	    -e "s/^NATS_LIVE_PASSWORD=.*/NATS_LIVE_PASSWORD=$$(secret)/" \
 	    -e "s/^POSTGRES_PASSWORD=.*/POSTGRES_PASSWORD=$$(secret)/" \
 	    -e "s/^API_ADMIN_TOKEN=.*/API_ADMIN_TOKEN=summit_$$(random 32)/" \
 	    -e "s/^KUBECONFIG_OWNER=.*/KUBECONFIG_OWNER=$$owner/" .env.example > $@.partial && mv $@.partial $@

@@ -149,10 +149,14 @@ async def empty_database_url(postgres: str, through_pooler: Callable[[str], str]
 
 @pytest.fixture
 async def nats_url(nats_servers: NatsCluster | None, tmp_path: Path) -> AsyncIterator[str]:
-    """URL of a NATS server with JetStream and no streams, or with --nats-cluster of three."""
+    """URL of a NATS server with JetStream and no streams, or with --nats-cluster of three, for an administrator.
+
+    Whatever a test does, no service may try what its role does not permit.
+    """
     if nats_servers is None:
         async with embedded_nats(tmp_path / "nats") as url:
             yield url
+        assert [line for line in (tmp_path / "nats/nats.log").read_text().splitlines() if "Violation" in line] == []
     else:
         await nats_servers.remove_streams()
         yield nats_servers.url

@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import nats
 from nats.aio.client import Client
@@ -68,7 +69,9 @@ async def read(nc: Client, datacenter: str, show: Callable[[list[dict[str, Any]]
 async def follow(url: str, datacenter: str, show: Callable[[list[dict[str, Any]]], None]) -> None:
     while True:  # from the beginning after each break: the log may be another one, and lost events come again
         try:
-            nc = await nats.connect(url.split(","), allow_reconnect=False, ping_interval=10)
+            user = urlsplit(url.partition(",")[0]).username
+            inbox = f"_INBOX_{user}" if user else "_INBOX"  # a user may read only its own
+            nc = await nats.connect(url.split(","), inbox_prefix=inbox, allow_reconnect=False, ping_interval=10)
             async with nc:
                 await read(nc, datacenter, show)
         except (NatsError, OSError, TimeoutError) as error:

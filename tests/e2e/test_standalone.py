@@ -17,6 +17,7 @@ from support.waiting import until
 
 from summit_standalone.directory import has_instance
 from summit_standalone.embedded.server_process import free_port
+from summit_standalone.instance import nats_admin_url
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ async def test_status_names_addresses_and_processes(served: Standalone) -> None:
     state = json.loads(status_of(served))
     assert state["pid"] == served.process.pid
     assert state["api"] == served.api
-    assert re.match(r"nats://summit:[^@]{32}@127\.0\.0\.1:\d+$", state["natsUrl"])
+    assert re.match(r"nats://feed:[^@]{48}@127\.0\.0\.1:\d+$", state["natsUrl"])
     assert state["databaseUrl"].startswith("postgresql://")
     assert [process["name"] for process in state["processes"]] == ["nats", "postgres", "projector", "api", "watcher"]
     assert {process["state"] for process in state["processes"]} == {"running"}
@@ -125,27 +126,27 @@ async def test_a_file_that_cannot_be_written_is_one_message(tmp_path: Path) -> N
 async def test_sub_prints_what_is_published(served: Standalone) -> None:
     """The subscribe command needs no nats command line, and finds the server by itself."""
     subscriber = await asyncio.create_subprocess_exec(
-        COMMAND, "sub", "test.>", "--count", "1", "--data-dir", served.data_dir, stdout=asyncio.subprocess.PIPE
+        COMMAND, "sub", "summit.test.>", "--count", "1", "--data-dir", served.data_dir, stdout=asyncio.subprocess.PIPE
     )
-    client = await nats.connect(served.state()["natsUrl"])
+    client = await nats.connect(nats_admin_url(served.state()))
     async with asyncio.timeout(DEADLINE_SECONDS):
         while subscriber.returncode is None:
-            await client.publish("test.subject", b'{"a": 1}')
+            await client.publish("summit.test.subject", b'{"a": 1}')
             await asyncio.sleep(0.05)
         output, _ = await subscriber.communicate()
     await client.close()
-    assert output.decode() == '[#1] Received on "test.subject"\n{"a": 1}\n\n'
+    assert output.decode() == '[#1] Received on "summit.test.subject"\n{"a": 1}\n\n'
 
 
 async def test_servers_in_the_environment_replace_the_embedded_ones(tmp_path: Path, served: Standalone) -> None:
     """With NATS_URL and DATABASE_URL only the services are started."""
     first = served.state()
-    servers = {"NATS_URL": first["natsUrl"], "DATABASE_URL": first["databaseUrl"]}
+    servers = {"NATS_URL": nats_admin_url(first), "DATABASE_URL": first["databaseUrl"]}
     with running(tmp_path / "data", "serve", "backend", variables=servers) as standalone:
         await until(standalone.answers)
         second = standalone.state()
         assert list(standalone.children()) == ["projector", "api"]
-        assert (second["natsUrl"], second["databaseUrl"]) == (first["natsUrl"], first["databaseUrl"])
+        assert (second["natsUrl"], second["databaseUrl"]) == tuple(servers.values())
         assert standalone.stop() == 0
 
 

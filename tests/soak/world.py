@@ -15,12 +15,13 @@ from support.program import UNLIMITED
 
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.event import source_of
+from summit_runtime.nats.rights import Role
 from summit_simulator.cluster import SimulatedCluster
 from summit_simulator.fleet.seed import seed_fleet
 from summit_simulator.objects.resources import VIRTUALMACHINEINSTANCES, VIRTUALMACHINES
 from summit_standalone.backend import service
 from summit_standalone.directory import prepare_directory
-from summit_standalone.embedded.nats import nats_program
+from summit_standalone.embedded.nats import nats_program, role_url
 from summit_standalone.embedded.nats import nats_url as embedded_nats_url
 from summit_standalone.embedded.postgres import postgres_program, postgres_url
 from summit_standalone.embedded.server_process import free_port
@@ -221,11 +222,16 @@ async def _composed(directory: Path, config: ConfigFile, http: httpx2.AsyncClien
         "postgres": await postgres_program(postgres_dir, postgres_port),
     }
     database_url = postgres_url(postgres_dir, postgres_port)
-    nats = {"NATS_URL": nats_url, "HOME": str(directory)}
-    database, watching = nats | {"DATABASE_URL": database_url}, nats | {"WATCHER_CONFIG": str(config.path)}
+    nats = {role: {"NATS_URL": role_url(nats_url, role), "HOME": str(directory)} for role in Role}
+    database = {"DATABASE_URL": database_url}
+    watching = nats[Role.WATCHER] | {"WATCHER_CONFIG": str(config.path)}
     services = {
-        "projector": service("projector", database | {"PROJECTOR_PROBE_PORT": str(projector_port)}),
-        "api": service("api", database | {"API_PORT": str(api_port), "API_FEED_BUFFER_MIB": "4", **UNLIMITED}),
+        "projector": service(
+            "projector", nats[Role.PROJECTOR] | database | {"PROJECTOR_PROBE_PORT": str(projector_port)}
+        ),
+        "api": service(
+            "api", nats[Role.API] | database | {"API_PORT": str(api_port), "API_FEED_BUFFER_MIB": "4", **UNLIMITED}
+        ),
         **{name: service("watcher", watching | {"WATCHER_PROBE_PORT": str(port)}) for name, port in watchers.items()},
     }
     parts = {name: Part(program, directory / f"{name}.log") for name, program in (servers | services).items()}

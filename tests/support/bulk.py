@@ -14,7 +14,7 @@ from support.acting import WATCHER, Acting
 from support.api_stack import api_over, placed_vm
 from support.driving import driving
 from support.editing import SOLNA, log_and_tables
-from support.projecting import publish, publisher
+from support.projecting import api_client, publish
 from support.published import datacenter_event
 from support.waiting import until
 
@@ -176,7 +176,7 @@ async def many(
         await _record(api.client, many.seen)
         for _ in range(apis - 1):
             _, services, _ = await stack.enter_async_context(api_over(database_url, access))
-            services.log.client = api.client
+            services.log.client = api.services.log.client
             many.all_services.append(services)
         if driven:
             for services in many.all_services:
@@ -189,7 +189,7 @@ async def many(
 @asynccontextmanager
 async def beside(many: Many, nats_url: str, database_url: str) -> AsyncIterator[EventClient]:
     """Another api with a connection of its own to NATS, which drives until the end of the block: that is its death."""
-    async with publisher(nats_url) as client, api_over(database_url) as (_, services, _):
+    async with api_client(nats_url) as client, api_over(database_url) as (_, services, _):
         services.log.client = client
         many.all_services.append(services)
         many.heartbeats(VULCAN, ROMULUS)

@@ -9,7 +9,7 @@ import httpx2
 from fastapi import FastAPI
 from nats.aio.client import Client
 from support.api_stack import api_over
-from support.projecting import Readings, projector, projector_settings, publish, publisher
+from support.projecting import Readings, api_client, projector, projector_settings, publish, publisher
 from support.published import datacenter_event, vm_event
 
 from summit_api.access.identify import Access
@@ -59,10 +59,11 @@ async def log_and_tables(
     """An empty log and empty tables. Without `access` every client is an admin."""
     async with (
         publisher(nats_url) as client,
+        api_client(nats_url) as own_client,
         projector(projector_settings(nats_url, database_url), projector_times),
         api_over(database_url, access, times=times) as (http, services, app),
     ):
-        services.log.client = client
+        services.log.client = own_client
         yield Editing(app, http, client, Readings(database_url))
 
 

@@ -11,7 +11,7 @@ from httpx2 import EventSource, ServerSentEvent
 from nats.aio.client import Client
 from pydantic import SecretStr
 from support.api_stack import app_over, served
-from support.projecting import projector, projector_settings, publish, publisher
+from support.projecting import api_client, projector, projector_settings, publish, publisher
 from support.waiting import until
 
 from summit_api import freshness, lag, revisions
@@ -193,7 +193,7 @@ async def api(
     access = access or Access(anonymous=Role.ADMIN)
     services = Services.over(read_models, access, times=times, feed_limits=limits)
     feed, applied = services.feed, services.revisions
-    async with publisher(nats_url) as client:
+    async with api_client(nats_url) as client:
         services.log.client = client
         tasks = [
             asyncio.create_task(work)

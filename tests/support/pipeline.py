@@ -13,8 +13,10 @@ from types import MappingProxyType
 from typing import Any
 
 import httpx2
+from support.roles import as_role
 from support.waiting import until
 
+from summit_runtime.nats.rights import Role
 from summit_simulator.cluster import SimulatedCluster
 from summit_standalone.embedded.server_process import free_port
 
@@ -32,7 +34,9 @@ class Pipeline:
 
     async def start(self, name: str) -> None:
         self.processes[name] = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", f"summit_{name}", env=self.environment, stdin=asyncio.subprocess.DEVNULL
+            *(sys.executable, "-m", f"summit_{name}"),
+            env=self.environment | {"NATS_URL": as_role(self.environment["NATS_URL"], Role(name))},
+            stdin=asyncio.subprocess.DEVNULL,
         )
 
     async def stop(self, name: str, how: signal.Signals = signal.SIGTERM) -> int:

@@ -12,6 +12,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 from pydantic import SecretStr
+from support.roles import as_role
 from support.waiting import until
 
 from summit_models.event import Event
@@ -21,6 +22,7 @@ from summit_projector.settings import TIMES, ProjectorSettings, ProjectorTimes
 from summit_runtime.nats import bus
 from summit_runtime.nats.append import NotStoredError, store
 from summit_runtime.nats.clock import Clock
+from summit_runtime.nats.rights import Role
 from summit_runtime.nats.stream import ensure_stream
 from summit_runtime.settings import ProcessSettings
 
@@ -53,7 +55,8 @@ class Readings:
 
 
 def projector_settings(nats_url: str, database_url: str, **more: Any) -> ProjectorSettings:
-    return ProjectorSettings(NATS_URL=SecretStr(nats_url), DATABASE_URL=SecretStr(database_url), **more)
+    url = SecretStr(as_role(nats_url, Role.PROJECTOR))
+    return ProjectorSettings(NATS_URL=url, DATABASE_URL=SecretStr(database_url), **more)
 
 
 @asynccontextmanager
@@ -76,6 +79,13 @@ async def publisher(nats_url: str) -> AsyncIterator[bus.EventClient]:
     """A client of a server whose stream exists."""
     async with bus.connected(SecretStr(nats_url), name="test") as client:
         await ensure_stream(client, ProcessSettings().nats_storage)
+        yield client
+
+
+@asynccontextmanager
+async def api_client(nats_url: str) -> AsyncIterator[bus.EventClient]:
+    """The connection of an api, to a server whose stream exists."""
+    async with publisher(nats_url), bus.connected(SecretStr(as_role(nats_url, Role.API)), name="api") as client:
         yield client
 
 

@@ -10,6 +10,7 @@ from nats.aio.client import Client
 from pydantic import SecretStr
 from support import oracle
 from support.projecting import publisher
+from support.roles import as_role
 from support.waiting import until
 
 from summit_models.cluster import ClusterHealth, ConnectionState
@@ -17,6 +18,7 @@ from summit_models.subject import HEALTH_BUCKET
 from summit_runtime.nats.clock import Clock
 from summit_runtime.nats.consumer import StreamMessage, consume
 from summit_runtime.nats.leases import LeaseTable
+from summit_runtime.nats.rights import Role
 from summit_runtime.waiting import end
 from summit_runtime.watched_files import FileTimes
 from summit_simulator.cluster import SimulatedCluster
@@ -74,7 +76,8 @@ async def watching(
 ) -> AsyncIterator[asyncio.Task[None]]:
     """Run a watcher for the length of the block, and stop it as SIGTERM would."""
     stop = asyncio.Event()
-    chosen = WatcherSettings.model_validate({"NATS_URL": SecretStr(nats_url), "config": config, **settings})
+    url = SecretStr(as_role(nats_url, Role.WATCHER))
+    chosen = WatcherSettings.model_validate({"NATS_URL": url, "config": config, **settings})
     task = asyncio.create_task(watch(chosen, stop, times, clock))
     try:
         yield task

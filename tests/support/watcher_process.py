@@ -14,8 +14,10 @@ from pathlib import Path
 
 from pydantic import SecretStr
 from support.operating import TIMES
+from support.roles import as_role
 from support.waiting import until
 
+from summit_runtime.nats.rights import Role
 from summit_watcher.main import watch
 from summit_watcher.settings import WatcherSettings
 
@@ -54,5 +56,6 @@ async def watcher_process(config: Path, nats_url: str) -> AsyncIterator[WatcherP
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
-    chosen = WatcherSettings.model_validate({"NATS_URL": SecretStr(sys.argv[2]), "config": Path(sys.argv[1])})
+    url = SecretStr(as_role(sys.argv[2], Role.WATCHER))
+    chosen = WatcherSettings.model_validate({"NATS_URL": url, "config": Path(sys.argv[1])})
     asyncio.run(watch(chosen, asyncio.Event(), TIMES))

@@ -4,6 +4,7 @@ They start as NATS, Postgres, projector, api, watcher, and stop in the opposite 
 and watcher do not need each other and stop at the same time. The environment variables are those of docker compose.
 """
 
+import asyncio
 import logging
 import os
 import sys
@@ -19,13 +20,16 @@ from summit_api.access.policy import PolicyError, PolicyFile
 from summit_api.access.tokens import new_token
 from summit_api.settings import Settings as ApiSettings
 from summit_projector.settings import ProjectorSettings
-from summit_runtime.nats import login
-from summit_runtime.settings import SettingsError
+from summit_runtime.nats import bus, login
+from summit_runtime.nats.rights import Role
+from summit_runtime.nats.stream import ensure_stream
+from summit_runtime.process import FatalError
+from summit_runtime.settings import ProcessSettings, SettingsError
 from summit_standalone.embedded.child import Program, all_kept_running, kept_running
-from summit_standalone.embedded.nats import embedded_nats
+from summit_standalone.embedded.nats import embedded_nats, role_url
 from summit_standalone.embedded.postgres import embedded_postgres
 from summit_standalone.errors import StandaloneError
-from summit_standalone.instance import TOKEN, Instance
+from summit_standalone.instance import NATS_ADMIN, TOKEN, Instance
 from summit_watcher.settings import WatcherSettings
 
 logger = logging.getLogger("summit.standalone")
@@ -41,6 +45,9 @@ there), by a second or more for closing its connections. Together they leave the
 ten seconds.
 """
 
+PREPARE_SECONDS = 10.0
+"""To create or change a stream takes milliseconds."""
+
 _CLIENT_LIMITS = ("API_CLIENT_REQUESTS_PER_SECOND", "API_CLIENT_REQUESTS", "API_CLIENT_FEEDS")
 """On the loopback all clients have one address and belong to one person, so nothing is limited."""
 
@@ -52,7 +59,8 @@ _ADDRESSES = frozenset({"NATS_URL", "DATABASE_URL", *login.VARIABLES})
 class Servers:
     """Addresses of NATS and Postgres, with user and password."""
 
-    nats_url: str
+    nats_urls: Mapping[Role, str]
+    """For each role; they are the same where somebody else runs the server."""
     database_url: str
     nats_files: Mapping[str, str] = field(default_factory=dict)
     """What is shown to a NATS of somebody else: variables and absolute paths."""
@@ -66,20 +74,37 @@ async def servers(
     logger.info("starting with data directory %s; the API will answer at %s", instance.data_dir, instance.facts["api"])
     nats_files = files_of_nats() if nats_url else {}
     async with AsyncExitStack() as stack:
+        nats_urls = dict.fromkeys(Role, nats_url or "")
         if not nats_url:
             directory = instance.data_dir / "nats"
-            nats_url = await stack.enter_async_context(embedded_nats(directory, NATS_PORT, instance.report))
+            admin_url = await stack.enter_async_context(embedded_nats(directory, NATS_PORT, instance.report))
+            nats_urls = {role: role_url(admin_url, role) for role in Role}
+            await _prepare(admin_url)
         if not database_url:
             directory = instance.data_dir / "postgres"
             database_url = await stack.enter_async_context(embedded_postgres(directory, instance.report))
-        instance.facts |= {"natsUrl": nats_url, "databaseUrl": database_url}
+        own = {NATS_ADMIN: nats_urls[Role.ADMIN]}
+        instance.facts |= {"natsUrl": nats_urls[Role.FEED], "databaseUrl": database_url} | own
         instance.write()
-        yield Servers(nats_url, database_url, nats_files)
+        yield Servers(nats_urls, database_url, nats_files)
 
 
 def files_of_nats() -> dict[str, str]:
     """The files for logging in to the server that NATS_URL names; a child that reads them has another directory."""
     return {name: str(Path(path).absolute()) for name in login.VARIABLES if (path := os.environ.get(name))}
+
+
+async def _prepare(admin_url: str) -> None:
+    """Give the stream and the buckets what this version needs, which the services may not. Without it they wait."""
+    url = SecretStr(admin_url)
+    storage = ProcessSettings.from_environment(NATS_URL=url).nats_storage
+    try:
+        async with asyncio.timeout(PREPARE_SECONDS), bus.connected(url, name="prepare") as client:
+            await ensure_stream(client, storage)
+    except TimeoutError:
+        logger.warning("NATS has not prepared its streams within %g s; the services wait for them", PREPARE_SECONDS)
+    except FatalError as error:
+        logger.error("the services wait for the streams of NATS: %s", error)  # noqa: TRY400  the sentence is enough
 
 
 @asynccontextmanager
@@ -93,13 +118,15 @@ async def services(
     """
     instance.facts[TOKEN] = admin_token = os.environ.get("API_ADMIN_TOKEN") or new_token()
     instance.write()
-    nats = {"NATS_URL": addresses.nats_url, **addresses.nats_files}
+    nats = {role: {"NATS_URL": url, **addresses.nats_files} for role, url in addresses.nats_urls.items()}
     database = {"DATABASE_URL": addresses.database_url}
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(kept_running(service("projector", nats | database), instance.report))
-        together = [service("api", nats | database | api_environment(host, port, admin_token))]
+        await stack.enter_async_context(
+            kept_running(service("projector", nats[Role.PROJECTOR] | database), instance.report)
+        )
+        together = [service("api", nats[Role.API] | database | api_environment(host, port, admin_token))]
         if watcher is not None:
-            together += [service("watcher", nats | dict(watcher))]
+            together += [service("watcher", nats[Role.WATCHER] | dict(watcher))]
         await stack.enter_async_context(all_kept_running(together, instance.report))
         yield admin_token
 

@@ -194,11 +194,12 @@ def status(*, output: OutputOption = Output.TEXT, data_dir: DataDirOption = None
     import asyncio
 
     from summit_standalone.commands.status import as_text, is_well, read
-    from summit_standalone.instance import TOKEN, read_state
+    from summit_standalone.instance import NATS_ADMIN, TOKEN, read_state
 
     found = read_state(data_dir)
     token = found.pop(TOKEN, None)
     state = asyncio.run(read(found, token))
+    state.pop(NATS_ADMIN, None)
     typer.echo(json.dumps(state, indent=2) if output is Output.JSON else as_text(state))
     raise typer.Exit(0 if is_well(state) else 1)
 
@@ -256,9 +257,9 @@ def retire(
 
     from summit_standalone.commands import retire as retiring
     from summit_standalone.commands.subscribe import login_for
-    from summit_standalone.instance import read_state
+    from summit_standalone.instance import nats_admin_url, read_state
 
-    address = server or str(read_state(data_dir)["natsUrl"])
+    address = server or nats_admin_url(read_state(data_dir))
     for sentence in asyncio.run(retiring.retire(address, datacenter, cluster, login=login_for(server))):
         typer.echo(sentence)
 

@@ -24,6 +24,8 @@ OWN_FILES = frozenset({LOCK, _STATE, _PARTIAL})
 
 TOKEN = "apiToken"  # noqa: S105  the name of the member
 """The fact with which our own commands ask the api; they do not print it."""
+NATS_ADMIN = "natsAdminUrl"
+"""The address of NATS for commands that change something there; they do not print it either."""
 
 
 class Instance:
@@ -91,6 +93,11 @@ def read_state(data_dir: Path | None) -> dict[str, Any]:
         f"nothing runs with data directory {places[0]}: start it with `summit-connect serve backend` or "
         "`summit-connect demo`, or name its directory with --data-dir"
     )
+
+
+def nats_admin_url(state: Mapping[str, Any]) -> str:
+    """The address of NATS for an administrator."""
+    return str(state.get(NATS_ADMIN) or state["natsUrl"])  # an instance of before has one user only
 
 
 def demo_data_dir() -> Path:

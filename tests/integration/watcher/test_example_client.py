@@ -14,11 +14,13 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from support.paths import ROOT
 from support.projecting import publish, publisher
 from support.published import DATACENTER, cluster_event, unmanaged_event, vm_event
+from support.roles import as_role
 from support.waiting import until
 from support.watched import configure, observing, watching
 
 from summit_models.cluster import ConnectionState
 from summit_models.event import VmEventType
+from summit_runtime.nats.rights import Role
 from summit_runtime.waiting import end
 from summit_simulator.cluster import SimulatedCluster
 from summit_standalone.embedded.child import Child
@@ -45,7 +47,7 @@ def named(name: str) -> dict[str, Any]:
 async def program(url: str) -> AsyncIterator[list[str]]:
     """The example as a person starts it, and the lines that it prints."""
     child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-u", str(EXAMPLE), url, DATACENTER), stdout=asyncio.subprocess.PIPE
+        *(sys.executable, "-u", str(EXAMPLE), as_role(url, Role.FEED), DATACENTER), stdout=asyncio.subprocess.PIPE
     )
     lines: list[str] = []
     reading = asyncio.create_task(_read(child, lines))
@@ -107,7 +109,9 @@ async def following(example: ModuleType, url: str) -> AsyncIterator[list[dict[st
     """What the example shows from one time to the next: names and statuses."""
     states: list[dict[str, str]] = []
     task = asyncio.create_task(
-        example.follow(url, DATACENTER, lambda vms: states.append({vm["name"]: vm["status"] for vm in vms}))
+        example.follow(
+            as_role(url, Role.FEED), DATACENTER, lambda vms: states.append({vm["name"]: vm["status"] for vm in vms})
+        )
     )
     try:
         yield states

@@ -18,6 +18,7 @@ from summit_api.access import tokens
 from summit_api.access.policy import Policy, parse
 from summit_api.settings import Settings as ApiSettings
 from summit_projector.settings import ProjectorSettings
+from summit_runtime.nats.rights import Role
 from summit_runtime.settings import ProcessSettings
 from summit_simulator.settings import read_settings
 from summit_standalone import demo
@@ -33,6 +34,7 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 NATS_SERVER = str(Path(sys.executable).with_name("nats-server"))
 
 OURS = ("watcher", "projector", "api", "simulator")
+ROLES = tuple(f"NATS_{role.upper()}_PASSWORD" for role in Role if role is not Role.ADMIN)
 SECRETS = {"NATS_PASSWORD", "POSTGRES_PASSWORD", "API_ADMIN_TOKEN"}
 FIXED = {"NATS_URL", "DATABASE_URL", "WATCHER_CONFIG", "API_HOST", "API_PORT", "API_ADMIN_TOKEN"}
 
@@ -53,7 +55,7 @@ def _environment(service: str) -> dict[str, str]:
 
 def _interpolated(value: str) -> str:
     value = re.sub(r"\$\{API_ADMIN_TOKEN:\?[^}]*\}", tokens.new_token(), value)
-    value = re.sub(r"\$\{\w+:\?[^}]*\}", "s3cret", value)
+    value = re.sub(r"\$\{\w+:\?[^}]*\}|\$\{NATS_\w*PASSWORD:-\$\{NATS_PASSWORD\}\}", "s3cret", value)
     return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", value)
 
 
@@ -148,7 +150,7 @@ def test_services_start_in_order(service: str) -> None:
 
 def test_a_missing_secret_stops_up() -> None:
     """The message names the remedy."""
-    secrets = re.findall(r"\$\{(\w*(?:PASSWORD|TOKEN))(.*?)\}", COMPOSE_TEXT)
+    secrets = re.findall(r"\$\{(\w*(?:PASSWORD|TOKEN))(:\?.*?)\}", COMPOSE_TEXT)
     assert {name for name, _ in secrets} == SECRETS
     assert {rule for _, rule in secrets} == {
         ":?run make up, it writes .env",
@@ -160,7 +162,13 @@ def test_each_variable_is_explained_in_env_example() -> None:
     """The defaults in .env.example are those of compose, and its secrets are empty."""
     example = dict(re.findall(r"^(\w+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
     defaults = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", COMPOSE_TEXT))
-    assert example == defaults | dict.fromkeys(SECRETS, "")
+    assert example == defaults | dict.fromkeys((*SECRETS, *ROLES), "")
+
+
+def test_a_role_of_nats_without_a_password_has_the_one_that_all_had() -> None:
+    """A .env of before there were roles has NATS_PASSWORD only."""
+    passwords = SERVICES["nats"]["environment"]
+    assert {name: passwords[name] for name in ROLES} == {name: f"${{{name}:-${{NATS_PASSWORD}}}}" for name in ROLES}
 
 
 def test_nothing_is_published_to_other_machines_unasked() -> None:
@@ -214,7 +222,7 @@ def test_services_understand_their_environment(
     for name, value in _environment(service).items():
         monkeypatch.setenv(name, value)
     read = settings.from_environment()
-    assert read.nats_url.get_secret_value() == "nats://summit:s3cret@nats:4222"
+    assert read.nats_url.get_secret_value() == f"nats://{service.removesuffix('-demo')}:s3cret@nats:4222"
 
 
 @pytest.mark.parametrize(("name", "who"), list(documented_settings()))
@@ -264,8 +272,8 @@ def test_the_simulator_is_reached_by_the_name_of_its_service() -> None:
 
 
 def test_nats_takes_its_configuration() -> None:
-    """nats-server reads nats.conf with the user and password of its environment."""
-    environment = {"NATS_USER": "summit", "NATS_PASSWORD": "s3cret"}
+    """nats-server reads nats.conf with the passwords of its environment."""
+    environment = dict.fromkeys(("NATS_PASSWORD", *ROLES), "s3cret")
     command = [NATS_SERVER, "-t", "--config", str(ROOT / "config/nats.conf")]
     assert subprocess.run(command, env=environment, check=False, capture_output=True).returncode == 0
 
@@ -273,9 +281,11 @@ def test_nats_takes_its_configuration() -> None:
 def test_nats_does_not_start_without_a_password() -> None:
     """Without one anybody could write to it."""
     command = [NATS_SERVER, "-t", "--config", str(ROOT / "config/nats.conf")]
-    refused = subprocess.run(command, env={"NATS_USER": "summit"}, check=False, capture_output=True)
-    assert b"NATS_PASSWORD" in refused.stderr
-    assert refused.returncode != 0
+    for missing in (names := ("NATS_PASSWORD", *ROLES)):
+        environment = dict.fromkeys((name for name in names if name != missing), "s3cret")
+        refused = subprocess.run(command, env=environment, check=False, capture_output=True)
+        assert missing.encode() in refused.stderr
+        assert refused.returncode != 0
 
 
 def test_nats_monitoring_is_for_its_own_container_only() -> None:

@@ -40,7 +40,7 @@ SETTINGS: Mapping[str, type[ProcessSettings]] = {
     "projector": ProjectorSettings,
     "api": ApiSettings,
 }
-NATS_CONF = (ROOT / "config/nats.conf").read_text()
+NATS_CONF, NATS_USERS = ((ROOT / "config" / name).read_text() for name in ("nats.conf", "nats-users.conf"))
 TOKENS = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where Kubernetes puts the token of a service account into a pod."""
 PAGES = "\n".join((ROOT / "docs" / page).read_text() for page in ("kubernetes.md", "watchers-at-the-edge.md"))
@@ -258,7 +258,7 @@ def test_a_pod_may_talk_to_what_it_needs_and_to_nothing_else(name: str) -> None:
 
 def _takes(file: Path) -> str:
     """What nats-server says of a configuration, with every variable set; nothing if it takes it."""
-    variables = dict.fromkeys(re.findall(r"\$(\w+)", NATS_CONF + file.read_text()), "s3cret")
+    variables = dict.fromkeys(re.findall(r"\$(\w+)", NATS_CONF + NATS_USERS + file.read_text()), "s3cret")
     command = [embedded_nats._binary(), "-t", "--config", str(file)]
     checked = subprocess.run(command, env=variables, check=False, capture_output=True, text=True)
     return checked.stderr if checked.returncode else ""
@@ -280,6 +280,7 @@ def test_nats_takes_the_configuration_of_the_hub(tmp_path: Path, certificate: Pa
     assert text.count("/etc/nats/tls/tls.crt") == 2
     (tmp_path / "nats-hub.conf").write_text(text.replace("/etc/nats/tls", str(certificate)))
     (tmp_path / "nats.conf").write_text(NATS_CONF)
+    (tmp_path / "nats-users.conf").write_text(NATS_USERS)
     assert _takes(tmp_path / "nats-hub.conf") == ""
 
 

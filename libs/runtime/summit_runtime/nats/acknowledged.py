@@ -17,7 +17,7 @@ from typing import NamedTuple
 from nats.errors import Error as NatsError
 from nats.js.api import Header, RawStreamMsg
 
-from summit_runtime.nats.bus import EventClient
+from summit_runtime.nats.bus import EventClient, NotPermittedError
 from summit_runtime.nats.fast_batch import Message
 from summit_runtime.nats.stored import message_at
 from summit_runtime.nats.stream import stream_state
@@ -79,16 +79,14 @@ class Acknowledged:
             return ()
         give_up_at = now + (times.answer_seconds if is_first else 0)
         self.reconnects, self._check_at = reconnects, now + times.loss_check_seconds
-        error_before = self._client.last_error  # an older denial is about another question
         while self._client.stats["reconnects"] == reconnects:
             try:
                 return await self._lost()
+            except NotPermittedError as error:
+                self._check_at = float("inf")
+                logger.warning("whether NATS loses events cannot be checked for this connection: %s", error)
+                break
             except (NatsError, TimeoutError):  # away, or not ready yet, as in the first moments of its start
-                if self._client.last_error is not error_before and _is_denied(self._client.last_error, "$JS.API."):
-                    self._check_at = float("inf")  # each question would cost a wait for no answer
-                    logger.warning(
-                        "whether NATS loses events cannot be checked for this connection: %s", self._client.last_error
-                    )
                 if time.monotonic() > give_up_at:
                     break
                 await asyncio.sleep(LOOK_SECONDS)
@@ -157,8 +155,3 @@ class Acknowledged:
 
 def _id(message: RawStreamMsg) -> str:
     return str((message.headers or {}).get(Header.MSG_ID, ""))
-
-
-def _is_denied(error: Exception | None, subject: str) -> bool:
-    """Whether the server does not permit us to publish there; a plain publish has no other answer."""
-    return f'permissions violation for publish to "{subject}'.lower() in str(error or "").lower()

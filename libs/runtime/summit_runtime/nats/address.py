@@ -31,6 +31,11 @@ class Address(NamedTuple):
     servers: tuple[str, ...]
     credentials: Mapping[str, Credentials]
 
+    @property
+    def user(self) -> str:
+        """The user of the first server that asks for one; empty if there is none."""
+        return next((found.user for found in self.credentials.values() if found.user), "")
+
     def credentials_of(self, server: str) -> Credentials:
         """The credentials for `host:port`. A server that another one of the cluster named has those of the first."""
         first = next((found for found in self.credentials.values() if any(found)), Credentials())

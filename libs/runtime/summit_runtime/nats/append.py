@@ -22,7 +22,7 @@ from summit_models.event import Event
 from summit_models.subject import ingest, subject_of
 from summit_runtime.backoff import Backoff
 from summit_runtime.condition import Condition
-from summit_runtime.nats.bus import TIMES
+from summit_runtime.nats.bus import TIMES, NotPermittedError
 from summit_runtime.nats.fast_batch import Answer, ApiError, decode_answer
 
 logger = logging.getLogger("summit.nats")
@@ -143,6 +143,8 @@ async def store(client: Client, subject: str, body: bytes, headers: dict[str, st
         reply = await client.request(subject, body, timeout=answer_seconds, headers=headers)
     except TimeoutError as error:
         raise NotStoredError(f"NATS has not answered within {answer_seconds:g} s", unsure=True) from error
+    except NotPermittedError as error:
+        raise NotStoredError(str(error)) from error
     except NatsError as error:
         raise NotStoredError(f"NATS does not take it: {error}") from error
     answer = decode_answer(reply.data) if reply.data else Answer()

@@ -29,6 +29,7 @@ from summit_runtime.condition import Condition
 from summit_runtime.nats.address import Address, parse
 from summit_runtime.nats.clock import Clock
 from summit_runtime.nats.login import NO_FILES, Login
+from summit_runtime.nats.rights import inbox, needed
 from summit_runtime.process import FatalError
 from summit_runtime.settings import public_address
 
@@ -60,6 +61,14 @@ class NatsTimes:
 TIMES = NatsTimes()
 
 
+class NotPermittedError(NatsError):
+    """The user may not publish to the subject of a request."""
+
+    def __init__(self, subject: str) -> None:
+        super().__init__(f"NATS does not permit the user of NATS_URL to publish {needed(subject)!r}")
+        self.subject = subject
+
+
 class EventClient(Client):
     """A client that reports each event that the server did not permit: a plain publish has no other answer."""
 
@@ -74,6 +83,13 @@ class EventClient(Client):
         """The publisher ends it when it stores an event again that was denied."""
         self._address = Address((), {})
         self._login = login
+        self._asking: list[tuple[str, asyncio.Timeout]] = []
+        """The requests under way: their subjects, and what ends them early."""
+
+    @property
+    def inbox(self) -> str:
+        """The prefix of the subjects on which answers arrive."""
+        return self._inbox_prefix.decode()
 
     async def dial(self, url: str, **options: Any) -> None:
         """Connect to any of the servers in a NATS_URL, with the options of nats-py's `connect`.
@@ -113,10 +129,14 @@ class EventClient(Client):
         return super()._connect_command()
 
     async def _process_err(self, err_msg: str) -> None:
-        """Connect again when the credentials have expired or were revoked, since their file may have others by now.
+        """End the requests that are not permitted; connect again when the credentials have expired or were revoked.
 
-        nats-py (2.16) closes for good.
+        Their file may have others by now, but nats-py (2.16) closes for good.
         """
+        if (found := _VIOLATION.search(err_msg)) and found["what"] == "publish to":
+            for subject, until_denied in self._asking:
+                if subject == found["subject"]:
+                    until_denied.reschedule(asyncio.get_running_loop().time())
         if _is_expired(err_msg):
             await self._process_op_err(StaleConnectionError())
         else:
@@ -136,15 +156,31 @@ class EventClient(Client):
         old_style: bool = False,
         headers: dict[str, Any] | None = None,
     ) -> Msg:
-        """Ask, as nats-py does, and end when cancelled.
+        """Ask, as nats-py does, and end when cancelled. Raises NotPermittedError at once, where nats-py waits in vain.
 
         nats-py waits by `asyncio.wait_for` of Python 3.11, which drops a cancellation that comes with the answer. A
         task of a group is cancelled only once: a watcher that stopped at that moment never ended.
         """
+        try:
+            async with asyncio.timeout(None) as until_denied:
+                asked = (subject.lower(), until_denied)
+                self._asking.append(asked)
+                try:
+                    return await self._request(subject, payload, timeout, old_style, headers)
+                finally:
+                    self._asking.remove(asked)
+        except TimeoutError:
+            if until_denied.expired():
+                raise NotPermittedError(subject) from None
+            raise
+
+    async def _request(
+        self, subject: str, payload: bytes, seconds: float, old_style: bool, headers: dict[str, Any] | None
+    ) -> Msg:
         task = asyncio.current_task()
         before = task.cancelling() if task else 0
         try:
-            return await super().request(subject, payload, timeout, old_style, headers)
+            return await super().request(subject, payload, seconds, old_style, headers)
         finally:
             if task and task.cancelling() > before:
                 raise asyncio.CancelledError
@@ -170,6 +206,7 @@ async def connect(
     Raises FatalError when the server is older than 2.14.3, and ValueError for an address that cannot be used.
     """
     address = public_address(url.get_secret_value())
+    user = parse(url.get_secret_value()).user
     backoff = Backoff(initial_seconds=0.1, max_seconds=5.0)
     reports = _Reports(address, login)
     while reports.client is None:
@@ -178,7 +215,7 @@ async def connect(
             await client.dial(
                 url.get_secret_value(),
                 name=name,
-                inbox_prefix=f"_INBOX_{name}".encode(),
+                inbox_prefix=inbox(user if _TOKEN.fullmatch(user) else name).encode(),
                 allow_reconnect=True,
                 max_reconnect_attempts=-1,
                 reconnect_time_wait=0.2,  # nats-py only sleeps for so long
@@ -241,11 +278,10 @@ async def _answers(client: EventClient) -> bool:
         await asyncio.gather(ping, return_exceptions=True)
 
 
-_DENIED_EVENT = re.compile(
-    rf'permissions violation for publish to "(?P<subject>(?P<cluster>{re.escape(INGEST_ROOT)}(\.[^."]+){{1,3}})'
-    r'(?P<rest>[^"]*))"'
-)
+_VIOLATION = re.compile(r'permissions violation for (?P<what>publish to|subscription to) "(?P<subject>[^"]*)"')
 """The server's message, which nats-py hands on in lower case."""
+_TOKEN = re.compile(r"[-\w]+", re.ASCII)
+"""A user whose name can be a token of a subject."""
 
 
 def is_refusal(error: Exception) -> bool:
@@ -298,17 +334,27 @@ class _Reports:
             )
 
     def _denied(self, client: EventClient, error: str) -> bool:
-        """Whether the error is about an event that we may not publish; logged once for all events of a cluster."""
-        if not (found := _DENIED_EVENT.search(error)):
+        """Whether the error is about a missing permission. It is logged once, and once for all events of a cluster."""
+        if not (found := _VIOLATION.search(error)):
             return False
-        subject, needed = found["subject"], found["cluster"] + (".>" if found["rest"] else "")
+        subject, is_inbox = found["subject"], found["subject"].startswith(client.inbox.lower())
+        permission = f"{client.inbox}.>" if is_inbox else needed(subject)
+        if not subject.startswith(f"{INGEST_ROOT}."):
+            self._errors.holds(
+                "NATS at %s does not permit the user of NATS_URL to %s %r: give that user this permission",
+                self._address,
+                "publish" if found["what"] == "publish to" else "subscribe to",
+                permission,
+                cause=permission,
+            )
+            return True
         client.denial.holds(
             "NATS at %s does not permit the user of NATS_URL to publish events, such as %r: give that user the "
             "permission to publish %r; until then these events are not stored",
             self._address,
             subject,
-            needed,
-            cause=needed,
+            permission,
+            cause=permission,
         )
         client.on_denied(subject)
         return True

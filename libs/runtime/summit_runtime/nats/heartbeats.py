@@ -24,6 +24,8 @@ from summit_runtime.nats.stored import last_message
 
 logger = logging.getLogger("summit.nats")
 
+ANSWER_SECONDS = 5.0
+"""For the answer to a delete."""
 KEPT_SECONDS = 24 * 3600
 """A cluster without a watcher leaves the bucket after a day; it is stale long before."""
 
@@ -63,8 +65,7 @@ async def last(client: Client, datacenter: DatacenterId, cluster: ClusterName) -
 async def delete(client: Client, datacenter: DatacenterId, cluster: ClusterName) -> None:
     """Remove a cluster from the bucket; it would leave by itself within a day."""
     with contextlib.suppress(NatsError, TimeoutError):
-        bucket = await client.jetstream().key_value(HEALTH_BUCKET)
-        await bucket.delete(f"{datacenter}.{cluster}")
+        await client.request(subject(datacenter, cluster), timeout=ANSWER_SECONDS, headers={"KV-Operation": "DEL"})
 
 
 async def follow(client: Client) -> AsyncIterator[tuple[Heartbeat, datetime]]:

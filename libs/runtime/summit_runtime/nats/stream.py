@@ -27,7 +27,7 @@ from summit_models.subject import INGEST_ROOT, PUBLIC_ROOT, STREAM
 from summit_runtime.backoff import Backoff
 from summit_runtime.condition import Condition
 from summit_runtime.nats import heartbeats, leases
-from summit_runtime.nats.bus import INSTALL_NEWER, EventClient
+from summit_runtime.nats.bus import INSTALL_NEWER, EventClient, NotPermittedError
 from summit_runtime.nats.promises import Promises, broken
 from summit_runtime.nats.storage import ONE_SERVER, Storage
 from summit_runtime.process import FatalError
@@ -146,6 +146,8 @@ async def _ensured(jetstream: JetStreamContext, promises: Promises, make: Make, 
             needed = replace(found.config, **promises.needed)
             if needed != found.config:
                 found = await jetstream.update_stream(needed)
+        except NotPermittedError as error:
+            raise FatalError(f"{_unprepared(error, promises)}: {error}; {_PERMIT}") from error
         except NatsError as error:
             if isinstance(error, APIError) and not _passes(error):
                 raise FatalError(f"NATS refuses {promises.what}: {error.description}; {_remedy(error)}") from error
@@ -166,6 +168,16 @@ async def _found_or_made(jetstream: JetStreamContext, promises: Promises, make: 
         if error.err_code != _IN_USE:  # a process with other settings was faster
             raise
     return await jetstream.stream_info(promises.stream)
+
+
+def _unprepared(error: NotPermittedError, promises: Promises) -> str:
+    """The state of things when this request is refused, of those that `_ensured` makes."""
+    if ".UPDATE." in error.subject:
+        return f"{promises.what} lacks what this version needs"
+    return f"nobody has made {promises.what}" if ".CREATE." in error.subject else f"{promises.what} cannot be looked at"
+
+
+_PERMIT = "start this once as an administrator of NATS, or give that user the permission"
 
 
 def _passes(error: APIError) -> bool:

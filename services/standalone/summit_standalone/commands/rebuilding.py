@@ -12,7 +12,7 @@ from summit_runtime.nats import bus
 from summit_runtime.process import FatalError
 from summit_runtime.settings import SettingsError
 from summit_standalone.errors import StandaloneError
-from summit_standalone.instance import read_state
+from summit_standalone.instance import nats_admin_url, read_state
 
 
 async def rebuild_tables(data_dir: Path | None) -> Rebuilt:
@@ -24,7 +24,7 @@ async def rebuild_tables(data_dir: Path | None) -> Rebuilt:
     nats_url, database_url = os.environ.get("NATS_URL"), os.environ.get("DATABASE_URL")
     if not (nats_url and database_url):
         state = read_state(data_dir)
-        nats_url, database_url = nats_url or state["natsUrl"], database_url or state["databaseUrl"]
+        nats_url, database_url = nats_url or nats_admin_url(state), database_url or state["databaseUrl"]
     try:
         settings = ProjectorSettings.from_environment(
             NATS_URL=SecretStr(nats_url), DATABASE_URL=SecretStr(database_url)

@@ -16,6 +16,7 @@ from summit_standalone.commands import clusters, waiting_events
 from summit_standalone.commands.clusters import ANSWER_SECONDS
 from summit_standalone.commands.table import render
 from summit_standalone.embedded.child import ChildState
+from summit_standalone.instance import nats_admin_url
 
 NEWEST = 10
 
@@ -48,7 +49,7 @@ async def read(state: dict[str, Any], token: str | None) -> dict[str, Any]:
     found, applied = await asyncio.gather(clusters.read_clusters(state, token), read_applied(state["databaseUrl"]))
     if "revision" in applied:
         created_at = applied["streamCreatedAt"] and datetime.fromisoformat(applied["streamCreatedAt"])
-        waiting = await waiting_events.read_waiting(state["natsUrl"], applied["revision"], created_at)
+        waiting = await waiting_events.read_waiting(nats_admin_url(state), applied["revision"], created_at)
         applied = {**applied, "waiting": waiting}
     return {"clusters": found, **state, "applied": applied}
 

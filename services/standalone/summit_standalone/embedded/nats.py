@@ -1,9 +1,10 @@
 """A NATS server with JetStream as a child process, for one machine: demo, tests, small installations.
 
-It asks for a password, since every user of the machine reaches its port. A second user, of the system account, sees
-only the state of the server.
+It asks for a password, since every user of the machine reaches its port. Each role has a user with a password of its
+own, made from that of the administrator. One more user, of the system account, sees only the state of the server.
 """
 
+import hashlib
 import os
 import secrets
 import shutil
@@ -12,18 +13,19 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from summit_runtime.nats.rights import Role, User, render, rights
 from summit_standalone.directory import prepare_directory
 from summit_standalone.embedded.child import Program, Report, ignore
 from summit_standalone.embedded.server_process import HOST, ServerError, choose_port, exclusive, running
 from summit_standalone.embedded.storing import STORING, Storing, kept_storing
 
-USER = "summit"
 SYSTEM_USER = "supervisor"
 
 _CONFIG = """\
 listen: "{host}:{port}"
-authorization {{ users: [ {{ user: {user}, password: {password} }} ] }}
+{authorization}
 accounts {{ $SYS {{ users: [ {{ user: {system_user}, password: {password} }} ] }} }}
 # Version 2 of the ack subjects makes nats-py's ordered consumers stop silently (2.16.0).
 feature_flags {{ js_ack_fc_v2: false }}
@@ -38,7 +40,7 @@ jetstream {{ store_dir: {store_dir}, sync_interval: "100ms", max_file_store: 100
 async def embedded_nats(
     data_dir: Path, preferred_port: int = 0, report: Report = ignore, storing: Storing = STORING
 ) -> AsyncIterator[str]:
-    """Run a NATS server on 127.0.0.1 that keeps its streams in `data_dir`, and yield its URL.
+    """Run a NATS server on 127.0.0.1 that keeps its streams in `data_dir`, and yield its URL for an administrator.
 
     The password is random, made once, and readable by the owner of `data_dir` only. The port is that of the last start,
     else the preferred one, else any free one. A server that crashed, or stores nothing though there is room, is started
@@ -55,20 +57,33 @@ async def embedded_nats(
             yield nats_url(data_dir, port)
 
 
-def nats_url(data_dir: Path, port: int, user: str = USER) -> str:
-    """Where the server listens, with the password that was made for its data."""
+def nats_url(data_dir: Path, port: int, user: str = Role.ADMIN) -> str:
+    """Where the server listens, with the password that was made for its data, which is the administrator's."""
     return f"nats://{user}:{_password(data_dir)}@{HOST}:{port}"
+
+
+def role_url(admin_url: str, role: Role) -> str:
+    """The address of an embedded server for another role."""
+    parts = urlsplit(admin_url)
+    return f"nats://{role}:{_role_password(parts.password or '', role)}@{parts.hostname}:{parts.port}"
+
+
+def _role_password(secret: str, role: Role) -> str:
+    """The password of a role: it tells nothing of the secret, nor of another role's."""
+    if role is Role.ADMIN:
+        return secret
+    return hashlib.blake2b(role.encode(), key=secret.encode()[:64], digest_size=24).hexdigest()
 
 
 def nats_program(data_dir: Path, port: int) -> Program:
     """The server as it is run; its configuration is written. Raises ServerError when it is not installed."""
-    config = data_dir / "nats.conf"
+    config, secret = data_dir / "nats.conf", _password(data_dir)
     content = _CONFIG.format(
         host=HOST,
         port=port,
-        user=USER,
+        authorization=render(User(role, _quoted(_role_password(secret, role)), rights(role)) for role in Role),
         system_user=SYSTEM_USER,
-        password=_quoted(_password(data_dir)),
+        password=_quoted(secret),
         store_dir=_quoted(str(data_dir)),
     )
     _write_private(config, content)
