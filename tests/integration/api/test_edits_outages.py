@@ -1,7 +1,11 @@
-"""Edits by hand while NATS is away or silent: rejected or reported as unsure, never made twice or by half."""
+"""Edits by hand while NATS is away, silent or closed: rejected or reported as unsure, never made twice or by half."""
 
+import asyncio
+from dataclasses import replace
 from pathlib import Path
 
+from pydantic import SecretStr
+from support.acting import WEB, acting
 from support.editing import SOLNA, editing
 from support.nats_server import nats_server
 from support.program import frozen
@@ -9,7 +13,9 @@ from support.waiting import until
 
 from summit_api.settings import ApiTimes
 from summit_models.event import VmEventType
+from summit_runtime.nats import bus
 from summit_runtime.nats.bus import NatsTimes
+from summit_runtime.nats.rights import Rights, Role, User, render, rights
 from summit_runtime.nats.stream import stream_state
 
 VM = f"/admin/datacenters/{SOLNA}/vms/vm-001"
@@ -26,9 +32,13 @@ async def test_edits_are_refused_until_nats_is_back(tmp_path: Path, database_url
         stored = (await stream_state(api.client)).last_sequence
 
     async def connected() -> bool:
-        return api.client.is_connected
+        clients = (api.client, api.services.log.client)
+        return all(client and client.is_connected for client in clients)
 
-    await until(connected, lambda is_connected: not is_connected)
+    async def is_away() -> bool:
+        return not (api.services.log.client and api.services.log.client.is_connected)
+
+    await until(is_away)
     refused = await api.ask("PATCH", VM, {"cpu": 2})
     assert (refused.status_code, "nothing was done" in refused.json()["error"]) == (503, True)
     assert (await api.ask("GET", "/vms/vm-001")).json()["cpu"] is None
@@ -56,3 +66,25 @@ async def test_edit_without_an_answer_is_reported_as_unsure(tmp_path: Path, data
         assert edited.json()["cpu"] == 2
         (said,) = (await api.newest(f"summit.vms.{SOLNA}.-.-.*")).values()
         assert (said["type"], said["data"]["cpu"]) == (VmEventType.UPDATED, 2)
+
+
+async def test_an_api_that_may_not_publish_reads_on_and_names_the_permission(tmp_path: Path, database_url: str) -> None:
+    """Its answer comes at once, and is no time-out that somebody repeats."""
+    own = rights(Role.API) or Rights()
+    reading = replace(own, publish=[subject for subject in own.publish if not subject.startswith("ingest.")])
+    users = render([User("all", "p", None), User("api", "p", reading)])
+    async with (
+        nats_server(tmp_path / "nats", more=users) as (address, _),
+        acting(f"nats://all:p@{address}", database_url) as api,
+        bus.connected(SecretStr(f"nats://api:p@{address}"), name="api") as client,
+    ):
+        api.services.log.client = client
+        async with asyncio.timeout(3):
+            action = await api.ask("POST", f"/vms/{WEB}/start")
+            edit = await api.ask("POST", VM.removesuffix("/vm-001"), NEW)
+        assert (action.status_code, edit.status_code) == (503, 503)
+        permission = "NATS does not permit the user of NATS_URL to publish 'ingest.summit.operations.dc-solna.vulcan.>'"
+        assert permission in action.json()["detail"]
+        assert "'ingest.summit.vms.dc-solna.-.>'" in edit.json()["error"]
+        assert (await api.ask("GET", f"/vms/{WEB}")).json()["name"] == "web"
+        assert await api.steps() == []

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from support.nats_server import nats_server
 from support.projecting import publisher
 from support.roles import as_role
+from support.standalone_command import COMMAND, run
 from support.waiting import until
 
 from summit_models.subject import STREAM
@@ -195,6 +196,8 @@ async def test_users_of_a_datacenter_have_nothing_to_do_with_another(tmp_path: P
             s.format(place) for place in ("dc-a", "dc-b") for s in ("summit.*.{}.>", "$KV.summit-clusters.{}.*")
         ]
         foreign = [*listened[2:], "summit.>", "summit.vms.>", "summit.bulk_operations.*"]
+        denied = await asyncio.to_thread(run, COMMAND, "sub", "summit.>", "--server", f"nats://live-dc-a:p@{address}")
+        assert "may not subscribe to 'summit.>': name a part of it" in denied.stderr
         for name in ("feed-dc-a", "live-dc-a"):
             async with trying(f"nats://{name}:p@{address}", name) as reader:
                 assert await reader.denied([*listened, *foreign[2:]], subscribing=True) == foreign

@@ -289,6 +289,11 @@ def is_refusal(error: Exception) -> bool:
     return "authorization violation" in str(error).lower() or _is_expired(str(error))
 
 
+def is_denied(error: Exception | None) -> bool:
+    """Whether the server does not permit the user to publish or to subscribe."""
+    return bool(_VIOLATION.search(str(error or "")))
+
+
 def _is_expired(error: str) -> bool:
     """Whether it is about credentials that were good before. Source: nats-server, client.go, authExpired and others."""
     return any(f"authentication {end}" in error.lower() for end in ("expired", "revoked"))

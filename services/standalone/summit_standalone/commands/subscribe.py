@@ -15,7 +15,7 @@ from nats.errors import BadSubjectError, NoServersError
 from nats.errors import Error as NatsError
 from pydantic import SecretStr
 
-from summit_runtime.nats.bus import EventClient, close, explained, is_refusal
+from summit_runtime.nats.bus import EventClient, close, explained, is_denied, is_refusal
 from summit_runtime.nats.login import NO_FILES, Login
 from summit_runtime.settings import ProcessSettings, SettingsError, public_address
 from summit_standalone.errors import StandaloneError
@@ -42,6 +42,11 @@ async def subscribe(server: str, subject: str, *, count: int | None, raw: bool, 
         await client.subscribe(subject, cb=on_message)
         await client.flush()
         await stop.wait()
+        if is_denied(client.last_error):
+            raise StandaloneError(
+                f"the user of NATS at {public_address(server)} may not subscribe to {subject!r}: name a part of it, "
+                "such as 'summit.*.dc-solna.>' for a user of one datacenter"
+            )
         if client.is_closed:
             raise StandaloneError(f"the NATS server at {public_address(server)} closed the connection")
     except BadSubjectError:
@@ -64,11 +69,13 @@ def login_for(server: str | None) -> Login:
 
 
 async def connect(server: str, closed: asyncio.Event, login: Login = NO_FILES) -> Client:
-    """Connect once; `closed` is set when the server ends the connection."""
+    """Connect once; `closed` is set when the server ends the connection, or denies what is asked of it."""
     failures: list[Exception] = []
 
     async def on_error(error: Exception) -> None:  # nats-py would log it with its traceback
         failures.append(error)
+        if is_denied(error):
+            closed.set()
 
     async def on_closed() -> None:
         closed.set()
