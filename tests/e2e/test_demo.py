@@ -24,7 +24,7 @@ async def test_demo_shows_virtual_machines_and_lines_that_work(tmp_path: Path) -
         screen = demo.log.read_text()
         addresses = re.findall(r"^  curl -s '?(http[^\s']+)'?$", screen, re.MULTILINE)
         assert len(addresses) == 3
-        assert "nats sub --server nats://summit:" in screen
+        assert "nats sub --server nats://feed:" in screen
         for address in addresses:
             assert httpx2.get(address).status_code == 200
         assert httpx2.get(f"{demo.api}/api/v1/status").json()["datacenters"] == 3
