@@ -41,7 +41,7 @@ class Freshness:
         self._reports: dict[ClusterName, Report] = {}
         self.is_connected: Callable[[], bool] = lambda: False
         """Whether reports can arrive at all."""
-        self.log_trouble: Callable[[], str | None] = lambda: "not connected"
+        self.log_trouble: Callable[[], str | None] = lambda: None if self.is_connected() else "not connected"
         """Why the log cannot be used; None when it can be."""
 
     def note(self, health: ClusterHealth, at: datetime) -> None:
