@@ -8,6 +8,7 @@ Run by `summit-connect rebuild`, or by `python -m summit_projector.rebuild` with
 """
 
 import asyncio
+import contextlib
 import logging
 import sys
 import time
@@ -36,6 +37,7 @@ from summit_runtime.process import FatalError
 
 logger = logging.getLogger("summit.projector")
 
+RELEASE_SECONDS = 2.0
 _LOCK = "SELECT pg_try_advisory_lock(hashtext('summit-rebuild'), hashtext(current_schema()))"
 
 
@@ -144,7 +146,8 @@ async def _live(url: SecretStr) -> AsyncIterator[asyncpg.Connection]:
             )
         yield live
     finally:
-        live.terminate()
+        with contextlib.suppress(*database.OUTAGE):  # waits until Postgres has released the lock: another may follow
+            await live.close(timeout=RELEASE_SECONDS)
 
 
 async def _serve(settings: ProjectorSettings, _: asyncio.Event) -> None:
