@@ -126,6 +126,7 @@ $(STAMP): pyproject.toml uv.lock
 	    -e "s/^NATS_FEED_PASSWORD=.*/NATS_FEED_PASSWORD=$$(secret)/" \
 	    -e "s/^NATS_LIVE_PASSWORD=.*/NATS_LIVE_PASSWORD=$$(secret)/" \
 	    -e "s/^POSTGRES_PASSWORD=.*/POSTGRES_PASSWORD=$$(secret)/" \
+	    -e "s/^POSTGRES_API_PASSWORD=.*/POSTGRES_API_PASSWORD=$$(secret)/" \
 	    -e "s/^API_ADMIN_TOKEN=.*/API_ADMIN_TOKEN=summit_$$(random 32)/" \
 	    -e "s/^KUBECONFIG_OWNER=.*/KUBECONFIG_OWNER=$$owner/" .env.example > $@.partial && mv $@.partial $@
 	@echo "wrote .env with new passwords and an admin token"

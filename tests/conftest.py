@@ -20,8 +20,10 @@ import pytest
 from pydantic import SecretStr
 from support import postgres_server
 from support.nats_cluster import NatsCluster, nats_cluster
+from support.reader import PASSWORD, USER
 
 from summit_projector import migrate
+from summit_projector.tables import reader
 from summit_runtime.waiting import end
 from summit_standalone.embedded.nats import embedded_nats
 from summit_standalone.embedded.postgres import embedded_postgres
@@ -109,6 +111,9 @@ async def postgres(
     is_embedded = pytestconfig.getoption("--postgres") == "embedded"
     server = embedded_postgres if is_embedded else postgres_server.debian_postgres
     async with server(tmp_path_factory.mktemp("postgres")) as url:
+        template = await asyncpg.connect(_database(url, "template1"))  # each test's database has what it has
+        await reader.admit(template, USER, PASSWORD)
+        await template.close()
         yield url
 
 

@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
+import asyncpg
 import nats
 import pytest
 from support.program import is_running
@@ -46,6 +47,19 @@ async def test_status_names_addresses_and_processes(served: Standalone) -> None:
     assert [process["name"] for process in state["processes"]] == ["nats", "postgres", "projector", "api", "watcher"]
     assert {process["state"] for process in state["processes"]} == {"running"}
     assert all(is_running(process["pid"]) for process in state["processes"])
+
+
+async def test_the_api_has_a_user_of_postgres_that_may_only_read(served: Standalone) -> None:
+    """The owner of the tables is the projector alone."""
+    database = await asyncpg.connect(served.state()["databaseUrl"])
+
+    async def users() -> set[tuple[str, str]]:
+        rows = await database.fetch("SELECT application_name, usename FROM pg_stat_activity WHERE usename IS NOT NULL")
+        return {(name, user) for name, user in rows if name.startswith("summit-")}
+
+    expected = {("summit-projector", "summit"), ("summit-api", "summit_api"), ("summit-api-revisions", "summit_api")}
+    await until(users, lambda found: found == expected)
+    await database.close()
 
 
 async def test_status_begins_with_the_clusters(served: Standalone) -> None:

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 from support.builders import uid_of
 from support.published import CLUSTER, DATACENTER, messages, vm_event
+from support.reader import as_reader
 
 from summit_api import revisions
 from summit_api.access.identify import Access
@@ -156,9 +157,10 @@ async def api_over(
 
     Without `access` every client is an admin.
     """
-    read_models = ReadModels(SecretStr(database_url))
+    url = SecretStr(as_reader(database_url))
+    read_models = ReadModels(url)
     services = Services.over(read_models, access or Access(anonymous=Role.ADMIN), times=times)
-    following = asyncio.create_task(revisions.follow(SecretStr(database_url), services.revisions, services.times))
+    following = asyncio.create_task(revisions.follow(url, services.revisions, services.times))
     try:
         with app_over(services) as app:
             async with asgi_client(app) as http:

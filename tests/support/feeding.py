@@ -12,6 +12,7 @@ from nats.aio.client import Client
 from pydantic import SecretStr
 from support.api_stack import app_over, served
 from support.projecting import api_client, projector, projector_settings, publish, publisher
+from support.reader import as_reader
 from support.waiting import until
 
 from summit_api import freshness, lag, revisions
@@ -189,7 +190,8 @@ async def api(
     limits: FeedLimits | None = None,
 ) -> AsyncIterator[tuple[httpx2.AsyncClient, Feed]]:
     """An api in this process, with sockets; ended as SIGTERM would. All are admins unless `access` is given."""
-    read_models = ReadModels(SecretStr(database_url))
+    url = SecretStr(as_reader(database_url))
+    read_models = ReadModels(url)
     access = access or Access(anonymous=Role.ADMIN)
     services = Services.over(read_models, access, times=times, feed_limits=limits)
     feed, applied = services.feed, services.revisions
@@ -200,7 +202,7 @@ async def api(
             for work in (
                 feed.follow(),
                 feed.watch_clusters(),
-                revisions.follow(SecretStr(database_url), applied, services.times),
+                revisions.follow(url, applied, services.times),
                 freshness.follow(client, services.freshness),
                 lag.follow(client, read_models, services.freshness.lag, services.times),
             )

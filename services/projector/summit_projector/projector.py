@@ -104,6 +104,8 @@ class Projector:
         async with open_writer(settings.database_url, self._times, history_months=settings.history_months) as writer:
             if not await self._lock(writer, stop):
                 return
+            if settings.reader:  # before tables are made, so that none is ever there without its grant
+                await writer.admit(settings.reader, settings.reader_password)
             if await writer.schema_revision() != SCHEMA_REVISION:
                 from summit_projector import migrate  # alembic: 0.2 s of each start that need not migrate
 

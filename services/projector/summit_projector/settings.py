@@ -4,8 +4,9 @@
 """
 
 from dataclasses import dataclass
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from summit_runtime.settings import DatabaseSettings
@@ -23,8 +24,16 @@ class ProjectorSettings(DatabaseSettings):
     history_months: int = Field(
         default=12, ge=0, le=1200, description="Months of history kept before this one; 0 keeps all of it, for ever"
     )
+    reader: str | None = Field(default=None, description="A user of Postgres that may only read the tables: the api's")
+    reader_password: SecretStr | None = Field(default=None, description="With it, that user is made if it is not there")
     probe_host: str = Field(default="127.0.0.1", description="Address of /livez and /readyz")
     probe_port: int = Field(default=0, ge=0, le=65535, description="Port of /livez and /readyz; 0 serves none")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.reader_password and not self.reader:
+            raise ValueError("PROJECTOR_READER_PASSWORD needs PROJECTOR_READER, the user whose password it is")
+        return self
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,11 +7,13 @@ and watcher do not need each other and stop at the same time. The environment va
 import asyncio
 import logging
 import os
+import secrets
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -20,6 +22,8 @@ from summit_api.access.policy import PolicyError, PolicyFile
 from summit_api.access.tokens import new_token
 from summit_api.settings import Settings as ApiSettings
 from summit_projector.settings import ProjectorSettings
+from summit_projector.tables import reader
+from summit_runtime import database
 from summit_runtime.nats import bus, login
 from summit_runtime.nats.rights import Role
 from summit_runtime.nats.stream import ensure_stream
@@ -48,6 +52,9 @@ ten seconds.
 PREPARE_SECONDS = 10.0
 """To create or change a stream takes milliseconds."""
 
+READER = "summit_api"
+"""The user of the embedded Postgres that may only read, as in docker compose."""
+
 _CLIENT_LIMITS = ("API_CLIENT_REQUESTS_PER_SECOND", "API_CLIENT_REQUESTS", "API_CLIENT_FEEDS")
 """On the loopback all clients have one address and belong to one person, so nothing is limited."""
 
@@ -62,6 +69,8 @@ class Servers:
     nats_urls: Mapping[Role, str]
     """For each role; they are the same where somebody else runs the server."""
     database_url: str
+    reader_url: str
+    """The same database for the api, which may only read it where the server is ours."""
     nats_files: Mapping[str, str] = field(default_factory=dict)
     """What is shown to a NATS of somebody else: variables and absolute paths."""
 
@@ -73,6 +82,7 @@ async def servers(
     """Run the embedded NATS and Postgres, unless the address of another server is given."""
     logger.info("starting with data directory %s; the API will answer at %s", instance.data_dir, instance.facts["api"])
     nats_files = files_of_nats() if nats_url else {}
+    reader_url = database_url
     async with AsyncExitStack() as stack:
         nats_urls = dict.fromkeys(Role, nats_url or "")
         if not nats_url:
@@ -83,10 +93,26 @@ async def servers(
         if not database_url:
             directory = instance.data_dir / "postgres"
             database_url = await stack.enter_async_context(embedded_postgres(directory, instance.report))
+            reader_url = await _admit_reader(database_url)
         own = {NATS_ADMIN: nats_urls[Role.ADMIN]}
         instance.facts |= {"natsUrl": nats_urls[Role.FEED], "databaseUrl": database_url} | own
         instance.write()
-        yield Servers(nats_urls, database_url, nats_files)
+        yield Servers(nats_urls, database_url, reader_url or database_url, nats_files)
+
+
+async def _admit_reader(database_url: str) -> str:
+    """The address for a user that may only read, with another password at each start."""
+    password = secrets.token_urlsafe(24)
+    try:
+        connection = await database.connect(SecretStr(database_url), application="summit-connect")
+        try:
+            await reader.admit(connection, READER, password)
+        finally:
+            connection.terminate()
+    except database.OUTAGE as error:
+        raise StandaloneError(f"the api's user cannot be made: {database.outage(error)}") from error
+    parts = urlsplit(database_url)
+    return parts._replace(netloc=f"{READER}:{password}@{parts.netloc.rpartition('@')[2]}").geturl()
 
 
 def files_of_nats() -> dict[str, str]:
@@ -119,12 +145,12 @@ async def services(
     instance.facts[TOKEN] = admin_token = os.environ.get("API_ADMIN_TOKEN") or new_token()
     instance.write()
     nats = {role: {"NATS_URL": url, **addresses.nats_files} for role, url in addresses.nats_urls.items()}
-    database = {"DATABASE_URL": addresses.database_url}
+    owner, api_reader = {"DATABASE_URL": addresses.database_url}, {"DATABASE_URL": addresses.reader_url}
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(
-            kept_running(service("projector", nats[Role.PROJECTOR] | database), instance.report)
+            kept_running(service("projector", nats[Role.PROJECTOR] | owner), instance.report)
         )
-        together = [service("api", nats[Role.API] | database | api_environment(host, port, admin_token))]
+        together = [service("api", nats[Role.API] | api_reader | api_environment(host, port, admin_token))]
         if watcher is not None:
             together += [service("watcher", nats[Role.WATCHER] | dict(watcher))]
         await stack.enter_async_context(all_kept_running(together, instance.report))

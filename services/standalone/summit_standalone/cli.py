@@ -20,7 +20,7 @@ from summit_standalone.options import DataDirOption, Output, OutputOption
 
 DEFAULT_CONFIG = Path("config/datacenters.yaml")
 DEFAULT_PORT = 3001
-SECRETS = ("API_ADMIN_TOKEN", "API_TICKET_KEY", "DATABASE_URL", "NATS_URL")
+SECRETS = ("API_ADMIN_TOKEN", "API_TICKET_KEY", "DATABASE_URL", "NATS_URL", "PROJECTOR_READER_PASSWORD")
 """The settings of the services that may be in files."""
 
 

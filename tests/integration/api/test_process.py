@@ -16,6 +16,7 @@ import pytest
 from support.api_stack import api_stack, health, placed_vm
 from support.program import frozen
 from support.projecting import publisher
+from support.reader import as_reader
 from support.waiting import until
 
 from summit_api.access import tokens
@@ -28,7 +29,7 @@ BACKENDS = "SELECT pid FROM pg_stat_activity WHERE application_name = 'summit-ap
 @asynccontextmanager
 async def process(database_url: str, **variables: str) -> AsyncIterator[asyncio.subprocess.Process]:
     environment = {
-        "DATABASE_URL": database_url,
+        "DATABASE_URL": as_reader(database_url),
         "NATS_URL": UNREACHABLE_NATS,
         "API_PORT": "0",
         "API_ANONYMOUS_ROLE": "admin",

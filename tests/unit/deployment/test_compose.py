@@ -36,7 +36,10 @@ NATS_SERVER = str(Path(sys.executable).with_name("nats-server"))
 OURS = ("watcher", "projector", "api", "simulator")
 ROLES = tuple(f"NATS_{role.upper()}_PASSWORD" for role in Role if role is not Role.ADMIN)
 SECRETS = {"NATS_PASSWORD", "POSTGRES_PASSWORD", "API_ADMIN_TOKEN"}
-FIXED = {"NATS_URL", "DATABASE_URL", "WATCHER_CONFIG", "API_HOST", "API_PORT", "API_ADMIN_TOKEN"}
+FALLS_BACK = "POSTGRES_API_PASSWORD"
+"""A secret that an older .env does not have."""
+READER = {"PROJECTOR_READER", "PROJECTOR_READER_PASSWORD"}
+FIXED = {"NATS_URL", "DATABASE_URL", "WATCHER_CONFIG", "API_HOST", "API_PORT", "API_ADMIN_TOKEN", *READER}
 
 
 def documented_settings() -> Iterator[tuple[str, str]]:
@@ -55,7 +58,7 @@ def _environment(service: str) -> dict[str, str]:
 
 def _interpolated(value: str) -> str:
     value = re.sub(r"\$\{API_ADMIN_TOKEN:\?[^}]*\}", tokens.new_token(), value)
-    value = re.sub(r"\$\{\w+:\?[^}]*\}|\$\{NATS_\w*PASSWORD:-\$\{NATS_PASSWORD\}\}", "s3cret", value)
+    value = re.sub(r"\$\{\w+(:\?[^}]*)?\}", "s3cret", value)
     return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", value)
 
 
@@ -162,13 +165,22 @@ def test_each_variable_is_explained_in_env_example() -> None:
     """The defaults in .env.example are those of compose, and its secrets are empty."""
     example = dict(re.findall(r"^(\w+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
     defaults = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", COMPOSE_TEXT))
-    assert example == defaults | dict.fromkeys((*SECRETS, *ROLES), "")
+    assert example == defaults | dict.fromkeys((*SECRETS, *ROLES, FALLS_BACK), "")
 
 
 def test_a_role_of_nats_without_a_password_has_the_one_that_all_had() -> None:
     """A .env of before there were roles has NATS_PASSWORD only."""
     passwords = SERVICES["nats"]["environment"]
     assert {name: passwords[name] for name in ROLES} == {name: f"${{{name}:-${{NATS_PASSWORD}}}}" for name in ROLES}
+
+
+def test_the_api_may_only_read_the_tables() -> None:
+    """Its user is the one that the projector makes. A .env of before there was a password of its own keeps working."""
+    projector, api = _environment("projector"), _environment("api")
+    user, password = projector["PROJECTOR_READER"], projector["PROJECTOR_READER_PASSWORD"]
+    assert api["DATABASE_URL"] == f"postgresql://{user}:{password}@postgres:5432/summit"
+    assert projector["DATABASE_URL"].startswith("postgresql://summit:")
+    assert COMPOSE["x-reader-password"] == f"${{{FALLS_BACK}:-${{POSTGRES_PASSWORD}}}}"
 
 
 def test_nothing_is_published_to_other_machines_unasked() -> None:

@@ -14,7 +14,7 @@ from summit_projector.project import Batch, Entry, Epochs
 from summit_projector.projections import PROJECTIONS, Row
 from summit_projector.settings import ProjectorTimes
 from summit_projector.tables import checkpoint as checkpoints
-from summit_projector.tables import upsert
+from summit_projector.tables import reader, upsert
 from summit_projector.tables.checkpoint import Checkpoint
 from summit_projector.tables.journal import Journal
 from summit_runtime import database, tracing
@@ -105,6 +105,10 @@ class TableWriter:
     async def try_lock(self) -> bool:
         """Become the only active projector of this schema, for as long as the connection lives."""
         return bool(await self._connection.fetchval(_TRY_LOCK))
+
+    async def admit(self, user: str, password: SecretStr | None) -> None:
+        """Let another user read the tables, as `reader.admit` does."""
+        await reader.admit(self._connection, user, password.get_secret_value() if password else None)
 
     async def schema_revision(self) -> str | None:
         return await checkpoints.schema_revision(self._connection)
