@@ -62,6 +62,15 @@ async def test_the_api_has_a_user_of_postgres_that_may_only_read(served: Standal
     await database.close()
 
 
+async def test_sighup_is_logged_and_changes_nothing(served: Standalone) -> None:
+    """`systemctl reload` and an `ExecReload` that somebody copied ended it."""
+    before = served.pids()
+    for pid in (served.process.pid, before["api"]):
+        os.kill(pid, signal.SIGHUP)
+    await until(lambda: served.log.read_text().count("SIGHUP changes nothing"), lambda count: count == 2)
+    assert served.pids() == before
+
+
 async def test_status_begins_with_the_clusters(served: Standalone) -> None:
     """One that is not well makes the exit code 1. The JSON has the same; nobody gets the token that it asks with."""
     await until(lambda: "config_error" in status_of(served))

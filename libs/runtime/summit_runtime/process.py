@@ -1,6 +1,7 @@
 """One way to start and stop a process: settings, log, signals, and the only `except Exception` there is.
 
-SIGTERM and SIGINT set `stop`; the service finishes its work and returns. A second signal ends it at once.
+SIGTERM and SIGINT set `stop`; the service finishes its work and returns. A second signal ends it at once. SIGHUP does
+the same in a terminal that is closed, and nothing elsewhere.
 """
 
 import asyncio
@@ -123,3 +124,17 @@ def _on_signals(name: str, stop: asyncio.Event) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
+    on_hangup(on_signal)
+
+
+def on_hangup(end: Callable[[signal.Signals], None]) -> None:
+    """Handle SIGHUP: call `end` when it comes from the terminal that is closed, and else log that it changes nothing.
+
+    Service managers send it for a reload; what can be read again is read whenever it changes.
+    """
+    loop = asyncio.get_running_loop()
+    if sys.stderr.isatty():
+        loop.add_signal_handler(signal.SIGHUP, end, signal.SIGHUP)
+    else:
+        unchanged = "SIGHUP changes nothing: files are read again when they change, and settings at the next start"
+        loop.add_signal_handler(signal.SIGHUP, logger.info, unchanged)

@@ -32,7 +32,7 @@ async def service(settings: Settings, stop: asyncio.Event) -> None:
     services = Services.configured(settings)
     request_limits = RequestLimits(settings.body_bytes, settings.request_seconds, settings.concurrent_requests)
     connection_limits = ConnectionLimits(settings.head_bytes, settings.head_seconds, settings.stalled_seconds)
-    app = create_app(services, origins=settings.origins, limits=request_limits)
+    app = create_app(services, origins=settings.origins, limits=request_limits, root_path=settings.root_path)
     host, port = sock.getsockname()[:2]
     _log_access(services.access)
     logger.info("api answers at http://%s:%s", f"[{host}]" if ":" in host else host, port)

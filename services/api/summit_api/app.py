@@ -12,6 +12,7 @@ from summit_api.http.answer import Json
 from summit_api.http.compression import Compressed
 from summit_api.http.cross_origin import CrossOrigin
 from summit_api.http.leniency import Leniency
+from summit_api.http.root_path import RootPath
 from summit_api.limits.requests import Limited, RequestLimits
 from summit_api.metrics import Timing
 from summit_api.openapi.description import describe, roles
@@ -66,8 +67,14 @@ class Application(FastAPI):
         return super().openapi()
 
 
-def create_app(services: Services, *, origins: Sequence[str] = (ANY,), limits: RequestLimits | None = None) -> FastAPI:
-    """The application; web pages of these origins may read its answers."""
+def create_app(
+    services: Services,
+    *,
+    origins: Sequence[str] = (ANY,),
+    limits: RequestLimits | None = None,
+    root_path: str = "",
+) -> FastAPI:
+    """The application; web pages of these origins may read its answers. A proxy serves it below `root_path`."""
     app = Application(
         title="summit-connect",
         version=version("summit-connect"),
@@ -91,9 +98,11 @@ def create_app(services: Services, *, origins: Sequence[str] = (ANY,), limits: R
             Middleware(Timing),
             Middleware(Limited, limits=limits or RequestLimits()),
             Middleware(Compressed),
+            *([Middleware(RootPath, root_path=root_path)] if root_path else []),
         ],
     )
     app.state.services = services
+    app.state.root_path = root_path
     for module in (datacenters, watchers, vms, actions, migrations, operations, bulk, history, migrate, admin, events):
         app.include_router(module.router, prefix="/api/v1", dependencies=[Depends(refuse_repeated)])
     app.include_router(probes.router)

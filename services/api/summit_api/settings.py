@@ -1,5 +1,6 @@
 """Settings of the api: environment variables only, prefix `API_`; and times that only tests change."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -19,6 +20,9 @@ from summit_runtime.settings import DatabaseSettings
 
 Seconds = Annotated[float, Field(ge=0.001, le=86_400, allow_inf_nan=False)]
 """Postgres takes whole milliseconds, of which 0 would be no limit, and none beyond 24 days."""
+
+_ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+"""Nothing in it needs an encoding, or could end a header."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,9 @@ class Settings(DatabaseSettings):
 
     host: str = Field(default="127.0.0.1", description="Address to listen on; 0.0.0.0 in a container")
     port: int = Field(default=3001, ge=0, le=65535, description="0 takes a free port and logs it")
+    root_path: str = Field(
+        default="", description="Path below which a proxy serves the api, such as /summit; the proxy takes it away"
+    )
     feed_buffer_mib: int = Field(
         default=32, ge=1, description="Memory for changes that clients of the feed may still take; 32 are about 8 000"
     )
@@ -134,6 +141,14 @@ class Settings(DatabaseSettings):
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"two labels would both be {min(twice)} for Prometheus: leave one of them out")
         return value
+
+    @field_validator("root_path")
+    @classmethod
+    def _a_path(cls, value: str) -> str:
+        path = value.rstrip("/")
+        if path and not _ROOT_PATH.fullmatch(path):
+            raise ValueError("it is a path as in the address of the proxy, such as /summit")
+        return path
 
     @field_validator("admin_token")
     @classmethod

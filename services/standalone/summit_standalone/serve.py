@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from summit_runtime.process import on_hangup
 from summit_standalone.backend import servers, services
 from summit_standalone.directory import prepare_directory, single_instance
 from summit_standalone.errors import StandaloneError
@@ -81,6 +82,7 @@ async def _until_signal(work: Coroutine[Any, Any, None], instance: Instance) -> 
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
+    on_hangup(on_signal)
     instance.write()  # who sees it may send a signal
     try:
         await task

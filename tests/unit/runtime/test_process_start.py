@@ -1,7 +1,12 @@
 """A process before its service starts."""
 
 import asyncio
+import os
+import pty
 import resource
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -42,3 +47,32 @@ def test_a_process_takes_no_arguments(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert capsys.readouterr().err == (
         "projector takes no arguments, only environment variables: docs/operations.md has them\n"
     )
+
+
+IN_A_TERMINAL = """
+import sys
+from summit_runtime.process import main
+from summit_runtime.settings import ProcessSettings
+
+async def service(_, stop):
+    sys.stderr.write("ready\\n")
+    await stop.wait()
+
+main("watcher", ProcessSettings, service)
+"""
+
+
+def test_a_terminal_that_is_closed_stops_a_process_in_order() -> None:
+    """It would go on without one, where nobody sees it."""
+    ours, its = pty.openpty()
+    with subprocess.Popen([sys.executable, "-c", IN_A_TERMINAL], stderr=its) as process:
+        os.close(its)
+        log = b""
+        while b"ready" not in log:
+            log += os.read(ours, 1000)
+        process.send_signal(signal.SIGHUP)
+        while b"watcher stopped" not in log:
+            log += os.read(ours, 1000)
+        assert process.wait(10) == 0
+    os.close(ours)
+    assert b"watcher stops on SIGHUP" in log

@@ -16,7 +16,9 @@ _CODE = re.compile("`([^`]+)`")
 
 @router.get("/openapi.json")
 async def openapi(request: Request) -> Json:
-    return Json(request.app.openapi())
+    document = request.app.openapi()
+    root_path = request.app.state.root_path
+    return Json(document | {"servers": [{"url": root_path}]} if root_path else document)
 
 
 @router.get("/docs")
@@ -28,7 +30,7 @@ async def docs(request: Request) -> Page:
         for method, operation in methods.items()
     )
     info = document["info"]
-    complete = "<p>Complete: <a href=/openapi.json>/openapi.json</a>"
+    complete = f"<p>Complete: <a href={request.app.state.root_path}/openapi.json>/openapi.json</a>"
     return Page(info["title"], f"<p>{escape(info['description'])}{complete}{operations}<h2>Problems</h2>{_problems()}")
 
 

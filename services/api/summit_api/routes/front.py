@@ -33,10 +33,10 @@ _HEADERS = {"Vary": "Accept, Authorization", "Cache-Control": "no-cache"}
 @router.get("/")
 async def show_front(request: Request, services: ServicesDep, moment: MomentDep, asking: VisitorDep) -> Response:
     """The counts are those of /api/v1/status, for those who may see them."""
-    fleet = await _fleet(services, asking, moment)
+    fleet, root_path = await _fleet(services, asking, moment), request.app.state.root_path
     if weights(request.headers.get("accept", "")).get("text/html"):
-        return Page("summit-connect", f"<p>{escape(fleet)}{_links()}", _HEADERS)
-    places = "".join(f"{path:<18}{what}\n" for path, what in _PLACES.items())
+        return Page("summit-connect", f"<p>{escape(fleet)}{_links(root_path)}", _HEADERS)
+    places = "".join(f"{root_path}{path:<18}{what}\n" for path, what in _PLACES.items())
     return PlainTextResponse(f"summit-connect: {fleet}\n\n{places}", headers=_HEADERS)
 
 
@@ -70,5 +70,6 @@ def _parts(counts: Mapping[str, int]) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def _links() -> str:
-    return "".join(f"<p><a href={path}>{path}</a>: {escape(what)}" for path, what in _PLACES.items())
+def _links(root_path: str) -> str:
+    places = ((root_path + path, what) for path, what in _PLACES.items())
+    return "".join(f"<p><a href={path}>{path}</a>: {escape(what)}" for path, what in places)
