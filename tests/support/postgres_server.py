@@ -101,6 +101,7 @@ async def _served(directory: Path, binaries: Path, ready: str) -> AsyncIterator[
         "listen_addresses": HOST,
         "unix_socket_directories": "",
         "fsync": "off",
+        "max_connections": 300,  # a pooler keeps those of the tests before
     }
     options = [f"-c{name}={value}" for name, value in settings.items()]
     command = (str(binaries / "postgres"), "-D", str(directory / "cluster"), *options)
