@@ -82,7 +82,7 @@ MINUTES ?= 10
 soak: $(STAMP) ## Break parts at random for MINUTES=10, then compare all with the clusters
 	@PYTHONPATH=tests exec $(PYTHON_BIN) -m soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
-bench: $(STAMP) ## Measure against the budgets; ONLY=api, pipeline, operations or leases for a part, ONLY=fences for a decision
+bench: $(STAMP) ## Measure against the budgets; ONLY=api, pipeline, operations, leases or edge for a part, ONLY=fences for a decision
 	@PYTHONPATH=tests exec $(PYTHON_BIN) tests/bench/run.py $(ONLY)
 
 openapi: $(STAMP) ## Write docs/openapi.json from the api

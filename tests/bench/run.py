@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from api import measure_api
+from edge import measure_edge
 from feed import feed_latencies, follow, serving
 from fences.rates import measure_fences
 from floor import bare_copy, bare_download
@@ -202,7 +203,8 @@ def _expected(cluster: SimulatedCluster) -> set[str]:
 
 
 def main() -> int:
-    """`run.py api` measures the api alone, `operations` acting on VMs, `leases` sharing clusters, `pipeline` the rest.
+    """`run.py api` measures the api alone, `operations` acting on VMs, `leases` sharing clusters, `edge` a far watcher,
+    `pipeline` the rest.
 
     Without an argument it measures all of these; `fences` is for a decision, and has no budgets.
     """
@@ -218,7 +220,13 @@ def main() -> int:
     return 0 if all(measured.met for measured in measures) else 1
 
 
-BUDGETS = {"pipeline": measure, "api": measure_api, "operations": measure_operations, "leases": measure_leases}
+BUDGETS = {
+    "pipeline": measure,
+    "api": measure_api,
+    "operations": measure_operations,
+    "leases": measure_leases,
+    "edge": measure_edge,
+}
 PARTS = {**BUDGETS, "fences": measure_fences}
 
 

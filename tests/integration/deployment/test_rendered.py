@@ -40,8 +40,9 @@ def test_the_example_changes_what_it_says() -> None:
         "projector": 2,
         "watcher": 4,
     }
-    variables = {variable["name"] for variable in containers["api"]["env"]}
-    assert {"NATS_URL", "DATABASE_URL", "FORWARDED_ALLOW_IPS"} <= variables
+    variables = {name: {v["name"] for v in container["env"]} for name, container in containers.items()}
+    assert {"NATS_URL", "DATABASE_URL", "FORWARDED_ALLOW_IPS"} <= variables["api"]
+    assert {name for name in variables if "NATS_REPLICAS" in variables[name]} == {"watcher", "projector"}
 
 
 @pytest.mark.parametrize("directory", [EXAMPLE, EDGE], ids=["example", "edge"])

@@ -10,6 +10,8 @@ Seen with nats-server 2.15.1, and not in the ADR: a duplicate is skipped and cou
 """
 
 import asyncio
+import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -25,11 +27,10 @@ from summit_runtime import tracing
 from summit_runtime.tracing import Span
 from summit_runtime.waiting import wait
 
-ACK_EVERY = 500
-"""Messages from one ack to the next: the most that the server allows, to a publisher that is alone."""
-MAX_UNANSWERED = 2 * ACK_EVERY
-"""Two intervals, so that the server works on one while we send the next. We do not follow the server's own flow control
-beyond that: its queue holds 100 000 messages, and it reports a gap when they were too many."""
+MAX_UNANSWERED = 1000
+"""Two intervals from one ack to the next, so that the server works on one while we send the next. 500 in an interval
+are the most that the server allows, to a publisher that is alone. We do not follow the server's own flow control beyond
+that: its queue holds 100 000 messages, and it reports a gap when they were too many."""
 
 UNSTORABLE = frozenset({10054})
 """JetStream error codes that no retry can change: 10054, the message is larger than the stream allows."""
@@ -90,17 +91,25 @@ class FastBatch:
     """A run of messages on its way. Answers come to `<inbox>.>`; the owner of that subscription hands them over."""
 
     inbox: str
+    most_unanswered: int = MAX_UNANSWERED
+    """The server acknowledges twice as often, at least."""
+    was_full: bool = field(default=False, init=False)
+    """More messages waited than might be on their way."""
     sent: int = field(default=0, init=False)
     taken: int = field(default=0, init=False)
     """Messages that `take_stored` has returned."""
     committed: bool = field(default=False, init=False)
     outcome: Outcome | None = field(default=None, init=False)
+    answer_seconds: float | None = field(default=None, init=False)
+    """How long the newest answer took, from the message that it is about; None once it is noted."""
+    _sent_at: deque[tuple[int, float]] = field(default_factory=deque, init=False)
+    """Up to which number messages were sent at a time."""
     _stored: int = field(default=0, init=False)
     _news: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _prefix: str = field(init=False)
 
     def __post_init__(self) -> None:
-        self._prefix = f"{self.inbox}.{uuid4().hex}.{ACK_EVERY}.fail."
+        self._prefix = f"{self.inbox}.{uuid4().hex}.{max(self.most_unanswered // 2, 1)}.fail."
 
     @property
     def unanswered(self) -> int:
@@ -114,6 +123,7 @@ class FastBatch:
         """
         last = self.sent + len(messages) if commit else 0
         self.committed = commit
+        self._sent_at.append((self.sent + len(messages), time.monotonic()))
         try:
             for number, message in enumerate(messages, self.sent + 1):
                 self.sent = number
@@ -137,11 +147,16 @@ class FastBatch:
         elif answer.type == "gap":
             self._end(Outcome(refusal="a message was lost on its way"))
         elif answer.type == "ack":
-            self._stored = answer.seq
+            self._store(answer.seq)
             self._news.set()
         else:
-            self._stored = answer.count
+            self._store(answer.count)
             self._end(Outcome(complete=answer.count == self.sent, sequence=answer.seq))
+
+    def _store(self, count: int) -> None:
+        self._stored = count
+        while self._sent_at and self._sent_at[0][0] <= count:
+            self.answer_seconds = time.monotonic() - self._sent_at.popleft()[1]
 
     def _end(self, outcome: Outcome) -> None:
         self.outcome = outcome

@@ -20,6 +20,7 @@ denied), and the others go on. (nats-py's own `publish_async` hangs for ever on 
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import AsyncIterator
@@ -41,18 +42,19 @@ from summit_runtime.nats.denied import Denied
 from summit_runtime.nats.fair_queue import ClusterQueue, Entry, FairQueue
 from summit_runtime.nats.fast_batch import MAX_UNANSWERED, FastBatch, Message, Outcome
 from summit_runtime.nats.stream import RESTARTS
+from summit_runtime.nats.window import Window
 from summit_runtime.process import FatalError
 from summit_runtime.tracing import Span
 from summit_runtime.waiting import end, wait
 
 logger = logging.getLogger("summit.nats")
 
-QUEUE_EVENTS = MAX_UNANSWERED + 1
-"""One more than may be on its way: only the next event shows that a batch does not end yet."""
 LOOK_SECONDS = 0.1
 """How soon a lost connection, and its return, are noticed while an answer is awaited."""
 COMMIT_SECONDS = 0.5
 """A batch under constant load is committed after so long: only the answer to a commit has a place in the log."""
+COMMIT_ANSWERS = 5
+"""Or after so many times as an answer takes, if that is longer: nothing is sent until a commit is answered."""
 
 
 @dataclass
@@ -68,6 +70,9 @@ class Publisher:
     _denials: set[str] = field(default_factory=set, init=False)
     """Subjects that the server has denied since the last look at them."""
     _batch: FastBatch | None = field(default=None, init=False)
+    _window: Window = field(default_factory=lambda: Window(MAX_UNANSWERED), init=False)
+    _answer_seconds: float = field(default=0.0, init=False)
+    """How long the newest answer took."""
     _failing: bool = field(default=False, init=False)
     _waiting: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _backoff: Backoff = field(default_factory=lambda: Backoff(initial_seconds=0.25, max_seconds=5.0), init=False)
@@ -118,7 +123,7 @@ class Publisher:
             self._queue += self._denied.due()
             self._fill()
             if self._queue:
-                self._batch = FastBatch(self.inbox)
+                self._batch = FastBatch(self.inbox, self._window.size)
                 await self._settle(self._batch, await self._publish_batch(self._batch))
             else:
                 await wait(self._waiting, min(self.client.times.loss_check_seconds, self._denied.due_in_seconds))
@@ -134,8 +139,11 @@ class Publisher:
             self._batch.wake()
 
     def _fill(self) -> None:
-        """Move events from the fair queue to the send queue, in turn, as far as they may be sent soon."""
-        while len(self._queue) < QUEUE_EVENTS and (entry := self._fair_queue.take()):
+        """Move events from the fair queue to the send queue, in turn, as far as they may be sent soon.
+
+        That is one more than may be on its way: only the next event shows that a batch does not end yet.
+        """
+        while len(self._queue) <= self._window.size and (entry := self._fair_queue.take()):
             if self._denied.holds(entry):
                 self._denied.hold(entry)
             else:
@@ -158,12 +166,16 @@ class Publisher:
 
     async def _publish_batch(self, batch: FastBatch) -> Outcome:
         reconnects, answered_at = self.client.stats["reconnects"], time.monotonic()
-        commit_at, answer_seconds = answered_at + COMMIT_SECONDS, self.client.times.answer_seconds
+        began_at, answer_seconds = answered_at, self.client.times.answer_seconds
         while not batch.outcome:
-            await self._feed(batch, commit=time.monotonic() > commit_at)
+            lasts_seconds = max(COMMIT_SECONDS, COMMIT_ANSWERS * self._answer_seconds)
+            is_old = time.monotonic() - began_at > lasts_seconds or self._window.size > batch.most_unanswered
+            await self._feed(batch, commit=is_old)
             if await batch.answered(LOOK_SECONDS):
                 answered_at = time.monotonic()
+                self._note_answer(batch)
             elif time.monotonic() - answered_at > answer_seconds:
+                self._window.took(math.inf, size=batch.most_unanswered)
                 return _failed("unanswered", f"no answer within {answer_seconds:g} s")
             self._stored(batch.take_stored())
             if self._hold_denied():
@@ -172,12 +184,18 @@ class Publisher:
                 return _failed("disconnected")
         return batch.outcome if batch.outcome.complete else _failed("refused", *batch.outcome[1:3])
 
+    def _note_answer(self, batch: FastBatch) -> None:
+        if batch.answer_seconds is not None:
+            self._window.took(batch.answer_seconds, size=batch.most_unanswered, was_full=batch.was_full)
+            self._answer_seconds, batch.answer_seconds = batch.answer_seconds, None
+
     async def _feed(self, batch: FastBatch, *, commit: bool) -> None:
         """Send the events that wait, as far as there is room; commit with the last one, or when it is time."""
         self._fill()
         first = batch.unanswered
         waiting = 1 - batch.sent if self._failing else len(self._queue) - first
-        count = min(waiting, MAX_UNANSWERED - first)
+        count = min(waiting, batch.most_unanswered - first)
+        batch.was_full |= count < waiting
         if count and not batch.committed:
             messages = [entry.message for entry in islice(self._queue, first, first + count)]
             await batch.send(self.client, messages, commit=commit or count == waiting)

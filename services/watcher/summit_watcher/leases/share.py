@@ -120,13 +120,14 @@ class Share:
         return Able(may, may & self.clusters.unreadable)
 
     async def _renew(self) -> None:
-        for place, owner in await self.holding.renew():
+        # Side by side: one after the other they take two round trips, which may be longer than a renewal can wait.
+        lost, _ = await asyncio.gather(self.holding.renew(), self.holding.announce(self._able))
+        for place, owner in lost:
             context = {"cluster": place.cluster, "datacenter": place.datacenter}
             logger.warning(_LOST, place.cluster, owner, self.me.watcher, self.times.lease_seconds, extra=context)
             metrics.LEASES_LOST.inc()
             if place in self._watched:
                 self._hand_over(place)
-        await self.holding.announce(self._able)
         if self.holding.is_refused:
             self._unstored.holds(_UNRENEWED, cause="renewal")
         metrics.set_leases(len(self._watched), len(self._watchers))
