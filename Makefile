@@ -77,6 +77,10 @@ test-observe: $(STAMP) ## Ask a real Prometheus each expression of the dashboard
 	  echo "make test-observe needs a Prometheus: sudo apt install prometheus" >&2; exit 1; }
 	$(BIN)/pytest -m observe tests/observe
 
+.PHONY: test-compose
+test-compose: $(STAMP) ## Run everything in containers of a project of its own, and break it; needs docker compose 2.24
+	@PYTHONPATH=tests exec $(PYTHON_BIN) -m compose
+
 # The same SEED gives the same schedule of faults and the same changes in the clusters.
 MINUTES ?= 10
 soak: $(STAMP) ## Break parts at random for MINUTES=10, then compare all with the clusters
@@ -128,5 +132,6 @@ $(STAMP): pyproject.toml uv.lock
 	    -e "s/^POSTGRES_PASSWORD=.*/POSTGRES_PASSWORD=$$(secret)/" \
 	    -e "s/^POSTGRES_API_PASSWORD=.*/POSTGRES_API_PASSWORD=$$(secret)/" \
 	    -e "s/^API_ADMIN_TOKEN=.*/API_ADMIN_TOKEN=summit_$$(random 32)/" \
+	    -e "s/^API_TICKET_KEY=.*/API_TICKET_KEY=$$(random 32)/" \
 	    -e "s/^KUBECONFIG_OWNER=.*/KUBECONFIG_OWNER=$$owner/" .env.example > $@.partial && mv $@.partial $@
 	@echo "wrote .env with new passwords and an admin token"

@@ -27,7 +27,15 @@ from summit_watcher.config import datacenters as config
 from summit_watcher.kube.resources import WATCHED
 from summit_watcher.settings import WatcherSettings
 
+
+class _Loader(yaml.SafeLoader):
+    """Takes the tags of docker compose: `!reset []` for what an override removes."""
+
+
+_Loader.add_constructor("!reset", lambda _loader, _node: None)
+
 COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text()
+OVERRIDES = {name: (ROOT / f"compose.{name}.yaml").read_text() for name in ("proxy", "per-datacenter")}
 COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 
@@ -124,6 +132,16 @@ def test_containers_can_do_little(service: str) -> None:
     assert not {"privileged", "cap_add", "network_mode", "pid", "devices"} & container.keys()
 
 
+@pytest.mark.parametrize("service", SERVICES)
+def test_no_container_takes_the_memory_of_the_others(service: str) -> None:
+    """Each has a limit. Python uses one core; a limit beyond the cores of a machine would stop the start there."""
+    container = SERVICES[service]
+    assert re.fullmatch(r"[12]g", container["mem_limit"])
+    assert container.get("cpus", 1) == 1
+    if service == "nats":
+        assert container["environment"]["GOMEMLIMIT"] == "900MiB"
+
+
 def test_nobody_runs_as_root() -> None:
     """Our images name their user; the image of Postgres starts as root unless compose names one."""
     assert SERVICES["postgres"]["user"] == "postgres"
@@ -164,7 +182,7 @@ def test_a_missing_secret_stops_up() -> None:
 def test_each_variable_is_explained_in_env_example() -> None:
     """The defaults in .env.example are those of compose, and its secrets are empty."""
     example = dict(re.findall(r"^(\w+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
-    defaults = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", COMPOSE_TEXT))
+    defaults = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", "".join((COMPOSE_TEXT, *OVERRIDES.values()))))
     assert example == defaults | dict.fromkeys((*SECRETS, *ROLES, FALLS_BACK), "")
 
 
@@ -247,6 +265,35 @@ def test_documented_settings_reach_the_containers(name: str, who: str) -> None:
         assert name in _environment(service)
         if name not in FIXED and not name.endswith(("_PROBE_HOST", "_PROBE_PORT")):
             assert re.fullmatch(rf"\$\{{{name}:-.*\}}", SERVICES[service]["environment"][name])
+
+
+# Overrides
+
+
+def test_each_datacenter_may_have_a_watcher_service() -> None:
+    """It is the service of all datacenters with another setting, and takes its place."""
+    watchers = _services("per-datacenter")
+    assert watchers.pop("watcher") == {"deploy": {"replicas": 0}}
+    for name, service in watchers.items():
+        assert service["extends"] == {"file": "docker-compose.yml", "service": "watcher"}
+        assert service["environment"] == {"WATCHER_DATACENTERS": name.removeprefix("watcher-")}
+
+
+def test_proxy_stands_before_all_apis() -> None:
+    """Several cannot publish one port. They take addresses of clients from the proxy, and share the key of tickets."""
+    services = _services("proxy")
+    assert services["api"]["ports"] is None
+    assert services["api"]["environment"]["API_TICKET_KEY"].startswith("${API_TICKET_KEY:?")
+    caddyfile = (ROOT / "config/Caddyfile").read_text()
+    assert re.findall(r"^\t\t\t(name|port) (\w+)$", caddyfile, re.MULTILINE) == [("name", "api"), ("port", "3001")]
+    assert "flush_interval -1" in caddyfile
+    proxy = services["proxy"]
+    assert [_interpolated(port) for port in proxy["ports"]] == ["127.0.0.1:443:443"]
+    assert (proxy["read_only"], proxy["cap_drop"], proxy["restart"]) == (True, ["ALL"], "unless-stopped")
+
+
+def _services(override: str) -> dict[str, dict[str, Any]]:
+    return dict(yaml.load(OVERRIDES[override], Loader=_Loader)["services"])  # noqa: S506  a safe one, with a tag
 
 
 # config/
