@@ -25,11 +25,11 @@ async def timed(work: Awaitable[object]) -> float:
     return time.monotonic() - begin
 
 
-async def owned(stack: Stack, *, without: str = "") -> bool:
-    """Whether each cluster is watched, by a watcher that runs in another container than `without`."""
+async def owned(stack: Stack, *, without: str) -> bool:
+    """Whether each cluster is watched, by a watcher in another container than the one with this host name."""
     clusters = (await stack.owners()).values()
     return all(
-        one["state"] == "synced" and one["watchedSince"] and not str(one["watcher"]).startswith(without or "-")
+        one["state"] == "synced" and one["watchedSince"] and not str(one["watcher"]).startswith(without)
         for one in clusters
     )
 

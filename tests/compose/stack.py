@@ -19,10 +19,8 @@ from support.waiting import until
 FILES = [ROOT / "docker-compose.yml", ROOT / "compose.proxy.yaml", Path(__file__).with_name("compose.yaml")]
 AUTHORITY = "/data/caddy/pki/authorities/local/root.crt"
 """Where Caddy keeps the certificate that signs those of `tls internal`."""
-SERVICES = ("watcher", "watcher-demo", "projector", "api")
 EQUAL_SECONDS = 60.0
 """For the API to show each object as it is, after anything. An address that is lost counts after 15 s."""
-FOLLOW_SECONDS = 60.0
 
 
 async def settings(directory: Path, *, proxy_port: int) -> Path:
@@ -98,5 +96,7 @@ async def client(project: Project, *, port: int, token: str) -> AsyncIterator[ht
     text = await project.compose("exec", "-T", "proxy", "cat", AUTHORITY)
     trusted = ssl.create_default_context(cadata=text)
     headers = {"Authorization": f"Bearer {token}"}
-    async with httpx2.AsyncClient(base_url=f"https://localhost:{port}", verify=trusted, headers=headers) as http:
+    async with httpx2.AsyncClient(
+        base_url=f"https://localhost:{port}", verify=trusted, headers=headers, timeout=30
+    ) as http:
         yield http
