@@ -5,7 +5,7 @@ import ssl
 from base64 import b64decode
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import httpx2
@@ -66,31 +66,23 @@ def _client(kubeconfig: Any, where: str) -> httpx2.AsyncClient:
 
 @dataclass
 class Comparison:
-    """The API beside a fleet that never stands still: each object has to be shown as it is once, since the beginning.
+    """The API beside a cluster that never stands still: each object of the first look has to be shown once as it is.
 
-    Two looks at a cluster, before and after the look at the API, say what an object was all the time in between. What
-    differs may have changed a moment ago, and is looked at again.
+    Two looks at the cluster, before and after the look at the API, say whether an object changed in between. Whatever
+    differs may have changed a moment ago, and is looked at again until it is gone.
     """
 
-    confirmed: set[str] = field(default_factory=set)
-    differences: dict[str, object] = field(default_factory=dict)
-    """What is not confirmed yet, by uid."""
+    waiting: dict[str, object] | None = None
+    """What differs, by the uid of each object that was not yet shown as it is; None before the first look."""
 
     def take(self, before: State, shown: State, after: State) -> None:
-        """Compare one cluster; `shown` is what the API says of it."""
+        """Compare once more; `shown` is what the API says of the cluster."""
+        differences: dict[str, object] = {}
         for uid in before.vms.keys() | shown.vms.keys() | after.vms.keys():
-            was, now = before.vms.get(uid), after.vms.get(uid)
-            self._note(uid, now, differing(now, shown.vms.get(uid)), settled=not differing(was, now))
-        for uid, phase in after.migrations.items():  # the API shows those that have ended, too
-            seen = shown.migrations.get(uid)
-            wrong = {"phase": (phase, seen)} if phase != seen else {}
-            self._note(uid, phase, wrong, settled=before.migrations.get(uid) == phase)
-        present = before.vms.keys() | shown.vms.keys() | after.vms.keys() | after.migrations.keys()
-        self.differences = {uid: wrong for uid, wrong in self.differences.items() if uid in present}
-
-    def _note(self, uid: str, now: object, wrong: Mapping[str, object], *, settled: bool) -> None:
-        if not wrong and settled:
-            self.confirmed.add(uid)
-            self.differences.pop(uid, None)
-        elif uid not in self.confirmed or now is None:
-            self.differences[uid] = wrong or "it changes"
+            changes = differing(before.vms.get(uid), after.vms.get(uid))
+            differences[uid] = changes or differing(after.vms.get(uid), shown.vms.get(uid))
+        for uid, phase in after.migrations.items():  # the API shows those that are gone, too
+            seen = (before.migrations.get(uid), shown.migrations.get(uid))
+            differences[uid] = set(seen) - {phase}
+        waited_for = differences if self.waiting is None else self.waiting
+        self.waiting = {uid: wrong for uid in waited_for if (wrong := differences.get(uid))}

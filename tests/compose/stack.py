@@ -80,7 +80,7 @@ class Stack:
                 before = await cluster.state()
                 shown = await self.shown(cluster.name)
                 comparisons[cluster.name].take(before, shown, await cluster.state())
-            return {uid: wrong for one in comparisons.values() for uid, wrong in one.differences.items()}
+            return {uid: wrong for one in comparisons.values() for uid, wrong in (one.waiting or {}).items()}
 
         await until(look, lambda differences: not differences, seconds=EQUAL_SECONDS)
 
