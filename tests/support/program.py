@@ -4,9 +4,12 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+
+from support.waiting import DEADLINE_SECONDS, POLL_SECONDS
 
 UNLIMITED = {"API_ANONYMOUS_ROLE": "admin", "API_CLIENT_REQUESTS_PER_SECOND": "0", "API_CLIENT_REQUESTS": "0"}
 """Settings of an api whose clients, all of one address, may do everything, as often as they want."""
@@ -44,11 +47,21 @@ def is_running(pid: int) -> bool:
 
 @contextmanager
 def frozen(pids: Sequence[int]) -> Iterator[None]:
-    """These processes stand still while the block runs."""
+    """These processes stand still while the block runs: on a busy machine a signal to stop takes a while to arrive."""
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
+    give_up_at = time.monotonic() + DEADLINE_SECONDS
     try:
+        while not all(map(_stands_still, pids)):
+            assert time.monotonic() < give_up_at, "a process does not stop"
+            time.sleep(POLL_SECONDS)
         yield
     finally:
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
+
+
+def _stands_still(pid: int) -> bool:
+    """Whether each thread has stopped; the state stands after the name, which is in brackets (proc_pid_stat(5))."""
+    threads = Path(f"/proc/{pid}/task").glob("*/stat")
+    return all(thread.read_text().rpartition(") ")[2].startswith("T") for thread in threads)
