@@ -68,9 +68,6 @@ REQUESTS = {
     f"CONSUMER.CREATE.{STREAM}": {F},
     f"CONSUMER.CREATE.{HEALTH}.n.$KV.summit-clusters.>": {A, F},
     f"CONSUMER.CREATE.{LEASES}.n.$KV.summit-leases.>": {W, A},
-    f"CONSUMER.MSG.NEXT.{STREAM}.n": {W, P},
-    f"CONSUMER.MSG.NEXT.{HEALTH}.n": {A},
-    f"CONSUMER.MSG.NEXT.{LEASES}.n": {W, A},
     **{f"CONSUMER.{verb}.{name}.n": {F} for verb in ("INFO", "DELETE") for name in (STREAM, HEALTH)},
 }
 """Who may ask which request of JetStream's API; nobody any other."""
@@ -105,7 +102,7 @@ def attempts() -> Iterator[tuple[str, set[Role]]]:
     requests = dict.fromkeys((verb.format(name) for verb in VERBS for name in STREAMS), frozenset[Role]()) | REQUESTS
     yield from ((f"$JS.API.{request}", roles) for request, roles in requests.items())
     yield from ((subject, set()) for subject in OUTSIDE)
-    yield "$JS.FC.SUMMIT.n.1", {F}
+    yield "$JS.FC.SUMMIT.n.1", {W, P, A, F}
     yield "$JS.ACK.SUMMIT.n.1.1.1.1.0", set()
 
 
@@ -219,20 +216,22 @@ async def test_users_of_a_datacenter_have_nothing_to_do_with_another(tmp_path: P
             assert "did not match filtered subject" in answer.data.decode()
 
 
-async def test_what_a_reader_of_events_lets_deliver_elsewhere_changes_nothing(server: str) -> None:
+@pytest.mark.parametrize("role", [W, P, F])
+async def test_what_a_reader_of_the_log_lets_deliver_elsewhere_changes_nothing(server: str, role: Role) -> None:
     """A server sends to any subject, also those that the one who asked may not publish to (nats-server #8274)."""
     quick = {"ack_policy": AckPolicy.NONE, "filter_subject": "summit.>", "idle_heartbeat": 0.1}
-    async with trying(as_role(server, F), F) as reader, publisher(server) as admin:
+    async with trying(as_role(server, role), role) as reader, publisher(server) as admin:
         log, states = (await stream_state(admin)).last_sequence, await admin.jetstream().stream_info(LEASES)
         targets = [f"$JS.API.STREAM.{verb}.{OTHER}" for verb in ("DELETE", "PURGE")]
         for number, subject in enumerate((*targets, "$KV.summit-leases.cluster.dc-solna.vulcan")):
-            config = ConsumerConfig(name=f"n{number}", deliver_subject=subject, **quick)
+            config = ConsumerConfig(name=f"{role}{number}", deliver_subject=subject, **quick)
             await reader.client.jetstream().add_consumer(STREAM, config)
-        config = ConsumerConfig(name="n", deliver_subject="ingest.summit.vms.dc-solna.vulcan.prod.web", **quick)
+        config = ConsumerConfig(name=role, deliver_subject="ingest.summit.vms.dc-solna.vulcan.prod.web", **quick)
         with pytest.raises(BadRequestError):
             await reader.client.jetstream().add_consumer(STREAM, config)
         await admin.jetstream().publish("ingest.summit.vms.dc-solna.vulcan.prod.db", b"")
-        consumed = await until(lambda: reader.client.jetstream().consumer_info(STREAM, "n0"), lambda i: i.num_pending)
+        name = f"{role}0"
+        consumed = await until(lambda: admin.jetstream().consumer_info(STREAM, name), lambda i: i.num_pending)
         assert consumed.delivered.consumer_seq == 0
         assert (await admin.jetstream().stream_info(OTHER)).config.name == OTHER
         assert (await stream_state(admin)).last_sequence == log + 1

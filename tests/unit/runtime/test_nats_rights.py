@@ -50,7 +50,7 @@ def test_nobody_reads_the_answers_of_another_user() -> None:
     [
         ("$js.api.stream.info.summit", "$JS.API.STREAM.INFO.SUMMIT"),
         ("$js.api.consumer.create.summit.8c2f.summit.clusters.*.*", "$JS.API.CONSUMER.CREATE.SUMMIT.*.summit.>"),
-        ("$js.api.consumer.msg.next.kv_summit-leases.8c2f", "$JS.API.CONSUMER.MSG.NEXT.KV_summit-leases.*"),
+        ("$js.fc.summit.8c2f.x", "$JS.FC.>"),
         ("$kv.summit-leases.cluster.dc-solna.vulcan", "$KV.summit-leases.cluster.*.*"),
         ("$kv.summit-leases.member.watch-1_1/a", "$KV.summit-leases.member.*"),
         (ingest(vm_subject(SOLNA, ClusterName("vulcan"), "prod", "web")), "ingest.summit.vms.dc-solna.vulcan.>"),

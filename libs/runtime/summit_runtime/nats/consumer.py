@@ -1,7 +1,8 @@
 """Reading the log without acknowledgements: the reader's own checkpoint is the only record of where it is.
 
-Two overlapping pulls of a thousand keep an ephemeral consumer flowing (measured: `fetch` is three times slower, ordered
-consumers and KV watches of nats-py die of a changed ack format). Whatever goes wrong - a restart of the server, a lost
+The server pushes the messages of an ephemeral consumer into the inbox of its reader, which answers from time to time
+that more may come. (A pull can have its status sent to any subject, and so delete a stream: nats-server 2.15.1. Ordered
+consumers and KV watches of nats-py die of a changed ack format.) Whatever goes wrong - a restart of the server, a lost
 consumer, a gap in the deliveries - a new consumer continues after the last message that was handed out.
 
 In a cluster the consumer lies on any of the servers that keep the stream, which may be behind the leader: the same
@@ -16,7 +17,6 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 from uuid import uuid4
 
-import msgspec
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
@@ -32,19 +32,15 @@ from summit_runtime.tracing import HEADER
 
 logger = logging.getLogger("summit.nats")
 
-PULL_MESSAGES = 1000
+BATCH_MESSAGES = 1000
 HEARTBEAT_SECONDS = 2
 """A reader notices after two and a half of them that the server with its consumer has died, while ours is well."""
 INACTIVE_SECONDS = 60.0
-"""The server forgets a consumer that nobody pulls from; a reader that waits for its database creates it again."""
-PENDING_BYTES = 1 << 30
-"""Above what two pulls can hold: nats-py drops messages beyond its limits."""
+"""The server forgets a consumer whose reader does not listen any more."""
+PENDING_MESSAGES, PENDING_BYTES = 1 << 22, 1 << 30
+"""Above what the server sends without an answer, which is 32 MB: nats-py drops messages beyond its limits."""
 LOOK_SECONDS = 0.5
-"""How soon a reader that receives nothing notices a reconnect, with which its pulls have ended."""
-
-_PULL = msgspec.json.encode(
-    {"batch": PULL_MESSAGES, "expires": 30 * 10**9, "idle_heartbeat": HEARTBEAT_SECONDS * 10**9}
-)
+"""How soon a reader that receives nothing notices a reconnect, with which its consumer has ended."""
 
 
 class StreamMessage(NamedTuple):
@@ -83,13 +79,13 @@ class Consumer:
         self._backoff = Backoff(initial_seconds=0.1, max_seconds=5.0)
         self._waiting = Condition(logger, logging.INFO)
 
-    async def next_batch(self, limit: int = PULL_MESSAGES) -> list[StreamMessage]:
+    async def next_batch(self, limit: int = BATCH_MESSAGES) -> list[StreamMessage]:
         """Wait for at least one message, then take what is there, at most `limit`. Never returns an empty list."""
         while not (batch := await self.look(limit)):
             pass
         return batch
 
-    async def look(self, limit: int = PULL_MESSAGES) -> list[StreamMessage]:
+    async def look(self, limit: int = BATCH_MESSAGES) -> list[StreamMessage]:
         """Wait for messages as `next_batch` does, but return an empty list when none has come for a while."""
         server = await self.open()
         try:
@@ -141,32 +137,26 @@ class Consumer:
 class _ServerConsumer:
     """One ephemeral consumer on the server, and the messages that have arrived from it."""
 
-    def __init__(
-        self, client: Client, subscription: Subscription, pull_subject: str, queue: asyncio.Queue[Msg]
-    ) -> None:
+    def __init__(self, client: Client, subscription: Subscription, queue: asyncio.Queue[Msg]) -> None:
         self._client = client
         self._subscription = subscription
-        self._pull_subject = pull_subject
         self._queue = queue
         self._reconnects = client.stats["reconnects"]
         self._delivered = 0
-        self._asked = 0
         self._broken: _BrokenError | None = None
         self.initial_pending = 0
 
     @classmethod
     async def create(cls, client: Client, stream: str, filter_subject: str, after: int | None) -> "_ServerConsumer":
         queue: asyncio.Queue[Msg] = asyncio.Queue()
-        name = uuid4().hex
         subscription = await client.subscribe(
-            client.new_inbox(), cb=queue.put, pending_msgs_limit=4 * PULL_MESSAGES, pending_bytes_limit=PENDING_BYTES
+            client.new_inbox(), cb=queue.put, pending_msgs_limit=PENDING_MESSAGES, pending_bytes_limit=PENDING_BYTES
         )
-        server = cls(client, subscription, f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}", queue)
+        server = cls(client, subscription, queue)
         try:
-            info = await client.jetstream().add_consumer(stream, _config(name, filter_subject, after))
+            config = _config(subscription.subject, filter_subject, after)
+            info = await client.jetstream().add_consumer(stream, config)
             server.initial_pending = info.num_pending or 0
-            await server._pull()
-            await server._pull()
         except BaseException:
             await server.close()
             raise
@@ -202,7 +192,7 @@ class _ServerConsumer:
 
     async def _accept(self, message: Msg, batch: list[StreamMessage]) -> None:
         if message.headers and "Status" in message.headers:
-            self._on_status(message.headers)
+            await self._on_status(message.reply, message.headers)
         else:
             sequence, delivered, stored_ns, pending = _positions(message.reply)
             if delivered != self._delivered + 1:
@@ -210,27 +200,26 @@ class _ServerConsumer:
             self._delivered = delivered
             traceparent = (message.headers or {}).get(HEADER, "")
             batch.append(StreamMessage(sequence, message.subject, message.data, pending, stored_ns, traceparent))
-        if self._asked - self._delivered <= PULL_MESSAGES:
-            await self._pull()
 
-    def _on_status(self, headers: dict[str, str]) -> None:
-        """100: heartbeat. 404, 408: a pull has ended, partly unused. Any other: the consumer is gone."""
-        match headers["Status"]:
-            case "100":
-                pass
-            case "404" | "408":
-                self._asked -= int(headers.get("Nats-Pending-Messages", PULL_MESSAGES))
-            case status:
-                raise _BrokenError(f"{status} {headers.get('Description', '')}")
+    async def _on_status(self, question: str, headers: dict[str, str]) -> None:
+        """100: a heartbeat, which names the last message, or the question whether more may come. Else it is gone.
 
-    async def _pull(self) -> None:
-        self._asked += PULL_MESSAGES
-        await self._client.publish(self._pull_subject, _PULL, reply=self._subscription.subject)
+        The question comes after the messages before it, so the answer is that they are taken.
+        """
+        if headers["Status"] != "100":
+            raise _BrokenError(f"{headers['Status']} {headers.get('Description', '')}")
+        if question := question or headers.get("Nats-Consumer-Stalled", ""):
+            await self._client.publish(question)
+        elif int(headers.get("Nats-Last-Consumer", self._delivered)) > self._delivered:
+            raise _BrokenError(f"message {self._delivered + 1} of this consumer is missing")
 
 
-def _config(name: str, filter_subject: str, after: int | None) -> ConsumerConfig:
+def _config(inbox: str, filter_subject: str, after: int | None) -> ConsumerConfig:
     return ConsumerConfig(
-        name=name,
+        name=uuid4().hex,
+        deliver_subject=inbox,
+        flow_control=True,
+        idle_heartbeat=HEARTBEAT_SECONDS,
         filter_subject=filter_subject,
         ack_policy=AckPolicy.NONE,
         mem_storage=True,

@@ -56,9 +56,16 @@ _HEALTH_STREAM, _LEASE_STREAM = f"KV_{HEALTH_BUCKET}", f"KV_{LEASE_BUCKET}"
 _ALL_STREAMS = (STREAM, _HEALTH_STREAM, _LEASE_STREAM)
 
 
-def _consume(stream: str, subjects: str) -> tuple[str, str]:
-    """To create consumers, and to pull from those whose names are known: ours have random ones."""
-    return f"{_API}.CONSUMER.CREATE.{stream}.*.{subjects}", f"{_API}.CONSUMER.MSG.NEXT.{stream}.*"
+_TAKEN = "$JS.FC.>"
+"""To answer a push consumer that its messages are taken."""
+
+
+def _consume(stream: str, subjects: str) -> str:
+    """To create consumers that push: whoever may pull can direct a status to any subject, and so delete a stream.
+
+    Seen with nats-server 2.15.1. A push consumer delivers only where its reader listens.
+    """
+    return f"{_API}.CONSUMER.CREATE.{stream}.*.{subjects}"
 
 
 _PREPARE = (f"{_API}.INFO", *(f"{_API}.STREAM.{verb}.{name}" for verb in ("INFO", "CREATE") for name in _ALL_STREAMS))
@@ -67,13 +74,13 @@ it is for an administrator, since a limit can empty the log."""
 
 _READ_LOG = (
     f"{_API}.STREAM.MSG.GET.{STREAM}",
-    *_consume(STREAM, f"{PUBLIC_ROOT}.>"),
+    _consume(STREAM, f"{PUBLIC_ROOT}.>"),
 )
 """To read the whole log. A message is asked for by its number, and no permission limits which: so a watcher of one
 datacenter can read the events of all. Nobody gets messages directly from a stream (`DIRECT.GET`): a replica may be
 behind, and such an answer can be directed to a subject that its reader may not publish to (nats-server 2.15.1)."""
 
-_PROJECTOR = (*_PREPARE, *_READ_LOG)
+_PROJECTOR = (*_PREPARE, *_READ_LOG, _TAKEN)
 
 _API_SERVICE = (
     f"{INGEST_ROOT}.vms.*.{UNMANAGED}.{UNMANAGED}.*",
@@ -82,17 +89,19 @@ _API_SERVICE = (
     f"{INGEST_ROOT}.bulk_operations.*",
     f"{_API}.STREAM.INFO.{STREAM}",
     f"{_API}.STREAM.MSG.GET.{STREAM}",
-    *_consume(_HEALTH_STREAM, f"{_HEALTH}.>"),
-    *_consume(_LEASE_STREAM, f"{_LEASES}.>"),
+    _consume(_HEALTH_STREAM, f"{_HEALTH}.>"),
+    _consume(_LEASE_STREAM, f"{_LEASES}.>"),
+    _TAKEN,
 )
 
 _WATCHER = (
     f"{_LEASES}.member.*",
     f"{_API}.STREAM.MSG.GET.{_HEALTH_STREAM}",
     f"{_API}.STREAM.MSG.GET.{_LEASE_STREAM}",
-    *_consume(_LEASE_STREAM, f"{_LEASES}.>"),
+    _consume(_LEASE_STREAM, f"{_LEASES}.>"),
     *_PREPARE,
     *_READ_LOG,
+    _TAKEN,
 )
 _WATCHER_OF_A_DATACENTER = (
     f"{INGEST_ROOT}.vms.{{}}.*.*.*",
@@ -108,10 +117,8 @@ _ADDED_BY_HAND = f"{INGEST_ROOT}.vms.*.{UNMANAGED}.>"
 
 _FEED = (
     *(f"{_API}.CONSUMER.{verb}.{stream}.*" for verb in ("INFO", "DELETE") for stream in (STREAM, _HEALTH_STREAM)),
-    "$JS.FC.>",
+    _TAKEN,
 )
-"""For push consumers. Whoever may pull can direct a status to any subject, and so delete a stream (nats-server 2.15.1);
-a push consumer delivers only where its reader listens."""
 _FEED_OF_ALL = (
     f"{_API}.STREAM.INFO.{STREAM}",
     f"{_API}.STREAM.INFO.{_HEALTH_STREAM}",
