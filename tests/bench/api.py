@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiohttp
 import asyncpg
 from fleet_rows import seed
 from http_client import Connection, connections, evenly
@@ -45,8 +46,9 @@ async def measure_api(directory: Path) -> list[Measure]:
         await seed(database, range(SMALL_FLEET, LARGE_FLEET))
         async with _api(directory, nats_url, url) as port:
             pages = await _pages(port, url)
+            scrape = await _scrape(port)
         await database.close()
-        return [*whole, *pages]
+        return [*whole, *pages, *scrape]
 
 
 async def _whole_fleet(port: int, database: asyncpg.Connection) -> list[Measure]:
@@ -107,6 +109,31 @@ def _walk(connection: Connection) -> Callable[[], Awaitable[None]]:
     return following
 
 
+async def _scrape(port: int) -> list[Measure]:
+    """GET /metrics/inventory of 100 000 VMs, and how long a small question waits beside it."""
+    async with connections(port, 1) as (connection,):
+        started, waits = time.perf_counter(), []
+        scrape = asyncio.create_task(_compressed(port))
+        while not scrape.done():
+            waits.append(await _timed(lambda: connection.get("/livez")))
+            await asyncio.sleep(0.005)
+        taken, remark = time.perf_counter() - started, f"{scrape.result() / 1e6:.1f} MB as gzip"
+    return [
+        Measure("GET /metrics/inventory, 100 000 VMs", taken, "s", 10, remark=remark),
+        Measure("  GET /livez meanwhile, p99", p99(waits), "ms", 50, remark=spread(waits)),
+    ]
+
+
+async def _compressed(port: int) -> int:
+    """The size of a scrape as it is sent."""
+    async with (
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}", auto_decompress=False) as session,
+        session.get("/metrics/inventory", headers={"Accept-Encoding": "gzip"}) as answer,
+    ):
+        assert answer.status == 200, answer
+        return sum([len(piece) async for piece in answer.content.iter_any()])
+
+
 async def _floor(url: str) -> list[float]:
     """The statement of a first page at the same pace, through the driver alone."""
     query = VmPageQuery()
@@ -133,7 +160,8 @@ async def _api(directory: Path, nats_url: str, database_url: str) -> AsyncIterat
     """The api while the block runs; gives its port."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    environment = os.environ | {"NATS_URL": nats_url, "DATABASE_URL": database_url, "API_PORT": str(port), **UNLIMITED}
+    addresses = {"NATS_URL": nats_url, "DATABASE_URL": database_url, "API_PORT": str(port)}
+    environment = os.environ | addresses | UNLIMITED | {"API_INVENTORY_SERIES": "1000000"}
     with (directory / "api.log").open("ab") as log:
         child = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "summit_api", env=environment, stdout=log, stderr=log

@@ -114,6 +114,10 @@ _HEADERS = {
         "Nats-Time-Stamp": {"type": "string", "format": "date-time", "description": "When the server stored it"},
         "Nats-Stream": {"type": "string", "const": "SUMMIT"},
         "Nats-Subject": {"type": "string", "description": "The subject it is stored under"},
+        "traceparent": {
+            "type": "string",
+            "description": "The trace that the event belongs to, if it is traced, as in the W3C's Trace Context",
+        },
     },
 }
 
