@@ -61,9 +61,18 @@ class _Tracer:
         for name, value in SAMPLING.items():
             os.environ[name] = os.environ.get(name) or value  # docker compose passes on what is not set as empty
         resource = Resource.create({"service.name": os.environ.get("OTEL_SERVICE_NAME") or service})
-        self.provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-        self.provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-        self._tracer = self.provider.get_tracer("summit-connect")
+        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        self._exporter = OTLPSpanExporter()
+        self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
+        self._tracer = self._provider.get_tracer("summit-connect")
+
+    def end(self) -> None:
+        """Send what is not sent yet, for a moment; then give up, so that nothing is tried again."""
+        ending = Thread(target=self._provider.shutdown, name="traces", daemon=True)
+        ending.start()
+        ending.join(LAST_SECONDS)
+        if ending.is_alive():
+            self._exporter.shutdown()  # type: ignore[no-untyped-call]
 
     def begin(self, name: str, parent: str, start_ns: int | None, attributes: dict[str, str | int]) -> Span | None:
         from opentelemetry.trace import set_span_in_context
@@ -91,9 +100,7 @@ def exporting(service: str) -> Iterator[None]:
     try:
         yield
     finally:
-        ending = Thread(target=_tracer.provider.shutdown, daemon=True)
-        ending.start()
-        ending.join(LAST_SECONDS)
+        _tracer.end()
         _tracer = None
 
 
