@@ -37,6 +37,9 @@ class Member(Holder):
     datacenters: list[DatacenterId] = Field(default=[], description="WATCHER_DATACENTERS; empty: all")
     declared: list[str] = Field(default=[], description="The clusters that it may watch, `<datacenter>.<cluster>` each")
     unreadable: list[str] = Field(default=[], description="Those of them whose kubeconfig it cannot read")
+    leaving: list[str] = Field(
+        default=[], description="Clusters that its file has lost, until they are retired or another watcher has them"
+    )
 
 
 class Lease(Holder):

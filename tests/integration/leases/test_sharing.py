@@ -22,7 +22,7 @@ from summit_runtime.nats.bus import NatsTimes
 from summit_runtime.nats.leases import STREAM, LeaseTable
 from summit_runtime.waiting import end
 from summit_simulator.cluster import SimulatedCluster, simulated_clusters
-from summit_watcher.leases.holding import Holding
+from summit_watcher.leases.holding import Announcement, Holding
 from summit_watcher.leases.spread import Able
 
 TIMES = replace(EDITED, undeclared_seconds=1)
@@ -65,7 +65,7 @@ async def another_watcher(nats_url: str, may: AbstractSet[Place], *, has: Abstra
 
         async def renew() -> None:
             while True:
-                await holding.announce(Able(may | has))
+                await holding.announce(Announcement(Able(may | has), frozenset()))
                 await holding.renew()
                 await asyncio.sleep(EDITED.lease_renew_seconds)
 
@@ -246,6 +246,27 @@ async def test_a_cluster_that_all_files_lose_in_the_moment_of_its_hand_over_is_r
             await until(lambda: not leases.lease(risa))
             assert State.RETIRED not in log.states("risa")
         await until(lambda: log.states("risa")[-1] == State.RETIRED)
+
+
+async def test_a_cluster_that_moves_in_the_moment_of_its_hand_over_waits_until_it_is_retired(
+    nats_url: str, tmp_path: Path, clusters: list[SimulatedCluster], kubeconfigs: Mapping[str, Path]
+) -> None:
+    """Else both would begin an epoch, and the deletes where it was would count for its VMs where it is."""
+    config, risa = configure(tmp_path, kubeconfigs), place("risa")
+    async with (
+        observing(nats_url) as (log, _),
+        shown_leases(nats_url) as leases,
+        watching(nats_url, config, replace(EDITED, silent_seconds=600)),
+    ):
+        async with another_watcher(nats_url, {risa}, has={place(f"other-{name}") for name in NAMES}):
+            await until(lambda: sizes(leases) == [4, 4])
+            await log.agrees(*clusters)
+            configure(tmp_path, kubeconfigs, datacenter="dc-uppsala")
+            await until(lambda: not leases.lease(risa))
+            await until(lambda: sizes(leases) == [3, 4])
+            assert not leases.lease(risa._replace(datacenter=DatacenterId("dc-uppsala")))
+        await until(lambda: log.states("risa")[-1] == State.RETIRED)
+        await log.lives(*clusters, datacenter="dc-uppsala")
 
 
 async def test_a_watcher_without_a_kubeconfig_leaves_its_cluster_to_one_that_has_it(

@@ -19,8 +19,9 @@ def place(name: str, datacenter: str = "here") -> Place:
 A, B, C, D = map(place, "abcd")
 
 
-def member(run: str, *declared: Place, unreadable: Iterable[Place] = ()) -> Member:
-    texts = {"declared": list(map(str, declared)), "unreadable": list(map(str, unreadable))}
+def member(run: str, *declared: Place, unreadable: Iterable[Place] = (), leaving: Iterable[Place] = ()) -> Member:
+    places = {"declared": declared, "unreadable": unreadable, "leaving": leaving}
+    texts = {name: list(map(str, found)) for name, found in places.items()}
     return Member(watcher=f"watch-1/{run}", run=run, since=SINCE, **texts)
 
 
@@ -62,6 +63,8 @@ def test_a_cluster_that_moves_to_another_datacenter_waits_until_it_is_retired() 
     there = place("a", "there")
     for run in ("other", ME):
         waits = plan(ME, Able({there, B}), set(), [], leases(run, [A]))
+        assert (waits.take, waits.waiting) == ([B], {there: f"watch-1/{run}"})
+        waits = plan(ME, Able({there, B}), set(), [member(run, leaving=[A])], {})
         assert (waits.take, waits.waiting) == ([B], {there: f"watch-1/{run}"})
     assert plan(ME, Able({there, B}), set(), [], {}).take == [B, there]
 

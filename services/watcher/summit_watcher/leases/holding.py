@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 from summit_models.watcher import Lease, Member, Place
 from summit_runtime.nats.append import NotStoredError
@@ -14,10 +16,17 @@ from summit_watcher.leases.spread import Able
 from summit_watcher.settings import WatcherTimes
 
 
+class Announcement(NamedTuple):
+    """What a watcher may have, and what its file has lost and is neither retired yet nor with another watcher."""
+
+    able: Able
+    leaving: AbstractSet[Place]
+
+
 class Holding:
     def __init__(self, client: EventClient, me: Member, times: WatcherTimes) -> None:
         self.contact = Contact(times.lease_seconds, times.lease_grace_seconds)
-        self.announced = Able(frozenset(), frozenset())
+        self.announced = Announcement(Able(frozenset()), frozenset())
         """What the others know of this watcher."""
         self._client, self._me, self._times = client, me, times
         self._member = Entry(client, member_subject(me), me, times)
@@ -31,11 +40,13 @@ class Holding:
         """Whether NATS is there, and has stored no renewal for the length of a lease."""
         return self.contact.is_broken and self._client.is_connected
 
-    async def announce(self, able: Able) -> None:
-        """Announce, or renew, that this watcher runs and what it may have."""
-        self.announced = able
-        declared, unreadable = (sorted(map(str, places)) for places in able)
-        self._member.holder = self._me.model_copy(update={"declared": declared, "unreadable": unreadable})
+    async def announce(self, announcement: Announcement) -> None:
+        """Announce, or renew, that this watcher runs and what it has to do with clusters."""
+        self.announced = announcement
+        able, leaving = announcement
+        places = {"declared": able.may, "unreadable": able.unreadable, "leaving": leaving}
+        texts = {name: sorted(map(str, found)) for name, found in places.items()}
+        self._member.holder = self._me.model_copy(update=texts)
         if await _answer(self._member.renew):
             self.contact.renewed()
 

@@ -27,13 +27,16 @@ def plan(
     """Plan by the spread over all members.
 
     `able` is what this watcher may have, and `held` what it has. A cluster that moves to another datacenter is retired
-    first where it was: two epochs of one number could begin at once, and nobody would know which is the newer one.
+    first where it was, also while a watcher leaves it to others whose files may still have it there: the deletes of the
+    retirement, in a later epoch, would count for its VMs here.
     """
     others = {place: lease for place, lease in leases.items() if lease.run != me}
     all_able = {m.run: Able(_places(m.declared), _places(m.unreadable)) for m in members} | {me: able}
     owners = {place: lease.run for place, lease in others.items()} | dict.fromkeys(held, me)
     ours = {place for place, run in spread(possible(all_able), owners).items() if run == me}
-    still_there = {place.cluster: lease.watcher for place, lease in leases.items() if place not in able.may}
+    left = {place: member.watcher for member in members for place in _places(member.leaving)}
+    there = left | {place: lease.watcher for place, lease in leases.items()}
+    still_there = {place.cluster: watcher for place, watcher in there.items() if place not in able.may}
     waiting = {place: still_there[place.cluster] for place in able.may if place.cluster in still_there}
     return Plan(sorted(ours - held - others.keys() - waiting.keys()), sorted(held - ours), waiting)
 

@@ -19,7 +19,7 @@ from summit_runtime.condition import Condition
 from summit_runtime.nats.leases import LeaseTable
 from summit_runtime.waiting import wait
 from summit_watcher import metrics
-from summit_watcher.leases.holding import Holding
+from summit_watcher.leases.holding import Announcement, Holding
 from summit_watcher.leases.plan import Plan, plan
 from summit_watcher.leases.spread import Able
 from summit_watcher.settings import WatcherTimes
@@ -89,8 +89,8 @@ class Share:
             await self._renew()
             while True:
                 changed = self.table.changed
-                if self.holding.announced != self._able:
-                    await self.holding.announce(self._able)
+                if self.holding.announced != self._announcement:
+                    await self.holding.announce(self._announcement)
                 await self._balance()
                 rest_seconds = renew_at - time.monotonic()
                 if rest_seconds <= 0 or not await wait(changed, rest_seconds):
@@ -119,9 +119,13 @@ class Share:
         may = declared if self.holding.contact.is_whole else declared & self._watched
         return Able(may, may & self.clusters.unreadable)
 
+    @property
+    def _announcement(self) -> Announcement:
+        return Announcement(self._able, set(filter(self._is_undeclared, self._ending)))
+
     async def _renew(self) -> None:
         # Side by side: one after the other they take two round trips, which may be longer than a renewal can wait.
-        lost, _ = await asyncio.gather(self.holding.renew(), self.holding.announce(self._able))
+        lost, _ = await asyncio.gather(self.holding.renew(), self.holding.announce(self._announcement))
         for place, owner in lost:
             context = {"cluster": place.cluster, "datacenter": place.datacenter}
             logger.warning(_LOST, place.cluster, owner, self.me.watcher, self.times.lease_seconds, extra=context)
@@ -187,6 +191,8 @@ class Share:
             await self.clusters.retire(place)
         if self._is_leaving:  # else a cluster that is free would be ours again. Not before: its last events come first
             await self.holding.withdraw()
+        elif self._is_undeclared(place):  # before its lease is free: nobody may have the cluster elsewhere yet
+            await self.holding.announce(self._announcement)
         await self.holding.leave(place)
         if not retires:
             await self._until_taken(place)
