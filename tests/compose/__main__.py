@@ -26,6 +26,9 @@ def main() -> int:
     show(f"the log of all containers will be in {directory}")
     try:
         is_clean = asyncio.run(_run(directory))
+    except asyncio.CancelledError:
+        show("ended by SIGTERM")
+        is_clean = False
     except (AssertionError, OSError) as error:
         show(f"{error}")
         is_clean = False
