@@ -36,7 +36,7 @@ from summit_models.subject import ingest
 from summit_runtime import metrics
 from summit_runtime.backoff import Backoff
 from summit_runtime.condition import Condition
-from summit_runtime.nats.acknowledged import Acknowledged, LogLostError
+from summit_runtime.nats.acknowledged import RECENT_EVENTS, Acknowledged, LogLostError
 from summit_runtime.nats.bus import EventClient
 from summit_runtime.nats.denied import Denied
 from summit_runtime.nats.fair_queue import ClusterQueue, Entry, FairQueue
@@ -53,6 +53,9 @@ LOOK_SECONDS = 0.1
 """How soon a lost connection, and its return, are noticed while an answer is awaited."""
 COMMIT_SECONDS = 0.5
 """A batch under constant load is committed after so long: only the answer to a commit has a place in the log."""
+COMMIT_EVENTS = RECENT_EVENTS // 2
+"""Or after so many: what was confirmed of a batch in which NATS loses its leader must be among what is remembered. Else
+more may be missing than can be sent again, and the process restarts."""
 COMMIT_ANSWERS = 5
 """Or after so many times as an answer takes, if that is longer: nothing is sent until a commit is answered."""
 
@@ -169,8 +172,8 @@ class Publisher:
         began_at, answer_seconds = answered_at, self.client.times.answer_seconds
         while not batch.outcome:
             lasts_seconds = max(COMMIT_SECONDS, COMMIT_ANSWERS * self._answer_seconds)
-            is_old = time.monotonic() - began_at > lasts_seconds or self._window.size > batch.most_unanswered
-            await self._feed(batch, commit=is_old)
+            is_old = time.monotonic() - began_at > lasts_seconds or batch.sent >= COMMIT_EVENTS
+            await self._feed(batch, commit=is_old or self._window.size > batch.most_unanswered)
             if await batch.answered(LOOK_SECONDS):
                 answered_at = time.monotonic()
                 self._note_answer(batch)
