@@ -181,6 +181,15 @@ class WatcherTimes:
     """How long a watcher that was cut off takes nothing that it did not have: all others were cut off, too, if NATS
     was away, and each renews its leases within a second of its return."""
 
+    begun_at_once: int = 20
+    """Clusters that begin, and clusters that are handed over, at one time: a number, as it decides how long that keeps
+    a watcher from renewing its leases."""
+    begin_seconds: float = 30.0
+    """A cluster that has neither answered nor failed to for so long holds up no other one: its file system may be why.
+    The time for credentials; less, and a machine that has too much to do gets even more."""
+    begun_look_seconds: float = 0.1
+    """How soon it is noticed that others may begin."""
+
     # Rights
 
     review_seconds: float = 600.0

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -87,6 +88,7 @@ class _Running(NamedTuple):
     config: ClusterConfig
     watcher: ClusterWatcher
     task: asyncio.Task[None]
+    begun_at: float
 
 
 @dataclass
@@ -119,6 +121,12 @@ class Supervisor:
     def watches(self, name: ClusterName) -> bool:
         """Whether a cluster of this name is watched here."""
         return any(place.cluster == name for place in self._running)
+
+    @property
+    def beginning(self) -> int:
+        """How many clusters were begun a moment ago, and have neither answered nor failed to."""
+        begun_after = time.monotonic() - self.times.begin_seconds
+        return sum(r.begun_at > begun_after and not r.watcher.tried for r in self._running.values())
 
     def untried(self) -> str | None:
         """The clusters that have neither answered nor failed to, as a sentence of the readiness probe; None: none."""
@@ -183,7 +191,8 @@ class Supervisor:
         if (config := self._configs.get(place)) and place not in self._running:
             watcher = self.make_watcher(config, has_lease)
             work = self._watch(watcher)
-            self._running[place] = _Running(config, watcher, self.tasks.create_task(work, name=f"cluster {place}"))
+            task = self.tasks.create_task(work, name=f"cluster {place}")
+            self._running[place] = _Running(config, watcher, task, time.monotonic())
 
     async def end(self, place: Place) -> None:
         """End the watch of a cluster."""

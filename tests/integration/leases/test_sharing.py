@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -291,3 +292,31 @@ async def test_a_watcher_without_a_kubeconfig_leaves_its_cluster_to_one_that_has
         (theirs / "romulus.yaml").unlink()
         await until(lambda: healths.state("risa") == State.CONFIG_ERROR)
         assert sorted(shares(leases).values()) == [["andoria", "romulus"], ["risa", "vulcan"]]
+
+
+async def test_clusters_begin_in_turn_and_one_that_hangs_does_not_hold_up_the_others(
+    nats_url: str, tmp_path: Path, clusters: list[SimulatedCluster], kubeconfigs: Mapping[str, Path]
+) -> None:
+    """A hundred that begin at once keep a watcher from renewing: three watchers on one core never came to rest."""
+    times = replace(EDITED, begun_at_once=1, begin_seconds=1)
+    clusters[0].faults.freeze()
+    async with shown_leases(nats_url) as leases, watching(nats_url, configure(tmp_path, kubeconfigs), times):
+        await until(lambda: sizes(leases) == [4])
+        first, second = sorted(lease.since for lease in leases.leases().values())[:2]
+        assert second - first >= timedelta(seconds=0.9)
+
+
+async def test_clusters_are_handed_over_in_turn_and_watched_until_then(
+    nats_url: str, tmp_path: Path, kubeconfigs: Mapping[str, Path]
+) -> None:
+    """A hundred that end at once keep a watcher from renewing, and wait for their next one for longer."""
+    config, times = configure(tmp_path, kubeconfigs), replace(EDITED, begun_at_once=1)
+    async with shown_leases(nats_url) as leases, watching(nats_url, config, times):
+        await until(lambda: sizes(leases) == [4])
+        watched: set[int] = set()
+        async with watching(nats_url, config, times):
+            while sizes(leases) != [2, 2]:
+                changed = leases.changed
+                watched.add(len(leases.leases()))
+                await changed.wait()
+    assert watched <= {3, 4}

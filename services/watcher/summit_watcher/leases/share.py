@@ -48,6 +48,10 @@ class Clusters(Protocol):
     def unreadable(self) -> AbstractSet[Place]:
         """Those of them whose kubeconfig cannot be read here."""
 
+    @property
+    def beginning(self) -> int:
+        """How many clusters were begun a moment ago, and have neither answered nor failed to."""
+
     def begin(self, place: Place, has_lease: Callable[[], Awaitable[bool]]) -> None:
         """Watch a cluster; `has_lease` asks NATS whether its lease is still ours."""
 
@@ -78,6 +82,8 @@ class Share:
         """Of the clusters whose leases it has, those that it does not hand over."""
         self._ending: dict[Place, asyncio.Task[None]] = {}
         self._is_leaving = False
+        self._is_more_free = False
+        """Clusters are free and ours whose turn it is not yet."""
         self._waiting: AbstractSet[Place] = frozenset()
         self._watchers: Sequence[str] = [self.me.watcher]
         self._unstored = Condition(logger)
@@ -93,8 +99,10 @@ class Share:
                     await self.holding.announce(self._announcement)
                 await self._balance()
                 rest_seconds = renew_at - time.monotonic()
-                if rest_seconds <= 0 or not await wait(changed, rest_seconds):
+                if rest_seconds <= 0:
                     break
+                look_seconds = self.times.begun_look_seconds if self._is_more_free else rest_seconds
+                await wait(changed, min(look_seconds, rest_seconds))
 
     async def leave(self) -> None:
         """Hand all clusters over, side by side, so that the other watchers take them at once."""
@@ -143,13 +151,32 @@ class Share:
         if not self.table.is_read:
             return
         members = self.table.members()
-        planned = plan(self.me.run, self._able, self._watched, members, self.table.leases())
+        planned = self._in_turn(plan(self.me.run, self._able, self._watched, members, self.table.leases()))
         self._note(planned, [self.me.watcher, *(m.watcher for m in members if m.run != self.me.run)])
         for place in planned.hand_over:
             self._hand_over(place)
         if self.holding.contact.is_whole:
-            free = [place for place in planned.take if place not in self.holding and place not in self._ending]
-            self._note_answers(await asyncio.gather(*map(self._take, free)))
+            await self._take_in_turn(planned.take)
+
+    async def _take_in_turn(self, wanted: Sequence[Place]) -> None:
+        """Take as many as may begin now.
+
+        A hundred that begin, or end, at once keep a watcher from renewing. Its leases expired then, other watchers took
+        the clusters, and so on: three on one core never came to rest.
+        """
+        free = [place for place in wanted if place not in self.holding and place not in self._ending]
+        room = max(0, self.times.begun_at_once - self.clusters.beginning)
+        self._is_more_free = len(free) > room
+        if room or not free:
+            self._note_answers(await asyncio.gather(*map(self._take, free[:room])))
+
+    def _in_turn(self, planned: Plan) -> Plan:
+        """The plan without the clusters for an even share whose turn it is not yet: they stay watched here."""
+        declared = self.clusters.declared
+        room = max(0, self.times.begun_at_once - sum(place in declared for place in self._ending))
+        foreign = [place for place in planned.hand_over if place in declared]
+        later = set(foreign[room:])
+        return planned._replace(hand_over=[place for place in planned.hand_over if place not in later])
 
     async def _take(self, place: Place) -> bool | None:
         if is_taken := await self.holding.take(place):
@@ -175,7 +202,7 @@ class Share:
             self._unstored.holds("NATS does not store leases of clusters (%d), so nobody watches them yet", unanswered)
         else:
             self._unstored.ends("NATS stores leases")
-            self.is_taken = True
+            self.is_taken |= not self._is_more_free
 
     # Handing over
 
