@@ -13,7 +13,7 @@ from support.watched import Healths, observing, shown_leases
 
 from summit_models.cluster import ConnectionState as State
 from summit_models.watcher import Place
-from summit_runtime.nats.leases import LeaseTable
+from summit_runtime.nats.streams.leases import LeaseTable
 
 CLUSTERS, VMS = 50, 10
 IDLE_SECONDS = 20

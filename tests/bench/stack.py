@@ -13,7 +13,7 @@ import asyncpg
 from support.waiting import until
 from support.watched import configure
 
-from summit_runtime.database import REVISION_CHANNEL
+from summit_runtime.postgres.database import REVISION_CHANNEL
 from summit_standalone.embedded.nats import embedded_nats
 from summit_standalone.embedded.postgres import embedded_postgres
 

@@ -14,7 +14,7 @@ from summit_models.event import Event
 from summit_models.subject import subject_of
 from summit_projector.project import project
 from summit_projector.projections import PROJECTIONS
-from summit_runtime.nats.consumer import StreamMessage
+from summit_runtime.nats.streams.consumer import StreamMessage
 
 
 @pytest.fixture(scope="module")

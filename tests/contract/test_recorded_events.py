@@ -22,7 +22,7 @@ from summit_models.event import (
 )
 from summit_models.subject import subject_of
 from summit_projector.project import project
-from summit_runtime.nats.consumer import StreamMessage
+from summit_runtime.nats.streams.consumer import StreamMessage
 
 DIRECTORY = Path(__file__).parent / "recorded"
 RECORDED: dict[str, Any] = {

@@ -21,7 +21,7 @@ from support.watched import Healths, Log, configure, observing, shown_leases
 
 from summit_models.cluster import ConnectionState as State
 from summit_models.watcher import Lease, Place
-from summit_runtime.nats.leases import LeaseTable
+from summit_runtime.nats.streams.leases import LeaseTable
 from summit_simulator.cluster import SimulatedCluster, simulated_clusters
 from summit_standalone.embedded.nats import embedded_nats
 

@@ -14,9 +14,9 @@ from summit_models.event import REPETITIONS
 from summit_models.tables import metadata
 from summit_projector.project import Entry
 from summit_projector.projections import PROJECTIONS
-from summit_runtime.nats import bus
-from summit_runtime.nats.consumer import StreamMessage, consume
-from summit_runtime.nats.stream import stream_state
+from summit_runtime.nats.connection import bus
+from summit_runtime.nats.streams.consumer import StreamMessage, consume
+from summit_runtime.nats.streams.stream import stream_state
 
 Record = dict[str, Any]
 

@@ -19,7 +19,7 @@ from summit_models.event import OperationEvent, operation_event
 from summit_models.operation import Operation, OperationState, accepted, claimed, ended, progressed
 from summit_models.subject import OPERATIONS, STREAM, operation_subject
 from summit_models.vm import VmStatus
-from summit_runtime.nats.append import Basis, append
+from summit_runtime.nats.publishing.append import Basis, append
 
 ERP, WEB, DB = uid_of("prod", "erp"), uid_of("prod", "web"), uid_of("prod", "db")
 WATCHER = "watch-1/4711"

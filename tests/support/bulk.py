@@ -27,7 +27,7 @@ from summit_models.contract import ClusterName
 from summit_models.event import Event, OperationEvent, VmEvent, VmEventType
 from summit_models.operation import Operation, OperationState, claimed, ended
 from summit_models.subject import OPERATIONS, subject_of_operation
-from summit_runtime.nats.bus import EventClient
+from summit_runtime.nats.connection.bus import EventClient
 
 S = OperationState
 VULCAN, ROMULUS = "vulcan", "romulus"

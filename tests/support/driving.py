@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from summit_api.services import Services
-from summit_runtime.nats.bus import EventClient
+from summit_runtime.nats.connection.bus import EventClient
 from summit_runtime.waiting import end
 
 

@@ -17,7 +17,7 @@ from summit_api.services import Services
 from summit_api.settings import ApiTimes
 from summit_models.event import Event
 from summit_projector.settings import TIMES, ProjectorTimes
-from summit_runtime.nats.consumer import last_per_subject
+from summit_runtime.nats.streams.consumer import last_per_subject
 
 SOLNA, UPPSALA = "dc-solna", "dc-uppsala"
 

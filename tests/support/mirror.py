@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from summit_models.cluster import ConnectionState
-from summit_runtime.nats.clock import Clock
+from summit_runtime.nats.connection.clock import Clock
 from summit_watcher.kube.connection import ClusterConnection
 from summit_watcher.kube.resources import VIRTUAL_MACHINES, Resource
 from summit_watcher.listwatch.events import Apply, Delete, Init, InitApply, InitDone

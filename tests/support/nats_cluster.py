@@ -15,8 +15,8 @@ from pydantic import SecretStr
 from support.waiting import DEADLINE_SECONDS, until
 
 from summit_models.subject import STREAM
-from summit_runtime.nats import bus
-from summit_runtime.nats.bus import EventClient
+from summit_runtime.nats.connection import bus
+from summit_runtime.nats.connection.bus import EventClient
 from summit_standalone.embedded import nats as embedded_nats
 from summit_standalone.embedded.before_exec import before_exec
 from summit_standalone.embedded.server_process import HOST, free_port

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from summit_runtime.nats.bus import EventClient
-from summit_runtime.nats.consumer import consume
-from summit_runtime.nats.stream import stream_state
+from summit_runtime.nats.connection.bus import EventClient
+from summit_runtime.nats.streams.consumer import consume
+from summit_runtime.nats.streams.stream import stream_state
 from summit_standalone.directory import prepare_directory
 from summit_standalone.embedded import nats as embedded_nats
 from summit_standalone.embedded.child import Child, Program

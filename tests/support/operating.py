@@ -16,8 +16,8 @@ from summit_models.contract import ClusterName, DatacenterId, Revision, Uid
 from summit_models.event import OperationEvent, operation_event
 from summit_models.operation import Action, Operation, OperationState, canceling, ended
 from summit_models.subject import subject_of_operation
-from summit_runtime.nats.append import Basis, ConflictError, append
-from summit_runtime.nats.bus import EventClient, NatsTimes
+from summit_runtime.nats.connection.bus import EventClient, NatsTimes
+from summit_runtime.nats.publishing.append import Basis, ConflictError, append
 from summit_simulator import SimulatedCluster
 from summit_watcher.operations.steps import Step
 from summit_watcher.settings import Retry, WatcherTimes

@@ -17,7 +17,7 @@ import msgspec
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.migration import Migration
 from summit_models.vm import Vm
-from summit_runtime.nats.consumer import StreamMessage
+from summit_runtime.nats.streams.consumer import StreamMessage
 from summit_watcher.kube.resources import (
     CLUSTER_INSTANCETYPES,
     DATA_VOLUMES,

@@ -19,11 +19,11 @@ from summit_models.event import Event
 from summit_models.subject import STREAM, ingest, subject_of
 from summit_projector.projector import serve
 from summit_projector.settings import TIMES, ProjectorSettings, ProjectorTimes
-from summit_runtime.nats import bus
-from summit_runtime.nats.append import NotStoredError, store
-from summit_runtime.nats.clock import Clock
+from summit_runtime.nats.connection import bus
+from summit_runtime.nats.connection.clock import Clock
+from summit_runtime.nats.publishing.append import NotStoredError, store
 from summit_runtime.nats.rights import Role
-from summit_runtime.nats.stream import ensure_stream
+from summit_runtime.nats.streams.stream import ensure_stream
 from summit_runtime.settings import ProcessSettings
 
 ANSWER_SECONDS = 2.0

@@ -31,7 +31,7 @@ from summit_models.event import (
 from summit_models.operation import Action, Operation, OperationState, claimed, ended
 from summit_models.subject import subject_of
 from summit_models.vm import VmStatus
-from summit_runtime.nats.consumer import StreamMessage
+from summit_runtime.nats.streams.consumer import StreamMessage
 
 DATACENTER, CLUSTER = "dc-solna", "vulcan"
 OBSERVED_AT = datetime(2026, 11, 23, 7, 0, tzinfo=UTC)

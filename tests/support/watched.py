@@ -15,10 +15,10 @@ from support.waiting import until
 
 from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.subject import HEALTH_BUCKET
-from summit_runtime.nats.clock import Clock
-from summit_runtime.nats.consumer import StreamMessage, consume
-from summit_runtime.nats.leases import LeaseTable
+from summit_runtime.nats.connection.clock import Clock
 from summit_runtime.nats.rights import Role
+from summit_runtime.nats.streams.consumer import StreamMessage, consume
+from summit_runtime.nats.streams.leases import LeaseTable
 from summit_runtime.waiting import end
 from summit_runtime.watched_files import FileTimes
 from summit_simulator.cluster import SimulatedCluster

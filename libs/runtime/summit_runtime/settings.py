@@ -9,9 +9,9 @@ from typing import Literal, Self, get_args
 from pydantic import ByteSize, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from summit_runtime.nats import address
-from summit_runtime.nats.login import Login, LoginError
-from summit_runtime.nats.storage import Storage
+from summit_runtime.nats.connection import address
+from summit_runtime.nats.connection.login import Login, LoginError
+from summit_runtime.nats.connection.storage import Storage
 from summit_runtime.postgres import address as postgres_address
 
 

@@ -16,8 +16,8 @@ from summit_api.operations.expiry import keep_expiring
 from summit_api.services import Services
 from summit_api.settings import Settings
 from summit_runtime.backoff import Backoff
-from summit_runtime.nats import bus
-from summit_runtime.nats.availability import Availability
+from summit_runtime.nats.connection import bus
+from summit_runtime.nats.publishing.availability import Availability
 from summit_runtime.process import FatalError, main, supervised
 from summit_runtime.waiting import end
 

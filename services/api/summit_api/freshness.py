@@ -15,9 +15,9 @@ from summit_api.lag import Lag
 from summit_api.render.moment import Moment
 from summit_models.cluster import STALE_AFTER_SECONDS, ClusterHealth
 from summit_models.contract import ClusterName
-from summit_runtime.nats import heartbeats
-from summit_runtime.nats.clock import Clock
-from summit_runtime.nats.leases import LeaseTable
+from summit_runtime.nats.connection.clock import Clock
+from summit_runtime.nats.streams import heartbeats
+from summit_runtime.nats.streams.leases import LeaseTable
 
 STALE_AFTER = timedelta(seconds=STALE_AFTER_SECONDS)
 

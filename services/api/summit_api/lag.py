@@ -17,8 +17,8 @@ from summit_api.query.transaction.read_transaction import ReadModels
 from summit_api.render.moment import Behind, clock_time
 from summit_api.settings import ApiTimes
 from summit_runtime.condition import Condition
-from summit_runtime.nats.bus import EventClient
-from summit_runtime.nats.unapplied import Unapplied, unapplied
+from summit_runtime.nats.connection.bus import EventClient
+from summit_runtime.nats.streams.unapplied import Unapplied, unapplied
 
 logger = logging.getLogger("summit.api")
 

@@ -14,9 +14,9 @@ from summit_api.settings import ApiTimes
 from summit_api.traces import Traces
 from summit_models.contract import Revision
 from summit_models.subject import STREAM
-from summit_runtime import database, tracing
+from summit_runtime import tracing
 from summit_runtime.backoff import Backoff
-from summit_runtime.postgres import session
+from summit_runtime.postgres import database, session
 from summit_runtime.waiting import wait
 
 logger = logging.getLogger("summit.api")

@@ -12,10 +12,10 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 from summit_api.access import tokens
 from summit_api.access.pages import ANY, is_loopback
 from summit_api.query.inventory import label_name
-from summit_runtime.nats.bus import TIMES as NATS_TIMES
-from summit_runtime.nats.bus import NatsTimes
-from summit_runtime.nats.stream import MAX_AGE_SECONDS
-from summit_runtime.nats.unapplied import LATE_SECONDS
+from summit_runtime.nats.connection.bus import TIMES as NATS_TIMES
+from summit_runtime.nats.connection.bus import NatsTimes
+from summit_runtime.nats.streams.stream import MAX_AGE_SECONDS
+from summit_runtime.nats.streams.unapplied import LATE_SECONDS
 from summit_runtime.settings import DatabaseSettings
 
 Seconds = Annotated[float, Field(ge=0.001, le=86_400, allow_inf_nan=False)]

@@ -21,8 +21,8 @@ from summit_projector.settings import ProjectorTimes
 from summit_projector.tables.retention import Retention
 from summit_runtime import tracing
 from summit_runtime.condition import Condition
-from summit_runtime.nats.bus import EventClient
-from summit_runtime.nats.consumer import Consumer, StreamMessage
+from summit_runtime.nats.connection.bus import EventClient
+from summit_runtime.nats.streams.consumer import Consumer, StreamMessage
 from summit_runtime.waiting import end, wait
 
 logger = logging.getLogger("summit.projector")

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from sqlalchemy import Connection
 
 from summit_models.tables import SCHEMA_REVISION, newer_schema
-from summit_runtime import database
+from summit_runtime.postgres import database
 from summit_runtime.process import FatalError
 
 logger = logging.getLogger("summit.projector")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from summit_projector.project import Batch, Epochs, dead_letter, project
 from summit_projector.tables.checkpoint import Checkpoint
 from summit_projector.tables.writer import TableWriter, UnstorableError
-from summit_runtime.nats.consumer import StreamMessage
+from summit_runtime.nats.streams.consumer import StreamMessage
 
 
 @dataclass

@@ -15,7 +15,7 @@ from summit_models.codec import Decoded, decode_leniently
 from summit_models.contract import Revision
 from summit_models.event import CloudEvent, EpochStart, has_begun, is_possible_epoch, is_stale_epoch
 from summit_projector.projections import PROJECTIONS, Identity, Order, Projection, Row
-from summit_runtime.nats.consumer import StreamMessage
+from summit_runtime.nats.streams.consumer import StreamMessage
 from summit_runtime.tracing import is_context
 
 Epochs = Mapping[str, EpochStart]

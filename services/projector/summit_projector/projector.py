@@ -22,15 +22,15 @@ from summit_projector.settings import TIMES, ProjectorSettings, ProjectorTimes
 from summit_projector.tables.checkpoint import Checkpoint, CheckpointMovedError
 from summit_projector.tables.retention import Retention
 from summit_projector.tables.writer import TableWriter, open_writer
-from summit_runtime import database
 from summit_runtime.backoff import Backoff
 from summit_runtime.condition import Condition
-from summit_runtime.nats import bus
-from summit_runtime.nats.availability import Availability
-from summit_runtime.nats.bus import EventClient
-from summit_runtime.nats.clock import Clock
-from summit_runtime.nats.consumer import consume
-from summit_runtime.nats.stream import ensure_stream, stream_state
+from summit_runtime.nats.connection import bus
+from summit_runtime.nats.connection.bus import EventClient
+from summit_runtime.nats.connection.clock import Clock
+from summit_runtime.nats.publishing.availability import Availability
+from summit_runtime.nats.streams.consumer import consume
+from summit_runtime.nats.streams.stream import ensure_stream, stream_state
+from summit_runtime.postgres import database
 from summit_runtime.probes import serve_probes
 from summit_runtime.waiting import run_until, wait
 

@@ -30,9 +30,10 @@ from summit_projector.recovery.stream_identity import mismatch
 from summit_projector.settings import TIMES, ProjectorSettings, ProjectorTimes
 from summit_projector.tables import checkpoint as checkpoints
 from summit_projector.tables.checkpoint import Checkpoint
-from summit_runtime import database, process
-from summit_runtime.nats import bus
-from summit_runtime.nats.patience import patiently
+from summit_runtime import process
+from summit_runtime.nats.connection import bus
+from summit_runtime.nats.connection.patience import patiently
+from summit_runtime.postgres import database
 from summit_runtime.process import FatalError
 
 logger = logging.getLogger("summit.projector")

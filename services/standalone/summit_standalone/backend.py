@@ -23,10 +23,10 @@ from summit_api.access.tokens import new_token
 from summit_api.settings import Settings as ApiSettings
 from summit_projector.settings import ProjectorSettings
 from summit_projector.tables import reader
-from summit_runtime import database
-from summit_runtime.nats import bus, login
+from summit_runtime.nats.connection import bus, login
 from summit_runtime.nats.rights import Role
-from summit_runtime.nats.stream import ensure_stream
+from summit_runtime.nats.streams.stream import ensure_stream
+from summit_runtime.postgres import database
 from summit_runtime.process import FatalError
 from summit_runtime.settings import ProcessSettings, SettingsError
 from summit_standalone.embedded.child import Program, all_kept_running, kept_running

@@ -15,10 +15,10 @@ from nats.errors import Error as NatsError
 
 from summit_models.cluster import Heartbeat
 from summit_runtime.backoff import Backoff
-from summit_runtime.nats import heartbeats
-from summit_runtime.nats.append import NotStoredError
-from summit_runtime.nats.bus import EventClient
-from summit_runtime.nats.publisher import Publisher
+from summit_runtime.nats.connection.bus import EventClient
+from summit_runtime.nats.publishing.append import NotStoredError
+from summit_runtime.nats.publishing.publisher import Publisher
+from summit_runtime.nats.streams import heartbeats
 from summit_watcher.activity import ActivityLog
 from summit_watcher.cluster_log import ClusterLog
 from summit_watcher.config.datacenters import ClusterConfig

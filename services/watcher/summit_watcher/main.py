@@ -15,13 +15,13 @@ from uuid import uuid4
 
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.watcher import Member, Place
-from summit_runtime.nats import bus
-from summit_runtime.nats.availability import Availability
-from summit_runtime.nats.bus import EventClient
-from summit_runtime.nats.clock import Clock
-from summit_runtime.nats.leases import LeaseTable
-from summit_runtime.nats.publisher import Publisher, publishing
-from summit_runtime.nats.stream import ensure_stream, watch_stream
+from summit_runtime.nats.connection import bus
+from summit_runtime.nats.connection.bus import EventClient
+from summit_runtime.nats.connection.clock import Clock
+from summit_runtime.nats.publishing.availability import Availability
+from summit_runtime.nats.publishing.publisher import Publisher, publishing
+from summit_runtime.nats.streams.leases import LeaseTable
+from summit_runtime.nats.streams.stream import ensure_stream, watch_stream
 from summit_runtime.probes import Check, serve_probes
 from summit_runtime.waiting import end
 from summit_watcher.cluster import ClusterWatcher

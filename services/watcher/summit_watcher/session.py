@@ -19,9 +19,9 @@ from nats.errors import Error as NatsError
 
 from summit_models.cluster import ConnectionState
 from summit_runtime import garbage, tracing
-from summit_runtime.nats.bus import EventClient
-from summit_runtime.nats.publisher import Publisher
-from summit_runtime.nats.repeating import repeat_after
+from summit_runtime.nats.connection.bus import EventClient
+from summit_runtime.nats.publishing.publisher import Publisher
+from summit_runtime.nats.streams.repeating import repeat_after
 from summit_runtime.waiting import uncancelled, wait
 from summit_watcher.activity import ActivityLog
 from summit_watcher.cluster_log import ClusterLog

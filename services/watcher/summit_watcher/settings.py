@@ -15,11 +15,11 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from summit_models.cluster import ConnectionState
 from summit_runtime.backoff import INITIAL_SECONDS, MAX_SECONDS
-from summit_runtime.nats.bus import TIMES as NATS_TIMES
-from summit_runtime.nats.bus import NatsTimes
-from summit_runtime.nats.leases import LEASE_SECONDS
-from summit_runtime.nats.stream import MAX_AGE_SECONDS
-from summit_runtime.nats.unapplied import LATE_SECONDS
+from summit_runtime.nats.connection.bus import TIMES as NATS_TIMES
+from summit_runtime.nats.connection.bus import NatsTimes
+from summit_runtime.nats.streams.leases import LEASE_SECONDS
+from summit_runtime.nats.streams.stream import MAX_AGE_SECONDS
+from summit_runtime.nats.streams.unapplied import LATE_SECONDS
 from summit_runtime.settings import ProcessSettings
 from summit_runtime.watched_files import FileTimes
 

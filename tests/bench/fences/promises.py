@@ -18,11 +18,11 @@ from support.nats_server import nats_server, stored
 from support.waiting import until
 
 from summit_models.subject import STREAM, ingest
-from summit_runtime.nats import bus
-from summit_runtime.nats.append import ConflictError, NotStoredError, store
-from summit_runtime.nats.bus import EventClient
-from summit_runtime.nats.fast_batch import Message
-from summit_runtime.nats.stream import MAX_EVENT_BYTES, ensure_stream, stream_state
+from summit_runtime.nats.connection import bus
+from summit_runtime.nats.connection.bus import EventClient
+from summit_runtime.nats.publishing.append import ConflictError, NotStoredError, store
+from summit_runtime.nats.publishing.fast_batch import Message
+from summit_runtime.nats.streams.stream import MAX_EVENT_BYTES, ensure_stream, stream_state
 from summit_standalone.embedded.child import Child
 
 EVENTS, BATCH = 20_000, 400

@@ -18,10 +18,10 @@ from measure import Measure, p99, spread
 from pydantic import SecretStr
 from support.nats_server import nats_server
 
-from summit_runtime.nats import bus
-from summit_runtime.nats.publisher import Publisher
-from summit_runtime.nats.storage import Storage
-from summit_runtime.nats.stream import ensure_stream
+from summit_runtime.nats.connection import bus
+from summit_runtime.nats.connection.storage import Storage
+from summit_runtime.nats.publishing.publisher import Publisher
+from summit_runtime.nats.streams.stream import ensure_stream
 from summit_standalone.embedded.server_process import free_port
 
 WAYS = (READERS, EACH, ATOMIC)

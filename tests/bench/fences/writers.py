@@ -14,12 +14,12 @@ from uuid import uuid4
 from nats.js.api import Header
 
 from summit_models.subject import ingest
-from summit_runtime.nats import bus
-from summit_runtime.nats.append import store
-from summit_runtime.nats.bus import EventClient
-from summit_runtime.nats.fair_queue import WINDOW_EVENTS
-from summit_runtime.nats.fast_batch import Answer, Message
-from summit_runtime.nats.publisher import Publisher, publishing
+from summit_runtime.nats.connection import bus
+from summit_runtime.nats.connection.bus import EventClient
+from summit_runtime.nats.publishing.append import store
+from summit_runtime.nats.publishing.fair_queue import WINDOW_EVENTS
+from summit_runtime.nats.publishing.fast_batch import Answer, Message
+from summit_runtime.nats.publishing.publisher import Publisher, publishing
 
 READERS, EACH, ATOMIC = "today's: readers check", "each event fenced", "atomic batches"
 IN_FLIGHT, BATCH_EVENTS = 50, 1000

@@ -20,7 +20,7 @@ from summit_api.shapes.inventory import OperationItem
 from summit_models.event import VmEventType
 from summit_models.operation import Action, OperationState
 from summit_models.vm import VmStatus
-from summit_runtime.nats.unapplied import Unapplied
+from summit_runtime.nats.streams.unapplied import Unapplied
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from summit_models.contract import Revision
 from summit_models.event import bulk_operation_event
 from summit_models.operation import OperationState
 from summit_models.vm import VmStatus
-from summit_runtime.nats.unapplied import Unapplied
+from summit_runtime.nats.streams.unapplied import Unapplied
 
 STOPPED = {"status": VmStatus.STOPPED}
 

@@ -13,10 +13,10 @@ from support.waiting import until
 
 from summit_api.settings import ApiTimes
 from summit_models.event import VmEventType
-from summit_runtime.nats import bus
-from summit_runtime.nats.bus import NatsTimes
+from summit_runtime.nats.connection import bus
+from summit_runtime.nats.connection.bus import NatsTimes
 from summit_runtime.nats.rights import Rights, Role, User, render, rights
-from summit_runtime.nats.stream import stream_state
+from summit_runtime.nats.streams.stream import stream_state
 
 VM = f"/admin/datacenters/{SOLNA}/vms/vm-001"
 NEW = {"id": "vm-001", "name": "old-web"}

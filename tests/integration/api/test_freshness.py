@@ -16,7 +16,7 @@ from summit_api.shapes.inventory import ClusterItem, ClusterList
 from summit_models.cluster import ConnectionState, ResourceHealth
 from summit_models.event import VmEventType
 from summit_models.subject import HEALTH_BUCKET
-from summit_runtime.nats.stream import ensure_stream
+from summit_runtime.nats.streams.stream import ensure_stream
 from summit_runtime.waiting import end
 
 SECOND = timedelta(seconds=1)

@@ -33,7 +33,7 @@ from summit_api.access.policy import PolicyFile
 from summit_api.settings import ApiTimes
 from summit_models.cluster import ClusterHealth, ConnectionState, Heartbeat, ResourceHealth
 from summit_models.event import Event, VmEventType, source_of
-from summit_runtime.nats import heartbeats
+from summit_runtime.nats.streams import heartbeats
 
 EVERYTHING, LIMITED, LIMITED_TO_DATACENTERS = (tokens.new_token() for _ in range(3))
 ACCESS = f"""tokens:

@@ -14,8 +14,8 @@ from summit_api.settings import ApiTimes
 from summit_models.event import VmEventType
 from summit_models.subject import STREAM
 from summit_projector.settings import ProjectorTimes
-from summit_runtime.nats.clock import Clock
-from summit_runtime.nats.stream import ensure_stream, stream_state
+from summit_runtime.nats.connection.clock import Clock
+from summit_runtime.nats.streams.stream import ensure_stream, stream_state
 
 SUBJECT = f"summit.vms.{SOLNA}.-.-.vm-001"
 AFTER = timedelta(seconds=ApiTimes().repeat_after_seconds)

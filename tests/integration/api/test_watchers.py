@@ -15,8 +15,8 @@ from summit_api.access.policy import PolicyFile
 from summit_api.access.principal import Role
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.watcher import Lease, Member, Place
-from summit_runtime.nats.consumer import StreamMessage
-from summit_runtime.nats.leases import lease_subject, member_subject
+from summit_runtime.nats.streams.consumer import StreamMessage
+from summit_runtime.nats.streams.leases import lease_subject, member_subject
 
 HERE_ONLY, NAMESPACE_ONLY = tokens.new_token(), tokens.new_token()
 ACCESS = f"""tokens:

@@ -16,9 +16,9 @@ from support.waiting import until
 from summit_api.settings import ApiTimes
 from summit_models.cluster import ConnectionState, Heartbeat
 from summit_models.subject import STREAM, subject_of
-from summit_runtime.nats import heartbeats
-from summit_runtime.nats.stream import ensure_stream
-from summit_runtime.nats.unapplied import Unapplied, unapplied
+from summit_runtime.nats.streams import heartbeats
+from summit_runtime.nats.streams.stream import ensure_stream
+from summit_runtime.nats.streams.unapplied import Unapplied, unapplied
 
 TIMES = ApiTimes(staleness_seconds=0.05, lag_look_seconds=0.05, late_seconds=1.5)
 PATHS = ("/api/v1/datacenters", "/api/v1/status", "/api/v1/vms", "/api/v1/clusters")

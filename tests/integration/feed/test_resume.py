@@ -16,7 +16,7 @@ from summit_models.event import VmEvent, VmEventType
 from summit_models.subject import STREAM
 from summit_projector.settings import ProjectorTimes
 from summit_projector.tables.partitions import drop_months
-from summit_runtime.nats.stream import ensure_stream
+from summit_runtime.nats.streams.stream import ensure_stream
 
 
 def created(*names: str) -> list[VmEvent]:

@@ -12,11 +12,11 @@ from support.watched import shown_leases
 
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.watcher import Lease, Place
-from summit_runtime.nats import bus
-from summit_runtime.nats.append import NotStoredError
-from summit_runtime.nats.bus import EventClient
-from summit_runtime.nats.leases import BUCKET, STREAM, lease_subject
-from summit_runtime.nats.stream import ensure_stream
+from summit_runtime.nats.connection import bus
+from summit_runtime.nats.connection.bus import EventClient
+from summit_runtime.nats.publishing.append import NotStoredError
+from summit_runtime.nats.streams.leases import BUCKET, STREAM, lease_subject
+from summit_runtime.nats.streams.stream import ensure_stream
 from summit_watcher.leases.entry import Entry
 from summit_watcher.settings import WatcherTimes
 

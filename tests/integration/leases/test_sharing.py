@@ -18,9 +18,9 @@ from summit_models.cluster import ConnectionState as State
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.subject import HEALTH_BUCKET, LEASE_BUCKET
 from summit_models.watcher import Member, Place
-from summit_runtime.nats import bus
-from summit_runtime.nats.bus import NatsTimes
-from summit_runtime.nats.leases import STREAM, LeaseTable
+from summit_runtime.nats.connection import bus
+from summit_runtime.nats.connection.bus import NatsTimes
+from summit_runtime.nats.streams.leases import STREAM, LeaseTable
 from summit_runtime.waiting import end
 from summit_simulator.cluster import SimulatedCluster, simulated_clusters
 from summit_watcher.leases.holding import Announcement, Holding

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from support.projecting import publisher
 
-from summit_runtime.nats.bus import EventClient
+from summit_runtime.nats.connection.bus import EventClient
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from support.nats_server import nats_server
 from support.waiting import until
 
-from summit_runtime.nats import bus
+from summit_runtime.nats.connection import bus
 from summit_runtime.waiting import end
 from summit_standalone.embedded.server_process import free_port
 

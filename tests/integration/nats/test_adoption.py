@@ -10,11 +10,12 @@ from nats.js.api import KeyValueConfig, StorageType
 from pydantic import SecretStr
 
 from summit_models.subject import HEALTH_BUCKET, LEASE_BUCKET, STREAM
-from summit_runtime.nats import bus, leases
-from summit_runtime.nats.append import store
-from summit_runtime.nats.repeating import repeat_after
-from summit_runtime.nats.storage import Storage
-from summit_runtime.nats.stream import ensure_stream, stream_config
+from summit_runtime.nats.connection import bus
+from summit_runtime.nats.connection.storage import Storage
+from summit_runtime.nats.publishing.append import store
+from summit_runtime.nats.streams import leases
+from summit_runtime.nats.streams.repeating import repeat_after
+from summit_runtime.nats.streams.stream import ensure_stream, stream_config
 from summit_runtime.process import FatalError
 from summit_standalone.embedded.nats import embedded_nats
 

@@ -12,9 +12,9 @@ from support.published import unmanaged_event
 from summit_models.contract import Revision, Uid
 from summit_models.event import VmEvent, VmEventType
 from summit_models.subject import subject_of, unmanaged_vm_subjects
-from summit_runtime.nats.append import Basis, ConflictError, NotStoredError, append, append_until_stored
-from summit_runtime.nats.consumer import last_per_subject
-from summit_runtime.nats.stream import stream_state
+from summit_runtime.nats.publishing.append import Basis, ConflictError, NotStoredError, append, append_until_stored
+from summit_runtime.nats.streams.consumer import last_per_subject
+from summit_runtime.nats.streams.stream import stream_state
 from summit_standalone.embedded.nats import embedded_nats
 
 DELETED, UPDATED = VmEventType.DELETED, VmEventType.UPDATED

@@ -9,9 +9,9 @@ from support.nats_server import stored
 from support.projecting import publisher
 
 from summit_runtime import metrics
-from summit_runtime.nats import bus
-from summit_runtime.nats.bus import EventClient, NatsTimes
-from summit_runtime.nats.publisher import Publisher, publishing
+from summit_runtime.nats.connection import bus
+from summit_runtime.nats.connection.bus import EventClient, NatsTimes
+from summit_runtime.nats.publishing.publisher import Publisher, publishing
 
 BODY = b" " + b"x" * 1400
 EVENTS = 250

@@ -12,10 +12,10 @@ from support.program import frozen
 from support.waiting import until
 
 from summit_models.subject import STREAM
-from summit_runtime.nats import bus
-from summit_runtime.nats.bus import EventClient, NatsTimes
-from summit_runtime.nats.publisher import publishing
-from summit_runtime.nats.stream import MAX_EVENT_BYTES, ensure_stream, stream_config, stream_state, watch_stream
+from summit_runtime.nats.connection import bus
+from summit_runtime.nats.connection.bus import EventClient, NatsTimes
+from summit_runtime.nats.publishing.publisher import publishing
+from summit_runtime.nats.streams.stream import MAX_EVENT_BYTES, ensure_stream, stream_config, stream_state, watch_stream
 from summit_runtime.process import FatalError
 from summit_runtime.waiting import end
 from summit_standalone.directory import prepare_directory

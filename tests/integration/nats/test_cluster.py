@@ -16,14 +16,15 @@ from support.waiting import until
 from summit_models.contract import Revision
 from summit_models.subject import subject_of
 from summit_models.watcher import Holder
-from summit_runtime.nats import bus, leases
-from summit_runtime.nats.append import Basis, NotStoredError, append
-from summit_runtime.nats.availability import Availability
-from summit_runtime.nats.bus import EventClient
-from summit_runtime.nats.consumer import last_per_subject
-from summit_runtime.nats.publisher import publishing
-from summit_runtime.nats.storage import Storage
-from summit_runtime.nats.stream import ensure_stream
+from summit_runtime.nats.connection import bus
+from summit_runtime.nats.connection.bus import EventClient
+from summit_runtime.nats.connection.storage import Storage
+from summit_runtime.nats.publishing.append import Basis, NotStoredError, append
+from summit_runtime.nats.publishing.availability import Availability
+from summit_runtime.nats.publishing.publisher import publishing
+from summit_runtime.nats.streams import leases
+from summit_runtime.nats.streams.consumer import last_per_subject
+from summit_runtime.nats.streams.stream import ensure_stream
 from summit_runtime.waiting import end
 from summit_watcher.leases.entry import Entry
 from summit_watcher.settings import TIMES

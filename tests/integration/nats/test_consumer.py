@@ -9,11 +9,11 @@ from pydantic import SecretStr
 from support.waiting import until
 
 from summit_models.subject import ingest
-from summit_runtime.nats import bus
-from summit_runtime.nats.bus import EventClient
-from summit_runtime.nats.consumer import HEARTBEAT_SECONDS, consume, last_per_subject
-from summit_runtime.nats.publisher import publishing
-from summit_runtime.nats.stream import ensure_stream
+from summit_runtime.nats.connection import bus
+from summit_runtime.nats.connection.bus import EventClient
+from summit_runtime.nats.publishing.publisher import publishing
+from summit_runtime.nats.streams.consumer import HEARTBEAT_SECONDS, consume, last_per_subject
+from summit_runtime.nats.streams.stream import ensure_stream
 from summit_standalone.embedded.child import Child
 from summit_standalone.embedded.nats import embedded_nats
 

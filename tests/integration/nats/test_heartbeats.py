@@ -7,8 +7,8 @@ from support.waiting import until
 
 from summit_models.cluster import ConnectionState, Heartbeat
 from summit_models.contract import ClusterName, DatacenterId
-from summit_runtime.nats import heartbeats
-from summit_runtime.nats.bus import EventClient
+from summit_runtime.nats.connection.bus import EventClient
+from summit_runtime.nats.streams import heartbeats
 
 SOLNA, VULCAN, ROMULUS = DatacenterId("dc-solna"), ClusterName("vulcan"), ClusterName("romulus")
 

@@ -11,8 +11,8 @@ from support.nats_accounts import Operator, new_key, public_key, seed_of
 from support.nats_server import nats_server
 from support.waiting import until
 
-from summit_runtime.nats import bus
-from summit_runtime.nats.login import Login
+from summit_runtime.nats.connection import bus
+from summit_runtime.nats.connection.login import Login
 from summit_runtime.waiting import end
 
 

@@ -16,11 +16,12 @@ from support.program import frozen
 from support.waiting import until
 
 from summit_models.contract import ClusterName, DatacenterId
-from summit_runtime.nats import acknowledged, bus, denied, fair_queue
-from summit_runtime.nats.bus import NatsTimes
-from summit_runtime.nats.fast_batch import Message
-from summit_runtime.nats.publisher import Publisher, publishing
-from summit_runtime.nats.stream import ensure_stream
+from summit_runtime.nats.connection import bus
+from summit_runtime.nats.connection.bus import NatsTimes
+from summit_runtime.nats.publishing import acknowledged, denied, fair_queue
+from summit_runtime.nats.publishing.fast_batch import Message
+from summit_runtime.nats.publishing.publisher import Publisher, publishing
+from summit_runtime.nats.streams.stream import ensure_stream
 from summit_runtime.process import FatalError
 from summit_standalone.embedded.child import Child
 

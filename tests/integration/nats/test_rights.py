@@ -22,10 +22,10 @@ from support.standalone_command import COMMAND, run
 from support.waiting import until
 
 from summit_models.subject import STREAM
-from summit_runtime.nats import bus
-from summit_runtime.nats.bus import EventClient, NotPermittedError
+from summit_runtime.nats.connection import bus
+from summit_runtime.nats.connection.bus import EventClient, NotPermittedError
 from summit_runtime.nats.rights import Role, User, inbox, render, rights
-from summit_runtime.nats.stream import ensure_stream, stream_state
+from summit_runtime.nats.streams.stream import ensure_stream, stream_state
 from summit_runtime.process import FatalError
 from summit_standalone.embedded.nats import embedded_nats
 

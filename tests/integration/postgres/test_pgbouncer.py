@@ -12,8 +12,7 @@ from support.postgres_server import pgbouncer
 
 from summit_api.query.transaction.errors import QueryTooLongError
 from summit_api.query.transaction.read_transaction import ReadModels
-from summit_runtime import database
-from summit_runtime.postgres import session
+from summit_runtime.postgres import database, session
 
 pytestmark = pytest.mark.debian
 

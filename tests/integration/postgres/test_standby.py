@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from support.api_stack import Stack, api_over, api_stack, placed_vm
 from support.postgres_server import standby
 
-from summit_runtime import database
+from summit_runtime.postgres import database
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from summit_models.event import VmEventType
 from summit_models.subject import subject_of
 from summit_models.tables import SCHEMA_REVISION
 from summit_projector.tables.upsert import MANY_ROWS
-from summit_runtime.database import REVISION_CHANNEL
+from summit_runtime.postgres.database import REVISION_CHANNEL
 from summit_standalone.embedded.nats import embedded_nats
 from summit_standalone.embedded.server_process import choose_port
 

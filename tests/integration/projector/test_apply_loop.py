@@ -15,9 +15,9 @@ from summit_projector.progress import Progress
 from summit_projector.settings import TIMES
 from summit_projector.tables.retention import Retention
 from summit_projector.tables.writer import open_writer
-from summit_runtime.nats import bus
-from summit_runtime.nats.consumer import consume
-from summit_runtime.nats.stream import ensure_stream, stream_state
+from summit_runtime.nats.connection import bus
+from summit_runtime.nats.streams.consumer import consume
+from summit_runtime.nats.streams.stream import ensure_stream, stream_state
 
 
 async def test_messages_of_a_new_connection_wait_until_somebody_has_looked_at_the_stream(

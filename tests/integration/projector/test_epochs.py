@@ -13,7 +13,7 @@ from support.watched import DATACENTER, Log, configure, observing, watching
 
 from summit_models.cluster import ConnectionState
 from summit_projector.rebuild import rebuild
-from summit_runtime.nats.stream import stream_config, stream_state
+from summit_runtime.nats.streams.stream import stream_config, stream_state
 from summit_simulator.cluster import simulated_clusters
 from summit_watcher.settings import WatcherTimes
 

@@ -30,7 +30,7 @@ from summit_projector.projections import PROJECTIONS
 from summit_projector.rebuild import RebuildError, rebuild
 from summit_projector.recovery.difference import Rebuilt
 from summit_projector.tables.partitions import month_of
-from summit_runtime.nats.stream import ensure_stream, stream_config, stream_state
+from summit_runtime.nats.streams.stream import ensure_stream, stream_config, stream_state
 
 TABLES = (
     "vms",

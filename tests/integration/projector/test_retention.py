@@ -20,7 +20,7 @@ from summit_projector.rebuild import rebuild
 from summit_projector.settings import TIMES, ProjectorSettings
 from summit_projector.tables.partitions import Month, create_statement, drop_months, month_before, month_in, month_of
 from summit_projector.tables.writer import open_writer
-from summit_runtime.nats.clock import Clock
+from summit_runtime.nats.connection.clock import Clock
 
 NOW = datetime.now(UTC)
 LONG_AGO, SINCE = NOW - timedelta(days=200), month_before(NOW, 2).begin

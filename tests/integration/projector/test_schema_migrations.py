@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from summit_models.tables import SCHEMA_REVISION, metadata
 from summit_projector import migrate
-from summit_runtime import database
+from summit_runtime.postgres import database
 from summit_runtime.process import FatalError
 
 

@@ -20,7 +20,7 @@ from support.waiting import until
 from summit_models.cluster import ConnectionState
 from summit_models.event import Event, VmEventType
 from summit_projector.settings import ProjectorTimes
-from summit_runtime.nats.stream import ensure_stream
+from summit_runtime.nats.streams.stream import ensure_stream
 
 VMS = "SELECT name, cpu, revision FROM vms ORDER BY name"
 

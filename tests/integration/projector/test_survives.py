@@ -16,7 +16,7 @@ from support.waiting import until
 
 from summit_projector.settings import TIMES, ProjectorTimes
 from summit_projector.tables.writer import open_writer
-from summit_runtime import database
+from summit_runtime.postgres import database
 from summit_standalone.embedded.child import Child
 from summit_standalone.embedded.postgres import embedded_postgres
 

@@ -18,7 +18,7 @@ from summit_projector.project import project
 from summit_projector.settings import TIMES
 from summit_projector.tables.upsert import MANY_ROWS
 from summit_projector.tables.writer import TableWriter, open_writer
-from summit_runtime.nats.consumer import StreamMessage
+from summit_runtime.nats.streams.consumer import StreamMessage
 
 MOMENTS = st.integers(0, 100).map(lambda minutes: datetime(2026, 11, 1, tzinfo=UTC) + timedelta(minutes=minutes))
 EVENTS: st.SearchStrategy[Event] = st.one_of(

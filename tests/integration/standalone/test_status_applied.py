@@ -7,7 +7,7 @@ from support.projecting import Readings, projector, projector_settings, publish,
 from support.published import vm_event
 
 from summit_models.subject import STREAM, subject_of
-from summit_runtime.nats.stream import ensure_stream, stream_state
+from summit_runtime.nats.streams.stream import ensure_stream, stream_state
 from summit_standalone.commands.status import as_text, is_well, read, read_applied
 from summit_standalone.commands.waiting_events import read_waiting
 

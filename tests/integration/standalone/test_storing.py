@@ -16,10 +16,10 @@ from pydantic import SecretStr
 from support.nats_server import stored
 from support.waiting import until
 
-from summit_runtime.nats import bus
-from summit_runtime.nats.bus import EventClient
-from summit_runtime.nats.publisher import Publisher, publishing
-from summit_runtime.nats.stream import ensure_stream
+from summit_runtime.nats.connection import bus
+from summit_runtime.nats.connection.bus import EventClient
+from summit_runtime.nats.publishing.publisher import Publisher, publishing
+from summit_runtime.nats.streams.stream import ensure_stream
 from summit_standalone.embedded.child import Child
 from summit_standalone.embedded.nats import embedded_nats
 from summit_standalone.embedded.storing import Storing

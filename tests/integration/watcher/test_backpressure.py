@@ -17,7 +17,7 @@ from support.watched import configure, lists, observing, watching
 from summit_models.cluster import ClusterHealth
 from summit_models.cluster import ConnectionState as State
 from summit_models.subject import STREAM
-from summit_runtime.nats.fair_queue import WINDOW_EVENTS
+from summit_runtime.nats.publishing.fair_queue import WINDOW_EVENTS
 from summit_simulator.cluster import SimulatedCluster, simulated_clusters
 from summit_simulator.objects.manifest import Manifest
 from summit_standalone.embedded.nats import embedded_nats

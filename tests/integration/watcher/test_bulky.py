@@ -12,7 +12,7 @@ from support.waiting import until
 from support.watched import QUICK, Log, configure, observing, watching
 
 from summit_models.cluster import ConnectionState as State
-from summit_runtime.nats.stream import stream_config
+from summit_runtime.nats.streams.stream import stream_config
 from summit_simulator.cluster import SimulatedCluster
 
 VMS = "virtualmachines"

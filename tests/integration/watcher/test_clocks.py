@@ -14,7 +14,7 @@ from support.watched import QUICK, configure, observing, watching
 
 from summit_api.freshness import STALE_AFTER, Freshness, follow
 from summit_models.contract import ClusterName
-from summit_runtime.nats.clock import Clock
+from summit_runtime.nats.connection.clock import Clock
 from summit_runtime.waiting import end
 from summit_simulator.cluster import SimulatedCluster
 

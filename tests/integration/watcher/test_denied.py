@@ -10,7 +10,7 @@ from support.waiting import until
 from support.watched import configure, observing, watching
 
 from summit_models.cluster import ConnectionState as State
-from summit_runtime.nats.bus import NatsTimes
+from summit_runtime.nats.connection.bus import NatsTimes
 from summit_simulator.cluster import simulated_clusters
 from summit_watcher.settings import WatcherTimes
 

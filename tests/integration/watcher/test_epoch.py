@@ -16,8 +16,8 @@ from summit_models.cluster import ConnectionState as State
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.event import EpochStart
 from summit_models.subject import HEALTH_BUCKET
-from summit_runtime.nats.bus import EventClient
-from summit_runtime.nats.consumer import replay
+from summit_runtime.nats.connection.bus import EventClient
+from summit_runtime.nats.streams.consumer import replay
 from summit_watcher.kube.errors import RegressedError, ReplacedError
 from summit_watcher.log.epoch import ClusterEvents, Epoch, EpochLostError, SupersededError, claim, cluster_event
 from summit_watcher.log.positions import last_heartbeat

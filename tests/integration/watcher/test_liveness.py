@@ -9,8 +9,8 @@ import pytest
 from support.projecting import publisher
 
 from summit_models.contract import ClusterName, DatacenterId
-from summit_runtime.nats.bus import EventClient
-from summit_runtime.nats.clock import Clock
+from summit_runtime.nats.connection.bus import EventClient
+from summit_runtime.nats.connection.clock import Clock
 from summit_watcher.log.epoch import claim
 from summit_watcher.log.liveness import is_silent, until_silent
 from summit_watcher.settings import WatcherTimes

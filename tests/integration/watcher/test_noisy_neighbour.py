@@ -10,7 +10,7 @@ from support.waiting import until
 from support.watched import Log, configure, observing, watching
 
 from summit_models.cluster import ConnectionState as State
-from summit_runtime.nats.stream import stream_state
+from summit_runtime.nats.streams.stream import stream_state
 from summit_simulator.cluster import SimulatedCluster, simulated_clusters
 from summit_simulator.fleet.blast import Blast
 

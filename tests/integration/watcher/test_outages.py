@@ -20,8 +20,8 @@ from support.watched import DATACENTER, QUICK, SOON, Healths, Log, has_lease, li
 
 from summit_models.cluster import ConnectionState as State
 from summit_models.contract import ClusterName, DatacenterId
-from summit_runtime.nats import bus
-from summit_runtime.nats.publisher import publishing
+from summit_runtime.nats.connection import bus
+from summit_runtime.nats.publishing.publisher import publishing
 from summit_simulator.cluster import SimulatedCluster
 from summit_watcher.cluster import ClusterWatcher
 from summit_watcher.config.datacenters import ClusterConfig

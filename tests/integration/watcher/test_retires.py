@@ -18,10 +18,10 @@ from support.watched import EDITED, Log, configure, observing, watching, write_k
 
 from summit_models.cluster import ConnectionState as State
 from summit_models.watcher import Member, Place
-from summit_runtime.nats import bus
-from summit_runtime.nats.leases import LeaseTable
-from summit_runtime.nats.publisher import publishing
-from summit_runtime.nats.stream import ensure_stream
+from summit_runtime.nats.connection import bus
+from summit_runtime.nats.publishing.publisher import publishing
+from summit_runtime.nats.streams.leases import LeaseTable
+from summit_runtime.nats.streams.stream import ensure_stream
 from summit_runtime.waiting import end
 from summit_simulator.cluster import SimulatedCluster, simulated_clusters
 from summit_standalone.commands.retire import retire

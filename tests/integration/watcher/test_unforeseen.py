@@ -10,8 +10,8 @@ from support.waiting import until
 from support.watched import QUICK, configure, has_lease, observing
 
 from summit_models.watcher import Place
-from summit_runtime.nats import bus
-from summit_runtime.nats.publisher import publishing
+from summit_runtime.nats.connection import bus
+from summit_runtime.nats.publishing.publisher import publishing
 from summit_simulator.cluster import SimulatedCluster
 from summit_watcher.cluster import ClusterWatcher, HasLease
 from summit_watcher.config.datacenters import ClusterConfig, load

@@ -13,7 +13,7 @@ from soak.report import acts_table
 
 from summit_models.event import OperationEvent
 from summit_models.operation import NEVER_REPEATED, NEXT, Action, Operation, OperationState
-from summit_runtime.nats.consumer import StreamMessage
+from summit_runtime.nats.streams.consumer import StreamMessage
 from summit_simulator.api.acts import Act
 
 UNCHANGED = (

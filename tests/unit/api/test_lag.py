@@ -7,7 +7,7 @@ import pytest
 
 from summit_api.lag import Lag
 from summit_api.metrics import TABLES_BEHIND
-from summit_runtime.nats.unapplied import Unapplied
+from summit_runtime.nats.streams.unapplied import Unapplied
 
 NOW = datetime(2026, 11, 23, 10, 32, 40, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.watcher import Holder, Lease, Member, Place
-from summit_runtime.nats.consumer import StreamMessage
-from summit_runtime.nats.leases import UNSEEN_SECONDS, LeaseTable, lease_subject, member_subject
+from summit_runtime.nats.streams.consumer import StreamMessage
+from summit_runtime.nats.streams.leases import UNSEEN_SECONDS, LeaseTable, lease_subject, member_subject
 
 SINCE = datetime(2026, 11, 29, tzinfo=UTC)
 PLACE = Place(DatacenterId("dc"), ClusterName("vulcan"))

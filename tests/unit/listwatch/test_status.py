@@ -6,7 +6,7 @@ import pytest
 
 from summit_models.cluster import ConnectionState as State
 from summit_models.contract import ClusterName
-from summit_runtime.nats.clock import Clock
+from summit_runtime.nats.connection.clock import Clock
 from summit_watcher.kube.failure import Failure
 from summit_watcher.kube.resources import MIGRATIONS, VIRTUAL_MACHINES
 from summit_watcher.listwatch.status import ClusterStatus

@@ -26,7 +26,7 @@ from summit_models.subject import UNMANAGED, migration_subject
 from summit_models.vm import VmStatus
 from summit_projector.project import Batch, project
 from summit_projector.projections import PROJECTIONS
-from summit_runtime.nats.consumer import StreamMessage
+from summit_runtime.nats.streams.consumer import StreamMessage
 
 
 def rows_of(batch: Batch, table: str) -> list[dict[str, Any]]:

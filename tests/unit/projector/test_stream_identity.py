@@ -7,7 +7,7 @@ import pytest
 from summit_models.contract import Revision
 from summit_projector.recovery.stream_identity import contradiction
 from summit_projector.tables.checkpoint import Checkpoint
-from summit_runtime.nats.stream import StreamState
+from summit_runtime.nats.streams.stream import StreamState
 
 CREATED = datetime(2026, 11, 1, tzinfo=UTC)
 LATER = datetime(2026, 11, 2, tzinfo=UTC)

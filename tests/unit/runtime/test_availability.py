@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from summit_runtime.nats.availability import Answer, reason
+from summit_runtime.nats.publishing.availability import Answer, reason
 
 HERE, GONE, SILENT = {"active": 10**8}, {"offline": True}, {"active": 11 * 10**9}
 

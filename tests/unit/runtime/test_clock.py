@@ -3,7 +3,7 @@
 import time
 from datetime import UTC, datetime, timedelta
 
-from summit_runtime.nats.clock import Clock
+from summit_runtime.nats.connection.clock import Clock
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

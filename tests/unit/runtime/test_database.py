@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from summit_runtime.database import outage
+from summit_runtime.postgres.database import outage
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from summit_runtime.nats.address import Credentials, parse
+from summit_runtime.nats.connection.address import Credentials, parse
 
 
 @pytest.mark.parametrize(

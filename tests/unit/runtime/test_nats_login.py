@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from support.nats_accounts import Operator, new_key, public_key, seed_of
 
-from summit_runtime.nats.login import Login, LoginError
+from summit_runtime.nats.connection.login import Login, LoginError
 
 AUTHORITY = trustme.CA()
 CERTIFICATE = AUTHORITY.issue_cert("localhost")

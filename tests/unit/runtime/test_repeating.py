@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from summit_runtime.nats.repeating import LEAST, third
+from summit_runtime.nats.streams.repeating import LEAST, third
 
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
 MONTH, DAY = timedelta(days=30), timedelta(days=1)

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 
-from summit_runtime.nats import heartbeats, leases
-from summit_runtime.nats.promises import broken
-from summit_runtime.nats.stream import PROMISES, stream_config
+from summit_runtime.nats.streams import heartbeats, leases
+from summit_runtime.nats.streams.promises import broken
+from summit_runtime.nats.streams.stream import PROMISES, stream_config
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from support.waiting import until
 
 from summit_runtime import tracing
-from summit_runtime.nats.fast_batch import Message
+from summit_runtime.nats.publishing.fast_batch import Message
 from summit_runtime.settings import SettingsError
 
 EXPORTER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"

@@ -1,6 +1,6 @@
 """How many messages may be on their way follows the line, up and down."""
 
-from summit_runtime.nats.window import FIRST, Window
+from summit_runtime.nats.publishing.window import FIRST, Window
 
 
 def test_a_good_line_soon_carries_the_most() -> None:

@@ -13,7 +13,7 @@ from summit_models.contract import ClusterName, DatacenterId, Uid
 from summit_models.event import MigrationEvent, MigrationEventType, VmEvent, VmEventType
 from summit_models.subject import subject_of
 from summit_models.vm import VmStatus
-from summit_runtime.nats.consumer import StreamMessage
+from summit_runtime.nats.streams.consumer import StreamMessage
 from summit_watcher.inventory.diff import Diff, Outgoing
 from summit_watcher.inventory.kinds import VM_KIND
 from summit_watcher.inventory.lost_addresses import LostAddresses

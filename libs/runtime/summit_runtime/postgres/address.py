@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
-from summit_runtime.nats.address import ENCODED
+from summit_runtime.nats.connection.address import ENCODED
 
 EXAMPLE = "write it as postgresql://user:password@host:port/database"
 CONNECT_SECONDS = 5.0

@@ -11,7 +11,7 @@ import secrets
 import asyncpg
 from pydantic import SecretStr
 
-from summit_runtime import database
+from summit_runtime.postgres import database
 from summit_runtime.postgres.address import CONNECT_SECONDS
 from summit_runtime.process import FatalError
 

@@ -34,7 +34,7 @@ from summit_models.bulk_operation import BulkOperation, BulkState, canceling, pa
 from summit_models.contract import Revision, Uid
 from summit_models.event import BulkOperationEvent, bulk_operation_event
 from summit_models.subject import BULK_OPERATIONS, bulk_operation_subject
-from summit_runtime.nats.append import Basis
+from summit_runtime.nats.publishing.append import Basis
 
 _KEYS = UUID("b1a6c0de-3d6e-5e0a-9d63-6c1f7d2a9e44")
 """Namespace of the ids that are made of a caller and their key. Any UUID, but for ever this one."""

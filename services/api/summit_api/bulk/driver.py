@@ -43,8 +43,8 @@ from summit_models.event import bulk_operation_event, operation_event
 from summit_models.operation import Operation, OperationState
 from summit_models.subject import bulk_operation_subject, operations_subject
 from summit_runtime.condition import Condition
-from summit_runtime.nats.append import Basis
-from summit_runtime.nats.clock import Clock
+from summit_runtime.nats.connection.clock import Clock
+from summit_runtime.nats.publishing.append import Basis
 from summit_runtime.operation_metrics import count_end
 from summit_runtime.waiting import wait
 

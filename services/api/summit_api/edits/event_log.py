@@ -14,8 +14,8 @@ from summit_api.revisions import Revisions
 from summit_api.settings import ApiTimes
 from summit_models.contract import Revision
 from summit_models.event import Event
-from summit_runtime.nats.append import Basis, ConflictError, NotStoredError, append
-from summit_runtime.nats.stored import last_message, next_message
+from summit_runtime.nats.publishing.append import Basis, ConflictError, NotStoredError, append
+from summit_runtime.nats.streams.stored import last_message, next_message
 
 _CHANGED = "it has changed since it was read; nothing was done, read it and try again"
 

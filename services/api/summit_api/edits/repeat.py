@@ -18,9 +18,9 @@ from summit_api.query.transaction.errors import QueryError
 from summit_api.query.transaction.read_transaction import ReadModels
 from summit_api.settings import ApiTimes
 from summit_models.event import Event
-from summit_runtime.nats.append import Basis, ConflictError, NotStoredError, append
-from summit_runtime.nats.bus import EventClient
-from summit_runtime.nats.repeating import repeat_after
+from summit_runtime.nats.connection.bus import EventClient
+from summit_runtime.nats.publishing.append import Basis, ConflictError, NotStoredError, append
+from summit_runtime.nats.streams.repeating import repeat_after
 
 logger = logging.getLogger("summit.api")
 

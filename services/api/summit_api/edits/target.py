@@ -18,7 +18,7 @@ from summit_models.datacenter import Datacenter
 from summit_models.subject import datacenter_subject, unmanaged_vm_subjects
 from summit_models.tables import shown_by
 from summit_models.vm import Vm
-from summit_runtime.nats.append import Basis
+from summit_runtime.nats.publishing.append import Basis
 
 T = TypeVar("T")
 

@@ -41,7 +41,7 @@ from summit_models.event import OperationEvent, operation_event
 from summit_models.operation import Action, Operation, OperationState, canceling, ended
 from summit_models.subject import operations_subject, same_operation_subject, subject_of_operation
 from summit_models.vm import Vm
-from summit_runtime.nats.append import Basis
+from summit_runtime.nats.publishing.append import Basis
 from summit_runtime.operation_metrics import count_end
 from summit_runtime.waiting import wait
 

@@ -20,8 +20,8 @@ from summit_api.settings import ApiTimes
 from summit_models.event import operation_event
 from summit_models.operation import overdue
 from summit_models.subject import subject_of_operation
-from summit_runtime.nats.append import Basis, ConflictError, NotStoredError, append
-from summit_runtime.nats.bus import EventClient
+from summit_runtime.nats.connection.bus import EventClient
+from summit_runtime.nats.publishing.append import Basis, ConflictError, NotStoredError, append
 from summit_runtime.operation_metrics import count_end
 
 logger = logging.getLogger("summit.api")

@@ -12,7 +12,7 @@ from summit_api.render import inventory
 from summit_api.requests.reading import ReadingDep
 from summit_api.shapes.inventory import WatcherItem, WatcherList
 from summit_models.watcher import Member
-from summit_runtime.nats.leases import LeaseTable
+from summit_runtime.nats.streams.leases import LeaseTable
 
 router = APIRouter(responses=reads())
 

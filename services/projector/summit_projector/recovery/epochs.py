@@ -10,7 +10,7 @@ from summit_models.event import EpochStart, is_possible_epoch
 from summit_models.subject import cluster_subjects
 from summit_projector.project import Epochs
 from summit_projector.projections import PROJECTIONS
-from summit_runtime.nats.consumer import last_per_subject
+from summit_runtime.nats.streams.consumer import last_per_subject
 
 
 async def newest_epochs(client: Client) -> Epochs:

@@ -19,9 +19,9 @@ from summit_projector.recovery.stream_identity import StreamReplacedError, misma
 from summit_projector.settings import ProjectorSettings, ProjectorTimes
 from summit_projector.tables.checkpoint import Checkpoint
 from summit_projector.tables.writer import TableWriter
-from summit_runtime import database
-from summit_runtime.nats.patience import patiently
-from summit_runtime.nats.stream import stream_state
+from summit_runtime.nats.connection.patience import patiently
+from summit_runtime.nats.streams.stream import stream_state
+from summit_runtime.postgres import database
 
 logger = logging.getLogger("summit.projector")
 

@@ -24,10 +24,10 @@ from summit_projector.recovery.epochs import newest_epochs
 from summit_projector.settings import ProjectorTimes
 from summit_projector.tables.checkpoint import Checkpoint
 from summit_projector.tables.writer import open_writer
-from summit_runtime import database
-from summit_runtime.nats.consumer import Consumer, StreamMessage, consume
-from summit_runtime.nats.patience import patiently
-from summit_runtime.nats.stream import stream_state
+from summit_runtime.nats.connection.patience import patiently
+from summit_runtime.nats.streams.consumer import Consumer, StreamMessage, consume
+from summit_runtime.nats.streams.stream import stream_state
+from summit_runtime.postgres import database
 from summit_runtime.waiting import end
 
 logger = logging.getLogger("summit.projector")

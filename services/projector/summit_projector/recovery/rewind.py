@@ -22,9 +22,9 @@ from summit_projector.settings import ProjectorTimes
 from summit_projector.tables.checkpoint import Checkpoint
 from summit_projector.tables.journal import AppliedEvent
 from summit_projector.tables.writer import TableWriter
-from summit_runtime.nats.consumer import StreamMessage, consume, replay
-from summit_runtime.nats.stored import last_message, message_at
-from summit_runtime.nats.stream import StreamState, stream_state
+from summit_runtime.nats.streams.consumer import StreamMessage, consume, replay
+from summit_runtime.nats.streams.stored import last_message, message_at
+from summit_runtime.nats.streams.stream import StreamState, stream_state
 
 
 async def common_checkpoint(

@@ -8,8 +8,8 @@ from nats.aio.client import Client
 
 from summit_projector.project import event_id
 from summit_projector.tables.checkpoint import Checkpoint
-from summit_runtime.nats.stored import message_at
-from summit_runtime.nats.stream import StreamState, stream_state
+from summit_runtime.nats.streams.stored import message_at
+from summit_runtime.nats.streams.stream import StreamState, stream_state
 
 
 class StreamReplacedError(Exception):

@@ -10,7 +10,7 @@ import asyncpg
 
 from summit_models.contract import Revision
 from summit_models.subject import STREAM
-from summit_runtime import database
+from summit_runtime.postgres import database
 
 _CREATE = """
 WITH begun AS (

@@ -16,7 +16,7 @@ import asyncpg
 from summit_models.subject import STREAM
 from summit_models.tables import ENTRY_SHOWN_BY, DeadLetter
 from summit_projector.projections import PROJECTIONS
-from summit_runtime.nats.stream import MAX_AGE_SECONDS
+from summit_runtime.nats.streams.stream import MAX_AGE_SECONDS
 
 logger = logging.getLogger("summit.projector")
 

@@ -17,8 +17,8 @@ from summit_projector.tables import checkpoint as checkpoints
 from summit_projector.tables import reader, upsert
 from summit_projector.tables.checkpoint import Checkpoint
 from summit_projector.tables.journal import Journal
-from summit_runtime import database, tracing
-from summit_runtime.postgres import session
+from summit_runtime import tracing
+from summit_runtime.postgres import database, session
 
 _SESSION = """
 -- What readers have seen stays. A commit that a crash of Postgres takes back would be applied again from the stream,

@@ -8,7 +8,7 @@ import aiohttp
 import asyncpg
 from pydantic import SecretStr
 
-from summit_runtime import database
+from summit_runtime.postgres import database
 from summit_standalone.commands.table import render
 
 ANSWER_SECONDS = 3.0

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from summit_projector.rebuild import rebuild
 from summit_projector.recovery.difference import Rebuilt
 from summit_projector.settings import ProjectorSettings
-from summit_runtime.nats import bus
+from summit_runtime.nats.connection import bus
 from summit_runtime.process import FatalError
 from summit_runtime.settings import SettingsError
 from summit_standalone.errors import StandaloneError

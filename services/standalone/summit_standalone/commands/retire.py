@@ -10,10 +10,10 @@ import asyncio
 from pydantic import SecretStr
 
 from summit_models.contract import ClusterName, DatacenterId
-from summit_runtime.nats import bus
-from summit_runtime.nats.bus import EventClient
-from summit_runtime.nats.login import NO_FILES, Login
-from summit_runtime.nats.publisher import publishing
+from summit_runtime.nats.connection import bus
+from summit_runtime.nats.connection.bus import EventClient
+from summit_runtime.nats.connection.login import NO_FILES, Login
+from summit_runtime.nats.publishing.publisher import publishing
 from summit_standalone.commands.subscribe import connect
 from summit_standalone.errors import StandaloneError
 from summit_watcher.config.entries import IDENTIFIER_RULE, is_identifier

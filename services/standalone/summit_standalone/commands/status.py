@@ -10,7 +10,7 @@ import asyncpg
 from pydantic import SecretStr
 
 from summit_models.tables import newer_schema
-from summit_runtime import database
+from summit_runtime.postgres import database
 from summit_runtime.settings import public_address
 from summit_standalone.commands import clusters, waiting_events
 from summit_standalone.commands.clusters import ANSWER_SECONDS

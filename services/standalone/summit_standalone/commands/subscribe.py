@@ -15,8 +15,8 @@ from nats.errors import BadSubjectError, NoServersError
 from nats.errors import Error as NatsError
 from pydantic import SecretStr
 
-from summit_runtime.nats.bus import EventClient, close, explained, is_denied, is_refusal
-from summit_runtime.nats.login import NO_FILES, Login
+from summit_runtime.nats.connection.bus import EventClient, close, explained, is_denied, is_refusal
+from summit_runtime.nats.connection.login import NO_FILES, Login
 from summit_runtime.settings import ProcessSettings, SettingsError, public_address
 from summit_standalone.errors import StandaloneError
 

@@ -9,9 +9,9 @@ from typing import Any
 from nats.errors import Error as NatsError
 from pydantic import SecretStr
 
-from summit_runtime.nats import bus
-from summit_runtime.nats.login import Login
-from summit_runtime.nats.unapplied import LATE_SECONDS, unapplied
+from summit_runtime.nats.connection import bus
+from summit_runtime.nats.connection.login import Login
+from summit_runtime.nats.streams.unapplied import LATE_SECONDS, unapplied
 from summit_standalone.commands.clusters import ANSWER_SECONDS
 from summit_standalone.commands.subscribe import login_for
 

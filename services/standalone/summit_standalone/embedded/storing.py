@@ -16,7 +16,7 @@ import msgspec
 from nats.errors import Error as NatsError
 
 from summit_runtime.condition import Condition
-from summit_runtime.nats import bus
+from summit_runtime.nats.connection import bus
 from summit_runtime.waiting import end
 from summit_standalone.embedded.child import Child
 from summit_standalone.embedded.server_process import free_bytes

@@ -15,7 +15,7 @@ from summit_models.contract import ClusterName, DatacenterId, Uid
 from summit_models.event import EpochStart, MigrationEvent, VmEvent
 from summit_models.migration import Migration
 from summit_models.vm import Vm
-from summit_runtime.nats.stream import MAX_EVENT_BYTES
+from summit_runtime.nats.streams.stream import MAX_EVENT_BYTES
 
 VM_CODEC = StateCodec(Vm, VmEvent)
 MIGRATION_CODEC = StateCodec(Migration, MigrationEvent)

@@ -14,10 +14,10 @@ from nats.js.api import Header
 from pydantic import ValidationError
 
 from summit_models.watcher import Holder
-from summit_runtime.nats.append import ConflictError, NotStoredError, store
-from summit_runtime.nats.bus import EventClient
-from summit_runtime.nats.leases import MARKER_SECONDS, STREAM
-from summit_runtime.nats.stored import last_message
+from summit_runtime.nats.connection.bus import EventClient
+from summit_runtime.nats.publishing.append import ConflictError, NotStoredError, store
+from summit_runtime.nats.streams.leases import MARKER_SECONDS, STREAM
+from summit_runtime.nats.streams.stored import last_message
 from summit_watcher.settings import WatcherTimes
 
 ATTEMPTS = 3

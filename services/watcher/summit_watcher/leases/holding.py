@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from summit_models.watcher import Lease, Member, Place
-from summit_runtime.nats.append import NotStoredError
-from summit_runtime.nats.bus import EventClient
-from summit_runtime.nats.leases import lease_subject, member_subject
+from summit_runtime.nats.connection.bus import EventClient
+from summit_runtime.nats.publishing.append import NotStoredError
+from summit_runtime.nats.streams.leases import lease_subject, member_subject
 from summit_watcher.leases.contact import Contact
 from summit_watcher.leases.entry import Entry
 from summit_watcher.leases.spread import Able

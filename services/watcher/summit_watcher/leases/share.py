@@ -16,7 +16,7 @@ from typing import Protocol
 
 from summit_models.watcher import Member, Place
 from summit_runtime.condition import Condition
-from summit_runtime.nats.leases import LeaseTable
+from summit_runtime.nats.streams.leases import LeaseTable
 from summit_runtime.waiting import wait
 from summit_watcher import metrics
 from summit_watcher.leases.holding import Announcement, Holding

@@ -13,9 +13,9 @@ from summit_models.contract import ClusterName, DatacenterId, Revision
 from summit_models.datacenter import Datacenter, DatacenterValues
 from summit_models.event import DatacenterEvent, datacenter_event
 from summit_models.subject import datacenter_subject, datacenter_subjects
-from summit_runtime.nats.append import Basis, append, append_until_stored
-from summit_runtime.nats.bus import EventClient
-from summit_runtime.nats.consumer import last_per_subject
+from summit_runtime.nats.connection.bus import EventClient
+from summit_runtime.nats.publishing.append import Basis, append, append_until_stored
+from summit_runtime.nats.streams.consumer import last_per_subject
 from summit_watcher.config.datacenters import DatacenterConfig
 
 

@@ -20,10 +20,10 @@ from summit_models.contract import ClusterName, DatacenterId, Revision
 from summit_models.event import ClusterEvent, EpochStart, cluster_event_type, is_possible_epoch, source_of
 from summit_models.subject import ANY, cluster_subject, cluster_subjects
 from summit_models.watcher import Place
-from summit_runtime.nats.append import Basis, ConflictError, append, append_until_stored
-from summit_runtime.nats.bus import EventClient
-from summit_runtime.nats.consumer import last_per_subject, replay
-from summit_runtime.nats.stored import last_message
+from summit_runtime.nats.connection.bus import EventClient
+from summit_runtime.nats.publishing.append import Basis, ConflictError, append, append_until_stored
+from summit_runtime.nats.streams.consumer import last_per_subject, replay
+from summit_runtime.nats.streams.stored import last_message
 from summit_watcher.kube.errors import HistoryEndedError, ReplacedError, WatcherError
 
 EPOCH_STARTS_KEPT = 128

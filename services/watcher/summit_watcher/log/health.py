@@ -17,10 +17,10 @@ from nats.errors import Error as NatsError
 from summit_models.cluster import ClusterHealth, ConnectionState, Heartbeat, ResourceHealth
 from summit_models.operation import Action
 from summit_runtime.backoff import Backoff
-from summit_runtime.nats import heartbeats
-from summit_runtime.nats.append import NotStoredError
-from summit_runtime.nats.clock import Clock
-from summit_runtime.nats.fair_queue import ClusterQueue
+from summit_runtime.nats.connection.clock import Clock
+from summit_runtime.nats.publishing.append import NotStoredError
+from summit_runtime.nats.publishing.fair_queue import ClusterQueue
+from summit_runtime.nats.streams import heartbeats
 from summit_runtime.waiting import wait
 from summit_watcher import metrics
 from summit_watcher.inventory.cluster_cache import ClusterCache

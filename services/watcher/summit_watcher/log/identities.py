@@ -10,8 +10,8 @@ from summit_models.codec import decode_leniently
 from summit_models.contract import ClusterName
 from summit_models.event import ClusterEvent
 from summit_models.subject import cluster_subjects
-from summit_runtime.nats.bus import EventClient
-from summit_runtime.nats.consumer import consume
+from summit_runtime.nats.connection.bus import EventClient
+from summit_runtime.nats.streams.consumer import consume
 from summit_watcher.kube.identity import Identities
 
 _UNTRIED = frozenset({ConnectionState.STARTING, ConnectionState.LISTING})

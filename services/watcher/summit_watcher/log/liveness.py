@@ -8,9 +8,9 @@ from nats.errors import Error as NatsError
 
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.subject import cluster_subject
-from summit_runtime.nats import heartbeats
-from summit_runtime.nats.bus import EventClient
-from summit_runtime.nats.stored import last_message
+from summit_runtime.nats.connection.bus import EventClient
+from summit_runtime.nats.streams import heartbeats
+from summit_runtime.nats.streams.stored import last_message
 from summit_watcher.settings import WatcherTimes
 
 

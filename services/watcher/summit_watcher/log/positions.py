@@ -17,9 +17,9 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from summit_models.cluster import Heartbeat
-from summit_runtime.nats import heartbeats
-from summit_runtime.nats.fair_queue import ClusterQueue
-from summit_runtime.nats.stored import message_at
+from summit_runtime.nats.publishing.fair_queue import ClusterQueue
+from summit_runtime.nats.streams import heartbeats
+from summit_runtime.nats.streams.stored import message_at
 from summit_watcher.listwatch.state import Listing, ListReason
 from summit_watcher.log.epoch import Epoch
 from summit_watcher.normalize.facts import number_of

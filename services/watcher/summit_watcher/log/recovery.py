@@ -9,10 +9,10 @@ from nats.errors import Error as NatsError
 from summit_models.codec import Decoded
 from summit_models.contract import ClusterName, DatacenterId, Uid
 from summit_models.event import has_begun, is_possible_epoch, is_stale_epoch
-from summit_runtime.nats.bus import EventClient
-from summit_runtime.nats.consumer import StreamMessage, last_per_subject, replay
-from summit_runtime.nats.publisher import Publisher
-from summit_runtime.nats.stream import largest_event
+from summit_runtime.nats.connection.bus import EventClient
+from summit_runtime.nats.publishing.publisher import Publisher
+from summit_runtime.nats.streams.consumer import StreamMessage, last_per_subject, replay
+from summit_runtime.nats.streams.stream import largest_event
 from summit_watcher.inventory.kinds import KINDS, Kind
 from summit_watcher.inventory.published import Published, PublishedState
 from summit_watcher.kube.errors import HistoryEndedError

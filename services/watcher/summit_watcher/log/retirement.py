@@ -15,10 +15,10 @@ from datetime import datetime
 from summit_models.cluster import ClusterHealth, ConnectionState
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.watcher import Place
-from summit_runtime.nats import heartbeats
-from summit_runtime.nats.append import append_until_stored
-from summit_runtime.nats.bus import EventClient
-from summit_runtime.nats.publisher import Publisher
+from summit_runtime.nats.connection.bus import EventClient
+from summit_runtime.nats.publishing.append import append_until_stored
+from summit_runtime.nats.publishing.publisher import Publisher
+from summit_runtime.nats.streams import heartbeats
 from summit_watcher.config.datacenters import DatacenterConfig
 from summit_watcher.inventory.diff import Outgoing, deleted
 from summit_watcher.inventory.kinds import KINDS

@@ -16,7 +16,7 @@ from uuid import uuid4
 from summit_models.contract import ClusterName, Uid
 from summit_models.operation import Action, Operation, OperationState
 from summit_runtime.backoff import Backoff
-from summit_runtime.nats.bus import EventClient
+from summit_runtime.nats.connection.bus import EventClient
 from summit_runtime.process import supervised
 from summit_runtime.waiting import wait
 from summit_watcher.inventory.cluster_cache import ClusterCache

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 from summit_models.contract import ClusterName, Uid
 from summit_models.subject import OPERATIONS
-from summit_runtime.nats.bus import EventClient
-from summit_runtime.nats.consumer import consume
+from summit_runtime.nats.connection.bus import EventClient
+from summit_runtime.nats.streams.consumer import consume
 from summit_watcher.operations.steps import Step, read_message
 
 

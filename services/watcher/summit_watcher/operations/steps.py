@@ -19,10 +19,10 @@ from summit_models.operation import Operation
 from summit_models.subject import subject_of_operation
 from summit_runtime.backoff import Backoff
 from summit_runtime.condition import Condition
-from summit_runtime.nats.append import Basis, ConflictError, NotStoredError, append
-from summit_runtime.nats.bus import EventClient
-from summit_runtime.nats.consumer import StreamMessage
-from summit_runtime.nats.stored import last_message
+from summit_runtime.nats.connection.bus import EventClient
+from summit_runtime.nats.publishing.append import Basis, ConflictError, NotStoredError, append
+from summit_runtime.nats.streams.consumer import StreamMessage
+from summit_runtime.nats.streams.stored import last_message
 
 logger = logging.getLogger("summit.watcher")
 

@@ -31,8 +31,8 @@ from summit_api.query.transaction.position import Position, era
 from summit_models.contract import Revision
 from summit_models.subject import STREAM
 from summit_models.tables import newer_schema
-from summit_runtime import database
 from summit_runtime.condition import Condition
+from summit_runtime.postgres import database
 
 logger = logging.getLogger("summit.api")
 

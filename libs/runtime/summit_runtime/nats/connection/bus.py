@@ -26,9 +26,9 @@ from summit_models.subject import INGEST_ROOT
 from summit_runtime import metrics
 from summit_runtime.backoff import Backoff
 from summit_runtime.condition import Condition
-from summit_runtime.nats.address import Address, parse
-from summit_runtime.nats.clock import Clock
-from summit_runtime.nats.login import NO_FILES, Login
+from summit_runtime.nats.connection.address import Address, parse
+from summit_runtime.nats.connection.clock import Clock
+from summit_runtime.nats.connection.login import NO_FILES, Login
 from summit_runtime.nats.rights import inbox, needed
 from summit_runtime.process import FatalError
 from summit_runtime.settings import public_address

@@ -26,10 +26,10 @@ from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 from summit_models.subject import INGEST_ROOT, PUBLIC_ROOT, STREAM
 from summit_runtime.backoff import Backoff
 from summit_runtime.condition import Condition
-from summit_runtime.nats import heartbeats, leases
-from summit_runtime.nats.bus import INSTALL_NEWER, EventClient, NotPermittedError
-from summit_runtime.nats.promises import Promises, broken
-from summit_runtime.nats.storage import ONE_SERVER, Storage
+from summit_runtime.nats.connection.bus import INSTALL_NEWER, EventClient, NotPermittedError
+from summit_runtime.nats.connection.storage import ONE_SERVER, Storage
+from summit_runtime.nats.streams import heartbeats, leases
+from summit_runtime.nats.streams.promises import Promises, broken
 from summit_runtime.process import FatalError
 
 logger = logging.getLogger("summit.nats")

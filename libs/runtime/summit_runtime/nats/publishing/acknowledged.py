@@ -17,10 +17,10 @@ from typing import NamedTuple
 from nats.errors import Error as NatsError
 from nats.js.api import Header, RawStreamMsg
 
-from summit_runtime.nats.bus import EventClient, NotPermittedError
-from summit_runtime.nats.fast_batch import Message
-from summit_runtime.nats.stored import message_at
-from summit_runtime.nats.stream import stream_state
+from summit_runtime.nats.connection.bus import EventClient, NotPermittedError
+from summit_runtime.nats.publishing.fast_batch import Message
+from summit_runtime.nats.streams.stored import message_at
+from summit_runtime.nats.streams.stream import stream_state
 
 logger = logging.getLogger("summit.nats")
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from nats.aio.client import Client
 
 from summit_models.subject import STREAM
-from summit_runtime.nats.stored import message_at
+from summit_runtime.nats.streams.stored import message_at
 
 LEAST = timedelta(hours=1)
 """A log that keeps less than three hours is too small for its VMs; to publish them ever faster would fill it sooner."""

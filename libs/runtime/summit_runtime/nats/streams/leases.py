@@ -17,8 +17,8 @@ from pydantic import ValidationError
 
 from summit_models.subject import LEASE_BUCKET
 from summit_models.watcher import Holder, Lease, Member, Place
-from summit_runtime.nats.consumer import Consumer, StreamMessage, consume
-from summit_runtime.nats.promises import Promises
+from summit_runtime.nats.streams.consumer import Consumer, StreamMessage, consume
+from summit_runtime.nats.streams.promises import Promises
 from summit_runtime.steady import steady
 
 logger = logging.getLogger("summit.nats")

@@ -36,13 +36,13 @@ from summit_models.subject import ingest
 from summit_runtime import metrics
 from summit_runtime.backoff import Backoff
 from summit_runtime.condition import Condition
-from summit_runtime.nats.acknowledged import RECENT_EVENTS, Acknowledged, LogLostError
-from summit_runtime.nats.bus import EventClient
-from summit_runtime.nats.denied import Denied
-from summit_runtime.nats.fair_queue import ClusterQueue, Entry, FairQueue
-from summit_runtime.nats.fast_batch import MAX_UNANSWERED, FastBatch, Message, Outcome
-from summit_runtime.nats.stream import RESTARTS
-from summit_runtime.nats.window import Window
+from summit_runtime.nats.connection.bus import EventClient
+from summit_runtime.nats.publishing.acknowledged import RECENT_EVENTS, Acknowledged, LogLostError
+from summit_runtime.nats.publishing.denied import Denied
+from summit_runtime.nats.publishing.fair_queue import ClusterQueue, Entry, FairQueue
+from summit_runtime.nats.publishing.fast_batch import MAX_UNANSWERED, FastBatch, Message, Outcome
+from summit_runtime.nats.publishing.window import Window
+from summit_runtime.nats.streams.stream import RESTARTS
 from summit_runtime.process import FatalError
 from summit_runtime.tracing import Span
 from summit_runtime.waiting import end, wait

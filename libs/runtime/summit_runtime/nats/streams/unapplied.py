@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from nats.aio.client import Client
 
-from summit_runtime.nats.stored import message_at
-from summit_runtime.nats.stream import stream_state
+from summit_runtime.nats.streams.stored import message_at
+from summit_runtime.nats.streams.stream import stream_state
 
 LATE_SECONDS = 30.0
 """An event that waits for longer is not applied: it takes a second, and a projector that has just started some."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from summit_runtime.backoff import Backoff
-from summit_runtime.nats.fair_queue import Entry
+from summit_runtime.nats.publishing.fair_queue import Entry
 
 TRIED_AT_ONCE = 8
 """Subjects, each time: enough for a few clusters, and each is a line in the server's log."""

@@ -18,9 +18,9 @@ from pydantic import ValidationError
 from summit_models.cluster import Heartbeat
 from summit_models.contract import ClusterName, DatacenterId
 from summit_models.subject import HEALTH_BUCKET
-from summit_runtime.nats.consumer import consume
-from summit_runtime.nats.promises import Promises
-from summit_runtime.nats.stored import last_message
+from summit_runtime.nats.streams.consumer import consume
+from summit_runtime.nats.streams.promises import Promises
+from summit_runtime.nats.streams.stored import last_message
 
 logger = logging.getLogger("summit.nats")
 

@@ -26,7 +26,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from summit_models.subject import STREAM
 from summit_runtime.backoff import Backoff
 from summit_runtime.condition import Condition
-from summit_runtime.nats.stored import last_message
+from summit_runtime.nats.streams.stored import last_message
 from summit_runtime.steady import steady
 from summit_runtime.tracing import HEADER
 

@@ -13,7 +13,7 @@ from nats.errors import Error as NatsError
 
 from summit_models.subject import STREAM
 from summit_runtime.condition import Condition
-from summit_runtime.nats.fast_batch import ApiError
+from summit_runtime.nats.publishing.fast_batch import ApiError
 
 logger = logging.getLogger("summit.nats")
 

@@ -10,7 +10,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from summit_runtime.nats.fast_batch import Message
+from summit_runtime.nats.publishing.fast_batch import Message
 
 WINDOW_EVENTS = 2048
 """Bounds the memory of a queue: 3 MB of events of 1.3 KB. Twice the events that may be unanswered: while those are on

@@ -22,8 +22,8 @@ from summit_models.event import Event
 from summit_models.subject import ingest, subject_of
 from summit_runtime.backoff import Backoff
 from summit_runtime.condition import Condition
-from summit_runtime.nats.bus import TIMES, NotPermittedError
-from summit_runtime.nats.fast_batch import Answer, ApiError, decode_answer
+from summit_runtime.nats.connection.bus import TIMES, NotPermittedError
+from summit_runtime.nats.publishing.fast_batch import Answer, ApiError, decode_answer
 
 logger = logging.getLogger("summit.nats")
 
