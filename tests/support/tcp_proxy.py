@@ -17,7 +17,8 @@ class Proxy:
     `swallows_first` does that to the first so many connections: their server has moved, and others find the new one.
 
     `lose` is what happens to the next request that contains `marker`, a COMMIT to Postgres unless another is given:
-    "it" never arrives, or its "answer" does not.
+    "it" never arrives, or its "answer" does not, and the connection breaks. "first answer": it arrives twice, as what
+    nats-py sends again after a reconnect, and only the second one is answered.
     """
 
     host: str
@@ -28,7 +29,7 @@ class Proxy:
     swallows: bool = False
     swallows_first: int = 0
     connections: int = 0
-    lose: Literal["it", "answer"] | None = None
+    lose: Literal["it", "answer", "first answer"] | None = None
     lost: int = 0
     holds: bool = False
     """The next request that contains `marker` waits until `release` is set, and `held` is set meanwhile."""
@@ -67,6 +68,9 @@ class Proxy:
         answers = asyncio.create_task(self._answer(number, upstream_reader, writer))
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(65536):
+                if self.marker in data and self.lose == "first answer":
+                    await self._lose(data, upstream_reader, upstream, answers)
+                    answers = asyncio.create_task(self._answer(number, upstream_reader, writer))
                 if self.marker in data and self.lose:
                     await self._lose(data, upstream_reader, upstream, answers)
                     break
@@ -104,9 +108,9 @@ class Proxy:
     ) -> None:
         answers.cancel()
         await asyncio.gather(answers, return_exceptions=True)
-        if self.lose == "answer":
+        if self.lose != "it":
             upstream.write(data)
-            await answer.read(1)  # it is committed
+            await answer.read(1 if self.lose == "answer" else 65536)  # it is committed
         self.lose = None
         self.lost += 1
 

@@ -13,6 +13,7 @@ from support.api_stack import placed_vm
 from support.builders import uid_of
 from support.editing import SOLNA
 from support.published import CLUSTER, migration_event, unmanaged_event, vm_event
+from support.tcp_proxy import tcp_proxy
 from support.waiting import until
 
 from summit_api.settings import ApiTimes
@@ -251,6 +252,15 @@ async def test_request_that_is_stored_already_is_not_refused(nats_url: str, data
         await locking.close()
         assert (await again)["id"] == first["id"]
         assert (await api.ask("POST", f"/vms/{WEB}/start")).json()["reason"] == "notAllowed"
+
+
+async def test_request_that_nats_gets_twice_is_stored_once_and_acknowledged(nats_url: str, database_url: str) -> None:
+    """As nats-py sends it after a reconnect: the answer was that another operation, which was itself, is under way."""
+    async with tcp_proxy(nats_url) as proxy, acting(proxy.url, database_url) as api:
+        proxy.marker, proxy.lose = b"ingest.summit.operations", "first answer"
+        answer = await api.ask("POST", f"/vms/{WEB}/start")
+        assert (answer.status_code, proxy.lost) == (202, 1)
+        assert await api.steps() == ["pending"]
 
 
 async def test_key_of_another_request_is_refused(api: Acting) -> None:

@@ -9,6 +9,7 @@ import pytest
 from support.builders import uid_of
 from support.editing import SOLNA, UPPSALA, Editing, editing
 from support.published import CLUSTER, cluster_event, datacenter_event, unmanaged_event, vm_event
+from support.tcp_proxy import tcp_proxy
 
 from summit_api.settings import ApiTimes
 from summit_models.contract import DatacenterId
@@ -48,6 +49,14 @@ async def test_added_vm_is_there_with_the_answer(api: Editing) -> None:
     )  # fmt: skip
     said = (await api.newest())[f"summit.vms.{SOLNA}.-.-.{vm['id']}"]
     assert (said["type"], said["source"]) == (VmEventType.CREATED, f"/datacenters/{SOLNA}")
+
+
+async def test_edit_that_nats_gets_twice_is_made_and_says_so(nats_url: str, database_url: str) -> None:
+    """As nats-py sends it after a reconnect: the answer was that it had changed, and that nothing was done."""
+    async with tcp_proxy(nats_url) as proxy, editing(proxy.url, database_url) as api:
+        proxy.marker, proxy.lose = b"ingest.summit.vms", "first answer"
+        answer = await api.ask("POST", VMS, {"id": "twice", "name": "twice"})
+        assert (answer.status_code, proxy.lost) == (200, 1)
 
 
 async def test_a_retired_datacenter_is_shown_only_while_it_has_vms(api: Editing) -> None:

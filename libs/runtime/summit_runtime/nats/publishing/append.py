@@ -24,11 +24,14 @@ from summit_runtime.backoff import Backoff
 from summit_runtime.condition import Condition
 from summit_runtime.nats.connection.bus import TIMES, NotPermittedError
 from summit_runtime.nats.publishing.fast_batch import Answer, ApiError, decode_answer
+from summit_runtime.nats.streams.stored import last_message
 
 logger = logging.getLogger("summit.nats")
 
 T = TypeVar("T")
 
+ATTEMPT = "Summit-Attempt"
+"""Header by which an append recognizes its own event in the log."""
 _CONFLICTS = frozenset({10071, 10164, 10201})
 """JetStream error codes: the last sequence is another one; in a stream with replicas, it is not decided yet; a batch
 has an event that the log got in the last minute."""
@@ -81,16 +84,28 @@ async def append(
     Raises ConflictError when `basis` is no longer true, NotStoredError when NATS refuses, is away, or does not answer
     in time; only after the last may they be stored all the same.
     """
+    attempt = uuid4().hex
+    try:
+        return await _append(client, events, basis, attempt, answer_seconds=answer_seconds, unique=unique)
+    except ConflictError:
+        # After a reconnect nats-py may send again what the log has by then, and its answer is that of the second time.
+        if stored := await _stored_by(attempt, client, events[-1], answer_seconds):
+            return stored
+        raise
+
+
+async def _append(
+    client: Client, events: Sequence[Event], basis: Basis, attempt: str, *, answer_seconds: float, unique: bool
+) -> Revision:
     last = len(events)
-    batch = uuid4().hex
     answer = Answer()
     for number, event in enumerate(events, 1):
-        headers: dict[str, str] = {Header.MSG_ID: event.id}
+        headers: dict[str, str] = {Header.MSG_ID: event.id, ATTEMPT: attempt}
         if number == 1:
             headers[Header.EXPECTED_LAST_SUBJECT_SEQUENCE] = str(basis.revision)
             headers["Nats-Expected-Last-Subject-Sequence-Subject"] = basis.subject  # nats-py has no name for it
         if last > 1:
-            headers |= {Header.BATCH_ID: batch, Header.BATCH_SEQUENCE: str(number)}
+            headers |= {Header.BATCH_ID: attempt, Header.BATCH_SEQUENCE: str(number)}
             headers |= {Header.BATCH_COMMIT: "1"} if number == last else {}
         if 1 < number < last:  # what is wrong with it is in the answer to the last one
             await _publish(client, event, headers)
@@ -99,6 +114,16 @@ async def append(
         if unique and answer.duplicate:
             raise ConflictError(Revision(answer.seq))
     return Revision(answer.seq)
+
+
+async def _stored_by(attempt: str, client: Client, event: Event, answer_seconds: float) -> Revision | None:
+    """Where the log has the event, if this very attempt has stored it. Raises NotStoredError if nobody answers."""
+    try:
+        newest = await last_message(client, subject_of(event), answer_seconds=answer_seconds)
+    except (NatsError, TimeoutError) as error:
+        raise NotStoredError(str(error) or "no answer from NATS", unsure=True) from error
+    is_ours = newest is not None and (newest.headers or {}).get(ATTEMPT) == attempt
+    return Revision(newest.seq or 0) if newest and is_ours else None
 
 
 async def append_until_stored(work: Callable[[], Awaitable[T]], *, what: str, level: int = logging.WARNING) -> T:
