@@ -230,11 +230,21 @@ async def test_it_is_logged_that_nats_stores_no_leases_any_more(
         await until(lambda: "NATS stores leases, after" in caplog.text)
 
 
+@pytest.mark.parametrize("moves_to", [None, "dc-uppsala"])
 async def test_a_cluster_that_all_files_lose_in_the_moment_of_its_hand_over_is_retired(
-    nats_url: str, tmp_path: Path, clusters: list[SimulatedCluster], kubeconfigs: Mapping[str, Path]
+    nats_url: str,
+    tmp_path: Path,
+    clusters: list[SimulatedCluster],
+    kubeconfigs: Mapping[str, Path],
+    moves_to: str | None,
 ) -> None:
-    """The watcher that had it leaves it to another one, which reads the same edit before it takes the cluster."""
-    config, risa = configure(tmp_path, kubeconfigs), place("risa")
+    """The watcher that had it leaves it to another one, which reads the same edit before it takes the cluster.
+
+    One that moves waits until then: else it would begin an epoch in both places, and the deletes where it was would
+    count for its VMs where it is.
+    """
+    config, risa, datacenter = configure(tmp_path, kubeconfigs), place("risa"), moves_to or DATACENTER
+    left = [cluster for cluster in clusters if moves_to or cluster.name != "risa"]
     async with (
         observing(nats_url) as (log, _),
         shown_leases(nats_url) as leases,
@@ -243,31 +253,13 @@ async def test_a_cluster_that_all_files_lose_in_the_moment_of_its_hand_over_is_r
         async with another_watcher(nats_url, {risa}, has={place(f"other-{name}") for name in NAMES}):
             await until(lambda: sizes(leases) == [4, 4])
             await log.agrees(*clusters)
-            configure(tmp_path, {name: path for name, path in kubeconfigs.items() if name != "risa"})
-            await until(lambda: not leases.lease(risa))
-            assert State.RETIRED not in log.states("risa")
-        await until(lambda: log.states("risa")[-1] == State.RETIRED)
-
-
-async def test_a_cluster_that_moves_in_the_moment_of_its_hand_over_waits_until_it_is_retired(
-    nats_url: str, tmp_path: Path, clusters: list[SimulatedCluster], kubeconfigs: Mapping[str, Path]
-) -> None:
-    """Else both would begin an epoch, and the deletes where it was would count for its VMs where it is."""
-    config, risa = configure(tmp_path, kubeconfigs), place("risa")
-    async with (
-        observing(nats_url) as (log, _),
-        shown_leases(nats_url) as leases,
-        watching(nats_url, config, replace(EDITED, silent_seconds=600)),
-    ):
-        async with another_watcher(nats_url, {risa}, has={place(f"other-{name}") for name in NAMES}):
-            await until(lambda: sizes(leases) == [4, 4])
-            await log.agrees(*clusters)
-            configure(tmp_path, kubeconfigs, datacenter="dc-uppsala")
+            configure(tmp_path, {cluster.name: kubeconfigs[cluster.name] for cluster in left}, datacenter=datacenter)
             await until(lambda: not leases.lease(risa))
             await until(lambda: sizes(leases) == [3, 4])
-            assert not leases.lease(risa._replace(datacenter=DatacenterId("dc-uppsala")))
+            assert "risa" not in {place.cluster for place in leases.leases()}
+            assert State.RETIRED not in log.states("risa")
         await until(lambda: log.states("risa")[-1] == State.RETIRED)
-        await log.lives(*clusters, datacenter="dc-uppsala")
+        await log.lives(*left, datacenter=datacenter)
 
 
 async def test_a_watcher_without_a_kubeconfig_leaves_its_cluster_to_one_that_has_it(
