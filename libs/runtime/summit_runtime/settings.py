@@ -13,6 +13,7 @@ from summit_runtime.nats.connection import address
 from summit_runtime.nats.connection.login import Login, LoginError
 from summit_runtime.nats.connection.storage import Storage
 from summit_runtime.postgres import address as postgres_address
+from summit_runtime.watched_files import read_limited
 
 
 class SettingsError(Exception):
@@ -128,6 +129,8 @@ class ProcessSettings(BaseSettings):
 
 
 IN_FILE = "_FILE"
+MOST_SECRET_BYTES = 64 * 1024
+"""Somebody may name `/dev/zero` or a disk image."""
 
 
 def secrets_of_files(variables: Iterable[str]) -> dict[str, str]:
@@ -145,13 +148,15 @@ def _secret(name: str, path: str) -> str:
     if os.environ.get(name):
         raise SettingsError(f"{name} and {name}{IN_FILE} are both set: remove one of them")
     try:
-        secret = Path(path).read_text().rstrip("\r\n")
+        secret = read_limited(Path(path), MOST_SECRET_BYTES).decode().rstrip("\r\n")
     except OSError as error:
         raise SettingsError(f"variable {name}{IN_FILE}: {path!r} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError:
         raise SettingsError(f"variable {name}{IN_FILE}: {path!r} is not UTF-8 text") from None
     if not secret:
         raise SettingsError(f"variable {name}{IN_FILE}: {path!r} is empty")
+    if "\n" in secret:
+        raise SettingsError(f"variable {name}{IN_FILE}: {path!r} has several lines: leave one")
     return secret
 
 

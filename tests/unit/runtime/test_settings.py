@@ -120,6 +120,8 @@ def test_an_empty_variable_beside_a_file_counts_as_not_set(monkeypatch: pytest.M
     [
         (None, "cannot be read: No such file or directory"),
         (b"\n", "is empty"),
+        (b"postgresql://h/d\npostgresql://i/d\n", "has several lines"),
+        (b"s" * 100_000, "cannot be read: File too large"),
         (b"\xff\xfe", "is not UTF-8 text"),
         (b"mysql://u:secret@h/d\n", "write it as postgresql://user:password@host"),
     ],
